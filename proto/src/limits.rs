@@ -1,0 +1,111 @@
+//! Every size, count and age bound of the house, on one page (DESIGN 6).
+//!
+//! Parsers take their limit from here; nothing else in the project states a bound of its own. Figures that an owner
+//! may tighten are defaults of the configuration; none may be loosened beyond what stands here.
+
+/// Seconds a TLS handshake may take.
+pub const TLS_HANDSHAKE_S: u64 = 5;
+/// Seconds in which the head of a request must have arrived.
+pub const HEADERS_S: u64 = 5;
+/// Bytes of a request's head.
+pub const HEADERS_BYTES: usize = 16 * 1024;
+/// Bytes of an ordinary request body.
+pub const BODY_BYTES: usize = 64 * 1024;
+/// Bytes of an EST request body.
+pub const EST_BODY_BYTES: usize = 16 * 1024;
+/// Bytes of a telemetry body as sent.
+pub const TELEMETRY_BYTES: usize = 256 * 1024;
+/// Bytes of a telemetry body after decompression.
+pub const TELEMETRY_DECOMPRESSED_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes a second below which a body is given up.
+pub const BODY_BYTES_PER_S: u64 = 1024;
+/// Seconds an idle connection is kept outside a wait.
+pub const IDLE_CONNECTION_S: u64 = 60;
+/// Seconds a long poll may wait.
+pub const WAIT_S: u64 = 300;
+/// Default seconds between two check-ins.
+pub const CHECKIN_S: u32 = 300;
+/// Seconds without a byte after which a download is given up.
+pub const DOWNLOAD_STALL_S: u64 = 30;
+/// Rows of one page of a list.
+pub const PAGE_ROWS: usize = 500;
+/// Connections the server holds at once on one plane.
+pub const CONNECTIONS: usize = 4096;
+/// Handshakes under way at once on one plane.
+pub const HANDSHAKES: usize = 512;
+
+/// Nesting of any JSON document from outside.
+pub const JSON_DEPTH: usize = 64;
+/// Characters of a text that a device or a file says about itself.
+pub const TEXT_CHARS: usize = 256;
+/// Characters of a name (repository, order, role, segment of a target path).
+pub const NAME_CHARS: usize = 128;
+/// Characters of a target path.
+pub const TARGET_PATH_CHARS: usize = 256;
+
+/// Bytes of a TUF root.
+pub const TUF_ROOT_BYTES: usize = 512 * 1024;
+/// Bytes of a TUF timestamp.
+pub const TUF_TIMESTAMP_BYTES: usize = 16 * 1024;
+/// Bytes of a TUF snapshot.
+pub const TUF_SNAPSHOT_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of a TUF targets role.
+pub const TUF_TARGETS_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of a TUF root on a device.
+pub const DEVICE_ROOT_BYTES: usize = 32 * 1024;
+/// Bytes of a TUF timestamp on a device.
+pub const DEVICE_TIMESTAMP_BYTES: usize = 4 * 1024;
+/// Bytes of a TUF snapshot on a device.
+pub const DEVICE_SNAPSHOT_BYTES: usize = 64 * 1024;
+/// Bytes of any targets role on a device.
+pub const DEVICE_TARGETS_BYTES: usize = 128 * 1024;
+/// Root files walked to find the first trusted director root.
+pub const FIRST_ROOTS: u64 = 64;
+/// Root versions followed in one refresh.
+pub const ROOT_ROTATIONS: u64 = 1024;
+/// Delegated roles visited for one target.
+pub const DELEGATIONS: usize = 32;
+/// Live orders in one document.
+pub const ORDERS: usize = 128;
+/// Devices in one scope set.
+pub const SCOPE_SET: u64 = 1 << 20;
+/// Hashes of one inclusion proof.
+pub const PROOF_HASHES: usize = 64;
+/// Default seconds for which a permit stays fresh.
+pub const PERMIT_S: u32 = 900;
+/// Bytes of one firmware image.
+pub const IMAGE_BYTES: u64 = 16 * 1024 * 1024 * 1024;
+
+/// Live flows in the device's table.
+pub const FLOWS: usize = 14_336;
+/// Bytes of all detector state together.
+pub const DETECTOR_BYTES: usize = 512 * 1024;
+/// Keys in a learned profile.
+pub const PROFILE_KEYS: usize = 4096;
+/// Bytes of the device's spool.
+pub const SPOOL_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes of one spool segment.
+pub const SPOOL_SEGMENT_BYTES: u64 = 1024 * 1024;
+/// Records of one telemetry batch.
+pub const BATCH_RECORDS: usize = 1000;
+/// Bytes of one telemetry record.
+pub const RECORD_BYTES: usize = 512 * 1024;
+/// Rows of one inventory.
+pub const INVENTORY_ROWS: usize = 20_000;
+/// Evidence entries of one finding.
+pub const EVIDENCE: usize = 32;
+
+/// Changes of one commit.
+pub const COMMIT_CHANGES: usize = 500;
+/// Days before an expiry at which people are warned, first to last.
+pub const EXPIRY_WARNING_DAYS: [u32; 3] = [90, 30, 7];
+/// Days a leaf certificate lives by default.
+pub const LEAF_DAYS: u32 = 30;
+/// Seconds a certificate is backdated, for clocks that run late.
+pub const BACKDATE_S: i64 = 300;
+/// Bits of an enrolment token.
+pub const TOKEN_BITS: usize = 256;
+/// Hours an enrolment token lives by default.
+pub const TOKEN_HOURS: u32 = 24;
+/// Devices one model token may enrol.
+pub const TOKEN_COUNT: u32 = 10_000;
