@@ -10,11 +10,13 @@
 
 extern crate alloc;
 
+pub mod canonical;
 pub mod checkin;
 pub mod enrol;
 pub mod ids;
 pub mod inventory;
 pub mod limits;
+pub mod merkle;
 pub mod receipt;
 pub mod telemetry;
 pub mod time;
