@@ -13,6 +13,8 @@ extern crate alloc;
 pub mod canonical;
 pub mod checkin;
 pub mod enrol;
+#[cfg(test)]
+mod golden;
 pub mod ids;
 pub mod inventory;
 pub mod limits;
