@@ -2,14 +2,17 @@
 //!
 //! `cordon1:HOST:ENROLMENT_PORT:DEVICE_PORT#CA_PIN#DIRECTOR_ROOT_SHA256#TOKEN` (DESIGN 4.3). Hashes are base64url
 //! without padding; IPv6 stands in brackets. The join file is the same line followed by a line end. The token is a
-//! secret: this type's `Debug` hides it. Nothing here talks to a server; see the agent's `identity`.
+//! secret: this type's `Debug` hides it. [`HARDWARE_HEADER`] is how our agent states its hardware beside a plain EST
+//! request (RFC 7030). Nothing here talks to a server; see the agent's `identity`.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-use crate::ids::{Sha256, TokenId};
+use crate::ids::{Hardware, Sha256, TokenId};
+use crate::{limits, wire};
 
 /// All that a device needs to enrol.
 #[derive(Clone, PartialEq, Eq)]
@@ -95,8 +98,8 @@ impl FromStr for EnrolmentString {
             return Err(EnrolmentStringError::Parts);
         }
         let (host, enrolment_port, device_port) = address_of(address).ok_or(EnrolmentStringError::Address)?;
-        let ca_pin = from_base64url(pin).ok_or(EnrolmentStringError::Pin)?;
-        let director_root = from_base64url(director).ok_or(EnrolmentStringError::DirectorRoot)?;
+        let ca_pin = digest_of(pin).ok_or(EnrolmentStringError::Pin)?;
+        let director_root = digest_of(director).ok_or(EnrolmentStringError::DirectorRoot)?;
         if !(16..=128).contains(&token.len()) || !token.bytes().all(|b| sextet(b).is_some()) {
             return Err(EnrolmentStringError::Token);
         }
@@ -140,24 +143,44 @@ fn sextet(letter: u8) -> Option<u32> {
     ALPHABET.iter().position(|l| *l == letter).and_then(|p| u32::try_from(p).ok())
 }
 
-/// A SHA-256 from 43 characters of base64url; surplus bits must be zero, so that each digest has one text.
-fn from_base64url(text: &str) -> Option<Sha256> {
-    if text.len() != 43 {
-        return None;
-    }
-    let mut bytes = [0_u8; 32];
-    let mut slots = bytes.iter_mut();
+/// Bytes from base64url without padding; surplus bits must be zero, so that the same bytes have one text.
+#[must_use]
+pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
     let (mut word, mut bits) = (0_u32, 0);
     for letter in text.bytes() {
         word = word << 6 | sextet(letter)?;
         bits += 6;
         if bits >= 8 {
             bits -= 8;
-            *slots.next()? = u8::try_from(word >> bits & 0xff).ok()?;
+            bytes.push(u8::try_from(word >> bits & 0xff).ok()?);
             word &= (1 << bits) - 1;
         }
     }
-    (word == 0).then_some(Sha256(bytes))
+    (word == 0 && bits < 6).then_some(bytes)
+}
+
+/// A SHA-256 from 43 characters of base64url.
+fn digest_of(text: &str) -> Option<Sha256> {
+    let bytes = from_base64url(text)?;
+    bytes.try_into().ok().map(Sha256)
+}
+
+/// Name of the request header in which Cordon's own agent states its hardware at `simpleenroll`. Clients that know
+/// only RFC 7030 do not send it; their serial is read from the request's subject.
+pub const HARDWARE_HEADER: &str = "x-cordon-hardware";
+
+/// Value of [`HARDWARE_HEADER`]: base64url without padding of the CBOR of the hardware.
+#[must_use]
+pub fn hardware_header(hardware: &Hardware) -> String {
+    base64url(&wire::write(hardware))
+}
+
+/// The hardware of a [`HARDWARE_HEADER`]; `None` if it is not exactly what [`hardware_header`] writes.
+#[must_use]
+pub fn read_hardware_header(value: &str) -> Option<Hardware> {
+    let bytes = from_base64url(value.trim())?;
+    wire::read(&bytes, limits::HARDWARE_BYTES).ok()
 }
 
 #[cfg(test)]
@@ -219,7 +242,37 @@ mod tests {
         assert!(!format!("{:?}", example()).contains("c2Vj"));
     }
 
+    #[test]
+    fn a_hardware_header_reads_back_and_damage_is_refused() {
+        // Goal: both sides agree on the header. Method: round trip, one golden value, near misses.
+        let text = |t: &str| t.parse().expect("a valid text");
+        let hardware = Hardware {
+            manufacturer: text("Halden"),
+            model: text("VP-3"),
+            revision: text("C"),
+            serial: text("VP3-004417"),
+        };
+        let value = hardware_header(&hardware);
+        assert_eq!(value, "hGZIYWxkZW5kVlAtM2FDalZQMy0wMDQ0MTc");
+        assert_eq!(read_hardware_header(&value), Some(hardware));
+        for bad in
+            ["", "hGZI", "hGZIYWxkZW5kVlAtM2FDalZQMy0wMDQ0MTc=", "hGZIYWxkZW5kVlAtM2FDalZQMy0wMDQ0MTcA"]
+        {
+            assert_eq!(read_hardware_header(bad), None, "{bad}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn base64url_round_trips(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            prop_assert_eq!(from_base64url(&base64url(&bytes)), Some(bytes));
+        }
+
+        #[test]
+        fn any_header_is_read_or_refused_without_a_panic(value in "[A-Za-z0-9_-]{0,200}") {
+            let _ = read_hardware_header(&value);
+        }
+
         #[test]
         fn every_pair_of_hashes_round_trips(pin in any::<[u8; 32]>(), root in any::<[u8; 32]>()) {
             let string = EnrolmentString { ca_pin: Sha256(pin), director_root: Sha256(root), ..example() };

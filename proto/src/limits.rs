@@ -95,6 +95,59 @@ pub const INVENTORY_ROWS: usize = 20_000;
 /// Evidence entries of one finding.
 pub const EVIDENCE: usize = 32;
 
+/// Seconds without a sighting after which a flow that was never established, or has no connection, has ended.
+pub const FLOW_IDLE_SHORT_S: i64 = 60;
+/// Seconds without a sighting after which an established connection has ended.
+pub const FLOW_IDLE_LONG_S: i64 = 600;
+/// Seconds an ended connection is remembered, so that its `TIME_WAIT` is not taken for a new one (RFC 9293, 2 MSL).
+pub const FLOW_LINGER_S: i64 = 75;
+/// Seconds after which a live connection is reported although it has not ended.
+pub const FLOW_ACTIVE_S: i64 = 1800;
+/// Seconds one row of the routine flow report covers.
+pub const REPORT_INTERVAL_S: i64 = 3600;
+/// Rows of one routine flow report; what exceeds them is summed in rows without a peer.
+pub const REPORT_ROWS: usize = 1024;
+/// Bytes of all names in a learned profile together.
+pub const PROFILE_NAME_BYTES: usize = 64 * 1024;
+/// Bytes of an encoded profile.
+pub const PROFILE_BYTES: usize = 256 * 1024;
+/// Listening sockets in a learned profile.
+pub const PROFILE_LISTENERS: usize = 256;
+/// Seconds by which two neighbouring observations may advance the learning time: a clock set right is not experience.
+pub const LEARN_STEP_S: i64 = 24 * 3600;
+/// Networks contacted on one service from which on a further one is no news by itself.
+pub const WIDE_SERVICE_NETWORKS: usize = 4;
+/// Open findings of one detector on one device; further ones are counted in one common finding.
+pub const OPEN_FINDINGS: usize = 48;
+/// New findings of one detector on one device within a day; further ones are counted in one common finding.
+pub const NEW_FINDINGS_A_DAY: usize = 8;
+/// Seconds without a sighting after which an open finding that recurs is a new one.
+pub const FINDING_FORGOTTEN_S: i64 = 7 * 24 * 3600;
+/// Seconds between two reports of one finding whose count has risen.
+pub const FINDING_REPEAT_S: i64 = 3600;
+/// Destinations watched for a beacon at once.
+pub const BEACON_TRACKS: usize = 128;
+/// Starts remembered of one watched destination.
+pub const BEACON_STARTS: usize = 64;
+/// Bytes read from the spool for one batch; a single larger record makes a batch of its own.
+pub const SPOOL_READ_BYTES: usize = 256 * 1024;
+
+/// Milliseconds of the first wait before a retry.
+pub const RETRY_FIRST_MS: u64 = 1000;
+/// Milliseconds of the longest wait that a device chooses by itself.
+pub const RETRY_LONGEST_MS: u64 = 300_000;
+/// Seconds of the longest wait that a server may ask for: silence must not be orderable.
+pub const RETRY_AFTER_S: u64 = 3600;
+
+/// Bytes read of any one file of the inventory; the package database has its own limit.
+pub const INVENTORY_FILE_BYTES: u64 = 64 * 1024;
+/// Bytes read of a package database.
+pub const PACKAGE_DATABASE_BYTES: u64 = 32 * 1024 * 1024;
+/// Files read of a folder of the inventory.
+pub const INVENTORY_FOLDER_FILES: usize = 4096;
+/// Processes looked at to name the program behind a new listening socket.
+pub const PROCESSES: usize = 4096;
+
 /// Changes of one commit.
 pub const COMMIT_CHANGES: usize = 500;
 /// Days before an expiry at which people are warned, first to last.
@@ -103,6 +156,8 @@ pub const EXPIRY_WARNING_DAYS: [u32; 3] = [90, 30, 7];
 pub const LEAF_DAYS: u32 = 30;
 /// Seconds a certificate is backdated, for clocks that run late.
 pub const BACKDATE_S: i64 = 300;
+/// Bytes of a hardware description on the wire: four texts of at most 256 characters.
+pub const HARDWARE_BYTES: usize = 4 * (4 * TEXT_CHARS + 3) + 1;
 /// Bits of an enrolment token.
 pub const TOKEN_BITS: usize = 256;
 /// Hours an enrolment token lives by default.
