@@ -1,3 +1,11 @@
-//! placeholder
+//! The ground floor of the server: what it decides.
+//!
+//! Stored facts and `now` come in, values and commits go out. Nothing here opens a file, a socket or a database, reads
+//! a clock or draws a random number; the adapters in `cordon-server` load, call, commit and reply.
+//!
+//! Read next: `change` for the only way fleet state moves, [`rollout`] for waves and the automatic stop.
 #![no_std]
+
 extern crate alloc;
+
+pub mod rollout;
