@@ -1,0 +1,308 @@
+//! Triage: one record a finding, what people decided about it, and nothing ever deleted.
+//!
+//! The same detector and key on the same device is one finding however often it is reported. Muting and closing hide
+//! a finding from lists, never from the record, and no decision here changes a score by itself: the risk model reads
+//! the state. A closed finding that is seen again opens again. Read next: `risk` for what an open finding weighs.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use cordon_proto::ids::{DeviceId, Name, Sha256};
+use cordon_proto::telemetry::Finding;
+use cordon_proto::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Characters a reason must at least have.
+pub const REASON_CHARS_MIN: usize = 10;
+/// Steps of history kept.
+const HISTORY_MAX: usize = 100;
+
+/// One finding as it is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Version of this document.
+    pub v: u32,
+    /// Its name, see [`record_id`].
+    pub id: Name,
+    /// The device that reported it.
+    pub device: DeviceId,
+    /// The newest report, with `first` and `count` over all of them.
+    pub finding: Finding,
+    /// What people decided.
+    pub state: State,
+    /// Who works on it.
+    pub assigned: Option<String>,
+    /// What happened to it, oldest first.
+    pub history: Vec<Step>,
+}
+
+/// What people decided about a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum State {
+    /// Nobody has decided yet.
+    Open,
+    /// Somebody has seen it and works on it.
+    Acknowledged,
+    /// Not worth attention until then.
+    Muted {
+        /// When it comes back.
+        until: Timestamp,
+    },
+    /// Dealt with.
+    Closed,
+}
+
+/// One step of a finding's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// When.
+    pub at: Timestamp,
+    /// Who: a person, or `device` for reports.
+    pub by: String,
+    /// What, in words.
+    pub what: String,
+    /// Why, for people's decisions.
+    pub reason: Option<String>,
+}
+
+/// A person's decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// I have seen it.
+    Acknowledge,
+    /// Not until then.
+    Mute {
+        /// When it comes back.
+        until: Timestamp,
+    },
+    /// It is dealt with.
+    Close,
+    /// It is not dealt with after all.
+    Reopen,
+}
+
+/// What a report changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A finding never seen before.
+    New,
+    /// A known finding, seen again.
+    Again,
+    /// A closed or run-out muted finding, seen again.
+    Reopened,
+}
+
+/// Why a decision is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No reason worth reading.
+    #[error("give a reason of at least {REASON_CHARS_MIN} characters: the next shift reads it")]
+    Reason,
+    /// A mute that ends in the past or later than a year from now.
+    #[error("a mute ends between now and a year from now")]
+    Until,
+    /// The finding is already in that state.
+    #[error("nothing to do: the finding is already so")]
+    Already,
+}
+
+/// The stable name of a finding: device, detector and key hashed, so that a repeated report finds its record.
+#[must_use]
+pub fn record_id(device: DeviceId, finding: &Finding) -> Name {
+    let digest = Sha256::of(format!("{device}\n{}\n{}", finding.detector, finding.key).as_bytes());
+    let digits: String = digest.to_string().chars().take(12).collect();
+    format!("f-{digits}").parse().expect("hexadecimal digits make a name")
+}
+
+/// Takes in a report. Counts never fall and first never rises, whatever the device says later.
+#[must_use]
+pub fn take_in(known: Option<Record>, device: DeviceId, report: Finding, now: Timestamp) -> (Record, Change) {
+    let Some(mut record) = known else {
+        let opened = format!("Opened by detector {}", report.detector);
+        let id = record_id(device, &report);
+        let step = Step { at: now, by: "device".to_string(), what: opened, reason: None };
+        let history = Vec::from([step]);
+        return (
+            Record { v: 1, id, device, finding: report, state: State::Open, assigned: None, history },
+            Change::New,
+        );
+    };
+    let worse = report.severity > record.finding.severity;
+    if worse {
+        let what = format!("Severity raised from {:?} to {:?}", record.finding.severity, report.severity)
+            .to_lowercase();
+        record.push(now, "device", what, None);
+    }
+    let first = record.finding.first.min(report.first);
+    let count = record.finding.count.max(report.count);
+    let last = record.finding.last.max(report.last);
+    record.finding = Finding { first, last, count, ..report };
+    let change = match record.state {
+        State::Closed => Change::Reopened,
+        State::Muted { until } if until <= now || worse => Change::Reopened,
+        State::Muted { .. } | State::Open | State::Acknowledged => Change::Again,
+    };
+    if change == Change::Reopened {
+        record.state = State::Open;
+        record.push(now, "device", "Opened again: it was seen again".to_string(), None);
+    }
+    (record, change)
+}
+
+/// Applies a person's decision.
+pub fn decide(
+    mut record: Record,
+    verb: Verb,
+    by: &str,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Record, Refused> {
+    if reason.trim().chars().count() < REASON_CHARS_MIN {
+        return Err(Refused::Reason);
+    }
+    let (state, what) = match verb {
+        Verb::Acknowledge => (State::Acknowledged, "Acknowledged".to_string()),
+        Verb::Mute { until } => {
+            let length = until.seconds_since(now);
+            if length <= 0 || length > 366 * 86_400 {
+                return Err(Refused::Until);
+            }
+            (State::Muted { until }, format!("Muted until {until}"))
+        }
+        Verb::Close => (State::Closed, "Closed".to_string()),
+        Verb::Reopen => (State::Open, "Opened again".to_string()),
+    };
+    if record.state == state {
+        return Err(Refused::Already);
+    }
+    record.state = state;
+    record.push(now, by, what, Some(reason.trim().to_string()));
+    Ok(record)
+}
+
+impl Record {
+    /// Whether it stands in the list of open findings now. A mute that has run out no longer hides it.
+    #[must_use]
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        match self.state {
+            State::Open => true,
+            State::Muted { until } => until <= now,
+            State::Acknowledged | State::Closed => false,
+        }
+    }
+
+    /// Whether the risk model counts it: everything but closed findings. Muting changes no score.
+    #[must_use]
+    pub fn weighs(&self) -> bool {
+        match self.state {
+            State::Open | State::Acknowledged | State::Muted { .. } => true,
+            State::Closed => false,
+        }
+    }
+
+    fn push(&mut self, at: Timestamp, by: &str, what: String, reason: Option<String>) {
+        if self.history.len() >= HISTORY_MAX {
+            // The opening step and the newest ones tell the story.
+            self.history.remove(1);
+        }
+        self.history.push(Step { at, by: by.to_string(), what, reason });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cordon_proto::telemetry::Severity;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp(1_795_251_906);
+
+    fn report(count: u32, severity: Severity) -> Finding {
+        let text = |t: &str| t.parse().expect("a text");
+        Finding {
+            detector: "beacon".parse().expect("a name"),
+            key: text("203.0.113.0/16 443/tcp"),
+            first: NOW,
+            last: NOW.plus_seconds(i64::from(count) * 60),
+            count,
+            peer: Some(text("203.0.113.9")),
+            severity,
+            attack: Vec::new(),
+            evidence: [].into(),
+            title: text("Calls one outside address every 60 seconds"),
+            what_changed: text("Since 05:58 today."),
+            why_it_matters: text("A fixed rhythm."),
+            how_sure: text("High."),
+            what_to_do: text("Quarantine it."),
+        }
+    }
+
+    fn open() -> Record {
+        take_in(None, DeviceId::from_random([1; 16]), report(4, Severity::High), NOW).0
+    }
+
+    #[test]
+    fn a_repeated_report_is_one_finding_whose_count_rises() {
+        // Goal: one finding however often seen. Method: two reports, the second worse.
+        let first = open();
+        let (second, change) =
+            take_in(Some(first.clone()), first.device, report(190, Severity::Critical), NOW);
+        assert_eq!((change, second.finding.count, second.id.clone()), (Change::Again, 190, first.id));
+        let words: Vec<&str> = second.history.iter().map(|step| step.what.as_str()).collect();
+        assert_eq!(words, ["Opened by detector beacon", "severity raised from high to critical"]);
+        let (third, _) = take_in(Some(second), first.device, report(3, Severity::Critical), NOW);
+        assert_eq!(third.finding.count, 190, "a restarted device cannot talk the count down");
+    }
+
+    #[test]
+    fn a_closed_finding_that_is_seen_again_opens_again() {
+        // Goal: nothing stays hidden by habit. Method: close, report; mute, report before and after its end.
+        let closed = decide(open(), Verb::Close, "M. Okafor", "replaced the helper", NOW).expect("closes");
+        assert!(!closed.is_open(NOW) && !closed.weighs());
+        let (again, change) = take_in(Some(closed), open().device, report(5, Severity::High), NOW);
+        assert_eq!((change, again.state), (Change::Reopened, State::Open));
+        let until = NOW.plus_seconds(3600);
+        let muted =
+            decide(open(), Verb::Mute { until }, "M. Okafor", "known print server", NOW).expect("mutes");
+        assert!(!muted.is_open(NOW) && muted.is_open(until) && muted.weighs());
+        let device = open().device;
+        assert_eq!(take_in(Some(muted.clone()), device, report(5, Severity::High), NOW).1, Change::Again);
+        assert_eq!(
+            take_in(Some(muted.clone()), device, report(5, Severity::Critical), NOW).1,
+            Change::Reopened
+        );
+        assert_eq!(take_in(Some(muted), device, report(5, Severity::High), until).1, Change::Reopened);
+    }
+
+    #[test]
+    fn decisions_need_a_reason_and_an_end() {
+        // Goal: who, when, why and until. Method: one refusal each.
+        let year = NOW.plus_seconds(367 * 86_400);
+        assert_eq!(decide(open(), Verb::Acknowledge, "a", " short ", NOW), Err(Refused::Reason));
+        assert_eq!(decide(open(), Verb::Mute { until: NOW }, "a", "a long reason", NOW), Err(Refused::Until));
+        assert_eq!(
+            decide(open(), Verb::Mute { until: year }, "a", "a long reason", NOW),
+            Err(Refused::Until)
+        );
+        assert_eq!(decide(open(), Verb::Reopen, "a", "a long reason", NOW), Err(Refused::Already));
+        let taken =
+            decide(open(), Verb::Acknowledge, "M. Okafor", "looking at it now", NOW).expect("acknowledges");
+        let step = taken.history.last().expect("a step");
+        assert_eq!((step.by.as_str(), step.reason.as_deref()), ("M. Okafor", Some("looking at it now")));
+    }
+
+    proptest! {
+        #[test]
+        fn history_is_bounded_and_keeps_its_beginning(counts in proptest::collection::vec(1_u32..1000, 1..200)) {
+            let mut record = open();
+            for count in counts {
+                record = decide(record, Verb::Close, "a", "a long reason", NOW).expect("closes");
+                record = take_in(Some(record), open().device, report(count, Severity::High), NOW).0;
+                prop_assert!(record.history.len() <= HISTORY_MAX);
+                prop_assert_eq!(&record.history[0], &open().history[0]);
+            }
+        }
+    }
+}
