@@ -150,6 +150,18 @@ pub const PROCESSES: usize = 4096;
 
 /// Changes of one commit.
 pub const COMMIT_CHANGES: usize = 500;
+/// Bytes of one stored document; larger things are blobs.
+pub const DOCUMENT_BYTES: usize = 6 * 1024 * 1024;
+/// Bytes of all documents of one commit.
+pub const COMMIT_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of the key of one row of bulk data.
+pub const BULK_KEY_BYTES: usize = 1024;
+/// Bytes of bodies after which a page of the store ends, whatever its rows.
+pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// Characters of the summary of a state in an audit entry.
+pub const SUMMARY_CHARS: usize = 1024;
+/// Bytes of one audit entry.
+pub const AUDIT_ENTRY_BYTES: usize = 32 * 1024;
 /// Days before an expiry at which people are warned, first to last.
 pub const EXPIRY_WARNING_DAYS: [u32; 3] = [90, 30, 7];
 /// Days a leaf certificate lives by default.
