@@ -8,5 +8,8 @@
 
 extern crate alloc;
 
+pub mod audit;
+pub mod change;
+pub mod risk;
 pub mod rollout;
 pub mod triage;
