@@ -1,0 +1,302 @@
+//! What each fact adds: its probability `p` and its hazard `-ln(1 - p)` in integer micro-nepers.
+//!
+//! One [`Part`] for each fact that counts. Of one kind of finding, and of one alias group in one package, only the
+//! weightiest counts: for equal severity that is the newest, and a later, lighter finding never lowers a score.
+//! Unknown answers add nothing; [`super::reason::unknown`] lists them. Floating point is used only inside one part and only
+//! through `libm`. Read next: [`super::reason`] for the words of a part, [`super::score`] for the sum.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use cordon_proto::time::Timestamp;
+
+use super::facts::{
+    Answer, CvssSource, Exposure, Facts, Finding, FindingSeverity, OsSupport, Place, Posture, Reach,
+    ReleaseAge, Treatment, Vector, Zone,
+};
+use super::model::Model;
+
+/// Seconds of a day.
+pub(super) const DAY_S: i64 = 86_400;
+
+/// One fact that adds risk.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The fact.
+    pub cause: Cause<'a>,
+    /// What it adds, in micro-nepers; never 0.
+    pub hazard: u32,
+}
+
+/// The facts that can add risk.
+#[derive(Clone, Copy, Debug)]
+pub enum Cause<'a> {
+    /// A password of the maker's works.
+    DefaultCredentials,
+    /// A remote service without encryption.
+    CleartextService,
+    /// Operating system without support since then.
+    OsEnded(Timestamp),
+    /// Secure boot off.
+    SecureBootOff,
+    /// Disk not encrypted; whether patient data lies on it.
+    DiskUnencrypted(bool),
+    /// Debug port open.
+    DebugPort,
+    /// This service is open to everybody and expected by nobody.
+    OpenService(&'a str),
+    /// Measured boot differs.
+    MeasuredBootMismatch,
+    /// Last report at that time.
+    Silent(Timestamp),
+    /// Something newer than what runs exists since then.
+    Behind(&'a str, Timestamp),
+    /// The last update failed.
+    UpdateFailed(Timestamp),
+    /// It went back to an older release.
+    RolledBack(Timestamp),
+    /// Newest advisories are of that time.
+    FeedStale(Timestamp),
+    /// A finding.
+    Finding(&'a Finding),
+    /// An exposure.
+    Exposure(&'a Exposure),
+}
+
+impl<'a> Cause<'a> {
+    /// The finding, if it is one.
+    #[must_use]
+    pub fn finding(&self) -> Option<&'a Finding> {
+        if let Self::Finding(finding) = self { Some(finding) } else { None }
+    }
+
+    /// The exposure, if it is one.
+    #[must_use]
+    pub fn exposure(&self) -> Option<&'a Exposure> {
+        if let Self::Exposure(exposure) = self { Some(exposure) } else { None }
+    }
+
+    /// The service, if it is one.
+    #[must_use]
+    pub fn service(&self) -> Option<&'a str> {
+        if let Self::OpenService(name) = self { Some(name) } else { None }
+    }
+}
+
+/// Every part of a device's risk, in no particular order.
+#[must_use]
+pub fn parts<'a>(facts: &'a Facts, model: &Model, now: Timestamp) -> Vec<Part<'a>> {
+    let mut parts = Vec::new();
+    posture(&facts.posture, model, now, &mut parts);
+    freshness(facts, model, now, &mut parts);
+    findings(&facts.findings, model, now, &mut parts);
+    exposures(facts, model, &mut parts);
+    parts.retain(|part| part.hazard > 0);
+    parts
+}
+
+/// Hazard of a probability in ten-thousandths.
+#[must_use]
+pub fn of_ten_thousandths(p: u32, model: &Model) -> u32 {
+    of_probability(f64::from(p) / 10_000.0, model)
+}
+
+/// Hazard of one exposure on a device with this reach (CONSOLE "vulnerability": p = T × CVSS/10 × R × M).
+#[must_use]
+pub fn of_exposure(exposure: &Exposure, reach: &Reach, model: &Model) -> u32 {
+    let left = match exposure.treatment {
+        Treatment::NotAffected | Treatment::Fixed => return 0,
+        Treatment::Workaround => f64::from(model.workaround) / 10_000.0,
+        Treatment::None => 1.0,
+    };
+    let threat = threat(exposure, model);
+    let (tenths, source) = match exposure.cvss {
+        Some(cvss) => (u32::from(cvss.tenths.min(100)), cvss.source),
+        None => (model.cvss_assumed_tenths, CvssSource::Base),
+    };
+    let severity = f64::from(tenths) / 100.0;
+    match source {
+        CvssSource::MakerEnvironmental => of_probability(threat * severity, model),
+        CvssSource::Base => {
+            let reach = f64::from(reach_share(exposure.vector, reach, model)) / 10_000.0;
+            of_probability(threat * severity * reach * left, model)
+        }
+    }
+}
+
+/// Share R of attackers who can reach the weakness, in ten-thousandths. Network ≥ adjacent ≥ local ≥ physical always.
+#[must_use]
+pub fn reach_share(vector: Vector, reach: &Reach, model: &Model) -> u32 {
+    let place = reach.place.unwrap_or(ASSUMED_PLACE);
+    let (physical, local) = match place {
+        Place::LockedRoom => (model.physical_locked_room, model.local_locked_room),
+        Place::ClinicalArea => (model.physical_clinical_area, model.local_clinical_area),
+        Place::Public => (model.physical_public, model.local_public),
+    };
+    let zone = match reach.zone.unwrap_or(ASSUMED_ZONE) {
+        Zone::Isolated => model.zone_isolated,
+        Zone::Segmented => model.zone_segmented,
+        Zone::Flat => model.zone_flat,
+        Zone::Internet => model.zone_internet,
+    };
+    let local = local.max(physical);
+    match vector {
+        Vector::Physical => physical,
+        Vector::Local => local,
+        Vector::Adjacent => (model.adjacent_share * zone.min(model.adjacent_zone_most) / 10_000).max(local),
+        Vector::Network => zone.max(local),
+    }
+}
+
+/// Zone of a device whose zone nobody stated.
+pub(super) const ASSUMED_ZONE: Zone = Zone::Flat;
+/// Place of a device whose place nobody stated.
+pub(super) const ASSUMED_PLACE: Place = Place::ClinicalArea;
+
+/// Threat T of an exposure, 0 to 1.
+fn threat(exposure: &Exposure, model: &Model) -> f64 {
+    let epss = match exposure.epss_millionths {
+        Some(millionths) => f64::from(millionths.min(1_000_000)) / 1_000_000.0,
+        None => f64::from(model.epss_assumed) / 10_000.0,
+    };
+    let mut least = 0;
+    if exposure.known_exploited {
+        least = model.known_exploited_least;
+    }
+    if exposure.known_exploited && exposure.ransomware {
+        least = least.max(model.ransomware_least);
+    }
+    epss.max(f64::from(least) / 10_000.0)
+}
+
+fn of_probability(p: f64, model: &Model) -> u32 {
+    let most = f64::from(model.probability_most.min(9999)) / 10_000.0;
+    let p = p.clamp(0.0, most);
+    micro(-libm::log1p(-p))
+}
+
+/// Rounds nepers to whole micro-nepers. At most -ln(0.0001) = 9.2 nepers come here.
+#[expect(clippy::cast_possible_truncation, reason = "between 0 and 9.3 million by the clamp before it")]
+#[expect(clippy::cast_sign_loss, reason = "never negative: p is clamped to 0..1")]
+fn micro(nepers: f64) -> u32 {
+    libm::round(nepers * 1_000_000.0) as u32
+}
+
+fn posture<'a>(posture: &'a Posture, model: &Model, now: Timestamp, parts: &mut Vec<Part<'a>>) {
+    let on_disk = posture.patient_data_at_rest == Answer::Yes;
+    let disk = if on_disk { model.disk_unencrypted_patient_data } else { model.disk_unencrypted };
+    let questions = [
+        (posture.default_credentials, Cause::DefaultCredentials, model.default_credentials),
+        (posture.cleartext_service, Cause::CleartextService, model.cleartext_service),
+        (posture.secure_boot_off, Cause::SecureBootOff, model.secure_boot_off),
+        (posture.disk_unencrypted, Cause::DiskUnencrypted(on_disk), disk),
+        (posture.debug_port, Cause::DebugPort, model.debug_port),
+        (posture.measured_boot_mismatch, Cause::MeasuredBootMismatch, model.measured_boot_mismatch),
+    ];
+    for (answer, cause, p) in questions {
+        match answer {
+            Answer::Yes => parts.push(Part { cause, hazard: of_ten_thousandths(p, model) }),
+            Answer::No | Answer::Unknown => {}
+        }
+    }
+    if let OsSupport::Ended { at } = posture.os_support
+        && now >= at
+    {
+        let years = full_periods(at, now, 365);
+        let p = model.os_ended.saturating_add(model.os_ended_per_year.saturating_mul(years));
+        let p = p.min(model.os_ended_most.max(model.os_ended));
+        parts.push(Part { cause: Cause::OsEnded(at), hazard: of_ten_thousandths(p, model) });
+    }
+    let mut services: Vec<&str> = posture.open_services.iter().flatten().map(|name| name.as_str()).collect();
+    services.sort_unstable();
+    services.dedup();
+    let hazard = of_ten_thousandths(model.open_service, model);
+    parts.extend(services.into_iter().map(|name| Part { cause: Cause::OpenService(name), hazard }));
+}
+
+fn freshness<'a>(facts: &'a Facts, model: &Model, now: Timestamp, parts: &mut Vec<Part<'a>>) {
+    let fresh = &facts.freshness;
+    let mut add = |cause, p| parts.push(Part { cause, hazard: of_ten_thousandths(p, model) });
+    if let Some(at) = fresh.last_seen {
+        if older_than(at, now, model.silent_long_days) {
+            add(Cause::Silent(at), model.silent_long.max(model.silent));
+        } else if older_than(at, now, model.silent_days) {
+            add(Cause::Silent(at), model.silent);
+        }
+    }
+    if let ReleaseAge::Behind { newest, since } = &fresh.release {
+        let periods = full_periods(*since, now, model.behind_period_days);
+        add(
+            Cause::Behind(newest, *since),
+            model.behind_per_period.saturating_mul(periods).min(model.behind_most),
+        );
+    }
+    if let Some(at) = fresh.update_failed {
+        add(Cause::UpdateFailed(at), model.update_failed);
+    }
+    if let Some(at) = fresh.rolled_back {
+        add(Cause::RolledBack(at), model.rolled_back);
+    }
+    if let Some(at) = fresh.feed_updated
+        && older_than(at, now, model.feed_stale_days)
+    {
+        add(Cause::FeedStale(at), model.feed_stale);
+    }
+}
+
+fn findings<'a>(findings: &'a [Finding], model: &Model, now: Timestamp, parts: &mut Vec<Part<'a>>) {
+    let mut kinds: BTreeMap<&str, Part<'a>> = BTreeMap::new();
+    for finding in findings {
+        let part = Part { cause: Cause::Finding(finding), hazard: of_finding(finding, model, now) };
+        kinds
+            .entry(&finding.kind)
+            .and_modify(|kept| {
+                if heavier(&part, kept) {
+                    *kept = part;
+                }
+            })
+            .or_insert(part);
+    }
+    parts.extend(kinds.into_values());
+}
+
+/// Whether `part` replaces `kept` of the same kind: more hazard, else the smaller identity.
+fn heavier(part: &Part<'_>, kept: &Part<'_>) -> bool {
+    part.hazard > kept.hazard || (part.hazard == kept.hazard && part.cause.id() < kept.cause.id())
+}
+
+/// Hazard of a finding: its severity's probability, halved every half-life.
+fn of_finding(finding: &Finding, model: &Model, now: Timestamp) -> u32 {
+    let fresh = match finding.severity {
+        FindingSeverity::Low => model.finding_low,
+        FindingSeverity::Medium => model.finding_medium,
+        FindingSeverity::High => model.finding_high,
+        FindingSeverity::Critical => model.finding_critical,
+    };
+    let age_s = now.seconds_since(finding.at).clamp(0, i64::from(u32::MAX));
+    let half_life_s = f64::from(model.finding_half_life_days.max(1)) * 86_400.0;
+    let age_s = f64::from(u32::try_from(age_s).unwrap_or(u32::MAX));
+    of_probability(f64::from(fresh) / 10_000.0 * libm::exp2(-age_s / half_life_s), model)
+}
+
+fn exposures<'a>(facts: &'a Facts, model: &Model, parts: &mut Vec<Part<'a>>) {
+    let mut all: Vec<(&str, &str, Part<'a>)> = Vec::with_capacity(facts.exposures.len());
+    for exposure in &facts.exposures {
+        let hazard = of_exposure(exposure, &facts.reach, model);
+        all.push((&exposure.id, &exposure.package, Part { cause: Cause::Exposure(exposure), hazard }));
+    }
+    // Of equal keys the heaviest stands first and is the one that stays.
+    all.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(b.2.hazard.cmp(&a.2.hazard)));
+    all.dedup_by(|later, kept| (later.0, later.1) == (kept.0, kept.1));
+    parts.extend(all.into_iter().map(|(_, _, part)| part));
+}
+
+fn older_than(at: Timestamp, now: Timestamp, days: u32) -> bool {
+    now.seconds_since(at) > i64::from(days) * DAY_S
+}
+
+/// Full periods of `days` between two times; 0 if the first is later.
+fn full_periods(since: Timestamp, now: Timestamp, days: u32) -> u32 {
+    let periods = now.seconds_since(since).max(0) / (i64::from(days.max(1)) * DAY_S);
+    u32::try_from(periods).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,289 @@
+//! Tests: what holds for every device, and the order of the weights (the order is the promise, not the figures).
+//!
+//! Read next: `examples` for worked devices.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use cordon_proto::time::Timestamp;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::examples::{NOW, days_ago, exposure, finding};
+use super::facts::*;
+use super::hazard::{of_exposure, parts, reach_share};
+use super::model::RISK_V1;
+use super::next_step::{plan, remediation_days};
+use super::score::{Band, score, value};
+
+const ANSWERS: [Answer; 3] = [Answer::Unknown, Answer::No, Answer::Yes];
+const SEVERITIES: [Severity; 5] =
+    [Severity::None, Severity::Minor, Severity::Serious, Severity::Critical, Severity::LifeSupporting];
+const ZONES: [Zone; 4] = [Zone::Isolated, Zone::Segmented, Zone::Flat, Zone::Internet];
+const PLACES: [Place; 3] = [Place::LockedRoom, Place::ClinicalArea, Place::Public];
+const VECTORS: [Vector; 4] = [Vector::Physical, Vector::Local, Vector::Adjacent, Vector::Network];
+const FINDINGS: [FindingSeverity; 4] =
+    [FindingSeverity::Low, FindingSeverity::Medium, FindingSeverity::High, FindingSeverity::Critical];
+
+fn any_finding() -> impl Strategy<Value = Finding> {
+    (0..40_u32, 0..6_u32, select(&FINDINGS[..]), -5..60_i64).prop_map(|(id, kind, severity, age)| Finding {
+        kind: format!("kind {kind}"),
+        ..finding(&format!("F-{id}-{kind}-{age}-{severity:?}"), severity, days_ago(age))
+    })
+}
+
+fn any_exposure() -> impl Strategy<Value = Exposure> {
+    let flags = (any::<bool>(), any::<bool>(), select(&VECTORS[..]), 0..4_u8);
+    (0..1000_u32, 0..1_000_001_u32, 0..101_u8, flags).prop_map(|(id, epss, tenths, flags)| {
+        let (known_exploited, ransomware, vector, treatment) = flags;
+        let treatment = match treatment {
+            0 => Treatment::Workaround,
+            1 => Treatment::NotAffected,
+            _ => Treatment::None,
+        };
+        Exposure {
+            known_exploited,
+            ransomware,
+            vector,
+            treatment,
+            ..exposure(&format!("CVE-{id}"), epss, tenths)
+        }
+    })
+}
+
+prop_compose! {
+    fn any_posture()(answers in proptest::array::uniform7(select(&ANSWERS[..])), ended in proptest::option::of(-10..4000_i64),
+                     services in proptest::option::of(proptest::collection::vec("[0-9]{1,5}/tcp", 0..4))) -> Posture {
+        Posture {
+            read_at: Some(days_ago(1)),
+            weak_since: None,
+            default_credentials: answers[0],
+            cleartext_service: answers[1],
+            os_support: ended.map_or(OsSupport::Unknown, |days| OsSupport::Ended { at: days_ago(days) }),
+            secure_boot_off: answers[2],
+            disk_unencrypted: answers[3],
+            patient_data_at_rest: answers[4],
+            debug_port: answers[5],
+            open_services: services,
+            measured_boot_mismatch: answers[6],
+        }
+    }
+}
+
+prop_compose! {
+    fn any_freshness()(seen in proptest::option::of(-1..60_i64), behind in proptest::option::of(0..900_i64),
+                       failed in proptest::option::of(0..9_i64), back in proptest::option::of(0..9_i64),
+                       feed in proptest::option::of(0..30_i64)) -> Freshness {
+        Freshness {
+            last_seen: seen.map(days_ago),
+            release: behind.map_or(ReleaseAge::Current, |days| {
+                ReleaseAge::Behind { newest: "2.0".into(), since: days_ago(days) }
+            }),
+            update_failed: failed.map(days_ago),
+            rolled_back: back.map(days_ago),
+            feed_updated: feed.map(days_ago),
+        }
+    }
+}
+
+prop_compose! {
+    fn any_facts()(severity in proptest::option::of(select(&SEVERITIES[..])), zone in proptest::option::of(select(&ZONES[..])),
+                   place in proptest::option::of(select(&PLACES[..])), posture in any_posture(), freshness in any_freshness(),
+                   findings in proptest::collection::vec(any_finding(), 0..8),
+                   exposures in proptest::collection::vec(any_exposure(), 0..12)) -> Facts {
+        Facts {
+            device: "any".into(),
+            impact: Impact { severity, patient_data: None },
+            reach: Reach { zone, place },
+            posture, freshness, findings, exposures,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_score_is_bounded_and_its_parts_sum_to_it_exactly(facts in any_facts()) {
+        let score = score(&facts, &RISK_V1, NOW);
+        prop_assert!(score.value_hundredths <= 10_000);
+        prop_assert_eq!(score.contributions.iter().map(|part| part.hundredths).sum::<u16>(), score.value_hundredths);
+        prop_assert_eq!(score.contributions.iter().map(|part| part.points).sum::<u16>(), score.points());
+        prop_assert_eq!(value(&facts, &RISK_V1, NOW), score.value());
+        let expected = match score.points() {
+            0..20 => Band::Low,
+            20..40 => Band::Medium,
+            40..70 => Band::High,
+            _ => Band::Critical,
+        };
+        prop_assert_eq!(score.band, expected, "the number never contradicts its band");
+    }
+
+    #[test]
+    fn the_order_of_the_facts_changes_no_byte(facts in any_facts(), seed in any::<u64>()) {
+        let mut shuffled = facts.clone();
+        let turn = |len: usize| if len == 0 { 0 } else { usize::try_from(seed % 97).unwrap() % len };
+        shuffled.findings.reverse();
+        let places = turn(shuffled.exposures.len());
+        shuffled.exposures.rotate_left(places);
+        let one = serde_json::to_string(&score(&facts, &RISK_V1, NOW).contributions).unwrap();
+        let other = serde_json::to_string(&score(&shuffled, &RISK_V1, NOW).contributions).unwrap();
+        prop_assert_eq!(one, other);
+    }
+
+    #[test]
+    fn one_more_finding_or_exposure_never_lowers_a_score(facts in any_facts(), more in any_finding(), hole in any_exposure()) {
+        let before = value(&facts, &RISK_V1, NOW).hundredths;
+        let mut found = facts.clone();
+        found.findings.push(more);
+        prop_assert!(value(&found, &RISK_V1, NOW).hundredths >= before);
+        let mut exposed = facts;
+        exposed.exposures.push(hole);
+        prop_assert!(value(&exposed, &RISK_V1, NOW).hundredths >= before);
+    }
+
+    #[test]
+    fn more_impact_never_lowers_a_score(facts in any_facts()) {
+        let scores = SEVERITIES.map(|severity| {
+            let impact = Impact { severity: Some(severity), patient_data: Some(PatientData::None) };
+            let bulk = Impact { severity: Some(severity), patient_data: Some(PatientData::Bulk) };
+            let with = |impact| value(&Facts { impact, ..facts.clone() }, &RISK_V1, NOW).hundredths;
+            (with(impact), with(bulk))
+        });
+        prop_assert!(scores.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1));
+        prop_assert!(scores.iter().all(|(none, bulk)| none <= bulk));
+    }
+
+    #[test]
+    fn fixing_two_things_gains_at_least_what_each_gains_alone(facts in any_facts()) {
+        let score = score(&facts, &RISK_V1, NOW);
+        let [a, b, ..] = &score.contributions[..] else { return Ok(()) };
+        let gain = |ids: &[&str]| score.value_hundredths - score.without(ids, &RISK_V1).hundredths;
+        let (one, other, both) = (gain(&[&a.id]), gain(&[&b.id]), gain(&[&a.id, &b.id]));
+        prop_assert!(both >= one && both >= other);
+        prop_assert!(both + 2 >= one + other, "joint {both}, single {one} and {other}, but for rounding");
+        prop_assert_eq!(a.alone_hundredths.unwrap(), score.without(&[&a.id], &RISK_V1).hundredths);
+    }
+
+    #[test]
+    fn a_step_never_raises_the_score_and_they_come_in_order_of_effect(facts in any_facts()) {
+        let steps = plan(&facts, &RISK_V1, NOW);
+        prop_assert!(steps.len() <= 3);
+        prop_assert!(steps.iter().all(|step| step.after_hundredths <= step.before_hundredths));
+        let ours: Vec<u16> =
+            steps.iter().filter(|s| s.owner != super::Owner::Maker).map(|s| s.after_hundredths).collect();
+        prop_assert!(ours.is_sorted());
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_facts_or_refused_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), now in any::<i64>()) {
+        any_bytes(&bytes, Timestamp(now));
+    }
+
+    #[test]
+    fn facts_at_any_time_score_without_a_panic(facts in any_facts(), now in any::<i64>()) {
+        any_bytes(&serde_json::to_vec(&facts).unwrap(), Timestamp(now));
+    }
+}
+
+/// Entry for fuzzing: bytes of a facts file, scored and planned.
+fn any_bytes(bytes: &[u8], now: Timestamp) {
+    if let Ok(facts) = serde_json::from_slice::<Facts>(bytes) {
+        let score = score(&facts, &RISK_V1, now);
+        assert!(score.value_hundredths <= 10_000);
+        let _ = plan(&facts, &RISK_V1, now);
+    }
+}
+
+#[test]
+fn exploited_weighs_at_least_as_much_as_not_and_ransomware_at_least_as_much_as_exploited() {
+    // Goal: order of threats. Method: one vulnerability at every tenth of EPSS.
+    for epss in (0..=1_000_000).step_by(100_000) {
+        let plain = exposure("CVE-1", epss, 70);
+        let exploited = Exposure { known_exploited: true, ..plain.clone() };
+        let ransomware = Exposure { ransomware: true, ..exploited.clone() };
+        let [a, b, c] = [plain, exploited, ransomware].map(|e| of_exposure(&e, &Reach::default(), &RISK_V1));
+        assert!(a <= b && b <= c, "{a} {b} {c} at {epss}");
+    }
+}
+
+#[test]
+fn wider_networks_and_remoter_vectors_weigh_at_least_as_much() {
+    // Goal: internet ≥ flat ≥ segmented ≥ isolated, and N ≥ A ≥ L ≥ P in every zone and place. Method: the whole grid.
+    let share =
+        |vector, zone, place| reach_share(vector, &Reach { zone: Some(zone), place: Some(place) }, &RISK_V1);
+    for place in PLACES {
+        for vector in VECTORS {
+            assert!(ZONES.map(|zone| share(vector, zone, place)).is_sorted(), "{vector:?} {place:?}");
+        }
+        for zone in ZONES {
+            assert!(VECTORS.map(|vector| share(vector, zone, place)).is_sorted(), "{zone:?} {place:?}");
+        }
+    }
+}
+
+#[test]
+fn treatments_fade_and_years_weigh_in_their_order() {
+    // Goal: not affected ≤ workaround ≤ nothing said; older ≤ newer findings; a year of EOL never lowers; a return
+    // weighs more than being stale. Method: each pair.
+    let treated = [Treatment::Fixed, Treatment::NotAffected, Treatment::Workaround, Treatment::None];
+    let treated = treated.map(|t| {
+        of_exposure(&Exposure { treatment: t, ..exposure("C", 500_000, 70) }, &Reach::default(), &RISK_V1)
+    });
+    assert!(treated.is_sorted() && treated[1] == 0 && treated[2] > 0, "{treated:?}");
+    let only = |change: &dyn Fn(&mut Facts)| {
+        let mut facts = Facts::unknown("d");
+        change(&mut facts);
+        parts(&facts, &RISK_V1, NOW).iter().map(|part| part.hazard).sum::<u32>()
+    };
+    let faded = [60, 14, 7, 1, 0]
+        .map(|age| only(&|f| f.findings = Vec::from([finding("F", FindingSeverity::High, days_ago(age))])));
+    assert!(faded.is_sorted() && faded[0] > 0, "{faded:?}");
+    let ended = [0, 364, 365, 730, 5000]
+        .map(|age| only(&|f| f.posture.os_support = OsSupport::Ended { at: days_ago(age) }));
+    assert!(ended.is_sorted() && ended[1] < ended[2], "{ended:?}");
+    let stale =
+        only(&|f| f.freshness.release = ReleaseAge::Behind { newest: "2".into(), since: days_ago(3000) });
+    assert!(only(&|f| f.freshness.rolled_back = Some(NOW)) > stale);
+    let silent = [7, 8, 31].map(|age| only(&|f| f.freshness.last_seen = Some(days_ago(age))));
+    assert!(silent.is_sorted() && silent[0] == 0 && silent[1] > 0, "{silent:?}");
+}
+
+#[test]
+fn of_one_kind_only_the_newest_counts() {
+    // Goal: a repeated alarm is one fact. Method: the same kind twice, of equal severity; then in two kinds.
+    let mut facts = Facts::unknown("d");
+    let same = |id: &str, age| Finding {
+        kind: "beacon".into(),
+        ..finding(id, FindingSeverity::High, days_ago(age))
+    };
+    facts.findings = Vec::from([same("F-2", 5), same("F-1", 0), same("F-3", 0)]);
+    let once = score(&facts, &RISK_V1, NOW);
+    assert_eq!(once.contributions.iter().map(|p| p.id.as_str()).collect::<Vec<_>>(), ["F-1", "impact"]);
+    facts.findings.push(Finding { kind: "scan".into(), ..same("F-4", 0) });
+    assert!(score(&facts, &RISK_V1, NOW).value_hundredths > once.value_hundredths);
+}
+
+#[test]
+fn deadlines_are_those_of_the_directive() {
+    // Goal: CISA BOD 26-04, its sixteen rows. Method: the published table in its own order of rows.
+    let rows = [
+        (0, 0, 0, 0, None),
+        (1, 0, 0, 0, Some(14)),
+        (0, 1, 0, 0, Some(60)),
+        (0, 0, 1, 0, Some(60)),
+        (0, 0, 0, 1, None),
+        (1, 1, 0, 0, Some(14)),
+        (1, 0, 1, 0, Some(14)),
+        (0, 1, 1, 0, Some(14)),
+        (1, 0, 0, 1, Some(14)),
+        (0, 1, 0, 1, Some(14)),
+        (0, 0, 1, 1, Some(60)),
+        (1, 1, 1, 0, Some(3)),
+        (1, 1, 0, 1, Some(3)),
+        (1, 0, 1, 1, Some(3)),
+        (0, 1, 1, 1, Some(3)),
+        (1, 1, 1, 1, Some(3)),
+    ];
+    for (exploited, exposed, automatable, total, days) in rows {
+        assert_eq!(remediation_days(exploited == 1, exposed == 1, automatable == 1, total == 1), days);
+    }
+}
