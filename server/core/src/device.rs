@@ -1,0 +1,396 @@
+//! A device as the server remembers it: what it is, where it stands, whether it is trusted, what it last said.
+//!
+//! The life of an identity is a table ([`step`]); what a device may ask in which state is another ([`may`]), consulted
+//! on every request. Nothing here believes a request: identity is the fingerprint of the leaf certificate that the
+//! connection proved, never a name in a body. Placement is the owner's word, not the device's.
+//!
+//! Read next: [`crate::admit`] for how a device comes in, `report` for what of a check-in is kept.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use cordon_proto::ids::{DeviceId, Hardware, Sha256, Text, TokenId};
+use cordon_proto::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::risk::facts::{Impact, PatientData, Reach, Severity};
+
+mod report;
+#[cfg(test)]
+mod tests;
+
+pub use report::{OtherHardware, Report, Wanted};
+
+/// The version of the document under `Key::Device`.
+pub const VERSION: u32 = 1;
+/// Superseded certificates that are remembered by fingerprint, so that their holder learns that it was superseded.
+pub const SUPERSEDED: usize = 8;
+
+/// One device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Version of this document.
+    pub v: u32,
+    /// Its name.
+    pub id: DeviceId,
+    /// What it is made of.
+    pub hardware: Hardware,
+    /// Whether the device itself stated manufacturer and revision; until then they are the token's word or `unknown`.
+    pub stated: bool,
+    /// How it is known.
+    pub source: Source,
+    /// Where it stands and what it is for.
+    pub placement: Placement,
+    /// Where its identity is in its life.
+    pub state: State,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in the words of whoever moved it there.
+    pub reason: Text,
+    /// The certificate in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// Fingerprints of certificates that were replaced, newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superseded: Vec<Sha256>,
+    /// Another key that asked for this device's identity and was not given it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contest: Option<Contest>,
+    /// The last check-in that said something new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
+    /// The last authenticated request, as last written down; the fleet view knows better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+}
+
+/// How a device is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// It runs an agent, or has enrolled by EST.
+    Agent,
+    /// Its traffic was seen by a tap.
+    Observed,
+    /// It stands in a list of assets.
+    Imported,
+}
+
+/// Where a device stands and what it is for, in the owner's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Placement {
+    /// The site.
+    pub site: Text,
+    /// The ward or room.
+    pub ward: Text,
+    /// What it is for.
+    pub kind: DeviceKind,
+    /// Clinical severity and patient data, for the score; missing parts are the model's cautious defaults.
+    #[serde(default)]
+    pub impact: Impact,
+    /// Network zone and place, for the score.
+    #[serde(default)]
+    pub reach: Reach,
+    /// Free text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Text>,
+}
+
+/// What a device is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceKind {
+    /// Gives drugs by line.
+    InfusionPump,
+    /// Watches vital signs.
+    PatientMonitor,
+    /// Breathes for a patient.
+    Ventilator,
+    /// Gives anaesthesia.
+    AnaesthesiaMachine,
+    /// Cleans blood.
+    DialysisMachine,
+    /// Restarts hearts.
+    Defibrillator,
+    /// Makes or shows images.
+    ImagingWorkstation,
+    /// Measures samples.
+    LaboratoryAnalyser,
+    /// Stands where anybody can touch it.
+    Kiosk,
+    /// Connects devices to other systems.
+    Gateway,
+    /// Used by staff.
+    Workstation,
+    /// Nothing of the above.
+    Other,
+}
+
+impl DeviceKind {
+    /// What a failure or a leak of such a device usually means (ISO 14971 practice; expert judgement that an owner
+    /// may overrule for each token or device). Used where a token says nothing else.
+    #[must_use]
+    pub fn usual_impact(self) -> Impact {
+        let (severity, patient_data) = match self {
+            Self::Ventilator | Self::AnaesthesiaMachine => (Severity::LifeSupporting, PatientData::Limited),
+            Self::InfusionPump | Self::DialysisMachine | Self::Defibrillator => {
+                (Severity::Critical, PatientData::Limited)
+            }
+            Self::PatientMonitor => (Severity::Serious, PatientData::Limited),
+            Self::LaboratoryAnalyser | Self::ImagingWorkstation | Self::Gateway => {
+                (Severity::Serious, PatientData::Bulk)
+            }
+            Self::Workstation => (Severity::Minor, PatientData::Bulk),
+            Self::Kiosk => (Severity::Minor, PatientData::Limited),
+            Self::Other => return Impact::default(),
+        };
+        Impact { severity: Some(severity), patient_data: Some(patient_data) }
+    }
+}
+
+/// Where a device's identity is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// A token was made for it; it has not come yet.
+    Expected,
+    /// It asked, and waits for a person.
+    Pending,
+    /// Trusted.
+    Active,
+    /// Not trusted until a person says so. It may still be told of updates and take them.
+    Quarantined,
+    /// Its use has ended.
+    Retired,
+    /// Nobody knows where it is.
+    Lost,
+}
+
+/// The certificate in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// SHA-256 of the certificate's DER.
+    pub leaf: Sha256,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub key: Sha256,
+    /// The token that paid for it.
+    pub token: TokenId,
+    /// When it was issued.
+    pub issued: Timestamp,
+    /// The last second of its validity.
+    pub not_after: Timestamp,
+}
+
+/// A key that asked for an identity which another key holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contest {
+    /// SHA-256 of the asking key's SubjectPublicKeyInfo.
+    pub key: Sha256,
+    /// When it asked.
+    pub at: Timestamp,
+    /// From where.
+    pub from: Text,
+}
+
+/// The certificate as it was handed out, under `Key::Leaf`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaf {
+    /// Version of this document.
+    pub v: u32,
+    /// Whose it is.
+    pub device: DeviceId,
+    /// Its DER, base64url without padding.
+    pub der: String,
+}
+
+/// A person's act on an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// Stop trusting it.
+    Quarantine,
+    /// Trust it again.
+    Release,
+    /// End its use.
+    Retire,
+    /// Nobody knows where it is.
+    ReportLost,
+    /// It turned up; it stays untrusted until released.
+    Find,
+}
+
+impl Act {
+    /// The word in the audit journal.
+    #[must_use]
+    pub fn action(self) -> &'static str {
+        match self {
+            Self::Quarantine => "device.quarantine",
+            Self::Release => "device.release",
+            Self::Retire => "device.retire",
+            Self::ReportLost => "device.report-lost",
+            Self::Find => "device.find",
+        }
+    }
+}
+
+/// An act that does not fit the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a device that is {} cannot be moved by this act; look at its page, somebody may have been faster", .from.word())]
+pub struct NotPossible {
+    /// The state it is in.
+    pub from: State,
+}
+
+impl State {
+    /// The word on the wire, in the store and in the journal.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Expected => "expected",
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Quarantined => "quarantined",
+            Self::Retired => "retired",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// The state after an act.
+pub fn step(from: State, act: Act) -> Result<State, NotPossible> {
+    match (act, from) {
+        (Act::Quarantine, State::Active) | (Act::Find, State::Lost) => Ok(State::Quarantined),
+        (Act::Release, State::Quarantined) => Ok(State::Active),
+        (Act::ReportLost, State::Active | State::Quarantined) => Ok(State::Lost),
+        (
+            Act::Retire,
+            State::Expected | State::Pending | State::Active | State::Quarantined | State::Lost,
+        ) => Ok(State::Retired),
+        (
+            Act::Quarantine,
+            State::Expected | State::Pending | State::Quarantined | State::Retired | State::Lost,
+        )
+        | (Act::Release, State::Expected | State::Pending | State::Active | State::Retired | State::Lost)
+        | (Act::ReportLost, State::Expected | State::Pending | State::Retired | State::Lost)
+        | (
+            Act::Find,
+            State::Expected | State::Pending | State::Active | State::Quarantined | State::Retired,
+        )
+        | (Act::Retire, State::Retired) => Err(NotPossible { from }),
+    }
+}
+
+/// What a request of a device is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Saying how it is.
+    Status,
+    /// Metadata, images and receipts: the way out of many troubles.
+    Update,
+    /// Telling what it saw, and waiting for news.
+    Telling,
+}
+
+/// Why a device's request is refused. Only [`Refused::UnknownDevice`] lets an agent drop its identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No device has or had this certificate.
+    #[error("no device of this server has this certificate: enrol the device again with a new token")]
+    UnknownDevice,
+    /// A newer certificate of the same device is in force.
+    #[error(
+        "a newer certificate of this device is in force: if that is not this device, tell the owner's security team"
+    )]
+    Superseded,
+    /// The certificate is past its end.
+    #[error("the certificate has expired: enrol the device again with a new token")]
+    Expired,
+    /// Quarantined.
+    #[error("the device is in quarantine: only a person can release it, at the server")]
+    Quarantined,
+    /// Retired.
+    #[error("the device was retired: to use it again, enrol it with a new token")]
+    Retired,
+    /// Reported lost.
+    #[error("the device was reported lost: whoever found it should tell the owner")]
+    Lost,
+}
+
+impl Refused {
+    /// The word for programs.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::UnknownDevice => "unknown_device",
+            Self::Superseded => "superseded",
+            Self::Expired => "expired",
+            Self::Quarantined => "quarantined",
+            Self::Retired => "retired",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// Whether the holder of the certificate `leaf`, which belongs or belonged to `device`, may ask for `access` now.
+pub fn may(device: Option<&Device>, leaf: &Sha256, access: Access, now: Timestamp) -> Result<(), Refused> {
+    let device = device.ok_or(Refused::UnknownDevice)?;
+    let Some(identity) = device.identity.as_ref().filter(|identity| identity.leaf == *leaf) else {
+        let known = device.superseded.contains(leaf);
+        return Err(if known { Refused::Superseded } else { Refused::UnknownDevice });
+    };
+    if now > identity.not_after {
+        return Err(Refused::Expired);
+    }
+    match (device.state, access) {
+        (State::Active, _) | (State::Quarantined, Access::Status | Access::Update) => Ok(()),
+        (State::Quarantined, Access::Telling) => Err(Refused::Quarantined),
+        (State::Retired, _) => Err(Refused::Retired),
+        (State::Lost, _) => Err(Refused::Lost),
+        // An identity is given in the commit that makes a device active, and stays known for ever.
+        (State::Expected | State::Pending, _) => Err(Refused::UnknownDevice),
+    }
+}
+
+impl Device {
+    /// The bytes under `Key::Device`.
+    #[must_use]
+    pub fn to_body(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("strings, integers and lists are always JSON")
+    }
+
+    /// Reads stored bytes; `None` for a version that this program does not know.
+    #[must_use]
+    pub fn from_body(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok().filter(|device: &Self| device.v == VERSION)
+    }
+
+    /// The device after a person's act, with the person's reason.
+    pub fn after(&self, act: Act, reason: Text, at: Timestamp) -> Result<Self, NotPossible> {
+        let state = step(self.state, act)?;
+        Ok(Self { state, since: at, reason, ..self.clone() })
+    }
+
+    /// Whether its connections must end at once: its certificate no longer opens every door.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        match self.state {
+            State::Active | State::Expected | State::Pending => false,
+            State::Quarantined | State::Retired | State::Lost => true,
+        }
+    }
+}
+
+impl Leaf {
+    /// The bytes under `Key::Leaf`.
+    #[must_use]
+    pub fn to_body(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("strings and integers are always JSON")
+    }
+
+    /// Reads stored bytes; `None` for a version that this program does not know.
+    #[must_use]
+    pub fn from_body(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok().filter(|leaf: &Self| leaf.v == VERSION)
+    }
+}

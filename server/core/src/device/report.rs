@@ -1,0 +1,100 @@
+//! What of a check-in is kept: everything that can still be true tomorrow, nothing that ticks.
+//!
+//! A heartbeat that says nothing new is no write (DESIGN 5): two reports are compared, and only a difference reaches
+//! the store. The device's clock, its uptime and the filling of its spool stay in memory.
+
+use cordon_proto::checkin::{Action, CheckinRequest, InterlockState, SensorReport, Software, UpdateReport};
+use cordon_proto::ids::{Hardware, Name, Sha256, Text};
+use serde::{Deserialize, Serialize};
+
+use super::Device;
+
+/// What a device last said of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The boot in which it said so.
+    pub boot: u64,
+    /// Version of its agent.
+    pub agent_version: Text,
+    /// What runs, and what it would still accept.
+    pub software: Software,
+    /// Where its update stands.
+    pub update: UpdateReport,
+    /// Clinical use.
+    pub interlock: InterlockState,
+    /// How much of the network its sensor sees.
+    pub sensor: SensorReport,
+    /// Root of its inventory.
+    pub inventory_root: Sha256,
+    /// Where its private key lives.
+    pub key_protection: Text,
+    /// Records that its spool had to drop, ever.
+    pub spool_lost: u64,
+    /// Version of its content.
+    pub content_version: u64,
+    /// Version of the director root that it trusts, 0 for none.
+    pub director_root_version: u64,
+    /// The go that it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wants: Option<Wanted>,
+}
+
+/// A go that a device asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The order.
+    pub order: Name,
+    /// The act.
+    pub action: Action,
+}
+
+impl Report {
+    /// What is kept of a check-in.
+    #[must_use]
+    pub fn of(request: &CheckinRequest) -> Self {
+        Self {
+            boot: request.boot,
+            agent_version: request.agent_version.clone(),
+            software: request.software.clone(),
+            update: request.update.clone(),
+            interlock: request.interlock,
+            sensor: request.sensor.clone(),
+            inventory_root: request.inventory_root,
+            key_protection: request.key_protection.clone(),
+            spool_lost: request.spool_lost,
+            content_version: request.content_version,
+            director_root_version: request.director_root_version,
+            wants: request
+                .want_permit
+                .as_ref()
+                .map(|wanted| Wanted { order: wanted.order.clone(), action: wanted.action }),
+        }
+    }
+}
+
+/// A device that says it is another one. It keeps its identity; a person has to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the device says it is another model or serial than the one that enrolled: was a disk or an image copied?"
+)]
+pub struct OtherHardware;
+
+impl OtherHardware {
+    /// The word for programs.
+    pub const CODE: &str = "hardware_mismatch";
+}
+
+impl Device {
+    /// The device after it stated its hardware at a check-in.
+    ///
+    /// Model and serial are what the token was bound to and never move; the manufacturer is fixed by the first
+    /// statement; a board may be exchanged.
+    pub fn stating(&self, hardware: &Hardware) -> Result<Self, OtherHardware> {
+        let same_thing = hardware.model == self.hardware.model && hardware.serial == self.hardware.serial;
+        let same_maker = !self.stated || hardware.manufacturer == self.hardware.manufacturer;
+        if !(same_thing && same_maker) {
+            return Err(OtherHardware);
+        }
+        Ok(Self { hardware: hardware.clone(), stated: true, ..self.clone() })
+    }
+}
