@@ -8,4 +8,5 @@
 extern crate alloc;
 
 pub mod backoff;
+pub mod flow;
 pub mod spool;

@@ -1,0 +1,411 @@
+//! The bounded flow table: sightings in, beginnings and ends out.
+//!
+//! A growing slab indexed by `u32`, found through a hash table whose keyed hasher is an argument (traffic is hostile),
+//! with three queues by age. Time ends a flow (idle), splits it (active), or pressure does: a full table gives up ended
+//! flows first, then those that were never established, then the longest unseen, so that a flood of half-open
+//! connections cannot push out the established ones. Forced ends are counted, for the flood is itself the finding.
+//! Iteration order never depends on the hasher: the same sightings give the same changes.
+
+#[cfg(test)]
+mod tests;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::hash::BuildHasher;
+
+use cordon_proto::limits;
+use cordon_proto::telemetry::{Direction, Protocol};
+use cordon_proto::time::Millis;
+use hashbrown::HashTable;
+
+use super::{Connection, Counted, Flow, Phase, State, Traffic, Tuple};
+
+/// No slot.
+const NONE: u32 = u32::MAX;
+/// Slots by which the slab grows at once.
+const GROWTH: usize = 512;
+
+/// What a sighting or the passing of time changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A flow has begun. Its traffic so far is told with its end.
+    Began(Flow),
+    /// A long flow goes on; its traffic since the last report.
+    Continues(Flow),
+    /// A flow has ended; its traffic since the last report.
+    Ended(Flow),
+}
+
+/// How long flows are kept. The product uses [`Timeouts::default`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Milliseconds unseen after which a flow without an established connection has ended.
+    pub short_ms: i64,
+    /// Milliseconds unseen after which an established connection has ended.
+    pub long_ms: i64,
+    /// Milliseconds an ended flow is remembered.
+    pub linger_ms: i64,
+    /// Milliseconds after which a live flow is reported.
+    pub active_ms: i64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            short_ms: limits::FLOW_IDLE_SHORT_S * 1000,
+            long_ms: limits::FLOW_IDLE_LONG_S * 1000,
+            linger_ms: limits::FLOW_LINGER_S * 1000,
+            active_ms: limits::FLOW_ACTIVE_S * 1000,
+        }
+    }
+}
+
+/// The queue a slot waits in, oldest sighting first. The order of the variants is the order of giving up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queue {
+    Ended,
+    Short,
+    Long,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    oldest: u32,
+    newest: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    tuple: Tuple,
+    direction: Direction,
+    state: State,
+    queue: Queue,
+    start: Millis,
+    last: Millis,
+    /// Seconds from `start` to the last report.
+    reported_s: u32,
+    traffic: Traffic,
+    reported: Traffic,
+    name: Option<Arc<str>>,
+    older: u32,
+    newer: u32,
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct FlowTable<S> {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    hasher: S,
+    queues: [Ends; 3],
+    timeouts: Timeouts,
+    capacity: usize,
+    peak: usize,
+    forced: u64,
+}
+
+impl<S: BuildHasher> FlowTable<S> {
+    /// An empty table of `limits::FLOWS`. `hasher` must be keyed by chance: peers choose the tuples.
+    #[must_use]
+    pub fn new(hasher: S) -> Self {
+        Self::bounded(hasher, Timeouts::default(), limits::FLOWS)
+    }
+
+    /// An empty table with its own times and at most `capacity` flows (held between 1 and `limits::FLOWS`).
+    #[must_use]
+    pub fn bounded(hasher: S, timeouts: Timeouts, capacity: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            hasher,
+            queues: [Ends { oldest: NONE, newest: NONE }; 3],
+            timeouts,
+            capacity: capacity.clamp(1, limits::FLOWS),
+            peak: 0,
+            forced: 0,
+        }
+    }
+
+    /// Flows in the table, ended ones that are still remembered included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether the table is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// The most flows there ever were at once.
+    #[must_use]
+    pub fn peak(&self) -> usize {
+        self.peak
+    }
+
+    /// Live flows that were given up because the table was full.
+    #[must_use]
+    pub fn forced(&self) -> u64 {
+        self.forced
+    }
+
+    /// Takes one sighting; what it changed is appended to `changes` (at most three).
+    pub fn observe(&mut self, seen: &Connection, now: Millis, changes: &mut Vec<Change>) {
+        let hash = self.hasher.hash_one(seen.tuple);
+        let slots = &self.slots;
+        let known =
+            self.index.find(hash, |slot| slots.get(as_usize(*slot)).is_some_and(|s| s.tuple == seen.tuple));
+        match known.copied() {
+            Some(slot) => self.again(slot, seen, now, changes),
+            None => self.begin(hash, seen, now, changes),
+        }
+    }
+
+    /// Ends what has not been seen for too long. Call it at least every few seconds.
+    pub fn expire(&mut self, now: Millis, changes: &mut Vec<Change>) {
+        for queue in [Queue::Ended, Queue::Short, Queue::Long] {
+            let timeout = match queue {
+                Queue::Ended => self.timeouts.linger_ms,
+                Queue::Short => self.timeouts.short_ms,
+                Queue::Long => self.timeouts.long_ms,
+            };
+            while let Some(slot) = self.oldest(queue) {
+                if now.since(slot.last) <= timeout {
+                    break;
+                }
+                self.give_up(queue, changes);
+            }
+        }
+    }
+
+    /// Ends every flow, for a file that has been read to its end.
+    pub fn finish(&mut self, changes: &mut Vec<Change>) {
+        for queue in [Queue::Ended, Queue::Short, Queue::Long] {
+            while self.oldest(queue).is_some() {
+                self.give_up(queue, changes);
+            }
+        }
+    }
+
+    /// A sighting of a flow that is known.
+    fn again(&mut self, number: u32, seen: &Connection, now: Millis, changes: &mut Vec<Change>) {
+        let Some(slot) = self.slots.get_mut(as_usize(number)) else { return };
+        if slot.state.ended() {
+            // Remnants of an ended connection are no news; a new handshake on the same ports is.
+            if matches!(seen.phase, Phase::Opening | Phase::Open) {
+                slot.restart(seen, now);
+                let queue = slot.wanted_queue();
+                changes.push(Change::Began(slot.flow(Traffic::default())));
+                self.requeue(number, queue);
+            }
+            return;
+        }
+        slot.last = slot.last.max(now);
+        slot.count(seen.counted);
+        if slot.name.is_none() {
+            slot.name.clone_from(&seen.name);
+        }
+        slot.state = match seen.phase {
+            Phase::Opening => slot.state,
+            Phase::Open => State::Established,
+            Phase::Over(state) => state,
+            Phase::Lingering => State::Closed,
+        };
+        if slot.state.ended() {
+            changes.push(Change::Ended(slot.report()));
+        } else if now.since(slot.start) - i64::from(slot.reported_s) * 1000 >= self.timeouts.active_ms {
+            changes.push(Change::Continues(slot.report()));
+        }
+        let queue = slot.wanted_queue();
+        self.requeue(number, queue);
+    }
+
+    /// A sighting of a flow that is not known.
+    fn begin(&mut self, hash: u64, seen: &Connection, now: Millis, changes: &mut Vec<Change>) {
+        if self.index.len() >= self.capacity {
+            let queue = [Queue::Ended, Queue::Short, Queue::Long]
+                .into_iter()
+                .find(|queue| self.oldest(*queue).is_some());
+            if let Some(queue) = queue {
+                self.forced += u64::from(queue != Queue::Ended);
+                self.give_up(queue, changes);
+            }
+        }
+        let mut slot = Slot::new(seen, now);
+        changes.push(Change::Began(slot.flow(Traffic::default())));
+        if slot.state.ended() {
+            changes.push(Change::Ended(slot.report()));
+        }
+        let queue = slot.wanted_queue();
+        let number = self.place(slot);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        let rehash = |slot: &u32| slots.get(as_usize(*slot)).map_or(0, |s| hasher.hash_one(s.tuple));
+        self.index.insert_unique(hash, number, rehash);
+        self.link(number, queue);
+        self.peak = self.peak.max(self.index.len());
+    }
+
+    fn place(&mut self, slot: Slot) -> u32 {
+        if let Some(number) = self.free.pop()
+            && let Some(place) = self.slots.get_mut(as_usize(number))
+        {
+            *place = slot;
+            return number;
+        }
+        if self.slots.len() == self.slots.capacity() {
+            self.slots.reserve_exact(GROWTH.min(self.capacity));
+        }
+        self.slots.push(slot);
+        u32::try_from(self.slots.len() - 1).expect("the capacity is far below u32::MAX")
+    }
+
+    fn oldest(&self, queue: Queue) -> Option<&Slot> {
+        self.slots.get(as_usize(self.ends(queue).oldest))
+    }
+
+    /// Takes the oldest flow of a queue out of the table, and tells its end if that was not told before.
+    fn give_up(&mut self, queue: Queue, changes: &mut Vec<Change>) {
+        let number = self.ends(queue).oldest;
+        self.unlink(number);
+        let Some(slot) = self.slots.get_mut(as_usize(number)) else { return };
+        if !slot.state.ended() {
+            slot.state = State::Expired;
+            changes.push(Change::Ended(slot.report()));
+        }
+        slot.name = None;
+        let hash = self.hasher.hash_one(slot.tuple);
+        if let Ok(entry) = self.index.find_entry(hash, |other| *other == number) {
+            entry.remove();
+        }
+        self.free.push(number);
+    }
+
+    fn ends(&self, queue: Queue) -> Ends {
+        let [ended, short, long] = self.queues;
+        match queue {
+            Queue::Ended => ended,
+            Queue::Short => short,
+            Queue::Long => long,
+        }
+    }
+
+    fn ends_mut(&mut self, queue: Queue) -> &mut Ends {
+        let [ended, short, long] = &mut self.queues;
+        match queue {
+            Queue::Ended => ended,
+            Queue::Short => short,
+            Queue::Long => long,
+        }
+    }
+
+    fn requeue(&mut self, number: u32, queue: Queue) {
+        let newest = self.ends(queue).newest == number;
+        if !newest {
+            self.unlink(number);
+            self.link(number, queue);
+        }
+    }
+
+    fn unlink(&mut self, number: u32) {
+        let Some(slot) = self.slots.get(as_usize(number)) else { return };
+        let (older, newer, queue) = (slot.older, slot.newer, slot.queue);
+        match self.slots.get_mut(as_usize(older)) {
+            Some(slot) => slot.newer = newer,
+            None => self.ends_mut(queue).oldest = newer,
+        }
+        match self.slots.get_mut(as_usize(newer)) {
+            Some(slot) => slot.older = older,
+            None => self.ends_mut(queue).newest = older,
+        }
+    }
+
+    fn link(&mut self, number: u32, queue: Queue) {
+        let newest = self.ends(queue).newest;
+        match self.slots.get_mut(as_usize(newest)) {
+            Some(slot) => slot.newer = number,
+            None => self.ends_mut(queue).oldest = number,
+        }
+        self.ends_mut(queue).newest = number;
+        if let Some(slot) = self.slots.get_mut(as_usize(number)) {
+            (slot.older, slot.newer, slot.queue) = (newest, NONE, queue);
+        }
+    }
+}
+
+impl Slot {
+    fn new(seen: &Connection, now: Millis) -> Self {
+        let mut slot = Self {
+            tuple: seen.tuple,
+            direction: seen.direction,
+            state: State::New,
+            queue: Queue::Short,
+            start: now,
+            last: now,
+            reported_s: 0,
+            traffic: Traffic::default(),
+            reported: Traffic::default(),
+            name: None,
+            older: NONE,
+            newer: NONE,
+        };
+        slot.restart(seen, now);
+        slot
+    }
+
+    fn restart(&mut self, seen: &Connection, now: Millis) {
+        self.direction = seen.direction;
+        self.state = match seen.phase {
+            Phase::Opening => State::New,
+            Phase::Open => State::Established,
+            Phase::Over(state) => state,
+            Phase::Lingering => State::Closed,
+        };
+        (self.start, self.last, self.reported_s) = (now, now, 0);
+        (self.traffic, self.reported) = (Traffic::default(), Traffic::default());
+        self.name.clone_from(&seen.name);
+        self.count(seen.counted);
+    }
+
+    fn count(&mut self, counted: Counted) {
+        self.traffic = match counted {
+            Counted::Total(total) => self.traffic.at_least(total),
+            Counted::Added(more) => self.traffic.plus(more),
+            Counted::Unknown => self.traffic,
+        };
+    }
+
+    fn wanted_queue(&self) -> Queue {
+        match (self.state, self.tuple.protocol) {
+            (State::Closed | State::Reset | State::Refused | State::Expired, _) => Queue::Ended,
+            (State::Established, Protocol::Tcp) => Queue::Long,
+            (State::Established, Protocol::Udp | Protocol::Icmp) | (State::New, _) => Queue::Short,
+        }
+    }
+
+    /// The flow with its traffic since the last report, which this is now.
+    fn report(&mut self) -> Flow {
+        let flow = self.flow(self.traffic.since(self.reported));
+        self.reported = self.traffic;
+        self.reported_s = u32::try_from(self.last.since(self.start) / 1000).unwrap_or(u32::MAX);
+        flow
+    }
+
+    fn flow(&self, traffic: Traffic) -> Flow {
+        Flow {
+            tuple: self.tuple,
+            direction: self.direction,
+            start: self.start,
+            end: self.last,
+            state: self.state,
+            traffic,
+            name: self.name.clone(),
+        }
+    }
+}
+
+fn as_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
