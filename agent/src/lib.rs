@@ -1,1 +1,14 @@
-//! placeholder
+//! The device program as a library: adapters around the decisions of `cordon-agent-core`, and the one event loop.
+//!
+//! `main.rs` is a thin door to [`main_with`]; the simulator walks through the same door. Nothing here decides: what may
+//! be installed stands in `cordon-proto` and `agent/core`. Read next: [`run`], docs/ARCHITECTURE.md.
+
+pub mod clock;
+pub mod config;
+pub mod files;
+pub mod identity;
+pub mod link;
+pub mod tls;
+
+#[cfg(test)]
+mod fake;

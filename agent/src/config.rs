@@ -1,0 +1,264 @@
+//! The configuration file: a few fixed keys (DESIGN 4.1), read once, unknown keys refused by name.
+//!
+//! It must never be read from a place that anyone may change, and holds no secret. Relative paths count from the
+//! file's own folder. Who the device is comes from `hardware` here (inside the system image) or from the machine's
+//! DMI tables; never from the server. Read next: [`crate::run`].
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use cordon_proto::ids::{Hardware, Name, Text};
+use cordon_proto::time::Timestamp;
+use serde::Deserialize;
+
+use crate::files::{self, FileError};
+
+/// Bytes of a configuration file.
+const CONFIG_BYTES: usize = 64 * 1024;
+/// Where the configuration stands unless `--config` says otherwise.
+pub const DEFAULT_CONFIG: &str = "/etc/cordon/agent.toml";
+/// Where state is kept unless configured otherwise.
+pub const DEFAULT_STATE: &str = "/var/lib/cordon";
+/// Where the kernel shows the machine's DMI tables.
+const DMI: &str = "/sys/class/dmi/id";
+
+/// Everything a person configured, with defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The folder of identity, metadata, floor, spool.
+    pub state: PathBuf,
+    /// The two image slots, files or block devices; `None` for a device that takes no updates.
+    pub slots: Option<[PathBuf; 2]>,
+    /// The boot adapter: `file:PATH`, `uboot`, `grub` or `exec:CMD`.
+    pub boot: Option<String>,
+    /// What the device is.
+    pub hardware: Hardware,
+    /// First root file of each manufacturer's image repository.
+    pub image_root: BTreeMap<Name, PathBuf>,
+    /// The time zone that windows are read in.
+    pub timezone: String,
+    /// Socket on which the device's own software says whether it is in use.
+    pub interlock_socket: Option<PathBuf>,
+    /// Addresses of the server, used in place of a name look-up.
+    pub server: Vec<IpAddr>,
+    /// HTTP CONNECT proxy, `http://HOST:PORT`.
+    pub proxy: Option<String>,
+    /// A time before which it cannot be.
+    pub clock_floor: Option<Timestamp>,
+    /// What must hold after a trial boot, besides a check-in.
+    pub health: Health,
+}
+
+/// The health gate that a trial must pass before it is confirmed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// Only the check-in.
+    #[default]
+    CheckinOnly,
+    /// A program that exits 0.
+    Program(Vec<String>),
+    /// A file that the device's own software writes; healthy while it begins with `ok`.
+    File(PathBuf),
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read, or anyone may change it.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Not UTF-8, not TOML, or an unknown key.
+    #[error("{}: {message}", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        message: String,
+    },
+    /// A key whose value cannot be used.
+    #[error("{}: key `{key}`: {message}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What it must be.
+        message: String,
+    },
+    /// Neither the configuration nor DMI says what the device is.
+    #[error(
+        "the device does not say what it is: {missing} is missing from its DMI tables; set hardware = {{ manufacturer, model, revision, serial }} in {}", path.display()
+    )]
+    Hardware {
+        /// The configuration file.
+        path: PathBuf,
+        /// The DMI entry that is missing.
+        missing: &'static str,
+    },
+}
+
+/// Where to look: the command line's two options, and the machine's DMI folder.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// `--config`; the default file may be absent, a named one may not.
+    pub config: Option<PathBuf>,
+    /// `--state`, which wins over the file.
+    pub state: Option<PathBuf>,
+    /// The DMI folder.
+    pub dmi: PathBuf,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self { config: None, state: None, dmi: PathBuf::from(DMI) }
+    }
+}
+
+impl Config {
+    /// Reads the configuration.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let path = sources.config.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
+        let text = if sources.config.is_some() || path.exists() {
+            files::refuse_world_writable(&path)?;
+            let bytes = files::read_file(&path, CONFIG_BYTES)?;
+            String::from_utf8(bytes).map_err(|_| toml_error(&path, "is not UTF-8"))?
+        } else {
+            String::new()
+        };
+        Self::parse(&text, &path, sources)
+    }
+
+    fn parse(text: &str, path: &Path, sources: &Sources) -> Result<Self, ConfigError> {
+        let file: File = toml::from_str(text).map_err(|error| toml_error(path, &error.to_string()))?;
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let value = |key, message: &str| ConfigError::Value {
+            path: path.to_owned(),
+            key,
+            message: message.to_owned(),
+        };
+        if let Some(boot) = &file.boot {
+            let known = boot.starts_with("file:") || boot.starts_with("exec:");
+            if !known && boot != "uboot" && boot != "grub" {
+                return Err(value("boot", "must be file:PATH, uboot, grub or exec:CMD"));
+            }
+        }
+        if file.proxy.as_ref().is_some_and(|proxy| !proxy.starts_with("http://")) {
+            return Err(value(
+                "proxy",
+                "must be http://HOST:PORT (the connection inside it stays encrypted)",
+            ));
+        }
+        let clock_floor = file.clock_floor.as_deref().map(Timestamp::parse).transpose();
+        let clock_floor = clock_floor.map_err(|error| value("clock_floor", &error.to_string()))?;
+        let hardware = match file.hardware {
+            Some(hardware) => hardware,
+            None => hardware_from_dmi(&sources.dmi)
+                .map_err(|missing| ConfigError::Hardware { path: path.to_owned(), missing })?,
+        };
+        let state = sources.state.clone().or(file.state).unwrap_or_else(|| PathBuf::from(DEFAULT_STATE));
+        Ok(Self {
+            state: if sources.state.is_some() { state } else { folder.join(state) },
+            slots: file.slots.map(|slots| slots.map(|slot| folder.join(slot))),
+            boot: file.boot.map(|boot| based_boot(&boot, folder)),
+            hardware,
+            image_root: file.image_root.into_iter().map(|(name, root)| (name, folder.join(root))).collect(),
+            timezone: file.timezone.unwrap_or_else(|| "UTC".to_owned()),
+            interlock_socket: file.interlock_socket.map(|socket| folder.join(socket)),
+            server: file.server.map(Addresses::all).unwrap_or_default(),
+            proxy: file.proxy,
+            clock_floor,
+            health: health(file.health, folder)
+                .ok_or_else(|| value("health", "must be [\"program\", …] or \"file:PATH\""))?,
+        })
+    }
+}
+
+/// The file as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    state: Option<PathBuf>,
+    slots: Option<[PathBuf; 2]>,
+    boot: Option<String>,
+    hardware: Option<Hardware>,
+    #[serde(default)]
+    image_root: BTreeMap<Name, PathBuf>,
+    timezone: Option<String>,
+    interlock_socket: Option<PathBuf>,
+    server: Option<Addresses>,
+    proxy: Option<String>,
+    clock_floor: Option<String>,
+    health: Option<HealthValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Addresses {
+    One(IpAddr),
+    Many(Vec<IpAddr>),
+}
+
+impl Addresses {
+    fn all(self) -> Vec<IpAddr> {
+        match self {
+            Self::One(address) => vec![address],
+            Self::Many(addresses) => addresses,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum HealthValue {
+    Program(Vec<String>),
+    Text(String),
+}
+
+fn health(value: Option<HealthValue>, folder: &Path) -> Option<Health> {
+    match value {
+        None => Some(Health::CheckinOnly),
+        Some(HealthValue::Program(words)) if words.is_empty() => None,
+        Some(HealthValue::Program(words)) => Some(Health::Program(words)),
+        Some(HealthValue::Text(text)) => {
+            text.strip_prefix("file:").map(|path| Health::File(folder.join(path)))
+        }
+    }
+}
+
+fn based_boot(boot: &str, folder: &Path) -> String {
+    match boot.strip_prefix("file:") {
+        Some(path) => format!("file:{}", folder.join(path).display()),
+        None => boot.to_owned(),
+    }
+}
+
+/// What the machine's DMI tables say; firmware's placeholder texts count as missing.
+fn hardware_from_dmi(dmi: &Path) -> Result<Hardware, &'static str> {
+    let entry = |name: &'static str| dmi_entry(dmi, name).ok_or(name);
+    Ok(Hardware {
+        manufacturer: entry("sys_vendor")?,
+        model: entry("product_name")?,
+        revision: dmi_entry(dmi, "product_version").unwrap_or_else(|| Text::lossy("")),
+        serial: entry("product_serial")
+            .or_else(|_| entry("board_serial"))
+            .or_else(|_| entry("product_uuid"))?,
+    })
+}
+
+fn dmi_entry(dmi: &Path, name: &str) -> Option<Text> {
+    let bytes = files::read_file(&dmi.join(name), 4096).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.trim();
+    let placeholder = ["to be filled", "default string", "not specified", "system serial number", "none"];
+    let lower = text.to_lowercase();
+    let empty = text.is_empty() || placeholder.iter().any(|word| lower.starts_with(word));
+    (!empty).then(|| Text::lossy(text))
+}
+
+fn toml_error(path: &Path, message: &str) -> ConfigError {
+    ConfigError::Toml { path: path.to_owned(), message: message.trim_end().to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

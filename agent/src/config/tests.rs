@@ -1,0 +1,93 @@
+//! Tests of the configuration file: keys, refusals, where a device's hardware identity comes from.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+const HARDWARE: &str =
+    "hardware = { manufacturer = \"Halden\", model = \"VP-3\", revision = \"C\", serial = \"VP3-1\" }\n";
+
+fn written(text: &str) -> (tempfile::TempDir, Sources) {
+    let root = tempfile::tempdir().expect("a scratch folder");
+    let path = root.path().join("agent.toml");
+    fs::write(&path, text).expect("writes");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("changes the mode");
+    let dmi = root.path().join("dmi");
+    (root, Sources { config: Some(path), state: None, dmi })
+}
+
+fn error_of(text: &str) -> String {
+    let (_root, sources) = written(text);
+    Config::load(&sources).expect_err("is refused").to_string()
+}
+
+#[test]
+fn every_fixed_key_is_read_and_paths_count_from_the_file() {
+    // Goal: the keys of DESIGN 4.1. Method: one file with all of them.
+    let text = format!(
+        "{HARDWARE}state = \"state\"\nslots = [\"A\", \"/dev/b\"]\nboot = \"file:boot\"\ntimezone = \"Europe/Berlin\"\n\
+         interlock_socket = \"/run/therapy.sock\"\nserver = \"192.0.2.7\"\nproxy = \"http://proxy:3128\"\n\
+         clock_floor = \"2026-11-02T00:00:00Z\"\nhealth = [\"check\", \"--all\"]\nimage_root = {{ halden = \"root.json\" }}\n"
+    );
+    let (root, sources) = written(&text);
+    let config = Config::load(&sources).expect("is read");
+    let here = root.path();
+    assert_eq!(config.state, here.join("state"));
+    assert_eq!(config.slots, Some([here.join("A"), PathBuf::from("/dev/b")]));
+    assert_eq!(config.boot, Some(format!("file:{}", here.join("boot").display())));
+    assert_eq!(config.hardware.serial.as_str(), "VP3-1");
+    let roots: Vec<_> = config.image_root.iter().collect();
+    assert_eq!(roots, [(&"halden".parse().expect("a name"), &here.join("root.json"))]);
+    assert_eq!(config.timezone, "Europe/Berlin");
+    assert_eq!(config.interlock_socket, Some(PathBuf::from("/run/therapy.sock")));
+    assert_eq!(config.server, [IpAddr::from([192, 0, 2, 7])]);
+    assert_eq!(config.proxy.as_deref(), Some("http://proxy:3128"));
+    assert_eq!(config.clock_floor, Some(Timestamp(1_793_577_600)));
+    assert_eq!(config.health, Health::Program(vec!["check".to_owned(), "--all".to_owned()]));
+    let other = Sources { state: Some(PathBuf::from("elsewhere")), ..sources };
+    assert_eq!(Config::load(&other).expect("is read").state, PathBuf::from("elsewhere"));
+}
+
+#[test]
+fn a_mistake_is_named_with_its_key() {
+    // Goal: a person finds the line. Method: one mistake each.
+    let with = |line: &str| error_of(&format!("{HARDWARE}{line}\n"));
+    assert!(with("sate = \"x\"").contains("unknown field `sate`"));
+    assert!(with("boot = \"lilo\"").contains("key `boot`: must be file:PATH"));
+    assert!(with("proxy = \"socks5://x\"").contains("key `proxy`"));
+    assert!(with("clock_floor = \"yesterday\"").contains("key `clock_floor`"));
+    assert!(with("health = []").contains("key `health`"));
+    assert!(with("image_root = { \"../x\" = \"f\" }").contains("image_root"));
+    assert!(with("slots = [\"A\"]").contains("slots"));
+}
+
+#[test]
+fn a_file_that_anyone_may_change_is_refused() {
+    // Goal: nobody without rights redirects the agent. Method: mode 0666.
+    let (_root, sources) = written(HARDWARE);
+    let path = sources.config.clone().expect("was given");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("changes the mode");
+    let error = Config::load(&sources).expect_err("is refused");
+    assert!(matches!(error, ConfigError::File(FileError::WorldWritable { mode: 0o666, .. })), "{error}");
+}
+
+#[test]
+fn hardware_comes_from_dmi_and_placeholders_do_not_count() {
+    // Goal: a device says what it is or the agent refuses. Method: a made-up DMI folder, then a placeholder serial.
+    let (_root, sources) = written("");
+    fs::create_dir(&sources.dmi).expect("makes the folder");
+    let put = |name: &str, text: &str| fs::write(sources.dmi.join(name), text).expect("writes");
+    put("sys_vendor", "Halden\n");
+    put("product_name", "Kiosk 7\n");
+    put("product_version", "B\n");
+    put("product_serial", "K7-0001\n");
+    let hardware = Config::load(&sources).expect("is read").hardware;
+    assert_eq!(hardware.model.as_str(), "Kiosk 7");
+    assert_eq!(hardware.serial.as_str(), "K7-0001");
+    put("product_serial", "To Be Filled By O.E.M.\n");
+    let error = Config::load(&sources).expect_err("is refused").to_string();
+    assert!(error.contains("product_uuid") && error.contains("hardware = {"), "{error}");
+    put("product_uuid", "4c4c4544-0000\n");
+    assert_eq!(Config::load(&sources).expect("is read").hardware.serial.as_str(), "4c4c4544-0000");
+}

@@ -1,0 +1,304 @@
+//! A server for tests: real TLS 1.3 on a loopback port, one thread a connection, answers by a closure.
+//!
+//! It keeps session tickets on, so that a client which resumed would be seen; it records what it was asked. It knows
+//! nothing of the real server. Tests only.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use cordon_proto::ids::Sha256;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyPair, PublicKeyData,
+};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
+use rustls::server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier};
+use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned, version::TLS13};
+
+use crate::identity::est::tests::pkcs7;
+
+/// The identifier that the fake certificate authority gives to everyone.
+pub(crate) const DEVICE: &str = "6ba7b810-9dad-41d1-80b4-00c04fd430c8";
+
+/// A two-tier certificate authority.
+pub(crate) struct Authority {
+    pub(crate) root: CertificateDer<'static>,
+    pub(crate) issuing: CertificateDer<'static>,
+    pub(crate) issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let ca = |name: &str| {
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.distinguished_name.push(DnType::CommonName, name);
+            params
+        };
+        let root_key = KeyPair::generate().expect("makes a key");
+        let root = ca("root").self_signed(&root_key).expect("signs").der().clone();
+        let root_issuer = Issuer::new(ca("root"), root_key);
+        let key = KeyPair::generate().expect("makes a key");
+        let issuing = ca("issuing").signed_by(&key, &root_issuer).expect("signs").der().clone();
+        Self { root, issuing, issuer: Issuer::new(ca("issuing"), key) }
+    }
+
+    /// The hash that an enrolment string carries.
+    pub(crate) fn pin(&self) -> Sha256 {
+        crate::tls::key_hash(&self.root).expect("is a certificate")
+    }
+
+    /// Chain and key of a server on this machine.
+    fn server(&self, with_root: bool) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut params = CertificateParams::new(names).expect("plain names");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = KeyPair::generate().expect("makes a key");
+        let leaf = params.signed_by(&key, &self.issuer).expect("signs").der().clone();
+        let mut chain = vec![leaf, self.issuing.clone()];
+        chain.extend(with_root.then(|| self.root.clone()));
+        (chain, PrivateKeyDer::try_from(key.serialize_der()).expect("is a key"))
+    }
+
+    /// Issues a leaf for a request as the real server would.
+    pub(crate) fn issue(&self, request: &[u8]) -> Vec<u8> {
+        let der = CertificateSigningRequestDer::from(request.to_vec());
+        let mut request = CertificateSigningRequestParams::from_der(&der).expect("proves possession");
+        request.params.distinguished_name = rcgen::DistinguishedName::new();
+        request.params.distinguished_name.push(DnType::CommonName, DEVICE);
+        request.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        request.signed_by(&self.issuer).expect("signs").der().to_vec()
+    }
+
+    /// The body of `cacerts`.
+    pub(crate) fn cacerts(&self) -> String {
+        pkcs7(&[self.issuing.to_vec(), self.root.to_vec()])
+    }
+}
+
+/// What was asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) line: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What to answer.
+pub(crate) enum Reply {
+    /// Status, headers without length, body.
+    Full(u16, &'static str, Vec<u8>),
+    /// A declared length, the part that is sent, and then silence.
+    Stall(usize, Vec<u8>),
+    /// A body without a declared length.
+    Chunked(Vec<u8>),
+    /// The connection ends without a word.
+    Hangup,
+}
+
+impl Reply {
+    pub(crate) fn ok(body: Vec<u8>) -> Self {
+        Self::Full(200, "", body)
+    }
+
+    pub(crate) fn problem(status: u16, code: &str) -> Self {
+        let body = format!("{{\"code\":\"{code}\",\"detail\":\"said so\"}}");
+        Self::Full(status, "content-type: application/problem+json\r\n", body.into_bytes())
+    }
+}
+
+type Answer = Arc<dyn Fn(&Asked) -> Reply + Send + Sync>;
+
+/// What a server saw.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) asked: Vec<Asked>,
+    pub(crate) handshakes: Vec<HandshakeKind>,
+    pub(crate) shown: Vec<Sha256>,
+}
+
+/// A running server; it ends with the test process.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    pub(crate) seen: Arc<Mutex<Seen>>,
+    stop: mpsc::Sender<()>,
+}
+
+/// How to start one.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Options {
+    /// The chain ends in the root, as on the enrolment plane.
+    pub(crate) with_root: bool,
+    /// A client certificate is required, as on the device plane.
+    pub(crate) mutual: bool,
+    /// Each connection is closed after one answer.
+    pub(crate) one_answer: bool,
+    /// A fixed port, to come back where another server was.
+    pub(crate) port: u16,
+}
+
+impl Server {
+    pub(crate) fn start(
+        authority: &Authority,
+        options: Options,
+        answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_for(authority, options.mutual.then_some(authority), options, answer)
+    }
+
+    /// As [`Self::start`], with clients of another authority.
+    pub(crate) fn start_for(
+        authority: &Authority,
+        clients: Option<&Authority>,
+        options: Options,
+        answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", options.port)).expect("binds");
+        let port = listener.local_addr().expect("is bound").port();
+        let config = Arc::new(configuration(authority, clients, options));
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let (stop, stopped) = mpsc::channel();
+        let (answer, log): (Answer, _) = (Arc::new(answer), Arc::clone(&seen));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if stopped.try_recv() != Err(mpsc::TryRecvError::Empty) {
+                    return;
+                }
+                let (config, log, answer) = (Arc::clone(&config), Arc::clone(&log), Arc::clone(&answer));
+                thread::spawn(move || serve(stream, config, options.one_answer, &log, &answer));
+            }
+        });
+        Self { port, seen, stop }
+    }
+
+    /// Lines of the requests so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.seen.lock().expect("no panic").asked.iter().map(|asked| asked.line.clone()).collect()
+    }
+
+    /// Ends the listener, so that connections are refused from now on.
+    pub(crate) fn stop(self) {
+        let _ = self.stop.send(());
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn configuration(authority: &Authority, clients: Option<&Authority>, options: Options) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let (chain, key) = authority.server(options.with_root);
+    let verifier: Arc<dyn ClientCertVerifier> = match clients {
+        Some(clients) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(clients.issuing.clone()).expect("is an anchor");
+            let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+            builder.build().expect("has an anchor")
+        }
+        None => Arc::new(NoClientAuth),
+    };
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .expect("TLS 1.3 is there")
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .expect("key and certificate fit")
+}
+
+fn serve(stream: TcpStream, config: Arc<ServerConfig>, one_answer: bool, log: &Mutex<Seen>, answer: &Answer) {
+    let connection = ServerConnection::new(config).expect("is configured");
+    let mut tls = StreamOwned::new(connection, stream);
+    let mut first = true;
+    while let Some(asked) = read_request(&mut tls) {
+        {
+            let mut seen = log.lock().expect("no panic");
+            if first {
+                seen.handshakes.extend(tls.conn.handshake_kind());
+                let shown = tls.conn.peer_certificates().and_then(|chain| chain.first());
+                seen.shown.extend(shown.map(|leaf| Sha256::of(leaf)));
+            }
+            seen.asked.push(asked.clone());
+        }
+        first = false;
+        if !reply(&mut tls, answer(&asked), one_answer) {
+            return;
+        }
+    }
+}
+
+fn reply(tls: &mut StreamOwned<ServerConnection, TcpStream>, reply: Reply, last: bool) -> bool {
+    let close = if last { "connection: close\r\n" } else { "" };
+    let (head, body, keep) = match reply {
+        Reply::Full(status, headers, body) => {
+            let head =
+                format!("HTTP/1.1 {status} x\r\n{headers}{close}content-length: {}\r\n\r\n", body.len());
+            (head, body, !last)
+        }
+        Reply::Stall(declared, part) => {
+            (format!("HTTP/1.1 200 x\r\ncontent-length: {declared}\r\n\r\n"), part, true)
+        }
+        Reply::Chunked(body) => {
+            let size = format!("{:x}\r\n", body.len());
+            let body = [size.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
+            ("HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n".to_owned(), body, true)
+        }
+        Reply::Hangup => return false,
+    };
+    let sent = tls.write_all(head.as_bytes()).and_then(|()| tls.write_all(&body)).and_then(|()| tls.flush());
+    if !keep {
+        tls.conn.send_close_notify();
+        let _ = tls.flush();
+    }
+    sent.is_ok() && keep
+}
+
+fn read_request(tls: &mut impl Read) -> Option<Asked> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        tls.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).ok()?;
+    let mut lines = head.trim_end().lines();
+    let line = lines.next()?.trim_end_matches(" HTTP/1.1").to_owned();
+    let headers: BTreeMap<_, _> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+        .collect();
+    let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    tls.read_exact(&mut body).ok()?;
+    Some(Asked { line, headers, body })
+}
+
+/// An enrolment plane whose one token is bound to the first key that used it.
+pub(crate) fn enrolment_plane(authority: Arc<Authority>, token: &'static str) -> Server {
+    let issued: Mutex<Option<(Vec<u8>, Vec<u8>)>> = Mutex::new(None);
+    let options = Options { with_root: true, ..Options::default() };
+    let signer = Arc::clone(&authority);
+    Server::start(&authority, options, move |asked| {
+        if asked.line == "GET /.well-known/est/cacerts" {
+            return Reply::ok(signer.cacerts().into_bytes());
+        }
+        let credential = asked.headers.get("authorization").and_then(|value| value.strip_prefix("Basic "));
+        let credential = credential.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
+        if !credential.ends_with(format!(":{token}").as_bytes()) {
+            return Reply::Full(401, "www-authenticate: Basic realm=\"x\"\r\n", Vec::new());
+        }
+        let request = STANDARD.decode(&asked.body).expect("is base64");
+        let read = CertificateSigningRequestParams::from_der(&request.clone().into()).expect("is a request");
+        let key = read.public_key.der_bytes().to_vec();
+        let mut issued = issued.lock().expect("no panic");
+        let (bound, leaf) = issued.get_or_insert_with(|| (key.clone(), signer.issue(&request)));
+        if *bound != key {
+            return Reply::problem(409, "token_used");
+        }
+        Reply::ok(pkcs7(std::slice::from_ref(leaf)).into_bytes())
+    })
+}

@@ -1,0 +1,162 @@
+//! One HTTP exchange with a deadline, a body cap, and an error that says whose fault it is.
+//!
+//! It must never wait without a deadline, never hold more of a body than its cap, and never believe a sentence of the
+//! server beyond showing it. Read next: [`super`] for the calls of the device plane.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cordon_proto::limits;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use rustls::{AlertDescription, CertificateError};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::{Distrust, LinkError, Refusal};
+
+/// How long an ordinary answer may take.
+pub(crate) const QUICK: Duration = Duration::from_secs(30);
+/// How long no byte of a body may come.
+const STALL: Duration = Duration::from_secs(limits::DOWNLOAD_STALL_S);
+/// Bytes of an explained error.
+const PROBLEM_BYTES: usize = 16 * 1024;
+/// Characters of the server's sentence that are kept.
+const DETAIL_CHARS: usize = 300;
+
+/// Sends a request and waits for the head of a successful answer.
+pub(crate) async fn send(request: RequestBuilder, deadline: Duration) -> Result<Response, LinkError> {
+    let answer = accept(request, deadline).await?;
+    if answer.status() == StatusCode::OK || answer.status() == StatusCode::NO_CONTENT {
+        return Ok(answer);
+    }
+    Err(explained(answer).await)
+}
+
+/// As [`send`], but hands any head to the caller.
+pub(crate) async fn accept(request: RequestBuilder, deadline: Duration) -> Result<Response, LinkError> {
+    match timeout(deadline, request.send()).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(failed(&error)),
+        Err(_) => Err(LinkError::Stalled { seconds: deadline.as_secs() }),
+    }
+}
+
+/// The whole body, cut off at `limit`.
+pub(crate) async fn body(mut answer: Response, limit: usize) -> Result<Vec<u8>, LinkError> {
+    let declared = answer.content_length().unwrap_or(0);
+    if usize::try_from(declared).unwrap_or(usize::MAX) > limit {
+        return Err(LinkError::TooLarge { limit });
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(declared).unwrap_or(0));
+    while let Some(chunk) = chunk(&mut answer, STALL).await? {
+        if bytes.len().saturating_add(chunk.len()) > limit {
+            return Err(LinkError::TooLarge { limit });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// The next piece of a body; an error where none comes for `stall`.
+pub(super) async fn chunk(answer: &mut Response, stall: Duration) -> Result<Option<Bytes>, LinkError> {
+    match timeout(stall, answer.chunk()).await {
+        Ok(Ok(chunk)) => Ok(chunk),
+        Ok(Err(error)) => Err(failed(&error)),
+        Err(_) => Err(LinkError::Stalled { seconds: stall.as_secs() }),
+    }
+}
+
+/// RFC 9457 problem+json, as far as it is read here.
+#[derive(Default, Deserialize)]
+struct Problem {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    detail: String,
+}
+
+/// What an answer other than 200 means.
+pub(super) async fn explained(answer: Response) -> LinkError {
+    let status = answer.status();
+    let wait = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let body = body(answer, PROBLEM_BYTES).await.unwrap_or_default();
+    let problem: Problem = serde_json::from_slice(&body).unwrap_or_default();
+    let detail = if problem.detail.is_empty() { problem.title } else { problem.detail };
+    let detail: String = detail.chars().filter(|c| !c.is_control()).take(DETAIL_CHARS).collect();
+    if status == StatusCode::FORBIDDEN
+        && let Some(refusal) = Refusal::of(&problem.code)
+    {
+        return LinkError::Refused { refusal, detail };
+    }
+    if let StatusCode::ACCEPTED | StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE = status {
+        return LinkError::Busy { status: status.as_u16(), retry_after_s: wait };
+    }
+    let code = problem.code.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
+    LinkError::Rejected { status: status.as_u16(), code, detail }
+}
+
+/// What a failed exchange means: TLS says whose fault it is, everything else is the network's.
+fn failed(error: &reqwest::Error) -> LinkError {
+    match tls_cause(error) {
+        Some(rustls::Error::InvalidCertificate(cause)) if about_the_anchor(cause) => {
+            LinkError::WrongServer(Distrust::Pin)
+        }
+        Some(rustls::Error::InvalidCertificate(cause)) => {
+            LinkError::WrongServer(Distrust::Certificate(format!("{cause}")))
+        }
+        Some(rustls::Error::AlertReceived(alert)) if about_our_certificate(*alert) => {
+            LinkError::CertificateRefused { alert: format!("{alert:?}") }
+        }
+        Some(_) | None => LinkError::Unreachable { cause: innermost(error) },
+    }
+}
+
+fn tls_cause(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(current) = cause {
+        if let Some(found) = current.downcast_ref() {
+            return Some(found);
+        }
+        let inner = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = match inner {
+            Some(inner) => Some(inner),
+            None => current.source(),
+        };
+    }
+    None
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// No pinned root, a chain that ends elsewhere, or one that claims the pinned root's name without its signature.
+fn about_the_anchor(cause: &CertificateError) -> bool {
+    use CertificateError as Cause;
+    [Cause::ApplicationVerificationFailure, Cause::UnknownIssuer, Cause::BadSignature].contains(cause)
+}
+
+/// The alerts by which a TLS server turns a client's certificate down (RFC 8446 section 6.2).
+fn about_our_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    [
+        Alert::BadCertificate,
+        Alert::UnsupportedCertificate,
+        Alert::CertificateRevoked,
+        Alert::CertificateExpired,
+        Alert::CertificateUnknown,
+        Alert::UnknownCA,
+        Alert::AccessDenied,
+        Alert::CertificateRequired,
+        Alert::DecryptError,
+    ]
+    .contains(&alert)
+}

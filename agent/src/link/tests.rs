@@ -1,0 +1,260 @@
+//! Tests of the device plane's calls against a real TLS server that behaves and misbehaves.
+
+use std::sync::Arc;
+
+use cordon_proto::checkin::WaitRequest;
+use cordon_proto::enrol::EnrolmentString;
+use cordon_proto::telemetry::{Batch, Body, Gap, GapReason, Position};
+use cordon_proto::time::Millis;
+use rustls::HandshakeKind;
+
+use super::*;
+use crate::fake::{Asked, Authority, Options, Reply, Server, enrolment_plane};
+use crate::files::Folder;
+use crate::identity::tests::{hardware, trusted_clock};
+use crate::identity::{self, Applicant};
+
+const TOKEN: &str = "dGhlLW9uZS10aW1lLXNlY3JldA";
+const MUTUAL: Options = Options { with_root: false, mutual: true, one_answer: false, port: 0 };
+
+struct Site {
+    authority: Arc<Authority>,
+    identity: Identity,
+    folder: Folder,
+    _root: tempfile::TempDir,
+}
+
+impl Site {
+    async fn new() -> Self {
+        let authority = Arc::new(Authority::new());
+        let server = enrolment_plane(Arc::clone(&authority), TOKEN);
+        let root = tempfile::tempdir().expect("a scratch folder");
+        let folder = Folder::open(root.path().join("identity")).expect("opens");
+        let string = EnrolmentString {
+            host: "localhost".to_owned(),
+            enrolment_port: server.port,
+            device_port: 1,
+            ca_pin: authority.pin(),
+            director_root: Sha256([0; 32]),
+            token: TOKEN.to_owned(),
+        };
+        let addresses = vec!["127.0.0.1".parse().expect("an address")];
+        let applicant = Applicant { hardware: hardware(), addresses, proxy: None, clock: trusted_clock() };
+        let identity = identity::enrol(&folder, &string, &applicant).await.expect("enrols");
+        Self { authority, identity, folder, _root: root }
+    }
+
+    fn link(&self, server: &Server) -> Link {
+        let mut identity = self.identity.clone();
+        identity.site.device_port = server.port;
+        let addresses = vec!["127.0.0.1".parse().expect("an address")];
+        let route = Route { host: "localhost".to_owned(), addresses, proxy: None };
+        let patience = Patience { answer: Duration::from_millis(400), stall: Duration::from_millis(100) };
+        Link::new(&identity, &route, trusted_clock(), patience).expect("is built")
+    }
+}
+
+fn waited(_: &Asked) -> Reply {
+    Reply::ok(wire::write(&WaitAnswer { token: 3, changed: true }))
+}
+
+const ASK: WaitRequest = WaitRequest { token: 2, max_s: 0 };
+
+#[tokio::test]
+async fn every_new_connection_is_verified_in_full() {
+    // Goal: no resumption, which would skip the pin and a renewed certificate. Method: a server with tickets that
+    // closes after each answer; every handshake must be a full one and show the certificate.
+    let site = Site::new().await;
+    let server = Server::start(&site.authority, Options { one_answer: true, ..MUTUAL }, waited);
+    let link = site.link(&server);
+    for _ in 0..5 {
+        assert_eq!(link.wait(&ASK).await, Ok(WaitAnswer { token: 3, changed: true }));
+    }
+    let seen = server.seen.lock().expect("no panic");
+    let full =
+        |kind: &HandshakeKind| matches!(kind, HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest);
+    assert_eq!((seen.handshakes.len(), seen.handshakes.iter().all(full)), (5, true));
+    assert_eq!(seen.shown.len(), 5, "the device's certificate was shown each time");
+}
+
+#[tokio::test]
+async fn calls_in_a_row_share_one_connection() {
+    // Goal: reports travel on the wait's own connection. Method: count handshakes over ten calls.
+    let site = Site::new().await;
+    let server = Server::start(&site.authority, MUTUAL, waited);
+    let link = site.link(&server);
+    for _ in 0..10 {
+        link.wait(&ASK).await.expect("is answered");
+    }
+    assert_eq!(server.seen.lock().expect("no panic").handshakes.len(), 1);
+}
+
+#[tokio::test]
+async fn each_fault_is_named_and_says_when_to_try_again() {
+    // Goal: whose fault, and when again. Method: one misbehaviour each.
+    let site = Site::new().await;
+    type Case = (fn() -> Reply, LinkError, Retry);
+    let cases: [Case; 7] = [
+        (
+            || Reply::problem(403, "unknown_device"),
+            LinkError::Refused { refusal: Refusal::UnknownDevice, detail: "said so".to_owned() },
+            Retry::Slowly,
+        ),
+        (
+            || Reply::problem(403, "quarantined"),
+            LinkError::Refused { refusal: Refusal::Quarantined, detail: "said so".to_owned() },
+            Retry::Slowly,
+        ),
+        (
+            || Reply::Full(503, "retry-after: 120\r\n", Vec::new()),
+            LinkError::Busy { status: 503, retry_after_s: Some(120) },
+            Retry::After(120),
+        ),
+        (
+            || Reply::problem(400, "malformed_message"),
+            LinkError::Rejected {
+                status: 400,
+                code: "malformed_message".to_owned(),
+                detail: "said so".to_owned(),
+            },
+            Retry::Slowly,
+        ),
+        (|| Reply::ok(b"nonsense".to_vec()), LinkError::Malformed { what: "WaitAnswer" }, Retry::Slowly),
+        (
+            || Reply::ok(vec![0; limits::BODY_BYTES + 1]),
+            LinkError::TooLarge { limit: limits::BODY_BYTES },
+            Retry::Slowly,
+        ),
+        (
+            || Reply::problem(401, "unknown_device"),
+            LinkError::Rejected {
+                status: 401,
+                code: "unknown_device".to_owned(),
+                detail: "said so".to_owned(),
+            },
+            Retry::Slowly,
+        ),
+    ];
+    for (reply, expected, retry) in cases {
+        let server = Server::start(&site.authority, MUTUAL, move |_| reply());
+        let error = site.link(&server).wait(&ASK).await.expect_err("is an error");
+        assert_eq!((error.retry(), &error), (retry, &expected));
+    }
+    let kept = Identity::load(&site.folder).expect("reads");
+    assert!(kept.is_some(), "no answer whatsoever removes the identity");
+}
+
+#[tokio::test]
+async fn another_server_at_the_same_address_learns_nothing() {
+    // Goal: the pin holds on the device plane too. Method: the right port, another CA.
+    let site = Site::new().await;
+    let stranger = Authority::new();
+    let server = Server::start(&stranger, Options { mutual: false, with_root: true, ..MUTUAL }, waited);
+    let error = site.link(&server).wait(&ASK).await.expect_err("is an error");
+    assert_eq!(error, LinkError::WrongServer(Distrust::Pin));
+    assert!(server.lines().is_empty());
+}
+
+#[tokio::test]
+async fn a_refused_client_certificate_and_a_dead_server_are_told_apart() {
+    // Goal: the device's fault is not the network's. Method: a server that trusts only another CA; then a closed port.
+    let site = Site::new().await;
+    let stranger = Authority::new();
+    let server = Server::start_for(&site.authority, Some(&stranger), MUTUAL, waited);
+    let error = site.link(&server).wait(&ASK).await.expect_err("is an error");
+    assert!(matches!(error, LinkError::CertificateRefused { .. }), "{error:?}");
+    let gone = Server::start(&site.authority, MUTUAL, waited);
+    let link = site.link(&gone);
+    gone.stop();
+    let error = link.wait(&ASK).await.expect_err("is an error");
+    assert_eq!(
+        (error.retry(), matches!(error, LinkError::Unreachable { .. })),
+        (Retry::Soon, true),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_oversize_metadata_file_is_cut_at_its_cap() {
+    // Goal: no server fills the device's memory. Method: one byte too many, with and without a declared length.
+    let site = Site::new().await;
+    let server = Server::start(&site.authority, MUTUAL, |asked| match asked.line.as_str() {
+        "GET /v1/tuf/director/timestamp.json" => Reply::ok(vec![b'x'; 4097]),
+        "GET /v1/tuf/image/halden/1.root.json" => Reply::ok(vec![b'x'; 4096]),
+        "GET /v1/tuf/image/halden/2.root.json" => Reply::Chunked(vec![b'x'; 4097]),
+        _ => Reply::problem(404, "no_such_file"),
+    });
+    let link = site.link(&server);
+    let halden = Repository::Image("halden".parse().expect("a name"));
+    let cut = link.metadata(&Repository::Director, "timestamp.json", 4096).await;
+    assert_eq!(cut, Err(LinkError::TooLarge { limit: 4096 }));
+    let cut = link.metadata(&halden, "2.root.json", 4096).await;
+    assert_eq!(cut, Err(LinkError::TooLarge { limit: 4096 }));
+    assert_eq!(link.metadata(&halden, "1.root.json", 4096).await.map(|f| f.map(|b| b.len())), Ok(Some(4096)));
+    assert_eq!(link.metadata(&halden, "9.root.json", 4096).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_download_resumes_where_it_stopped_and_a_stall_ends_it() {
+    // Goal: resume by range, give up on silence. Method: a server that sends half, then nothing; then the rest.
+    let site = Site::new().await;
+    let server = Server::start(&site.authority, MUTUAL, |asked| match asked.headers.get("range") {
+        Some(range) if range == "bytes=6-" => {
+            Reply::Full(206, "content-range: bytes 6-10/11\r\n", b"world".to_vec())
+        }
+        Some(_) => Reply::Full(206, "content-range: bytes 0-10/11\r\n", b"hello world".to_vec()),
+        None => Reply::Stall(11, b"hello ".to_vec()),
+    });
+    let link = site.link(&server);
+    let image = Sha256([9; 32]);
+    let mut held = Vec::new();
+    let mut download = link.target(&image, 0).await.expect("begins");
+    let error = loop {
+        match download.next().await {
+            Ok(piece) => held.extend_from_slice(&piece.expect("is not at its end")),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, LinkError::Stalled { .. }), "{error}");
+    assert_eq!(held, b"hello ");
+    let mut download = link.target(&image, 6).await.expect("resumes");
+    assert_eq!(download.start(), 6);
+    while let Some(piece) = download.next().await.expect("goes on") {
+        held.extend_from_slice(&piece);
+    }
+    assert_eq!(held, b"hello world");
+    let error = link.target(&image, 3).await.map(|_| ()).expect_err("starts elsewhere than asked");
+    assert_eq!(error, LinkError::Malformed { what: "Content-Range" });
+}
+
+#[tokio::test]
+async fn telemetry_is_compressed_where_it_pays_and_read_back_the_same() {
+    // Goal: the wire of a batch. Method: a large and a small batch, decoded on the other side.
+    let site = Site::new().await;
+    let answer = BatchAnswer { stored_through: Position { boot: 1, sequence: 9 }, duplicates: 0 };
+    let server = Server::start(&site.authority, MUTUAL, move |_| Reply::ok(wire::write(&answer)));
+    let mut link = site.link(&server);
+    let gap = Body::Gap(Gap {
+        after: Position::default(),
+        before: Position { boot: 1, sequence: 1 },
+        count: 4,
+        reason: GapReason::SpoolFull,
+    });
+    let batch = |count: u64| Batch {
+        records: (1..=count).map(|sequence| gap.record(Position { boot: 1, sequence }, Millis(5))).collect(),
+    };
+    for count in [200, 1, 300] {
+        assert_eq!(link.telemetry(&batch(count)).await, Ok(answer));
+    }
+    let asked = server.seen.lock().expect("no panic").asked.clone();
+    for (asked, count) in asked.iter().zip([200, 1, 300]) {
+        let packed = asked.headers.contains_key("content-encoding");
+        assert_eq!(packed, count > 1);
+        let plain = if packed {
+            zstd::bulk::decompress(&asked.body, 1 << 20).expect("is zstd")
+        } else {
+            asked.body.clone()
+        };
+        assert_eq!(Batch::read(&plain), Ok(batch(count)));
+    }
+}

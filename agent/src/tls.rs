@@ -1,0 +1,193 @@
+//! The only place where TLS and HTTP clients are built: TLS 1.3, ring, and a pinned root.
+//!
+//! A server is believed if its chain verifies by WebPKI up to a root whose SubjectPublicKeyInfo has the pinned hash;
+//! no other root exists, and no system store is read. Session resumption is off: a resumed session would skip both
+//! the pin and a renewed certificate (measured: `evidence` in docs/decisions). Time is the trusted clock's. It must
+//! never be given a way round the verifier. Read next: [`crate::link`], [`crate::identity`].
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cordon_proto::ids::Sha256;
+use cordon_proto::limits;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, version::TLS13,
+};
+
+use crate::clock::TrustedClock;
+
+/// Seconds for the TCP connection, on top of the handshake's.
+const CONNECT_S: u64 = 10;
+/// An idle connection is dropped this much before the server would drop it.
+const IDLE_MARGIN_S: u64 = 10;
+
+/// Whom to believe.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// SHA-256 of the root CA's SubjectPublicKeyInfo.
+    pub pin: Sha256,
+    /// Roots kept from enrolment; empty before it, when the server sends its root along.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// The time certificates are judged by.
+    pub clock: TrustedClock,
+}
+
+/// How to get there.
+#[derive(Clone, Debug, Default)]
+pub struct Route {
+    /// The server's name, as in its certificate.
+    pub host: String,
+    /// Its addresses where they are known; a name look-up otherwise.
+    pub addresses: Vec<IpAddr>,
+    /// An HTTP proxy that is asked to CONNECT.
+    pub proxy: Option<String>,
+}
+
+/// Why no client could be built.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// rustls refuses the configuration.
+    #[error("TLS cannot be configured: {0}")]
+    Rustls(#[from] rustls::Error),
+    /// The HTTP client refuses the configuration; nearly always the proxy's address.
+    #[error("the HTTP client cannot be built, check `proxy`: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// A client that believes only the pinned root and, where given, shows the device's certificate.
+#[expect(clippy::disallowed_methods, reason = "the one permitted builder of HTTP clients")]
+pub fn client(
+    route: &Route,
+    trust: Trust,
+    identity: Option<Arc<CertifiedKey>>,
+) -> Result<reqwest::Client, TlsError> {
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(configuration(trust, identity)?)
+        .https_only(true)
+        .http1_only()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .connect_timeout(Duration::from_secs(CONNECT_S + limits::TLS_HANDSHAKE_S))
+        .pool_max_idle_per_host(1)
+        .pool_idle_timeout(Duration::from_secs(limits::IDLE_CONNECTION_S.saturating_sub(IDLE_MARGIN_S)))
+        .user_agent(concat!("cordon-agent/", env!("CARGO_PKG_VERSION")));
+    if let Some(proxy) = &route.proxy {
+        builder = builder.proxy(reqwest::Proxy::https(proxy)?);
+    }
+    if !route.addresses.is_empty() {
+        let addresses: Vec<_> = route.addresses.iter().map(|address| SocketAddr::new(*address, 0)).collect();
+        builder = builder.resolve_to_addrs(&route.host, &addresses);
+    }
+    Ok(builder.build()?)
+}
+
+fn configuration(trust: Trust, identity: Option<Arc<CertifiedKey>>) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = Arc::new(PinVerifier { trust, provider: Arc::clone(&provider) });
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let mut configuration = match identity {
+        Some(key) => builder.with_client_cert_resolver(Arc::new(OneIdentity(key))),
+        None => builder.with_no_client_auth(),
+    };
+    configuration.resumption = Resumption::disabled();
+    Ok(configuration)
+}
+
+/// SHA-256 of a certificate's SubjectPublicKeyInfo; `None` for bytes that are no certificate.
+#[must_use]
+pub fn key_hash(certificate: &CertificateDer<'_>) -> Option<Sha256> {
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    Some(Sha256::of(parsed.subject_public_key_info().as_ref()))
+}
+
+/// The device's certificate, whatever the server hints at.
+#[derive(Debug)]
+struct OneIdentity(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for OneIdentity {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// WebPKI with exactly those anchors whose key has the pinned hash.
+#[derive(Debug)]
+struct PinVerifier {
+    trust: Trust,
+    provider: Arc<CryptoProvider>,
+}
+
+impl PinVerifier {
+    /// The pinned roots among those kept and those just presented. A presented one is as good as a kept one: the hash
+    /// of its key is the proof.
+    fn anchors(&self, presented: &[CertificateDer<'_>]) -> RootCertStore {
+        let mut anchors = RootCertStore::empty();
+        for root in self.trust.roots.iter().chain(presented) {
+            if key_hash(root) == Some(self.trust.pin) {
+                // A certificate that webpki cannot read as an anchor is no anchor.
+                let _ = anchors.add(root.clone().into_owned());
+            }
+        }
+        anchors
+    }
+}
+
+impl ServerCertVerifier for PinVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let anchors = self.anchors(intermediates);
+        if anchors.is_empty() {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        let provider = Arc::clone(&self.provider);
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(anchors), provider)
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        let seconds = u64::try_from(self.trust.clock.now().0).unwrap_or(0);
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
