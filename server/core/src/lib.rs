@@ -8,8 +8,11 @@
 
 extern crate alloc;
 
+pub mod admit;
 pub mod audit;
 pub mod change;
+pub mod device;
 pub mod risk;
 pub mod rollout;
 pub mod triage;
+pub mod publish;
