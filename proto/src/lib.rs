@@ -22,4 +22,5 @@ pub mod merkle;
 pub mod receipt;
 pub mod telemetry;
 pub mod time;
+pub mod update;
 pub mod wire;

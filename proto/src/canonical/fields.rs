@@ -90,10 +90,10 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// The field is missing or no text.
     pub fn text(&self, name: &str) -> Result<&'a str, FieldError> {
-        match self.value(name)? {
-            Value::Text(text) => Ok(text),
-            _ => Err(self.error(name, FieldProblem::Kind("a text"))),
-        }
+        let Value::Text(text) = self.value(name)? else {
+            return Err(self.error(name, FieldProblem::Kind("a text")));
+        };
+        Ok(text)
     }
 
     /// A text that may be absent or `null`.
@@ -109,10 +109,10 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// The field is missing or neither `true` nor `false`.
     pub fn bool(&self, name: &str) -> Result<bool, FieldError> {
-        match self.value(name)? {
-            Value::Bool(value) => Ok(*value),
-            _ => Err(self.error(name, FieldProblem::Kind("true or false"))),
-        }
+        let Value::Bool(value) = self.value(name)? else {
+            return Err(self.error(name, FieldProblem::Kind("true or false")));
+        };
+        Ok(*value)
     }
 
     /// A truth value that may be absent or `null`.
@@ -189,10 +189,10 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// The field is missing or no list.
     pub fn list(&self, name: &str) -> Result<&'a [Value], FieldError> {
-        match self.value(name)? {
-            Value::List(items) => Ok(items),
-            _ => Err(self.error(name, FieldProblem::Kind("a list"))),
-        }
+        let Value::List(items) = self.value(name)? else {
+            return Err(self.error(name, FieldProblem::Kind("a list")));
+        };
+        Ok(items)
     }
 
     /// A list of maps, each with its place.
@@ -215,9 +215,11 @@ impl<'a> Fields<'a> {
     pub fn texts(&self, name: &str) -> Result<Vec<&'a str>, FieldError> {
         let items = self.list(name)?.iter().enumerate();
         items
-            .map(|(at, item)| match item {
-                Value::Text(text) => Ok(text.as_str()),
-                _ => Err(self.error(&format!("{name}[{at}]"), FieldProblem::Kind("a text"))),
+            .map(|(at, item)| {
+                let Value::Text(text) = item else {
+                    return Err(self.error(&format!("{name}[{at}]"), FieldProblem::Kind("a text")));
+                };
+                Ok(text.as_str())
             })
             .collect()
     }
@@ -249,10 +251,10 @@ impl<'a> Fields<'a> {
     }
 
     fn integer(&self, name: &str) -> Result<Integer, FieldError> {
-        match self.value(name)? {
-            Value::Integer(number) => Ok(*number),
-            _ => Err(self.error(name, FieldProblem::Kind("a whole number"))),
-        }
+        let Value::Integer(number) = self.value(name)? else {
+            return Err(self.error(name, FieldProblem::Kind("a whole number")));
+        };
+        Ok(*number)
     }
 
     fn path_of(&self, name: &str) -> String {

@@ -1,0 +1,113 @@
+//! Reading the four kinds, and what one wrong field does.
+
+use super::*;
+use alloc::string::ToString;
+use alloc::vec;
+
+fn value(text: &str) -> Value {
+    Value::parse(text.as_bytes(), 1 << 16).unwrap()
+}
+
+fn targets(entries: &str) -> Result<Targets, Fault> {
+    let head = r#""_type":"targets","spec_version":"1.0.34","version":1,"expires":"2030-01-01T00:00:00Z""#;
+    Targets::read(&value(&format!("{{{head},{entries}}}")))
+}
+
+#[test]
+fn heads_that_are_not_ours_are_refused() {
+    // Goal: kind, specification, version and expiry are checked. Method: one wrong value at a time.
+    let good = r#"{"_type":"timestamp","spec_version":"1.0","version":1,"expires":"2030-01-01T00:00:00Z","meta":{"snapshot.json":{"version":1,"x":[{"y":1}]}},"unknown":{"a":[1]}}"#;
+    assert!(Timestamp::read(&value(good)).is_ok());
+    let with = |from: &str, to: &str| Timestamp::read(&value(&good.replacen(from, to, 1)));
+    assert_eq!(with("timestamp", "snapshot"), Err(Fault::Type));
+    for other in ["2.0.0", "10.0.0", "0.9", "", "1.0.0.0"] {
+        assert_eq!(with("\"1.0\"", &format!("\"{other}\"")), Err(Fault::SpecVersion), "{other}");
+    }
+    for (from, to) in [
+        ("\"version\":1", "\"version\":0"),
+        ("\"version\":1", "\"version\":-1"),
+        ("\"version\":1", "\"version\":\"1\""),
+        ("2030-01-01T00:00:00Z", "2030-01-01"),
+        ("snapshot.json", "other.json"),
+        ("\"meta\":{", "\"meta\":1,\"m\":{"),
+    ] {
+        assert!(matches!(with(from, to), Err(Fault::Field(_))), "{from} -> {to}");
+    }
+    assert!(matches!(Root::read(&value("[]")), Err(Fault::Field(_))));
+}
+
+#[test]
+fn one_unreadable_hash_spoils_one_file_only() {
+    // Goal: a mistake about one file is not an outage. Method: good, wrong, unknown and mixed hashes side by side.
+    let good = Sha256::of(b"x");
+    let sha512 = encode_hex(&Sha512::digest(b"x"));
+    let read = targets(&format!(
+        r#""targets":{{
+            "good":{{"length":1,"hashes":{{"sha256":"{good}"}},"custom":{{"v":1}}}},
+            "both":{{"length":1,"hashes":{{"sha256":"{good}","sha512":"{sha512}"}}}},
+            "long":{{"length":1,"hashes":{{"sha512":"{sha512}","md5":"00"}}}},
+            "half":{{"length":1,"hashes":{{"sha256":"{good}","sha512":"00"}}}},
+            "other":{{"length":1,"hashes":{{"md5":"00"}}}},
+            "bad":{{"length":1,"hashes":{{"sha256":"xyz"}}}}}}"#
+    ))
+    .unwrap();
+    let checked: Vec<_> = read.targets.iter().map(|(path, file)| (path.as_str(), file.check(b"x"))).collect();
+    let (ok, wrong) = (Ok(()), Err(Fault::Hash));
+    assert_eq!(
+        checked,
+        vec![
+            ("bad", wrong.clone()),
+            ("both", ok.clone()),
+            ("good", ok.clone()),
+            ("half", wrong),
+            ("long", ok),
+            ("other", Err(Fault::NoKnownHash)),
+        ]
+    );
+    assert_eq!(read.targets["good"].custom, Some(value(r#"{"v":1}"#)));
+    assert_eq!(read.targets["good"].sha256(), Ok(good));
+    for path in ["half", "long", "other", "bad"] {
+        assert_eq!(read.targets[path].sha256(), Err(Fault::NoKnownHash), "{path}");
+    }
+}
+
+#[test]
+fn delegations_with_an_ambiguous_meaning_are_refused() {
+    // Goal: closed meaning of who may what. Method: top-level and double names, both or neither kind of paths.
+    let delegations =
+        |roles: &str| targets(&format!(r#""targets":{{}},"delegations":{{"keys":{{}},"roles":[{roles}]}}"#));
+    let role = |name: &str, rest: &str| format!(r#"{{"name":"{name}","keyids":[],"threshold":1{rest}}}"#);
+    assert!(delegations(&role("a", r#","paths":["x"]"#)).is_ok());
+    let twice = [role("a", r#","paths":["x"]"#), role("a", r#","paths":["y"]"#)].join(",");
+    for bad in [
+        role("a", ""),
+        role("a", r#","paths":["x"],"path_hash_prefixes":["0"]"#),
+        role("targets", r#","paths":["x"]"#),
+        role("root", r#","paths":["x"]"#),
+        role("", r#","paths":["x"]"#),
+        role("a", r#","paths":[1]"#),
+        twice,
+    ] {
+        assert!(matches!(delegations(&bad), Err(Fault::Field(_))), "{bad}");
+    }
+}
+
+#[test]
+fn faults_tell_what_to_do() {
+    // Goal: golden sentences. Method: three of them, as an operator reads them.
+    use crate::update::Role;
+    let said = |fault: Fault, role: Role| fault.of(role).to_string();
+    let at = time::Timestamp(1_800_000_000);
+    assert_eq!(
+        said(Fault::Expired { at }, Role::Timestamp),
+        "timestamp: it expired at 2027-01-15T08:00:00Z; ask for a newer one, or correct the clock"
+    );
+    assert_eq!(
+        said(Fault::Threshold { valid: 1, needed: 2 }, Role::Delegated("orders".into())),
+        "orders: only 1 of the 2 signatures needed are valid"
+    );
+    assert_eq!(
+        said(Fault::Rollback { trusted: 3, offered: 2 }, Role::Snapshot),
+        "snapshot: version 2 was offered although version 3 is known: a rollback"
+    );
+}
