@@ -17,7 +17,8 @@ const EMPTY_WORDS: &[&str] = &["Manager", "Helper", "Helpers", "Util", "Utils", 
 /// Words that say nothing at the end of the name of a type.
 const EMPTY_ENDINGS: &[&str] = &["Data", "Info"];
 /// Names that end so all the same, each with its reason.
-const FULL_NAMES: &[(&str, &str)] = &[("PatientData", "the term of the field for what a device may hold of people")];
+const FULL_NAMES: &[(&str, &str)] =
+    &[("PatientData", "the term of the field for what a device may hold of people")];
 /// Modules that would become bags.
 const BAGS: &[&str] = &["common", "util", "utils", "helper", "helpers", "misc", "types"];
 

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The document that holds the tree.
 pub const DOCUMENT: &str = "docs/ARCHITECTURE.md";
-/// The names of folders that are one line in the tree, whatever they hold.
+/// The folders that are one line in the tree, by the end of their path, whatever they hold.
 pub const ASSET_FOLDERS: &[&str] =
-    &["ui", "templates", "golden", "samples", "corpus", "soak", "schemas", "proptest-regressions"];
+    &["server/ui", "templates", "golden", "samples", "corpus", "soak", "schemas", "proptest-regressions"];
 
 const BEGIN: &str = "<!-- tree: written by `cordon-sim tree --write` -->";
 const END: &str = "<!-- end of tree -->";
@@ -130,9 +130,15 @@ fn written(document: &str) -> BTreeMap<String, String> {
 /// `server/ui/…` for a file anywhere below an asset folder.
 fn asset_folder(path: &str) -> Option<String> {
     let (folder, _) = path.rsplit_once('/')?;
-    let parts: Vec<&str> = folder.split('/').collect();
-    let depth = parts.iter().position(|part| ASSET_FOLDERS.contains(part))?;
-    Some(format!("{}/…", parts.iter().take(depth + 1).copied().collect::<Vec<_>>().join("/")))
+    let ends = folder.match_indices('/').map(|(at, _)| at).chain([folder.len()]);
+    let mut parents = ends.filter_map(|end| folder.get(..end));
+    let assets = parents.find(|parent| ASSET_FOLDERS.iter().any(|name| is_tail(parent, name)))?;
+    Some(format!("{assets}/…"))
+}
+
+/// Whether `path` is `name` or ends in `/name`.
+fn is_tail(path: &str, name: &str) -> bool {
+    path.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('/'))
 }
 
 fn rank(folder: &str) -> usize {

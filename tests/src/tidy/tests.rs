@@ -244,5 +244,6 @@ fn a_document_that_names_a_test_or_a_file_that_is_not_there_is_refused() {
 fn code_in_an_asset_folder_is_refused() {
     // Goal: the tree hides no code. Method: a source below a folder that is one line.
     assert_eq!(map::hidden_code(&[Source::new("server/ui/a.html", ""), rust("")]), []);
-    assert_eq!(map::hidden_code(&[Source::new("server/ui/a.rs", "")]).len(), 1);
+    assert_eq!(map::hidden_code(&[Source::new("server/src/ui/a.rs", "")]), []);
+    assert_eq!(map::hidden_code(&[Source::new("server/ui/b/a.rs", "")]).len(), 1);
 }
