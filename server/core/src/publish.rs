@@ -189,6 +189,14 @@ impl Director {
         Ok(Trusted::start(bytes, rules)?.root().clone())
     }
 
+    /// Version of the root in force, 0 before the first.
+    pub fn root_version(&self, rules: &Rules<'_>) -> Result<u64, Refused> {
+        match &self.root {
+            Some(bytes) => Ok(Trusted::start(bytes, rules)?.root().version),
+            None => Ok(0),
+        }
+    }
+
     /// The targets in force.
     pub fn targets(&self, rules: &Rules<'_>) -> Result<Option<Targets>, Refused> {
         let Some(bytes) = self.targets.as_deref() else { return Ok(None) };

@@ -3,7 +3,8 @@
 //! Three pure steps in a row: [`plan`] reads facts and proposes acts, [`check`] refuses any plan that would break an
 //! invariant, the caller executes what is left. Nothing here can widen what the owner signed: a rollout only decides
 //! *when* a device inside an order's scope is offered it and given the fresh go. A claim without a receipt is no
-//! success; a silent device is a failure; an unreached one is neither. Read next: [`tally`] for how a wave is counted.
+//! success; a silent device is a failure; an unreached one is neither. Read next: [`Book`] for what a
+//! device is told, [`tally`] for how a wave is counted.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -15,9 +16,11 @@ use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+mod offer;
 mod plan;
 mod tally;
 
+pub use offer::{Book, OtherList, Progress, ScopeList, Told, ward_name};
 pub use plan::{Act, Violation, check, plan};
 pub use tally::{Tally, limit_broken, tally, wilson};
 
@@ -235,5 +238,7 @@ impl Rollout {
     }
 }
 
+#[cfg(test)]
+mod offer_tests;
 #[cfg(test)]
 mod tests;
