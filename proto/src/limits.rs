@@ -75,6 +75,44 @@ pub const PROOF_HASHES: usize = 64;
 pub const PERMIT_S: u32 = 900;
 /// Bytes of one firmware image.
 pub const IMAGE_BYTES: u64 = 16 * 1024 * 1024 * 1024;
+/// Hardware revisions one release fits.
+pub const RELEASE_HARDWARE: usize = 32;
+/// Deltas, or dates of support, of one release.
+pub const RELEASE_ENTRIES: usize = 16;
+/// Windows of one order.
+pub const WINDOWS: usize = 16;
+/// Longest life of a permit that an order may set.
+pub const PERMIT_MAX_S: u32 = 24 * 3600;
+/// Days the document of orders may live; no order outlives its document.
+pub const ORDERS_DAYS: i64 = 90;
+/// Per cent of charge below which a device on battery does not reboot for an update.
+pub const BATTERY_PERCENT: u8 = 50;
+/// Boots a trial gets before the loader falls back, and starts of the agent before it goes back by itself.
+pub const TRIAL_BOOTS: u8 = 3;
+/// Seconds in which a trial must be healthy and have checked in.
+pub const TRIAL_S: u32 = 900;
+/// Times an order's image may arrive damaged before the device gives the order up.
+pub const IMAGE_TRIES: u8 = 3;
+/// Seconds to wait after a full disk or a failing slot.
+pub const SLOT_PAUSE_S: i64 = 300;
+/// Orders a device remembers not to take again; more than one document can hold.
+pub const GIVEN_UP: usize = 2 * ORDERS;
+/// Metadata versions kept in the security state.
+pub const HELD_VERSIONS: usize = 256;
+/// Bytes of a device's security state.
+pub const SECURITY_STATE_BYTES: usize = 128 * 1024;
+/// Bytes of a boot control document.
+pub const BOOT_STATE_BYTES: usize = 4096;
+/// Bytes of an image written between two syncs of the slot.
+pub const SLOT_SYNC_BYTES: u64 = 8 * 1024 * 1024;
+/// Seconds an interlock lease lives unless it says otherwise.
+pub const INTERLOCK_TTL_S: u32 = 60;
+/// Seconds an interlock lease may ask for.
+pub const INTERLOCK_TTL_MAX_S: u32 = 24 * 3600;
+/// Interlock leases held at once.
+pub const INTERLOCK_LEASES: usize = 64;
+/// Bytes of one line on the interlock socket.
+pub const INTERLOCK_LINE_BYTES: usize = 128;
 
 /// Live flows in the device's table.
 pub const FLOWS: usize = 14_336;
@@ -115,6 +153,8 @@ pub const PROFILE_BYTES: usize = 256 * 1024;
 pub const PROFILE_LISTENERS: usize = 256;
 /// Seconds by which two neighbouring observations may advance the learning time: a clock set right is not experience.
 pub const LEARN_STEP_S: i64 = 24 * 3600;
+/// Bytes of what the detectors keep across restarts: profile, open findings, noticed networks.
+pub const DETECTOR_KEPT_BYTES: usize = PROFILE_BYTES + 128 * 1024;
 /// Networks contacted on one service from which on a further one is no news by itself.
 pub const WIDE_SERVICE_NETWORKS: usize = 4;
 /// Open findings of one detector on one device; further ones are counted in one common finding.
@@ -174,5 +214,7 @@ pub const HARDWARE_BYTES: usize = 4 * (4 * TEXT_CHARS + 3) + 1;
 pub const TOKEN_BITS: usize = 256;
 /// Hours an enrolment token lives by default.
 pub const TOKEN_HOURS: u32 = 24;
+/// Hours an enrolment token may live at most.
+pub const TOKEN_HOURS_MAX: u32 = 24 * 90;
 /// Devices one model token may enrol.
 pub const TOKEN_COUNT: u32 = 10_000;

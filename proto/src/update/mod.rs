@@ -8,18 +8,26 @@
 //! Read next: [`trust`], then [`key`] for who counts as a signer.
 
 pub mod author;
+pub mod decide;
 pub mod delegation;
 pub mod document;
 pub mod fault;
 pub mod key;
 pub mod metadata;
 pub mod name;
+pub mod order;
 mod pem;
+pub mod permit;
 pub mod refresh;
+pub mod refusal;
+pub mod release;
+pub mod scope;
 pub mod search;
 #[cfg(test)]
 mod testing;
 pub mod trust;
+pub mod unreadable;
+pub mod window;
 
 pub use fault::{Blame, Fault, Role, TrustError};
 pub use key::{Authority, Ed25519Strict, KeyId, PublicKey, Scheme, Verifier};
