@@ -10,6 +10,7 @@
 pub mod author;
 pub mod decide;
 pub mod delegation;
+pub mod deny;
 pub mod document;
 pub mod fault;
 pub mod key;
