@@ -1,1 +1,16 @@
-//! placeholder
+//! The fleet program: adapters around the decisions of `server/core`, as a library with a thin binary.
+//!
+//! [`run`] is the very `main` of `cordon-server`, so that the simulator can be the same program. Handlers are five
+//! verbs: parse, load, decide, commit, reply; decisions live in `cordon-server-core`, documents in [`store`]. Nothing
+//! here signs firmware or orders, and no key that could is ever on the server.
+//!
+//! Read next: `app` for the one way state moves, `http` for who may speak to us.
+
+pub mod ca;
+pub mod chance;
+pub mod clock;
+pub mod config;
+pub mod files;
+pub mod repositories;
+pub mod rollouts;
+pub mod store;

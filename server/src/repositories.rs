@@ -1,0 +1,378 @@
+//! The TUF repositories in the store: taking in what people signed, adding the director's snapshot and timestamp.
+//!
+//! Decisions are `server/core`'s `publish`; here files are loaded, committed with an audit entry in one transaction,
+//! and the two online keys sign. Those keys say which versions are newest and nothing else: no document that this
+//! file can sign names firmware. Files are stored and served as received. Read next: `http/repository` for who reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cordon_proto::canonical::Value;
+use cordon_proto::ids::{Name, Sha256, TargetPath, Text};
+use cordon_proto::time::Timestamp;
+use cordon_proto::update::author::{Signer, sign};
+use cordon_proto::update::key::{Ed25519Strict, PublicKey};
+use cordon_proto::update::metadata::Targets;
+use cordon_proto::update::order::{DocumentError, Order, read_document};
+use cordon_proto::update::release::{Listed, Release};
+use cordon_proto::update::trust::{Freshness, Rules, Sizes};
+use cordon_proto::update::{Role, TrustError, name};
+use cordon_server_core::audit::{Actor, Entry};
+use cordon_server_core::change::{Commit, Draft, Expected, Index, Key, Malformed};
+use cordon_server_core::publish::{Accepted, Director, Files, OnlineKeys, Refused, role_of, verify_image};
+use ed25519_dalek::{Signer as _, SigningKey};
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Cursor, Store, StoreError};
+
+/// The name of the director's repository. No manufacturer's repository may have it.
+pub const DIRECTOR: &str = "director";
+/// How often a publication is decided anew after somebody else was faster.
+const ATTEMPTS: usize = 5;
+
+/// The two keys that the server holds for the director repository.
+#[derive(Clone)]
+pub struct OnlineSigners {
+    /// Signs snapshots.
+    pub snapshot: SigningKey,
+    /// Signs timestamps.
+    pub timestamp: SigningKey,
+}
+
+impl OnlineSigners {
+    /// The public halves.
+    #[must_use]
+    pub fn public(&self) -> OnlineKeys {
+        let public = |key: &SigningKey| PublicKey::ed25519(key.verifying_key().to_bytes());
+        OnlineKeys { snapshot: public(&self.snapshot), timestamp: public(&self.timestamp) }
+    }
+}
+
+/// Both kinds of repositories.
+#[derive(Clone)]
+pub struct Repositories {
+    store: Arc<dyn Store>,
+    signers: Arc<OnlineSigners>,
+}
+
+/// Why a publication did not happen. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The document is refused.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The document of orders is signed, but not usable.
+    #[error("the orders are signed, but not usable: {0}")]
+    Orders(#[from] DocumentError),
+    /// A release is signed, but not usable.
+    #[error("the release {release} is signed, but not usable: {why}")]
+    Release {
+        /// The target.
+        release: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The name belongs to the owner's own repository.
+    #[error("`director` is the owner's own repository; a manufacturer's needs another name")]
+    Reserved,
+    /// The store cannot.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// More documents than one transaction holds.
+    #[error(transparent)]
+    TooMuch(#[from] Malformed),
+}
+
+impl From<TrustError> for PublishError {
+    fn from(error: TrustError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// A release that an image repository lists, under `Key::Release`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownRelease {
+    /// Version of this document.
+    pub v: u32,
+    /// The manufacturer's repository.
+    pub repository: Name,
+    /// The target.
+    pub release: TargetPath,
+    /// The model it is for.
+    pub model: Text,
+    /// Orders releases of a model.
+    pub counter: u64,
+    /// The lowest counter accepted once it is confirmed.
+    pub floor: u64,
+    /// SHA-256 of the image.
+    pub sha256: Sha256,
+    /// Bytes of the image.
+    pub length: u64,
+    /// When it was taken in.
+    pub imported: Timestamp,
+}
+
+/// Which documents of the director are the newest, under `Key::Meta("director")`.
+#[derive(Default, Serialize, Deserialize)]
+struct Heads {
+    v: u32,
+    root: u64,
+    targets: u64,
+    delegated: BTreeMap<String, u64>,
+    snapshot: u64,
+    timestamp: u64,
+    timestamp_expires: Option<Timestamp>,
+}
+
+impl Repositories {
+    /// Over a store, with the server's two keys.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, signers: OnlineSigners) -> Self {
+        Self { store, signers: Arc::new(signers) }
+    }
+
+    /// Takes in one document of the owner's and renews snapshot and timestamp in the same transaction.
+    pub async fn publish_director(
+        &self,
+        file: &str,
+        bytes: &[u8],
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<Accepted, PublishError> {
+        for _ in 0..ATTEMPTS {
+            let (mut director, expected) = self.director().await?;
+            let accepted = director.accept(file, bytes, &self.signers.public(), &rules(now))?;
+            if matches!(&accepted.role, Role::Delegated(role) if role == "orders") {
+                orders_of(&director, now)?;
+            }
+            let entry = entry("repository.publish", &format!("director:{}", accepted.file));
+            let draft = Commit::draft(now, actor.clone())
+                .expect(heads_key(), expected)
+                .put(director_file(&accepted.file), bytes.to_vec())
+                .audit(entry);
+            match self.commit_renewed(draft, &mut director, now).await {
+                Err(PublishError::Store(StoreError::Conflict(_))) => {}
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(accepted),
+            }
+        }
+        Err(StoreError::Conflict(heads_key()).into())
+    }
+
+    /// Renews snapshot and timestamp when they are about to lapse. Says whether it did.
+    pub async fn renew_if_due(&self, now: Timestamp) -> Result<bool, PublishError> {
+        let (mut director, expected) = self.director().await?;
+        if !director.is_due(now) {
+            return Ok(false);
+        }
+        let job: Name = "repositories".parse().expect("a valid name");
+        let draft = Commit::draft(now, Actor::Server(job)).expect(heads_key(), expected);
+        self.commit_renewed(draft, &mut director, now).await?;
+        Ok(true)
+    }
+
+    async fn commit_renewed(
+        &self,
+        mut draft: Draft,
+        director: &mut Director,
+        now: Timestamp,
+    ) -> Result<(), PublishError> {
+        if let Some(renewal) = director.renewal(now, &rules(now))? {
+            let snapshot = self.signed(&renewal.snapshot_value(), &self.signers.snapshot);
+            let timestamp = self.signed(&renewal.timestamp_value(&snapshot), &self.signers.timestamp);
+            draft = draft.put(director_file(&renewal.snapshot_file()?), snapshot);
+            draft = draft.put(director_file(&timestamp_file()), timestamp);
+            director.renewed(&renewal);
+        }
+        let heads = heads(director, now)?;
+        let body = serde_json::to_vec(&heads).expect("strings and integers are always JSON");
+        self.store.commit(draft.put(heads_key(), body).finish()?).await?;
+        Ok(())
+    }
+
+    fn signed(&self, value: &Value, key: &SigningKey) -> Vec<u8> {
+        let public = PublicKey::ed25519(key.verifying_key().to_bytes());
+        let make = |message: &[u8]| key.sign(message).to_bytes().to_vec();
+        sign(value, &[Signer { key: public.id(), sign: &make }])
+    }
+
+    /// The director repository as it stands, and what a commit over it must expect.
+    async fn director(&self) -> Result<(Director, Expected), PublishError> {
+        let row = self.store.get(heads_key()).await?;
+        let expected = Expected::of(row.as_ref());
+        let Some(row) = row else { return Ok((Director::default(), expected)) };
+        let corrupt = || StoreError::Corrupt(heads_key().to_string());
+        let heads: Heads = serde_json::from_slice(&row.body).map_err(|_| corrupt())?;
+        let mut director = Director {
+            root: self.head(&Role::Root, heads.root).await?,
+            targets: self.head(&Role::Targets, heads.targets).await?,
+            delegated: BTreeMap::new(),
+            snapshot_version: heads.snapshot,
+            timestamp_version: heads.timestamp,
+            timestamp_expires: heads.timestamp_expires,
+        };
+        for (role, version) in heads.delegated {
+            let document = self.head(&Role::Delegated(role.clone()), version).await?;
+            director.delegated.extend(document.map(|bytes| (role, bytes)));
+        }
+        Ok((director, expected))
+    }
+
+    async fn head(&self, role: &Role, version: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let Ok(file) = name::path(role, version, true).parse() else { return Ok(None) };
+        Ok(self.store.get(director_file(&file)).await?.map(|row| row.body))
+    }
+
+    /// The owner's live orders and the version of the director's timestamp.
+    pub async fn orders(&self, now: Timestamp) -> Result<(Vec<Order>, u64), PublishError> {
+        let (director, _) = self.director().await?;
+        Ok((orders_of(&director, now)?, director.timestamp_version))
+    }
+
+    /// Takes in one file of a manufacturer's repository. Versioned files wait unseen until the `timestamp.json` that
+    /// names them is taken in, and with it the whole repository has been verified.
+    pub async fn publish_image(
+        &self,
+        repository: &Name,
+        file: &str,
+        bytes: &[u8],
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<Vec<KnownRelease>, PublishError> {
+        if repository.as_str() == DIRECTOR {
+            return Err(PublishError::Reserved);
+        }
+        let role = role_of(file)?;
+        let path: TargetPath = file.parse().map_err(|_| Refused::Name(file.chars().take(80).collect()))?;
+        let key = Key::RepositoryFile { repository: repository.clone(), file: path };
+        let mut draft = Commit::draft(now, actor.clone()).put(key, bytes.to_vec());
+        let mut releases = Vec::new();
+        if role == Role::Timestamp {
+            let mut files = self.files(repository).await?;
+            files.insert(file.to_owned(), bytes.to_vec());
+            let roles = verify_image(&files, &rules(now))?;
+            releases = releases_of(repository, &roles, now)?;
+            draft = draft.audit(entry("repository.publish", &format!("image:{repository}")));
+        }
+        for release in &releases {
+            let key = Key::Release { repository: repository.clone(), release: release.release.clone() };
+            let body = serde_json::to_vec(release).expect("strings and integers are always JSON");
+            draft = draft.put(key, body);
+        }
+        self.store.commit(draft.finish()?).await?;
+        Ok(releases)
+    }
+
+    async fn files(&self, repository: &Name) -> Result<Files, StoreError> {
+        let mut files = Files::new();
+        let mut from = Some(Cursor::First);
+        while let Some(cursor) = from {
+            let page = self.store.scan(Index::FilesOf(repository.clone()), cursor, 500).await?;
+            for (key, row) in page.rows {
+                if let Key::RepositoryFile { file, .. } = key {
+                    files.insert(file.as_str().to_owned(), row.body);
+                }
+            }
+            from = page.next;
+        }
+        Ok(files)
+    }
+
+    /// All releases that were taken in.
+    pub async fn releases(&self) -> Result<Vec<KnownRelease>, StoreError> {
+        let mut releases = Vec::new();
+        let mut from = Some(Cursor::First);
+        while let Some(cursor) = from {
+            let page =
+                self.store.scan(Index::All(cordon_server_core::change::Kind::Release), cursor, 500).await?;
+            for (key, row) in page.rows {
+                let release =
+                    serde_json::from_slice(&row.body).map_err(|_| StoreError::Corrupt(key.to_string()))?;
+                releases.push(release);
+            }
+            from = page.next;
+        }
+        Ok(releases)
+    }
+}
+
+fn rules(now: Timestamp) -> Rules<'static> {
+    Rules { verifier: &Ed25519Strict, now, sizes: Sizes::DEVICE, freshness: Freshness::Own }
+}
+
+fn heads_key() -> Key {
+    Key::Meta(DIRECTOR.parse().expect("a valid name"))
+}
+
+fn director_file(file: &TargetPath) -> Key {
+    Key::RepositoryFile { repository: DIRECTOR.parse().expect("a valid name"), file: file.clone() }
+}
+
+fn timestamp_file() -> TargetPath {
+    "timestamp.json".parse().expect("a valid path")
+}
+
+fn entry(action: &str, object: &str) -> Entry {
+    Entry::new(action.parse().expect("a valid name"), Text::lossy(object))
+}
+
+/// The versions in force.
+fn heads(director: &Director, now: Timestamp) -> Result<Heads, PublishError> {
+    let mut heads = Heads {
+        v: 1,
+        snapshot: director.snapshot_version,
+        timestamp: director.timestamp_version,
+        timestamp_expires: director.timestamp_expires,
+        ..Heads::default()
+    };
+    heads.root = director.root_version(&rules(now))?;
+    heads.targets = director.targets(&rules(now))?.map_or(0, |targets| targets.version);
+    for role in director.delegated.keys() {
+        let version = director.delegated(role, &rules(now))?.map_or(0, |targets| targets.version);
+        heads.delegated.insert(role.clone(), version);
+    }
+    Ok(heads)
+}
+
+fn orders_of(director: &Director, now: Timestamp) -> Result<Vec<Order>, PublishError> {
+    let Some(document) = director.delegated("orders", &rules(now))? else { return Ok(Vec::new()) };
+    let null = Value::Null;
+    let mut listed = Vec::new();
+    let paths: Vec<_> = document.targets.keys().map(|path| path.parse::<TargetPath>()).collect();
+    for (path, (text, file)) in paths.iter().zip(&document.targets) {
+        let path = path.as_ref().map_err(|_| Refused::Name(text.chars().take(80).collect()))?;
+        let sha256 = file.sha256().map_err(|fault| fault.of(Role::Delegated("orders".to_owned())))?;
+        let custom = file.custom.as_ref().unwrap_or(&null);
+        listed.push(Listed { path, length: file.length, sha256, custom });
+    }
+    Ok(read_document(listed, document.expires)?)
+}
+
+fn releases_of(
+    repository: &Name,
+    roles: &[Targets],
+    now: Timestamp,
+) -> Result<Vec<KnownRelease>, PublishError> {
+    let null = Value::Null;
+    let mut releases = Vec::new();
+    for (text, file) in roles.iter().flat_map(|role| &role.targets) {
+        let wrong = |why: String| PublishError::Release { release: text.chars().take(80).collect(), why };
+        let path: TargetPath = text.parse().map_err(|_| wrong("not the name of a release".to_owned()))?;
+        let sha256 = file.sha256().map_err(|fault| wrong(fault.to_string()))?;
+        let custom = file.custom.as_ref().unwrap_or(&null);
+        let listed = Listed { path: &path, length: file.length, sha256, custom };
+        let release = Release::read(listed).map_err(|why| wrong(why.to_string()))?;
+        releases.push(KnownRelease {
+            v: 1,
+            repository: repository.clone(),
+            release: path.clone(),
+            model: release.model,
+            counter: release.counter,
+            floor: release.floor,
+            sha256,
+            length: file.length,
+            imported: now,
+        });
+    }
+    Ok(releases)
+}

@@ -1,0 +1,334 @@
+//! Tests of publishing and rollouts over the memory store, with real signatures.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cordon_proto::canonical::Value;
+use cordon_proto::checkin::{Action, InterlockState, SensorReport, Software, UpdateReport, UpdateState};
+use cordon_proto::ids::{DeviceId, Hardware, Name, Sha256, Text, TokenId};
+use cordon_proto::merkle::Tree;
+use cordon_proto::receipt::{Outcome, ReceiptBody};
+use cordon_proto::time::Timestamp;
+use cordon_proto::update::author::{self, Signer, sign};
+use cordon_proto::update::delegation::{DelegatedRole, Delegations, Paths};
+use cordon_proto::update::key::{Authority, PublicKey};
+use cordon_proto::update::metadata::{Root, TargetFile, Targets};
+use cordon_proto::update::order::Order;
+use cordon_proto::update::release::Image;
+use cordon_proto::update::scope::Scope;
+use cordon_server_core::audit::Actor;
+use cordon_server_core::change::{Index, Kind};
+use cordon_server_core::device::{
+    Device, DeviceKind, Identity, Placement, Report, Source, State as Trust, Wanted as WantedGo,
+};
+use cordon_server_core::risk::facts::Reach;
+use cordon_server_core::rollout::{Covers, Policy, State};
+use ed25519_dalek::{Signer as _, SigningKey};
+
+use crate::repositories::{OnlineSigners, PublishError, Repositories};
+use crate::rollouts::{RolloutError, Rollouts, Wanted};
+use crate::store::memory::Memory;
+use crate::store::{Cursor, Store};
+
+const NOW: Timestamp = Timestamp(1_795_251_906);
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+fn public(seed: u8) -> PublicKey {
+    PublicKey::ed25519(key(seed).verifying_key().to_bytes())
+}
+
+fn authority(seeds: &[u8]) -> Authority {
+    Authority::new(seeds.iter().map(|seed| public(*seed)), 1).expect("a reachable threshold")
+}
+
+fn signed(value: &Value, seed: u8) -> Vec<u8> {
+    let make = |message: &[u8]| key(seed).sign(message).to_bytes().to_vec();
+    sign(value, &[Signer { key: public(seed).id(), sign: &make }])
+}
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a valid name")
+}
+
+fn person() -> Actor {
+    Actor::Person(Text::lossy("m.okafor"))
+}
+
+fn repositories(store: &Arc<dyn Store>) -> Repositories {
+    Repositories::new(Arc::clone(store), OnlineSigners { snapshot: key(7), timestamp: key(8) })
+}
+
+fn root() -> Vec<u8> {
+    let root = Root {
+        version: 1,
+        expires: NOW.plus_seconds(86_400 * 365),
+        consistent_snapshot: true,
+        root: authority(&[1]),
+        timestamp: authority(&[8]),
+        snapshot: authority(&[7]),
+        targets: authority(&[4]),
+    };
+    signed(&author::root(&root), 1)
+}
+
+fn targets() -> Vec<u8> {
+    let role = DelegatedRole {
+        name: "orders".to_owned(),
+        authority: authority(&[9]),
+        paths: Paths::Patterns(vec!["order/*".to_owned()]),
+        terminating: true,
+    };
+    let (version, expires) = (1, NOW.plus_seconds(86_400 * 365));
+    let delegations = Delegations { roles: vec![role] };
+    signed(&author::targets(&Targets { version, expires, targets: BTreeMap::new(), delegations }), 4)
+}
+
+fn orders(version: u64, orders: &[Order]) -> Vec<u8> {
+    let listed = |order: &Order| {
+        let file = TargetFile::new(order.image.length, order.image.sha256, Some(order.custom()));
+        (order.path().as_str().to_owned(), file)
+    };
+    let targets = orders.iter().map(listed).collect();
+    let expires = NOW.plus_seconds(86_400 * 60);
+    signed(&author::targets(&Targets { version, expires, targets, delegations: Delegations::default() }), 9)
+}
+
+fn order(id: &str, members: &[&Device]) -> Order {
+    let mut leaves: Vec<_> = members.iter().map(|device| device.hardware.identity().0).collect();
+    leaves.sort_unstable();
+    let count = leaves.len() as u64;
+    Order {
+        id: name(id),
+        repository: name("halden"),
+        image: Image { release: "vp-3/4.2.2".parse().expect("a path"), length: 9, sha256: Sha256([1; 32]) },
+        scope: Scope::Set { root: Sha256(leaves.into_iter().collect::<Tree>().root()), count },
+        issued: NOW,
+        not_before: NOW,
+        expires: NOW.plus_seconds(86_400 * 7),
+        windows: Vec::new(),
+        back: None,
+        permit_s: Some(900),
+        reason: Text::lossy("removes a flaw under attack"),
+    }
+}
+
+fn pump(number: u8) -> Device {
+    let text = Text::lossy;
+    let placement = Placement {
+        site: text("St. Brigid"),
+        ward: text("4B"),
+        kind: DeviceKind::InfusionPump,
+        impact: DeviceKind::InfusionPump.usual_impact(),
+        reach: Reach::default(),
+        tags: Vec::new(),
+    };
+    let identity = Identity {
+        leaf: Sha256([number; 32]),
+        key: Sha256([number; 32]),
+        token: TokenId([0; 32]),
+        issued: NOW,
+        not_after: NOW.plus_seconds(86_400),
+    };
+    let serial = text(&format!("VP3-{number}"));
+    Device {
+        v: 1,
+        id: DeviceId::from_random([number; 16]),
+        hardware: Hardware { manufacturer: text("Halden"), model: text("VP-3"), revision: text("C"), serial },
+        stated: true,
+        source: Source::Agent,
+        placement,
+        state: Trust::Active,
+        since: NOW,
+        reason: text("enrolled"),
+        identity: Some(identity),
+        superseded: Vec::new(),
+        contest: None,
+        report: None,
+        last_seen: None,
+    }
+}
+
+fn asking(mut device: Device, order: &str) -> Device {
+    let update = UpdateReport {
+        state: UpdateState::Waiting,
+        order: Some(name(order)),
+        blocked_by: Vec::new(),
+        fetched_bytes: 9,
+    };
+    device.report = Some(Report {
+        boot: 1,
+        agent_version: Text::lossy("0.1.0"),
+        software: Software {
+            release: None,
+            counter: 1,
+            sha256: Sha256([0; 32]),
+            floor: 0,
+            slot: Text::lossy("A"),
+        },
+        update,
+        interlock: InterlockState::Standby,
+        sensor: SensorReport { tier: Some(0), note: None, profile_keys: 0, learning: true },
+        inventory_root: Sha256([0; 32]),
+        key_protection: Text::lossy("file"),
+        spool_lost: 0,
+        content_version: 0,
+        director_root_version: 1,
+        wants: Some(WantedGo { order: name(order), action: Action::Install }),
+    });
+    device
+}
+
+fn receipt(device: &Device, order: &str, outcome: Outcome) -> ReceiptBody {
+    ReceiptBody {
+        device: device.id,
+        hardware: device.hardware.identity(),
+        order: name(order),
+        action: Action::Install,
+        outcome,
+        release: None,
+        counter: 2,
+        sha256: Sha256([1; 32]),
+        previous_sha256: Sha256([0; 32]),
+        slot: Text::lossy("B"),
+        boots: 1,
+        floor: 0,
+        interlock: InterlockState::Standby,
+        time: NOW,
+        reason: None,
+    }
+}
+
+fn wave(
+    name_: &str,
+    order: &str,
+    devices: &[&Device],
+) -> (String, Name, Vec<(DeviceId, cordon_proto::ids::HardwareId)>) {
+    let members = devices.iter().map(|device| (device.id, device.hardware.identity())).collect();
+    (name_.to_owned(), name(order), members)
+}
+
+async fn publish(repositories: &Repositories, live: &[Order]) {
+    let files = [("1.root.json", root()), ("1.targets.json", targets()), ("1.orders.json", orders(1, live))];
+    for (file, bytes) in files {
+        repositories.publish_director(file, &bytes, &person(), NOW).await.expect(file);
+    }
+}
+
+#[tokio::test]
+async fn a_publication_is_one_transaction_with_its_snapshot_and_its_audit_entry() {
+    // Goal: devices never see half a publication. Method: publish, list the files, count the journal.
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let repositories = repositories(&store);
+    publish(&repositories, &[order("w1", &[&pump(1)])]).await;
+    let page = store.scan(Index::FilesOf(name("director")), Cursor::First, 100).await.expect("scans");
+    let files: Vec<String> = page.rows.iter().map(|(key, _)| key.to_string()).collect();
+    assert_eq!(files.len(), 6, "root, targets, orders, two snapshots and the timestamp: {files:?}");
+    let journal = store.scan(Index::All(Kind::Audit), Cursor::First, 100).await.expect("scans");
+    assert_eq!(journal.rows.len(), 3);
+    let (live, version) = repositories.orders(NOW).await.expect("orders");
+    assert_eq!((live.len(), version), (1, 2));
+    let refused = repositories.publish_director("2.orders.json", &orders(2, &[])[..50], &person(), NOW).await;
+    assert!(matches!(refused, Err(PublishError::Refused(_))), "{refused:?}");
+    assert!(!repositories.renew_if_due(NOW).await.expect("looks"));
+    assert!(repositories.renew_if_due(NOW.plus_seconds(2 * 86_400)).await.expect("renews"));
+    assert_eq!(repositories.orders(NOW).await.expect("orders").1, 3);
+}
+
+#[tokio::test]
+async fn two_waves_run_by_receipts_and_survive_a_restart() {
+    // Goal: begin, go, receipt, settle, next wave, finish; the book is rebuilt from the store. Method: tick by tick.
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let repositories = repositories(&store);
+    let (first, second) = (asking(pump(1), "w1"), asking(pump(2), "w2"));
+    publish(&repositories, &[order("w1", &[&first]), order("w2", &[&second])]).await;
+    let rollouts = Rollouts::load(Arc::clone(&store), repositories.clone(), NOW).await.expect("loads");
+    let policy = Policy { soak_s: 0, ..Policy::default() };
+    let waves = vec![wave("canary", "w1", &[&first]), wave("rest", "w2", &[&second])];
+    let wanted = Wanted { id: name("r-1"), title: "VP-3 4.2.2".to_owned(), waves, policy };
+    rollouts.create(wanted.clone(), &person(), NOW).await.expect("creates");
+    assert!(matches!(rollouts.create(wanted, &person(), NOW).await, Err(RolloutError::Exists(_))));
+
+    let devices = [Arc::new(first.clone()), Arc::new(second.clone())];
+    let look = |id: DeviceId| devices.iter().find(|device| device.id == id).cloned();
+    assert!(rollouts.tell(&first, NOW).0.order.is_none(), "not before its wave");
+    rollouts.tick(NOW, look).await.expect("begins");
+    let ticked = rollouts.tick(NOW, look).await.expect("gives the go");
+    assert!(ticked.devices.contains(&first.id));
+    assert!(rollouts.tell(&first, NOW).0.permit.is_some());
+    assert!(rollouts.tell(&second, NOW).0.order.is_none(), "the second wave has not begun");
+
+    let rollouts = Rollouts::load(Arc::clone(&store), repositories, NOW).await.expect("loads again");
+    rollouts.count_receipt(&receipt(&first, "w1", Outcome::Confirmed), NOW).await.expect("counts");
+    for _ in 0..3 {
+        rollouts.tick(NOW, look).await.expect("goes on");
+    }
+    assert!(rollouts.tell(&second, NOW).0.permit.is_some());
+    rollouts.count_receipt(&receipt(&second, "w2", Outcome::Confirmed), NOW).await.expect("counts");
+    for _ in 0..2 {
+        rollouts.tick(NOW, look).await.expect("ends");
+    }
+    assert_eq!(rollouts.book().rollouts[&name("r-1")].state, State::Finished { at: NOW });
+}
+
+#[tokio::test]
+async fn a_hold_and_a_stop_bite_with_their_commit() {
+    // Goal: a person's stop needs no key and takes effect at once. Method: hold, release, stop, resume on one pump.
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let repositories = repositories(&store);
+    let pump = asking(pump(1), "w1");
+    publish(&repositories, &[order("w1", &[&pump])]).await;
+    let rollouts = Rollouts::load(Arc::clone(&store), repositories, NOW).await.expect("loads");
+    let wanted = Wanted {
+        id: name("r-1"),
+        title: "VP-3".to_owned(),
+        waves: vec![wave("canary", "w1", &[&pump])],
+        policy: Policy::default(),
+    };
+    rollouts.create(wanted, &person(), NOW).await.expect("creates");
+    let shared = Arc::new(pump.clone());
+    let look = |_| Some(Arc::clone(&shared));
+    for _ in 0..2 {
+        rollouts.tick(NOW, look).await.expect("ticks");
+    }
+    let go = || rollouts.tell(&pump, NOW).0.permit.is_some();
+    assert!(go());
+    let ward = Covers::Ward("St. Brigid/4B".to_owned());
+    assert!(matches!(
+        rollouts.hold(name("h"), ward.clone(), "short", &person(), NOW).await,
+        Err(RolloutError::Reason)
+    ));
+    rollouts.hold(name("h"), ward, "the ward moves tonight", &person(), NOW).await.expect("holds");
+    assert!(!go());
+    rollouts.release_hold(&name("h"), &person(), NOW).await.expect("releases");
+    assert!(go());
+    rollouts.set_running(&name("r-1"), false, "a nurse reported noise", &person(), NOW).await.expect("stops");
+    assert!(!go());
+    rollouts.set_running(&name("r-1"), true, "it was another pump", &person(), NOW).await.expect("resumes");
+    assert!(go());
+    let twice = rollouts.set_running(&name("r-1"), true, "it was another pump", &person(), NOW).await;
+    assert!(matches!(twice, Err(RolloutError::State("running"))));
+}
+
+#[tokio::test]
+async fn a_rollout_for_other_devices_than_the_signed_ones_is_refused() {
+    // Goal: the server cannot widen a scope. Method: one device more; no such order; a device twice.
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let repositories = repositories(&store);
+    let (first, second) = (pump(1), pump(2));
+    publish(&repositories, &[order("w1", &[&first])]).await;
+    let rollouts = Rollouts::load(store, repositories, NOW).await.expect("loads");
+    let ask = |waves| Wanted { id: name("r"), title: String::new(), waves, policy: Policy::default() };
+    let wider = rollouts.create(ask(vec![wave("a", "w1", &[&first, &second])]), &person(), NOW).await;
+    assert!(matches!(wider, Err(RolloutError::List { .. })));
+    let unsigned = rollouts.create(ask(vec![wave("a", "w9", &[&first])]), &person(), NOW).await;
+    assert!(matches!(unsigned, Err(RolloutError::NoOrder(_))));
+    let twice = rollouts
+        .create(ask(vec![wave("a", "w1", &[&first]), wave("b", "w1", &[&first])]), &person(), NOW)
+        .await;
+    assert!(matches!(twice, Err(RolloutError::Twice(_))));
+    let none = rollouts.create(ask(Vec::new()), &person(), NOW).await;
+    assert!(matches!(none, Err(RolloutError::Empty(_))));
+}
