@@ -3,6 +3,8 @@
 //! It keeps session tickets on, so that a client which resumed would be seen; it records what it was asked. It knows
 //! nothing of the real server. Tests only.
 
+pub(crate) mod repository;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

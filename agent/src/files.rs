@@ -133,6 +133,14 @@ impl Folder {
         self.write_steps(name, bytes, (&beside, &path)).map_err(|source| io_error("write", &path, source))
     }
 
+    /// Replaces a file whole without asking the disk to hurry: for pictures that nobody misses after a power cut.
+    pub fn write_lightly(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+        let (beside, path) = (self.path.join(format!(".{name}.new")), self.path.join(name));
+        fs::write(&beside, bytes)
+            .and_then(|()| fs::rename(&beside, &path))
+            .map_err(|source| io_error("write", &path, source))
+    }
+
     fn write_steps(&self, name: &str, bytes: &[u8], (beside, path): (&Path, &Path)) -> io::Result<()> {
         self.point("create", name)?;
         let mut options = OpenOptions::new();

@@ -8,7 +8,11 @@ pub mod config;
 pub mod files;
 pub mod identity;
 pub mod link;
+pub mod run;
+pub mod status;
 pub mod tls;
+pub mod verifier;
+pub mod zone;
 
 #[cfg(test)]
 mod fake;

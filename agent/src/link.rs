@@ -413,4 +413,4 @@ impl Download {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -15,17 +15,17 @@ use crate::identity::tests::{hardware, trusted_clock};
 use crate::identity::{self, Applicant};
 
 const TOKEN: &str = "dGhlLW9uZS10aW1lLXNlY3JldA";
-const MUTUAL: Options = Options { with_root: false, mutual: true, one_answer: false, port: 0 };
+pub(crate) const MUTUAL: Options = Options { with_root: false, mutual: true, one_answer: false, port: 0 };
 
-struct Site {
-    authority: Arc<Authority>,
+pub(crate) struct Site {
+    pub(crate) authority: Arc<Authority>,
     identity: Identity,
-    folder: Folder,
+    pub(crate) folder: Folder,
     _root: tempfile::TempDir,
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let authority = Arc::new(Authority::new());
         let server = enrolment_plane(Arc::clone(&authority), TOKEN);
         let root = tempfile::tempdir().expect("a scratch folder");
@@ -44,7 +44,7 @@ impl Site {
         Self { authority, identity, folder, _root: root }
     }
 
-    fn link(&self, server: &Server) -> Link {
+    pub(crate) fn link(&self, server: &Server) -> Link {
         let mut identity = self.identity.clone();
         identity.site.device_port = server.port;
         let addresses = vec!["127.0.0.1".parse().expect("an address")];

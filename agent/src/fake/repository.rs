@@ -1,0 +1,107 @@
+//! Signed repositories for tests: real documents and real Ed25519 signatures from fixed seeds, in memory.
+//!
+//! One key a role, so that tests read easily; thresholds are the ground's own tests. Tests only.
+
+use std::collections::BTreeMap;
+
+use cordon_proto::ids::Sha256;
+use cordon_proto::time::Timestamp;
+use cordon_proto::update::author::{self, Signer};
+use cordon_proto::update::delegation::{DelegatedRole, Delegations, Paths};
+use cordon_proto::update::metadata::{self, MetaFile, Root, Snapshot, TargetFile, Targets};
+use cordon_proto::update::{Authority, PublicKey};
+use ring::signature::{Ed25519KeyPair, KeyPair};
+
+/// The role that a fake repository delegates to, and its paths.
+pub(crate) type Delegation = (&'static str, &'static str);
+
+/// A repository of one version.
+pub(crate) struct Repository {
+    /// Its files by name.
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+}
+
+/// What a repository of some version holds.
+pub(crate) struct Contents {
+    /// First seed of its keys; another one is another repository.
+    pub(crate) seed: u8,
+    /// Version of all but the root.
+    pub(crate) version: u64,
+    /// End of all documents.
+    pub(crate) expires: Timestamp,
+    /// Whether the files are listed by a delegated role or by targets itself.
+    pub(crate) delegation: Option<Delegation>,
+    /// The listed files.
+    pub(crate) targets: BTreeMap<String, TargetFile>,
+}
+
+impl Repository {
+    pub(crate) fn new(contents: &Contents) -> Self {
+        let Contents { seed, version, expires, delegation, targets } = contents;
+        let (seed, version, expires) = (*seed, *version, *expires);
+        let root = Root {
+            version: 1,
+            expires,
+            consistent_snapshot: true,
+            root: authority(seed),
+            timestamp: authority(seed + 1),
+            snapshot: authority(seed + 2),
+            targets: authority(seed + 3),
+        };
+        let listing =
+            Targets { version, expires, targets: targets.clone(), delegations: Delegations::default() };
+        let mut files = BTreeMap::from([("1.root.json".to_owned(), signed(&author::root(&root), seed))]);
+        let mut meta = BTreeMap::new();
+        let mut list = |role: &str, bytes: Vec<u8>| {
+            meta.insert(format!("{role}.json"), MetaFile::of(version, &bytes));
+            files.insert(format!("{version}.{role}.json"), bytes);
+        };
+        match delegation {
+            None => list("targets", signed(&author::targets(&listing), seed + 3)),
+            Some((role, pattern)) => {
+                let to = DelegatedRole {
+                    name: (*role).to_owned(),
+                    authority: authority(seed + 4),
+                    paths: Paths::Patterns(vec![(*pattern).to_owned()]),
+                    terminating: true,
+                };
+                let delegations = Delegations { roles: vec![to] };
+                let top = Targets { version, expires, targets: BTreeMap::new(), delegations };
+                list("targets", signed(&author::targets(&top), seed + 3));
+                list(role, signed(&author::targets(&listing), seed + 4));
+            }
+        }
+        let snapshot = signed(&author::snapshot(&Snapshot { version, expires, meta }), seed + 2);
+        let timestamp = metadata::Timestamp { version, expires, snapshot: MetaFile::of(version, &snapshot) };
+        files.insert(format!("{version}.snapshot.json"), snapshot);
+        files.insert("timestamp.json".to_owned(), signed(&author::timestamp(&timestamp), seed + 1));
+        Self { files }
+    }
+
+    /// The first root's bytes.
+    pub(crate) fn root(&self) -> &[u8] {
+        &self.files["1.root.json"]
+    }
+
+    /// The hash that an enrolment string carries.
+    pub(crate) fn pin(&self) -> Sha256 {
+        Sha256::of(self.root())
+    }
+}
+
+fn pair(seed: u8) -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("32 bytes are a seed")
+}
+
+fn public(seed: u8) -> PublicKey {
+    PublicKey::ed25519(pair(seed).public_key().as_ref().try_into().expect("32 bytes"))
+}
+
+fn authority(seed: u8) -> Authority {
+    Authority::new([public(seed)], 1).expect("a reachable threshold")
+}
+
+fn signed(value: &cordon_proto::canonical::Value, seed: u8) -> Vec<u8> {
+    let sign = |message: &[u8]| pair(seed).sign(message).as_ref().to_vec();
+    author::sign(value, &[Signer { key: public(seed).id(), sign: &sign }])
+}

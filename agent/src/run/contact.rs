@@ -1,0 +1,364 @@
+//! The link role: check in, hand in what waits, listen for a push until the next report is due; and fetch for others.
+//!
+//! It decides nothing: answers go to the updater as they are, and no answer whatsoever removes the identity. Every
+//! failure is waited out by the jittered schedule, or longer where the server says so. While it waits, everything
+//! stays in the spool. Read next: [`crate::link`], [`super::messages`].
+
+use std::pin::pin;
+use std::time::Duration;
+
+use cordon_agent_core::backoff::{Backoff, spread};
+use cordon_proto::checkin::{CheckinRequest, WaitRequest};
+use cordon_proto::ids::{Hardware, Text};
+use cordon_proto::limits;
+use cordon_proto::telemetry::Batch;
+use cordon_proto::time::{Millis, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::messages::{Heard, Piece, SensorView, ToLink, ToSensor, UpdateView};
+use crate::clock::TrustedClock;
+use crate::link::{Link, LinkError, Refusal, Retry};
+
+/// Bytes of records in one batch: with room to spare even where nothing compresses.
+const BATCH_BYTES: usize = limits::TELEMETRY_BYTES / 2;
+/// The rhythm of the link. Tests and the simulator shorten it; nothing else does.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The schedule after failures.
+    pub backoff: Backoff,
+    /// Between two tries where a person has to act first.
+    pub slowly: Duration,
+    /// Between two check-ins at least, whatever the server says.
+    pub gap: Duration,
+    /// Between two batches at least, where the cause is urgent.
+    pub urgent_gap: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            backoff: Backoff::default(),
+            slowly: Duration::from_secs(3600),
+            gap: Duration::from_millis(500),
+            urgent_gap: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What is the same in every check-in of this run.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) boot: u64,
+    pub(crate) hardware: Hardware,
+    pub(crate) key_protection: Text,
+}
+
+/// How the contact with the server stands, for `status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ContactView {
+    /// The last answered check-in, by the device's clock.
+    pub(crate) last: Option<Timestamp>,
+    /// The server's clock at that check-in.
+    pub(crate) server_time: Option<Timestamp>,
+    /// Failures since then.
+    pub(crate) failures: u32,
+    /// The last failure.
+    pub(crate) error: Option<LinkError>,
+    /// Records the server would not take and that were given up.
+    pub(crate) given_up: u64,
+}
+
+/// The other roles as the link sees them.
+pub(crate) struct Peers {
+    pub(crate) sensor: watch::Receiver<SensorView>,
+    pub(crate) update: watch::Receiver<UpdateView>,
+    pub(crate) to_sensor: mpsc::Sender<ToSensor>,
+    pub(crate) heard: watch::Sender<Option<Heard>>,
+    pub(crate) view: watch::Sender<ContactView>,
+}
+
+/// The link role.
+pub(crate) struct Contact {
+    link: Link,
+    facts: Facts,
+    clock: TrustedClock,
+    pace: Pace,
+    peers: Peers,
+    wait_token: u64,
+    batch_bytes: usize,
+    /// What of the two roles' urgent causes has been sent.
+    sent: Sent,
+}
+
+struct Sent {
+    sensor: u64,
+    update: u64,
+    /// Telemetry is urgent again from here on.
+    again: Instant,
+}
+
+/// What ended a rest between two reports.
+enum Rested {
+    /// It is time for the next report.
+    Due,
+    /// The wait failed.
+    Failed(LinkError),
+}
+
+impl Contact {
+    pub(crate) fn new(link: Link, facts: Facts, clock: TrustedClock, pace: Pace, peers: Peers) -> Self {
+        let sent = Sent { sensor: 0, update: 0, again: Instant::now() };
+        Self { link, facts, clock, pace, peers, wait_token: 0, batch_bytes: BATCH_BYTES, sent }
+    }
+
+    /// Reports for ever; ends by being dropped.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let failed = match self.report().await {
+                Ok(next_ms) => match self.rest(next_ms).await {
+                    Rested::Due => None,
+                    Rested::Failed(error) => Some(error),
+                },
+                Err(error) => Some(error),
+            };
+            match failed {
+                Some(error) => sleep(self.pause(error)).await,
+                None => sleep(self.pace.gap).await,
+            }
+        }
+    }
+
+    /// One report: check in, hand in what waits. Milliseconds to the next one.
+    pub(crate) async fn report(&mut self) -> Result<u64, LinkError> {
+        let next_ms = self.check_in().await?;
+        self.hand_in_unless_quarantined().await?;
+        self.pace.backoff.succeeded();
+        Ok(next_ms)
+    }
+
+    /// A quarantined device may check in and nothing more; what waits stays in the spool.
+    async fn hand_in_unless_quarantined(&mut self) -> Result<(), LinkError> {
+        match self.hand_in().await {
+            Err(LinkError::Refused { refusal: Refusal::Quarantined, .. }) => Ok(()),
+            handed_in => handed_in,
+        }
+    }
+
+    async fn check_in(&mut self) -> Result<u64, LinkError> {
+        let request = self.request();
+        let answer = self.link.checkin(&request).await?;
+        // Only a pinned, verified connection gets here, so the server's clock may raise the floor.
+        self.clock.floor().raise(answer.time);
+        self.wait_token = answer.wait_token;
+        let next_ms = u64::from(answer.next_s.max(1)).saturating_mul(1000);
+        if answer.want_inventory {
+            self.tell(ToSensor::WantInventory).await;
+        }
+        let (time, now) = (answer.time, self.clock.raw().seconds());
+        self.peers.view.send_modify(|view| {
+            *view = ContactView {
+                last: Some(now),
+                server_time: Some(time),
+                given_up: view.given_up,
+                ..ContactView::default()
+            };
+        });
+        let arrived = Millis(i64::try_from(self.clock.monotonic().as_millis()).unwrap_or(i64::MAX));
+        self.peers.heard.send_replace(Some(Heard { answer, arrived }));
+        // `next_s` is a lower bound; the spread keeps a fleet apart.
+        Ok(spread(next_ms, chance()).max(next_ms))
+    }
+
+    fn request(&mut self) -> CheckinRequest {
+        let sensor = self.peers.sensor.borrow_and_update().clone();
+        let update = self.peers.update.borrow_and_update().clone();
+        self.sent.update = update.urgent;
+        CheckinRequest {
+            boot: self.facts.boot,
+            device_time: self.clock.raw().seconds(),
+            agent_version: Text::lossy(env!("CARGO_PKG_VERSION")),
+            uptime_s: self.clock.monotonic().as_secs(),
+            hardware: self.facts.hardware.clone(),
+            software: update.software,
+            update: update.update,
+            interlock: update.interlock,
+            sensor: sensor.report,
+            inventory_root: sensor.inventory_root,
+            key_protection: self.facts.key_protection.clone(),
+            spool_records: sensor.spool_records,
+            spool_lost: sensor.spool_lost,
+            content_version: 0,
+            director_root_version: update.director_root_version,
+            want_permit: update.want_permit,
+        }
+    }
+
+    /// Hands in everything that waits. A record that the server refuses by itself is given up and counted, so that
+    /// one odd record does not hold back all that follow.
+    async fn hand_in(&mut self) -> Result<(), LinkError> {
+        self.sent.sensor = self.peers.sensor.borrow().urgent;
+        self.sent.again = Instant::now() + self.pace.urgent_gap;
+        loop {
+            let records = self.take().await;
+            let Some(last) = records.last().map(|record| record.position) else { return Ok(()) };
+            let alone = records.len() == 1;
+            match self.link.telemetry(&Batch { records }).await {
+                Ok(answer) => {
+                    self.batch_bytes = BATCH_BYTES;
+                    self.tell(ToSensor::Stored(answer.stored_through)).await;
+                    if answer.stored_through < last {
+                        return Ok(());
+                    }
+                }
+                Err(LinkError::Rejected { status: 400..=407 | 409..=428, .. }) if alone => {
+                    self.peers.view.send_modify(|view| view.given_up += 1);
+                    self.tell(ToSensor::Stored(last)).await;
+                }
+                Err(LinkError::Rejected { status: 400..=407 | 409..=428, .. }) => self.batch_bytes /= 2,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn take(&self) -> Vec<cordon_proto::telemetry::Record> {
+        let (back, records) = oneshot::channel();
+        self.tell(ToSensor::Take(self.batch_bytes, back)).await;
+        records.await.unwrap_or_default()
+    }
+
+    async fn tell(&self, call: ToSensor) {
+        // A sensor that is gone is the end of the run; the run itself says so.
+        let _ = self.peers.to_sensor.send(call).await;
+    }
+
+    /// Listens for a push until the next report is due, on the report's own connection. What is urgent meanwhile goes
+    /// out beside it.
+    async fn rest(&mut self, next_ms: u64) -> Rested {
+        let due = Instant::now() + Duration::from_millis(next_ms);
+        let waiter = self.link.waiter();
+        loop {
+            let left = due.saturating_duration_since(Instant::now());
+            let max_s = u32::try_from(left.as_secs().min(limits::WAIT_S)).unwrap_or(0);
+            if max_s == 0 {
+                sleep_until(due).await;
+                return Rested::Due;
+            }
+            let question = WaitRequest { token: self.wait_token, max_s };
+            let mut wait = pin!(waiter.wait(&question));
+            let answer = loop {
+                tokio::select! {
+                    answer = &mut wait => break answer,
+                    urgent = self.urgent() => if let Err(error) = self.send_urgent(urgent).await {
+                        return Rested::Failed(error);
+                    },
+                }
+            };
+            match answer {
+                Ok(answer) => {
+                    self.wait_token = answer.token;
+                    if answer.changed {
+                        return Rested::Due;
+                    }
+                }
+                Err(LinkError::Refused { refusal: Refusal::Quarantined, .. }) => {
+                    sleep_until(due).await;
+                    return Rested::Due;
+                }
+                Err(error) => return Rested::Failed(error),
+            }
+        }
+    }
+
+    /// Resolves when the updater or the sensor has something that should not wait.
+    async fn urgent(&mut self) -> Urgent {
+        let (sent, peers) = (&self.sent, &mut self.peers);
+        let sensor = async {
+            sleep_until(sent.again).await;
+            let _ = peers.sensor.wait_for(|view| view.urgent != sent.sensor).await;
+        };
+        tokio::select! {
+            _ = peers.update.wait_for(|view| view.urgent != sent.update) => Urgent::Update,
+            () = sensor => Urgent::Sensor,
+        }
+    }
+
+    async fn send_urgent(&mut self, urgent: Urgent) -> Result<(), LinkError> {
+        match urgent {
+            Urgent::Update => self.check_in().await.map(|_| ()),
+            Urgent::Sensor => self.hand_in_unless_quarantined().await,
+        }
+    }
+
+    /// How long to stay away after a failure.
+    fn pause(&mut self, error: LinkError) -> Duration {
+        let retry = error.retry();
+        self.peers.view.send_modify(|view| {
+            view.failures = view.failures.saturating_add(1);
+            view.error = Some(error);
+        });
+        let asked = match retry {
+            Retry::After(seconds) => Some(seconds),
+            Retry::Soon | Retry::Slowly | Retry::Never => None,
+        };
+        let ordinary = Duration::from_millis(self.pace.backoff.failed(asked, chance()));
+        match retry {
+            Retry::Soon | Retry::After(_) => ordinary,
+            Retry::Slowly | Retry::Never => {
+                let slowly = u64::try_from(self.pace.slowly.as_millis()).unwrap_or(u64::MAX);
+                Duration::from_millis(spread(slowly, chance())).max(ordinary)
+            }
+        }
+    }
+}
+
+/// Who cannot wait.
+enum Urgent {
+    Update,
+    Sensor,
+}
+
+/// Serves the other roles' calls, one at a time; ends when nobody can call any more.
+pub(crate) async fn serve(link: Link, mut calls: mpsc::Receiver<ToLink>) {
+    while let Some(call) = calls.recv().await {
+        match call {
+            ToLink::Metadata { repository, file, limit, back } => {
+                let _ = back.send(link.metadata(&repository, &file, limit).await);
+            }
+            ToLink::Receipt { receipt, back } => {
+                let _ = back.send(link.receipt(&receipt).await);
+            }
+            ToLink::Image { sha256, from, pieces } => {
+                if let Err(error) = forward(&link, (&sha256, from), &pieces).await {
+                    let _ = pieces.send(Err(error)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Streams an image to whoever asked, until the end, an error, or their loss of interest.
+async fn forward(
+    link: &Link,
+    (sha256, from): (&cordon_proto::ids::Sha256, u64),
+    pieces: &mpsc::Sender<Result<Piece, LinkError>>,
+) -> Result<(), LinkError> {
+    let mut download = link.target(sha256, from).await?;
+    let mut at = download.start();
+    while let Some(bytes) = download.next().await? {
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if pieces.send(Ok(Piece { at, bytes })).await.is_err() {
+            return Ok(());
+        }
+        at = at.saturating_add(length);
+    }
+    Ok(())
+}
+
+/// A die from the kernel; a kernel without chance gives the middle.
+pub(crate) fn chance() -> u32 {
+    getrandom::u32().unwrap_or(1 << 31)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! What the agent's three roles say to each other: `link` (network), `sensor` (sight and spool), `updater` (slots).
+//!
+//! They share nothing else, so that they can become three confined processes. Views are the newest state of a role,
+//! seen by whoever asks; calls go through bounded channels and carry their own way back. Read next: [`super`].
+
+use bytes::Bytes;
+use cordon_proto::checkin::{
+    CheckinAnswer, InterlockState, PermitRequest, SensorReport, Software, UpdateReport,
+};
+use cordon_proto::ids::Sha256;
+use cordon_proto::receipt::Receipt;
+use cordon_proto::telemetry::{Body, Position, Record};
+use cordon_proto::time::Millis;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::link::{LinkError, Repository};
+
+/// Calls waiting for a role.
+pub(crate) const QUEUE: usize = 16;
+/// Pieces of an image between link and updater.
+pub(crate) const PIECES: usize = 4;
+
+/// What the sensor shows of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SensorView {
+    /// How much it sees.
+    pub(crate) report: SensorReport,
+    /// Root of the inventory as it now is.
+    pub(crate) inventory_root: Sha256,
+    /// Records waiting.
+    pub(crate) spool_records: u64,
+    /// Records lost, ever.
+    pub(crate) spool_lost: u64,
+    /// What is wrong with the spool's disk, in words.
+    pub(crate) spool_fault: Option<String>,
+    /// Rises when something waits that should not wait for the next report.
+    pub(crate) urgent: u64,
+}
+
+/// What the updater shows of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UpdateView {
+    /// What runs.
+    pub(crate) software: Software,
+    /// Where the update stands.
+    pub(crate) update: UpdateReport,
+    /// Clinical use.
+    pub(crate) interlock: InterlockState,
+    /// The order that waits for the server's go.
+    pub(crate) want_permit: Option<PermitRequest>,
+    /// Version of the trusted director root, 0 while none is trusted.
+    pub(crate) director_root_version: u64,
+    /// Rises when the server should hear of it at once.
+    pub(crate) urgent: u64,
+}
+
+/// The latest answer of the server, and when it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// The answer.
+    pub(crate) answer: CheckinAnswer,
+    /// Its arrival on the monotonic clock.
+    pub(crate) arrived: Millis,
+}
+
+/// Calls to the sensor.
+#[derive(Debug)]
+pub(crate) enum ToSensor {
+    /// Keep a record of another role.
+    Keep(Body),
+    /// The oldest records, at most so many bytes.
+    Take(usize, oneshot::Sender<Vec<Record>>),
+    /// The server holds everything up to here.
+    Stored(Position),
+    /// The server lacks the inventory.
+    WantInventory,
+}
+
+/// Calls to the link.
+#[derive(Debug)]
+pub(crate) enum ToLink {
+    /// A metadata file of at most so many bytes.
+    Metadata {
+        /// Of which repository.
+        repository: Repository,
+        /// Its name.
+        file: String,
+        /// Bytes accepted.
+        limit: usize,
+        /// The way back; `None` for no such file.
+        back: oneshot::Sender<Result<Option<Vec<u8>>, LinkError>>,
+    },
+    /// An image, piece by piece.
+    Image {
+        /// Its hash.
+        sha256: Sha256,
+        /// The first byte wanted.
+        from: u64,
+        /// The way back; closed at the end or after an error.
+        pieces: mpsc::Sender<Result<Piece, LinkError>>,
+    },
+    /// A receipt to be handed in.
+    Receipt {
+        /// The receipt.
+        receipt: Receipt,
+        /// The way back.
+        back: oneshot::Sender<Result<(), LinkError>>,
+    },
+}
+
+/// A piece of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// Offset of its first byte.
+    pub(crate) at: u64,
+    /// The bytes.
+    pub(crate) bytes: Bytes,
+}

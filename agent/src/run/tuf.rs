@@ -1,0 +1,245 @@
+//! The two repositories on the device: asks of `proto::update` answered from the disk or over the link, effects kept.
+//!
+//! What is kept are received bytes, each file written whole before the next question. The first root of an image
+//! repository is the maker's file inside the system image; the director's is the one whose hash came with enrolment, or
+//! a file that a person at the device gave. From there on roots change by rotation only, and `forget-site` leaves all of
+//! this in place. Nothing is decided here. Read next: `cordon_proto::update::refresh`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use cordon_proto::ids::{Name, Sha256};
+use cordon_proto::limits;
+use cordon_proto::time::Timestamp;
+use cordon_proto::update::deny::is_example_root;
+use cordon_proto::update::metadata::Root;
+use cordon_proto::update::{
+    Ask, AtTargets, Effect, FirstRoot, Found, Freshness, Next, Refresh, Request, Rules, Search, Sizes,
+    TrustError, Trusted,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::messages::ToLink;
+use crate::files::{self, FileError, Folder};
+use crate::link::{LinkError, Repository};
+use crate::verifier::DeviceVerifier;
+
+/// Bytes of the largest file kept here.
+const FILE_BYTES: usize = limits::DEVICE_TARGETS_BYTES;
+/// The trusted root's name, as `proto::update` names it.
+const ROOT: &str = "root.json";
+
+/// Why a repository could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum TufError {
+    /// The metadata is not believed.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The metadata did not come.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The disk.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is no first root for this repository.
+    #[error("{0}")]
+    NoRoot(String),
+    /// The root belongs to the example keys, whose secrets everyone has.
+    #[error(
+        "the trusted root holds example keys, which everyone has; they are accepted on loopback demos only"
+    )]
+    ExampleKeys,
+    /// The link is gone: the agent stops.
+    #[error("the agent is stopping")]
+    Stopping,
+}
+
+/// The device's copies of the repositories.
+pub(crate) struct Repositories {
+    folder: Folder,
+    shipped: BTreeMap<Name, PathBuf>,
+    director_pin: Sha256,
+    loopback: bool,
+    link: mpsc::Sender<ToLink>,
+}
+
+/// A repository brought up to date, with what a search in it needs.
+pub(crate) struct Fresh {
+    repository: Repository,
+    folder: Folder,
+    pub(crate) trusted: Trusted<AtTargets>,
+    now: Timestamp,
+}
+
+impl Repositories {
+    /// Copies below `folder`; `host` is the server's, for the example keys' sake.
+    pub(crate) fn new(
+        folder: Folder,
+        shipped: BTreeMap<Name, PathBuf>,
+        (director_pin, host): (Sha256, &str),
+        link: mpsc::Sender<ToLink>,
+    ) -> Self {
+        Self { folder, shipped, director_pin, loopback: is_loopback(host), link }
+    }
+
+    /// Follows the repository to its newest metadata.
+    pub(crate) async fn refresh(&self, repository: Repository, now: Timestamp) -> Result<Fresh, TufError> {
+        let folder = folder_of(&self.folder, &repository)?;
+        let rules = rules(now);
+        let root = match folder.read(ROOT, FILE_BYTES)? {
+            Some(root) => root,
+            None => self.first_root(&repository, &folder, &rules).await?,
+        };
+        let mut refresh = Refresh::start(&root, &rules)?;
+        drop(root);
+        let trusted = loop {
+            let ask = refresh.ask(&rules)?;
+            let bytes = self.answer(&repository, &folder, ask).await?;
+            let turn = refresh.answer(bytes.as_deref(), &rules)?;
+            apply(&folder, &turn.effects, bytes.as_deref())?;
+            match turn.next {
+                Next::Ask(next) => refresh = next,
+                Next::Done(trusted) => break trusted,
+            }
+        };
+        self.refuse_example(trusted.root())?;
+        Ok(Fresh { repository, folder, trusted, now })
+    }
+
+    /// Finds one file through the delegations of a repository that is up to date.
+    pub(crate) async fn find(&self, fresh: &Fresh, path: &str) -> Result<Option<Found>, TufError> {
+        let rules = rules(fresh.now);
+        let mut next = Search::start(&fresh.trusted, path, &rules)?;
+        loop {
+            let search = match next {
+                Next::Ask(search) => search,
+                Next::Done(found) => return Ok(found),
+            };
+            let ask = search.ask(&rules)?;
+            let bytes = self.answer(&fresh.repository, &fresh.folder, ask).await?;
+            let turn = search.answer(bytes.as_deref(), &rules)?;
+            apply(&fresh.folder, &turn.effects, bytes.as_deref())?;
+            next = turn.next;
+        }
+    }
+
+    /// Version of the trusted director root, 0 while none is trusted.
+    pub(crate) fn director_root_version(&self, now: Timestamp) -> u64 {
+        director_root_version(&self.folder, now)
+    }
+
+    async fn first_root(
+        &self,
+        repository: &Repository,
+        folder: &Folder,
+        rules: &Rules<'_>,
+    ) -> Result<Vec<u8>, TufError> {
+        match repository {
+            Repository::Image(name) => self.shipped_root(name),
+            Repository::Director => self.pinned_root(folder, rules).await,
+        }
+    }
+
+    fn shipped_root(&self, name: &Name) -> Result<Vec<u8>, TufError> {
+        let path = self.shipped.get(name).ok_or_else(|| {
+            TufError::NoRoot(format!(
+                "this device trusts no maker's repository named {name}; its system image would have to name it under image_root"
+            ))
+        })?;
+        Ok(files::read_file(path, limits::DEVICE_ROOT_BYTES)?)
+    }
+
+    /// `1.root.json`, `2.root.json`, … until the received bytes have the hash that came with enrolment.
+    async fn pinned_root(&self, folder: &Folder, rules: &Rules<'_>) -> Result<Vec<u8>, TufError> {
+        let mut search = FirstRoot::new(self.director_pin);
+        loop {
+            let bytes = self.fetch(&Repository::Director, search.ask(rules)).await?;
+            let turn = search.answer(bytes.as_deref(), rules)?;
+            apply(folder, &turn.effects, bytes.as_deref())?;
+            match turn.next {
+                Next::Ask(next) => search = next,
+                Next::Done(()) => return Ok(bytes.unwrap_or_default()),
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        repository: &Repository,
+        folder: &Folder,
+        ask: Ask,
+    ) -> Result<Option<Vec<u8>>, TufError> {
+        match ask {
+            Ask::Stored(name) => Ok(folder.read(&name, FILE_BYTES)?),
+            Ask::Fetch(request) => self.fetch(repository, request).await,
+        }
+    }
+
+    async fn fetch(&self, repository: &Repository, request: Request) -> Result<Option<Vec<u8>>, TufError> {
+        let (back, answer) = oneshot::channel();
+        let (repository, file) = (repository.clone(), request.path);
+        let call = ToLink::Metadata { repository, file, limit: request.limit, back };
+        self.link.send(call).await.map_err(|_| TufError::Stopping)?;
+        Ok(answer.await.map_err(|_| TufError::Stopping)??)
+    }
+
+    fn refuse_example(&self, root: &Root) -> Result<(), TufError> {
+        if is_example_root(root) && !self.loopback {
+            return Err(TufError::ExampleKeys);
+        }
+        Ok(())
+    }
+}
+
+/// Trusts a director root that a person at the device hands over, where none is trusted yet. Returns its version.
+pub(crate) fn trust_director(folder: &Folder, root: &[u8], now: Timestamp) -> Result<u64, TufError> {
+    let folder = folder_of(folder, &Repository::Director)?;
+    let rules = rules(now);
+    let version = Trusted::start(root, &rules)?.root().version;
+    match folder.read(ROOT, FILE_BYTES)? {
+        Some(held) if held == root => Ok(version),
+        Some(_) => Err(TufError::NoRoot(
+            "a director root is trusted already; only a signed change of owner replaces it".to_owned(),
+        )),
+        None => {
+            folder.write(ROOT, root)?;
+            Ok(version)
+        }
+    }
+}
+
+/// Version of the director root trusted below `folder`, 0 while none is.
+pub(crate) fn director_root_version(folder: &Folder, now: Timestamp) -> u64 {
+    let stored = folder_of(folder, &Repository::Director).and_then(|folder| folder.read(ROOT, FILE_BYTES));
+    let Ok(Some(root)) = stored else { return 0 };
+    Trusted::start(&root, &rules(now)).map_or(0, |trusted| trusted.root().version)
+}
+
+fn folder_of(folder: &Folder, repository: &Repository) -> Result<Folder, FileError> {
+    match repository {
+        Repository::Director => folder.inside("director"),
+        Repository::Image(name) => folder.inside("image")?.inside(name.as_str()),
+    }
+}
+
+fn rules(now: Timestamp) -> Rules<'static> {
+    Rules { verifier: &DeviceVerifier, now, sizes: Sizes::DEVICE, freshness: Freshness::Own }
+}
+
+fn apply(folder: &Folder, effects: &[Effect], answered: Option<&[u8]>) -> Result<(), FileError> {
+    for effect in effects {
+        match effect {
+            Effect::Keep(name) => folder.write(name, answered.unwrap_or_default())?,
+            Effect::Forget(name) => folder.remove(name)?,
+        }
+    }
+    Ok(())
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests;
