@@ -55,4 +55,20 @@ pub const BREAKAGES: &[Breakage] = &[
         package: "cordon-proto",
         test: "update::decide::tests::an_order_for_another_device_is_refused_with_that_devices_own_valid_proof",
     },
+    Breakage {
+        name: "revoked leaf accepted",
+        file: "server/core/src/device.rs",
+        find: "(State::Lost, _) => Err(Refused::Lost),",
+        replace: "(State::Lost, _) => Ok(()),",
+        package: "cordon-server-core",
+        test: "device::tests::quarantine_closes_all_doors_but_status_and_update",
+    },
+    Breakage {
+        name: "superseded leaf accepted",
+        file: "server/core/src/device.rs",
+        find: ".filter(|identity| identity.leaf == *leaf)",
+        replace: "",
+        package: "cordon-server-core",
+        test: "device::tests::quarantine_closes_all_doors_but_status_and_update",
+    },
 ];
