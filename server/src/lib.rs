@@ -11,6 +11,7 @@ pub mod chance;
 pub mod clock;
 pub mod config;
 pub mod files;
+pub mod people;
 pub mod repositories;
 pub mod rollouts;
 pub mod store;

@@ -15,4 +15,5 @@ pub mod device;
 pub mod risk;
 pub mod rollout;
 pub mod triage;
+pub mod policy;
 pub mod publish;
