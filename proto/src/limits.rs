@@ -93,6 +93,8 @@ pub const TRIAL_BOOTS: u8 = 3;
 pub const TRIAL_S: u32 = 900;
 /// Times an order's image may arrive damaged before the device gives the order up.
 pub const IMAGE_TRIES: u8 = 3;
+/// Seconds to wait after a damaged image before it is fetched again.
+pub const IMAGE_PAUSE_S: i64 = 10;
 /// Seconds to wait after a full disk or a failing slot.
 pub const SLOT_PAUSE_S: i64 = 300;
 /// Orders a device remembers not to take again; more than one document can hold.

@@ -8,5 +8,12 @@
 extern crate alloc;
 
 pub mod backoff;
+pub mod detect;
 pub mod flow;
+pub mod interlock;
+pub mod profile;
+pub mod report;
+pub mod sensor;
 pub mod spool;
+pub mod update;
+pub mod window;

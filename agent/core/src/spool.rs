@@ -36,6 +36,15 @@ pub enum Fault {
     Broken,
 }
 
+/// What is remembered beside the segments. Losing it costs a repeated delivery, never a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The server holds everything up to here.
+    pub through: Position,
+    /// Records lost, ever.
+    pub lost: u64,
+}
+
 /// Where segments are kept. A segment is a numbered file that only grows.
 pub trait Storage {
     /// The segments that exist with their lengths, in any order.
@@ -50,10 +59,10 @@ pub trait Storage {
     fn read(&mut self, segment: u64, offset: u64, buffer: &mut [u8]) -> Result<usize, Fault>;
     /// Removes a segment.
     fn remove(&mut self, segment: u64) -> Result<(), Fault>;
-    /// The watermark last kept, if it is readable. A hint.
-    fn watermark(&mut self) -> Option<Position>;
-    /// Keeps the watermark, without waiting for the disk.
-    fn keep_watermark(&mut self, position: Position);
+    /// The mark last kept, if it is readable. A hint.
+    fn mark(&mut self) -> Option<Mark>;
+    /// Keeps the mark, without waiting for the disk.
+    fn keep_mark(&mut self, mark: Mark);
 }
 
 /// Sizes of one spool. The product uses [`Bounds::default`]; tests use smaller ones.
@@ -100,7 +109,9 @@ pub struct Health {
     pub bytes: u64,
     /// Segments stored.
     pub segments: usize,
-    /// Records lost since the agent started.
+    /// Records that wait to be sent.
+    pub waiting: u64,
+    /// Records lost, ever.
     pub lost: u64,
     /// Bytes that were no frame: torn ends and damage, since the agent started.
     pub damaged_bytes: u64,
@@ -123,6 +134,17 @@ struct Handed {
     end: u64,
     /// Records missing before it.
     hole: u64,
+}
+
+/// What dropping segments costs.
+#[derive(Clone, Copy, Debug)]
+struct Doom {
+    /// The gap to tell.
+    gap: Option<Gap>,
+    /// Records lost by it.
+    records: u64,
+    /// Frames removed with it that were waiting, gap records included.
+    frames: u64,
 }
 
 /// The spool over its storage.
@@ -166,9 +188,9 @@ impl<S: Storage> Spool<S> {
         }
         spool.cut_torn_end(end);
         let stored = spool.segments.iter().filter_map(|segment| segment.last).max();
-        let marked = spool.storage.watermark().unwrap_or_default();
-        spool.watermark = marked;
-        let highest = stored.unwrap_or_default().boot.max(if marked.sequence == 0 { 0 } else { marked.boot });
+        let mark = spool.storage.mark().unwrap_or_default();
+        (spool.watermark, spool.health.lost) = (mark.through, mark.lost);
+        let highest = stored.unwrap_or_default().boot.max(mark.through.boot);
         spool.next.boot = boot.max(highest.saturating_add(1));
         spool.cursor = spool.segments.front().map_or((0, 0), |segment| (segment.number, 0));
         spool.seek()?;
@@ -243,12 +265,13 @@ impl<S: Storage> Spool<S> {
         let Some(last) = count.checked_sub(1).and_then(|place| self.handed.get(place)).copied() else {
             return;
         };
+        self.health.waiting = self.health.waiting.saturating_sub(as_u64(count));
         let missing: u64 = self.handed.drain(..count).map(|handed| handed.hole).sum();
         let after = self.watermark;
         self.cursor = (last.segment, last.end);
         self.before_cursor = Some(last.position);
         self.watermark = last.position;
-        self.storage.keep_watermark(last.position);
+        self.keep_mark();
         if missing > 0 {
             self.count_gap(Gap { after, before: last.position, count: missing, reason: GapReason::Damaged });
         }
@@ -287,16 +310,21 @@ impl<S: Storage> Spool<S> {
         newest.length = if whole { end } else { newest.length.max(self.bounds.segment) };
     }
 
-    /// Moves the cursor past what the watermark covers.
+    fn keep_mark(&mut self) {
+        self.storage.keep_mark(Mark { through: self.watermark, lost: self.health.lost });
+    }
+
+    /// Moves the cursor past what the watermark covers, and counts what waits behind it.
     fn seek(&mut self) -> Result<(), Fault> {
         for segment in self.segments.clone() {
             let mut walk = Walk::new(segment.number, segment.length, 0, self.bounds.record);
             while let Some(found) = walk.next(&mut self.storage)? {
                 if found.head.position > self.watermark {
-                    return Ok(());
+                    self.health.waiting += 1;
+                } else if self.health.waiting == 0 {
+                    self.cursor = (segment.number, found.end);
+                    self.before_cursor = Some(found.head.position);
                 }
-                self.cursor = (segment.number, found.end);
-                self.before_cursor = Some(found.head.position);
             }
         }
         Ok(())
@@ -327,7 +355,7 @@ impl<S: Storage> Spool<S> {
             self.rotate()?;
         }
         let doomed = self.doomed();
-        let (gap, dropped) = self.gap_of(&doomed)?;
+        let Doom { gap, records: dropped, frames } = self.gap_of(&doomed)?;
         let mut bytes = Vec::new();
         let mut next = self.next;
         if let Some(gap) = gap {
@@ -346,7 +374,12 @@ impl<S: Storage> Spool<S> {
         }
         self.commit(&bytes, next)?;
         self.pending = None;
-        self.health.lost += dropped;
+        let added = as_u64(written) + u64::from(gap.is_some());
+        self.health.waiting = (self.health.waiting + added).saturating_sub(frames);
+        if dropped > 0 {
+            self.health.lost = self.health.lost.saturating_add(dropped);
+            self.keep_mark();
+        }
         doomed.iter().for_each(|number| self.remove(*number));
         Ok(written)
     }
@@ -396,9 +429,9 @@ impl<S: Storage> Spool<S> {
         doomed
     }
 
-    /// The gap to tell, of what is waiting and of what dropping `doomed` will lose, and how many records the latter are.
-    fn gap_of(&mut self, doomed: &[u64]) -> Result<(Option<Gap>, u64), Fault> {
-        let (mut gap, mut dropped) = (self.pending, 0);
+    /// What dropping `doomed` will lose, and the gap that tells of it and of what is waiting to be told.
+    fn gap_of(&mut self, doomed: &[u64]) -> Result<Doom, Fault> {
+        let (mut gap, mut records, mut frames) = (self.pending, 0, 0);
         for segment in self.segments.clone() {
             if !doomed.contains(&segment.number) {
                 continue;
@@ -406,7 +439,8 @@ impl<S: Storage> Spool<S> {
             let mut walk = Walk::new(segment.number, segment.length, 0, self.bounds.record);
             while let Some(found) = walk.next(&mut self.storage)? {
                 if found.head.position > self.watermark {
-                    dropped += u64::from(found.head.kind != GAP_KIND);
+                    records += u64::from(found.head.kind != GAP_KIND);
+                    frames += 1;
                     gap = Some(merge(gap, self.lost_with(&found.head, walk.body(&found))));
                 }
             }
@@ -423,7 +457,7 @@ impl<S: Storage> Spool<S> {
             let here = before.unwrap_or(self.next);
             gap = gap.map(|gap| Gap { before: gap.before.max(here), ..gap });
         }
-        Ok((gap, dropped))
+        Ok(Doom { gap, records, frames })
     }
 
     /// What is lost with one record: itself, or the gap it told of.
@@ -449,6 +483,7 @@ impl<S: Storage> Spool<S> {
     fn count_gap(&mut self, gap: Gap) {
         self.health.lost = self.health.lost.saturating_add(gap.count);
         self.pending = Some(merge(self.pending, gap));
+        self.keep_mark();
     }
 
     /// Removes the segments at the front whose records the server holds. The newest stays.

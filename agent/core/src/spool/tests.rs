@@ -9,7 +9,7 @@ use proptest::prelude::*;
 #[derive(Clone, Debug, Default)]
 struct Disk {
     files: BTreeMap<u64, Vec<u8>>,
-    mark: Option<Position>,
+    mark: Option<Mark>,
     /// Bytes it can hold; `None` without end.
     room: Option<usize>,
     broken: bool,
@@ -68,11 +68,11 @@ impl Storage for &mut Disk {
     fn remove(&mut self, segment: u64) -> Result<(), Fault> {
         self.files.remove(&segment).map(|_| ()).ok_or(Fault::Broken)
     }
-    fn watermark(&mut self) -> Option<Position> {
+    fn mark(&mut self) -> Option<Mark> {
         self.mark
     }
-    fn keep_watermark(&mut self, position: Position) {
-        self.mark = Some(position);
+    fn keep_mark(&mut self, mark: Mark) {
+        self.mark = Some(mark);
     }
 }
 
@@ -132,7 +132,9 @@ fn what_was_stored_comes_back_after_a_restart_in_order() {
         assert_eq!(spool.append(&group), Kept::Stored(Position { boot, sequence: 4 }));
     }
     let mut spool = open(&mut disk, 4);
+    assert_eq!(spool.health().waiting, 12);
     let records = drain(&mut spool);
+    assert_eq!(spool.health().waiting, 0);
     let numbers: Vec<_> = records.iter().filter_map(number).collect();
     assert_eq!(numbers, [10, 11, 12, 13, 20, 21, 22, 23, 30, 31, 32, 33]);
     assert_eq!(records[5].position, Position { boot: 2, sequence: 2 });
@@ -156,8 +158,9 @@ fn a_boot_number_that_fell_is_raised_above_what_is_stored() {
     open(&mut disk, 9).append(&[note(1, 0)]);
     assert_eq!(open(&mut disk, 2).boot(), 10);
     disk.files.clear();
-    disk.mark = Some(Position { boot: 30, sequence: 5 });
+    disk.mark = Some(Mark { through: Position { boot: 30, sequence: 5 }, lost: 7 });
     assert_eq!(open(&mut disk, 2).boot(), 31, "the watermark counts too");
+    assert_eq!(open(&mut disk, 2).health().lost, 7, "and what was ever lost is remembered");
 }
 
 #[test]
@@ -168,8 +171,9 @@ fn a_full_spool_drops_its_oldest_segment_and_says_how_many_were_lost() {
     for n in 0..200 {
         assert!(matches!(spool.append(&[note(n, 60)]), Kept::Stored(_)));
     }
-    let lost = spool.health().lost;
+    let Health { lost, waiting, .. } = spool.health();
     let records = drain(&mut spool);
+    assert_eq!((records.len() as u64, spool.health().waiting), (waiting, 0));
     drop(spool);
     assert!(disk.peak as u64 <= SMALL.total, "peak {}", disk.peak);
     let kept = records.iter().filter_map(number).count() as u64;
