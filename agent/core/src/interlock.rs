@@ -1,0 +1,167 @@
+//! The interlock: whether the device is in clinical use, as its own software or a person at the device says.
+//!
+//! Who holds it must keep holding it: standby and service end when the lease runs out or its owner is gone. In use is
+//! the other way round: it ends only by the owner's word, and where the owner died it becomes *unknown* when the lease
+//! has run out, never free. Unknown counts as in use wherever the maker asks for the application or a person. A hold
+//! needs no key and acts at once; nothing here can loosen the maker's class. Read next: [`crate::update::gate`].
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use cordon_proto::checkin::InterlockState;
+use cordon_proto::limits;
+use cordon_proto::time::Millis;
+use cordon_proto::update::release::{InterlockClass, Needs};
+
+/// One connection to the interlock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Connection(pub u64);
+
+/// The operating system's user behind a connection; root is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner(pub u32);
+
+/// What an owner can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// A patient is attached, or a customer is served.
+    InUse,
+    /// Not in use.
+    Standby,
+    /// In a person's hands for service.
+    Service,
+}
+
+/// One owner's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Who.
+    pub owner: Owner,
+    /// What.
+    pub claim: Claim,
+    /// Until when, on the monotonic clock.
+    pub until: Millis,
+    /// Whether its connection is still there.
+    pub connected: bool,
+}
+
+/// Why a hold is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HoldError {
+    /// As many leases as the device keeps.
+    #[error("{} leases are held already; release one", limits::INTERLOCK_LEASES)]
+    TooMany,
+}
+
+/// All leases of one device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interlock {
+    leases: BTreeMap<Connection, Lease>,
+}
+
+impl Lease {
+    /// What this lease says now.
+    #[must_use]
+    pub fn state(&self, now: Millis) -> InterlockState {
+        let running = now < self.until;
+        match self.claim {
+            Claim::InUse if running || self.connected => InterlockState::InUse,
+            Claim::Standby if running && self.connected => InterlockState::Standby,
+            Claim::Service if running && self.connected => InterlockState::Service,
+            Claim::InUse | Claim::Standby | Claim::Service => InterlockState::Unknown,
+        }
+    }
+}
+
+impl Interlock {
+    /// Takes or renews the lease of a connection for `ttl_s` seconds, held within the limits page.
+    ///
+    /// What the same owner held on connections that are gone is thereby over: the software was restarted and speaks
+    /// again.
+    ///
+    /// # Errors
+    /// Too many leases.
+    pub fn hold(
+        &mut self,
+        connection: Connection,
+        owner: Owner,
+        (claim, ttl_s): (Claim, u32),
+        now: Millis,
+    ) -> Result<(), HoldError> {
+        if !self.leases.contains_key(&connection) {
+            self.forget_gone(owner);
+            if self.leases.len() >= limits::INTERLOCK_LEASES {
+                return Err(HoldError::TooMany);
+            }
+        }
+        let ttl_ms = i64::from(ttl_s.clamp(1, limits::INTERLOCK_TTL_MAX_S)) * 1000;
+        self.leases.insert(connection, Lease { owner, claim, until: now.plus(ttl_ms), connected: true });
+        Ok(())
+    }
+
+    /// Ends the lease of a connection, and what the same owner (or anyone, for root) held on connections that are
+    /// gone. A lease that somebody still holds is never ended by another.
+    pub fn release(&mut self, connection: Connection, owner: Owner) {
+        self.leases.remove(&connection);
+        self.forget_gone(owner);
+    }
+
+    /// A connection has ended, by its owner's will or not.
+    pub fn gone(&mut self, connection: Connection) {
+        if let Some(lease) = self.leases.get_mut(&connection) {
+            lease.connected = false;
+        }
+    }
+
+    /// The state of the device: the least free of all leases, and unknown where nobody says anything.
+    #[must_use]
+    pub fn state(&self, now: Millis) -> InterlockState {
+        let said: Vec<InterlockState> = self.leases.values().map(|lease| lease.state(now)).collect();
+        let first = [
+            InterlockState::InUse,
+            InterlockState::Unknown,
+            InterlockState::Service,
+            InterlockState::Standby,
+        ];
+        first.into_iter().find(|state| said.contains(state)).unwrap_or(InterlockState::Unknown)
+    }
+
+    /// The leases, for `status`.
+    pub fn leases(&self) -> impl Iterator<Item = &Lease> {
+        self.leases.values()
+    }
+
+    fn forget_gone(&mut self, owner: Owner) {
+        self.leases.retain(|_, lease| lease.connected || (lease.owner != owner && owner != Owner(0)));
+    }
+}
+
+/// Whether the device may reboot in this state, under the stricter of the maker's classes and the owner's own one.
+#[must_use]
+pub fn allows(class: InterlockClass, needs: Needs, state: InterlockState) -> bool {
+    if needs == Needs::Service && state != InterlockState::Service {
+        return false;
+    }
+    match state {
+        InterlockState::InUse => false,
+        InterlockState::Standby | InterlockState::Service => true,
+        InterlockState::Unknown => match class {
+            InterlockClass::None | InterlockClass::Idle => true,
+            InterlockClass::Person | InterlockClass::Application => false,
+        },
+    }
+}
+
+/// The class in force: the strictest of the installed release's, the new one's and the owner's own; so never looser
+/// than any maker's word.
+#[must_use]
+pub fn in_force(
+    installed: InterlockClass,
+    offered: InterlockClass,
+    local: Option<InterlockClass>,
+) -> InterlockClass {
+    installed.max(offered).max(local.unwrap_or(InterlockClass::None))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! What a start finds: the record on one side, the boot control on the other, and every way they can have parted.
+//!
+//! A start may follow a planned reboot, a power cut at any moment, or the mere death of the agent. Where record and
+//! boot control disagree, the boot control says what runs and the record says what may. It must never take up a reboot
+//! that was asked for before: a permit does not survive. Read next: [`super::super::loader`].
+
+use alloc::boxed::Box;
+
+use cordon_proto::ids::Sha256;
+use cordon_proto::limits;
+use cordon_proto::update::release::InterlockClass;
+
+use super::super::Effect;
+use super::super::fault::TrialFault;
+use super::super::loader::View;
+use super::super::record::{Installed, Job, Shown, State, Trial};
+use super::Run;
+
+impl Run {
+    pub(super) fn started(&mut self, state: State, view: View) -> State {
+        // The boots since the last start of the agent, among them those in which it never came up.
+        let boots = u32::try_from(view.boots.saturating_sub(self.record.boots)).unwrap_or(u32::MAX);
+        self.record.boots = view.boots;
+        self.record.starts = self.record.starts.saturating_add(1);
+        match state {
+            State::Idle => self.start_idle(view),
+            State::Fetching(mut fetching) => {
+                fetching.running = false;
+                fetching.stopped = None;
+                self.start_writing(fetching.job.slot, State::Fetching(fetching), view)
+            }
+            State::Written(written) => {
+                let (slot, length) = (written.job.slot, written.job.cleared.image.length);
+                let state = self.start_writing(slot, State::Written(written), view);
+                if state != State::Idle {
+                    self.push(Effect::HashSlot { slot, length });
+                }
+                state
+            }
+            State::Waiting(job) | State::Armed(job) => self.start_armed(*job, view, boots),
+            State::Trial(trial) => self.start_trial(*trial, view, boots),
+            State::Reverting(reverting) if view.booted != reverting.job.slot => {
+                self.rolled_back(reverting.job, reverting.why)
+            }
+            State::Reverting(mut reverting) => {
+                reverting.flagged = false;
+                self.push(Effect::RollBack { to: reverting.job.slot.other() });
+                State::Reverting(reverting)
+            }
+            State::Confirmed(_) | State::RolledBack(_) | State::Failed(_) => {
+                self.clear_mark(view);
+                self.keep_receipt(state)
+            }
+        }
+    }
+
+    fn start_idle(&mut self, view: View) -> State {
+        self.settle(view);
+        self.clear_mark(view);
+        State::Idle
+    }
+
+    /// A mark that an ended trial left behind would make the next order look as if the loader had fallen back.
+    fn clear_mark(&mut self, view: View) {
+        if view.trial.is_some() {
+            self.push(Effect::Disarm);
+        }
+    }
+
+    /// Goes on writing only into a slot that does not run.
+    fn start_writing(&mut self, target: super::super::Slot, state: State, view: View) -> State {
+        self.settle(view);
+        self.clear_mark(view);
+        if self.record.unsettled || view.booted == target {
+            return self.forget();
+        }
+        state
+    }
+
+    fn start_armed(&mut self, mut job: Job, view: View, boots: u32) -> State {
+        if view.booted == job.slot {
+            let trial = Trial { job, starts: 0, shown: Shown::default() };
+            return self.start_trial_again(trial, boots);
+        }
+        if view.fell_back() {
+            self.push(Effect::Disarm);
+            // The last boot was the old slot's.
+            job.boots = job.boots.saturating_add(boots.saturating_sub(1));
+            return self.rolled_back(job, TrialFault::BootsUnfinished);
+        }
+        if view.trial.is_some() {
+            // Killed between the flag and the reboot: the go may be gone, so the flag goes too.
+            self.push(Effect::Disarm);
+            return State::Armed(Box::new(job));
+        }
+        State::Waiting(Box::new(job))
+    }
+
+    fn start_trial(&mut self, mut trial: Trial, view: View, boots: u32) -> State {
+        if view.booted != trial.job.slot {
+            self.push(Effect::Disarm);
+            trial.job.boots = trial.job.boots.saturating_add(boots.saturating_sub(1));
+            return self.rolled_back(trial.job, TrialFault::BootsUnfinished);
+        }
+        if view.active == trial.job.slot {
+            // Killed between the boot control's commit and the record: the commit counts.
+            return self.confirmed(trial.job);
+        }
+        self.start_trial_again(trial, boots)
+    }
+
+    fn start_trial_again(&mut self, mut trial: Trial, boots: u32) -> State {
+        trial.starts = trial.starts.saturating_add(1);
+        trial.job.boots = trial.job.boots.saturating_add(boots);
+        if trial.starts > limits::TRIAL_BOOTS {
+            return self.revert(trial.job, TrialFault::Crashes);
+        }
+        trial.shown = Shown { since: self.now.monotonic, ..Shown::default() };
+        self.push(Effect::HashSlot { slot: trial.job.slot, length: trial.job.cleared.image.length });
+        self.push(Effect::CheckHealth);
+        State::Trial(Box::new(trial))
+    }
+
+    /// Believes the boot control about what runs: somebody may have switched slots by hand. The floor stays.
+    ///
+    /// Where the running slot is not the active one, neither may be written until a reboot has settled it.
+    fn settle(&mut self, view: View) {
+        self.record.unsettled = view.booted != view.active;
+        if view.booted == self.record.installed.slot {
+            return;
+        }
+        let counter = self.record.installed.counter;
+        let held = self.record.previous.take().filter(|previous| previous.slot == view.booted);
+        let running = held.unwrap_or(Installed {
+            release: None,
+            // Unknown, so nothing older than what ran before may follow it.
+            counter,
+            sha256: Sha256([0; 32]),
+            length: 0,
+            slot: view.booted,
+            interlock: InterlockClass::Application,
+        });
+        let before = core::mem::replace(&mut self.record.installed, running);
+        self.record.previous = Some(before);
+        self.record.confirmed = None;
+    }
+}

@@ -1,0 +1,400 @@
+//! The machine step by step: each transition, each fault, and random events in any order.
+//!
+//! Tests only; the interplay with power cuts is in `search`.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use cordon_proto::checkin::{Action, InterlockState, UpdateState};
+use cordon_proto::receipt::Outcome;
+use proptest::prelude::*;
+
+use super::super::fixture::{LENGTH, NEW, OLD, Signed, clock, old_record};
+use super::super::loader::BootState;
+use super::super::record::{Installed, Slot};
+use super::super::{report, *};
+use super::*;
+
+fn signed() -> Signed {
+    Signed::to(42, 42)
+}
+
+fn clear(record: &Record) -> Box<Look> {
+    Box::new(signed().clear_look(record, Action::Install, clock(0)))
+}
+
+/// Sends events one after the other and gives back the record and the last effects.
+fn after(mut record: Record, events: Vec<Event>) -> (Record, Vec<Effect>) {
+    let mut effects = Vec::new();
+    for event in events {
+        let next = step(record, event, clock(0));
+        (record, effects) = (next.record, next.effects);
+    }
+    (record, effects)
+}
+
+fn fetching() -> Record {
+    let record = old_record();
+    let look = clear(&record);
+    after(record, vec![Event::Look(look)]).0
+}
+
+fn waiting() -> Record {
+    after(fetching(), vec![Event::Complete, Event::Hashed(NEW)]).0
+}
+
+fn armed() -> Record {
+    let look = clear(&waiting());
+    after(waiting(), vec![Event::Look(look)]).0
+}
+
+fn view(active: Slot, trial: Option<Slot>, booted: Slot, boots: u64) -> BootState {
+    BootState { active, trial, attempts_left: u8::from(trial.is_some()) * 2, booted, boots }
+}
+
+fn trial() -> Record {
+    let look = clear(&armed());
+    let started = Event::Started(view(Slot::A, Some(Slot::B), Slot::B, 1));
+    after(armed(), vec![Event::Armed(look), started]).0
+}
+
+#[test]
+fn a_good_image_goes_through_every_state_in_the_order_of_the_evidence() {
+    // Goal: write, sync, read back, flag, look, reboot, health, commit, floor. Method: the effects of each step.
+    let record = old_record();
+    let look = clear(&record);
+    let (record, effects) = after(record, vec![Event::Look(look)]);
+    let write = Effect::WriteSlot { slot: Slot::B, length: LENGTH, offset: 0 };
+    assert_eq!(effects, [write, Effect::Fetch { sha256: NEW, length: LENGTH, offset: 0 }]);
+    let (record, effects) = after(record, vec![Event::Synced { offset: LENGTH }, Event::Complete]);
+    assert_eq!(effects, [Effect::HashSlot { slot: Slot::B, length: LENGTH }]);
+    let look = clear(&record);
+    let (record, effects) = after(record, vec![Event::Hashed(NEW), Event::Look(look.clone())]);
+    assert_eq!(effects, [Effect::Arm { slot: Slot::B, attempts: limits::TRIAL_BOOTS }]);
+    let (record, effects) = after(record, vec![Event::Armed(look)]);
+    assert_eq!(effects, [Effect::Reboot]);
+    let (record, effects) = after(record, vec![Event::Started(view(Slot::A, Some(Slot::B), Slot::B, 1))]);
+    assert_eq!(effects, [Effect::HashSlot { slot: Slot::B, length: LENGTH }, Effect::CheckHealth]);
+    let (record, effects) = after(record, vec![Event::Hashed(NEW), Event::Healthy, Event::CheckedIn]);
+    assert_eq!(effects, [Effect::Confirm { slot: Slot::B }]);
+    assert_eq!((record.floor(), record.installed.counter), (40, 41), "nothing rises before the commit");
+    let (record, effects) = after(record, vec![Event::Committed]);
+    let [Effect::EmitReceipt(receipt)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((receipt.outcome, receipt.sha256, receipt.previous_sha256), (Outcome::Confirmed, NEW, OLD));
+    assert_eq!((receipt.boots, receipt.floor, receipt.interlock), (1, 42, InterlockState::Standby));
+    assert_eq!((record.floor(), record.installed.slot), (42, Slot::B));
+    let (record, effects) = after(record, vec![Event::ReceiptKept { serial: receipt.serial }]);
+    assert_eq!((record.state, effects), (State::Idle, vec![Effect::Forget]));
+}
+
+#[test]
+fn the_patient_who_comes_between_flag_and_reboot_stops_it() {
+    // Goal: the gate in the last step. Method: arm, then each obstacle in the last look.
+    let obstacles: [fn(&mut Look); 6] = [
+        |look| look.interlock = InterlockState::InUse,
+        |look| look.interlock = InterlockState::Unknown,
+        |look| look.word = None,
+        |look| look.content_windows = Some(Vec::new()),
+        |look| look.power = cordon_proto::update::refusal::Power::Unknown,
+        |look| look.verdict = None,
+    ];
+    for obstacle in obstacles {
+        let mut look = clear(&armed());
+        obstacle(&mut look);
+        let (record, effects) = after(armed(), vec![Event::Armed(look)]);
+        assert_eq!(effects, [Effect::Disarm]);
+        let (record, effects) = after(record, vec![Event::Disarmed]);
+        assert!(matches!(record.state, State::Waiting(_)) && effects.is_empty());
+    }
+    let (record, effects) = after(armed(), vec![Event::Look(clear(&armed()))]);
+    assert_eq!(effects, [Effect::Disarm], "a reboot that never came takes its flag back");
+    assert!(matches!(record.state, State::Armed(_)));
+}
+
+#[test]
+fn an_image_with_one_flipped_byte_is_fetched_again_and_then_given_up_with_one_receipt() {
+    // Goal: forged or damaged images. Method: the wrong hash, as often as the limit allows.
+    let mut record = fetching();
+    for times in 1..limits::IMAGE_TRIES {
+        let (next, effects) = after(record, vec![Event::Complete, Event::Hashed(OLD)]);
+        assert!(effects.is_empty(), "it pauses first");
+        assert_eq!(next.damaged.as_ref().map(|damaged| damaged.times), Some(times));
+        let look = clear(&next);
+        let soon = step(next.clone(), Event::Look(look.clone()), clock(1));
+        assert!(soon.effects.is_empty(), "still pausing");
+        let later = step(next, Event::Look(look), clock(limits::IMAGE_PAUSE_S));
+        assert!(matches!(
+            later.effects.as_slice(),
+            [Effect::WriteSlot { offset: 0, .. }, Effect::Fetch { .. }]
+        ));
+        record = later.record;
+    }
+    let (record, effects) = after(record, vec![Event::Stopped(FetchFault::Damaged)]);
+    let [Effect::EmitReceipt(receipt)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((receipt.outcome, receipt.sha256), (Outcome::Refused, OLD));
+    assert_eq!(receipt.reason.as_ref().expect("a reason").code.as_str(), "image-damaged");
+    let (record, _) = after(record, vec![Event::ReceiptKept { serial: receipt.serial }]);
+    let look = clear(&record);
+    assert_eq!(
+        look.verdict.as_ref().expect("asked").outcome.as_ref().expect_err("no more").code(),
+        "given-up"
+    );
+    assert_eq!(after(record, vec![Event::Look(look)]).0.state, State::Idle);
+}
+
+#[test]
+fn a_full_disk_pauses_and_a_short_slot_ends_the_order() {
+    // Goal: local faults. Method: each fault, then looks before and after the pause.
+    let (record, effects) =
+        after(fetching(), vec![Event::Synced { offset: 1000 }, Event::Stopped(FetchFault::DiskFull)]);
+    assert!(effects.is_empty());
+    let look = clear(&record);
+    let told = report::blocked_by(&record, &look, clock(1));
+    assert_eq!(told.iter().map(|one| one.code.as_str()).collect::<Vec<_>>(), ["disk-full"]);
+    assert!(step(record.clone(), Event::Look(look.clone()), clock(1)).effects.is_empty());
+    let later = step(record, Event::Look(look), clock(limits::SLOT_PAUSE_S));
+    let resumed = Effect::Fetch { sha256: NEW, length: LENGTH, offset: 1000 };
+    assert_eq!(later.effects.last(), Some(&resumed), "it goes on where it stopped");
+    let (record, effects) = after(fetching(), vec![Event::Stopped(FetchFault::SlotTooShort)]);
+    assert!(
+        matches!(record.state, State::Failed(_)) && matches!(effects.as_slice(), [Effect::EmitReceipt(_)])
+    );
+    let (record, _) = after(fetching(), vec![Event::Stopped(FetchFault::Unreachable)]);
+    let look = clear(&record);
+    assert_eq!(
+        after(record, vec![Event::Look(look)]).1.len(),
+        2,
+        "the network is tried again at the next look"
+    );
+}
+
+#[test]
+fn an_order_that_is_withdrawn_or_replaced_while_waiting_goes_and_a_passing_doubt_stays() {
+    // Goal: what a later look means. Method: each answer of the decision, for a waiting act.
+    let act = |outcome| {
+        Some(gate::Verdict { order: "0187".parse().expect("a name"), action: Action::Install, outcome })
+    };
+    let with = |verdict| {
+        let look = Look { verdict, ..*clear(&waiting()) };
+        after(waiting(), vec![Event::Look(Box::new(look))])
+    };
+    let order: Name = "0187".parse().expect("a name");
+    let withdrawn = cordon_proto::update::refusal::Refusal::OrderNotListed { order: order.clone() };
+    let (record, effects) = with(act(Err(withdrawn)));
+    assert_eq!((record.state, effects), (State::Idle, vec![Effect::Forget]));
+    let doubt = cordon_proto::update::refusal::Refusal::ClockBeforeOrder { order, issued: clock(9).wall };
+    let (record, effects) = with(act(Err(doubt)));
+    assert!(matches!(record.state, State::Waiting(_)) && effects.is_empty());
+    let newer = Signed::to(43, 43).verdict(&waiting(), Action::Install, clock(0));
+    let (record, effects) = with(Some(newer));
+    assert!(matches!(record.state, State::Fetching(_)) && effects.len() == 2, "another image starts anew");
+    let elsewhere = gate::Verdict {
+        order: "0200".parse().expect("a name"),
+        action: Action::Install,
+        outcome: Err(cordon_proto::update::refusal::Refusal::NotNewer { offered: 1, installed: 2 }),
+    };
+    let (record, _) = with(Some(elsewhere));
+    assert!(matches!(record.state, State::Waiting(_)), "a refusal of another order is not about this one");
+}
+
+#[test]
+fn a_trial_is_confirmed_only_with_hash_health_and_check_in_in_time() {
+    // Goal: the health gate. Method: all but one, then the deadline; each failure by its name.
+    let all = [Event::Hashed(NEW), Event::Healthy, Event::CheckedIn];
+    for missing in 0..all.len() {
+        let events =
+            all.iter().enumerate().filter(|(at, _)| *at != missing).map(|(_, event)| event.clone()).collect();
+        let (record, effects) = after(trial(), events);
+        assert!(effects.is_empty() && matches!(record.state, State::Trial(_)), "without {:?}", all[missing]);
+        let look = clear(&record);
+        assert!(step(record.clone(), Event::Look(look.clone()), clock(299)).effects.is_empty());
+        let late = step(record, Event::Look(look), clock(300));
+        assert_eq!(late.effects, [Effect::RollBack { to: Slot::A }]);
+        let State::Reverting(reverting) = late.record.state else { panic!("reverting") };
+        let why = if missing == 2 { TrialFault::NoCheckin } else { TrialFault::Silent };
+        assert_eq!(reverting.why, why);
+    }
+    let (record, effects) = after(trial(), vec![Event::Hashed(OLD)]);
+    assert_eq!(effects, [Effect::RollBack { to: Slot::A }]);
+    assert!(matches!(&record.state, State::Reverting(reverting) if reverting.why == TrialFault::HashDiffers));
+}
+
+#[test]
+fn a_failed_trial_leaves_only_when_the_device_is_free_and_is_told_in_one_receipt() {
+    // Goal: no reboot in use, not even to escape a bad image. Method: in use, unknown, then standby.
+    let (record, _) = after(trial(), vec![Event::Sick]);
+    let mut look = clear(&record);
+    for state in [InterlockState::InUse, InterlockState::Unknown] {
+        look.interlock = state;
+        let (waits, effects) =
+            after(record.clone(), vec![Event::Reverted(look.clone()), Event::Look(look.clone())]);
+        assert!(effects.is_empty(), "{state:?}");
+        let told = report::blocked_by(&waits, &look, clock(0));
+        let codes: Vec<&str> = told.iter().map(|one| one.code.as_str()).collect();
+        assert_eq!(codes, ["trial-unhealthy", "interlock"]);
+    }
+    look.interlock = InterlockState::Standby;
+    look.word = None;
+    let (record, effects) = after(record, vec![Event::Reverted(look)]);
+    assert_eq!(effects, [Effect::Reboot], "going back needs no permit: silence must not hold a bad image");
+    let (record, effects) = after(record, vec![Event::Started(view(Slot::A, None, Slot::A, 2))]);
+    let [Effect::EmitReceipt(receipt)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((receipt.outcome, receipt.sha256, receipt.previous_sha256), (Outcome::RolledBack, OLD, NEW));
+    assert!(record.has_given_up(&receipt.order) && record.floor() == 40);
+}
+
+#[test]
+fn an_agent_that_keeps_dying_in_a_trial_goes_back_after_its_starts() {
+    // Goal: crash loop without a reboot. Method: start again and again in one boot.
+    let mut record = trial();
+    let again = Event::Started(view(Slot::A, Some(Slot::B), Slot::B, 1));
+    for _ in 1..limits::TRIAL_BOOTS {
+        let (next, effects) = after(record, vec![again.clone()]);
+        assert_eq!(effects.last(), Some(&Effect::CheckHealth));
+        record = next;
+    }
+    let (record, effects) = after(record, vec![again]);
+    assert_eq!(effects, [Effect::RollBack { to: Slot::A }]);
+    assert!(matches!(&record.state, State::Reverting(reverting) if reverting.why == TrialFault::Crashes));
+}
+
+#[test]
+fn a_commit_that_the_record_missed_counts_and_an_armed_flag_that_survived_a_kill_is_taken_back() {
+    // Goal: starts between boot control and record. Method: the two views.
+    let (record, effects) = after(trial(), vec![Event::Started(view(Slot::B, None, Slot::B, 1))]);
+    assert!(
+        matches!(record.state, State::Confirmed(_)) && matches!(effects.as_slice(), [Effect::EmitReceipt(_)])
+    );
+    assert_eq!((record.floor(), record.installed.sha256), (42, NEW));
+    let (record, effects) = after(armed(), vec![Event::Started(view(Slot::A, Some(Slot::B), Slot::A, 0))]);
+    assert_eq!(effects, [Effect::Disarm], "killed between flag and reboot; the go may be gone");
+    assert!(matches!(record.state, State::Armed(_)));
+}
+
+#[test]
+fn the_way_back_takes_the_old_image_from_its_slot_if_it_is_still_there() {
+    // Goal: going back without a download, verified all the same. Method: intact and overwritten old slot.
+    let open = Signed::to(42, 41);
+    let look = Event::Look(Box::new(open.clear_look(&old_record(), Action::Install, clock(0))));
+    let (record, _) = after(old_record(), vec![look, Event::Complete, Event::Hashed(NEW)]);
+    let arm = Event::Look(Box::new(open.clear_look(&record, Action::Install, clock(0))));
+    let good = [
+        Event::Hashed(NEW),
+        Event::Healthy,
+        Event::CheckedIn,
+        Event::Committed,
+        Event::ReceiptKept { serial: 1 },
+    ];
+    let boot = Event::Started(view(Slot::A, Some(Slot::B), Slot::B, 1));
+    let (record, _) = after(record, [arm, boot].into_iter().chain(good).collect());
+    let back = Event::Look(Box::new(open.clear_look(&record, Action::Back, clock(0))));
+    let (record, effects) = after(record, vec![back]);
+    assert_eq!(effects, [Effect::HashSlot { slot: Slot::A, length: LENGTH }], "nothing is fetched");
+    let (intact, _) = after(record.clone(), vec![Event::Hashed(OLD)]);
+    assert!(matches!(intact.state, State::Waiting(_)) && intact.previous.is_some());
+    for lost in [Event::Hashed(NEW), Event::HashFailed] {
+        let (lost, effects) = after(record.clone(), vec![lost]);
+        assert!(matches!(lost.state, State::Fetching(_)) && effects.len() == 2);
+        assert_eq!(lost.previous, None, "before the first byte is written the claim is dropped");
+    }
+}
+
+#[test]
+fn a_device_that_was_switched_by_hand_says_what_runs_and_writes_nothing_until_it_is_settled() {
+    // Goal: the boot control is believed about what runs. Method: the other slot booted, with and without history.
+    let mut record = old_record();
+    record.previous = Some(Installed { slot: Slot::B, counter: 40, ..record.installed.clone() });
+    let (swapped, effects) = after(record, vec![Event::Started(view(Slot::B, None, Slot::B, 1))]);
+    assert_eq!((swapped.installed.slot, swapped.installed.counter, swapped.floor()), (Slot::B, 40, 40));
+    assert!(effects.is_empty());
+    let (unknown, _) = after(old_record(), vec![Event::Started(view(Slot::A, None, Slot::B, 1))]);
+    assert_eq!((unknown.installed.release.clone(), unknown.installed.counter), (None, 41));
+    let look = clear(&unknown);
+    let told = report::blocked_by(&unknown, &look, clock(0));
+    assert_eq!(told[0].code.as_str(), "boot-unsettled");
+    let (still, effects) = after(unknown, vec![Event::Look(look)]);
+    assert!(still.state == State::Idle && effects.is_empty());
+}
+
+#[test]
+fn a_check_in_reports_state_bytes_order_and_wish() {
+    // Goal: what the server is told. Method: one record of each kind.
+    let told = |record: &Record| {
+        let update = report::update_report(record, &clear(record), clock(0));
+        (update.state, update.order.is_some(), update.fetched_bytes, report::want_permit(record).is_some())
+    };
+    assert_eq!(told(&old_record()), (UpdateState::Idle, true, 0, false));
+    assert_eq!(
+        told(&after(fetching(), vec![Event::Synced { offset: 7 }]).0),
+        (UpdateState::Fetching, true, 7, false)
+    );
+    assert_eq!(told(&waiting()), (UpdateState::Waiting, true, LENGTH, true));
+    assert_eq!(told(&trial()), (UpdateState::Trial, true, 0, false));
+    let software = report::software(&trial());
+    assert_eq!(
+        (software.counter, software.sha256, software.slot.as_str()),
+        (42, NEW, "B"),
+        "what runs, not what was"
+    );
+}
+
+fn any_event(signed: &Signed, (choice, number): (u8, u64), record: &Record) -> Event {
+    let mut look = Box::new(signed.clear_look(record, Action::Install, clock(0)));
+    if number % 3 == 0 {
+        look.interlock = InterlockState::InUse;
+    }
+    if number % 5 == 0 {
+        look.verdict = None;
+    }
+    let slot = |odd: bool| if odd { Slot::B } else { Slot::A };
+    let trial = (number % 4 == 0).then_some(Slot::B);
+    match choice % 15 {
+        0 => Event::Started(view(slot(number % 2 == 1), trial, slot(number % 7 > 3), number)),
+        1 => Event::Synced { offset: number },
+        2 => Event::Complete,
+        3 => Event::Stopped(FetchFault::Unreachable),
+        4 => Event::Stopped(FetchFault::Damaged),
+        5 => Event::Hashed(if number % 4 == 0 { OLD } else { NEW }),
+        6 => Event::HashFailed,
+        7 => Event::Armed(look),
+        8 => Event::Disarmed,
+        9 => Event::Healthy,
+        10 => Event::Sick,
+        11 => Event::CheckedIn,
+        12 => Event::Committed,
+        13 => Event::ReceiptKept { serial: number % 4 },
+        _ => Event::Look(look),
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_order_of_events_lowers_the_floor_arms_the_unverified_or_reboots_in_use(
+        events in proptest::collection::vec((any::<u8>(), 0_u64..40), 0..60),
+    ) {
+        let (signed, mut record) = (signed(), old_record());
+        for chosen in events {
+            let event = any_event(&signed, chosen, &record);
+            let in_use = matches!(&event, Event::Look(look) | Event::Armed(look) | Event::Reverted(look)
+                if look.interlock == InterlockState::InUse);
+            let before = record.clone();
+            let next = step(record, event, clock(1));
+            record = next.record;
+            prop_assert!(record.floor() >= before.floor());
+            prop_assert!(record.starts >= before.starts && record.receipts >= before.receipts);
+            for effect in &next.effects {
+                match effect {
+                    Effect::Reboot => prop_assert!(!in_use),
+                    Effect::Arm { slot, .. } => {
+                        prop_assert!(matches!(before.state, State::Waiting(_)) && *slot != record.installed.slot);
+                    }
+                    Effect::WriteSlot { slot, .. } => prop_assert!(*slot != record.installed.slot),
+                    _ => {}
+                }
+            }
+            let stored = next.persist.map(|bytes| wire::read::<Record>(&bytes, limits::SECURITY_STATE_BYTES));
+            prop_assert!(stored.is_none_or(|stored| stored.is_ok_and(|stored| stored.floor() == record.floor())));
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The transitions after the reboot: health gate, commit, roll back, and the receipt of whatever came of it.
+//!
+//! An image is good when the running slot's hash is the ordered one, the device's own health check is passed and, where
+//! the release asks for it, a check-in over mutual TLS has succeeded, all in time. Only when the boot control says that
+//! it is committed does the floor rise. It must never reboot out of a trial while the device is in use. Read next:
+//! [`super::super::gate`].
+
+use alloc::boxed::Box;
+
+use cordon_proto::checkin::Action;
+use cordon_proto::ids::Sha256;
+use cordon_proto::limits;
+use cordon_proto::update::decide::{ConfirmedOrder, GaveUp};
+use cordon_proto::update::release::Confirm;
+
+use super::super::Effect;
+use super::super::fault::TrialFault;
+use super::super::gate::{self, Look};
+use super::super::record::{Confirmed, Installed, Job, Reverting, RolledBack, State, Trial};
+use super::super::report;
+use super::Run;
+
+impl Run {
+    pub(super) fn look_trial(&mut self, trial: Trial, look: &Look) -> State {
+        if trial.shown.confirming {
+            return self.confirm(trial);
+        }
+        let limit_ms = i64::from(look.trial_s.clamp(1, limits::TRIAL_S)) * 1000;
+        if self.now.monotonic.since(trial.shown.since) < limit_ms {
+            return State::Trial(Box::new(trial));
+        }
+        let well = trial.shown.hashed && trial.shown.healthy;
+        self.revert(trial.job, if well { TrialFault::NoCheckin } else { TrialFault::Silent })
+    }
+
+    pub(super) fn trial_hashed(&mut self, mut trial: Trial, sha256: Sha256) -> State {
+        if sha256 != trial.job.cleared.image.sha256 {
+            return self.revert(trial.job, TrialFault::HashDiffers);
+        }
+        trial.shown.hashed = true;
+        self.confirm_if_good(trial)
+    }
+
+    pub(super) fn healthy(&mut self, state: State) -> State {
+        let State::Trial(mut trial) = state else { return state };
+        trial.shown.healthy = true;
+        self.confirm_if_good(*trial)
+    }
+
+    pub(super) fn sick(&mut self, state: State) -> State {
+        let State::Trial(trial) = state else { return state };
+        // Once the boot control is being told, it may already have been told.
+        if trial.shown.confirming {
+            return State::Trial(trial);
+        }
+        self.revert(trial.job, TrialFault::Unhealthy)
+    }
+
+    pub(super) fn checked_in(&mut self, state: State) -> State {
+        let State::Trial(mut trial) = state else { return state };
+        trial.shown.checked_in = true;
+        self.confirm_if_good(*trial)
+    }
+
+    fn confirm_if_good(&mut self, trial: Trial) -> State {
+        let shown = trial.shown;
+        let reached = match trial.job.cleared.confirm {
+            Confirm::Checkin => shown.checked_in,
+            Confirm::Local => true,
+        };
+        if shown.hashed && shown.healthy && reached && !shown.confirming {
+            return self.confirm(trial);
+        }
+        State::Trial(Box::new(trial))
+    }
+
+    fn confirm(&mut self, mut trial: Trial) -> State {
+        trial.shown.confirming = true;
+        self.push(Effect::Confirm { slot: trial.job.slot });
+        State::Trial(Box::new(trial))
+    }
+
+    pub(super) fn committed(&mut self, state: State) -> State {
+        let State::Trial(trial) = state else { return state };
+        if !trial.shown.confirming {
+            return State::Trial(trial);
+        }
+        self.confirmed(trial.job)
+    }
+
+    /// The boot control has committed. From this step on the image is the installed one and the floor may rise.
+    pub(super) fn confirmed(&mut self, job: Job) -> State {
+        let cleared = &job.cleared;
+        let installed = Installed {
+            release: Some(cleared.image.release.clone()),
+            counter: cleared.counter,
+            sha256: cleared.image.sha256,
+            length: cleared.image.length,
+            slot: job.slot,
+            interlock: cleared.interlock,
+        };
+        let previous = core::mem::replace(&mut self.record.installed, installed);
+        let previous_sha256 = previous.sha256;
+        self.record.previous = Some(previous);
+        self.record.raise_floor(cleared.floor);
+        match cleared.action {
+            Action::Install => {
+                let (order, sha256) = (cleared.order.clone(), cleared.image.sha256);
+                self.record.confirmed = Some(ConfirmedOrder { order, sha256 });
+            }
+            Action::Back => {
+                self.record.give_up(&cleared.order, GaveUp::WentBack);
+                self.record.confirmed = None;
+            }
+        }
+        let serial = self.next_serial();
+        self.keep_receipt(State::Confirmed(Box::new(Confirmed { job, serial, previous_sha256 })))
+    }
+
+    pub(super) fn revert(&mut self, job: Job, why: TrialFault) -> State {
+        self.push(Effect::RollBack { to: job.slot.other() });
+        State::Reverting(Box::new(Reverting { job, why, flagged: false }))
+    }
+
+    pub(super) fn reverted(&mut self, state: State, look: &Look) -> State {
+        let State::Reverting(mut reverting) = state else { return state };
+        reverting.flagged = true;
+        self.look_reverting(*reverting, look)
+    }
+
+    pub(super) fn look_reverting(&mut self, reverting: Reverting, look: &Look) -> State {
+        if !reverting.flagged {
+            self.push(Effect::RollBack { to: reverting.job.slot.other() });
+        } else if gate::may_leave_trial(&self.record, &reverting.job, look) {
+            self.push(Effect::Reboot);
+        }
+        State::Reverting(Box::new(reverting))
+    }
+
+    /// The old image runs again.
+    pub(super) fn rolled_back(&mut self, job: Job, why: TrialFault) -> State {
+        // What stands in the other slot has failed its trial; it is not a place to return to.
+        self.record.previous = None;
+        self.record.give_up(&job.cleared.order, GaveUp::TrialFailed);
+        let serial = self.next_serial();
+        self.keep_receipt(State::RolledBack(Box::new(RolledBack { job, serial, why })))
+    }
+
+    pub(super) fn next_serial(&mut self) -> u64 {
+        self.record.receipts = self.record.receipts.saturating_add(1);
+        self.record.receipts
+    }
+
+    /// Asks for the receipt of an ended act, again and again until it is kept; the same number is the same receipt.
+    pub(super) fn keep_receipt(&mut self, state: State) -> State {
+        if let Some(report) = report::of_ended(&self.record, &state) {
+            self.push(Effect::EmitReceipt(Box::new(report)));
+        }
+        state
+    }
+
+    pub(super) fn receipt_kept(&mut self, state: State, kept: u64) -> State {
+        let serial = match &state {
+            State::Confirmed(confirmed) => confirmed.serial,
+            State::RolledBack(rolled_back) => rolled_back.serial,
+            State::Failed(failed) => failed.serial,
+            State::Idle
+            | State::Fetching(_)
+            | State::Written(_)
+            | State::Waiting(_)
+            | State::Armed(_)
+            | State::Trial(_)
+            | State::Reverting(_) => return state,
+        };
+        if serial == kept { self.forget() } else { state }
+    }
+}

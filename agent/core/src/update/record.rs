@@ -1,0 +1,427 @@
+//! The security state of a device: floor, installed image, and how far an update has come. Stored whole, or not at all.
+//!
+//! CBOR with explicit indices, so that an older or newer agent reads it; golden bytes of each version must parse for
+//! ever. Floor, metadata versions, bundle counter and the latest known time only rise. Fields marked as volatile are
+//! not stored: they are known again after a start. Read next: [`super::machine`].
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt;
+
+use cordon_proto::checkin::InterlockState;
+use cordon_proto::ids::{Hardware, Name, Sha256, TargetPath, Text};
+use cordon_proto::limits;
+use cordon_proto::time::{Millis, Timestamp};
+use cordon_proto::update::decide::{Cleared, ConfirmedOrder, Device, GaveUp, GivenUp};
+use cordon_proto::update::release::InterlockClass;
+use minicbor::{Decode, Encode};
+
+use super::fault::{FetchFault, TrialFault};
+
+/// One of the two image slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Slot {
+    /// The first.
+    #[n(0)]
+    A,
+    /// The second.
+    #[n(1)]
+    B,
+}
+
+impl Slot {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
+    /// Its letter.
+    #[must_use]
+    pub fn letter(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::B => "B",
+        }
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.letter())
+    }
+}
+
+/// A confirmed image and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Installed {
+    /// The release; `None` for an image that no release names.
+    #[n(0)]
+    pub release: Option<TargetPath>,
+    /// Its counter.
+    #[n(1)]
+    pub counter: u64,
+    /// Its hash.
+    #[n(2)]
+    pub sha256: Sha256,
+    /// Its length in bytes.
+    #[n(3)]
+    pub length: u64,
+    /// The slot that holds it.
+    #[n(4)]
+    pub slot: Slot,
+    /// The class it asks for.
+    #[n(5)]
+    pub interlock: InterlockClass,
+}
+
+/// An act under way.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Job {
+    /// What both signatures allow.
+    #[n(0)]
+    pub cleared: Cleared,
+    /// The slot that it goes to.
+    #[n(1)]
+    pub slot: Slot,
+    /// Boots that its trial took.
+    #[n(2)]
+    pub boots: u32,
+    /// Clinical use when the reboot was asked for.
+    #[n(3)]
+    pub interlock: InterlockState,
+}
+
+/// Where the update stands.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum State {
+    /// Nothing is under way.
+    #[n(0)]
+    Idle,
+    /// The image is fetched into the slot.
+    #[n(1)]
+    Fetching(#[n(0)] Box<Fetching>),
+    /// All bytes are in the slot and synced; they are read back and hashed.
+    #[n(2)]
+    Written(#[n(0)] Box<Written>),
+    /// The slot holds the ordered image; something still speaks against a reboot.
+    #[n(3)]
+    Waiting(#[n(0)] Box<Job>),
+    /// The try-once flag is being set, or is set.
+    #[n(4)]
+    Armed(#[n(0)] Box<Job>),
+    /// The image runs and has not yet shown that it is good.
+    #[n(5)]
+    Trial(#[n(0)] Box<Trial>),
+    /// The trial has failed; the old image is to run again.
+    #[n(6)]
+    Reverting(#[n(0)] Box<Reverting>),
+    /// The image is confirmed; its receipt is being kept.
+    #[n(7)]
+    Confirmed(#[n(0)] Box<Confirmed>),
+    /// The old image runs again; the receipt is being kept.
+    #[n(8)]
+    RolledBack(#[n(0)] Box<RolledBack>),
+    /// The order is given up before any reboot; the receipt is being kept.
+    #[n(9)]
+    Failed(#[n(0)] Box<Failed>),
+}
+
+/// The data of [`State::Fetching`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Fetching {
+    /// The act.
+    #[n(0)]
+    pub job: Job,
+    /// Bytes in the slot that a power cut cannot take.
+    #[n(1)]
+    pub offset: u64,
+    /// Volatile: whether somebody is fetching.
+    #[cbor(skip)]
+    pub running: bool,
+    /// Volatile: why nobody is, and until when to pause.
+    #[cbor(skip)]
+    pub stopped: Option<(FetchFault, Millis)>,
+}
+
+/// The data of [`State::Written`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Written {
+    /// The act.
+    #[n(0)]
+    pub job: Job,
+    /// Whether the slot was found to hold the image from earlier on, so that nothing was fetched.
+    #[n(1)]
+    pub reused: bool,
+}
+
+/// The data of [`State::Trial`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Trial {
+    /// The act.
+    #[n(0)]
+    pub job: Job,
+    /// Starts of the agent in the trial.
+    #[n(1)]
+    pub starts: u8,
+    /// Volatile: what this start has shown so far.
+    #[cbor(skip)]
+    pub shown: Shown,
+}
+
+/// What one start in a trial has shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// When it began, on the monotonic clock.
+    pub since: Millis,
+    /// The running slot's hash is the ordered one.
+    pub hashed: bool,
+    /// The health check is passed.
+    pub healthy: bool,
+    /// A check-in has succeeded.
+    pub checked_in: bool,
+    /// The boot control is being told.
+    pub confirming: bool,
+}
+
+/// The data of [`State::Reverting`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Reverting {
+    /// The act.
+    #[n(0)]
+    pub job: Job,
+    /// Why.
+    #[n(1)]
+    pub why: TrialFault,
+    /// Volatile: whether the boot control knows.
+    #[cbor(skip)]
+    pub flagged: bool,
+}
+
+/// The data of [`State::Confirmed`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Confirmed {
+    /// The act.
+    #[n(0)]
+    pub job: Job,
+    /// The receipt's number.
+    #[n(1)]
+    pub serial: u64,
+    /// The hash of what ran before.
+    #[n(2)]
+    pub previous_sha256: Sha256,
+}
+
+/// The data of [`State::RolledBack`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RolledBack {
+    /// The act.
+    #[n(0)]
+    pub job: Job,
+    /// The receipt's number.
+    #[n(1)]
+    pub serial: u64,
+    /// Why.
+    #[n(2)]
+    pub why: TrialFault,
+}
+
+/// The data of [`State::Failed`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Failed {
+    /// The act.
+    #[n(0)]
+    pub job: Job,
+    /// The receipt's number.
+    #[n(1)]
+    pub serial: u64,
+    /// Why.
+    #[n(2)]
+    pub why: FetchFault,
+}
+
+/// How often one order's image has arrived damaged.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Damaged {
+    /// The order.
+    #[n(0)]
+    pub order: Name,
+    /// Times.
+    #[n(1)]
+    pub times: u8,
+}
+
+/// Everything about updates that must survive.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Record {
+    /// The lowest counter that is still accepted. It never falls.
+    #[n(0)]
+    floor: u64,
+    /// What runs, once it is confirmed.
+    #[n(1)]
+    pub installed: Installed,
+    /// What the other slot still holds of earlier, if anything.
+    #[n(2)]
+    pub previous: Option<Installed>,
+    /// The boot control's count at the last start.
+    #[n(3)]
+    pub boots: u64,
+    /// Starts of the agent ever: the boot number of check-ins and telemetry.
+    #[n(4)]
+    pub starts: u64,
+    /// Versions of metadata seen. None ever falls.
+    #[n(5)]
+    versions: BTreeMap<Text, u64>,
+    /// Orders that are taken no more.
+    #[n(6)]
+    pub given_up: Vec<GivenUp>,
+    /// The order whose image runs.
+    #[n(7)]
+    pub confirmed: Option<ConfirmedOrder>,
+    /// The damaged arrivals of the order under way.
+    #[n(8)]
+    pub damaged: Option<Damaged>,
+    /// The highest counter of a bundle that was accepted. It never falls.
+    #[n(9)]
+    bundle: u64,
+    /// The latest time known to be past. It never falls.
+    #[n(10)]
+    latest: Timestamp,
+    /// The last receipt's number.
+    #[n(11)]
+    pub receipts: u64,
+    /// Where the update stands.
+    #[n(12)]
+    pub state: State,
+    /// Volatile: the running slot is not the one that the boot control calls active, though no trial is under way.
+    #[cbor(skip)]
+    pub unsettled: bool,
+}
+
+impl Record {
+    /// The record of a device that runs its factory image and has never updated.
+    #[must_use]
+    pub fn factory(installed: Installed) -> Self {
+        Self {
+            floor: 0,
+            installed,
+            previous: None,
+            boots: 0,
+            starts: 0,
+            versions: BTreeMap::new(),
+            given_up: Vec::new(),
+            confirmed: None,
+            damaged: None,
+            bundle: 0,
+            latest: Timestamp(i64::MIN),
+            receipts: 0,
+            state: State::Idle,
+            unsettled: false,
+        }
+    }
+
+    /// The lowest counter that is still accepted.
+    #[must_use]
+    pub fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// Raises the floor; a lower one changes nothing. Called only once the image that asks for it is confirmed.
+    pub(super) fn raise_floor(&mut self, floor: u64) {
+        self.floor = self.floor.max(floor);
+    }
+
+    /// The highest version seen of a metadata file, 0 for one never seen.
+    #[must_use]
+    pub fn version(&self, file: &Text) -> u64 {
+        self.versions.get(file).copied().unwrap_or(0)
+    }
+
+    /// Notes a version of a metadata file; a lower one changes nothing. Says whether there was room to note it.
+    pub fn raise_version(&mut self, file: &Text, version: u64) -> bool {
+        if !self.versions.contains_key(file) && self.versions.len() >= limits::HELD_VERSIONS {
+            return false;
+        }
+        let held = self.versions.entry(file.clone()).or_insert(0);
+        *held = version.max(*held);
+        true
+    }
+
+    /// The highest counter of a bundle that was accepted.
+    #[must_use]
+    pub fn bundle(&self) -> u64 {
+        self.bundle
+    }
+
+    /// Notes the counter of an accepted bundle; a lower one changes nothing.
+    pub fn raise_bundle(&mut self, counter: u64) {
+        self.bundle = self.bundle.max(counter);
+    }
+
+    /// The latest time known to be past.
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
+    /// Notes a time known to be past; an earlier one changes nothing.
+    pub fn raise_latest(&mut self, at: Timestamp) {
+        self.latest = self.latest.max(at);
+    }
+
+    /// The act under way, if any.
+    #[must_use]
+    pub fn job(&self) -> Option<&Job> {
+        match &self.state {
+            State::Idle => None,
+            State::Fetching(fetching) => Some(&fetching.job),
+            State::Written(written) => Some(&written.job),
+            State::Waiting(job) | State::Armed(job) => Some(job),
+            State::Trial(trial) => Some(&trial.job),
+            State::Reverting(reverting) => Some(&reverting.job),
+            State::Confirmed(confirmed) => Some(&confirmed.job),
+            State::RolledBack(rolled_back) => Some(&rolled_back.job),
+            State::Failed(failed) => Some(&failed.job),
+        }
+    }
+
+    /// What the decision about an order looks at.
+    #[must_use]
+    pub fn device<'a>(&'a self, hardware: &'a Hardware) -> Device<'a> {
+        Device {
+            identity: hardware.identity(),
+            model: &hardware.model,
+            revision: &hardware.revision,
+            counter: self.installed.counter,
+            sha256: self.installed.sha256,
+            floor: self.floor,
+            confirmed: self.confirmed.as_ref(),
+            given_up: &self.given_up,
+        }
+    }
+
+    /// Whether the device takes this order no more.
+    #[must_use]
+    pub fn has_given_up(&self, order: &Name) -> bool {
+        self.given_up.iter().any(|given_up| given_up.order == *order)
+    }
+
+    pub(super) fn give_up(&mut self, order: &Name, why: GaveUp) {
+        if self.has_given_up(order) {
+            return;
+        }
+        // A document holds fewer live orders than this list; what falls out is long withdrawn.
+        if self.given_up.len() >= limits::GIVEN_UP {
+            self.given_up.remove(0);
+        }
+        self.given_up.push(GivenUp { order: order.clone(), why });
+    }
+}
+
+#[cfg(test)]
+mod tests;

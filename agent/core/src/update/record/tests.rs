@@ -1,0 +1,134 @@
+//! The stored form: golden records of every state, and values that only rise.
+//!
+//! Tests only; see [`super`].
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+
+use cordon_proto::canonical::fields::{decode_hex, encode_hex};
+use cordon_proto::checkin::Action;
+use cordon_proto::wire;
+use proptest::prelude::*;
+
+use super::super::fixture::{OLD, Signed, clock, old_record};
+use super::*;
+
+const GOLDEN: &str = include_str!("../../../golden/v1/records.txt");
+
+fn job() -> Job {
+    let look = Signed::to(42, 42).clear_look(&old_record(), Action::Install, clock(0));
+    let cleared = look.verdict.expect("asked").outcome.expect("cleared");
+    Job { cleared, slot: Slot::B, boots: 1, interlock: InterlockState::Standby }
+}
+
+/// A record with something in every field, in every state.
+fn records() -> Vec<(&'static str, Record)> {
+    let mut record = old_record();
+    record.previous = Some(Installed { slot: Slot::B, counter: 40, ..record.installed.clone() });
+    (record.boots, record.starts, record.receipts) = (7, 9, 3);
+    assert!(record.raise_version(&"director/timestamp".parse().expect("a text"), 12));
+    record.give_up(&"0186".parse().expect("a name"), GaveUp::WentBack);
+    record.confirmed = Some(ConfirmedOrder { order: "0185".parse().expect("a name"), sha256: OLD });
+    record.damaged = Some(Damaged { order: "0187".parse().expect("a name"), times: 2 });
+    record.raise_bundle(5);
+    record.raise_latest(clock(0).wall);
+    let (job, serial) = (job(), 4);
+    let states = [
+        ("idle", State::Idle),
+        ("fetching", fetching(job.clone())),
+        ("written", State::Written(Box::new(Written { job: job.clone(), reused: true }))),
+        ("waiting", State::Waiting(Box::new(job.clone()))),
+        ("armed", State::Armed(Box::new(job.clone()))),
+        ("trial", State::Trial(Box::new(Trial { job: job.clone(), starts: 2, shown: Shown::default() }))),
+        ("reverting", reverting(job.clone())),
+        (
+            "confirmed",
+            State::Confirmed(Box::new(Confirmed { job: job.clone(), serial, previous_sha256: OLD })),
+        ),
+        (
+            "rolled-back",
+            State::RolledBack(Box::new(RolledBack { job: job.clone(), serial, why: TrialFault::Silent })),
+        ),
+        ("failed", State::Failed(Box::new(Failed { job, serial, why: FetchFault::Damaged }))),
+    ];
+    states.into_iter().map(|(name, state)| (name, Record { state, ..record.clone() })).collect()
+}
+
+fn fetching(job: Job) -> State {
+    State::Fetching(Box::new(Fetching { job, offset: 2000, running: false, stopped: None }))
+}
+
+fn reverting(job: Job) -> State {
+    State::Reverting(Box::new(Reverting { job, why: TrialFault::NoCheckin, flagged: false }))
+}
+
+#[test]
+fn records_of_the_first_version_are_read_for_ever() {
+    // Goal: an agent after an update reads what the one before it stored. Method: golden bytes of every state.
+    let written: String = records()
+        .iter()
+        .map(|(name, record)| format!("{name} {}\n", encode_hex(&wire::write(record))))
+        .collect();
+    assert_eq!(written, GOLDEN, "a changed layout needs a new golden file beside this one");
+    for (line, (name, record)) in GOLDEN.lines().zip(records()) {
+        let (_, hex) = line.split_once(' ').expect("name and bytes");
+        let bytes = decode_hex(hex).expect("hexadecimal");
+        assert_eq!(wire::read::<Record>(&bytes, limits::SECURITY_STATE_BYTES), Ok(record), "{name}");
+    }
+}
+
+#[test]
+fn what_only_rises_does_not_fall() {
+    // Goal: floor, versions, bundle counter and latest time. Method: raise, then try to lower.
+    let mut record = old_record();
+    let file = "image/halden/root".parse().expect("a text");
+    record.raise_floor(41);
+    record.raise_floor(7);
+    record.raise_version(&file, 3);
+    record.raise_version(&file, 2);
+    record.raise_bundle(9);
+    record.raise_bundle(8);
+    record.raise_latest(Timestamp(100));
+    record.raise_latest(Timestamp(99));
+    assert_eq!(
+        (record.floor(), record.version(&file), record.bundle(), record.latest()),
+        (41, 3, 9, Timestamp(100))
+    );
+    assert_eq!(record.version(&"other".parse().expect("a text")), 0);
+}
+
+#[test]
+fn lists_that_outsiders_can_lengthen_are_bounded() {
+    // Goal: a record always fits its file. Method: more orders and metadata files than the limits page allows.
+    let mut record = old_record();
+    for number in 0..limits::GIVEN_UP + 10 {
+        record.give_up(&format!("order-{number}").parse().expect("a name"), GaveUp::WentBack);
+        record.give_up(&format!("order-{number}").parse().expect("a name"), GaveUp::TrialFailed);
+    }
+    assert_eq!(record.given_up.len(), limits::GIVEN_UP);
+    assert!(record.has_given_up(&format!("order-{}", limits::GIVEN_UP + 9).parse().expect("a name")));
+    let noted = (0..limits::HELD_VERSIONS + 10)
+        .filter(|number| record.raise_version(&format!("file-{number}").parse().expect("a text"), 1))
+        .count();
+    assert_eq!(noted, limits::HELD_VERSIONS);
+    assert!(wire::write(&record).len() < limits::SECURITY_STATE_BYTES);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = wire::read::<Record>(&bytes, limits::SECURITY_STATE_BYTES);
+    }
+
+    #[test]
+    fn a_flipped_bit_never_panics_the_reader_or_a_start(which in 0..10_usize, at in any::<usize>(), bit in 0..8_u8) {
+        let mut bytes = wire::write(&records()[which].1);
+        let place = at % bytes.len();
+        bytes[place] ^= 1 << bit;
+        if let Ok(record) = wire::read::<Record>(&bytes, limits::SECURITY_STATE_BYTES) {
+            let view = crate::update::loader::BootState::factory(Slot::A);
+            let _ = crate::update::step(record, crate::update::Event::Started(view), clock(0));
+        }
+    }
+}
