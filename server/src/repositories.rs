@@ -11,18 +11,20 @@ use cordon_proto::canonical::Value;
 use cordon_proto::ids::{Name, Sha256, TargetPath, Text};
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::author::{Signer, sign};
-use cordon_proto::update::key::{Ed25519Strict, PublicKey};
+use cordon_proto::update::key::Ed25519Strict;
 use cordon_proto::update::metadata::Targets;
 use cordon_proto::update::order::{DocumentError, Order, read_document};
 use cordon_proto::update::release::{Listed, Release};
 use cordon_proto::update::trust::{Freshness, Rules, Sizes};
 use cordon_proto::update::{Role, TrustError, name};
 use cordon_server_core::audit::{Actor, Entry};
-use cordon_server_core::change::{Commit, Draft, Expected, Index, Key, Malformed};
-use cordon_server_core::publish::{Accepted, Director, Files, OnlineKeys, Refused, role_of, verify_image};
-use ed25519_dalek::{Signer as _, SigningKey};
+use cordon_server_core::change::{Commit, Draft, Expected, Index, Key, Kind, Malformed};
+use cordon_server_core::publish::{
+    Accepted, Director, Files, OnlineKeys as PublicKeys, Refused, role_of, verify_image,
+};
 use serde::{Deserialize, Serialize};
 
+use crate::online::{OnlineKeys, OnlineRole};
 use crate::store::{Cursor, Store, StoreError};
 
 /// The name of the director's repository. No manufacturer's repository may have it.
@@ -30,29 +32,11 @@ pub const DIRECTOR: &str = "director";
 /// How often a publication is decided anew after somebody else was faster.
 const ATTEMPTS: usize = 5;
 
-/// The two keys that the server holds for the director repository.
-#[derive(Clone)]
-pub struct OnlineSigners {
-    /// Signs snapshots.
-    pub snapshot: SigningKey,
-    /// Signs timestamps.
-    pub timestamp: SigningKey,
-}
-
-impl OnlineSigners {
-    /// The public halves.
-    #[must_use]
-    pub fn public(&self) -> OnlineKeys {
-        let public = |key: &SigningKey| PublicKey::ed25519(key.verifying_key().to_bytes());
-        OnlineKeys { snapshot: public(&self.snapshot), timestamp: public(&self.timestamp) }
-    }
-}
-
 /// Both kinds of repositories.
 #[derive(Clone)]
 pub struct Repositories {
     store: Arc<dyn Store>,
-    signers: Arc<OnlineSigners>,
+    online: Arc<OnlineKeys>,
 }
 
 /// Why a publication did not happen. Nothing was changed.
@@ -127,8 +111,8 @@ struct Heads {
 impl Repositories {
     /// Over a store, with the server's two keys.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, signers: OnlineSigners) -> Self {
-        Self { store, signers: Arc::new(signers) }
+    pub fn new(store: Arc<dyn Store>, online: Arc<OnlineKeys>) -> Self {
+        Self { store, online }
     }
 
     /// Takes in one document of the owner's and renews snapshot and timestamp in the same transaction.
@@ -141,7 +125,7 @@ impl Repositories {
     ) -> Result<Accepted, PublishError> {
         for _ in 0..ATTEMPTS {
             let (mut director, expected) = self.director().await?;
-            let accepted = director.accept(file, bytes, &self.signers.public(), &rules(now))?;
+            let accepted = director.accept(file, bytes, &self.public(), &rules(now))?;
             if matches!(&accepted.role, Role::Delegated(role) if role == "orders") {
                 orders_of(&director, now)?;
             }
@@ -178,8 +162,8 @@ impl Repositories {
         now: Timestamp,
     ) -> Result<(), PublishError> {
         if let Some(renewal) = director.renewal(now, &rules(now))? {
-            let snapshot = self.signed(&renewal.snapshot_value(), &self.signers.snapshot);
-            let timestamp = self.signed(&renewal.timestamp_value(&snapshot), &self.signers.timestamp);
+            let snapshot = self.signed(&renewal.snapshot_value(), OnlineRole::Snapshot);
+            let timestamp = self.signed(&renewal.timestamp_value(&snapshot), OnlineRole::Timestamp);
             draft = draft.put(director_file(&renewal.snapshot_file()?), snapshot);
             draft = draft.put(director_file(&timestamp_file()), timestamp);
             director.renewed(&renewal);
@@ -190,10 +174,14 @@ impl Repositories {
         Ok(())
     }
 
-    fn signed(&self, value: &Value, key: &SigningKey) -> Vec<u8> {
-        let public = PublicKey::ed25519(key.verifying_key().to_bytes());
-        let make = |message: &[u8]| key.sign(message).to_bytes().to_vec();
-        sign(value, &[Signer { key: public.id(), sign: &make }])
+    fn public(&self) -> PublicKeys {
+        let public = |role| self.online.public(role);
+        PublicKeys { snapshot: public(OnlineRole::Snapshot), timestamp: public(OnlineRole::Timestamp) }
+    }
+
+    fn signed(&self, value: &Value, role: OnlineRole) -> Vec<u8> {
+        let make = |message: &[u8]| self.online.sign(role, message);
+        sign(value, &[Signer { key: self.online.public(role).id(), sign: &make }])
     }
 
     /// The director repository as it stands, and what a commit over it must expect.
@@ -278,13 +266,19 @@ impl Repositories {
         Ok(files)
     }
 
+    /// One file of a repository, as received.
+    pub async fn file(&self, repository: &Name, file: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let Ok(file) = file.parse() else { return Ok(None) };
+        let key = Key::RepositoryFile { repository: repository.clone(), file };
+        Ok(self.store.get(key).await?.map(|row| row.body))
+    }
+
     /// All releases that were taken in.
     pub async fn releases(&self) -> Result<Vec<KnownRelease>, StoreError> {
         let mut releases = Vec::new();
         let mut from = Some(Cursor::First);
         while let Some(cursor) = from {
-            let page =
-                self.store.scan(Index::All(cordon_server_core::change::Kind::Release), cursor, 500).await?;
+            let page = self.store.scan(Index::All(Kind::Release), cursor, 500).await?;
             for (key, row) in page.rows {
                 let release =
                     serde_json::from_slice(&row.body).map_err(|_| StoreError::Corrupt(key.to_string()))?;

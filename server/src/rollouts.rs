@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use cordon_proto::checkin::CheckinRequest;
 use cordon_proto::ids::{DeviceId, HardwareId, Name, TargetPath, Text};
 use cordon_proto::receipt::ReceiptBody;
 use cordon_proto::time::Timestamp;
@@ -15,7 +16,8 @@ use cordon_proto::update::order::Order;
 use cordon_proto::update::scope::Scope;
 use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::{Commit, Draft, Index, Key, Kind, Malformed};
-use cordon_server_core::device::Device;
+use cordon_server_core::device::{Device, Report};
+use cordon_server_core::risk::gather::Newest;
 use cordon_server_core::rollout::{
     Act, Book, Covers, Fleet, Hold, OtherList, Policy, Progress, Rollout, ScopeList, State, Told, Wave,
     check, plan,
@@ -23,8 +25,10 @@ use cordon_server_core::rollout::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::repositories::{PublishError, Repositories};
-use crate::store::{Cursor, Expected, Store, StoreError};
+use crate::app::{App, Director, Orders};
+use crate::fleet::{Fleet as FleetView, Member, ReceiptView};
+use crate::repositories::{KnownRelease, PublishError, Repositories};
+use crate::store::{Answer, Cursor, Expected, Store, StoreError};
 
 /// The book and the store behind it.
 #[derive(Clone)]
@@ -34,11 +38,12 @@ pub struct Rollouts {
     book: Arc<RwLock<Shelf>>,
 }
 
-/// The book, and the version of the director's timestamp that its orders are from.
+/// The book, the version of the director's timestamp that its orders are from, the newest release of each model.
 #[derive(Default)]
 struct Shelf {
     book: Book,
     director_version: u64,
+    newest: BTreeMap<Text, Newest>,
 }
 
 /// What a person asks for when a rollout begins.
@@ -134,20 +139,22 @@ impl Rollouts {
         for (_, hold) in all::<Hold>(&*store, Index::All(Kind::Hold)).await? {
             book.holds.insert(hold.id.clone(), hold);
         }
-        let shelf = Shelf { book, director_version: 0 };
+        let shelf = Shelf { book, ..Shelf::default() };
         let rollouts = Self { store, repositories, book: Arc::new(RwLock::new(shelf)) };
         rollouts.read_orders(now).await?;
         Ok(rollouts)
     }
 
-    /// Reads the owner's live orders anew, after a publication or a renewal.
+    /// Reads the owner's live orders and the makers' releases anew, after a publication or a renewal.
     pub async fn read_orders(&self, now: Timestamp) -> Result<(), RolloutError> {
         let (orders, version) = self.repositories.orders(now).await?;
         let orders: BTreeMap<Name, Order> =
             orders.into_iter().map(|order| (order.id.clone(), order)).collect();
+        let newest = newest_of(&self.repositories.releases().await?);
         self.write(|shelf| {
             shelf.book.orders = orders;
             shelf.director_version = version;
+            shelf.newest = newest;
         });
         Ok(())
     }
@@ -162,6 +169,12 @@ impl Rollouts {
     #[must_use]
     pub fn book(&self) -> Book {
         self.read(|shelf| shelf.book.clone())
+    }
+
+    /// The newest release of each model.
+    #[must_use]
+    pub fn newest(&self) -> BTreeMap<Text, Newest> {
+        self.read(|shelf| shelf.newest.clone())
     }
 
     /// Begins a rollout of orders that are live.
@@ -381,6 +394,35 @@ impl Rollouts {
         Ok(rollout)
     }
 
+    /// Counts receipts that the fleet holds and no rollout has counted yet.
+    pub async fn count_receipts(&self, fleet: &FleetView, now: Timestamp) -> Result<Ticked, RolloutError> {
+        let mut ticked = Ticked::default();
+        for (rollout, receipt) in self.uncounted(fleet) {
+            self.count_receipt(&receipt.body, now).await?;
+            ticked.devices.insert(receipt.body.device);
+            ticked.rollouts.insert(rollout);
+        }
+        Ok(ticked)
+    }
+
+    fn uncounted(&self, fleet: &FleetView) -> Vec<(Name, Arc<ReceiptView>)> {
+        let book = self.book();
+        let mut found = Vec::new();
+        for rollout in book.rollouts.values() {
+            let progress = book.progress.get(&rollout.id);
+            for wave in &rollout.waves {
+                for device in &wave.devices {
+                    let counted = progress.and_then(|devices| devices.get(device));
+                    let open = counted.is_none_or(|progress| progress.outcome.is_none());
+                    let Some(member) = fleet.get(*device).filter(|_| open) else { continue };
+                    let receipt = member.receipts.iter().find(|receipt| receipt.body.order == wave.order);
+                    found.extend(receipt.map(|receipt| (rollout.id.clone(), Arc::clone(receipt))));
+                }
+            }
+        }
+        found
+    }
+
     fn read<T>(&self, look: impl FnOnce(&Shelf) -> T) -> T {
         look(&self.book.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -388,6 +430,41 @@ impl Rollouts {
     fn write<T>(&self, act: impl FnOnce(&mut Shelf) -> T) -> T {
         act(&mut self.book.write().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+impl Director for Rollouts {
+    fn orders_for<'a>(
+        &'a self,
+        _: &'a App,
+        member: &'a Member,
+        request: &'a CheckinRequest,
+        now: Timestamp,
+    ) -> Answer<'a, Orders> {
+        let device = Device { report: Some(Report::of(request)), ..member.current() };
+        let (told, _) = self.tell(&device, now);
+        Box::pin(async move { Ok(Orders { order: told.order, permit: told.permit }) })
+    }
+
+    fn content_version(&self) -> u64 {
+        0
+    }
+
+    fn director_version(&self) -> u64 {
+        self.read(|shelf| shelf.director_version)
+    }
+}
+
+fn newest_of(releases: &[KnownRelease]) -> BTreeMap<Text, Newest> {
+    let mut newest: BTreeMap<Text, Newest> = BTreeMap::new();
+    for known in releases {
+        let candidate =
+            Newest { release: known.release.clone(), counter: known.counter, since: known.imported };
+        let best = newest.entry(known.model.clone()).or_insert_with(|| candidate.clone());
+        if candidate.counter > best.counter {
+            *best = candidate;
+        }
+    }
+    newest
 }
 
 fn rollout_of(

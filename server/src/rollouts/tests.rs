@@ -25,7 +25,8 @@ use cordon_server_core::risk::facts::Reach;
 use cordon_server_core::rollout::{Covers, Policy, State};
 use ed25519_dalek::{Signer as _, SigningKey};
 
-use crate::repositories::{OnlineSigners, PublishError, Repositories};
+use crate::online::{OnlineKeys, OnlineRole};
+use crate::repositories::{PublishError, Repositories};
 use crate::rollouts::{RolloutError, Rollouts, Wanted};
 use crate::store::memory::Memory;
 use crate::store::{Cursor, Store};
@@ -57,18 +58,26 @@ fn person() -> Actor {
     Actor::Person(Text::lossy("m.okafor"))
 }
 
-fn repositories(store: &Arc<dyn Store>) -> Repositories {
-    Repositories::new(Arc::clone(store), OnlineSigners { snapshot: key(7), timestamp: key(8) })
+/// The server's own keys, and repositories that sign with them.
+struct Desk {
+    online: Arc<OnlineKeys>,
+    repositories: Repositories,
 }
 
-fn root() -> Vec<u8> {
+fn desk(store: &Arc<dyn Store>) -> Desk {
+    let online = Arc::new(OnlineKeys::make());
+    Desk { repositories: Repositories::new(Arc::clone(store), Arc::clone(&online)), online }
+}
+
+fn root(online: &OnlineKeys) -> Vec<u8> {
+    let one = |role| Authority::new([online.public(role)], 1).expect("a reachable threshold");
     let root = Root {
         version: 1,
         expires: NOW.plus_seconds(86_400 * 365),
         consistent_snapshot: true,
         root: authority(&[1]),
-        timestamp: authority(&[8]),
-        snapshot: authority(&[7]),
+        timestamp: one(OnlineRole::Timestamp),
+        snapshot: one(OnlineRole::Snapshot),
         targets: authority(&[4]),
     };
     signed(&author::root(&root), 1)
@@ -210,8 +219,13 @@ fn wave(
     (name_.to_owned(), name(order), members)
 }
 
-async fn publish(repositories: &Repositories, live: &[Order]) {
-    let files = [("1.root.json", root()), ("1.targets.json", targets()), ("1.orders.json", orders(1, live))];
+async fn publish(desk: &Desk, live: &[Order]) {
+    let repositories = &desk.repositories;
+    let files = [
+        ("1.root.json", root(&desk.online)),
+        ("1.targets.json", targets()),
+        ("1.orders.json", orders(1, live)),
+    ];
     for (file, bytes) in files {
         repositories.publish_director(file, &bytes, &person(), NOW).await.expect(file);
     }
@@ -221,8 +235,9 @@ async fn publish(repositories: &Repositories, live: &[Order]) {
 async fn a_publication_is_one_transaction_with_its_snapshot_and_its_audit_entry() {
     // Goal: devices never see half a publication. Method: publish, list the files, count the journal.
     let store: Arc<dyn Store> = Arc::new(Memory::new());
-    let repositories = repositories(&store);
-    publish(&repositories, &[order("w1", &[&pump(1)])]).await;
+    let desk = desk(&store);
+    let repositories = desk.repositories.clone();
+    publish(&desk, &[order("w1", &[&pump(1)])]).await;
     let page = store.scan(Index::FilesOf(name("director")), Cursor::First, 100).await.expect("scans");
     let files: Vec<String> = page.rows.iter().map(|(key, _)| key.to_string()).collect();
     assert_eq!(files.len(), 6, "root, targets, orders, two snapshots and the timestamp: {files:?}");
@@ -241,9 +256,10 @@ async fn a_publication_is_one_transaction_with_its_snapshot_and_its_audit_entry(
 async fn two_waves_run_by_receipts_and_survive_a_restart() {
     // Goal: begin, go, receipt, settle, next wave, finish; the book is rebuilt from the store. Method: tick by tick.
     let store: Arc<dyn Store> = Arc::new(Memory::new());
-    let repositories = repositories(&store);
+    let desk = desk(&store);
+    let repositories = desk.repositories.clone();
     let (first, second) = (asking(pump(1), "w1"), asking(pump(2), "w2"));
-    publish(&repositories, &[order("w1", &[&first]), order("w2", &[&second])]).await;
+    publish(&desk, &[order("w1", &[&first]), order("w2", &[&second])]).await;
     let rollouts = Rollouts::load(Arc::clone(&store), repositories.clone(), NOW).await.expect("loads");
     let policy = Policy { soak_s: 0, ..Policy::default() };
     let waves = vec![wave("canary", "w1", &[&first]), wave("rest", "w2", &[&second])];
@@ -277,9 +293,10 @@ async fn two_waves_run_by_receipts_and_survive_a_restart() {
 async fn a_hold_and_a_stop_bite_with_their_commit() {
     // Goal: a person's stop needs no key and takes effect at once. Method: hold, release, stop, resume on one pump.
     let store: Arc<dyn Store> = Arc::new(Memory::new());
-    let repositories = repositories(&store);
+    let desk = desk(&store);
+    let repositories = desk.repositories.clone();
     let pump = asking(pump(1), "w1");
-    publish(&repositories, &[order("w1", &[&pump])]).await;
+    publish(&desk, &[order("w1", &[&pump])]).await;
     let rollouts = Rollouts::load(Arc::clone(&store), repositories, NOW).await.expect("loads");
     let wanted = Wanted {
         id: name("r-1"),
@@ -316,9 +333,10 @@ async fn a_hold_and_a_stop_bite_with_their_commit() {
 async fn a_rollout_for_other_devices_than_the_signed_ones_is_refused() {
     // Goal: the server cannot widen a scope. Method: one device more; no such order; a device twice.
     let store: Arc<dyn Store> = Arc::new(Memory::new());
-    let repositories = repositories(&store);
+    let desk = desk(&store);
+    let repositories = desk.repositories.clone();
     let (first, second) = (pump(1), pump(2));
-    publish(&repositories, &[order("w1", &[&first])]).await;
+    publish(&desk, &[order("w1", &[&first])]).await;
     let rollouts = Rollouts::load(store, repositories, NOW).await.expect("loads");
     let ask = |waves| Wanted { id: name("r"), title: String::new(), waves, policy: Policy::default() };
     let wider = rollouts.create(ask(vec![wave("a", "w1", &[&first, &second])]), &person(), NOW).await;

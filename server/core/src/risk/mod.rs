@@ -10,6 +10,7 @@
 
 pub mod apportion;
 pub mod facts;
+pub mod gather;
 pub mod hazard;
 pub mod model;
 pub mod next_step;

@@ -1,0 +1,263 @@
+//! The operator plane's API: `/api/v1/…` for people's tools, described by its own OpenAPI document.
+//!
+//! A caller is a tool with a bearer token or a person with a session; whoever is neither gets 401 and learns nothing.
+//! Forwarded headers mean nothing here. Every change goes through the same commits as the console's buttons, with the
+//! caller as actor and the reason in the journal. Read next: one file for each noun, `console` for the pages.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request};
+use axum::http::header::{AUTHORIZATION, COOKIE, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use cordon_server_core::policy::Access;
+use serde::de::DeserializeOwned;
+use utoipa::OpenApi;
+
+use super::problem::Problem;
+use crate::app::{ActError, App};
+use crate::people::Caller;
+use crate::repositories::{PublishError, Repositories};
+use crate::rollouts::{RolloutError, Rollouts};
+
+pub mod audit;
+pub mod devices;
+pub mod events;
+pub mod findings;
+pub mod repositories;
+pub mod rollouts;
+pub mod tokens;
+
+/// The cookie of a session. Over TLS it could carry the `__Host-` prefix; on loopback without TLS it may not.
+pub const SESSION_COOKIE: &str = "cordon-session";
+/// The header in which a script brings back the session's proof.
+pub const CSRF_HEADER: &str = "x-csrf";
+
+/// What all operator routes share.
+#[derive(Clone)]
+pub struct Operator {
+    /// The application.
+    pub app: Arc<App>,
+    /// The rollouts.
+    pub rollouts: Rollouts,
+    /// The repositories.
+    pub repositories: Repositories,
+}
+
+/// The description of this API.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Cordon operator API",
+        description = "Everything the console can do. Errors are RFC 9457 problem documents.",
+        license(name = "Apache-2.0 OR MIT")
+    ),
+    paths(
+        audit::list,
+        devices::fleet,
+        devices::list,
+        devices::show,
+        devices::act,
+        events::stream,
+        findings::list,
+        findings::decide,
+        repositories::put_director,
+        repositories::put_image,
+        repositories::put_target,
+        repositories::releases,
+        rollouts::list,
+        rollouts::create,
+        rollouts::show,
+        rollouts::stop,
+        rollouts::resume,
+        rollouts::holds,
+        rollouts::hold,
+        rollouts::release_hold,
+        tokens::create,
+        tokens::revoke,
+    )
+)]
+struct Api;
+
+/// The OpenAPI 3.1 document, as it is served and committed (`docs/openapi.json`).
+#[must_use]
+pub fn openapi() -> String {
+    let mut text = Api::openapi().to_pretty_json().expect("strings and numbers are always JSON");
+    text.push('\n');
+    text
+}
+
+/// The routes, all behind the door.
+pub fn router(operator: Operator) -> Router {
+    Router::new()
+        .merge(audit::routes())
+        .merge(devices::routes())
+        .merge(events::routes())
+        .merge(findings::routes())
+        .merge(repositories::routes())
+        .merge(rollouts::routes())
+        .merge(tokens::routes())
+        .route_layer(from_fn_with_state(operator.clone(), door))
+        .route("/api/v1/openapi.json", get(async || ([("content-type", "application/json")], openapi())))
+        .with_state(operator)
+}
+
+/// Lets a request in, with its caller attached, or answers it.
+async fn door(
+    axum::extract::State(operator): axum::extract::State<Operator>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let access = access_of(request.method());
+    match caller(&operator.app, request.headers()).await {
+        Err(problem) => problem.into_response(),
+        Ok(None) => unauthorised(),
+        Ok(Some(caller)) if !caller.role.may(access) => Problem::new(
+            StatusCode::FORBIDDEN,
+            "not_allowed",
+            "Not allowed",
+            "this account may look but not change anything; ask an administrator",
+        )
+        .into_response(),
+        Ok(Some(caller)) if access == Access::Change && !is_proved(&caller, request.headers()) => {
+            form_expired().into_response()
+        }
+        Ok(Some(caller)) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+    }
+}
+
+fn access_of(method: &Method) -> Access {
+    if method.is_safe() { Access::Read } else { Access::Change }
+}
+
+/// Who sends this: by bearer token, else by session cookie.
+pub async fn caller(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+    if let Some(bearer) = headers.get(AUTHORIZATION) {
+        let secret = bearer.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+        let Some(secret) = secret else { return Ok(None) };
+        return Ok(app.caller_by_token(secret.trim()).await?);
+    }
+    match session_cookie(headers) {
+        Some(cookie) => Ok(app.caller_by_session(cookie).await?),
+        None => Ok(None),
+    }
+}
+
+/// The session's secret, if the browser sent one.
+#[must_use]
+pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == SESSION_COOKIE).map(|(_, value)| value)
+}
+
+/// A tool proves itself by its token; a browser must bring back what only our own pages know.
+fn is_proved(caller: &Caller, headers: &HeaderMap) -> bool {
+    match &caller.csrf {
+        None => true,
+        Some(csrf) => headers.get(CSRF_HEADER).is_some_and(|sent| sent.as_bytes() == csrf.as_bytes()),
+    }
+}
+
+fn unauthorised() -> Response {
+    let detail = "send `Authorization: Bearer TOKEN`, or sign in by the link that the server prints";
+    let mut response =
+        Problem::new(StatusCode::UNAUTHORIZED, "not_signed_in", "Not signed in", detail).into_response();
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"cordon\""));
+    response
+}
+
+fn form_expired() -> Problem {
+    let detail =
+        "the request lacks this session's proof; load the page again and repeat it. Nothing was changed";
+    Problem::new(StatusCode::FORBIDDEN, "form_expired", "Form expired", detail)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(form_expired)
+    }
+}
+
+/// A JSON body of an ordinary size, or a sentence that names what is wrong with it.
+pub(crate) async fn json<T: DeserializeOwned>(request: Request, name: &'static str) -> Result<T, Problem> {
+    let (parts, body) = request.into_parts();
+    let bytes = super::body::read(&parts.headers, body, cordon_proto::limits::BODY_BYTES).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Problem::malformed(name, error))
+}
+
+/// Something that is not there.
+pub(crate) fn not_found(what: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "Not found", format!("there is no such {what} here"))
+}
+
+/// A refusal of the caller's own making.
+pub(crate) fn refused(code: &'static str, detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, "Refused", detail)
+}
+
+/// A path's part that must parse.
+pub(crate) fn parsed<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| not_found(what))
+}
+
+impl From<ActError> for Problem {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Unknown(what) => not_found(what),
+            ActError::NotPossible(error) => {
+                Self::new(StatusCode::CONFLICT, "not_possible", "Not possible now", error.to_string())
+            }
+            ActError::Order(error) => refused("token_refused", error.to_string()),
+            ActError::Store(error) => error.into(),
+            ActError::Commit(error) => error.into(),
+        }
+    }
+}
+
+impl From<PublishError> for Problem {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Refused(_)
+            | PublishError::Orders(_)
+            | PublishError::Release { .. }
+            | PublishError::Reserved => refused("publication_refused", error.to_string()),
+            PublishError::Store(error) => error.into(),
+            PublishError::TooMuch(error) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<RolloutError> for Problem {
+    fn from(error: RolloutError) -> Self {
+        match error {
+            RolloutError::Unknown(_) => not_found("rollout or hold"),
+            RolloutError::Exists(_) | RolloutError::State(_) => {
+                Self::new(StatusCode::CONFLICT, "not_possible", "Not possible now", error.to_string())
+            }
+            RolloutError::List { wave, source } => {
+                refused("rollout_refused", format!("wave `{wave}`: {source}"))
+            }
+            RolloutError::NoOrder(_)
+            | RolloutError::Empty(_)
+            | RolloutError::Twice(_)
+            | RolloutError::OtherRelease(_)
+            | RolloutError::Reason => refused("rollout_refused", error.to_string()),
+            RolloutError::Orders(error) => error.into(),
+            RolloutError::Store(error) => error.into(),
+            RolloutError::TooMuch(error) => Self::internal(&error),
+        }
+    }
+}
+
+/// An answer as JSON.
+pub(crate) type Answered<T> = Result<Json<T>, Problem>;
