@@ -8,6 +8,7 @@
 //! Read next: [`Key`] for what exists, [`delivery`] for telemetry, `audit` for the journal's entries.
 
 pub mod delivery;
+mod feed;
 mod key;
 pub mod lease;
 
@@ -18,6 +19,7 @@ use cordon_proto::ids::{Sha256, Text};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 
+pub use self::feed::{Changed, Touched};
 pub use self::key::{Index, Key, KeyError, Kind, Set};
 use crate::audit::{Actor, Entry, Recorded};
 
@@ -246,26 +248,6 @@ pub struct Committed {
     pub outcome: Option<Vec<u8>>,
     /// Whether this was a repetition, which changed nothing.
     pub repeated: bool,
-}
-
-/// One commit as followers of the store read it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Changed {
-    /// The commit.
-    pub revision: Revision,
-    /// When it was made, by its own word.
-    pub at: Timestamp,
-    /// What it touched. Followers load the documents they care for.
-    pub keys: Vec<Touched>,
-}
-
-/// One key of a [`Changed`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Touched {
-    /// The key.
-    pub key: Key,
-    /// Whether the document was removed.
-    pub deleted: bool,
 }
 
 /// The numbers that a store gives to the next commit.
