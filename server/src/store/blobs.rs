@@ -1,0 +1,311 @@
+//! Large files by their hash: firmware images, SBOMs, anything that is no document.
+//!
+//! A blob's name is the SHA-256 of its bytes, so it never changes, two puts of it are one, and any copy of the folder
+//! will do. Bytes are hashed as they come in and get their name only when the hash is right and the file is synced;
+//! a half-written file has no name. Blocking work runs off the async threads. Nothing here decides who may read.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cordon_proto::ids::Sha256;
+use futures_util::Stream;
+use sha2::{Digest, Sha256 as Hasher};
+
+/// Bytes of one piece of a stream.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// A folder of blobs.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    folder: Arc<Path>,
+}
+
+/// Why a blob cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// More bytes than were announced or allowed.
+    #[error("the file is longer than the {limit} bytes allowed here; nothing was kept")]
+    TooLong {
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// The bytes are not the ones that were asked for.
+    #[error("the bytes have SHA-256 {found}, not {expected}: fetch the file again from its maker")]
+    WrongHash {
+        /// The name they should have.
+        expected: Sha256,
+        /// What they are.
+        found: Sha256,
+    },
+    /// No room. Nothing was kept.
+    #[error("the disk under {} is full: free space there and send the file again", .folder.display())]
+    Full {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder or a file cannot be used.
+    #[error("cannot use {}: see that the server owns it and that the disk is sound", .path.display())]
+    Unavailable {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A blob that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobInfo {
+    /// Its name.
+    pub sha256: Sha256,
+    /// Its bytes.
+    pub length: u64,
+}
+
+impl Blobs {
+    /// Opens or makes the folder, mode 0700, and clears what was half-written when the server last stopped.
+    pub async fn open(folder: PathBuf) -> Result<Self, BlobError> {
+        let blobs = Self { folder: folder.into() };
+        let this = blobs.clone();
+        blocking(move || {
+            let incoming = this.incoming();
+            if incoming.exists() {
+                fs::remove_dir_all(&incoming).map_err(|error| this.failed(&incoming, error))?;
+            }
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&incoming);
+            made.and_then(|()| sync_folder(&incoming)).map_err(|error| this.failed(&incoming, error))
+        })
+        .await?;
+        Ok(blobs)
+    }
+
+    /// Begins a blob of at most `limit` bytes. Dropping it before it is finished leaves nothing behind.
+    pub async fn put(&self, limit: u64) -> Result<Incoming, BlobError> {
+        let this = self.clone();
+        blocking(move || {
+            let mut random = [0; 16];
+            getrandom::fill(&mut random)
+                .map_err(|error| this.failed(&this.folder, io::Error::other(error.to_string())))?;
+            let path = this.incoming().join(format!("{:032x}", u128::from_be_bytes(random)));
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            let file = file.map_err(|error| this.failed(&path, error))?;
+            let (hasher, length) = (Hasher::new(), 0);
+            Ok(Incoming { blobs: this, part: Part { path, file, hasher, length }, limit })
+        })
+        .await
+    }
+
+    /// The blob of this name, opened for reading; `None` if it is not here.
+    pub async fn get(&self, sha256: Sha256) -> Result<Option<Blob>, BlobError> {
+        let this = self.clone();
+        blocking(move || {
+            let path = this.path(sha256);
+            let file = match File::open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(this.failed(&path, error)),
+            };
+            let length = file.metadata().map_err(|error| this.failed(&path, error))?.len();
+            Ok(Some(Blob { info: BlobInfo { sha256, length }, file: Arc::new(file) }))
+        })
+        .await
+    }
+
+    /// Reads a blob in full and compares it with its name; `None` if it is not here. For a scrub, or after a restore.
+    pub async fn verify(&self, sha256: Sha256) -> Result<Option<BlobInfo>, BlobError> {
+        let Some(blob) = self.get(sha256).await? else { return Ok(None) };
+        let this = self.clone();
+        blocking(move || {
+            let mut hasher = Hasher::new();
+            let mut offset = 0_u64;
+            let mut piece = vec![0; PIECE_BYTES];
+            loop {
+                let read = blob.file.read_at(&mut piece, offset);
+                let read = read.map_err(|error| this.failed(&this.path(sha256), error))?;
+                let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+                hasher.update(bytes);
+                offset = offset.saturating_add(length_of(bytes));
+            }
+            let found = Sha256(hasher.finalize().into());
+            if found == sha256 {
+                Ok(Some(blob.info))
+            } else {
+                Err(BlobError::WrongHash { expected: sha256, found })
+            }
+        })
+        .await
+    }
+
+    /// The names of all blobs, sorted, to compare a copy with.
+    pub async fn list(&self) -> Result<Vec<Sha256>, BlobError> {
+        let this = self.clone();
+        blocking(move || {
+            let mut names = Vec::new();
+            for shelf in this.entries(&this.folder)? {
+                if shelf.file_name().is_some_and(|name| name.len() == 2) {
+                    let files = this.entries(&shelf)?;
+                    names.extend(
+                        files.iter().filter_map(|file| file.file_name()?.to_str()?.parse::<Sha256>().ok()),
+                    );
+                }
+            }
+            names.sort_unstable();
+            Ok(names)
+        })
+        .await
+    }
+
+    fn entries(&self, folder: &Path) -> Result<Vec<PathBuf>, BlobError> {
+        let read = fs::read_dir(folder).and_then(|all| all.map(|entry| Ok(entry?.path())).collect());
+        read.map_err(|error| self.failed(folder, error))
+    }
+
+    fn incoming(&self) -> PathBuf {
+        self.folder.join("incoming")
+    }
+
+    /// `blobs/ab/ab…`: shelves keep folders short.
+    fn path(&self, sha256: Sha256) -> PathBuf {
+        let name = sha256.to_string();
+        let shelf = name.get(..2).expect("a digest has 64 characters");
+        self.folder.join(shelf).join(&name)
+    }
+
+    fn failed(&self, path: &Path, source: io::Error) -> BlobError {
+        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            return BlobError::Full { folder: self.folder.to_path_buf() };
+        }
+        BlobError::Unavailable { path: path.to_owned(), source }
+    }
+}
+
+/// A blob on its way in.
+#[derive(Debug)]
+pub struct Incoming {
+    blobs: Blobs,
+    part: Part,
+    limit: u64,
+}
+
+#[derive(Debug)]
+struct Part {
+    path: PathBuf,
+    file: File,
+    hasher: Hasher,
+    length: u64,
+}
+
+impl Drop for Part {
+    /// A part that got its name is no longer there under this one.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Incoming {
+    /// Takes the next bytes, or refuses the whole blob when they are too many.
+    pub async fn write(mut self, bytes: Bytes) -> Result<Self, BlobError> {
+        let length = self.part.length.saturating_add(length_of(&bytes));
+        if length > self.limit {
+            return Err(BlobError::TooLong { limit: self.limit });
+        }
+        blocking(move || {
+            let written = self.part.file.write_all(&bytes);
+            written.map_err(|error| self.blobs.failed(&self.part.path, error))?;
+            self.part.hasher.update(&bytes);
+            self.part.length = length;
+            Ok(self)
+        })
+        .await
+    }
+
+    /// Gives the blob its name, once it is durable. With `expected`, bytes of any other hash are refused.
+    pub async fn finish(self, expected: Option<Sha256>) -> Result<BlobInfo, BlobError> {
+        let Self { blobs, mut part, .. } = self;
+        blocking(move || {
+            let found = Sha256(std::mem::take(&mut part.hasher).finalize().into());
+            if let Some(expected) = expected.filter(|expected| *expected != found) {
+                return Err(BlobError::WrongHash { expected, found });
+            }
+            let path = blobs.path(found);
+            let shelf = path.parent().expect("a blob lies on a shelf");
+            let named = part
+                .file
+                .sync_all()
+                .and_then(|()| fs::DirBuilder::new().recursive(true).mode(0o700).create(shelf))
+                .and_then(|()| sync_folder(shelf))
+                .and_then(|()| fs::rename(&part.path, &path))
+                .and_then(|()| sync_folder(&path));
+            named.map_err(|error| blobs.failed(&path, error))?;
+            Ok(BlobInfo { sha256: found, length: part.length })
+        })
+        .await
+    }
+}
+
+/// A blob opened for reading. It stays readable although its name goes.
+#[derive(Clone, Debug)]
+pub struct Blob {
+    info: BlobInfo,
+    file: Arc<File>,
+}
+
+impl Blob {
+    /// Name and length.
+    #[must_use]
+    pub fn info(&self) -> BlobInfo {
+        self.info
+    }
+
+    /// The bytes from `offset`, at most `length` of them, in pieces. A file that ends early is an error, not an end.
+    pub fn stream(&self, offset: u64, length: u64) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+        let end = offset.saturating_add(length).min(self.info.length);
+        let file = self.file.clone();
+        futures_util::stream::try_unfold(offset, move |at| {
+            let file = file.clone();
+            async move {
+                let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+                if left == 0 {
+                    return Ok(None);
+                }
+                let piece = tokio::task::spawn_blocking(move || read_piece(&file, at, left.min(PIECE_BYTES)));
+                let piece = piece.await.map_err(io::Error::other)??;
+                let next = at.saturating_add(length_of(&piece));
+                Ok(Some((piece, next)))
+            }
+        })
+    }
+}
+
+/// Makes the entry of `path` in its folder durable: after a create or a rename.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+fn read_piece(file: &File, at: u64, length: usize) -> io::Result<Bytes> {
+    let mut piece = vec![0; length];
+    file.read_exact_at(&mut piece, at)?;
+    Ok(piece.into())
+}
+
+fn length_of(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
+) -> Result<T, BlobError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(BlobError::Unavailable { path: PathBuf::new(), source: io::Error::other(error) }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
