@@ -92,6 +92,8 @@ pub struct DeviceView {
     pub state: String,
     /// Last authenticated request, RFC 3339.
     pub seen: Option<String>,
+    /// The score in whole points, rounded down.
+    pub risk: u16,
     /// The score in hundredths of a point, 0 to 10,000.
     pub risk_hundredths: u16,
     /// The band of the score: `low`, `medium`, `high`, `critical`.
@@ -100,6 +102,8 @@ pub struct DeviceView {
     pub interlock: Option<String>,
     /// How much of the network the sensor sees.
     pub sensor_tier: Option<u8>,
+    /// The installed release.
+    pub release: Option<String>,
     /// What runs.
     #[schema(value_type = Object)]
     pub software: Option<Software>,
@@ -268,10 +272,12 @@ fn view(member: &Member, newest: &NewestReleases, now: Timestamp) -> (DeviceView
         kind: word(serde_json::json!(device.placement.kind)),
         state: device.state.word().to_owned(),
         seen: member.seen.map(|seen| seen.to_string()),
+        risk: appraised.score.points(),
         risk_hundredths: appraised.score.value_hundredths,
         band: word(serde_json::json!(appraised.score.band)),
         interlock: report.map(|report| word(serde_json::json!(report.interlock))),
         sensor_tier: report.and_then(|report| report.sensor.tier),
+        release: report.and_then(|report| report.software.release.as_ref()).map(ToString::to_string),
         software: report.map(|report| report.software.clone()),
         update: report.map(|report| report.update.clone()),
         open_findings: member.findings.values().filter(|record| record.is_open(now)).count(),

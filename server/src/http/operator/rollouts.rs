@@ -71,6 +71,16 @@ pub struct RolloutPage {
 /// One rollout with its counts.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RolloutView {
+    /// Its name.
+    id: String,
+    /// What people call it.
+    title: String,
+    /// The release that it installs.
+    release: String,
+    /// `running`, `halted`, `stopped` or `finished`.
+    state: &'static str,
+    /// When it was created, RFC 3339.
+    created: String,
     /// The stored document.
     #[schema(value_type = Object)]
     rollout: Rollout,
@@ -353,7 +363,24 @@ fn view(operator: &Operator, book: &Book, rollout: &Rollout) -> RolloutView {
         !matches!(rollout.state, Standing::Finished { .. })
             || rollout.waves.iter().all(|w| w.settled.is_some())
     );
-    RolloutView { waves: waves.collect(), rollout: rollout.clone() }
+    RolloutView {
+        id: rollout.id.to_string(),
+        title: rollout.title.clone(),
+        release: rollout.release.to_string(),
+        state: state_word(&rollout.state),
+        created: rollout.created.to_string(),
+        waves: waves.collect(),
+        rollout: rollout.clone(),
+    }
+}
+
+fn state_word(state: &Standing) -> &'static str {
+    match state {
+        Standing::Running => "running",
+        Standing::Halted { .. } => "halted",
+        Standing::Stopped { .. } => "stopped",
+        Standing::Finished { .. } => "finished",
+    }
 }
 
 fn stage_word(stage: Stage) -> &'static str {
