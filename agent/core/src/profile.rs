@@ -14,12 +14,13 @@ mod tests;
 use alloc::vec::Vec;
 
 use cordon_proto::limits;
+use cordon_proto::telemetry::Protocol;
 use cordon_proto::time::Timestamp;
 use cordon_proto::wire::{self, WireError};
 use minicbor::{Decode, Encode};
 
 use crate::flow::{Flow, Listener};
-use key::{Key, Socket};
+use key::{Key, Service, Socket};
 
 /// How long a device is watched before its list is frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,7 +219,14 @@ impl Profile {
     #[must_use]
     pub fn knows(&self, flow: &Flow, noticed: &[Key]) -> Knowledge {
         let key = Key::of(flow);
-        if self.holds(&key) || self.holds(&Key::by_network(flow)) {
+        let network = Key::by_network(flow);
+        if self.holds(&key) || self.holds(&network) {
+            return Knowledge::Known;
+        }
+        // A failed attempt whose port the system forgot is usual where its peer is.
+        let forgotten = key.protocol != Protocol::Icmp && key.service == Service::Port(0);
+        if forgotten && self.peers.iter().any(|(known, _)| known.same_peer(&key) || known.same_peer(&network))
+        {
             return Knowledge::Known;
         }
         let same_service = |other: &&Key| other.same_service(&key) && other.who.is_network();

@@ -129,6 +129,12 @@ impl Key {
         Self { direction, protocol, service, who }
     }
 
+    /// Whether two keys differ in the service at most.
+    #[must_use]
+    pub fn same_peer(&self, other: &Self) -> bool {
+        (self.direction, self.protocol, &self.who) == (other.direction, other.protocol, &other.who)
+    }
+
     /// Whether two keys differ in the peer at most.
     #[must_use]
     pub fn same_service(&self, other: &Self) -> bool {

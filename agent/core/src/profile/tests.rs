@@ -102,6 +102,14 @@ fn a_name_stands_for_its_peer_wherever_it_is_hosted() {
 }
 
 #[test]
+fn a_failed_attempt_without_a_port_is_judged_by_its_peer() {
+    // Goal: a known server that is down is no news, a strange one is. Method: port 0, as the kernel tells it.
+    let profile = learned(&[flow("203.0.113.9", 443, None)]);
+    assert_eq!(profile.knows(&flow("203.0.113.10", 0, None), &[]), Knowledge::Known);
+    assert_eq!(profile.knows(&flow("198.51.100.10", 0, None), &[]), Knowledge::New);
+}
+
+#[test]
 fn a_service_with_many_networks_is_wide() {
     // Goal: a device that uses a large cloud does not cry at each of its networks. Method: three, then four networks.
     let nets: Vec<Flow> = (1..=4).map(|n| flow(&format!("52.{n}.0.1"), 443, None)).collect();

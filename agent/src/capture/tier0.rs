@@ -1,0 +1,169 @@
+//! Tier 0: the sockets of the real machine, without any privilege.
+//!
+//! By netlink where the kernel lets us, with byte counts and word of every ended connection; by /proc/net where not.
+//! Which of both it is, what is missing and why, and whether events were lost, shows in its sight at once, so that the
+//! server hears of it with the next report. Better means are tried again once a minute.
+
+use std::io;
+
+use cordon_agent_core::flow::Sighting;
+use cordon_proto::time::Millis;
+
+use super::diag::{Diag, Events, Heard};
+use super::procnet::ProcNet;
+use super::program::Programs;
+use super::sockets::{Socket, Sockets};
+use super::{Capture, Sight};
+
+/// Milliseconds until a refused means is tried again, and for which an overrun shows.
+const AGAIN_MS: i64 = 60_000;
+
+/// A means of looking: open, or refused at some time for some reason.
+#[derive(Debug)]
+enum Means<T> {
+    Untried,
+    Open(T),
+    Refused { at: Millis, why: String },
+}
+
+/// The capture.
+#[derive(Debug)]
+pub struct Tier0 {
+    lists: Means<Diag>,
+    events: Means<Events>,
+    tables: ProcNet,
+    programs: Programs,
+    sockets: Sockets,
+    overrun: Option<Millis>,
+    sight: Sight,
+}
+
+impl Default for Tier0 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tier0 {
+    /// The real machine. Nothing is opened before the first look.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            lists: Means::Untried,
+            events: Means::Untried,
+            tables: ProcNet::new("/proc/net"),
+            programs: Programs::new("/proc"),
+            sockets: Sockets::default(),
+            overrun: None,
+            sight: Sight { tier: None, note: "not looked yet".to_owned() },
+        }
+    }
+
+    /// The real machine as it is seen where netlink is refused.
+    #[must_use]
+    pub fn without_netlink(now: Millis) -> Self {
+        let refused = || "switched off".to_owned();
+        Self {
+            lists: Means::Refused { at: now, why: refused() },
+            events: Means::Refused { at: now, why: refused() },
+            ..Self::new()
+        }
+    }
+
+    /// The sockets, by the best means that works; `None` if none does.
+    fn list(&mut self, now: Millis) -> Option<Vec<Socket>> {
+        let lingering = !matches!(self.events, Means::Open(_));
+        let listed = self.lists.with(now, Diag::open, |diag| diag.list(lingering));
+        match (listed, self.tables.read()) {
+            (Some(sockets), _) => Some(sockets),
+            (None, Ok((sockets, _))) => Some(sockets),
+            (None, Err(error)) => {
+                let note = format!("blind: {}; /proc/net: {error}", self.lists.why());
+                self.sight = Sight { tier: None, note };
+                None
+            }
+        }
+    }
+
+    /// What the sight is after a look that worked.
+    fn now_seen(&self, now: Millis) -> Sight {
+        let overrun = self.overrun.is_some_and(|at| now.since(at) < AGAIN_MS);
+        let note = match (&self.lists, &self.events) {
+            (Means::Open(_), Means::Open(_)) if overrun => {
+                "connections by sock_diag; the kernel dropped word of ended ones, short connections are missing".to_owned()
+            }
+            (Means::Open(_), Means::Open(_)) => "connections by sock_diag, no packets".to_owned(),
+            (Means::Open(_), Means::Untried | Means::Refused { .. }) => {
+                format!("connections by sock_diag, short ones without byte counts ({})", self.events.why())
+            }
+            (Means::Untried | Means::Refused { .. }, _) => {
+                format!("connections by /proc/net, without byte counts ({})", self.lists.why())
+            }
+        };
+        Sight { tier: Some(0), note }
+    }
+}
+
+impl Capture for Tier0 {
+    fn poll(&mut self, now: Millis, seen: &mut Vec<Sighting>) {
+        // The groups are joined before the first list, and heard after each: no end can fall between the two.
+        self.events.with(now, Events::open, |_| Ok(()));
+        let Some(sockets) = self.list(now) else { return };
+        let by_netlink = matches!(self.lists, Means::Open(_));
+        let heard = if by_netlink { self.events.with(now, Events::open, Events::hear) } else { None };
+        let ends_are_told = heard.is_some();
+        let Heard { destroyed, overrun } = heard.unwrap_or_default();
+        if overrun {
+            self.overrun = Some(now);
+        }
+        let programs = &mut self.programs;
+        let mut program = |inode| programs.name(inode, now);
+        self.sockets.look(now, (&sockets, &destroyed, ends_are_told), &mut program, seen);
+        self.sight = self.now_seen(now);
+    }
+
+    fn sight(&self) -> &Sight {
+        &self.sight
+    }
+}
+
+impl<T> Means<T> {
+    /// Uses the means, opening it first where it is time to. `None` if it is refused, now or still.
+    fn with<R>(
+        &mut self,
+        now: Millis,
+        open: impl FnOnce() -> io::Result<T>,
+        act: impl FnOnce(&mut T) -> io::Result<R>,
+    ) -> Option<R> {
+        let due = match self {
+            Self::Untried => true,
+            Self::Open(_) => false,
+            Self::Refused { at, .. } => now.since(*at) >= AGAIN_MS || now < *at,
+        };
+        if due {
+            *self = match open() {
+                Ok(means) => Self::Open(means),
+                Err(error) => Self::Refused { at: now, why: error.to_string() },
+            };
+        }
+        let Self::Open(means) = self else { return None };
+        match act(means) {
+            Ok(result) => Some(result),
+            Err(error) => {
+                *self = Self::Refused { at: now, why: error.to_string() };
+                None
+            }
+        }
+    }
+
+    fn why(&self) -> &str {
+        match self {
+            Self::Untried => "not tried",
+            Self::Open(_) => "works",
+            Self::Refused { why, .. } => why,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
