@@ -79,14 +79,14 @@ pub fn run(choice: &Choice) -> Result<()> {
     let chosen = choose(table::BREAKAGES, choice);
     ensure!(!chosen.is_empty(), "no breakage has such a name");
     let root = tree::root();
-    let bench = Bench { copy: root.join("target/mutants"), target: root.join("target") };
+    let bench = Bench { copy: root.join("target/mutants/tree"), target: root.join("target/mutants/build") };
     bench.lay(&root)?;
     bench.must_pass(&chosen)?;
     let mut escaped = 0;
-    println!("{:16} {:28} {:40} must be caught by", "outcome", "breakage", "in");
+    println!("{:16} {:32} {:34} must be caught by", "outcome", "breakage", "in");
     for breakage in &chosen {
         let outcome = bench.try_one(breakage)?;
-        println!("{outcome:16} {:28} {:40} {}", breakage.name, breakage.file, breakage.test);
+        println!("{outcome:16} {:32} {:34} {}", breakage.name, breakage.file, breakage.test);
         escaped += usize::from(outcome != Outcome::Failed);
     }
     println!("{} mutants, {escaped} not caught", chosen.len());
@@ -133,9 +133,10 @@ fn outcome(success: bool, stopped: bool, stdout: &str) -> Outcome {
     }
 }
 
-/// Where the copy of the tree lies, and the build folder it shares with the real one.
+/// Where the copy of the tree lies, and its own build folder.
 ///
-/// Only libraries are built here, so nothing that others run is replaced in that folder.
+/// It must not be the build folder of the real tree: cargo names the artefacts of a workspace by paths relative to its
+/// root, so those of a broken copy would pass for the real ones. Both stay, and the next run builds only what changed.
 struct Bench {
     copy: PathBuf,
     target: PathBuf,

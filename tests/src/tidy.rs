@@ -11,6 +11,7 @@ pub mod code;
 pub mod manifest;
 pub mod map;
 pub mod promises;
+pub mod served;
 pub mod syntax;
 pub mod text;
 pub mod tree;

@@ -3,7 +3,7 @@
 //! A failure names file, line and cure. The rules, and the proof that each can fail, are in `tests/src/tidy/`.
 
 use cordon_sim::skip;
-use cordon_sim::tidy::{Source, code, demand_none, each, manifest, map, promises, text, tree};
+use cordon_sim::tidy::{Source, code, demand_none, each, manifest, map, promises, served, text, tree};
 use std::sync::OnceLock;
 
 /// The tree, read once; empty only where there is no git to ask, after saying so.
@@ -108,4 +108,12 @@ fn the_tree_of_the_architecture_is_the_real_one() {
 fn every_named_test_and_every_link_exists() {
     demand_none(&promises::named_tests(sources()));
     demand_none(&promises::links(sources()));
+}
+
+#[test]
+fn the_committed_api_is_the_served_one() {
+    if sources().is_empty() {
+        return;
+    }
+    demand_none(&served::openapi_is_committed(sources()));
 }

@@ -2,7 +2,7 @@
 //!
 //! A rule that cannot be seen to fail here does not belong into tidy. Read next: `tidy.rs`.
 
-use super::{Fault, Source, code, each, manifest, map, promises, text};
+use super::{Fault, Source, code, each, manifest, map, promises, served, text};
 
 mod map_tests;
 
@@ -246,4 +246,15 @@ fn code_in_an_asset_folder_is_refused() {
     assert_eq!(map::hidden_code(&[Source::new("server/ui/a.html", ""), rust("")]), []);
     assert_eq!(map::hidden_code(&[Source::new("server/src/ui/a.rs", "")]), []);
     assert_eq!(map::hidden_code(&[Source::new("server/ui/b/a.rs", "")]).len(), 1);
+}
+
+#[test]
+fn a_committed_api_that_differs_from_the_served_one_is_refused() {
+    // Goal: no change of the API goes unseen in review. Method: the same text, another line, no document.
+    let said = |committed: &str| {
+        messages(&served::differs(&[Source::new(served::DOCUMENT, committed)], "{\n  1\n}\n"))
+    };
+    assert_eq!(said("{\n  1\n}\n"), "");
+    assert!(said("{\n  2\n}\n").starts_with("docs/openapi.json:2: differs"));
+    assert_eq!(served::differs(&[], "{}\n").len(), 1);
 }
