@@ -1,0 +1,99 @@
+//! The command line of `cordon-sim`.
+//!
+//! Names and flags are fixed (DESIGN 4.1). Each command prints what it shows and ends with 0 only if all of it held.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{bench, demo, mutants};
+
+/// The simulated fleet: demo, benches, mutants.
+#[derive(Debug, Parser)]
+#[command(name = "cordon-sim", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One command, no set-up: a hospital with its devices, an attack, a rollout, a stolen server.
+    Demo(demo::Options),
+    /// Figures beside a peer.
+    Bench {
+        /// Which: agent-footprint.
+        name: bench::Name,
+    },
+    /// One-line breakages that named tests must catch.
+    Mutants {
+        /// So many, drawn by chance.
+        #[arg(long, value_name = "N")]
+        sample: Option<usize>,
+        /// Only those whose name contains this.
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+    },
+}
+
+/// Runs a command line, program name first.
+#[must_use]
+pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let done = match arguments.command {
+        Command::Demo(options) => demo::run(options),
+        Command::Bench { name } => bench::run(name),
+        Command::Mutants { sample, only } => mutants::run(&mutants::Choice { sample, only }),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr().lock(), "cordon-sim: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A scratch folder that is removed at the end, or one that is kept.
+#[derive(Debug)]
+pub enum Folder {
+    /// Removed at the end.
+    Scratch(tempfile::TempDir),
+    /// Kept.
+    Kept(PathBuf),
+}
+
+impl Folder {
+    /// The folder that was named, or a fresh one.
+    pub fn open(keep: Option<PathBuf>) -> anyhow::Result<Self> {
+        let Some(path) = keep else {
+            return Ok(Self::Scratch(tempfile::Builder::new().prefix("cordon-").tempdir()?));
+        };
+        std::fs::create_dir_all(&path)?;
+        anyhow::ensure!(
+            std::fs::read_dir(&path)?.next().is_none(),
+            "{} is not empty: name a new folder",
+            path.display()
+        );
+        Ok(Self::Kept(path))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Scratch(folder) => folder.path(),
+            Self::Kept(folder) => folder,
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! An owner with its server, its people's keys and its makers, for the demo, the benches and the end-to-end tests.
+//!
+//! The server is a process of this very program (`server` sub-command), so it is the same `main` that ships. People's
+//! work goes through `cordonctl`'s own command line, with fresh keys in a folder of their own; nothing here reaches
+//! into a running server but through its planes. Read next: `demo` for the story.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use crate::program::program;
+
+/// Where the server's planes listen.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Ready {
+    /// The enrolment plane.
+    pub enrolment: std::net::SocketAddr,
+    /// The device plane.
+    pub device: std::net::SocketAddr,
+    /// The operator plane.
+    pub operator: std::net::SocketAddr,
+    /// The process.
+    pub pid: u32,
+}
+
+/// The owner and everything it holds.
+#[derive(Debug)]
+pub struct Hospital {
+    program: PathBuf,
+    folder: PathBuf,
+    ready: Ready,
+    server: Option<Child>,
+}
+
+/// A maker's release as the demo needs it.
+#[derive(Clone, Debug)]
+pub struct Release<'a> {
+    /// The maker's repository.
+    pub repository: &'a str,
+    /// The release, such as `vp-3/4.2.2`.
+    pub name: &'a str,
+    /// The model.
+    pub model: &'a str,
+    /// Its hardware revision.
+    pub revision: &'a str,
+    /// Its number.
+    pub counter: u64,
+    /// Who says that the device is not in use.
+    pub interlock: &'a str,
+    /// The image.
+    pub image: &'a Path,
+}
+
+impl Hospital {
+    /// Lays a server, makes the owner's keys, signs the director repository, starts and publishes. `sim` is the
+    /// `cordon-sim` program, whose hidden doors are the server and the agent.
+    pub async fn open(sim: &Path, folder: &Path, settings: &[&str]) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder.join("keys"))?;
+        let laid = program(sim)
+            .args(["server", "init", "--host", "127.0.0.1", "--dir"])
+            .arg(folder.join("server"))
+            .arg("--admin-token-file")
+            .arg(folder.join("admin.token"))
+            .output()?;
+        ensure!(laid.status.success(), "cordon-server init: {}", String::from_utf8_lossy(&laid.stderr));
+        let mut hospital =
+            Self { program: sim.to_owned(), folder: folder.to_owned(), ready: nowhere(), server: None };
+        hospital.owner_ceremony().await?;
+        hospital.start(settings).await?;
+        let director = hospital.path("director");
+        hospital.ctl(&["repo", "publish", "--director", &director]).await?;
+        Ok(hospital)
+    }
+
+    async fn owner_ceremony(&self) -> anyhow::Result<()> {
+        let names = ["root-1", "root-2", "root-3", "targets-1", "targets-2", "targets-3"];
+        let names = names.into_iter().chain(["orders-1", "orders-2", "content-1", "content-2"]);
+        for name in names {
+            self.ctl(&["keys", "generate", "--out", &self.key(name)]).await?;
+        }
+        let online: Value =
+            serde_json::from_slice(&std::fs::read(self.folder.join("server/director-online-keys.json"))?)?;
+        let public = |role: &str| {
+            let text = online.pointer(&format!("/{role}/keyval/public")).and_then(Value::as_str);
+            text.map(ToOwned::to_owned).with_context(|| format!("init printed no {role} key"))
+        };
+        let (snapshot, timestamp) = (public("snapshot")?, public("timestamp")?);
+        let mut arguments = vec!["repo".to_owned(), "init".to_owned(), "--director".to_owned()];
+        arguments.extend(["--out".to_owned(), self.path("director")]);
+        for (role, count) in [("root", 3), ("targets", 3), ("orders", 2), ("content", 2)] {
+            for number in 1..=count {
+                arguments.extend([format!("--{role}-key"), self.key(&format!("{role}-{number}"))]);
+            }
+        }
+        arguments.extend(["--snapshot-key".to_owned(), snapshot, "--timestamp-key".to_owned(), timestamp]);
+        self.ctl_owned(arguments).await?;
+        Ok(())
+    }
+
+    /// Starts the server: on free ports the first time, on the same ones after that.
+    pub async fn start(&mut self, settings: &[&str]) -> anyhow::Result<()> {
+        let ready_file = self.folder.join("ready.json");
+        if ready_file.exists() {
+            std::fs::remove_file(&ready_file)?;
+        }
+        let log = std::fs::File::create(self.folder.join("server.log"))?;
+        let said = std::fs::File::create(self.folder.join("server.out"))?;
+        let mut command = program(&self.program);
+        command.args(["server", "serve", "--print-sign-in", "--config"]);
+        command.arg(self.folder.join("server/cordon.toml")).arg("--ready-file").arg(&ready_file);
+        for (plane, address) in [
+            ("enrolment", self.ready.enrolment),
+            ("device", self.ready.device),
+            ("operator", self.ready.operator),
+        ] {
+            command.arg("--set").arg(format!("{plane}.listen=\"{address}\""));
+        }
+        for setting in settings {
+            command.arg("--set").arg(setting);
+        }
+        let mut child =
+            command.stdout(Stdio::from(said)).stderr(Stdio::from(log)).stdin(Stdio::null()).spawn()?;
+        for _ in 0..200 {
+            if let Some(ready) =
+                std::fs::read(&ready_file).ok().and_then(|text| serde_json::from_slice(&text).ok())
+            {
+                self.ready = ready;
+                self.server = Some(child);
+                return Ok(());
+            }
+            if let Some(status) = child.try_wait()? {
+                let log = std::fs::read_to_string(self.folder.join("server.log"))?;
+                bail!("the server ended with {status}: {}", log.trim());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        let _ = child.kill();
+        bail!("the server was not ready within 10 s")
+    }
+
+    /// Ends the server by SIGTERM and waits for it to drain.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        let Some(mut child) = self.server.take() else { return Ok(()) };
+        let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.context("no process")?, rustix::process::Signal::TERM)?;
+        for _ in 0..300 {
+            if let Some(status) = child.try_wait()? {
+                ensure!(status.success(), "the server ended with {status} on SIGTERM");
+                return Ok(());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        child.kill()?;
+        bail!("the server did not drain within 15 s")
+    }
+
+    /// Where the planes listen.
+    #[must_use]
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// The program behind all processes.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Reads the operator API.
+    pub async fn api(&self, path: &str) -> anyhow::Result<Value> {
+        let token = std::fs::read_to_string(self.folder.join("admin.token"))?;
+        http_get(self.ready.operator, path, token.trim()).await
+    }
+
+    /// The folder of everything.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The one-time sign-in link that the server printed.
+    pub fn sign_in_link(&self) -> anyhow::Result<String> {
+        let said = std::fs::read_to_string(self.folder.join("server.out"))?;
+        let link = said.split_whitespace().find(|word| word.contains("/sign-in"));
+        link.map(ToOwned::to_owned).context("the server printed no sign-in link")
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    /// The file of a key.
+    #[must_use]
+    pub fn key(&self, name: &str) -> String {
+        self.folder.join("keys").join(format!("{name}.pem")).display().to_string()
+    }
+
+    /// Runs `cordonctl` against this server and returns its JSON.
+    pub async fn ctl(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        self.ctl_owned(arguments.iter().map(|argument| (*argument).to_owned()).collect()).await
+    }
+
+    async fn ctl_owned(&self, arguments: Vec<String>) -> anyhow::Result<Value> {
+        let mut line =
+            vec!["cordonctl".to_owned(), "--output".to_owned(), "json".to_owned(), "--yes".to_owned()];
+        line.extend(["--server".to_owned(), format!("http://{}", self.ready.operator)]);
+        line.extend(["--token-file".to_owned(), self.path("admin.token")]);
+        line.extend(arguments);
+        let shown = line.join(" ");
+        // A thread of its own: commands that ask a server bring their own runtime.
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let status = cordonctl::run_with(line, &mut out, &mut err);
+            let _ = sender.send((status, out, err));
+        });
+        let (status, out, err) = receiver.await.context("cordonctl panicked")?;
+        ensure!(status == 0, "`{shown}` ended with {status}: {}", String::from_utf8_lossy(&err).trim());
+        if out.trim_ascii().is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&out)?) }
+    }
+
+    /// A maker's repository with keys of its own, published.
+    pub async fn open_maker(&self, repository: &str, models: &[&str]) -> anyhow::Result<()> {
+        let names =
+            ["root-1", "root-2", "targets-1", "targets-2", "model-1", "model-2", "snapshot", "timestamp"];
+        for name in names {
+            self.ctl(&["keys", "generate", "--out", &self.key(&format!("{repository}-{name}"))]).await?;
+        }
+        let maker_key = |name: &str| self.key(&format!("{repository}-{name}"));
+        let mut arguments: Vec<String> =
+            ["repo", "init", "--image", "--name", repository, "--out", &self.path(repository)]
+                .map(Into::into)
+                .into();
+        for role in ["root", "targets", "model"] {
+            for number in 1..=2 {
+                arguments.extend([format!("--{role}-key"), maker_key(&format!("{role}-{number}"))]);
+            }
+        }
+        for model in models {
+            arguments.extend(["--model".to_owned(), (*model).to_owned()]);
+        }
+        arguments.extend(["--snapshot-key".to_owned(), maker_key("snapshot")]);
+        arguments.extend(["--timestamp-key".to_owned(), maker_key("timestamp")]);
+        self.ctl_owned(arguments).await?;
+        Ok(())
+    }
+
+    /// The first root of a maker's repository, which its system images carry.
+    #[must_use]
+    pub fn maker_root(&self, repository: &str) -> PathBuf {
+        self.folder.join(repository).join("1.root.json")
+    }
+
+    /// The maker signs a release and the owner imports it.
+    pub async fn release(&self, release: &Release<'_>) -> anyhow::Result<()> {
+        let maker_key = |name: &str| self.key(&format!("{}-{name}", release.repository));
+        let counter = release.counter.to_string();
+        let image = release.image.display().to_string();
+        let folder = self.path(release.repository);
+        let keys = ["model-1", "model-2", "snapshot", "timestamp"].map(maker_key);
+        let [first, second, snapshot, timestamp] = &keys;
+        self.ctl(&[
+            "release",
+            "sign",
+            "--repository",
+            &folder,
+            "--release",
+            release.name,
+            "--image",
+            &image,
+            "--model",
+            release.model,
+            "--hardware",
+            release.revision,
+            "--counter",
+            &counter,
+            "--interlock",
+            release.interlock,
+            "--key",
+            first,
+            "--key",
+            second,
+            "--snapshot-key",
+            snapshot,
+            "--timestamp-key",
+            timestamp,
+        ])
+        .await?;
+        self.ctl(&["repo", "publish", "--image", &folder, "--name", release.repository]).await?;
+        Ok(())
+    }
+
+    /// Two people sign one order for each list, and it is published.
+    pub async fn order(&self, id: &str, release: &Release<'_>, lists: &[PathBuf]) -> anyhow::Result<Value> {
+        let (director, image) = (self.path("director"), self.path(release.repository));
+        let lists: Vec<String> = lists.iter().map(|list| list.display().to_string()).collect();
+        let listed: Vec<&str> = lists.iter().flat_map(|list| ["--scope-list", list.as_str()]).collect();
+        let (first, second) = (self.key("orders-1"), self.key("orders-2"));
+        // One list for a release that asks its application first is a decision of its own.
+        let whole: &[&str] = if lists.len() == 1 { &["--whole"] } else { &[] };
+        let head = ["order", "sign", "--director", &director, "--image", &image];
+        let fresh = [
+            "--id",
+            id,
+            "--release",
+            release.name,
+            "--repository",
+            release.repository,
+            "--expires",
+            "7d",
+            "--window",
+            "always",
+            "--reason",
+            "removes a flaw that is under attack",
+            "--key",
+            &first,
+        ];
+        self.ctl(&[head.as_slice(), &fresh, &listed, whole].concat()).await?;
+        let added = self.ctl(&[head.as_slice(), &["--add", "--key", &second], &listed].concat()).await?;
+        self.ctl(&["repo", "publish", "--director", &director]).await?;
+        Ok(added)
+    }
+
+    /// An enrolment string for `count` devices of a model, or for one serial.
+    pub async fn enrolment(&self, model: &str, place: &Place<'_>, who: Who<'_>) -> anyhow::Result<String> {
+        let root = self.path("director/1.root.json");
+        let count;
+        let bound = match who {
+            Who::Serial(serial) => ["--serial", serial],
+            Who::Count(number) => {
+                count = number.to_string();
+                ["--count", &count]
+            }
+        };
+        let asked = [
+            "tokens",
+            "create",
+            "--model",
+            model,
+            "--site",
+            place.site,
+            "--ward",
+            place.ward,
+            "--kind",
+            place.kind,
+            "--director-root",
+            &root,
+        ];
+        let answer = self.ctl(&[asked.as_slice(), &bound].concat()).await?;
+        let text = answer.get("enrolment_string").and_then(Value::as_str);
+        text.map(ToOwned::to_owned).context("no enrolment string in the answer")
+    }
+}
+
+/// Where devices stand and what they are for.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The site.
+    pub site: &'a str,
+    /// The ward.
+    pub ward: &'a str,
+    /// The owner's word for their kind.
+    pub kind: &'a str,
+}
+
+/// Whom a token lets in.
+#[derive(Clone, Copy, Debug)]
+pub enum Who<'a> {
+    /// One device.
+    Serial(&'a str),
+    /// So many.
+    Count(usize),
+}
+
+impl Drop for Hospital {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.server.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// One GET over plain HTTP on loopback.
+async fn http_get(address: std::net::SocketAddr, path: &str, token: &str) -> anyhow::Result<Value> {
+    let mut stream = TcpStream::connect(address).await.context("the operator plane does not answer")?;
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await?;
+    let mut answer = Vec::new();
+    timeout(Duration::from_secs(20), stream.read_to_end(&mut answer))
+        .await
+        .context("no answer within 20 s")??;
+    let text = String::from_utf8_lossy(&answer);
+    let (head, body) = text.split_once("\r\n\r\n").context("no HTTP answer")?;
+    ensure!(head.starts_with("HTTP/1.1 200"), "{path}: {}: {body}", head.lines().next().unwrap_or_default());
+    // Large answers come in chunks; the JSON is all that stands between the outermost brackets of each.
+    let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        unchunk(body)
+    } else {
+        body.into()
+    };
+    Ok(serde_json::from_str(&body)?)
+}
+
+fn unchunk(mut rest: &str) -> String {
+    let mut body = String::new();
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
+        let (Some(piece), Some(next)) = (after.get(..size), after.get(size + 2..)) else { break };
+        if size == 0 {
+            break;
+        }
+        body += piece;
+        rest = next;
+    }
+    body
+}
+
+fn nowhere() -> Ready {
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    Ready { enrolment: any, device: any, operator: any, pid: 0 }
+}

@@ -1,0 +1,44 @@
+//! The owner's side end to end: a real server process, real signatures, real command lines.
+
+use std::path::Path;
+
+use cordon_sim::hospital::{Hospital, Place, Release, Who};
+
+const SIM: &str = env!("CARGO_BIN_EXE_cordon-sim");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_signs_publishes_and_makes_enrolment_strings() {
+    // Goal: the ceremony of a new hospital, as its people do it. Method: server process, cordonctl, operator API.
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = ["device.checkin_s=1"];
+    let mut hospital = Hospital::open(Path::new(SIM), folder.path(), &settings).await.expect("opens");
+    hospital.open_maker("halden", &["VP-3"]).await.expect("a maker");
+    let image = folder.path().join("vp-3-4.2.2.img");
+    std::fs::write(&image, vec![7; 100_000]).expect("writes");
+    let release = Release {
+        repository: "halden",
+        name: "vp-3/4.2.2",
+        model: "VP-3",
+        revision: "C",
+        counter: 422,
+        interlock: "application",
+        image: &image,
+    };
+    hospital.release(&release).await.expect("a release");
+    let releases = hospital.api("/api/v1/releases").await.expect("lists");
+    assert_eq!(releases.pointer("/releases/0/counter"), Some(&422.into()), "{releases}");
+
+    let list = folder.path().join("wave-1.tsv");
+    std::fs::write(&list, "Halden\tVP-3\tVP3-1001\nHalden\tVP-3\tVP3-1008\n").expect("writes");
+    hospital.order("vp3-422", &release, &[list]).await.expect("an order");
+    let fleet = hospital.api("/api/v1/fleet").await.expect("answers");
+    assert!(fleet.pointer("/director_version").and_then(serde_json::Value::as_u64) >= Some(2), "{fleet}");
+
+    let place = Place { site: "St. Brigid", ward: "4B", kind: "infusion-pump" };
+    let line = hospital.enrolment("VP-3", &place, Who::Count(2)).await.expect("a token");
+    assert!(line.starts_with("cordon1:127.0.0.1:"), "{line}");
+    assert!(hospital.sign_in_link().expect("a link").starts_with("http://127.0.0.1:"));
+    hospital.stop().await.expect("drains");
+    hospital.start(&settings).await.expect("starts again on the same ports");
+    assert!(hospital.api("/api/v1/fleet").await.expect("answers").get("director_version") == fleet.get("director_version"));
+}
