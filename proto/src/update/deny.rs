@@ -5,7 +5,7 @@
 //! compares them. Read next: `keys-example/README.md`.
 
 use super::key::{Authority, PublicKey};
-use super::metadata::Root;
+use super::metadata::{Root, Targets};
 use crate::ids::Sha256;
 use alloc::string::ToString;
 
@@ -49,6 +49,12 @@ pub fn is_example_root(root: &Root) -> bool {
     [&root.root, &root.timestamp, &root.snapshot, &root.targets].into_iter().any(given)
 }
 
+/// Whether a targets role delegates anything to an example key.
+#[must_use]
+pub fn delegates_to_example(targets: &Targets) -> bool {
+    targets.delegations.roles.iter().any(|role| role.authority.keys().values().any(is_example_key))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Repository, authority, public};
@@ -82,5 +88,11 @@ mod tests {
         root.timestamp = authority(&[31], 1);
         root.root = Authority::new([example("director-root-2")], 1).expect("reachable");
         assert!(is_example_root(&root));
+        let mut targets = Repository::new();
+        targets.delegate("orders", 41, &["order/*"]);
+        assert!(!delegates_to_example(&targets.targets));
+        let [orders] = targets.targets.delegations.roles.as_mut_slice() else { panic!("one role") };
+        orders.authority = Authority::new([public(41), example("director-orders-1")], 2).expect("reachable");
+        assert!(delegates_to_example(&targets.targets));
     }
 }

@@ -1,4 +1,4 @@
-//! Patterns of paths.
+//! Patterns of paths: the examples of the specification, the edges, and a naive model.
 
 use super::*;
 use proptest::prelude::*;
