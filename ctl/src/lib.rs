@@ -1,1 +1,89 @@
-//! placeholder
+//! `cordonctl`: keys, signing, approving, asking, on people's own workstations.
+//!
+//! Two halves that share nothing but the command line. The first works on files alone and needs no network: `keys`,
+//! `repo`, `release`, `order`. The second speaks to the operator plane of a server: `tokens`, `devices`, `rollouts`,
+//! `audit`, `repo publish`. It must never take a fact that it signs from a server, and it shares no code with the
+//! server: a stolen server cannot make a person sign something else than what is shown.
+//!
+//! Exit status: 0 done, 1 refused (an RFC 9457 problem on standard error), 2 wrong usage, 3 server not reached.
+//! Read next: [`cli`] for the commands, [`session`] for what each of them is given.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub mod api;
+pub mod arguments;
+pub mod audit;
+pub mod chain;
+pub mod cli;
+pub mod clock;
+pub mod devices;
+pub mod example;
+pub mod failure;
+pub mod folder;
+pub mod key;
+pub mod keys;
+pub mod order;
+pub mod release;
+pub mod repo;
+pub mod report;
+pub mod rollouts;
+pub mod session;
+#[cfg(test)]
+mod tests;
+mod tls;
+pub mod tokens;
+pub mod verifier;
+
+use cli::Cli;
+use failure::Failure;
+use session::Session;
+
+/// Runs one command line, the program's name first, with the process's own output. Must not be called inside an
+/// asynchronous runtime: commands that ask a server bring their own.
+pub fn run<I, S>(arguments: I) -> ExitCode
+where
+    I: IntoIterator<Item = S>,
+    S: Into<OsString> + Clone,
+{
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    ExitCode::from(run_with(arguments, &mut out, &mut err))
+}
+
+/// The same with the output of the caller's choice; gives the exit status.
+pub fn run_with<I, S>(arguments: I, out: &mut dyn Write, err: &mut dyn Write) -> u8
+where
+    I: IntoIterator<Item = S>,
+    S: Into<OsString> + Clone,
+{
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            write_all(err, &error.to_string());
+            return Failure::USAGE;
+        }
+        Err(help) => {
+            write_all(out, &help.to_string());
+            return 0;
+        }
+    };
+    let mut session = Session { now: clock::now(), options: &cli.options, shown: err };
+    match cli.command.run(&mut session) {
+        Ok(report) => {
+            write_all(out, &report.render(cli.options.output));
+            0
+        }
+        Err(failure) => {
+            write_all(err, &failure.render());
+            failure.status()
+        }
+    }
+}
+
+/// Output that nobody reads any more is no reason to fail.
+fn write_all(to: &mut dyn Write, text: &str) {
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}

@@ -1,0 +1,96 @@
+//! The command line: which commands there are, and the options that all of them take.
+//!
+//! Only names and dispatch; each command's own arguments stand beside its work. Names and flags are a contract with
+//! people's scripts: add, never rename. Read next: [`crate::session`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::report::{Output, Report};
+use crate::session::Session;
+use crate::{audit, devices, keys, order, release, repo, rollouts, tokens};
+
+/// Keys, signing, approving, asking.
+#[derive(Debug, Parser)]
+#[command(name = "cordonctl", version, about, propagate_version = true)]
+pub struct Cli {
+    /// What all commands take.
+    #[command(flatten)]
+    pub options: Options,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What all commands take.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Options {
+    /// How to print the outcome.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub output: Output,
+    /// The server's operator plane, such as https://cordon.hospital.example:8080; plain http on loopback only.
+    #[arg(long, global = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// The certificate authority that the server's certificate must come from (PEM).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// A file with the API token, readable by its owner only.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Allow the published example keys: for a demo on loopback and nothing else.
+    #[arg(long, global = true)]
+    pub example_keys: bool,
+    /// Do not ask before signing, also on a terminal.
+    #[arg(long, global = true)]
+    pub yes: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make and show signing keys.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Make, sign and publish repositories.
+    #[command(subcommand)]
+    Repo(repo::Command),
+    /// Sign and verify a manufacturer's releases.
+    #[command(subcommand)]
+    Release(release::Command),
+    /// Sign and verify the owner's orders.
+    #[command(subcommand)]
+    Order(order::Command),
+    /// Make enrolment tokens.
+    #[command(subcommand)]
+    Tokens(tokens::Command),
+    /// List, show, quarantine and release devices.
+    #[command(subcommand)]
+    Devices(devices::Command),
+    /// Create, list, show, halt and resume rollouts.
+    #[command(subcommand)]
+    Rollouts(rollouts::Command),
+    /// Read the audit log.
+    #[command(subcommand)]
+    Audit(audit::Command),
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Refused, wrongly used, or the server was not reached.
+    pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
+        match self {
+            Self::Keys(command) => command.run(session),
+            Self::Repo(command) => command.run(session),
+            Self::Release(command) => command.run(session),
+            Self::Order(command) => command.run(session),
+            Self::Tokens(command) => command.run(session),
+            Self::Devices(command) => command.run(session),
+            Self::Rollouts(command) => command.run(session),
+            Self::Audit(command) => command.run(session),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! `order sign --add`, the second signer: sees what is new, checks it as the first one did, and adds a signature.
+//!
+//! The second signer brings the own copies of everything: the maker's folder and the lists. An order whose list is
+//! not given is not signed. Read next: [`super::check`].
+
+use cordon_proto::update::Fault;
+
+use super::sign::Sign;
+use super::{check, describe, facts};
+use crate::chain::{Director, Maker, orders_of, orders_role};
+use crate::failure::Failure;
+use crate::folder::Folder;
+use crate::key::SecretKey;
+use crate::repo::add::{add, counted};
+use crate::report::Report;
+use crate::session::Session;
+
+/// Adds the second signature.
+///
+/// # Errors
+/// Nothing waits for one, an order is not to be signed, or the person does not agree.
+pub fn run(sign: &Sign, session: &mut Session<'_>) -> Result<Report, Failure> {
+    let (rules, example) = (session.rules(), session.options.example_keys);
+    let director = Director::open(Folder::open(&sign.director)?, &rules, example)?;
+    let maker = Maker::open(Folder::open(&sign.image)?, &rules, example)?;
+    let (newest, in_force) = director.orders(&rules)?;
+    let none = || Failure::refused("nothing to sign", "no document of orders waits for a signature");
+    let pending = newest.filter(|newest| !newest.complete).ok_or_else(none)?;
+    let (role, at) = (orders_role(), pending.targets.expires);
+    if rules.now >= at {
+        return Err(Fault::Expired { at }.of(role).into());
+    }
+    let lists = sign.lists()?;
+    let earlier = in_force.map(|signed| orders_of(&signed.targets)).transpose()?.unwrap_or_default();
+    let orders = orders_of(&pending.targets)?;
+    let mut shown = format!("orders version {}\n", pending.version);
+    for order in orders.iter().filter(|order| !earlier.contains(order)) {
+        shown += &describe(&check(order.clone(), &maker, &lists, &rules)?, &lists);
+    }
+    for gone in earlier.iter().filter(|order| !orders.iter().any(|other| other.id == order.id)) {
+        shown += &format!("{} is no longer listed, and its way back is closed\n", gone.id);
+    }
+    let keys = sign.key.iter().map(|file| SecretKey::read(file, example)).collect::<Result<Vec<_>, _>>()?;
+    session.about_to_sign(&shown)?;
+    let authority = director.orders_authority()?;
+    let (mut bytes, mut count) = (pending.bytes, pending.signatures);
+    for key in &keys {
+        (bytes, count) = add(&bytes, rules.sizes.targets, (&role, authority), key, &rules)?;
+    }
+    let file = director.folder.write_role(&role, pending.version, &bytes)?;
+    Ok(counted(&file, count, authority.threshold()).with("orders", orders.iter().map(facts).collect()))
+}

@@ -1,0 +1,243 @@
+//! `release sign`: the next version of a model's role with one release more, signed by the people of that model.
+//!
+//! With the snapshot and timestamp keys at hand the repository is brought up to date at once; otherwise the second
+//! person signs first (`repo sign`), and `repo snapshot` follows. Read next: [`crate::repo::image`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+use cordon_proto::canonical::Value;
+use cordon_proto::ids::TargetPath;
+use cordon_proto::update::delegation::{DelegatedRole, Delegations};
+use cordon_proto::update::metadata::{TargetFile, Targets};
+use cordon_proto::update::release::Release;
+use cordon_proto::update::{Role, author};
+use serde_json::json;
+
+use super::{describe, facts, measure};
+use crate::arguments;
+use crate::chain::{Signed, complete, newest, no_example, release_of, roots};
+use crate::failure::Failure;
+use crate::folder::Folder;
+use crate::key::SecretKey;
+use crate::repo::add::counted;
+use crate::repo::image::Online;
+use crate::repo::sign_as;
+use crate::report::Report;
+use crate::session::Session;
+
+/// Sign a release.
+#[derive(Clone, Debug, Args)]
+pub struct Sign {
+    /// The maker's folder.
+    #[arg(long, value_name = "DIR")]
+    pub repository: PathBuf,
+    /// The release's name, such as vp-3/4.2.2: the model's role and a version.
+    #[arg(long, value_name = "PATH")]
+    pub release: String,
+    /// The image.
+    #[arg(long, value_name = "FILE")]
+    pub image: PathBuf,
+    /// The model, exactly as its devices state it.
+    #[arg(long)]
+    pub model: String,
+    /// A hardware revision it fits. Repeat.
+    #[arg(long, value_name = "REVISION", required = true)]
+    pub hardware: Vec<String>,
+    /// The release's number; higher is newer.
+    #[arg(long, value_name = "N")]
+    pub counter: u64,
+    /// Once this release is confirmed, accept nothing below this counter.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub floor: u64,
+    /// The lowest installed counter from which it may be installed.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub min_from: u64,
+    /// Who must say that the device is not in use: application, person, idle or none.
+    #[arg(long, value_name = "WORD")]
+    pub interlock: String,
+    /// What makes a trial good: checkin or local.
+    #[arg(long, value_name = "WORD", default_value = "checkin")]
+    pub confirm: String,
+    /// Whether it answers a recall: none, security or safety.
+    #[arg(long, value_name = "WORD", default_value = "none")]
+    pub recall: String,
+    /// Whether somebody must be there: none or service.
+    #[arg(long, value_name = "WORD", default_value = "none")]
+    pub needs: String,
+    /// A date of support, such as security=2031-01-01T00:00:00Z. Repeat.
+    #[arg(long, value_name = "NAME=TIME")]
+    pub support: Vec<String>,
+    /// The bill of materials.
+    #[arg(long, value_name = "FILE")]
+    pub sbom: Option<PathBuf>,
+    /// The exploitability statements.
+    #[arg(long, value_name = "FILE")]
+    pub vex: Option<PathBuf>,
+    /// The manufacturer usage description (RFC 8520).
+    #[arg(long, value_name = "FILE")]
+    pub mud: Option<PathBuf>,
+    /// A private key of the model's people. Repeat.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub key: Vec<PathBuf>,
+    /// The snapshot key, to bring the repository up to date at once.
+    #[arg(long, value_name = "FILE", requires = "timestamp_key")]
+    pub snapshot_key: Option<String>,
+    /// The timestamp key, likewise.
+    #[arg(long, value_name = "FILE", requires = "snapshot_key")]
+    pub timestamp_key: Option<String>,
+    /// When the model's role expires.
+    #[arg(long, value_name = "TIME", default_value = "365d")]
+    pub expires: String,
+}
+
+impl Sign {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The release is not usable, its name is taken, a key may not sign, or the person does not agree.
+    pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
+        let (rules, example) = (session.rules(), session.options.example_keys);
+        let folder = Folder::open(&self.repository)?;
+        let root = roots(&folder, &rules)?.root;
+        no_example(&root, example)?;
+        let targets =
+            complete(newest(&folder, &Role::Targets, &root.targets, &rules)?, &Role::Targets, &rules)?;
+        let path: TargetPath = self.release.parse().map_err(|error| {
+            Failure::Usage(format!("`{}` is no release's name such as vp-3/4.2.2: {error}", self.release))
+        })?;
+        let delegation = delegation(&targets.targets, &path)?;
+        let role = Role::Delegated(delegation.name.clone());
+        let earlier = newest(&folder, &role, &delegation.authority, &rules)?;
+        let (release, files) = self.read(&path)?;
+        let document = self.document(earlier.as_ref(), &release, session)?;
+        let keys =
+            self.key.iter().map(|file| SecretKey::read(file, example)).collect::<Result<Vec<_>, _>>()?;
+        let online = match (&self.snapshot_key, &self.timestamp_key) {
+            (Some(snapshot), Some(timestamp)) => Some(Online::read(snapshot, timestamp, example)?),
+            (None, _) | (_, None) => None,
+        };
+        session.about_to_sign(&format!(
+            "release {path}, {role} version {}\n{}",
+            document.version,
+            describe(&release)
+        ))?;
+        let keys: Vec<_> = keys.iter().collect();
+        let bytes = sign_as(&author::targets(&document), &role, &delegation.authority, &keys)?;
+        for (file, sha256) in &files {
+            folder.take_image(file, sha256)?;
+        }
+        let file = folder.write_role(&role, document.version, &bytes)?;
+        let signed = newest(&folder, &role, &delegation.authority, &rules)?;
+        let signatures = signed.as_ref().map_or(0, |signed| signed.signatures);
+        let mut report = counted(&file, signatures, delegation.authority.threshold());
+        if let (Some(online), true) = (online, signed.is_some_and(|signed| signed.complete)) {
+            let life = arguments::time("400d", session.now)?;
+            let written = online.write(&folder, &rules, life)?;
+            report.text += &format!("\nwrote {}", written.join(", "));
+        }
+        report.json = json!({"document": report.json, "release": facts(&release)});
+        Ok(report)
+    }
+
+    /// The release as the devices will read it, and the files it names.
+    fn read(
+        &self,
+        path: &TargetPath,
+    ) -> Result<(Release, Vec<(PathBuf, cordon_proto::ids::Sha256)>), Failure> {
+        let (length, sha256) = measure(&self.image)?;
+        let mut files = vec![(self.image.clone(), sha256)];
+        let mut named = |file: &Option<PathBuf>| -> Result<Value, Failure> {
+            let Some(file) = file else { return Ok(Value::Null) };
+            let (length, sha256) = measure(file)?;
+            files.push((file.clone(), sha256));
+            Ok(Value::object([("length", Value::from(length)), ("sha256", sha256.to_string().into())]))
+        };
+        let custom = Value::object([
+            ("v", Value::from(1)),
+            ("model", self.model.as_str().into()),
+            ("hardware", Value::list(self.hardware.iter().map(String::as_str))),
+            ("counter", self.counter.into()),
+            ("floor", self.floor.into()),
+            ("min_from", self.min_from.into()),
+            ("interlock", self.interlock.as_str().into()),
+            ("confirm", self.confirm.as_str().into()),
+            ("recall", self.recall.as_str().into()),
+            ("needs", self.needs.as_str().into()),
+            ("support", support(&self.support)?),
+            ("sbom", named(&self.sbom)?),
+            ("vex", named(&self.vex)?),
+            ("mud", named(&self.mud)?),
+            ("deltas", Value::List(vec![])),
+        ]);
+        let release = release_of(path, &TargetFile::new(length, sha256, Some(custom)))?;
+        Ok((release, files))
+    }
+
+    /// The role's next version with this release in it.
+    fn document(
+        &self,
+        earlier: Option<&Signed>,
+        release: &Release,
+        session: &Session<'_>,
+    ) -> Result<Targets, Failure> {
+        let mut targets = BTreeMap::new();
+        let mut version = 1;
+        if let Some(earlier) = earlier {
+            if !earlier.complete {
+                let detail = format!(
+                    "version {} waits for another signature: add it, or remove the file",
+                    earlier.version
+                );
+                return Err(Failure::refused("not signed enough", detail));
+            }
+            free(&earlier.targets, release)?;
+            targets = earlier.targets.targets.clone();
+            version = earlier.version + 1;
+        }
+        let image = &release.image;
+        let file = TargetFile::new(image.length, image.sha256, Some(release.custom()));
+        targets.insert(image.release.as_str().to_owned(), file);
+        let expires = arguments::time(&self.expires, session.now)?;
+        Ok(Targets { version, expires, targets, delegations: Delegations::default() })
+    }
+}
+
+fn delegation<'a>(targets: &'a Targets, path: &TargetPath) -> Result<&'a DelegatedRole, Failure> {
+    targets.delegations.roles.iter().find(|role| role.allows(path.as_str())).ok_or_else(|| {
+        let models: Vec<_> = targets.delegations.roles.iter().map(|role| role.name.as_str()).collect();
+        let detail = format!("no role may list {path}; the models here are {}", models.join(", "));
+        Failure::refused("unknown model", detail)
+    })
+}
+
+/// Name and counter must be new.
+fn free(listed: &Targets, release: &Release) -> Result<(), Failure> {
+    for (text, file) in &listed.targets {
+        let Ok(path) = text.parse::<TargetPath>() else { continue };
+        if path == release.image.release {
+            let detail =
+                format!("{path} is listed already; a name is used once, so give the new image a new one");
+            return Err(Failure::refused("name taken", detail));
+        }
+        let other = release_of(&path, file)?;
+        if other.model == release.model && other.counter == release.counter {
+            let detail =
+                format!("counter {} is taken by {path}; devices could not tell the two apart", other.counter);
+            return Err(Failure::refused("counter taken", detail));
+        }
+    }
+    Ok(())
+}
+
+fn support(dates: &[String]) -> Result<Value, Failure> {
+    let wrong = |text: &str| {
+        Failure::Usage(format!("`{text}` is no date of support: write security=2031-01-01T00:00:00Z"))
+    };
+    let entry = |text: &String| {
+        let (name, time) = text.split_once('=').ok_or_else(|| wrong(text))?;
+        Ok((name.to_owned(), Value::from(time)))
+    };
+    Ok(Value::object(dates.iter().map(entry).collect::<Result<Vec<_>, Failure>>()?))
+}

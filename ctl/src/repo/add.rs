@@ -1,0 +1,133 @@
+//! `repo sign`: a further signature on a root, targets or delegated document that waits for one.
+//!
+//! Whoever signs sees the document whole: its signed part as JSON. For orders `cordonctl order sign --add` is the
+//! better way, because it explains them and checks the scope. Read next: [`crate::chain`].
+
+use std::path::PathBuf;
+
+use clap::Args;
+use cordon_proto::update::author::{Signer, add_signature};
+use cordon_proto::update::document::Document;
+use cordon_proto::update::metadata::Root;
+use cordon_proto::update::{Authority, Fault, Role, Rules};
+use serde_json::json;
+
+use super::foreign;
+use crate::chain::{ORDERS, complete, newest, no_example, roots};
+use crate::failure::Failure;
+use crate::folder::Folder;
+use crate::key::SecretKey;
+use crate::report::{Report, plain};
+use crate::session::Session;
+
+/// Add a signature to a document that waits for one.
+#[derive(Clone, Debug, Args)]
+pub struct Add {
+    /// The repository's folder.
+    #[arg(long, value_name = "DIR")]
+    pub repository: PathBuf,
+    /// The document, such as 3.vp-3.json.
+    #[arg(long, value_name = "NAME")]
+    pub file: String,
+    /// Your private key.
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+}
+
+impl Add {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The key may not sign it, has signed it already, or the person does not agree.
+    pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
+        let rules = session.rules();
+        let folder = Folder::open(&self.repository)?;
+        let (role, version) = role_of(&self.file)?;
+        if role == Role::Delegated(ORDERS.to_owned()) {
+            let detail =
+                "sign orders with `cordonctl order sign --add`, which explains them and checks their scope";
+            return Err(Failure::refused("orders", detail));
+        }
+        let key = SecretKey::read(&self.key, session.options.example_keys)?;
+        let bytes = folder.role(&role, version)?;
+        let limit = rules.sizes.targets.max(rules.sizes.root);
+        let document =
+            Document::parse(&bytes, limit).map_err(|fault| Failure::from(fault.of(role.clone())))?;
+        let authority = authority_of(&folder, &role, &document, (&rules, session.options.example_keys))?;
+        let shown = plain(&String::from_utf8_lossy(&document.signed().json()));
+        session.about_to_sign(&format!("{}\n{shown}\n", self.file))?;
+        let (signed, count) = add(&bytes, limit, (&role, &authority), &key, &rules)?;
+        folder.write(&self.file, &signed)?;
+        Ok(counted(&self.file, count, authority.threshold()))
+    }
+}
+
+/// Adds one signature and says how many there are.
+///
+/// # Errors
+/// The key is none of the role's, or has signed already.
+pub fn add(
+    bytes: &[u8],
+    limit: usize,
+    (role, authority): (&Role, &Authority),
+    key: &SecretKey,
+    rules: &Rules<'_>,
+) -> Result<(Vec<u8>, u64), Failure> {
+    let id = authority.id_of(key.public()).ok_or_else(|| foreign(role, key.public()))?;
+    let sign = |message: &[u8]| key.sign(message);
+    let signed = add_signature(bytes, limit, &Signer { key: id.clone(), sign: &sign })
+        .map_err(|error| Failure::refused("not signed", error))?;
+    let document = Document::parse(&signed, limit).map_err(|fault| Failure::from(fault.of(role.clone())))?;
+    Ok((signed, document.count(authority, rules.verifier)))
+}
+
+/// How far a document is.
+#[must_use]
+pub fn counted(file: &str, count: u64, threshold: u64) -> Report {
+    let missing = threshold.saturating_sub(count);
+    let next = if missing == 0 {
+        "complete".to_owned()
+    } else {
+        format!("{missing} more needed, from another person's key")
+    };
+    let json = json!({"file": file, "signatures": count, "threshold": threshold, "complete": missing == 0});
+    Report::new(format!("{file}: {count} of {threshold} signatures, {next}"), json)
+}
+
+fn role_of(file: &str) -> Result<(Role, u64), Failure> {
+    let wrong =
+        || Failure::Usage(format!("`{file}` is no document that people sign: name it as 3.vp-3.json"));
+    let (version, role) =
+        file.strip_suffix(".json").and_then(|stem| stem.split_once('.')).ok_or_else(wrong)?;
+    let version = version.parse().map_err(|_| wrong())?;
+    match role {
+        "root" => Ok((Role::Root, version)),
+        "targets" => Ok((Role::Targets, version)),
+        "snapshot" | "timestamp" | "" => Err(wrong()),
+        other => Ok((Role::Delegated(other.to_owned()), version)),
+    }
+}
+
+/// Who may sign the document: for a root its own keys, for others what their delegator says.
+fn authority_of(
+    folder: &Folder,
+    role: &Role,
+    document: &Document,
+    (rules, example_keys): (&Rules<'_>, bool),
+) -> Result<Authority, Failure> {
+    let wrong = |fault: Fault| Failure::from(fault.of(role.clone()));
+    if *role == Role::Root {
+        let root = Root::read(document.signed()).map_err(wrong)?;
+        no_example(&root, example_keys)?;
+        return Ok(root.root);
+    }
+    let root = roots(folder, rules)?.root;
+    no_example(&root, example_keys)?;
+    if *role == Role::Targets {
+        return Ok(root.targets);
+    }
+    let targets =
+        complete(newest(folder, &Role::Targets, &root.targets, rules)?, &Role::Targets, rules)?.targets;
+    let delegation = targets.delegations.role(&role.to_string()).ok_or_else(|| wrong(Fault::NotDelegated))?;
+    Ok(delegation.authority.clone())
+}

@@ -1,0 +1,97 @@
+//! `repo init --director`: the owner's repository (DESIGN 4.3): root and targets offline, orders and content
+//! delegated, snapshot and timestamp by the server.
+//!
+//! It writes `1.root.json` and `1.targets.json`; the first order makes `1.orders.json`. Read next: [`super::RoleKeys`].
+
+use cordon_proto::ids::Sha256;
+use cordon_proto::update::author;
+use cordon_proto::update::delegation::{DelegatedRole, Delegations, Paths};
+use cordon_proto::update::metadata::{Root, Targets};
+use cordon_proto::update::{Authority, Role};
+use serde_json::json;
+
+use super::{Init, RoleKeys, authority, sign_as};
+use crate::arguments;
+use crate::chain::ORDERS;
+use crate::failure::Failure;
+use crate::folder::Folder;
+use crate::key::{describe, public};
+use crate::report::Report;
+use crate::session::Session;
+
+/// The role that holds content.
+pub const CONTENT: &str = "content";
+
+/// Makes the owner's repository.
+///
+/// # Errors
+/// A key is refused, the person does not agree, or a file cannot be written.
+pub fn init(init: &Init, session: &mut Session<'_>) -> Result<Report, Failure> {
+    let example = session.options.example_keys;
+    let read = |role: &str, files: &[_], threshold| RoleKeys::read(role, files, threshold, example);
+    let root_keys = read("root", &init.root_key, init.root_threshold)?;
+    let targets_keys = read("targets", &init.targets_key, init.targets_threshold)?;
+    let orders = read(ORDERS, &init.orders_key, init.orders_threshold)?;
+    let content_threshold = init.content_threshold.unwrap_or(init.orders_threshold);
+    let content = read(CONTENT, &init.content_key, content_threshold)?;
+    root_keys.can_sign()?;
+    targets_keys.can_sign()?;
+    let snapshot = public(&init.snapshot_key, example)?;
+    let timestamp = public(&init.timestamp_key, example)?;
+    let expires = arguments::time(&init.expires, session.now)?;
+    let root = Root {
+        version: 1,
+        expires,
+        consistent_snapshot: true,
+        root: root_keys.authority.clone(),
+        timestamp: authority("timestamp", [timestamp.clone()].into_iter(), 1)?,
+        snapshot: authority("snapshot", [snapshot.clone()].into_iter(), 1)?,
+        targets: targets_keys.authority.clone(),
+    };
+    let targets = Targets {
+        version: 1,
+        expires,
+        targets: [].into(),
+        delegations: Delegations {
+            roles: [
+                delegate(ORDERS, "order/*", &orders.authority),
+                delegate(CONTENT, "content/*", &content.authority),
+            ]
+            .into(),
+        },
+    };
+    let folder = Folder::create(&init.out)?;
+    let shown: String = [&root_keys, &targets_keys, &orders, &content].map(RoleKeys::show).concat();
+    let online = format!(
+        "  snapshot: {} (the server)\n  timestamp: {} (the server)\n",
+        describe(&snapshot),
+        describe(&timestamp)
+    );
+    let lonely =
+        if orders.authority.threshold() == 1 { "  ONE PERSON ALONE CAN ORDER INSTALLATIONS.\n" } else { "" };
+    session
+        .about_to_sign(&format!("director root 1 and targets 1, until {expires}\n{shown}{online}{lonely}"))?;
+    let bytes = sign_as(&author::root(&root), &Role::Root, &root.root, &root_keys.secrets())?;
+    let signed = sign_as(&author::targets(&targets), &Role::Targets, &root.targets, &targets_keys.secrets())?;
+    let files = [folder.write_role(&Role::Root, 1, &bytes)?, folder.write_role(&Role::Targets, 1, &signed)?];
+    Ok(done(&folder, &files, Sha256::of(&bytes)))
+}
+
+/// What both kinds of `init` report.
+pub(super) fn done(folder: &Folder, files: &[String], root: Sha256) -> Report {
+    let path = folder.path().display().to_string();
+    let text = format!(
+        "wrote {} to {path}\nroot SHA-256 {root}: keep it where the server cannot change it\n",
+        files.join(", ")
+    );
+    Report::new(text, json!({"folder": path, "files": files, "root_sha256": root}))
+}
+
+pub(super) fn delegate(role: &str, pattern: &str, authority: &Authority) -> DelegatedRole {
+    DelegatedRole {
+        name: role.to_owned(),
+        authority: authority.clone(),
+        paths: Paths::Patterns([pattern.to_owned()].into()),
+        terminating: true,
+    }
+}

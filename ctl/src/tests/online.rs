@@ -1,0 +1,140 @@
+//! The half that asks a server: what is sent, in which order, and what is never taken from the answer.
+
+use super::*;
+
+/// Answers by method and path, and remembers every upload.
+mod server {
+    use std::collections::BTreeMap;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::{Arc, Mutex};
+
+    pub(super) type Stored = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+
+    /// A server that keeps what is PUT, gives it back on GET, and answers every POST with `posted`.
+    pub(super) fn start(posted: &str) -> (String, Stored) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (stored, posted) = (Stored::default(), posted.to_owned());
+        let shared = Arc::clone(&stored);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                answer(stream.unwrap(), &shared, &posted);
+            }
+        });
+        (address, stored)
+    }
+
+    fn answer(mut stream: TcpStream, stored: &Stored, posted: &str) {
+        let (mut bytes, mut buffer) = (Vec::new(), [0; 8192]);
+        let (head, body) = loop {
+            let read = stream.read(&mut buffer).unwrap();
+            bytes.extend_from_slice(&buffer[..read]);
+            let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+            let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length: usize = length.map_or(0, |length| length.parse().unwrap());
+            if bytes.len() >= end + 4 + length {
+                break (head, bytes[end + 4..].to_vec());
+            }
+        };
+        let mut words = head.split(' ');
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default().to_owned());
+        let (status, answer) = match method {
+            "PUT" => {
+                stored.lock().unwrap().insert(path, body);
+                (200, b"{}".to_vec())
+            }
+            "POST" => {
+                stored.lock().unwrap().insert(path, body);
+                (201, posted.as_bytes().to_vec())
+            }
+            _ => {
+                stored.lock().unwrap().get(&path).cloned().map_or((404, b"{}".to_vec()), |bytes| (200, bytes))
+            }
+        };
+        let head =
+            format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
+        stream.write_all(&[head.as_bytes(), &answer].concat()).unwrap();
+    }
+}
+
+impl Desk {
+    fn online(&self, server: &str, arguments: &[&str]) -> Outcome {
+        let token = self.file("token", b"secret");
+        std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let token = token.to_str().unwrap();
+        cordonctl(&[&["--server", server, "--token-file", token], arguments].concat())
+    }
+}
+
+#[test]
+fn publishing_sends_every_file_once_and_the_timestamp_last() {
+    // Goal: a server has what people signed, byte for byte. Method: a server that keeps files; publish twice each.
+    let desk = Desk::stocked();
+    desk.two_signers();
+    let (server, stored) = server::start("");
+    let [director, image] = [desk.path("director"), desk.path("image")];
+    let publish_image = || desk.online(&server, &["repo", "publish", "--image", &image, "--name", "halden"]);
+    let sent = done(publish_image());
+    assert!(sent.trim().ends_with("timestamp.json"), "{sent}");
+    assert!(done(publish_image()).contains("has it all"));
+    let publish = || desk.online(&server, &["repo", "publish", "--director", &director]);
+    assert_eq!(done(publish()), "sent 1.root.json, 1.targets.json, 1.orders.json\n");
+    assert!(done(publish()).contains("has it all"));
+    let stored = stored.lock().unwrap();
+    for (path, file) in [
+        ("director/1.orders.json", "director/1.orders.json"),
+        ("image/halden/3.vp-3.json", "image/3.vp-3.json"),
+        ("image/halden/timestamp.json", "image/timestamp.json"),
+    ] {
+        let bytes = std::fs::read(desk.folder.path().join(file)).unwrap();
+        assert_eq!(stored.get(&format!("/api/v1/repositories/{path}")), Some(&bytes), "{path}");
+    }
+    let sha256 = Sha256::of(b"firmware 4.2.2");
+    assert_eq!(stored[&format!("/api/v1/targets/{sha256}")], b"firmware 4.2.2");
+}
+
+#[test]
+fn an_enrolment_string_carries_the_hash_of_the_persons_own_root() {
+    // Goal: a server cannot choose the director. Method: an answer that offers another root; a rollout of the list.
+    let desk = Desk::stocked();
+    let answer = serde_json::json!({
+        "id": "x", "token": "A".repeat(43), "expires": "2030-01-01T00:00:00Z", "host": "cordon.example",
+        "enrolment_port": 8444, "device_port": 8443, "ca_pin": "0".repeat(64), "director_root": "1".repeat(64),
+    });
+    let (server, stored) = server::start(&answer.to_string());
+    let root = desk.path("director/1.root.json");
+    let create = [
+        "--output",
+        "json",
+        "tokens",
+        "create",
+        "--model",
+        "VP-3",
+        "--serial",
+        "1",
+        "--director-root",
+        &root,
+    ];
+    let made: Value = serde_json::from_str(&done(desk.online(&server, &create))).unwrap();
+    let string: cordon_proto::enrol::EnrolmentString =
+        made["enrolment_string"].as_str().unwrap().parse().unwrap();
+    assert_eq!(string.director_root, Sha256::of(&std::fs::read(&root).unwrap()));
+    assert_eq!(stored.lock().unwrap()["/api/v1/tokens"], br#"{"model":"VP-3","serial":"1"}"#);
+    desk.waves();
+    let wave = format!("first=vp3-422-1={}", desk.path("wave1.tsv"));
+    done(desk.online(
+        &server,
+        &["rollouts", "create", "--id", "r", "--title", "t", "--wave", &wave, "--soak-s", "5"],
+    ));
+    let asked: Value = serde_json::from_slice(&stored.lock().unwrap()["/api/v1/rollouts"]).unwrap();
+    assert_eq!(asked["waves"][0]["members"], serde_json::json!([hardware("1").to_string()]));
+    assert_eq!((asked["waves"][0]["order"].as_str(), asked["soak_s"].as_u64()), (Some("vp3-422-1"), Some(5)));
+    let id = "00000000-0000-4000-8000-000000000000";
+    done(desk.online(&server, &["devices", "quarantine", id, "--reason", "seen in the car park"]));
+    done(desk.online(&server, &["rollouts", "halt", "r", "--reason", "looks odd to me"]));
+    let stored = stored.lock().unwrap();
+    assert_eq!(stored[&format!("/api/v1/devices/{id}/quarantine")], br#"{"reason":"seen in the car park"}"#);
+    assert!(stored.contains_key("/api/v1/rollouts/r/stop"));
+}
