@@ -12,8 +12,17 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The document that holds the tree.
 pub const DOCUMENT: &str = "docs/ARCHITECTURE.md";
 /// The folders that are one line in the tree, by the end of their path, whatever they hold.
-pub const ASSET_FOLDERS: &[&str] =
-    &["server/ui", "templates", "golden", "samples", "corpus", "soak", "schemas", "proptest-regressions"];
+pub const ASSET_FOLDERS: &[&str] = &[
+    "server/ui",
+    "templates",
+    "golden",
+    "samples",
+    "corpus",
+    "soak",
+    "schemas",
+    "proptest-regressions",
+    "keys-example",
+];
 
 const BEGIN: &str = "<!-- tree: written by `cordon-sim tree --write` -->";
 const END: &str = "<!-- end of tree -->";
