@@ -1,3 +1,7 @@
+//! Leases that run out, owners that die, and the whole table of classes and states.
+//!
+//! Tests only; see [`super`].
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,7 @@
+//! Windows at their edges, past midnight, in other time zones, and cut with the content's.
+//!
+//! Tests only; see [`super`].
+
 use super::*;
 use proptest::prelude::*;
 
