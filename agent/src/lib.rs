@@ -3,15 +3,19 @@
 //! `main.rs` is a thin door to [`main_with`]; the simulator walks through the same door. Nothing here decides: what may
 //! be installed stands in `cordon-proto` and `agent/core`. Read next: [`run`], docs/ARCHITECTURE.md.
 
+pub mod boot;
 pub mod capture;
 pub mod clock;
 pub mod config;
 pub mod files;
 pub mod identity;
+pub mod interlock;
 pub mod link;
 pub mod run;
+pub mod slot;
 pub mod spool_file;
 pub mod status;
+pub mod store;
 pub mod tls;
 pub mod verifier;
 pub mod zone;

@@ -1,0 +1,226 @@
+//! Slots under good and bad bytes, short and full media, links and swaps.
+//!
+//! Tests only; see [`super`].
+
+use std::cell::Cell;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A medium in memory with a size and a memory for mishaps.
+#[derive(Default)]
+struct Fake {
+    bytes: Vec<u8>,
+    room: usize,
+    syncs: Cell<u32>,
+    forgot: Cell<bool>,
+    fail_sync: bool,
+    /// A byte that the medium gives back wrong.
+    rotten: Option<usize>,
+}
+
+impl Fake {
+    fn of(room: usize) -> Self {
+        Self { room, ..Self::default() }
+    }
+}
+
+impl Medium for Fake {
+    fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let at = usize::try_from(at).expect("small");
+        if at + bytes.len() > self.room {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.bytes.resize(self.bytes.len().max(at + bytes.len()), 0);
+        self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+        let at = usize::try_from(at).expect("small");
+        let left = self.bytes.get(at..).unwrap_or_default();
+        // Short reads are allowed and must not matter.
+        let read = left.len().min(bytes.len()).min(1000);
+        bytes[..read].copy_from_slice(&left[..read]);
+        if let Some(rotten) = self.rotten.filter(|rotten| (at..at + read).contains(rotten)) {
+            bytes[rotten - at] ^= 1;
+        }
+        Ok(read)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.syncs.set(self.syncs.get() + 1);
+        if self.fail_sync { Err(io::Error::other("the medium fails")) } else { Ok(()) }
+    }
+
+    fn forget(&self) {
+        self.forgot.set(true);
+    }
+}
+
+fn image(length: usize) -> Vec<u8> {
+    (0..length).map(|at| u8::try_from(at * 7 % 251).expect("a byte")).collect()
+}
+
+fn writer(medium: Fake, length: u64) -> SlotWriter<Fake> {
+    SlotWriter::resume(medium, Path::new("slot"), (length, 0)).expect("opens")
+}
+
+fn slots(root: &Path) -> Slots {
+    fs::write(root.join("a"), b"the running image").expect("writes");
+    Slots::new([root.join("a"), root.join("b")])
+}
+
+#[test]
+fn an_image_is_hashed_on_the_way_synced_and_read_back_from_the_medium() {
+    // Goal: the order write, sync, read back. Method: a counting medium.
+    let bytes = image(5000);
+    let mut writer = writer(Fake::of(5000), 5000);
+    for (at, piece) in bytes.chunks(700).enumerate() {
+        writer.write(u64::try_from(at * 700).expect("small"), piece).expect("written");
+    }
+    let written = writer.complete().expect("complete");
+    assert_eq!(written.medium.syncs.get(), 1, "synced before it is called complete");
+    assert_eq!(written.read_back().expect("reads"), Sha256::of(&bytes));
+    assert!(written.medium.forgot.get(), "the machine's memory of it is dropped first");
+    assert_eq!(written.streamed(), Sha256::of(&bytes));
+}
+
+#[test]
+fn a_medium_that_gives_back_one_wrong_byte_is_noticed() {
+    // Goal: re-hash of the slot, not of the stream. Method: rot one byte after writing.
+    let bytes = image(5000);
+    let mut writer = writer(Fake { rotten: Some(4321), ..Fake::of(5000) }, 5000);
+    writer.write(0, &bytes).expect("written");
+    let written = writer.complete().expect("complete");
+    assert_eq!(written.streamed(), Sha256::of(&bytes));
+    assert_ne!(written.read_back().expect("reads"), Sha256::of(&bytes));
+}
+
+#[test]
+fn bytes_too_many_too_few_or_of_another_place_are_refused() {
+    // Goal: endless and truncated images. Method: one byte over, one under, a gap, an overlap.
+    let refused = |result: Result<(), SlotError>| result.expect_err("refused").fault() == FetchFault::Damaged;
+    let mut over = writer(Fake::of(9000), 5000);
+    over.write(0, &image(4999)).expect("written");
+    assert!(refused(over.write(4999, &[1, 2])));
+    assert!(refused(over.write(5000, &[1])), "a gap");
+    assert!(refused(over.write(0, &[1])), "an overlap");
+    assert!(refused(over.write(u64::MAX, &[1])));
+    assert!(refused(over.complete().map(drop)), "one byte is missing");
+}
+
+#[test]
+fn a_full_medium_is_a_clean_error_and_what_is_synced_stays() {
+    // Goal: disk full. Method: a medium with room for half, then more room.
+    let bytes = image(4000);
+    let mut first = writer(Fake::of(2000), 4000);
+    first.write(0, &bytes[..1500]).expect("written");
+    assert_eq!(first.sync().expect("synced"), 1500);
+    assert_eq!(first.write(1500, &bytes[1500..3000]).expect_err("full").fault(), FetchFault::DiskFull);
+    let medium = Fake { room: 4000, ..first.medium };
+    let mut second = SlotWriter::resume(medium, Path::new("slot"), (4000, 1500)).expect("resumes");
+    second.write(1500, &bytes[1500..]).expect("written");
+    assert_eq!(second.complete().expect("complete").read_back().expect("reads"), Sha256::of(&bytes));
+}
+
+#[test]
+fn a_failing_sync_is_never_taken_for_done() {
+    // Goal: no `complete` without a sync. Method: a medium whose sync fails.
+    let mut writer = writer(Fake { fail_sync: true, ..Fake::of(10) }, 10);
+    writer.write(0, &image(10)).expect("written");
+    assert_eq!(writer.sync().expect_err("fails").fault(), FetchFault::SlotFails);
+    assert!(writer.complete().is_err());
+    let lost = SlotWriter::resume(Fake::of(10), Path::new("slot"), (10, 5));
+    assert_eq!(lost.err().expect("nothing is there").fault(), FetchFault::Damaged, "what was held is gone");
+}
+
+#[test]
+fn a_file_slot_is_written_privately_and_cut_to_its_image() {
+    // Goal: real files. Method: a longer earlier image, then the new one, then its hash by path.
+    let root = tempfile::tempdir().expect("a scratch folder");
+    let slots = slots(root.path());
+    fs::write(root.path().join("b"), image(9000)).expect("writes");
+    let bytes = image(5000);
+    let mut writer = slots.write(Slot::B, Slot::A, (5000, 0)).expect("opens");
+    writer.write(0, &bytes[..3000]).expect("written");
+    assert_eq!(writer.sync().expect("synced"), 3000);
+    drop(writer);
+    let mut writer = slots.write(Slot::B, Slot::A, (5000, 3000)).expect("resumes");
+    assert_eq!(writer.offset(), 3000);
+    writer.write(3000, &bytes[3000..]).expect("written");
+    let written = writer.complete().expect("complete");
+    assert_eq!(written.read_back().expect("reads"), Sha256::of(&bytes));
+    assert_eq!(slots.hash(Slot::B, 5000).expect("reads"), Sha256::of(&bytes));
+    assert_eq!(fs::read(root.path().join("b")).expect("reads"), bytes, "nothing of the longer image is left");
+    assert!(slots.hash(Slot::B, 4999).is_err(), "a longer file is another image");
+    assert!(slots.hash(Slot::B, 5001).is_err());
+    assert_eq!(fs::read(root.path().join("a")).expect("reads"), b"the running image");
+    fs::remove_file(root.path().join("b")).expect("removed");
+    drop(slots.write(Slot::B, Slot::A, (10, 0)).expect("made"));
+    let mode = fs::metadata(root.path().join("b")).expect("is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn the_running_slot_is_never_opened_for_writing_under_any_name() {
+    // Goal: never brick. Method: the slot itself, a hard link, a symbolic link, a folder.
+    let root = tempfile::tempdir().expect("a scratch folder");
+    let slots = slots(root.path());
+    assert!(matches!(slots.write(Slot::A, Slot::A, (10, 0)), Err(SlotError::Running { .. })));
+    fs::hard_link(root.path().join("a"), root.path().join("b")).expect("linked");
+    assert!(matches!(slots.write(Slot::B, Slot::A, (10, 0)), Err(SlotError::Running { .. })));
+    fs::remove_file(root.path().join("b")).expect("removed");
+    std::os::unix::fs::symlink(root.path().join("a"), root.path().join("b")).expect("linked");
+    assert!(slots.write(Slot::B, Slot::A, (10, 0)).is_err() && slots.hash(Slot::B, 17).is_err());
+    assert_eq!(fs::read(root.path().join("a")).expect("reads"), b"the running image");
+    fs::remove_file(root.path().join("b")).expect("removed");
+    fs::create_dir(root.path().join("b")).expect("made");
+    assert!(slots.write(Slot::B, Slot::A, (10, 0)).is_err());
+    assert!(matches!(slots.hash(Slot::B, 0), Err(SlotError::Kind(_))));
+}
+
+#[test]
+fn an_image_swapped_after_it_was_written_is_not_the_one_that_is_read_back() {
+    // Goal: time of check, time of use. Method: rename another file over the slot between writing and read-back.
+    let root = tempfile::tempdir().expect("a scratch folder");
+    let slots = slots(root.path());
+    let bytes = image(2000);
+    let mut writer = slots.write(Slot::B, Slot::A, (2000, 0)).expect("opens");
+    writer.write(0, &bytes).expect("written");
+    fs::write(root.path().join("evil"), image(2001)).expect("writes");
+    fs::rename(root.path().join("evil"), root.path().join("b")).expect("swapped");
+    let written = writer.complete().expect("complete");
+    assert_eq!(written.read_back().expect("reads"), Sha256::of(&bytes), "the file that was written");
+    assert!(slots.hash(Slot::B, 2000).is_err(), "and the slot itself is found out");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.min(64)))]
+
+    #[test]
+    fn however_it_is_cut_into_pieces_and_attempts_the_image_is_the_same(
+        length in 1_usize..6000, pieces in proptest::collection::vec((1_usize..900, any::<bool>()), 0..20),
+    ) {
+        let bytes = image(length);
+        let whole = u64::try_from(length).expect("small");
+        let mut open = writer(Fake::of(length), whole);
+        let mut at = 0;
+        for (size, broken_off) in pieces {
+            let end = (at + size).min(length);
+            open.write(u64::try_from(at).expect("small"), &bytes[at..end]).expect("written");
+            at = end;
+            if broken_off {
+                let offset = open.sync().expect("synced");
+                open = SlotWriter::resume(open.medium, Path::new("slot"), (whole, offset)).expect("resumes");
+            }
+        }
+        open.write(u64::try_from(at).expect("small"), &bytes[at..]).expect("written");
+        let written = open.complete().expect("complete");
+        prop_assert_eq!(written.streamed(), Sha256::of(&bytes));
+        prop_assert_eq!(written.read_back().expect("reads"), Sha256::of(&bytes));
+    }
+}
