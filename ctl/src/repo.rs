@@ -69,12 +69,15 @@ pub struct Init {
     /// Director: how many of them must sign; as for orders unless given.
     #[arg(long, value_name = "N")]
     pub content_threshold: Option<u64>,
-    /// The snapshot key: for a director the public half that `cordon-server init` printed, for a maker a file.
-    #[arg(long, value_name = "KEY")]
-    pub snapshot_key: String,
+    /// The snapshot key: for a director the server's public half, for a maker a private key file.
+    #[arg(long, value_name = "KEY", required_unless_present = "online_keys")]
+    pub snapshot_key: Option<String>,
     /// The timestamp key, likewise.
-    #[arg(long, value_name = "KEY")]
-    pub timestamp_key: String,
+    #[arg(long, value_name = "KEY", required_unless_present = "online_keys")]
+    pub timestamp_key: Option<String>,
+    /// Director: both public halves in the file that `cordon-server init` wrote.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["snapshot_key", "timestamp_key", "image"])]
+    pub online_keys: Option<PathBuf>,
     /// Maker: the repository's name, as orders will state it.
     #[arg(long, value_name = "NAME", required_if_eq("image", "true"))]
     pub name: Option<String>,

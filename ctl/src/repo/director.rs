@@ -3,22 +3,25 @@
 //!
 //! It writes `1.root.json` and `1.targets.json`; the first order makes `1.orders.json`. Read next: [`super::RoleKeys`].
 
+use cordon_proto::canonical::Value;
 use cordon_proto::ids::Sha256;
 use cordon_proto::update::author;
 use cordon_proto::update::delegation::{DelegatedRole, Delegations, Paths};
 use cordon_proto::update::metadata::{Root, Targets};
-use cordon_proto::update::{Authority, Role};
+use cordon_proto::update::{Authority, PublicKey, Role};
 use serde_json::json;
 
 use super::{Init, RoleKeys, authority, sign_as};
-use crate::arguments;
+use crate::arguments::{self, read_file};
 use crate::chain::ORDERS;
 use crate::failure::Failure;
 use crate::folder::Folder;
-use crate::key::{describe, public};
+use crate::key::{allowed, describe, public};
 use crate::report::Report;
 use crate::session::Session;
 
+/// Bytes of the file with the server's keys.
+const ONLINE_KEYS_BYTES: u64 = 16 * 1024;
 /// The role that holds content.
 pub const CONTENT: &str = "content";
 
@@ -36,8 +39,7 @@ pub fn init(init: &Init, session: &mut Session<'_>) -> Result<Report, Failure> {
     let content = read(CONTENT, &init.content_key, content_threshold)?;
     root_keys.can_sign()?;
     targets_keys.can_sign()?;
-    let snapshot = public(&init.snapshot_key, example)?;
-    let timestamp = public(&init.timestamp_key, example)?;
+    let [snapshot, timestamp] = online(init, example)?;
     let expires = arguments::time(&init.expires, session.now)?;
     let root = Root {
         version: 1,
@@ -75,6 +77,25 @@ pub fn init(init: &Init, session: &mut Session<'_>) -> Result<Report, Failure> {
     let signed = sign_as(&author::targets(&targets), &Role::Targets, &root.targets, &targets_keys.secrets())?;
     let files = [folder.write_role(&Role::Root, 1, &bytes)?, folder.write_role(&Role::Targets, 1, &signed)?];
     Ok(done(&folder, &files, Sha256::of(&bytes)))
+}
+
+/// The server's two keys: from its file, or one by one.
+fn online(init: &Init, example_keys: bool) -> Result<[PublicKey; 2], Failure> {
+    let Some(path) = &init.online_keys else {
+        let named = |key: &Option<String>| public(key.as_deref().unwrap_or_default(), example_keys);
+        return Ok([named(&init.snapshot_key)?, named(&init.timestamp_key)?]);
+    };
+    let unusable =
+        |error: &dyn std::fmt::Display| Failure::refused("key", format!("{}: {error}", path.display()));
+    let bytes = read_file(path, ONLINE_KEYS_BYTES)?;
+    let document = Value::parse(&bytes, bytes.len()).map_err(|error| unusable(&error))?;
+    let key = |role: &str| -> Result<PublicKey, Failure> {
+        let fields = document.map().and_then(|document| document.map(role));
+        let key = fields.and_then(|fields| PublicKey::read(&fields)).map_err(|error| unusable(&error))?;
+        allowed(&key, &path.display().to_string(), example_keys)?;
+        Ok(key)
+    };
+    Ok([key("snapshot")?, key("timestamp")?])
 }
 
 /// What both kinds of `init` report.

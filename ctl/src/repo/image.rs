@@ -37,7 +37,7 @@ pub fn init(init: &Init, session: &mut Session<'_>) -> Result<Report, Failure> {
     let model_keys = read("releases of each model", &init.model_key, init.model_threshold)?;
     root_keys.can_sign()?;
     targets_keys.can_sign()?;
-    let online = Online::read(&init.snapshot_key, &init.timestamp_key, example)?;
+    let online = Online::read(named(&init.snapshot_key), named(&init.timestamp_key), example)?;
     let expires = arguments::time(&init.expires, session.now)?;
     let name = repository_name(init.name.as_deref().unwrap_or_default())?;
     let root = Root {
@@ -80,6 +80,10 @@ pub fn init(init: &Init, session: &mut Session<'_>) -> Result<Report, Failure> {
     let life = arguments::time("400d", session.now)?;
     files.extend(online.write(&folder, &session.rules(), life)?);
     Ok(done(&folder, &files, Sha256::of(&bytes)))
+}
+
+fn named(key: &Option<String>) -> &str {
+    key.as_deref().unwrap_or_default()
 }
 
 fn repository_name(text: &str) -> Result<Name, Failure> {

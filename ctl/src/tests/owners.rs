@@ -38,6 +38,7 @@ fn the_ceremony_shows_all_keys_and_makes_a_director_that_devices_verify() {
         .collect();
     assert_eq!(roles, [("orders", 2), ("content", 2)].into());
     assert!(refused(desk.init_director(&[])).contains("another folder"), "never overwritten");
+    desk.online_keys_come_from_the_servers_file();
 }
 
 #[test]
@@ -228,4 +229,38 @@ fn wrong_usage_and_help_have_their_own_status() {
     misused(cordonctl(&["fly"]));
     misused(cordonctl(&["devices", "show", "not-an-id"]));
     assert!(misused(cordonctl(&["devices", "list"])).contains("--server"));
+}
+
+impl Desk {
+    /// The same ceremony with the file that `cordon-server init` writes names the same online keys.
+    fn online_keys_come_from_the_servers_file(&self) {
+        let [out, root, orders, file] =
+            ["other", "root1", "orders1", "online.json"].map(|name| self.path(name));
+        let key = |name: &str| {
+            format!(
+                r#"{{"keytype":"ed25519","scheme":"ed25519","keyval":{{"public":"{}"}}}}"#,
+                self.public(name)
+            )
+        };
+        self.file(
+            "online.json",
+            format!(r#"{{"snapshot":{},"timestamp":{}}}"#, key("snapshot"), key("timestamp")).as_bytes(),
+        );
+        let mut arguments = vec!["repo", "init", "--director", "--out", &out, "--online-keys", &file];
+        for role in ["root", "targets", "orders", "content"] {
+            arguments.extend(match role {
+                "root" => ["--root-key", &root, "--root-threshold", "1"],
+                "targets" => ["--targets-key", &root, "--targets-threshold", "1"],
+                "orders" => ["--orders-key", &orders, "--orders-threshold", "1"],
+                _ => ["--content-key", &orders, "--content-threshold", "1"],
+            });
+        }
+        done(cordonctl(&arguments));
+        let role = |folder: &str, role: &str| {
+            json(&self.folder.path().join(folder).join("1.root.json"))["signed"]["roles"][role].clone()
+        };
+        for name in ["snapshot", "timestamp"] {
+            assert_eq!(role("other", name), role("director", name));
+        }
+    }
 }
