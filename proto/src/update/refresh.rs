@@ -137,8 +137,10 @@ impl Refresh {
         match self.state {
             State::Roots(trusted, rotations) => next_root(trusted, rotations, bytes, rules),
             State::StoredTimestamp(mut trusted) => {
-                // One that no longer verifies bounds nothing: its keys were rotated.
-                bytes.map(|bytes| trusted.recall(bytes, rules));
+                if let Some(bytes) = bytes {
+                    // One that no longer verifies bounds nothing: its keys were rotated.
+                    let _ = trusted.recall(bytes, rules);
+                }
                 Ok(going(vec![], State::Timestamp(trusted)))
             }
             State::Timestamp(trusted) => {
