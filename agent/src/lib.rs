@@ -8,6 +8,7 @@ pub mod capture;
 pub mod clock;
 pub mod config;
 pub mod files;
+pub mod host;
 pub mod identity;
 pub mod interlock;
 pub mod link;

@@ -187,6 +187,8 @@ pub const INVENTORY_FILE_BYTES: u64 = 64 * 1024;
 pub const PACKAGE_DATABASE_BYTES: u64 = 32 * 1024 * 1024;
 /// Files read of a folder of the inventory.
 pub const INVENTORY_FOLDER_FILES: usize = 4096;
+/// Network interfaces in one inventory.
+pub const INTERFACES: usize = 64;
 /// Processes looked at to name the program behind a new listening socket.
 pub const PROCESSES: usize = 4096;
 

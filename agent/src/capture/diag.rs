@@ -199,7 +199,7 @@ fn destroyed(response: &InetResponse) -> Option<Destroyed> {
         None => Protocol::Udp,
     };
     let tuple = Tuple { protocol, local, remote };
-    let established = info.as_ref().is_none_or(Info::established);
+    let established = info.as_ref().is_none_or(TcpFigures::established);
     Some(Destroyed { tuple, traffic: info.map(|info| info.traffic()), established })
 }
 
@@ -209,16 +209,16 @@ fn ends(id: &SocketId) -> (Endpoint, Endpoint) {
     (local, remote)
 }
 
-fn info(response: &InetResponse) -> Option<Info> {
+fn info(response: &InetResponse) -> Option<TcpFigures> {
     response.nlas.iter().find_map(|nla| match nla {
-        Nla::TcpInfo(bytes) => Info::parse(bytes),
+        Nla::TcpInfo(bytes) => TcpFigures::parse(bytes),
         _ => None,
     })
 }
 
 /// The part of the kernel's `struct tcp_info` that is used (include/uapi/linux/tcp.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Info {
+struct TcpFigures {
     bytes_acked: u64,
     bytes_received: u64,
     segments_out: u32,
@@ -227,7 +227,7 @@ struct Info {
     bytes_sent: Option<u64>,
 }
 
-impl Info {
+impl TcpFigures {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let long = |at: usize| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
         let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
@@ -269,13 +269,13 @@ mod tests {
             bytes[at..at + 8].copy_from_slice(&value.to_ne_bytes());
         }
         bytes[136..140].copy_from_slice(&11_u32.to_ne_bytes());
-        let info = Info::parse(&bytes).expect("whole");
+        let info = TcpFigures::parse(&bytes).expect("whole");
         assert_eq!(
             (info.traffic().bytes_out, info.traffic().bytes_in, info.traffic().packets_out),
             (12_345, 99, 11)
         );
-        assert_eq!(Info::parse(&bytes[..192]).expect("4.18 and before").traffic().bytes_out, 12_347);
-        assert_eq!(Info::parse(&bytes[..104]), None, "before 4.1 there are no byte counts");
+        assert_eq!(TcpFigures::parse(&bytes[..192]).expect("4.18 and before").traffic().bytes_out, 12_347);
+        assert_eq!(TcpFigures::parse(&bytes[..104]), None, "before 4.1 there are no byte counts");
     }
 
     proptest! {

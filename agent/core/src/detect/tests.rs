@@ -129,7 +129,7 @@ fn the_words_of_findings_are_these() {
     findings.extend(detectors.observe(&inbound, Millis(after * 1000)));
     findings.extend(detectors.pressed(812, Millis(after * 1000)));
     let text: Vec<String> = findings.iter().map(laid_out).collect();
-    let expected = include_str!("tests/golden.txt");
+    let expected = include_str!("../../golden/findings.txt");
     assert_eq!(text.join("\n"), expected, "\n{}", text.join("\n"));
 }
 
