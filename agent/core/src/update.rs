@@ -74,7 +74,8 @@ pub enum Event {
 /// What the caller must do, in order, after storing the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Open the slot, which is not the running one, for an image of this length, from this offset on.
+    /// Open the slot, which is not the running one, for an image of this length, from this offset on. Whatever was
+    /// being fetched or written before ends here, and its late answers are dropped.
     WriteSlot {
         /// The slot.
         slot: Slot,

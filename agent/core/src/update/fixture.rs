@@ -70,14 +70,14 @@ pub(crate) fn release(counter: u64) -> Release {
     }
 }
 
-/// Order `0187` from counter 41 to `counter`, with the way back to 41.
+/// Order `0187` from any earlier counter to `counter`, with the way back to 41.
 pub(crate) fn order(counter: u64) -> Order {
     let (model, hardware) = (text("VP-3"), text("C"));
     Order {
         id: "0187".parse().expect("a name"),
         repository: "halden".parse().expect("a name"),
         image: image(counter),
-        scope: Scope::Match { model, hardware, from_least: 0, from_most: 41 },
+        scope: Scope::Match { model, hardware, from_least: 0, from_most: counter - 1 },
         issued: START.plus_seconds(-3600),
         not_before: START.plus_seconds(-1800),
         expires: START.plus_seconds(86_400),

@@ -48,6 +48,9 @@ impl Run {
                 State::Reverting(reverting)
             }
             State::Confirmed(_) | State::RolledBack(_) | State::Failed(_) => {
+                // The receipt tells what the record knows; a slot switched by hand since is settled by the next start.
+                self.record.unsettled =
+                    view.booted != view.active || view.booted != self.record.installed.slot;
                 self.clear_mark(view);
                 self.keep_receipt(state)
             }

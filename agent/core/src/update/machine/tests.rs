@@ -301,6 +301,18 @@ fn the_way_back_takes_the_old_image_from_its_slot_if_it_is_still_there() {
 }
 
 #[test]
+fn what_the_other_slot_held_is_no_longer_claimed_before_its_first_byte_is_overwritten() {
+    // Goal: the record never promises a way back that is half gone. Method: what is stored before `WriteSlot`.
+    let mut record = old_record();
+    record.previous = Some(Installed { slot: Slot::B, counter: 40, ..record.installed.clone() });
+    let look = clear(&record);
+    let next = step(record, Event::Look(look), clock(0));
+    assert!(matches!(next.effects.first(), Some(Effect::WriteSlot { slot: Slot::B, .. })));
+    let stored: Record = wire::read(&next.persist.expect("stored first"), 65_536).expect("parses");
+    assert_eq!(stored.previous, None);
+}
+
+#[test]
 fn a_device_that_was_switched_by_hand_says_what_runs_and_writes_nothing_until_it_is_settled() {
     // Goal: the boot control is believed about what runs. Method: the other slot booted, with and without history.
     let mut record = old_record();
@@ -315,6 +327,15 @@ fn a_device_that_was_switched_by_hand_says_what_runs_and_writes_nothing_until_it
     assert_eq!(told[0].code.as_str(), "boot-unsettled");
     let (still, effects) = after(unknown, vec![Event::Look(look)]);
     assert!(still.state == State::Idle && effects.is_empty());
+    // The same while a receipt is still to be kept: the record says B, the device runs A.
+    let good = [Event::Hashed(NEW), Event::Healthy, Event::CheckedIn, Event::Committed];
+    let switched = Event::Started(view(Slot::A, None, Slot::A, 2));
+    let events = good.into_iter().chain([switched, Event::ReceiptKept { serial: 1 }]).collect();
+    let (confirmed, _) = after(trial(), events);
+    assert!(confirmed.state == State::Idle && confirmed.installed.slot == Slot::B);
+    let newer = Signed::to(43, 43).clear_look(&confirmed, Action::Install, clock(0));
+    let (still, effects) = after(confirmed, vec![Event::Look(Box::new(newer))]);
+    assert!(still.state == State::Idle && effects.is_empty(), "A runs and must not be written");
 }
 
 #[test]
@@ -339,6 +360,30 @@ fn a_check_in_reports_state_bytes_order_and_wish() {
     );
 }
 
+/// The event that leads the act onwards, so that random walks get everywhere.
+fn onward(number: u64, look: Box<Look>, record: &Record) -> Event {
+    match &record.state {
+        State::Idle | State::Waiting(_) => Event::Look(look),
+        State::Fetching(fetching) if !fetching.running => Event::Look(look),
+        State::Fetching(_) => Event::Complete,
+        State::Written(written) => Event::Hashed(written.job.cleared.image.sha256),
+        State::Armed(_) if number % 2 == 0 => Event::Armed(look),
+        State::Armed(job) => Event::Started(view(job.slot.other(), Some(job.slot), job.slot, number)),
+        State::Trial(trial) if trial.shown.confirming => Event::Committed,
+        State::Trial(trial) if !trial.shown.hashed => Event::Hashed(trial.job.cleared.image.sha256),
+        State::Trial(trial) if !trial.shown.healthy => Event::Healthy,
+        State::Trial(_) => Event::CheckedIn,
+        State::Reverting(_) if number % 2 == 0 => Event::Reverted(look),
+        State::Reverting(reverting) => {
+            let old = reverting.job.slot.other();
+            Event::Started(view(old, None, old, number))
+        }
+        State::Confirmed(_) | State::RolledBack(_) | State::Failed(_) => {
+            Event::ReceiptKept { serial: record.receipts }
+        }
+    }
+}
+
 fn any_event(signed: &Signed, (choice, number): (u8, u64), record: &Record) -> Event {
     let mut look = Box::new(signed.clear_look(record, Action::Install, clock(0)));
     if number % 3 == 0 {
@@ -346,6 +391,9 @@ fn any_event(signed: &Signed, (choice, number): (u8, u64), record: &Record) -> E
     }
     if number % 5 == 0 {
         look.verdict = None;
+    }
+    if choice >= 64 {
+        return onward(number, look, record);
     }
     let slot = |odd: bool| if odd { Slot::B } else { Slot::A };
     let trial = (number % 4 == 0).then_some(Slot::B);
@@ -373,9 +421,12 @@ proptest! {
     fn no_order_of_events_lowers_the_floor_arms_the_unverified_or_reboots_in_use(
         events in proptest::collection::vec((any::<u8>(), 0_u64..40), 0..60),
     ) {
-        let (signed, mut record) = (signed(), old_record());
+        let (signed, mut record, mut runs) = (signed(), old_record(), Slot::A);
         for chosen in events {
             let event = any_event(&signed, chosen, &record);
+            if let Event::Started(view) = &event {
+                runs = view.booted;
+            }
             let in_use = matches!(&event, Event::Look(look) | Event::Armed(look) | Event::Reverted(look)
                 if look.interlock == InterlockState::InUse);
             let before = record.clone();
@@ -389,7 +440,7 @@ proptest! {
                     Effect::Arm { slot, .. } => {
                         prop_assert!(matches!(before.state, State::Waiting(_)) && *slot != record.installed.slot);
                     }
-                    Effect::WriteSlot { slot, .. } => prop_assert!(*slot != record.installed.slot),
+                    Effect::WriteSlot { slot, .. } => prop_assert!(*slot != runs, "{before:?}"),
                     _ => {}
                 }
             }
