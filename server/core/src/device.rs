@@ -15,10 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::risk::facts::{Impact, PatientData, Reach, Severity};
 
+mod proof;
 mod report;
 #[cfg(test)]
 mod tests;
 
+pub use proof::Proof;
 pub use report::{OtherHardware, Report, Wanted};
 
 /// The version of the document under `Key::Device`.
