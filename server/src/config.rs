@@ -1,0 +1,410 @@
+//! The configuration: one TOML file, a few overrides on the command line, every value bounded.
+//!
+//! Unknown keys are errors, so that a misspelt limit is not a missing one. Paths are relative to the file's folder.
+//! A figure may be tightened below `limits`, never loosened beyond it. Secrets do not stand here; their files are
+//! named. Nothing here opens a listener or a store. Read next: [`Config::load`], and `init`, which writes the file.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use cordon_proto::limits;
+use serde::Deserialize;
+
+use crate::files::{self, FileError};
+
+/// All settings of one server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The folder that relative paths start from.
+    #[serde(skip)]
+    pub folder: PathBuf,
+    /// Host name or address under which devices and people reach the server; it stands in enrolment strings.
+    pub host: String,
+    /// Further names and addresses for the server's certificate; `localhost` and the loopback addresses always are.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Where documents and telemetry are kept: `redb:PATH`, or `memory` for trials.
+    #[serde(default = "default_store")]
+    pub store: String,
+    /// The folder of images.
+    #[serde(default = "default_blobs")]
+    pub blobs: PathBuf,
+    /// The folder of the certificate authority.
+    #[serde(default = "default_ca")]
+    pub ca: PathBuf,
+    /// The folder of the director's snapshot and timestamp keys.
+    #[serde(default = "default_keys")]
+    pub keys: PathBuf,
+    /// The local control socket.
+    #[serde(default = "default_control")]
+    pub control: PathBuf,
+    /// What is logged: `error`, `warn`, `info` or `debug`.
+    #[serde(default)]
+    pub log: LogLevel,
+    /// Whether the throw-away keys of `keys-example` are accepted. Only with every listener on loopback.
+    #[serde(default)]
+    pub allow_example_keys: bool,
+    /// Days after which telemetry is forgotten.
+    #[serde(default = "default_retention_days")]
+    pub retention_days: u32,
+    /// The enrolment plane.
+    #[serde(default)]
+    pub enrolment: Enrolment,
+    /// The device plane.
+    #[serde(default)]
+    pub device: DevicePlane,
+    /// The operator plane.
+    #[serde(default)]
+    pub operator: OperatorPlane,
+    /// Bounds on what outsiders may hold.
+    #[serde(default)]
+    pub limits: Bounds,
+}
+
+/// The enrolment plane.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Enrolment {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Days a device's certificate lives, 1 to 90.
+    pub leaf_days: u32,
+    /// Refused requests that one address may cause in a row before it has to wait.
+    pub refusals: u32,
+    /// Refused requests that one address gets back each minute.
+    pub refusals_per_minute: u32,
+}
+
+/// The device plane.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DevicePlane {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Seconds between two check-ins.
+    pub checkin_s: u32,
+    /// Requests that one device may make in a row before it has to wait.
+    pub requests: u32,
+    /// Requests that one device gets back each minute.
+    pub requests_per_minute: u32,
+}
+
+/// The operator plane.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OperatorPlane {
+    /// Where it listens. TLS is spoken wherever this is not a loopback address.
+    pub listen: SocketAddr,
+}
+
+/// Bounds that an owner may tighten, for each plane.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bounds {
+    /// Connections at once.
+    pub connections: usize,
+    /// Handshakes under way at once.
+    pub handshakes: usize,
+    /// Requests worked on at once, waits not counted.
+    pub requests: usize,
+    /// Seconds a handshake may take.
+    pub handshake_s: u64,
+    /// Seconds the head of a request may take.
+    pub headers_s: u64,
+    /// Seconds an idle connection is kept.
+    pub idle_s: u64,
+    /// Seconds a draining server waits for requests under way.
+    pub drain_s: u64,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Only what must be repaired.
+    Error,
+    /// Also what should be looked at.
+    Warn,
+    /// Also what a server does once or seldom.
+    #[default]
+    Info,
+    /// Also single requests.
+    Debug,
+}
+
+/// What is wrong with a configuration, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error(
+        "there is no usable configuration: run `cordon-server init --dir D`, then `serve --config D/cordon.toml`"
+    )]
+    File(#[from] FileError),
+    /// The file is not what it should be.
+    #[error("{origin}: {reason}")]
+    Form {
+        /// The file, or the override.
+        origin: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A value beyond its bounds.
+    #[error("`{key}` must be {bounds}, not {found}")]
+    Bounds {
+        /// The setting.
+        key: &'static str,
+        /// What it may be.
+        bounds: String,
+        /// What it is.
+        found: String,
+    },
+}
+
+impl Config {
+    /// Reads a file and applies `KEY=VALUE` overrides, `KEY` being dotted as in `device.listen=127.0.0.1:0`.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        let bytes = files::read(path)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        Self::parse(&text, overrides, folder).map_err(|error| match error {
+            ConfigError::Form { origin, reason } if origin.is_empty() => {
+                ConfigError::Form { origin: path.display().to_string(), reason }
+            }
+            other @ (ConfigError::Form { .. } | ConfigError::File(_) | ConfigError::Bounds { .. }) => other,
+        })
+    }
+
+    /// Reads a text. The origin of an error in the text itself is left empty.
+    pub fn parse(text: &str, overrides: &[String], folder: PathBuf) -> Result<Self, ConfigError> {
+        let form = |reason: String| ConfigError::Form { origin: String::new(), reason };
+        let mut table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| form(error.to_string()))?;
+        for change in overrides {
+            let refused = |reason: &str| ConfigError::Form {
+                origin: format!("--set {change}"),
+                reason: reason.to_owned(),
+            };
+            let (key, value) = change.split_once('=').ok_or_else(|| refused("is not KEY=VALUE"))?;
+            set(&mut table, key, value).map_err(refused)?;
+        }
+        let mut config: Self = table.try_into().map_err(|error: toml::de::Error| form(error.to_string()))?;
+        config.folder = folder;
+        config.bounded()
+    }
+
+    /// A path of the configuration as it is meant.
+    #[must_use]
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// Whether every listener is on a loopback address, so that nobody else can reach the server.
+    #[must_use]
+    pub fn is_loopback_only(&self) -> bool {
+        let listeners = [self.enrolment.listen, self.device.listen, self.operator.listen];
+        listeners.iter().all(|address| address.ip().is_loopback())
+    }
+
+    /// The names and addresses that the server's certificate is for.
+    #[must_use]
+    pub fn certificate_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+        names.push(self.host.clone());
+        names.extend(self.names.iter().cloned());
+        let listeners = [self.enrolment.listen, self.device.listen, self.operator.listen];
+        names.extend(
+            listeners.iter().map(|l| l.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string()),
+        );
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn bounded(self) -> Result<Self, ConfigError> {
+        let (bounds, enrolment, device) = (&self.limits, &self.enrolment, &self.device);
+        within("limits.connections", bounds.connections, 1, limits::CONNECTIONS)?;
+        within("limits.handshakes", bounds.handshakes, 1, limits::HANDSHAKES)?;
+        within("limits.requests", bounds.requests, 1, limits::CONNECTIONS)?;
+        within("limits.handshake_s", bounds.handshake_s, 1, limits::TLS_HANDSHAKE_S)?;
+        within("limits.headers_s", bounds.headers_s, 1, limits::HEADERS_S)?;
+        within("limits.idle_s", bounds.idle_s, 1, limits::IDLE_CONNECTION_S)?;
+        within("limits.drain_s", bounds.drain_s, 1, limits::IDLE_CONNECTION_S)?;
+        within("enrolment.leaf_days", enrolment.leaf_days, 1, 90)?;
+        within("enrolment.refusals", enrolment.refusals, 1, 1000)?;
+        within("enrolment.refusals_per_minute", enrolment.refusals_per_minute, 1, 1000)?;
+        within("device.checkin_s", device.checkin_s, 1, 86_400)?;
+        within("device.requests", device.requests, 1, 100_000)?;
+        within("device.requests_per_minute", device.requests_per_minute, 1, 100_000)?;
+        within("retention_days", self.retention_days, 1, 3650)?;
+        if self.host.is_empty() || self.host.contains(|c: char| c.is_whitespace() || c == '#' || c == '/') {
+            let bounds = "a host name or an address without brackets".to_owned();
+            return Err(ConfigError::Bounds { key: "host", bounds, found: format!("`{}`", self.host) });
+        }
+        Ok(self)
+    }
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(
+    key: &'static str,
+    found: T,
+    least: T,
+    most: T,
+) -> Result<(), ConfigError> {
+    if (&least..=&most).contains(&&found) {
+        return Ok(());
+    }
+    Err(ConfigError::Bounds { key, bounds: format!("{least} to {most}"), found: found.to_string() })
+}
+
+/// Puts one override into the table. A value is TOML where it reads as such, and text where it does not.
+fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<(), &'static str> {
+    let mut parts = key.split('.').rev();
+    let last = parts.next().filter(|last| !last.is_empty()).ok_or("names no key")?;
+    let folders: Vec<&str> = parts.rev().collect();
+    let mut at = table;
+    for name in folders {
+        let below = at.entry(name).or_insert_with(|| toml::Table::new().into());
+        at = below.as_table_mut().ok_or("goes below a key that is a plain value")?;
+    }
+    let read: Option<toml::Value> =
+        format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
+    at.insert(last.to_owned(), read.unwrap_or_else(|| value.to_owned().into()));
+    Ok(())
+}
+
+fn default_store() -> String {
+    "redb:store.redb".to_owned()
+}
+
+fn default_blobs() -> PathBuf {
+    "blobs".into()
+}
+
+fn default_ca() -> PathBuf {
+    "ca".into()
+}
+
+fn default_keys() -> PathBuf {
+    "keys".into()
+}
+
+fn default_control() -> PathBuf {
+    "control.sock".into()
+}
+
+fn default_retention_days() -> u32 {
+    90
+}
+
+fn everywhere(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port)
+}
+
+impl Default for Enrolment {
+    fn default() -> Self {
+        Self {
+            listen: everywhere(8444),
+            leaf_days: limits::LEAF_DAYS,
+            refusals: 128,
+            refusals_per_minute: 10,
+        }
+    }
+}
+
+impl Default for DevicePlane {
+    fn default() -> Self {
+        Self {
+            listen: everywhere(8443),
+            checkin_s: limits::CHECKIN_S,
+            requests: 300,
+            requests_per_minute: 600,
+        }
+    }
+}
+
+impl Default for OperatorPlane {
+    fn default() -> Self {
+        Self { listen: SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 8080) }
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections: limits::CONNECTIONS,
+            handshakes: limits::HANDSHAKES,
+            requests: 1024,
+            handshake_s: limits::TLS_HANDSHAKE_S,
+            headers_s: limits::HEADERS_S,
+            idle_s: limits::IDLE_CONNECTION_S,
+            drain_s: 10,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, overrides: &[&str]) -> Result<Config, ConfigError> {
+        let overrides: Vec<String> = overrides.iter().map(|o| (*o).to_owned()).collect();
+        Config::parse(text, &overrides, PathBuf::from("/srv/cordon"))
+    }
+
+    #[test]
+    fn one_line_is_enough_and_paths_start_at_the_file() {
+        // Goal: defaults of DESIGN 4.2. Method: the smallest file.
+        let config = parse("host = 'cordon.example'", &[]).expect("enough");
+        assert_eq!(config.device.listen.to_string(), "0.0.0.0:8443");
+        assert_eq!(config.enrolment.listen.to_string(), "0.0.0.0:8444");
+        assert_eq!(config.operator.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.path(&config.blobs), Path::new("/srv/cordon/blobs"));
+        assert!(!config.is_loopback_only());
+        assert_eq!(config.certificate_names(), ["127.0.0.1", "::1", "cordon.example", "localhost"]);
+    }
+
+    #[test]
+    fn overrides_reach_any_key_and_read_as_toml_or_text() {
+        // Goal: `--set KEY=VALUE`. Method: an address, a number, a list, a new table; then what must be refused.
+        let sets = [
+            "device.listen=127.0.0.1:0",
+            "enrolment.listen=127.0.0.1:0",
+            "device.checkin_s=2",
+            "names=['a','b']",
+            "log=debug",
+        ];
+        let config = parse("host = 'x'\n[device]\ncheckin_s = 60", &sets).expect("fits");
+        assert_eq!((config.device.checkin_s, config.log), (2, LogLevel::Debug));
+        assert!(config.is_loopback_only());
+        for (change, words) in [
+            ("device", "KEY=VALUE"),
+            ("=1", "names no key"),
+            ("host.x=1", "plain value"),
+            ("device.lisden=127.0.0.1:0", "unknown field"),
+        ] {
+            let error = parse("host = 'x'", &[change]).expect_err(change);
+            assert!(error.to_string().contains(words), "{change}: {error}");
+        }
+    }
+
+    #[test]
+    fn limits_can_be_tightened_and_never_loosened() {
+        // Goal: DESIGN 6. Method: the edge and one beyond, for each kind of figure.
+        assert!(parse("host = 'x'", &["limits.headers_s=1", "limits.connections=8"]).is_ok());
+        for change in [
+            "limits.headers_s=6",
+            "limits.headers_s=0",
+            "limits.handshake_s=6",
+            "limits.idle_s=61",
+            "limits.connections=5000",
+            "enrolment.leaf_days=91",
+            "device.checkin_s=0",
+            "host=",
+            "host='a b'",
+        ] {
+            let error = parse("host = 'x'", &[change]).expect_err(change);
+            assert!(matches!(error, ConfigError::Bounds { .. }), "{change}: {error}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What is counted, for `/metrics` in OpenMetrics and for the demo's own assertions.
+//!
+//! Counters only rise; gauges are set from the fleet view when somebody asks. No label names a device or a person.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use axum::http::StatusCode;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+type Label = (&'static str, &'static str);
+type Counters<const N: usize> = Family<[Label; N], Counter>;
+
+/// All counters of one server.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    connections: Counters<1>,
+    open: Family<[Label; 1], Gauge>,
+    shed: Counters<2>,
+    answers: Counters<2>,
+    enrolments: Counters<1>,
+    checkins: Counter,
+    records: Counters<1>,
+    receipts: Counters<1>,
+    devices: Family<[Label; 1], Gauge>,
+    leaves: Gauge<i64, AtomicI64>,
+}
+
+/// The counters of one plane.
+#[derive(Clone)]
+pub struct PlaneMetrics {
+    plane: &'static str,
+    all: Metrics,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("cordon");
+        let mut metrics = Self {
+            registry: Arc::default(),
+            connections: Family::default(),
+            open: Family::default(),
+            shed: Family::default(),
+            answers: Family::default(),
+            enrolments: Family::default(),
+            checkins: Counter::default(),
+            records: Family::default(),
+            receipts: Family::default(),
+            devices: Family::default(),
+            leaves: Gauge::default(),
+        };
+        registry.register(
+            "connections",
+            "Connections whose handshake succeeded",
+            metrics.connections.clone(),
+        );
+        registry.register("connections_open", "Connections open now", metrics.open.clone());
+        registry.register("shed", "Connections and requests given up, by reason", metrics.shed.clone());
+        registry.register("answers", "Answers, by plane and class of status", metrics.answers.clone());
+        registry.register("enrolments", "Enrolment requests, by outcome", metrics.enrolments.clone());
+        registry.register("checkins", "Check-ins answered", metrics.checkins.clone());
+        registry.register(
+            "telemetry_records",
+            "Telemetry records, by what became of them",
+            metrics.records.clone(),
+        );
+        registry.register("receipts", "Receipts, by what became of them", metrics.receipts.clone());
+        registry.register("devices", "Devices, by state", metrics.devices.clone());
+        registry.register("device_leaves", "Different device certificates seen", metrics.leaves.clone());
+        metrics.registry = Arc::new(registry);
+        metrics
+    }
+}
+
+impl Metrics {
+    /// The counters of one plane.
+    #[must_use]
+    pub fn plane(&self, plane: &'static str) -> PlaneMetrics {
+        PlaneMetrics { plane, all: self.clone() }
+    }
+
+    /// An enrolment request ended so.
+    pub fn enrolment(&self, outcome: &'static str) {
+        self.enrolments.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// A check-in was answered.
+    pub fn checkin(&self) {
+        self.checkins.inc();
+    }
+
+    /// Telemetry records met this fate: `stored`, `duplicate`, `unreadable`, `over-limit`.
+    pub fn records(&self, fate: &'static str, count: u64) {
+        self.records.get_or_create(&[("fate", fate)]).inc_by(count);
+    }
+
+    /// A receipt met this fate: `stored`, `duplicate`, `refused`.
+    pub fn receipt(&self, fate: &'static str) {
+        self.receipts.get_or_create(&[("fate", fate)]).inc();
+    }
+
+    /// Check-ins answered so far.
+    #[must_use]
+    pub fn checkins(&self) -> u64 {
+        self.checkins.get()
+    }
+
+    /// Sets what is true now rather than counted.
+    pub fn gauge(&self, devices: impl IntoIterator<Item = (&'static str, i64)>, leaves: usize) {
+        for (state, count) in devices {
+            self.devices.get_or_create(&[("state", state)]).set(count);
+        }
+        self.leaves.set(i64::try_from(leaves).unwrap_or(i64::MAX));
+    }
+
+    /// The text of `/metrics`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to memory cannot fail");
+        text
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl PlaneMetrics {
+    /// A connection is ready for requests.
+    pub fn opened(&self) {
+        self.all.connections.get_or_create(&[("plane", self.plane)]).inc();
+        self.all.open.get_or_create(&[("plane", self.plane)]).inc();
+    }
+
+    /// It ended.
+    pub fn closed(&self) {
+        self.all.open.get_or_create(&[("plane", self.plane)]).dec();
+    }
+
+    /// Connections open now.
+    #[must_use]
+    pub fn open(&self) -> i64 {
+        self.all.open.get_or_create(&[("plane", self.plane)]).get()
+    }
+
+    /// Connections whose handshake succeeded, since the start.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.all.connections.get_or_create(&[("plane", self.plane)]).get()
+    }
+
+    /// Something was given up.
+    pub fn shed(&self, reason: &'static str) {
+        self.all.shed.get_or_create(&[("plane", self.plane), ("reason", reason)]).inc();
+    }
+
+    /// What was given up for this reason, since the start.
+    #[must_use]
+    pub fn count_shed(&self, reason: &'static str) -> u64 {
+        self.all.shed.get_or_create(&[("plane", self.plane), ("reason", reason)]).get()
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, status: StatusCode) {
+        let class = match status.as_u16() {
+            ..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            500.. => "5xx",
+        };
+        self.all.answers.get_or_create(&[("plane", self.plane), ("class", class)]).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_stands_in_the_text() {
+        // Goal: OpenMetrics text with our names. Method: count one of each kind.
+        let metrics = Metrics::default();
+        let plane = metrics.plane("device");
+        plane.opened();
+        plane.opened();
+        plane.closed();
+        plane.shed("slow");
+        plane.answered(StatusCode::FORBIDDEN);
+        metrics.enrolment("issued");
+        metrics.records("stored", 40);
+        metrics.gauge([("active", 3)], 7);
+        assert_eq!((plane.open(), plane.connections(), plane.count_shed("slow")), (1, 2, 1));
+        let text = metrics.text();
+        for line in [
+            r#"cordon_connections_total{plane="device"} 2"#,
+            r#"cordon_connections_open{plane="device"} 1"#,
+            r#"cordon_shed_total{plane="device",reason="slow"} 1"#,
+            r#"cordon_answers_total{plane="device",class="4xx"} 1"#,
+            r#"cordon_enrolments_total{outcome="issued"} 1"#,
+            r#"cordon_telemetry_records_total{fate="stored"} 40"#,
+            r#"cordon_devices{state="active"} 3"#,
+            "cordon_device_leaves 7",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+}
