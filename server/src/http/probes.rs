@@ -1,0 +1,53 @@
+//! What machines ask of a server: is it alive, is it ready, what has it counted.
+//!
+//! The base of the operator plane; API and console are merged onto it in `serve`. No secret and no name of a device
+//! is told here, so nobody has to sign in.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::http::{HeaderValue, StatusCode};
+use axum::routing::get;
+
+use crate::app::App;
+
+/// OpenMetrics text (https://prometheus.io/docs/specs/om/open_metrics_spec/).
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The routes `/healthz`, `/readyz` and `/metrics`.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/healthz", get(alive))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(app)
+}
+
+/// The process answers.
+async fn alive() -> &'static str {
+    "alive\n"
+}
+
+/// The server can do its work: it is not draining, and the store takes writes.
+async fn ready(State(app): State<Arc<App>>) -> (StatusCode, String) {
+    if app.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
+    }
+    match app.store.health().await {
+        Ok(health) => match health.problem {
+            None => (StatusCode::OK, "ready\n".to_owned()),
+            Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")),
+        },
+        Err(error) => {
+            tracing::error!(error = crate::log::chain(&error), "the store does not say how it is");
+            (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n".to_owned())
+        }
+    }
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> ([(HeaderName, HeaderValue); 1], String) {
+    app.gauge();
+    ([(CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS))], app.metrics.text())
+}

@@ -1,0 +1,171 @@
+//! The server's side of TLS: version 1.3 and nothing older, ring, no tickets, our own certificate, made anew in time.
+//!
+//! A resumed session would skip the look at the device's certificate (measured: a revoked leaf was accepted on a
+//! ticket), so no plane gives tickets. The device plane demands a certificate of our own authority; whether it is in
+//! force is asked on every request, not here. Read next: [`ServerCertificate`].
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use cordon_proto::time::Timestamp;
+use rustls::crypto::ring::{default_provider, sign::any_supported_type};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig, version};
+
+use crate::ca::{Ca, CaError};
+
+/// Seconds before its end at which the server's certificate is made anew.
+const RENEW_S: i64 = 10 * 86_400;
+
+/// What goes wrong before the first handshake.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The certificate.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The library.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    /// The verifier of client certificates.
+    #[error("the certificate authority cannot be used as an anchor")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+}
+
+/// Whether a plane asks for a certificate of the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// Not asked for.
+    None,
+    /// May be shown: enrolment.
+    Optional,
+    /// Must be shown: devices.
+    Required,
+}
+
+/// The server's own certificate, which can be exchanged while connections come in.
+#[derive(Debug)]
+pub struct ServerCertificate {
+    current: Arc<RwLock<Current>>,
+    with_root: bool,
+}
+
+#[derive(Debug)]
+struct Current {
+    /// Leaf and issuing authority.
+    short: Arc<CertifiedKey>,
+    /// The same with the root, for devices that know the root's hash only.
+    long: Arc<CertifiedKey>,
+    made: Timestamp,
+}
+
+impl ServerCertificate {
+    /// Makes a certificate for `names`.
+    pub fn make(ca: &Ca, names: &[String], now: Timestamp) -> Result<Self, TlsError> {
+        let current = Arc::new(RwLock::new(Current::make(ca, names, now)?));
+        Ok(Self { current, with_root: false })
+    }
+
+    /// The same certificate for another plane.
+    #[must_use]
+    pub fn same(&self) -> Self {
+        Self { current: self.current.clone(), with_root: false }
+    }
+
+    /// The same certificate, sent with the root above it.
+    #[must_use]
+    pub fn with_root(&self) -> Self {
+        Self { current: self.current.clone(), with_root: true }
+    }
+
+    /// Makes a new certificate if the present one ends soon, and says whether it did.
+    pub fn renew(&self, ca: &Ca, names: &[String], now: Timestamp) -> Result<bool, TlsError> {
+        let life = i64::from(crate::ca::SERVER_LEAF_DAYS) * 86_400;
+        let made = self.current.read().unwrap_or_else(PoisonError::into_inner).made;
+        if now.seconds_since(made) < life - RENEW_S {
+            return Ok(false);
+        }
+        let made = Current::make(ca, names, now)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = made;
+        Ok(true)
+    }
+}
+
+impl Current {
+    fn make(ca: &Ca, names: &[String], now: Timestamp) -> Result<Self, TlsError> {
+        let (leaf, key) = ca.server_leaf(names, now)?;
+        let key = any_supported_type(&key)?;
+        let short = vec![leaf, ca.issuing().clone()];
+        let mut long = short.clone();
+        long.push(ca.root().clone());
+        let certified = |chain| Arc::new(CertifiedKey::new(chain, key.clone()));
+        Ok(Self { short: certified(short), long: certified(long), made: now })
+    }
+}
+
+impl ResolvesServerCert for ServerCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Some(if self.with_root { current.long.clone() } else { current.short.clone() })
+    }
+}
+
+/// The configuration of one plane.
+pub fn config(
+    ca: &Ca,
+    certificate: ServerCertificate,
+    clients: ClientCertificate,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&version::TLS13])?;
+    let builder = match clients {
+        ClientCertificate::None => builder.with_no_client_auth(),
+        ClientCertificate::Optional => builder.with_client_cert_verifier(verifier(ca, true)?),
+        ClientCertificate::Required => builder.with_client_cert_verifier(verifier(ca, false)?),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(certificate));
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Devices show a leaf of the issuing authority, with or without what is above it.
+fn verifier(ca: &Ca, optional: bool) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mut anchors = RootCertStore::empty();
+    for anchor in [ca.issuing(), ca.root()] {
+        anchors.add(anchor.clone())?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(anchors.into(), Arc::new(default_provider()));
+    Ok(if optional { builder.allow_unauthenticated().build()? } else { builder.build()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_certificate_is_made_anew_before_its_end() {
+        // Goal: a server that runs for months stays reachable. Method: renew at once, a day before, at the time.
+        let folder = tempfile::tempdir().expect("a folder");
+        let now = Timestamp(1_800_000_000);
+        crate::ca::make::tiers(now).expect("made").write(folder.path()).expect("written");
+        let ca = Ca::load(folder.path()).expect("loads");
+        let names = ["localhost".to_owned()];
+        let certificate = ServerCertificate::make(&ca, &names, now).expect("made");
+        let long = certificate.with_root();
+        let leaf = |of: &ServerCertificate| {
+            let current = of.current.read().expect("readable");
+            let key = if of.with_root { &current.long } else { &current.short };
+            (key.cert[0].clone(), key.cert.len())
+        };
+        let first = leaf(&certificate);
+        assert_eq!((first.1, leaf(&long)), (2, (first.0.clone(), 3)));
+        let due = now.plus_seconds(20 * 86_400);
+        assert!(!certificate.renew(&ca, &names, due.plus_seconds(-1)).expect("asked"));
+        assert!(certificate.renew(&ca, &names, due).expect("made"));
+        assert_ne!(leaf(&certificate).0, first.0);
+        assert_eq!(leaf(&certificate).0, leaf(&long).0, "both planes change together");
+    }
+}
