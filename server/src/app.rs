@@ -1,0 +1,310 @@
+//! The application: what all handlers share, and the one way state moves, `decide → commit`.
+//!
+//! [`App::commit`] stores a transaction and then brings everything in memory after it: the fleet view, the waiting
+//! devices, and the connections of a device that lost our trust. Documents of devices are written in no other way.
+//! Orders and permits come from a [`Director`], the rollouts; without one no device is ever offered anything.
+//!
+//! Read next: `enrol`, `report`, `people` for the handlers' deeds; `serve` for how it is put together.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use cordon_proto::checkin::{CheckinRequest, OrderOffer, Permit};
+use cordon_proto::ids::{DeviceId, Name, Sha256, TokenId};
+use cordon_proto::time::Timestamp;
+use cordon_server_core::audit::Actor;
+use cordon_server_core::change::{Draft, Malformed};
+use cordon_server_core::device::State;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::ca::Ca;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::connections::Connections;
+use crate::fleet::{Fleet, Followed, Member};
+use crate::http::rate::Rates;
+use crate::metrics::Metrics;
+use crate::online::OnlineKeys;
+use crate::store::blobs::Blobs;
+use crate::store::{Answer, Change, Committed, Cursor, Index, Key, Kind, Store, StoreError};
+use crate::waits::Waits;
+
+mod enrol;
+mod keep;
+mod people;
+mod report;
+#[cfg(test)]
+mod tests;
+
+pub use enrol::EnrolError;
+pub use people::{ActError, ApiToken, SignInLinks, TokenMade};
+pub use report::{CheckinError, ReceiptError, ReceiptTaken};
+
+/// Locks that keep requests with one token in a queue, so that a token for many devices does not become a race.
+const TURNS: usize = 64;
+
+/// What all handlers share.
+pub struct App {
+    /// The settings.
+    pub config: Config,
+    /// The time.
+    pub clock: Clock,
+    /// Documents and telemetry.
+    pub store: Arc<dyn Store>,
+    /// Images.
+    pub blobs: Blobs,
+    /// The certificate authority.
+    pub ca: Ca,
+    /// The director's snapshot and timestamp keys.
+    pub online: Arc<OnlineKeys>,
+    /// The fleet in memory.
+    pub fleet: Fleet,
+    /// Open device connections.
+    pub connections: Arc<Connections>,
+    /// Waiting devices.
+    pub waits: Waits,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// One-time links into the console.
+    pub sign_in: SignInLinks,
+    /// Whether the server drains. Long waits end when it does.
+    pub drain: watch::Receiver<bool>,
+    /// Requests of each device.
+    pub device_rates: Rates<DeviceId>,
+    /// Refused enrolments of each address.
+    pub refusal_rates: Rates<IpAddr>,
+    director: OnceLock<Arc<dyn Director>>,
+    work: Arc<Semaphore>,
+    turns: Vec<Arc<tokio::sync::Mutex<()>>>,
+    bundle: Sha256,
+    reached: Mutex<HashMap<&'static str, SocketAddr>>,
+}
+
+/// What an [`App`] is made of.
+pub struct Parts {
+    /// The settings.
+    pub config: Config,
+    /// The time.
+    pub clock: Clock,
+    /// Documents and telemetry.
+    pub store: Arc<dyn Store>,
+    /// Images.
+    pub blobs: Blobs,
+    /// The certificate authority.
+    pub ca: Ca,
+    /// The director's snapshot and timestamp keys.
+    pub online: OnlineKeys,
+    /// Turns true when the server drains.
+    pub drain: watch::Receiver<bool>,
+}
+
+/// What a device may be offered at a check-in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// The order that applies, with the proof that the device is in its scope.
+    pub order: Option<OrderOffer>,
+    /// The fresh go.
+    pub permit: Option<Permit>,
+}
+
+/// Who knows about orders and content. It can offer only what the owner signed; a device checks that itself.
+pub trait Director: Send + Sync {
+    /// What this device may be offered now. A permit that is returned was written down before.
+    fn orders_for<'a>(
+        &'a self,
+        app: &'a App,
+        member: &'a Member,
+        request: &'a CheckinRequest,
+        now: Timestamp,
+    ) -> Answer<'a, Orders>;
+
+    /// Version of the newest content, 0 for none.
+    fn content_version(&self) -> u64;
+
+    /// Version of the director's timestamp, 0 for none.
+    fn director_version(&self) -> u64;
+}
+
+/// A commit that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The caller drafted something that no store takes.
+    #[error("the server drafted a commit beyond its bounds")]
+    Malformed(#[from] Malformed),
+    /// The store refused it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl CommitError {
+    /// Whether somebody else was faster, so that deciding again may succeed.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Conflict(_)) => true,
+            Self::Store(StoreError::Unavailable { .. } | StoreError::Corrupt(_) | StoreError::Full)
+            | Self::Malformed(_) => false,
+        }
+    }
+}
+
+impl App {
+    /// Puts an application together and rebuilds the fleet view from the store.
+    pub async fn open(parts: Parts) -> Result<Self, StoreError> {
+        let Parts { config, clock, store, blobs, ca, online, drain } = parts;
+        let app = Self {
+            device_rates: Rates::new(config.device.requests, config.device.requests_per_minute),
+            refusal_rates: Rates::new(config.enrolment.refusals, config.enrolment.refusals_per_minute),
+            work: Arc::new(Semaphore::new(config.limits.requests)),
+            turns: std::iter::repeat_with(Arc::default).take(TURNS).collect(),
+            bundle: Sha256::of(ca.bundle()),
+            config,
+            clock,
+            store,
+            blobs,
+            ca,
+            online: Arc::new(online),
+            director: OnceLock::new(),
+            fleet: Fleet::default(),
+            connections: Arc::default(),
+            waits: Waits::default(),
+            metrics: Metrics::default(),
+            sign_in: SignInLinks::default(),
+            drain,
+            reached: Mutex::default(),
+        };
+        // Devices first: what belongs to one is kept at it.
+        for kind in [Kind::Device, Kind::Inventory, Kind::Finding, Kind::Receipt] {
+            app.rebuild(kind).await?;
+        }
+        Ok(app)
+    }
+
+    /// Stores a transaction and brings the view, the waiting devices and open connections after it.
+    pub async fn commit(&self, draft: Draft) -> Result<Committed, CommitError> {
+        let commit = draft.finish()?;
+        let changes = commit.changes().to_vec();
+        let committed = self.store.commit(commit).await?;
+        if !committed.repeated {
+            self.after(self.fleet.follow(&changes, committed.revision));
+        }
+        Ok(committed)
+    }
+
+    /// Sets who knows about orders. Can be done once; later calls change nothing.
+    pub fn set_director(&self, director: Arc<dyn Director>) {
+        let _ = self.director.set(director);
+    }
+
+    /// Who knows about orders, if anybody.
+    #[must_use]
+    pub fn director(&self) -> Option<&Arc<dyn Director>> {
+        self.director.get()
+    }
+
+    /// What this device may be offered now.
+    pub async fn orders_for(
+        &self,
+        member: &Member,
+        request: &CheckinRequest,
+        now: Timestamp,
+    ) -> Result<Orders, StoreError> {
+        match self.director() {
+            Some(director) => director.orders_for(self, member, request, now).await,
+            None => Ok(Orders::default()),
+        }
+    }
+
+    /// SHA-256 of the bundle that `cacerts` answers with.
+    #[must_use]
+    pub fn ca_bundle(&self) -> Sha256 {
+        self.bundle
+    }
+
+    /// A place among the requests that are worked on; none if the server is busy.
+    #[must_use]
+    pub fn begin_work(&self) -> Option<OwnedSemaphorePermit> {
+        self.work.clone().try_acquire_owned().ok()
+    }
+
+    /// Whether the server is draining.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        *self.drain.borrow()
+    }
+
+    /// Waits until the server drains.
+    pub async fn drained(&self) {
+        drained(&self.drain).await;
+    }
+
+    /// Notes where a plane really listens, port 0 resolved.
+    pub fn reached_at(&self, plane: &'static str, address: SocketAddr) {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner).insert(plane, address);
+    }
+
+    /// Where a plane (`enrolment`, `device`, `operator`) really listens, once it does.
+    #[must_use]
+    pub fn address(&self, plane: &str) -> Option<SocketAddr> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner).get(plane).copied()
+    }
+
+    /// Devices by state and certificates seen, as the metrics want them.
+    pub fn gauge(&self) {
+        let counts = self.fleet.count();
+        let states =
+            [State::Expected, State::Pending, State::Active, State::Quarantined, State::Retired, State::Lost];
+        let count = |state| counts.get(&state).map_or(0, |count| i64::try_from(*count).unwrap_or(i64::MAX));
+        self.metrics.gauge(states.map(|state| (state.word(), count(state))), self.connections.distinct());
+    }
+
+    fn after(&self, followed: Followed) {
+        for leaf in &followed.cut_off {
+            let cut = self.connections.cut(leaf);
+            if cut > 0 {
+                tracing::info!(%leaf, cut, "connections of an untrusted certificate were ended");
+            }
+        }
+        self.waits.ring_all(followed.devices);
+    }
+
+    async fn rebuild(&self, kind: Kind) -> Result<(), StoreError> {
+        let mut cursor = Some(Cursor::First);
+        while let Some(from) = cursor {
+            let page = self.store.scan(Index::All(kind), from, cordon_proto::limits::PAGE_ROWS).await?;
+            for (key, row) in page.rows {
+                self.fleet.follow(&[Change::Put(key, row.body)], row.revision);
+            }
+            cursor = page.next;
+        }
+        Ok(())
+    }
+
+    /// The queue of requests with this token.
+    fn turn(&self, token: &TokenId) -> Arc<tokio::sync::Mutex<()>> {
+        let [first, ..] = token.as_bytes();
+        let place = usize::from(*first) % TURNS;
+        self.turns.get(place).cloned().unwrap_or_default()
+    }
+}
+
+/// Waits until a server drains, or is gone.
+pub(crate) async fn drained(drain: &watch::Receiver<bool>) {
+    let _ = drain.clone().wait_for(|drain| *drain).await;
+}
+
+/// A job of the server as an actor.
+pub(crate) fn server(job: &str) -> Actor {
+    Actor::Server(name(job))
+}
+
+/// A name of our own, checked when it was written.
+pub(crate) fn name(text: &str) -> Name {
+    text.parse().expect("names in this program are lower-case words")
+}
+
+/// The document under `Key::DeviceBySerial`.
+fn serial_row(key: &Key, body: &[u8]) -> Result<DeviceId, StoreError> {
+    body.try_into().map(DeviceId::from_bytes).map_err(|_| StoreError::Corrupt(key.to_string()))
+}

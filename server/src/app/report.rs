@@ -1,0 +1,284 @@
+//! What devices tell: check-ins, telemetry, receipts.
+//!
+//! A check-in is memory unless it says something new. What follows from a batch (inventory, findings) is committed
+//! before the batch itself, because the device will not send it again once the batch is stored. A receipt counts only
+//! if the key of the very certificate on the connection signed it. A record of a kind or form unknown here is kept
+//! and counted, never refused: one bad record must not stop a device's stream.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cordon_proto::checkin::{CheckinAnswer, CheckinRequest};
+use cordon_proto::ids::{DeviceId, Sha256, Text};
+use cordon_proto::receipt::{self, Outcome, Receipt, ReceiptBody};
+use cordon_proto::telemetry::{Batch, BatchAnswer, Body, Finding, Position, Record};
+use cordon_proto::wire;
+use cordon_server_core::audit::{Actor, Entry, Summary};
+use cordon_server_core::change::Commit;
+use cordon_server_core::change::delivery::watermark_of;
+use cordon_server_core::device::{OtherHardware, Proof, Report};
+use cordon_server_core::triage;
+
+use super::{App, CommitError, name, server};
+use crate::ca::PeerLeaf;
+use crate::fleet::{FINDINGS, Member, Pulse};
+use crate::store::{Delivery, Expected, Key, StoreError};
+
+/// How often a commit is decided anew when others were faster.
+const TRIES: u32 = 8;
+/// Findings that one commit takes in.
+const FINDINGS_A_COMMIT: usize = 100;
+
+/// Why a check-in was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckinError {
+    /// It says that it is another device.
+    #[error(transparent)]
+    Hardware(#[from] OtherHardware),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The commit.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// What became of a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiptTaken {
+    /// It is stored now.
+    Stored,
+    /// It was stored before.
+    Before,
+}
+
+/// Why a receipt was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiptError {
+    /// Not signed by this device's key, or no receipt.
+    #[error(transparent)]
+    Receipt(#[from] receipt::ReceiptError),
+    /// Signed, but it speaks of another device.
+    #[error("the receipt speaks of another device than the one that hands it in")]
+    Another,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The commit.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+impl App {
+    /// Answers a check-in of the device that the connection proved.
+    pub async fn checkin(
+        &self,
+        member: &Arc<Member>,
+        request: &CheckinRequest,
+    ) -> Result<CheckinAnswer, CheckinError> {
+        let (id, now) = (member.id(), self.clock.now());
+        let device = member.device.stating(&request.hardware)?;
+        if device != *member.device {
+            self.restate(id, request).await?;
+        }
+        // The token is read first: what changes from here on is a change after it.
+        let wait_token = self.waits.token(id);
+        let pulse = Pulse {
+            at: now,
+            device_time: request.device_time,
+            uptime_s: request.uptime_s,
+            spool_records: request.spool_records,
+        };
+        self.fleet.heard(id, Some(Report::of(request)), Some(pulse), now);
+        let member = self.fleet.get(id).unwrap_or_else(|| member.clone());
+        let orders = self.orders_for(&member, request, now).await?;
+        let held = member.inventory.as_ref().map(|inventory| inventory.root);
+        self.metrics.checkin();
+        Ok(CheckinAnswer {
+            time: now,
+            order: orders.order,
+            permit: orders.permit,
+            content_version: self.director().map_or(0, |director| director.content_version()),
+            ca_bundle: Some(self.ca_bundle()),
+            audit_head: None,
+            next_s: self.config.device.checkin_s,
+            want_inventory: held != Some(request.inventory_root),
+            director_version: self.director().map_or(0, |director| director.director_version()),
+            wait_token,
+        })
+    }
+
+    /// Takes a batch in: first what follows from it, then the records.
+    pub async fn telemetry(&self, device: DeviceId, batch: Batch) -> Result<BatchAnswer, CheckinError> {
+        let stored = self.store.get(Key::Watermark(device)).await?;
+        let stored = stored.and_then(|row| watermark_of(&row.body));
+        let news = self.news(&batch, stored);
+        if let Some(inventory) = news.inventory {
+            let draft = Commit::draft(self.clock.now(), Actor::Device(device));
+            self.commit(draft.put(Key::Inventory(device), inventory)).await?;
+        }
+        let findings: Vec<(Sha256, Finding)> = news.findings.into_iter().collect();
+        for some in findings.chunks(FINDINGS_A_COMMIT) {
+            self.take_in(device, some).await?;
+        }
+        // The order was checked when the batch was read; if that ever fails, nothing is stored.
+        let delivery = Delivery::new(device, self.clock.now_ms(), batch)
+            .map_err(|error| StoreError::unavailable("keep telemetry out of order", error))?;
+        let appended = self.store.append(delivery).await?;
+        self.metrics.records("stored", appended.stored.into());
+        self.metrics.records("duplicate", appended.duplicates.into());
+        self.metrics.records("unreadable", news.unreadable);
+        Ok(BatchAnswer { stored_through: appended.through, duplicates: appended.duplicates })
+    }
+
+    /// Takes a receipt in. `bytes` are kept as they came.
+    pub async fn receipt(
+        &self,
+        member: &Member,
+        leaf: &PeerLeaf,
+        bytes: &[u8],
+        receipt: &Receipt,
+    ) -> Result<ReceiptTaken, ReceiptError> {
+        let body = receipt.open(|message, signature| leaf.verifies(message, signature))?;
+        let same_hardware = body.hardware == member.device.hardware.identity() || !member.device.stated;
+        if body.device != member.id() || !same_hardware {
+            return Err(ReceiptError::Another);
+        }
+        let (device, now) = (body.device, self.clock.now());
+        let key = Key::Receipt { order: body.order.clone(), device, digest: Sha256::of(bytes) };
+        if self.store.get(key.clone()).await?.is_some() {
+            return Ok(ReceiptTaken::Before);
+        }
+        let entry = Entry {
+            reason: body.reason.as_ref().map(|reason| reason.sentence.clone()),
+            after: Some(Summary::of(&told(&body))),
+            ..Entry::new(name("receipt.accept"), Text::lossy(&format!("order:{}", body.order)))
+        };
+        let draft = Commit::draft(now, Actor::Device(device))
+            .expect(key.clone(), Expected::Absent)
+            .put(key, Proof::new(bytes, leaf.fingerprint, now).to_body())
+            .audit(entry);
+        match self.commit(draft).await {
+            Ok(_) => Ok(ReceiptTaken::Stored),
+            Err(error) if error.is_conflict() => Ok(ReceiptTaken::Before),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes down hardware that the device stated for the first time, or a new board.
+    async fn restate(&self, id: DeviceId, request: &CheckinRequest) -> Result<(), CheckinError> {
+        for _ in 0..TRIES {
+            let Some((known, expected)) = self.stored_device(id).await? else { return Ok(()) };
+            let after = known.stating(&request.hardware)?;
+            let words = |hardware: &cordon_proto::ids::Hardware| {
+                format!("{} {} board {}", hardware.manufacturer, hardware.model, hardware.revision)
+            };
+            let entry = Entry {
+                before: Some(Summary::of(&words(&known.hardware))),
+                after: Some(Summary::of(&words(&after.hardware))),
+                ..Entry::new(name("device.state-hardware"), Text::lossy(&format!("device:{id}")))
+            };
+            let draft = Commit::draft(self.clock.now(), Actor::Device(id))
+                .expect(Key::Device(id), expected)
+                .put(Key::Device(id), after.to_body())
+                .audit(entry);
+            match self.commit(draft).await {
+                Err(error) if error.is_conflict() => {}
+                outcome => return Ok(outcome.map(|_| ())?),
+            }
+        }
+        Err(StoreError::Conflict(Key::Device(id)).into())
+    }
+
+    /// What of a batch has consequences beyond being kept: the last inventory, and each finding once.
+    fn news(&self, batch: &Batch, stored: Option<Position>) -> News {
+        let mut news = News::default();
+        for record in batch.records.iter().filter(|record| Some(record.position) > stored) {
+            match Body::of(record) {
+                Ok(Some(body)) => news.add(body, record),
+                // A newer agent than this server: kept for a newer server.
+                Ok(None) => {}
+                Err(_) => news.unreadable += 1,
+            }
+        }
+        news
+    }
+
+    async fn take_in(&self, device: DeviceId, findings: &[(Sha256, Finding)]) -> Result<(), CheckinError> {
+        for _ in 0..TRIES {
+            let now = self.clock.now();
+            let mut draft = Commit::draft(now, server("findings"));
+            for (digest, finding) in findings {
+                let key = Key::Finding { device, finding: *digest };
+                let row = self.store.get(key.clone()).await?;
+                if row.is_none() && self.has_its_fill(device) {
+                    self.metrics.records("over-limit", 1);
+                    continue;
+                }
+                let known = row.as_ref().and_then(|row| serde_json::from_slice(&row.body).ok());
+                let (record, change) = triage::take_in(known, device, finding.clone(), now);
+                let body = serde_json::to_vec(&record).expect("a finding is always JSON");
+                draft = draft.expect(key.clone(), Expected::of(row.as_ref())).put(key, body);
+                draft = match change {
+                    triage::Change::Again => draft,
+                    triage::Change::New => draft.audit(opened("finding.open", device, &record)),
+                    triage::Change::Reopened => draft.audit(opened("finding.reopen", device, &record)),
+                };
+            }
+            match self.commit(draft).await {
+                Err(error) if error.is_conflict() => {}
+                outcome => return Ok(outcome.map(|_| ())?),
+            }
+        }
+        Err(StoreError::Conflict(Key::Device(device)).into())
+    }
+
+    /// Whether a device has so many findings that new ones are only counted.
+    fn has_its_fill(&self, device: DeviceId) -> bool {
+        self.fleet.get(device).is_some_and(|member| member.findings.len() >= FINDINGS)
+    }
+}
+
+/// What of a batch has consequences.
+#[derive(Debug, Default)]
+struct News {
+    inventory: Option<Vec<u8>>,
+    findings: BTreeMap<Sha256, Finding>,
+    unreadable: u64,
+}
+
+impl News {
+    fn add(&mut self, body: Body, record: &Record) {
+        match body {
+            Body::Inventory(_) => self.inventory = Some(record.body.to_vec()),
+            Body::Finding(finding) => {
+                self.findings.insert(finding_digest(&finding), finding);
+            }
+            Body::Flows(_) | Body::Gap(_) | Body::Sensor(_) | Body::Update(_) => {}
+        }
+    }
+}
+
+/// The name of a finding within its device: detector and key.
+#[must_use]
+pub(crate) fn finding_digest(finding: &Finding) -> Sha256 {
+    Sha256::of(&wire::write(&(finding.detector.as_str(), finding.key.as_str())))
+}
+
+fn opened(action: &str, device: DeviceId, record: &triage::Record) -> Entry {
+    Entry {
+        after: Some(Summary::of(&format!("{}: {}", record.id, record.finding.title))),
+        ..Entry::new(name(action), Text::lossy(&format!("device:{device}")))
+    }
+}
+
+fn told(body: &ReceiptBody) -> String {
+    let outcome = match body.outcome {
+        Outcome::Confirmed => "confirmed",
+        Outcome::RolledBack => "rolled back",
+        Outcome::Refused => "refused",
+        Outcome::WentBack => "went back",
+    };
+    let release = body.release.as_ref().map_or("no release", |release| release.as_str());
+    format!("{outcome}: {release}, counter {}, floor {}, image {}", body.counter, body.floor, body.sha256)
+}

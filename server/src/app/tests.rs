@@ -1,0 +1,169 @@
+//! Tests of what no plane shows by itself: writing down, rebuilding, acts of people, sign-in links, the socket.
+
+use cordon_proto::checkin::InterlockState;
+use cordon_proto::telemetry::{Batch, Body, Direction, FlowRow, Position, Protocol};
+use cordon_proto::time::{Millis, Timestamp};
+use cordon_server_core::admit::Binding;
+use cordon_server_core::device::{Act, DeviceKind, Report, State as Trust};
+
+use super::*;
+use crate::control::{Question, Reply, ask};
+use crate::testing::{Bench, checkin, order, person, text};
+
+#[tokio::test]
+async fn a_restart_rebuilds_the_fleet_from_the_store() {
+    // Goal: nothing that was acknowledged lives in memory alone. Method: fill, stop, start anew, compare.
+    let bench = Bench::start(&["store=redb:store.redb"]).await;
+    let (one, two) = (bench.enrol("A").await, bench.enrol("B").await);
+    let mut request = checkin(&one);
+    request.interlock = InterlockState::InUse;
+    let member = bench.app().fleet.get(one.id).expect("there");
+    bench.app().checkin(&member, &request).await.expect("answered");
+    bench.app().act(two.id, Act::ReportLost, text("not in its room"), &person()).await.expect("lost");
+    let expected = |app: &App| {
+        let report = app.fleet.get(one.id).and_then(|member| member.report.clone());
+        (report, app.fleet.get(one.id).and_then(|member| member.seen), app.fleet.count())
+    };
+    let before = expected(bench.app());
+    assert_eq!(before.0.as_deref(), Some(&Report::of(&request)));
+    let folder = bench.folder.clone();
+    bench.server.stop().await;
+    let bench = Bench::open(folder, &["store=redb:store.redb"]).await;
+    assert_eq!(expected(bench.app()), before);
+    assert_eq!(bench.app().fleet.get(two.id).expect("there").device.state, Trust::Lost);
+}
+
+#[tokio::test]
+async fn writing_down_passes_over_a_device_that_was_changed_meanwhile() {
+    // Goal: a heartbeat never undoes a person's act, and one conflict stops no other device. Method: change a device
+    // behind the view's back, then write down.
+    let bench = Bench::start(&[]).await;
+    let (one, two) = (bench.enrol("A").await, bench.enrol("B").await);
+    for device in [&one, &two] {
+        let member = bench.app().fleet.get(device.id).expect("there");
+        bench.app().checkin(&member, &checkin(device)).await.expect("answered");
+    }
+    let stored = bench.app().fleet.get(one.id).expect("there").device.clone();
+    let quarantined = stored.after(Act::Quarantine, text("beacons"), bench.clock.now()).expect("possible");
+    let key = Key::Device(one.id);
+    let behind = cordon_server_core::change::Commit::draft(bench.clock.now(), person())
+        .put(key.clone(), quarantined.to_body())
+        .finish();
+    bench.app().store.commit(behind.expect("small")).await.expect("committed");
+    assert_eq!(bench.app().write_down().await.expect("written"), 1);
+    let row = bench.app().store.get(key).await.expect("read").expect("there");
+    let device = cordon_server_core::device::Device::from_body(&row.body).expect("a device");
+    assert_eq!(device.state, Trust::Quarantined);
+    assert!(bench.app().fleet.get(two.id).expect("there").device.report.is_some());
+}
+
+#[tokio::test]
+async fn flows_are_read_newest_first_and_bounded() {
+    // Goal: the device page. Method: three batches at three times; ask for two, for all since the second.
+    let bench = Bench::start(&[]).await;
+    let device = bench.enrol("A").await;
+    let flow = |port| FlowRow {
+        start: Timestamp(0),
+        end: Timestamp(60),
+        direction: Direction::Outbound,
+        protocol: Protocol::Tcp,
+        peer: text("192.0.2.1"),
+        port,
+        connections: 1,
+        bytes_out: 1,
+        bytes_in: 1,
+        minutes: vec![],
+        known: None,
+    };
+    let begin = bench.clock.now_ms();
+    for number in 1..=3_u16 {
+        bench.clock.hold_at(begin.plus(i64::from(number) * 1000));
+        let position = Position { boot: 1, sequence: number.into() };
+        let records = vec![Body::Flows(flow(number)).record(position, Millis(1))];
+        bench.app().telemetry(device.id, Batch { records }).await.expect("stored");
+    }
+    let ports = async |from, limit| {
+        let rows = bench.app().flows(device.id, from, limit).await.expect("read");
+        rows.iter().map(|row| row.port).collect::<Vec<_>>()
+    };
+    assert_eq!(ports(Millis(0), 2).await, [3, 2]);
+    assert_eq!(ports(begin.plus(2000), 99).await, [3, 2]);
+    assert_eq!(ports(Millis(0), 0).await, [0; 0]);
+    bench.clock.hold_at(begin.plus(91 * 86_400_000));
+    assert_eq!(bench.app().forget().await.expect("forgotten").events, 3);
+    assert_eq!(ports(Millis(0), 99).await, [0; 0]);
+}
+
+#[tokio::test]
+async fn acts_that_do_not_fit_change_nothing() {
+    // Goal: refusals by name. Method: an unknown device, a wrong state, a bad order; a placement that fits.
+    let bench = Bench::start(&[]).await;
+    let device = bench.enrol("A").await;
+    let nobody = DeviceId::from_random([9; 16]);
+    let act = async |device, act| bench.app().act(device, act, text("because"), &person()).await;
+    assert!(matches!(act(nobody, Act::Retire).await, Err(ActError::Unknown("device"))));
+    assert!(matches!(act(device.id, Act::Release).await, Err(ActError::NotPossible(_))));
+    let bad = bench.app().make_token(order(Binding::Count { count: 0 }), &person()).await;
+    assert!(matches!(bad, Err(ActError::Order(_))));
+    let id = TokenId([7; 32]);
+    let unknown = bench.app().revoke_token(id, text("lost"), &person()).await;
+    assert!(matches!(unknown, Err(ActError::Unknown("token"))));
+    let mut placement = order(Binding::Count { count: 1 }).placement;
+    (placement.ward, placement.kind) = (text("ICU 9"), DeviceKind::Ventilator);
+    bench.app().place(device.id, placement, text("moved"), &person()).await.expect("placed");
+    assert_eq!(bench.app().fleet.get(device.id).expect("there").device.placement.ward, text("ICU 9"));
+    assert_eq!(bench.journal().await, ["token.create", "device.enrol", "device.place"]);
+    let found = bench.app().device_by_serial(text("VP-3"), text("A")).await.expect("read");
+    assert_eq!(found, Some(device.id));
+}
+
+#[tokio::test]
+async fn a_sign_in_link_opens_once_and_not_for_ever() {
+    // Goal: one admin session by a one-time link. Method: redeem twice; redeem late; many links push the oldest out.
+    let links = SignInLinks::default();
+    let (secret, late) = (links.make(Timestamp(0)), links.make(Timestamp(0)));
+    assert!(links.redeem(&secret, Timestamp(1)));
+    assert!(!links.redeem(&secret, Timestamp(1)), "once");
+    assert!(!links.redeem(&late, Timestamp(900)), "a quarter of an hour");
+    assert!(!links.redeem("guess", Timestamp(0)));
+    let made: Vec<String> = (0..20).map(|_| links.make(Timestamp(0))).collect();
+    assert_eq!(made.iter().filter(|secret| links.redeem(secret, Timestamp(1))).count(), 16);
+}
+
+#[tokio::test]
+async fn the_socket_gives_a_link_to_the_servers_own_user() {
+    // Goal: `admin sign-in-link`. Method: ask a running server; the link names its listener and opens once.
+    use std::os::unix::fs::MetadataExt;
+    let bench = Bench::start(&[]).await;
+    let path = bench.app().config.path(&bench.app().config.control);
+    assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
+    let Reply::Link(link) = ask(&path, Question::SignInLink).await.expect("answered") else {
+        panic!("no link")
+    };
+    let address = bench.server.ready.operator;
+    let secret =
+        link.strip_prefix(&format!("http://{address}/sign-in?code=")).expect("a link to the console");
+    assert!(bench.app().sign_in.redeem(secret, bench.clock.now()));
+    assert!(crate::control::bind(&path).await.is_err(), "a second server is refused");
+    bench.server.stop().await;
+    assert!(ask(&path, Question::SignInLink).await.is_err());
+}
+
+#[tokio::test]
+async fn an_api_token_opens_what_it_was_made_for() {
+    // Goal: scopes and ends. Method: everything, one scope, an end; golden text.
+    let token = ApiToken {
+        v: 1,
+        name: text("ctl"),
+        scopes: vec!["read".to_owned()],
+        created: Timestamp(1),
+        expires: Some(Timestamp(9)),
+    };
+    assert!(token.opens("read", Timestamp(8)) && !token.opens("read", Timestamp(9)));
+    assert!(!token.opens("change", Timestamp(8)));
+    let every = ApiToken { scopes: vec!["*".to_owned()], expires: None, ..token.clone() };
+    assert!(every.opens("change", Timestamp(i64::MAX)));
+    let golden = r#"{"v":1,"name":"ctl","scopes":["read"],"created":1,"expires":9}"#;
+    assert_eq!(token.to_body(), golden.as_bytes());
+    assert_eq!(ApiToken::from_body(golden.as_bytes()), Some(token));
+}

@@ -1,0 +1,369 @@
+//! The fleet in memory: every device with what it last said, rebuilt from the store, kept true after each commit.
+//!
+//! The device plane asks here on every request, pages and plans read here; the store remains the truth. Documents
+//! come in by [`Fleet::follow`] alone, in the order of their revisions; heartbeats by [`Fleet::heard`], which writes
+//! nothing. Readers get shared snapshots ([`Member`]) and never wait for a disk. Flows are not held: they are asked
+//! from the store, a device at a time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use cordon_proto::ids::{DeviceId, HardwareId, Sha256};
+use cordon_proto::inventory::{Inventory, Row, Section};
+use cordon_proto::receipt::ReceiptBody;
+use cordon_proto::time::Timestamp;
+use cordon_server_core::device::{Device, Proof, Report, State};
+use cordon_server_core::triage;
+use tokio::sync::watch;
+
+use crate::store::{Change, Key, Revision};
+
+#[cfg(test)]
+mod tests;
+
+/// Findings of one device that are held; a device that reports more is told of elsewhere.
+pub const FINDINGS: usize = 1000;
+/// Receipts of one device that are held, the newest.
+pub const RECEIPTS: usize = 64;
+/// Seconds after which a device that says nothing new is written down as seen once more.
+pub const SEEN_S: i64 = 3600;
+
+/// One device as it is now. Cloning shares all that is large.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The stored document.
+    pub device: Arc<Device>,
+    /// The transaction that wrote it.
+    pub revision: Revision,
+    /// The last check-in that said something new; newer than the stored one, if they differ.
+    pub report: Option<Arc<Report>>,
+    /// The last authenticated request.
+    pub seen: Option<Timestamp>,
+    /// What ticks.
+    pub pulse: Option<Pulse>,
+    /// The inventory without its packages.
+    pub inventory: Option<Arc<InventoryView>>,
+    /// Findings by the digest of their detector and key.
+    pub findings: Arc<BTreeMap<Sha256, Arc<triage::Record>>>,
+    /// The newest receipts, oldest first.
+    pub receipts: Arc<Vec<Arc<ReceiptView>>>,
+}
+
+/// What of a check-in is true only now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    /// When it came, by our clock.
+    pub at: Timestamp,
+    /// The device's own clock then.
+    pub device_time: Timestamp,
+    /// Seconds since its agent started.
+    pub uptime_s: u64,
+    /// Records waiting in its spool.
+    pub spool_records: u64,
+}
+
+/// An inventory as pages and scores need it. The packages are many and stay in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InventoryView {
+    /// Root over all rows, packages included.
+    pub root: Sha256,
+    /// All rows but packages.
+    pub rows: Vec<Row>,
+    /// How many packages there are.
+    pub packages: usize,
+}
+
+/// A receipt that was verified when it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptView {
+    /// SHA-256 of the receipt, its name in the store.
+    pub digest: Sha256,
+    /// When it came.
+    pub received: Timestamp,
+    /// What the device stated.
+    pub body: ReceiptBody,
+}
+
+/// What a commit changed for those outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// Certificates that no longer open every door: their connections must end.
+    pub cut_off: Vec<Sha256>,
+    /// Devices of which something changed.
+    pub devices: Vec<DeviceId>,
+}
+
+/// The view.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    state: RwLock<View>,
+    version: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct View {
+    members: BTreeMap<DeviceId, Arc<Member>>,
+    by_leaf: HashMap<Sha256, DeviceId>,
+    by_hardware: HashMap<HardwareId, DeviceId>,
+}
+
+impl Member {
+    fn new(device: Device, revision: Revision) -> Self {
+        let report = device.report.clone().map(Arc::new);
+        Self {
+            revision,
+            report,
+            seen: device.last_seen,
+            device: Arc::new(device),
+            pulse: None,
+            inventory: None,
+            findings: Arc::default(),
+            receipts: Arc::default(),
+        }
+    }
+
+    /// The document that should be written down for this device, if that is due.
+    #[must_use]
+    pub fn unwritten(&self) -> Option<Device> {
+        let news = self.report.as_deref() != self.device.report.as_ref();
+        let seen_since = match (self.seen, self.device.last_seen) {
+            (Some(seen), Some(written)) => seen.seconds_since(written) >= SEEN_S,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        (news || seen_since).then(|| self.current())
+    }
+
+    /// The stored document with what the device has said since.
+    #[must_use]
+    pub fn current(&self) -> Device {
+        Device {
+            report: self.report.as_deref().cloned(),
+            last_seen: self.seen,
+            ..Device::clone(&self.device)
+        }
+    }
+
+    /// The device's name.
+    #[must_use]
+    pub fn id(&self) -> DeviceId {
+        self.device.id
+    }
+
+    /// Whether it is trusted.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.device.state == State::Active
+    }
+}
+
+impl Fleet {
+    /// One device.
+    #[must_use]
+    pub fn get(&self, device: DeviceId) -> Option<Arc<Member>> {
+        self.read().members.get(&device).cloned()
+    }
+
+    /// The device that has or had this certificate.
+    #[must_use]
+    pub fn by_leaf(&self, leaf: &Sha256) -> Option<Arc<Member>> {
+        let view = self.read();
+        view.by_leaf.get(leaf).and_then(|device| view.members.get(device)).cloned()
+    }
+
+    /// The device of this hardware.
+    #[must_use]
+    pub fn by_hardware(&self, hardware: HardwareId) -> Option<Arc<Member>> {
+        let view = self.read();
+        view.by_hardware.get(&hardware).and_then(|device| view.members.get(device)).cloned()
+    }
+
+    /// All devices, by name. A snapshot: it does not change under its reader.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Member>> {
+        self.read().members.values().cloned().collect()
+    }
+
+    /// How many there are in each state.
+    #[must_use]
+    pub fn count(&self) -> BTreeMap<State, usize> {
+        let mut counts = BTreeMap::new();
+        for member in self.read().members.values() {
+            *counts.entry(member.device.state).or_default() += 1;
+        }
+        counts
+    }
+
+    /// A number that rises with every change, heartbeats without news not counted.
+    #[must_use]
+    pub fn version(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// A device spoke. Says whether that was news.
+    pub fn heard(
+        &self,
+        device: DeviceId,
+        report: Option<Report>,
+        pulse: Option<Pulse>,
+        now: Timestamp,
+    ) -> bool {
+        let news = self.change(device, |member| {
+            member.seen = member.seen.max(Some(now));
+            member.pulse = pulse.or(member.pulse);
+            let Some(report) = report else { return false };
+            let news = member.report.as_deref() != Some(&report);
+            if news {
+                member.report = Some(Arc::new(report));
+            }
+            news
+        });
+        if news {
+            self.tick();
+        }
+        news
+    }
+
+    /// Takes in documents of one commit.
+    pub fn follow<'a>(&self, changes: impl IntoIterator<Item = &'a Change>, revision: Revision) -> Followed {
+        let mut followed = Followed::default();
+        for change in changes {
+            match change {
+                Change::Put(key, body) => self.put(key, body, revision, &mut followed),
+                Change::Delete(key) => self.delete(key, &mut followed),
+            }
+        }
+        if !followed.devices.is_empty() {
+            self.tick();
+        }
+        followed
+    }
+
+    fn put(&self, key: &Key, body: &[u8], revision: Revision, followed: &mut Followed) {
+        let touched = match key {
+            Key::Device(_) => {
+                Device::from_body(body).map(|device| self.put_device(device, revision, followed))
+            }
+            Key::Inventory(id) => InventoryView::read(body).map(|view| {
+                self.change(*id, |member| member.inventory = Some(Arc::new(view)));
+                *id
+            }),
+            Key::Finding { device, finding } => serde_json::from_slice(body).ok().map(|record| {
+                self.change(*device, |member| member.put_finding(*finding, record));
+                *device
+            }),
+            Key::Receipt { device, digest, order: _ } => ReceiptView::read(body, *digest).map(|receipt| {
+                self.change(*device, |member| member.put_receipt(receipt));
+                *device
+            }),
+            _ => return,
+        };
+        match touched {
+            Some(device) => followed.devices.push(device),
+            // Of a newer program, or damaged: the store keeps it, this view cannot show it.
+            None => tracing::warn!(%key, "a stored document is of no version known here"),
+        }
+    }
+
+    fn delete(&self, key: &Key, followed: &mut Followed) {
+        if let Key::Finding { device, finding } = key {
+            self.change(*device, |member| Arc::make_mut(&mut member.findings).remove(finding));
+            followed.devices.push(*device);
+        }
+    }
+
+    fn put_device(&self, device: Device, revision: Revision, followed: &mut Followed) -> DeviceId {
+        let id = device.id;
+        let mut view = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let known = view.members.get(&id).cloned();
+        // Two commits may come back in another order than they were made in.
+        if known.as_ref().is_some_and(|known| known.revision > revision) {
+            return id;
+        }
+        if device.is_cut_off() {
+            followed.cut_off.extend(device.identity.iter().map(|identity| identity.leaf));
+        }
+        let leaves =
+            device.superseded.iter().copied().chain(device.identity.iter().map(|identity| identity.leaf));
+        view.by_leaf.extend(leaves.map(|leaf| (leaf, id)));
+        followed.cut_off.extend(device.superseded.iter().copied());
+        let old = known.as_ref().map(|known| known.device.hardware.identity());
+        if let Some(old) = old.filter(|old| view.by_hardware.get(old) == Some(&id)) {
+            view.by_hardware.remove(&old);
+        }
+        view.by_hardware.insert(device.hardware.identity(), id);
+        let member = match known {
+            None => Member::new(device, revision),
+            Some(known) => {
+                let mut member = Member::clone(&known);
+                member.seen = member.seen.max(device.last_seen);
+                (member.device, member.revision) = (Arc::new(device), revision);
+                member
+            }
+        };
+        view.members.insert(id, Arc::new(member));
+        id
+    }
+
+    /// Changes a member in place, or a copy of it while somebody reads it.
+    fn change<T: Default>(&self, device: DeviceId, change: impl FnOnce(&mut Member) -> T) -> T {
+        let mut view = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        view.members.get_mut(&device).map(|member| change(Arc::make_mut(member))).unwrap_or_default()
+    }
+
+    fn tick(&self) {
+        self.version.send_modify(|version| *version = version.wrapping_add(1));
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, View> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Member {
+    fn put_finding(&mut self, finding: Sha256, record: triage::Record) {
+        if self.findings.len() < FINDINGS || self.findings.contains_key(&finding) {
+            Arc::make_mut(&mut self.findings).insert(finding, Arc::new(record));
+        }
+    }
+
+    fn put_receipt(&mut self, receipt: ReceiptView) {
+        if self.receipts.iter().any(|known| known.digest == receipt.digest) {
+            return;
+        }
+        let receipts = Arc::make_mut(&mut self.receipts);
+        receipts.push(Arc::new(receipt));
+        receipts.sort_by_key(|receipt| (receipt.received, receipt.digest));
+        let surplus = receipts.len().saturating_sub(RECEIPTS);
+        receipts.drain(..surplus);
+    }
+}
+
+impl InventoryView {
+    /// Reads the document under `Key::Inventory`.
+    #[must_use]
+    pub fn read(body: &[u8]) -> Option<Self> {
+        let inventory: Inventory = cordon_proto::wire::read(body, cordon_proto::limits::RECORD_BYTES).ok()?;
+        let (packages, rows): (Vec<&Row>, Vec<&Row>) =
+            inventory.rows().iter().partition(|row| row.section == Section::Package);
+        Some(Self {
+            root: inventory.root(),
+            packages: packages.len(),
+            rows: rows.into_iter().cloned().collect(),
+        })
+    }
+
+    /// The first field of a row.
+    #[must_use]
+    pub fn field(&self, section: Section, key: &str) -> Option<&str> {
+        let row = self.rows.iter().find(|row| row.section == section && row.key.as_str() == key)?;
+        row.fields.first().map(String::as_str)
+    }
+}
+
+impl ReceiptView {
+    fn read(body: &[u8], digest: Sha256) -> Option<Self> {
+        let proof = Proof::from_body(body)?;
+        Some(Self { digest, received: proof.received, body: proof.opened()? })
+    }
+}

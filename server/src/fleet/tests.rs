@@ -1,0 +1,230 @@
+//! Tests of the fleet view: it follows commits, keeps what it heard, and holds no more than it should.
+
+use cordon_proto::checkin::{Action, InterlockState, SensorReport, Software, UpdateReport, UpdateState};
+use cordon_proto::ids::{Hardware, Name, Text, TokenId};
+use cordon_proto::receipt::{Outcome, Receipt};
+use cordon_proto::telemetry::{Finding, Severity};
+use cordon_proto::wire;
+use cordon_server_core::device::{Act, DeviceKind, Identity, Placement, Source, VERSION};
+use cordon_server_core::risk::facts::{Impact, Reach};
+use proptest::prelude::*;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp(1_800_000_000);
+
+fn text(text: &str) -> Text {
+    text.parse().expect("a valid text")
+}
+
+fn id(byte: u8) -> DeviceId {
+    DeviceId::from_random([byte; 16])
+}
+
+fn device(byte: u8, leaf: u8) -> Device {
+    Device {
+        v: VERSION,
+        id: id(byte),
+        hardware: Hardware {
+            manufacturer: text("Halden"),
+            model: text("VP-3"),
+            revision: text("C"),
+            serial: text(&format!("S{byte}")),
+        },
+        stated: true,
+        source: Source::Agent,
+        placement: Placement {
+            site: text("St. Anna"),
+            ward: text("ICU 2"),
+            kind: DeviceKind::InfusionPump,
+            impact: Impact::default(),
+            reach: Reach::default(),
+            tags: vec![],
+        },
+        state: State::Active,
+        since: NOW,
+        reason: text("enrolled with a token"),
+        identity: Some(Identity {
+            leaf: Sha256([leaf; 32]),
+            key: Sha256([leaf; 32]),
+            token: TokenId([1; 32]),
+            issued: NOW,
+            not_after: NOW.plus_seconds(1000),
+        }),
+        superseded: vec![],
+        contest: None,
+        report: None,
+        last_seen: None,
+    }
+}
+
+fn report(interlock: InterlockState) -> Report {
+    Report {
+        boot: 1,
+        agent_version: text("0.1.0"),
+        software: Software { release: None, counter: 0, sha256: Sha256([0; 32]), floor: 0, slot: text("A") },
+        update: UpdateReport { state: UpdateState::Idle, order: None, blocked_by: vec![], fetched_bytes: 0 },
+        interlock,
+        sensor: SensorReport { tier: Some(0), note: None, profile_keys: 0, learning: true },
+        inventory_root: Sha256([0; 32]),
+        key_protection: text("file"),
+        spool_lost: 0,
+        content_version: 0,
+        director_root_version: 0,
+        wants: None,
+    }
+}
+
+fn put(device: &Device) -> Change {
+    Change::Put(Key::Device(device.id), device.to_body())
+}
+
+fn finding(key: &str) -> (Key, Vec<u8>) {
+    let finding = Finding {
+        detector: "scan".parse().expect("a name"),
+        key: text(key),
+        first: NOW,
+        last: NOW,
+        count: 1,
+        peer: None,
+        severity: Severity::Low,
+        attack: vec![],
+        evidence: [].into(),
+        title: text("t"),
+        what_changed: text("c"),
+        why_it_matters: text("w"),
+        how_sure: text("h"),
+        what_to_do: text("d"),
+    };
+    let (record, _) = triage::take_in(None, id(1), finding, NOW);
+    let key = Key::Finding { device: id(1), finding: Sha256::of(key.as_bytes()) };
+    (key, serde_json::to_vec(&record).expect("JSON"))
+}
+
+#[test]
+fn devices_are_found_by_every_certificate_they_had() {
+    // Goal: the table of the device plane. Method: enrol, re-enrol, look up old, new and strange certificates.
+    let fleet = Fleet::default();
+    let first = device(1, 10);
+    assert_eq!(fleet.follow(&[put(&first)], Revision(1)), Followed { cut_off: vec![], devices: vec![id(1)] });
+    let second = Device { superseded: vec![Sha256([10; 32])], ..device(1, 11) };
+    let followed = fleet.follow(&[put(&second)], Revision(2));
+    assert_eq!(followed.cut_off, [Sha256([10; 32])], "connections of the old certificate end");
+    for leaf in [10, 11] {
+        assert_eq!(fleet.by_leaf(&Sha256([leaf; 32])).map(|member| member.id()), Some(id(1)));
+    }
+    assert!(fleet.by_leaf(&Sha256([12; 32])).is_none());
+    assert!(fleet.by_hardware(first.hardware.identity()).is_some());
+    let board = Hardware { manufacturer: text("Vell"), ..second.hardware.clone() };
+    fleet.follow(&[put(&Device { hardware: board.clone(), ..second })], Revision(3));
+    assert!(
+        fleet.by_hardware(first.hardware.identity()).is_none()
+            && fleet.by_hardware(board.identity()).is_some()
+    );
+    assert_eq!(fleet.count(), [(State::Active, 1)].into());
+}
+
+#[test]
+fn an_older_commit_that_comes_back_late_changes_nothing() {
+    // Goal: a quarantine is not undone by a slower heartbeat. Method: follow two commits in the wrong order.
+    let fleet = Fleet::default();
+    let active = device(1, 10);
+    let quarantined = active.after(Act::Quarantine, text("beacons"), NOW).expect("possible");
+    let followed = fleet.follow(&[put(&quarantined)], Revision(9));
+    assert_eq!(followed.cut_off, [Sha256([10; 32])]);
+    fleet.follow(&[put(&active)], Revision(8));
+    assert_eq!(fleet.get(id(1)).map(|member| member.device.state), Some(State::Quarantined));
+}
+
+#[test]
+fn what_was_heard_survives_a_commit_and_is_written_down_once() {
+    // Goal: heartbeats are coalesced. Method: hear news, the same again, a person's commit meanwhile, an hour.
+    let fleet = Fleet::default();
+    fleet.follow(&[put(&device(1, 10))], Revision(1));
+    let mut version = fleet.version();
+    version.mark_unchanged();
+    assert!(fleet.heard(id(1), Some(report(InterlockState::Standby)), None, NOW));
+    assert!(version.has_changed().expect("alive"));
+    version.mark_unchanged();
+    assert!(!fleet.heard(id(1), Some(report(InterlockState::Standby)), None, NOW.plus_seconds(5)));
+    assert!(!version.has_changed().expect("alive"), "a heartbeat without news wakes nobody");
+    let moved = Device { reason: text("moved"), ..device(1, 10) };
+    fleet.follow(&[put(&moved)], Revision(2));
+    let due = fleet.get(id(1)).and_then(|member| member.unwritten()).expect("due");
+    assert_eq!((due.reason.as_str(), due.last_seen), ("moved", Some(NOW.plus_seconds(5))));
+    assert_eq!(due.report, Some(report(InterlockState::Standby)));
+    fleet.follow(&[put(&due)], Revision(3));
+    let member = fleet.get(id(1)).expect("there");
+    assert_eq!(member.unwritten(), None);
+    fleet.heard(id(1), None, None, NOW.plus_seconds(5 + SEEN_S - 1));
+    assert!(fleet.get(id(1)).expect("there").unwritten().is_none());
+    fleet.heard(id(1), None, None, NOW.plus_seconds(5 + SEEN_S));
+    assert!(fleet.get(id(1)).expect("there").unwritten().is_some(), "seen at least once an hour");
+    assert_eq!(member.seen, Some(NOW.plus_seconds(5)), "a snapshot does not change under its reader");
+    assert!(!fleet.heard(id(9), Some(report(InterlockState::Standby)), None, NOW), "nobody of that name");
+}
+
+#[test]
+fn findings_and_receipts_are_held_within_bounds() {
+    // Goal: no device fills the memory. Method: one more of each than may be held.
+    let fleet = Fleet::default();
+    fleet.follow(&[put(&device(1, 10))], Revision(1));
+    for number in 0..=FINDINGS {
+        let (key, body) = finding(&number.to_string());
+        fleet.follow(&[Change::Put(key, body)], Revision(2));
+    }
+    let held = fleet.get(id(1)).expect("there").findings.len();
+    assert_eq!(held, FINDINGS);
+    let (known, body) = finding("0");
+    fleet.follow(&[Change::Put(known.clone(), body)], Revision(3));
+    fleet.follow(&[Change::Delete(known)], Revision(4));
+    assert_eq!(fleet.get(id(1)).expect("there").findings.len(), FINDINGS - 1);
+    for number in 0..=u8::try_from(RECEIPTS).expect("small") {
+        let (key, body) = proof(number);
+        fleet.follow(&[Change::Put(key.clone(), body.clone()), Change::Put(key, body)], Revision(5));
+    }
+    let receipts = fleet.get(id(1)).expect("there").receipts.clone();
+    assert_eq!(
+        (receipts.len(), receipts[0].received),
+        (RECEIPTS, Timestamp(1)),
+        "the oldest went, none stands twice"
+    );
+}
+
+fn proof(number: u8) -> (Key, Vec<u8>) {
+    let body = ReceiptBody {
+        device: id(1),
+        hardware: device(1, 10).hardware.identity(),
+        order: "o-1".parse().expect("a name"),
+        action: Action::Install,
+        outcome: Outcome::Confirmed,
+        release: None,
+        counter: number.into(),
+        sha256: Sha256([0; 32]),
+        previous_sha256: Sha256([0; 32]),
+        slot: text("A"),
+        boots: 1,
+        floor: 0,
+        interlock: InterlockState::Standby,
+        time: NOW,
+        reason: None,
+    };
+    let receipt = Receipt::sign(&body, |_| Ok::<_, ()>(vec![number])).expect("signs");
+    let bytes = wire::write(&receipt);
+    let order: Name = "o-1".parse().expect("a name");
+    let key = Key::Receipt { order, device: id(1), digest: Sha256::of(&bytes) };
+    (key, Proof::new(&bytes, Sha256([10; 32]), Timestamp(number.into())).to_body())
+}
+
+proptest! {
+    #[test]
+    fn any_document_is_followed_or_passed_over_without_a_panic(body: Vec<u8>) {
+        let fleet = Fleet::default();
+        let (finding, _) = finding("0");
+        let (receipt, _) = proof(1);
+        for key in [Key::Device(id(1)), Key::Inventory(id(1)), finding, receipt] {
+            let _ = fleet.follow(&[Change::Put(key, body.clone())], Revision(1));
+        }
+        prop_assert!(fleet.all().is_empty());
+    }
+}
