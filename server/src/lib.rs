@@ -6,12 +6,31 @@
 //!
 //! Read next: `app` for the one way state moves, `http` for who may speak to us.
 
+pub mod app;
+pub mod appraisal;
 pub mod ca;
 pub mod chance;
 pub mod clock;
+mod command;
 pub mod config;
+pub mod connections;
+pub mod control;
 pub mod files;
+pub mod fleet;
+pub mod http;
+pub mod init;
+pub mod jobs;
+pub mod log;
+pub mod metrics;
+pub mod online;
 pub mod people;
 pub mod repositories;
 pub mod rollouts;
+pub mod serve;
 pub mod store;
+#[cfg(test)]
+mod testing;
+pub mod tls;
+pub mod waits;
+
+pub use command::run;

@@ -1,0 +1,146 @@
+//! The command line of `cordon-server`.
+//!
+//! Exit codes: 0 done, 1 refused (the reason on stderr, with what to do), 2 usage. Nothing here works; it calls
+//! `init`, `serve` and `control`.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::{self, Question, Reply};
+use crate::{init, log, serve};
+
+/// The server of a fleet of medical devices and kiosks.
+#[derive(Debug, Parser)]
+#[command(name = "cordon-server", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Lay a new server's folder: settings, certificate authority, keys.
+    Init {
+        /// The folder.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Make an API token for cordonctl and write its secret here, mode 0600.
+        #[arg(long)]
+        admin_token_file: Option<PathBuf>,
+        /// Name or address under which devices reach the server.
+        #[arg(long, default_value = "localhost")]
+        host: String,
+        /// Take the throw-away keys of keys-example: for a trial on loopback only.
+        #[arg(long)]
+        example_keys: bool,
+    },
+    /// Run the server until SIGTERM.
+    Serve {
+        /// The settings that `init` wrote.
+        #[arg(long)]
+        config: PathBuf,
+        /// Overrule a setting, such as `device.listen=127.0.0.1:0`; may be repeated.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Write where the planes listen here, once they do.
+        #[arg(long)]
+        ready_file: Option<PathBuf>,
+        /// Print a one-time link into the console.
+        #[arg(long)]
+        print_sign_in: bool,
+    },
+    /// Ask a running server, as the user it runs as.
+    Admin {
+        #[command(subcommand)]
+        command: Admin,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Admin {
+    /// Print a one-time link into the console; it lives a quarter of an hour.
+    SignInLink {
+        /// The settings of the running server.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+/// Runs a command line, program name first, and says how the process should end.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    match execute(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr().lock(), "cordon-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("the system gives no threads")?;
+    match command {
+        Command::Init { dir, admin_token_file, host, example_keys } => {
+            let options = init::Options { folder: dir, admin_token_file, host, example_keys };
+            let laid = runtime.block_on(init::run(&options, Clock::system().now()))?;
+            tell(&options, &laid);
+            Ok(())
+        }
+        Command::Serve { config, set, ready_file, print_sign_in } => {
+            let config = Config::load(&config, &set)?;
+            log::start(config.log);
+            let options = serve::Options { ready_file, print_sign_in };
+            Ok(runtime.block_on(serve::run(config, &options))?)
+        }
+        Command::Admin { command: Admin::SignInLink { config } } => {
+            let config = Config::load(&config, &[])?;
+            let path = config.path(&config.control);
+            match runtime.block_on(control::ask(&path, Question::SignInLink))? {
+                Reply::Link(link) => say(&link),
+                Reply::Refused(reason) => bail!(reason),
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What a person needs after `init`: the public halves of the online keys alone go to stdout, for a pipe.
+fn tell(options: &init::Options, laid: &init::Laid) {
+    say(&laid.online_keys);
+    let root_key = options.folder.join("ca").join(crate::ca::ROOT_KEY);
+    let mut words = format!(
+        "Laid {}. Root pin {}.\nCarry {} away to a safe place: the server runs without it, and the next issuing \
+         certificate needs it.\nGive {} to `cordonctl repo init --director`, sign there, then publish.\nStart with \
+         `cordon-server serve --config {}`.\n",
+        options.folder.display(),
+        laid.ca_pin,
+        root_key.display(),
+        options.folder.join(init::ONLINE_KEYS).display(),
+        laid.config.display(),
+    );
+    if options.example_keys {
+        words.push_str(
+            "The online keys are the throw-away ones of keys-example: for a trial on loopback only.\n",
+        );
+    }
+    let _ = std::io::stderr().lock().write_all(words.as_bytes());
+}
+
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}

@@ -1,0 +1,269 @@
+//! `cordon-server serve`: puts the parts together, listens, and drains when it is told to stop.
+//!
+//! It starts whole or not at all: settings, keys, store and all three listeners first, then the ready file. Jobs run
+//! beside the planes and end with them. Nothing is decided here. Read next: [`Server::start`], which tests use too.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::app::{App, Parts};
+use crate::ca::{Ca, CaError};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::{self, ControlError};
+use crate::files::{self, FileError};
+use crate::http::operator::Operator;
+use crate::http::{self, Limits, Plane, device, est, probes};
+use crate::jobs;
+use crate::online::{OnlineError, OnlineKeys};
+use crate::repositories::Repositories;
+use crate::rollouts::{RolloutError, Rollouts};
+use crate::store::blobs::{BlobError, Blobs};
+use crate::store::memory::Memory;
+use crate::store::{Store, StoreError, redb};
+use crate::tls::{self, ClientCertificate, ServerCertificate, TlsError};
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Keys that the whole world knows.
+    #[error(
+        "the director's online keys are the throw-away ones of keys-example, which everybody has: make your own with \
+         `cordon-server init` in a new folder; for a trial, set `allow_example_keys = true` and every `listen` to a \
+         loopback address"
+    )]
+    ExampleKeys,
+    /// A listener that would speak without encryption to the network, or cannot be had.
+    #[error(
+        "cannot listen on {address} for the {plane} plane: is another program there, or is the address not ours?"
+    )]
+    Listen {
+        /// The plane.
+        plane: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreOpenError),
+    /// What is in the store.
+    #[error("the store cannot be read")]
+    Contents(#[from] StoreError),
+    /// Orders and rollouts in it.
+    #[error("the rollouts in the store cannot be read")]
+    Rollouts(#[from] RolloutError),
+    /// Images.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    /// The authority.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The online keys.
+    #[error(transparent)]
+    Online(#[from] OnlineError),
+    /// The control socket.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The ready file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Signals.
+    #[error("the system gives no signals")]
+    Signal(#[source] std::io::Error),
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreOpenError {
+    /// No such kind.
+    #[error("`store = \"{0}\"` is no store that this program has: use `redb:PATH`")]
+    Unknown(String),
+    /// redb.
+    #[error(transparent)]
+    Redb(#[from] redb::OpenError),
+    /// The task was lost.
+    #[error("the store could not be opened")]
+    Task(#[source] tokio::task::JoinError),
+}
+
+/// What a ready file says: where the planes listen, and the process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ready {
+    /// The enrolment plane.
+    pub enrolment: SocketAddr,
+    /// The device plane.
+    pub device: SocketAddr,
+    /// The operator plane.
+    pub operator: SocketAddr,
+    /// The process.
+    pub pid: u32,
+}
+
+/// A server that listens.
+pub struct Server {
+    /// What its handlers share.
+    pub app: Arc<App>,
+    /// Where it listens.
+    pub ready: Ready,
+    drain: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// How the command line wants a server to run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// File that says where the planes listen, once they do.
+    pub ready_file: Option<PathBuf>,
+    /// Whether to print a one-time link into the console.
+    pub print_sign_in: bool,
+}
+
+/// Runs a server until SIGTERM or SIGINT, then drains.
+pub async fn run(config: Config, options: &Options) -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
+    let server = Server::start(config, Clock::system()).await?;
+    if let Some(file) = &options.ready_file {
+        let text = serde_json::to_vec(&server.ready).expect("addresses are always JSON");
+        files::replace(file, &text)?;
+    }
+    tracing::info!(
+        enrolment = %server.ready.enrolment, device = %server.ready.device, operator = %server.ready.operator,
+        devices = server.app.fleet.all().len(), "listening"
+    );
+    if let Some(link) = server.app.sign_in_link().filter(|_| options.print_sign_in) {
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout().lock(), "{link}");
+    }
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("draining");
+    server.stop().await;
+    Ok(())
+}
+
+/// Opens the store that the settings name.
+pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreOpenError> {
+    if config.store == "memory" {
+        return Ok(Arc::new(Memory::new()));
+    }
+    let Some(path) = config.store.strip_prefix("redb:") else {
+        return Err(StoreOpenError::Unknown(config.store.clone()));
+    };
+    let path = config.path(path.as_ref());
+    let open = tokio::task::spawn_blocking(move || redb::Redb::open(&path, redb::Options::default()));
+    Ok(Arc::new(open.await.map_err(StoreOpenError::Task)??))
+}
+
+impl Server {
+    /// Puts a server together and listens.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, ServeError> {
+        let online = OnlineKeys::load(&config.path(&config.keys))?;
+        if online.are_examples() && !(config.allow_example_keys && config.is_loopback_only()) {
+            return Err(ServeError::ExampleKeys);
+        }
+        let ca = Ca::load(&config.path(&config.ca))?;
+        let store = open_store(&config).await?;
+        let blobs = Blobs::open(config.path(&config.blobs)).await?;
+        let (drain, draining) = watch::channel(false);
+        let parts = Parts { config, clock, store, blobs, ca, online, drain: draining };
+        let app = Arc::new(App::open(parts).await?);
+        let repositories = Repositories::new(app.store.clone(), app.online.clone());
+        let rollouts = Rollouts::load(app.store.clone(), repositories.clone(), app.clock.now()).await?;
+        app.set_director(Arc::new(rollouts.clone()));
+        let operator = Operator { app: app.clone(), rollouts, repositories };
+        let control = control::bind(&app.config.path(&app.config.control)).await?;
+        let names = app.config.certificate_names();
+        let certificate = ServerCertificate::make(&app.ca, &names, app.clock.now())?;
+        let mut server = Self {
+            ready: Ready {
+                enrolment: app.config.enrolment.listen,
+                device: app.config.device.listen,
+                operator: app.config.operator.listen,
+                pid: std::process::id(),
+            },
+            app: app.clone(),
+            drain,
+            tasks: JoinSet::new(),
+        };
+        server.planes(&certificate, operator.clone()).await?;
+        server.tasks.spawn(control::serve(control, app));
+        jobs::start(&mut server.tasks, &operator, certificate);
+        Ok(server)
+    }
+
+    /// Stops accepting, lets requests under way end, and writes down what is only in memory.
+    pub async fn stop(mut self) {
+        let _ = self.drain.send(true);
+        while self.tasks.join_next().await.is_some() {}
+        if let Err(error) = self.app.write_down().await {
+            tracing::error!(error = crate::log::chain(&error), "the last reports could not be written down");
+        }
+    }
+
+    async fn planes(&mut self, certificate: &ServerCertificate, people: Operator) -> Result<(), ServeError> {
+        let app = self.app.clone();
+        let enrolment = tls::config(&app.ca, certificate.with_root(), ClientCertificate::Optional)?;
+        let devices = tls::config(&app.ca, certificate.same(), ClientCertificate::Required)?;
+        let operator = match app.config.operator.listen.ip().is_loopback() {
+            true => None,
+            false => Some(tls::config(&app.ca, certificate.with_root(), ClientCertificate::None)?),
+        };
+        self.ready.enrolment = self
+            .plane("enrolment", self.ready.enrolment, Some(enrolment.into()), est::router(app.clone()))
+            .await?;
+        self.ready.device =
+            self.plane("device", self.ready.device, Some(devices.into()), device::router(app)).await?;
+        let tls = operator.map(TlsAcceptor::from);
+        self.ready.operator =
+            self.plane("operator", self.ready.operator, tls, operator_router(people)).await?;
+        Ok(())
+    }
+
+    async fn plane(
+        &mut self,
+        name: &'static str,
+        address: SocketAddr,
+        tls: Option<TlsAcceptor>,
+        router: Router,
+    ) -> Result<SocketAddr, ServeError> {
+        let failed = |source| ServeError::Listen { plane: name, address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let reached = listener.local_addr().map_err(failed)?;
+        self.app.reached_at(name, reached);
+        let plane = Plane {
+            listener,
+            tls,
+            router,
+            limits: Limits::from(&self.app.config.limits),
+            metrics: self.app.metrics.plane(name),
+            connections: self.app.connections.clone(),
+        };
+        self.tasks.spawn(Plane::serve(plane, self.app.drain.clone()));
+        Ok(reached)
+    }
+}
+
+/// The operator plane: probes, API and console on one listener.
+fn operator_router(operator: Operator) -> Router {
+    probes::router(operator.app.clone())
+        .merge(http::operator::router(operator))
+        .fallback(|| async { http::problem::Problem::no_route() })
+}
