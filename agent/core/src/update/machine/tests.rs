@@ -367,13 +367,13 @@ fn onward(number: u64, look: Box<Look>, record: &Record) -> Event {
         State::Fetching(fetching) if !fetching.running => Event::Look(look),
         State::Fetching(_) => Event::Complete,
         State::Written(written) => Event::Hashed(written.job.cleared.image.sha256),
-        State::Armed(_) if number % 2 == 0 => Event::Armed(look),
+        State::Armed(_) if number.is_multiple_of(2) => Event::Armed(look),
         State::Armed(job) => Event::Started(view(job.slot.other(), Some(job.slot), job.slot, number)),
         State::Trial(trial) if trial.shown.confirming => Event::Committed,
         State::Trial(trial) if !trial.shown.hashed => Event::Hashed(trial.job.cleared.image.sha256),
         State::Trial(trial) if !trial.shown.healthy => Event::Healthy,
         State::Trial(_) => Event::CheckedIn,
-        State::Reverting(_) if number % 2 == 0 => Event::Reverted(look),
+        State::Reverting(_) if number.is_multiple_of(2) => Event::Reverted(look),
         State::Reverting(reverting) => {
             let old = reverting.job.slot.other();
             Event::Started(view(old, None, old, number))
