@@ -31,6 +31,7 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+pub mod ui;
 pub mod waits;
 
 pub use command::run;

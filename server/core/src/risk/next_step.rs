@@ -403,7 +403,7 @@ fn words(act: &Act) -> (String, String) {
         Act::Find(None) => same("Find it"),
         Act::Decide(finding) => (format!("Decide on finding {finding}"), format!("Decide on {finding}")),
         Act::Segment => {
-            (String::from("Move it to a network of its own kind"), String::from("Move to its network"))
+            (String::from("Move it to its own network"), String::from("Move to its network"))
         }
         Act::ExplainUpdate => {
             (String::from("Find out why the update failed"), String::from("Explain failed update"))

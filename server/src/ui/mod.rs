@@ -1,0 +1,47 @@
+//! The console's pages: from plain values to HTML, and nothing else.
+//!
+//! Who serves the console fills the structs of this module ([`Frame`] for what stands round every page, one struct a
+//! page) and calls a `render` function; no page asks a store, a clock or the network, and none needs a script to be
+//! read. Text that a device or a file supplied travels as [`Said`], which shows control characters as marks and is cut
+//! at 120 characters; everything is escaped by the templates. Markup made in Rust is [`Markup`] and never holds such
+//! text unescaped. There is no `style` attribute and no inline script anywhere: lengths are SVG attributes.
+//!
+//! Read next: [`paths`] for every address a page links to (the router serves exactly those), [`frame`] for the
+//! chrome, then the page you need: [`overview`], [`devices`], [`device`], [`findings`], [`rollouts`], [`audit`],
+//! [`act`] for what changes something, [`entry`] for sign-in, [`error`]. Templates, style sheet and script lie in
+//! `server/ui`, served by [`assets`].
+
+pub mod act;
+pub mod assets;
+pub mod audit;
+pub mod badge;
+pub mod chart;
+pub mod device;
+pub mod device_query;
+pub mod devices;
+pub mod entry;
+pub mod error;
+pub mod findings;
+pub mod frame;
+pub mod live;
+pub mod marks;
+pub mod overview;
+pub mod paths;
+pub mod rollouts;
+pub mod said;
+pub mod score_bar;
+pub mod software;
+pub mod state;
+pub mod wave_bar;
+pub mod words;
+
+pub use frame::{Frame, Theme};
+pub use marks::Markup;
+pub use said::Said;
+pub use state::DeviceState;
+pub use words::Clock;
+
+/// A page from its template. The templates format only into memory, so this cannot fail.
+fn page(template: &impl askama::Template) -> String {
+    template.render().expect("formatting into a String does not fail")
+}

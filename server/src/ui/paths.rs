@@ -1,0 +1,160 @@
+//! Every address that a page links to or posts to: the contract with the router.
+//!
+//! GET pages: `/`, `/devices`, `/devices/enrol`, `/devices/{id}`, `/devices/{id}/software`,
+//! `/devices/{id}/{quarantine|release}`, `/devices/quarantine?device=…`, `/findings`, `/findings/{id}`,
+//! `/findings/{id}/{acknowledge|mute|close|reopen}`, `/rollouts`, `/rollouts/{id}`,
+//! `/rollouts/{id}/{stop|resume|back}`, `/holds/new`, `/holds/{id}/lift`, `/audit`, `/sign-in`, `/sign-in/{secret}`.
+//! Every act is posted to the address of its GET page (bodies: [`super::act`]), `/sign-in/{secret}`, `/sign-out` and
+//! `/theme` likewise. Files: `/assets/…`. Stream: [`EVENTS`]. Read next: [`super::devices::DeviceQuery`].
+
+/// The overview.
+pub const OVERVIEW: &str = "/";
+/// The list of devices.
+pub const DEVICES: &str = "/devices";
+/// How to enrol a device.
+pub const ENROL: &str = "/devices/enrol";
+/// The list of findings.
+pub const FINDINGS: &str = "/findings";
+/// The list of rollouts.
+pub const ROLLOUTS: &str = "/rollouts";
+/// A new hold.
+pub const NEW_HOLD: &str = "/holds/new";
+/// The audit log.
+pub const AUDIT: &str = "/audit";
+/// What to do when nobody is signed in.
+pub const SIGN_IN: &str = "/sign-in";
+/// Ends the session.
+pub const SIGN_OUT: &str = "/sign-out";
+/// Sets the theme (`to=light|dark|system`, `back=ADDRESS`).
+pub const THEME: &str = "/theme";
+/// The live stream (server-sent events, see [`super::live`]).
+pub const EVENTS: &str = "/api/v1/events";
+
+/// A device's own page.
+#[must_use]
+pub fn device(id: &str) -> String {
+    format!("{DEVICES}/{}", encode(id))
+}
+
+/// What runs on a device.
+#[must_use]
+pub fn software(id: &str) -> String {
+    format!("{}/software", device(id))
+}
+
+/// An act on one device: `quarantine` or `release`.
+#[must_use]
+pub fn device_act(id: &str, act: &str) -> String {
+    format!("{}/{act}", device(id))
+}
+
+/// Quarantine of several devices.
+pub const QUARANTINE: &str = "/devices/quarantine";
+
+/// A finding's own page.
+#[must_use]
+pub fn finding(id: &str) -> String {
+    format!("{FINDINGS}/{}", encode(id))
+}
+
+/// An act on a finding: `acknowledge`, `mute`, `close` or `reopen`.
+#[must_use]
+pub fn finding_act(id: &str, act: &str) -> String {
+    format!("{}/{act}", finding(id))
+}
+
+/// The findings of one state and, if given, one severity, detector or device.
+#[must_use]
+pub fn findings(pairs: &[(&str, &str)]) -> String {
+    with_query(FINDINGS, pairs)
+}
+
+/// A rollout's own page.
+#[must_use]
+pub fn rollout(id: &str) -> String {
+    format!("{ROLLOUTS}/{}", encode(id))
+}
+
+/// An act on a rollout: `stop`, `resume` or `back`.
+#[must_use]
+pub fn rollout_act(id: &str, act: &str) -> String {
+    format!("{}/{act}", rollout(id))
+}
+
+/// Lifting a hold.
+#[must_use]
+pub fn lift_hold(id: &str) -> String {
+    format!("/holds/{}/lift", encode(id))
+}
+
+/// Signing in with a one-time link.
+#[must_use]
+pub fn sign_in(secret: &str) -> String {
+    format!("{SIGN_IN}/{}", encode(secret))
+}
+
+/// An address with a query.
+#[must_use]
+pub fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
+    let mut address = String::from(path);
+    for (place, (name, value)) in pairs.iter().enumerate() {
+        address.push(if place == 0 { '?' } else { '&' });
+        address.push_str(&encode(name));
+        address.push('=');
+        address.push_str(&encode(value));
+    }
+    address
+}
+
+/// Percent-encodes all but the unreserved characters (RFC 3986 section 2.3).
+#[must_use]
+pub fn encode(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            safe.push(char::from(byte));
+        } else {
+            safe.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    safe
+}
+
+/// Whether an address may be gone back to: one of ours, not another host's.
+#[must_use]
+pub fn is_local(address: &str) -> bool {
+    address.starts_with('/')
+        && !address.starts_with("//")
+        && !address.contains('\\')
+        && !address.contains(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn identities_cannot_leave_their_place_in_an_address() {
+        // Goal: a name with slashes, dots or quotes is one segment. Method: a hostile identity.
+        assert_eq!(device("../a?b#c\"<"), "/devices/..%2Fa%3Fb%23c%22%3C");
+        assert_eq!(findings(&[("state", "open"), ("device", "a&b")]), "/findings?state=open&device=a%26b");
+    }
+
+    #[test]
+    fn only_our_own_addresses_are_gone_back_to() {
+        // Goal: no open redirect. Method: the usual tricks.
+        assert!(is_local("/devices?band=critical"));
+        for bad in ["//evil.example", "https://evil.example", "/\\evil", "devices", "", "/a\nb"] {
+            assert!(!is_local(bad), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn encoded_text_is_one_safe_segment(text in any::<String>()) {
+            let safe = encode(&text);
+            prop_assert!(safe.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%".contains(&b)));
+        }
+    }
+}
