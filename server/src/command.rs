@@ -133,7 +133,8 @@ fn tell(options: &init::Options, laid: &init::Laid) {
         options.folder.join(init::ONLINE_KEYS).display(),
         laid.config.display(),
     );
-    if options.example_keys {
+    if let Some(root) = laid.director_root {
+        words.push_str(&format!("The example director's root has SHA-256 {root}.\n"));
         words.push_str(
             "The online keys are the throw-away ones of keys-example: for a trial on loopback only.\n",
         );

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cordon_proto::enrol::base64url;
-use cordon_proto::ids::{Text, TokenId};
+use cordon_proto::ids::{Sha256, Text, TokenId};
 use cordon_proto::time::Timestamp;
 use cordon_server_core::audit::{Entry, Summary};
 use cordon_server_core::change::{Commit, Malformed};
@@ -16,8 +16,10 @@ use crate::app::{ApiToken, name, server};
 use crate::ca::{CaError, make};
 use crate::chance;
 use crate::config::{Config, ConfigError};
+use crate::example::ExampleDirector;
 use crate::files::{self, FileError};
 use crate::online::{OnlineError, OnlineKeys};
+use crate::repositories::{PublishError, Repositories};
 use crate::serve::{self, StoreOpenError};
 use crate::store::{Key, Store, StoreError};
 
@@ -41,9 +43,14 @@ pub struct Options {
     pub example_keys: bool,
 }
 
+/// Folder of the example director's documents, laid out as `cordonctl repo` keeps a repository.
+pub const EXAMPLE_DIRECTOR: &str = "example-director";
+
 /// What was laid, for the person who asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Laid {
+    /// SHA-256 of the example director's root, where example keys were asked for.
+    pub director_root: Option<Sha256>,
     /// The settings.
     pub config: PathBuf,
     /// The pin in enrolment strings.
@@ -76,6 +83,9 @@ pub enum InitError {
     /// The first commit.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The example director.
+    #[error("the example director could not be published")]
+    Publish(#[from] PublishError),
     /// Cannot happen with one small document, and is still no panic.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -99,16 +109,21 @@ pub async fn run(options: &Options, now: Timestamp) -> Result<Laid, InitError> {
     online.write(&config.path(&config.keys))?;
     let online_keys = online.document();
     files::create_public(&folder.join(ONLINE_KEYS), online_keys.as_bytes())?;
+    let store = serve::open_store(&config).await?;
     if let Some(file) = &options.admin_token_file {
-        admin_token(&serve::open_store(&config).await?, file, now).await?;
+        admin_token(&*store, file, now).await?;
     }
+    let director_root = match options.example_keys {
+        true => Some(example_director(store, online, &folder.join(EXAMPLE_DIRECTOR), now).await?),
+        false => None,
+    };
     // Last, because its presence says that the folder is whole.
     files::create_public(&path, text.as_bytes())?;
-    Ok(Laid { config: path, ca_pin: base64url(&tiers.pin.0), online_keys })
+    Ok(Laid { director_root, config: path, ca_pin: base64url(&tiers.pin.0), online_keys })
 }
 
 /// Makes the API token of the first administrator.
-async fn admin_token(store: &Arc<dyn Store>, file: &Path, now: Timestamp) -> Result<(), InitError> {
+async fn admin_token(store: &dyn Store, file: &Path, now: Timestamp) -> Result<(), InitError> {
     let secret = chance::secret();
     let id = TokenId::of(&secret);
     let token = ApiToken {
@@ -126,6 +141,23 @@ async fn admin_token(store: &Arc<dyn Store>, file: &Path, now: Timestamp) -> Res
     store.commit(draft.finish()?).await?;
     files::create_secret(file, format!("{secret}\n").as_bytes())?;
     Ok(())
+}
+
+/// Signs the example director, publishes it, and leaves its files for `cordonctl`.
+async fn example_director(
+    store: Arc<dyn Store>,
+    online: OnlineKeys,
+    folder: &Path,
+    now: Timestamp,
+) -> Result<Sha256, InitError> {
+    let director = ExampleDirector::sign(now);
+    let repositories = Repositories::new(store, Arc::new(online));
+    files::create_folder(folder)?;
+    for (file, bytes) in [("1.root.json", &director.root), ("1.targets.json", &director.targets)] {
+        repositories.publish_director(file, bytes, &server("init"), now).await?;
+        files::create_public(&folder.join(file), bytes)?;
+    }
+    Ok(Sha256::of(&director.root))
 }
 
 /// The settings of a new server. Everything that stands at its default is left to the documentation.
@@ -222,6 +254,8 @@ mod tests {
         let config = Config::load(&laid.config, &[]).expect("loads");
         assert!(config.allow_example_keys && config.is_loopback_only());
         assert_eq!(laid.online_keys, OnlineKeys::example().document());
+        let root = files::read(&folder.path().join("server/example-director/1.root.json")).expect("written");
+        assert_eq!(laid.director_root, Some(Sha256::of(&root)));
         let own = tempfile::tempdir().expect("a folder");
         let laid = run(&options(own.path(), false), NOW).await.expect("laid");
         assert_ne!(laid.online_keys, OnlineKeys::example().document());

@@ -15,6 +15,7 @@ mod command;
 pub mod config;
 pub mod connections;
 pub mod control;
+pub mod example;
 pub mod files;
 pub mod fleet;
 pub mod http;

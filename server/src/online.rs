@@ -9,13 +9,13 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cordon_proto::canonical::Value;
-use cordon_proto::ids::Sha256;
 use cordon_proto::update::deny::is_example_key;
 use cordon_proto::update::key::PublicKey;
 use ed25519_dalek::{Signer, SigningKey};
 use zeroize::Zeroizing;
 
 use crate::chance;
+use crate::example;
 use crate::files::{self, FileError};
 
 /// File of the snapshot key.
@@ -65,12 +65,10 @@ impl OnlineKeys {
         Self { snapshot: key(), timestamp: key() }
     }
 
-    /// The throw-away keys of `keys-example`, made by their rule: known to everybody, for a loopback demo only.
+    /// The throw-away keys of `keys-example`: known to everybody, for a loopback demo only.
     #[must_use]
     pub fn example() -> Self {
-        let key =
-            |name| SigningKey::from_bytes(&Sha256::of(format!("cordon example key: {name}").as_bytes()).0);
-        Self { snapshot: key("director-snapshot"), timestamp: key("director-timestamp") }
+        Self { snapshot: example::key("director-snapshot"), timestamp: example::key("director-timestamp") }
     }
 
     /// Reads both keys; each must be readable by its owner alone.

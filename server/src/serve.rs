@@ -20,6 +20,7 @@ use crate::ca::{Ca, CaError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, ControlError};
+use crate::example;
 use crate::files::{self, FileError};
 use crate::http::operator::Operator;
 use crate::http::{self, Limits, Plane, device, est, probes};
@@ -42,6 +43,12 @@ pub enum ServeError {
          loopback address"
     )]
     ExampleKeys,
+    /// A root in the store that gives a role to such a key.
+    #[error(
+        "the published root {0} gives a role to a key of keys-example, which everybody has: publish a root of your \
+         own keys, or, for a trial, set `allow_example_keys = true` and every `listen` to a loopback address"
+    )]
+    ExampleRoot(String),
     /// A listener that would speak without encryption to the network, or cannot be had.
     #[error(
         "cannot listen on {address} for the {plane} plane: is another program there, or is the address not ours?"
@@ -176,11 +183,15 @@ impl Server {
     /// Puts a server together and listens.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, ServeError> {
         let online = OnlineKeys::load(&config.path(&config.keys))?;
-        if online.are_examples() && !(config.allow_example_keys && config.is_loopback_only()) {
+        let is_trial = config.allow_example_keys && config.is_loopback_only();
+        if online.are_examples() && !is_trial {
             return Err(ServeError::ExampleKeys);
         }
         let ca = Ca::load(&config.path(&config.ca))?;
         let store = open_store(&config).await?;
+        if let Some(root) = example::published_root(&*store).await?.filter(|_| !is_trial) {
+            return Err(ServeError::ExampleRoot(root));
+        }
         let blobs = Blobs::open(config.path(&config.blobs)).await?;
         let (drain, draining) = watch::channel(false);
         let parts = Parts { config, clock, store, blobs, ca, online, drain: draining };

@@ -111,7 +111,7 @@ fn a_server_is_laid_serves_and_drains() {
     assert!(metrics.contains("cordon_devices{state=\"active\"} 0") && metrics.contains("# EOF"));
     let link = run(&["admin", "sign-in-link", "--config", &config]);
     let link = String::from_utf8(link.stdout).expect("text");
-    assert!(link.starts_with(&format!("http://{operator}/sign-in?code=")), "{link}");
+    assert!(link.starts_with(&format!("http://{operator}/sign-in/")), "{link}");
     for plane in ["enrolment", "device"] {
         TcpStream::connect(ready[plane].as_str().expect("an address")).expect("listens");
     }
@@ -157,6 +157,15 @@ fn example_keys_do_not_leave_loopback() {
     ready(&file);
     server.terminate();
     assert_eq!(server.ended(), 0);
+    // Own online keys over a store in which the example director is published.
+    let own = tempfile::tempdir().expect("a folder");
+    laid(own.path(), &[]);
+    for key in ["snapshot.key.pem", "timestamp.key.pem"] {
+        let key = Path::new("server/keys").join(key);
+        fs::copy(own.path().join(&key), folder.path().join(&key)).expect("copied");
+    }
+    let words = refused(&config, &[&LOOPBACK[..], &["--set", "allow_example_keys=false"]].concat());
+    assert!(words.contains("director/1.root.json"), "{words}");
 }
 
 #[test]

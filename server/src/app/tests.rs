@@ -142,7 +142,7 @@ async fn the_socket_gives_a_link_to_the_servers_own_user() {
     };
     let address = bench.server.ready.operator;
     let secret =
-        link.strip_prefix(&format!("http://{address}/sign-in?code=")).expect("a link to the console");
+        link.strip_prefix(&format!("http://{address}/sign-in/")).expect("a link to the console");
     assert!(bench.app().sign_in.redeem(secret, bench.clock.now()));
     assert!(crate::control::bind(&path).await.is_err(), "a second server is refused");
     bench.server.stop().await;
