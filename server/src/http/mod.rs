@@ -38,6 +38,7 @@ use crate::metrics::PlaneMetrics;
 
 pub mod body;
 pub mod connection;
+pub mod console;
 pub mod device;
 pub mod est;
 pub mod operator;
@@ -49,6 +50,9 @@ pub mod repository;
 
 /// Pause after the system refused to accept a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection that must end may take for its last word.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// What a connection has proved. The accept loop puts it into every request.
 #[derive(Clone, Debug)]
@@ -233,19 +237,25 @@ where
     let timer = tokio::time::sleep(shared.limits.times.headers);
     tokio::pin!(connection, timer, must_end);
     let mut draining = false;
-    loop {
+    let reason = loop {
         tokio::select! {
             biased;
-            () = &mut must_end => break shared.metrics.shed("cut-off"),
+            () = &mut must_end => break Some("cut-off"),
             () = drained(&shared.drain), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
             }
             end = connection::drive(connection.as_mut(), &activity, timer.as_mut()) => match end {
-                Some(_) => break,
-                None => break shared.metrics.shed("slow"),
+                Some(_) => break None,
+                None => break Some("slow"),
             },
         }
+    };
+    if let Some(reason) = reason {
+        shared.metrics.shed(reason);
+        // An idle connection ends with a word, so that its other side need not guess; nothing else gets more time.
+        connection.as_mut().graceful_shutdown();
+        let _ = tokio::time::timeout(FAREWELL, connection).await;
     }
     shared.metrics.closed();
 }
