@@ -1,0 +1,221 @@
+//! The agent's own link against the real server: that both sides mean the same by the wire.
+//!
+//! Each side has its tests against the written contract; here neither is imitated. The server is the library behind
+//! the program, on loopback; the agent is its identity and link, without the event loop around them.
+
+use std::sync::Arc;
+
+use cordon_agent::clock::{Floor, SystemClock, TrustedClock};
+use cordon_agent::files::Folder;
+use cordon_agent::identity::{Applicant, Identity, IdentityError, Site, enrol};
+use cordon_agent::link::{Link, LinkError, Patience, Repository};
+use cordon_agent::tls::Route;
+use cordon_proto::checkin::{
+    CheckinRequest, InterlockState, SensorReport, Software, UpdateReport, UpdateState, WaitRequest,
+};
+use cordon_proto::enrol::EnrolmentString;
+use cordon_proto::ids::{Hardware, Sha256, Text};
+use cordon_proto::inventory::{Inventory, Row, Section};
+use cordon_proto::telemetry::{Batch, Body, Position};
+use cordon_proto::time::{Millis, Timestamp};
+use cordon_server::clock::Clock;
+use cordon_server::config::Config;
+use cordon_server::init;
+use cordon_server::serve::Server;
+use cordon_server_core::admit::{Binding, TokenOrder};
+use cordon_server_core::audit::Actor;
+use cordon_server_core::device::{Act, DeviceKind, Placement};
+use cordon_server_core::risk::facts::{Impact, Reach};
+
+struct Meeting {
+    server: Server,
+    folder: tempfile::TempDir,
+}
+
+fn text(text: &str) -> Text {
+    text.parse().expect("a valid text")
+}
+
+fn person() -> Actor {
+    Actor::Person(text("ines"))
+}
+
+fn hardware(serial: &str) -> Hardware {
+    Hardware { manufacturer: text("Halden"), model: text("VP-3"), revision: text("C"), serial: text(serial) }
+}
+
+fn clock() -> TrustedClock {
+    TrustedClock::new(Arc::new(SystemClock::new()), Floor::new(None))
+}
+
+impl Meeting {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = init::Options {
+            folder: folder.path().join("server"),
+            admin_token_file: None,
+            host: "localhost".to_owned(),
+            example_keys: false,
+        };
+        let clock = Clock::system();
+        let laid = init::run(&options, clock.now()).await.expect("laid");
+        let sets = ["enrolment", "device", "operator"].map(|plane| format!("{plane}.listen=127.0.0.1:0"));
+        let config = Config::load(&laid.config, &sets).expect("settings");
+        let server = Server::start(config, clock).await.expect("starts");
+        Self { server, folder }
+    }
+
+    /// The line that a person would paste at the device.
+    async fn enrolment_string(&self, serial: &str) -> EnrolmentString {
+        let order = TokenOrder {
+            manufacturer: Some(text("Halden")),
+            model: text("VP-3"),
+            binding: Binding::Serial { serial: text(serial), replaces: false },
+            placement: Placement {
+                site: text("St. Anna"),
+                ward: text("ICU 2"),
+                kind: DeviceKind::InfusionPump,
+                impact: Impact::default(),
+                reach: Reach::default(),
+                tags: Vec::new(),
+            },
+            hours: 1,
+        };
+        let made = self.server.app.make_token(order, &person()).await.expect("a token");
+        EnrolmentString {
+            host: "localhost".to_owned(),
+            enrolment_port: self.server.ready.enrolment.port(),
+            device_port: self.server.ready.device.port(),
+            ca_pin: self.server.app.ca.pin(),
+            director_root: Sha256([7; 32]),
+            token: made.secret,
+        }
+    }
+
+    fn state(&self, name: &str) -> Folder {
+        Folder::open(self.folder.path().join(name)).expect("a state folder")
+    }
+
+    async fn enrol(&self, serial: &str) -> Identity {
+        let string = self.enrolment_string(serial).await;
+        enrol(&self.state(serial), &string, &applicant(serial)).await.expect("enrols")
+    }
+}
+
+fn applicant(serial: &str) -> Applicant {
+    Applicant { hardware: hardware(serial), addresses: Vec::new(), proxy: None, clock: clock() }
+}
+
+fn link(identity: &Identity) -> Link {
+    let route = Route { host: "localhost".to_owned(), ..Route::default() };
+    Link::new(identity, &route, clock(), Patience::default()).expect("a link")
+}
+
+fn checkin(serial: &str, inventory: &Inventory) -> CheckinRequest {
+    CheckinRequest {
+        boot: 1,
+        device_time: Timestamp(1_800_000_000),
+        agent_version: text("0.1.0"),
+        uptime_s: 1,
+        hardware: hardware(serial),
+        software: Software { release: None, counter: 0, sha256: Sha256([0; 32]), floor: 0, slot: text("A") },
+        update: UpdateReport { state: UpdateState::Idle, order: None, blocked_by: vec![], fetched_bytes: 0 },
+        interlock: InterlockState::Unknown,
+        sensor: SensorReport { tier: None, note: None, profile_keys: 0, learning: true },
+        inventory_root: inventory.root(),
+        key_protection: text("file"),
+        spool_records: 0,
+        spool_lost: 0,
+        content_version: 0,
+        director_root_version: 0,
+        want_permit: None,
+    }
+}
+
+#[tokio::test]
+async fn an_agent_enrols_checks_in_tells_waits_and_fetches() {
+    // Goal: one wire. Method: every call of the link once, and what the server made of it.
+    let meeting = Meeting::start().await;
+    let app = &meeting.server.app;
+    let identity = meeting.enrol("A").await;
+    assert_eq!(identity.site, Site::from(&meeting.enrolment_string("B").await));
+    let member = app.fleet.get(identity.device).expect("in the fleet");
+    assert_eq!((&member.device.hardware, member.device.stated), (&hardware("A"), true));
+    let mut link = link(&identity);
+    let row = Row { section: Section::System, key: text("id"), fields: vec!["debian".to_owned(); 16] };
+    let inventory = Inventory::new(vec![row]);
+    let answer = link.checkin(&checkin("A", &inventory)).await.expect("answered");
+    assert!(answer.want_inventory && answer.ca_bundle == Some(app.ca_bundle()));
+    let body = Body::Inventory(inventory.clone());
+    let records = (1..=20).map(|sequence| body.record(Position { boot: 1, sequence }, Millis(1))).collect();
+    let told = link.telemetry(&Batch { records }).await.expect("stored");
+    assert_eq!((told.stored_through.sequence, told.duplicates), (20, 0));
+    assert!(!link.checkin(&checkin("A", &inventory)).await.expect("answered").want_inventory);
+    let waiter = link.waiter();
+    let wait = WaitRequest { token: answer.wait_token, max_s: 30 };
+    assert!(waiter.wait(&wait).await.expect("answered").changed, "the inventory was a change");
+    let missing = link.metadata(&Repository::Director, "1.root.json", 1024).await.expect("answered");
+    assert_eq!(missing, None, "nothing is published yet");
+    let image: Vec<u8> = (0..100_000_u32).map(|number| u8::try_from(number % 251).expect("small")).collect();
+    let incoming = app.blobs.put(1 << 20).await.expect("begun").write(image.clone().into()).await;
+    let info = incoming.expect("written").finish(None).await.expect("kept");
+    for from in [0, 70_000] {
+        let mut download = link.target(&info.sha256, from).await.expect("found");
+        let mut bytes = Vec::new();
+        while let Some(piece) = download.next().await.expect("a piece") {
+            bytes.extend_from_slice(&piece);
+        }
+        let start = usize::try_from(from).expect("small");
+        assert_eq!((download.start(), bytes == image[start..]), (from, true));
+    }
+    meeting.server.stop().await;
+}
+
+#[tokio::test]
+async fn each_refusal_reaches_the_agent_by_its_name() {
+    // Goal: only a stranger drops its identity. Method: quarantine, release, retire; what the link makes of each.
+    let meeting = Meeting::start().await;
+    let identity = meeting.enrol("A").await;
+    let link = link(&identity);
+    let inventory = Inventory::default();
+    link.checkin(&checkin("A", &inventory)).await.expect("answered");
+    let act = async |act| {
+        meeting.server.app.act(identity.device, act, text("because"), &person()).await.expect("done")
+    };
+    act(Act::Quarantine).await;
+    // The server ends the open connection; the agent comes back by itself, here without its pause.
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    let code = |error: LinkError| format!("{error:?}").to_lowercase();
+    link.checkin(&checkin("A", &inventory)).await.expect("a quarantined device may say how it is");
+    let refused = link.wait(&WaitRequest { token: 0, max_s: 1 }).await.map_err(code);
+    assert!(refused.as_ref().is_err_and(|error| error.contains("quarantined")), "{refused:?}");
+    act(Act::Release).await;
+    link.checkin(&checkin("A", &inventory)).await.expect("answered");
+    let other = link.checkin(&checkin("Z", &inventory)).await.map_err(code);
+    assert!(other.as_ref().is_err_and(|error| error.contains("hardware")), "{other:?}");
+    act(Act::Retire).await;
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    let retired = link.checkin(&checkin("A", &inventory)).await.map_err(code);
+    assert!(retired.as_ref().is_err_and(|error| error.contains("retired")), "{retired:?}");
+    meeting.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_pin_never_sees_the_token_and_a_wrong_token_enrols_nobody() {
+    // Goal: E17, and bad input. Method: a pin of another authority; a token of nobody; the server's own counters.
+    let meeting = Meeting::start().await;
+    let string = meeting.enrolment_string("A").await;
+    let false_pin = EnrolmentString { ca_pin: Sha256([9; 32]), ..string.clone() };
+    let state = meeting.state("A");
+    assert!(enrol(&state, &false_pin, &applicant("A")).await.is_err());
+    let metrics = &meeting.server.app.metrics;
+    assert!(!metrics.text().contains("cordon_enrolments_total"), "no request for a certificate came");
+    let guess = EnrolmentString { token: "a-guess-of-sufficient-length".to_owned(), ..string.clone() };
+    let refused: Result<Identity, IdentityError> = enrol(&state, &guess, &applicant("A")).await;
+    assert!(refused.is_err());
+    assert!(metrics.text().contains(r#"cordon_enrolments_total{outcome="unknown_token"} 1"#));
+    let identity = enrol(&state, &string, &applicant("A")).await.expect("the same key with the right token");
+    assert_eq!(meeting.server.app.fleet.all().len(), 1);
+    assert!(meeting.server.app.fleet.get(identity.device).is_some_and(|member| member.is_active()));
+    meeting.server.stop().await;
+}
