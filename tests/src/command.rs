@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, demo, mutants};
+use crate::{bench, demo, mutants, tidy};
 
 /// The simulated fleet: demo, benches, mutants.
 #[derive(Debug, Parser)]
@@ -28,6 +28,18 @@ enum Command {
     Bench {
         /// Which: agent-footprint.
         name: bench::Name,
+    },
+    /// The tree for docs/ARCHITECTURE.md, from the heads of the files.
+    Tree {
+        /// Write it there.
+        #[arg(long)]
+        write: bool,
+    },
+    /// The OpenAPI document as it is served.
+    Openapi {
+        /// Write it to docs/openapi.json.
+        #[arg(long)]
+        write: bool,
     },
     /// One-line breakages that named tests must catch.
     Mutants {
@@ -53,6 +65,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let done = match arguments.command {
         Command::Demo(options) => demo::run(options),
         Command::Bench { name } => bench::run(name),
+        Command::Tree { write } => tidy::map::run(write),
+        Command::Openapi { write } => tidy::served::run(write),
         Command::Mutants { sample, only } => mutants::run(&mutants::Choice { sample, only }),
     };
     match done {

@@ -3,6 +3,9 @@
 //! It uses every room of the house and is used by none. Nothing here ships to a device or a server. Read next:
 //! `main.rs` for the commands, `skip.rs` for how a test says that it cannot run, `tidy.rs` for the rules.
 
+pub mod bench;
+pub mod command;
+pub mod demo;
 pub mod hospital;
 pub mod mutants;
 pub mod program;

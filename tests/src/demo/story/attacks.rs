@@ -1,0 +1,111 @@
+//! What goes wrong: a kiosk with planted software, a changed image, a stolen server.
+
+use anyhow::{Context, ensure};
+use cordon_proto::time::Timestamp;
+use serde_json::Value;
+
+use super::opening::SETTINGS;
+use super::{Story, blocked, text};
+use crate::demo::thief::{self, Forgery};
+use crate::demo::traffic::{beacon, conversations};
+use crate::demo::until;
+use crate::hospital::Release;
+
+/// Seconds for which the planted software has been calling when the kiosk is first looked at.
+const CALLING_S: i64 = 25 * 60;
+
+impl Story {
+    pub(super) async fn beacon(&self) -> anyhow::Result<String> {
+        let serial = self.serials("K1").first().cloned().context("a kiosk")?;
+        let kiosk = self.pump(&serial)?;
+        let before = self.device_is(&serial, "the kiosk", |_| true).await?;
+        let now = cordon_server::clock::Clock::system().now();
+        let since = Timestamp(now.0 - CALLING_S);
+        let mut calls = [conversations(&kiosk.unit, since, now), beacon(since, now)].concat();
+        calls.sort_by_key(|call| call.at);
+        kiosk.feed(&calls);
+        let id = text(&before, "/id").to_owned();
+        let title = until("the kiosk's beacon to be found", super::PATIENCE, || async {
+            let findings = self.hospital.api(&format!("/api/v1/findings?device={id}")).await?;
+            let list = findings.pointer("/findings").and_then(Value::as_array).cloned().unwrap_or_default();
+            let beacon = list.iter().find(|finding| text(finding, "/finding/detector") == "beacon");
+            Ok(beacon
+                .map(|finding| text(finding, "/finding/title").to_owned())
+                .ok_or_else(|| format!("{} findings", list.len())))
+        })
+        .await?;
+        let was = super::number(&before, "/risk_hundredths");
+        let after = self
+            .device_is(&serial, "the kiosk's risk to rise", |device| {
+                super::number(device, "/risk_hundredths") > was
+            })
+            .await?;
+        Ok(format!("{serial}: \"{title}\", risk {} → {}", was / 100, super::number(&after, "/risk")))
+    }
+
+    pub(super) async fn flipped_byte(&self) -> anyhow::Result<String> {
+        let kiosks = self.serials("K1");
+        let image = self.folder.join("k1-7.0.5.img");
+        let sha256 = cordon_proto::ids::Sha256::of(&std::fs::read(&image)?).to_string();
+        let shelf = sha256.get(..2).context("a digest")?.to_owned();
+        let blob = self.folder.join("server/blobs").join(shelf).join(&sha256);
+        let mut bytes = std::fs::read(&blob).context("the image in the server's blobs folder")?;
+        let middle = bytes.len() / 2;
+        *bytes.get_mut(middle).context("an image")? ^= 1;
+        std::fs::write(&blob, &bytes)?;
+        let release = Release {
+            repository: "portico",
+            name: "k1/7.0.5",
+            model: "K1",
+            revision: "A",
+            counter: 705,
+            interlock: "idle",
+            image: &image,
+        };
+        let list = self.list("kiosks.tsv", "Portico", "K1", &kiosks)?;
+        self.hospital.order("k1-705", &release, std::slice::from_ref(&list)).await?;
+        self.create_rollout("k1-705", "K1 7.0.5", &[format!("all=k1-705={}", list.display())]).await?;
+        let mut said = String::new();
+        for serial in &kiosks {
+            let kiosk = self
+                .device_is(serial, "the kiosk to refuse the changed image", |kiosk| {
+                    blocked(kiosk).0.contains("image")
+                })
+                .await?;
+            ensure!(text(&kiosk, "/release") == "k1/1.0.0", "{serial} runs {}", text(&kiosk, "/release"));
+            said = format!("{serial}: {}", blocked(&kiosk).1);
+        }
+        Ok(format!("all {} kiosks refuse; {said}", kiosks.len()))
+    }
+
+    pub(super) async fn stolen_server(&mut self) -> anyhow::Result<String> {
+        let before = self.listed().await?;
+        self.hospital.stop().await?;
+        let server = self.folder.join("server");
+        let forgery: Forgery = thief::forge(&server).await?;
+        self.hospital.start(&SETTINGS).await?;
+        let mut refusals = std::collections::BTreeMap::new();
+        for serial in before.keys() {
+            let device = self
+                .device_is(serial, "the device to refuse the thief", |device| {
+                    blocked(device).0.starts_with("director-")
+                })
+                .await?;
+            ensure!(
+                text(&device, "/software/sha256") != forgery.sha256.to_string(),
+                "{serial} runs the thief's image"
+            );
+            let was = before.get(serial).map_or("", |device| text(device, "/software/sha256"));
+            ensure!(text(&device, "/software/sha256") == was, "{serial} changed what it runs");
+            *refusals.entry(blocked(&device).1.to_owned()).or_insert(0) += 1;
+        }
+        ensure!(
+            forgery.devices.len() == before.len(),
+            "the thief reached {} of {}",
+            forgery.devices.len(),
+            before.len()
+        );
+        let (sentence, _) = refusals.first_key_value().context("nobody refused")?;
+        Ok(format!("all {} devices refuse: {sentence}", before.len()))
+    }
+}
