@@ -141,8 +141,7 @@ async fn the_socket_gives_a_link_to_the_servers_own_user() {
         panic!("no link")
     };
     let address = bench.server.ready.operator;
-    let secret =
-        link.strip_prefix(&format!("http://{address}/sign-in/")).expect("a link to the console");
+    let secret = link.strip_prefix(&format!("http://{address}/sign-in/")).expect("a link to the console");
     assert!(bench.app().sign_in.redeem(secret, bench.clock.now()));
     assert!(crate::control::bind(&path).await.is_err(), "a second server is refused");
     bench.server.stop().await;

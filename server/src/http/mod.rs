@@ -232,7 +232,9 @@ where
         service_fn(move |request| answer(request, peer.clone(), place.busy, activity.clone(), shared.clone()))
     };
     let mut http = http1::Builder::new();
-    http.header_read_timeout(None).max_header_size(limits::HEADERS_BYTES).max_buf_size(limits::HEADERS_BYTES * 2);
+    http.header_read_timeout(None)
+        .max_header_size(limits::HEADERS_BYTES)
+        .max_buf_size(limits::HEADERS_BYTES * 2);
     let connection = http.serve_connection(TokioIo::new(Watched::new(stream, activity.clone())), service);
     let timer = tokio::time::sleep(shared.limits.times.headers);
     tokio::pin!(connection, timer, must_end);
