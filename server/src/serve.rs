@@ -92,6 +92,9 @@ pub enum ServeError {
     /// Signals.
     #[error("the system gives no signals")]
     Signal(#[source] std::io::Error),
+    /// A plane or a job ended by itself.
+    #[error("a part of the server ended by itself, so all of it stops: see the log, and start it again")]
+    Part,
 }
 
 /// Why a store cannot be opened.
@@ -144,7 +147,11 @@ pub struct Options {
 pub async fn run(config: Config, options: &Options) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
-    let server = Server::start(config, Clock::system()).await?;
+    if let Some(file) = &options.ready_file {
+        // Whoever waits for it must not read an earlier server's.
+        let _ = std::fs::remove_file(file);
+    }
+    let mut server = Server::start(config, Clock::system()).await?;
     if let Some(file) = &options.ready_file {
         let text = serde_json::to_vec(&server.ready).expect("addresses are always JSON");
         files::replace(file, &text)?;
@@ -157,13 +164,15 @@ pub async fn run(config: Config, options: &Options) -> Result<(), ServeError> {
         use std::io::Write;
         let _ = writeln!(std::io::stdout().lock(), "{link}");
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let outcome = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        // Each runs until the drain; a server without one of them must not look alive.
+        _ = server.tasks.join_next() => Err(ServeError::Part),
+    };
     tracing::info!("draining");
     server.stop().await;
-    Ok(())
+    outcome
 }
 
 /// Opens the store that the settings name.
@@ -272,9 +281,9 @@ impl Server {
     }
 }
 
-/// The operator plane: probes, API and console on one listener.
-fn operator_router(operator: Operator) -> Router {
+/// The operator plane: probes, API and console on one listener. What neither knows is answered by the console.
+pub(crate) fn operator_router(operator: Operator) -> Router {
     probes::router(operator.app.clone())
-        .merge(http::operator::router(operator))
-        .fallback(|| async { http::problem::Problem::no_route() })
+        .merge(http::operator::router(operator.clone()))
+        .merge(http::console::router(operator))
 }
