@@ -171,6 +171,11 @@ impl Rollouts {
         self.read(|shelf| shelf.book.clone())
     }
 
+    /// Looks into the book without copying it; it stays shut for writers meanwhile.
+    pub fn look<T>(&self, look: impl FnOnce(&Book) -> T) -> T {
+        self.read(|shelf| look(&shelf.book))
+    }
+
     /// The newest release of each model.
     #[must_use]
     pub fn newest(&self) -> BTreeMap<Text, Newest> {
@@ -255,10 +260,21 @@ impl Rollouts {
 
     /// A person ends a hold.
     pub async fn release_hold(&self, id: &Name, actor: &Actor, now: Timestamp) -> Result<(), RolloutError> {
+        self.end_hold(id, None, actor, now).await
+    }
+
+    /// A person ends a hold and says why.
+    pub async fn end_hold(
+        &self,
+        id: &Name,
+        reason: Option<&Text>,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<(), RolloutError> {
         if !self.read(|shelf| shelf.book.holds.contains_key(id)) {
             return Err(RolloutError::Unknown(id.clone()));
         }
-        let audit = entry("hold.end", &format!("hold:{id}"), None, "");
+        let audit = entry("hold.end", &format!("hold:{id}"), reason, "");
         let draft = Commit::draft(now, actor.clone()).delete(Key::Hold(id.clone())).audit(audit);
         self.store.commit(draft.finish()?).await?;
         self.write(|shelf| shelf.book.holds.remove(id));

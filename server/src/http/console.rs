@@ -1,0 +1,165 @@
+//! The console: pages for people on the operator listener, drawn by `ui`, whose addresses this router serves exactly.
+//!
+//! Whoever has no session is sent to the sign-in page and learns nothing. Every change is a form with the session's
+//! proof and a reason, and goes through the very commits of the API with the person as actor. Pages read the fleet
+//! view and the book; they never wait for more of the store than they show. Handlers return a page or a [`Fault`];
+//! [`gate`] lets requests in and turns faults into pages.
+//!
+//! Read next: `roster` for the rows that all counts and lists are taken from, `acts` for what changes something.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use cordon_proto::time::Timestamp;
+use cordon_server_core::risk::model::RISK_V1;
+use cordon_server_core::rollout::{Rollout, State as Standing};
+
+use super::operator::Operator;
+use super::problem::Problem;
+use crate::ui::assets::{CACHE_NEVER, HEADERS};
+use crate::ui::frame::{Counts, Person, Section, model_words};
+use crate::ui::{Clock, Frame, Said};
+use fault::Fault;
+use roster::{Roster, Rosters};
+use visitor::{Toasts, Visitor};
+
+mod acts;
+mod audit;
+mod device;
+mod devices;
+mod door;
+mod fault;
+mod findings;
+mod network;
+mod overview;
+mod rollout;
+mod rollouts;
+mod roster;
+mod standing;
+mod visitor;
+
+#[cfg(test)]
+mod tests;
+
+/// What all pages share.
+pub(super) struct Desk {
+    operator: Operator,
+    rosters: Rosters,
+    toasts: Toasts,
+}
+
+/// A page as HTML, or why there is none.
+type Page = Result<axum::response::Html<String>, Fault>;
+/// The answer to a form, or why it was not accepted.
+type Done = Result<Response, Fault>;
+
+/// The pages, behind the door, and what lies before it: sign-in and files. It has the listener's fallback.
+pub fn router(operator: Operator) -> Router {
+    let desk = Arc::new(Desk { operator, rosters: Rosters::default(), toasts: Toasts::default() });
+    let pages = Router::new()
+        .route("/", get(overview::show))
+        .route("/devices", get(devices::show))
+        .route("/devices/enrol", get(devices::enrol))
+        .route("/devices/quarantine", get(acts::ask_quarantine).post(acts::quarantine))
+        .route("/devices/{id}", get(device::show))
+        .route("/devices/{id}/software", get(device::software))
+        .route("/devices/{id}/{act}", get(acts::ask_device).post(acts::device))
+        .route("/findings", get(findings::list))
+        .route("/findings/{id}", get(findings::show))
+        .route("/findings/{id}/{verb}", get(acts::ask_finding).post(acts::finding))
+        .route("/rollouts", get(rollouts::list))
+        .route("/rollouts/{id}", get(rollout::show))
+        .route("/rollouts/{id}/{act}", get(acts::rollouts::ask).post(acts::rollouts::done))
+        .route("/holds/new", get(acts::rollouts::ask_hold).post(acts::rollouts::hold))
+        .route("/holds/{id}/lift", get(acts::rollouts::ask_lift).post(acts::rollouts::lift))
+        .route("/audit", get(audit::show))
+        .route("/sign-out", post(door::sign_out))
+        .route("/theme", post(door::theme))
+        .fallback(nowhere)
+        .layer(from_fn_with_state(desk.clone(), gate));
+    let door = Router::new()
+        .route("/sign-in", get(door::closed))
+        .route("/sign-in/{secret}", get(door::link).post(door::sign_in))
+        .route("/assets/{name}", get(door::asset));
+    pages.merge(door).layer(from_fn(dress)).with_state(desk)
+}
+
+/// The headers of everything that the console answers.
+async fn dress(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    headers.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
+    headers.insert("x-frame-options", HeaderValue::from_static("DENY"));
+    headers.entry("cache-control").or_insert(HeaderValue::from_static(CACHE_NEVER));
+    response
+}
+
+/// Lets a person in, or sends them to the sign-in page; turns a fault into a page.
+async fn gate(State(desk): State<Arc<Desk>>, mut request: Request, next: Next) -> Response {
+    if request.uri().path().starts_with("/api/") {
+        return Problem::no_route().into_response();
+    }
+    let (headers, uri) = (request.headers().clone(), request.uri().clone());
+    let visitor = match Visitor::of(&desk, &headers, &uri).await {
+        Ok(Some(visitor)) => Arc::new(visitor),
+        Ok(None) => return door::send_to_sign_in(),
+        Err(error) => return Problem::from(error).into_response(),
+    };
+    request.extensions_mut().insert(visitor.clone());
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<Fault>() {
+        Some(fault) => fault.page(&desk, &visitor),
+        None => response,
+    }
+}
+
+async fn nowhere() -> Fault {
+    Fault::Missing("page")
+}
+
+impl Desk {
+    fn now(&self) -> Timestamp {
+        self.operator.app.clock.now()
+    }
+
+    /// All devices as lists show them, now.
+    fn roster(&self) -> Arc<Roster> {
+        self.rosters.current(&self.operator)
+    }
+
+    /// What stands round a page.
+    fn frame(&self, visitor: &Visitor, section: Section, roster: &Roster) -> Frame {
+        let open = roster.findings.iter().filter(|found| found.record.is_open(self.now())).count();
+        let (rollouts, halted) = self.operator.rollouts.look(|book| {
+            let running = book.rollouts.values().filter(|rollout| rollout.runs()).count();
+            let is_halted = |rollout: &&Rollout| matches!(rollout.state, Standing::Halted { .. });
+            (count(running), count(book.rollouts.values().filter(is_halted).count()))
+        });
+        Frame {
+            owner: Said::from(self.operator.app.config.host.as_str()),
+            clock: Clock::utc(self.now()),
+            section,
+            counts: Counts { devices: roster.summary.total, findings: count(open), rollouts, halted },
+            person: Person { name: visitor.caller.name.as_str().into(), role: visitor.role_word().into() },
+            theme: visitor.theme,
+            csrf: visitor.csrf().to_owned(),
+            model: model_words(&RISK_V1),
+            advisories: None,
+            here: visitor.here.clone(),
+            toast: self.toasts.take(visitor.csrf()),
+        }
+    }
+}
+
+/// A number of things in memory.
+fn count(things: usize) -> u64 {
+    u64::try_from(things).unwrap_or(u64::MAX)
+}

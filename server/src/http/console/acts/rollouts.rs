@@ -1,0 +1,167 @@
+//! Stopping and resuming rollouts, setting and lifting holds. None of it needs a key, and none can widen an order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use cordon_proto::ids::Name;
+use cordon_server_core::rollout::{Covers, tally, ward_name};
+
+use super::super::super::operator::devices::good_reason;
+use super::super::super::operator::rollouts::{fleet_of, set_hold};
+use super::super::fault::Fault;
+use super::super::rollout::{back_of, plan_of};
+use super::super::standing::{covers_words, is_placed};
+use super::super::visitor::Known;
+use super::super::{Desk, Done, Page};
+use super::{ask as ask_page, refused};
+use crate::ui::act::Act;
+use crate::ui::frame::{Section, Toast};
+use crate::ui::{Said, paths};
+
+/// Asks before a rollout is stopped or resumed.
+pub(in super::super) async fn ask(
+    State(desk): State<Arc<Desk>>,
+    Known(visitor): Known,
+    Path((id, act)): Path<(String, String)>,
+) -> Page {
+    let (question, _) = question(&desk, &id, &act)?;
+    ask_page(&desk, &visitor, Section::Rollouts, question).await
+}
+
+/// Stops or resumes a rollout.
+pub(in super::super) async fn done(
+    State(desk): State<Arc<Desk>>,
+    Known(visitor): Known,
+    Path((id, act)): Path<(String, String)>,
+    request: Request,
+) -> Done {
+    let posted = visitor.form(request).await?;
+    let (question, running) = question(&desk, &id, &act)?;
+    if let Some(again) = refused(&desk, &visitor, Section::Rollouts, &question, &posted).await? {
+        return Ok(again);
+    }
+    let name: Name = id.parse().map_err(|_| Fault::Missing("rollout"))?;
+    let (rollouts, actor) = (&desk.operator.rollouts, &visitor.caller.actor);
+    let rollout = rollouts.set_running(&name, running, posted.reason(), actor, desk.now()).await?;
+    desk.operator.app.waits.ring_all(rollout.waves.iter().flat_map(|wave| wave.devices.clone()));
+    let text = if running { "The rollout goes on" } else { "The rollout is stopped" };
+    desk.done(&visitor, Toast { text: text.into(), undo: None }, &paths::rollout(&id))
+}
+
+/// The question, and whether the rollout runs afterwards.
+fn question(desk: &Desk, id: &str, act: &str) -> Result<(Act, bool), Fault> {
+    let book = desk.operator.rollouts.book();
+    let plan = plan_of(&book, id)?;
+    match act {
+        "stop" => {
+            let (fleet, now) = (fleet_of(&desk.operator, &book, plan), desk.now());
+            let waves = plan.waves.iter();
+            let installing: u32 = waves.map(|wave| tally(wave, &fleet, &plan.policy, now).installing).sum();
+            Ok((Act::stop(id, installing.into()), false))
+        }
+        "resume" => Ok((Act::resume(id), true)),
+        "back" => match back_of(plan) {
+            Some(release) => Err(Fault::NoWayBack(release.to_string())),
+            None => Err(Fault::Missing("way back")),
+        },
+        _ => Err(Fault::Missing("act")),
+    }
+}
+
+/// Asks what to hold.
+pub(in super::super) async fn ask_hold(State(desk): State<Arc<Desk>>, Known(visitor): Known) -> Page {
+    let chosen = visitor.asked("choice").unwrap_or_default();
+    ask_page(&desk, &visitor, Section::Rollouts, hold_question(&desk, chosen)).await
+}
+
+/// Sets a hold.
+pub(in super::super) async fn hold(
+    State(desk): State<Arc<Desk>>,
+    Known(visitor): Known,
+    request: Request,
+) -> Done {
+    let posted = visitor.form(request).await?;
+    let chosen = posted.get("choice").unwrap_or_default();
+    let question = hold_question(&desk, chosen);
+    if let Some(again) = refused(&desk, &visitor, Section::Rollouts, &question, &posted).await? {
+        return Ok(again);
+    }
+    let covers = holdable(&desk).into_iter().find(|covers| value_of(covers) == chosen);
+    let covers = covers.ok_or(Fault::Missing("ward, site or model"))?;
+    let text = format!("Hold set on {}", covers_words(&covers));
+    let hold = set_hold(&desk.operator, &visitor.caller, covers, posted.reason()).await?;
+    let undo = Some(paths::lift_hold(hold.id.as_str()));
+    desk.done(&visitor, Toast { text, undo }, paths::ROLLOUTS)
+}
+
+fn hold_question(desk: &Desk, chosen: &str) -> Act {
+    let options: Vec<(String, Said)> =
+        holdable(desk).iter().map(|covers| (value_of(covers), sentence(&covers_words(covers)))).collect();
+    Act::hold(options, chosen)
+}
+
+/// All wards, sites and models of counted devices, in this order.
+fn holdable(desk: &Desk) -> Vec<Covers> {
+    let roster = desk.roster();
+    let counted = || roster.entries.iter().filter(|entry| entry.counted).map(|entry| &entry.member.device);
+    let wards: BTreeSet<String> = counted()
+        .filter(|device| is_placed(device))
+        .map(|device| ward_name(device.placement.site.as_str(), device.placement.ward.as_str()))
+        .collect();
+    let sites: BTreeSet<String> = counted().map(|device| device.placement.site.to_string()).collect();
+    let models: BTreeSet<String> = counted().map(|device| device.hardware.model.to_string()).collect();
+    let wards = wards.into_iter().map(Covers::Ward);
+    wards.chain(sites.into_iter().map(Covers::Site)).chain(models.into_iter().map(Covers::Model)).collect()
+}
+
+fn value_of(covers: &Covers) -> String {
+    match covers {
+        Covers::Ward(name) => format!("ward:{name}"),
+        Covers::Site(name) => format!("site:{name}"),
+        Covers::Model(name) => format!("model:{name}"),
+    }
+}
+
+fn sentence(words: &Said) -> Said {
+    let mut letters = words.raw().chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect()).into()
+}
+
+/// Asks before a hold is lifted.
+pub(in super::super) async fn ask_lift(
+    State(desk): State<Arc<Desk>>,
+    Known(visitor): Known,
+    Path(id): Path<String>,
+) -> Page {
+    let (question, _) = lift_question(&desk, &id)?;
+    ask_page(&desk, &visitor, Section::Rollouts, question).await
+}
+
+/// Lifts a hold.
+pub(in super::super) async fn lift(
+    State(desk): State<Arc<Desk>>,
+    Known(visitor): Known,
+    Path(id): Path<String>,
+    request: Request,
+) -> Done {
+    let posted = visitor.form(request).await?;
+    let (question, covers) = lift_question(&desk, &id)?;
+    if let Some(again) = refused(&desk, &visitor, Section::Rollouts, &question, &posted).await? {
+        return Ok(again);
+    }
+    let name: Name = id.parse().map_err(|_| Fault::Missing("hold"))?;
+    let reason = good_reason(posted.reason())?;
+    let (operator, actor) = (&desk.operator, &visitor.caller.actor);
+    operator.rollouts.end_hold(&name, Some(&reason), actor, desk.now()).await?;
+    operator.app.waits.ring_all(operator.app.fleet.all().iter().map(|member| member.id()));
+    desk.done(&visitor, Toast { text: format!("Hold on {covers} lifted"), undo: None }, paths::ROLLOUTS)
+}
+
+fn lift_question(desk: &Desk, id: &str) -> Result<(Act, Said), Fault> {
+    let name: Name = id.parse().map_err(|_| Fault::Missing("hold"))?;
+    let covers =
+        desk.operator.rollouts.look(|book| book.holds.get(&name).map(|hold| covers_words(&hold.covers)));
+    let covers = covers.ok_or(Fault::Missing("hold"))?;
+    Ok((Act::lift_hold(id, &covers), covers))
+}

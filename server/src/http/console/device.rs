@@ -1,0 +1,320 @@
+//! One device: its head, its score, what to do, what changed, its connections; and what runs on it.
+//!
+//! The score is computed here and now over the device's own view, never taken from the list. What blocks a step is
+//! told in the device's own words. Read next: `crate::appraisal`, `ui::device`.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Html;
+use cordon_proto::ids::DeviceId;
+use cordon_proto::inventory::{Inventory, Row, Section as Part};
+use cordon_proto::receipt::Outcome;
+use cordon_proto::time::Timestamp;
+use cordon_server_core::device::{Source, State as Trust};
+use cordon_server_core::risk::model::RISK_V1;
+use cordon_server_core::risk::next_step::Act;
+use cordon_server_core::risk::{NextStep, Score};
+
+use super::audit::{about, object_of};
+use super::fault::Fault;
+use super::network::network;
+use super::roster::cut;
+use super::standing::{covers, kind_words, place_words, release_words, states_of};
+use super::visitor::Known;
+use super::{Desk, Page, count};
+use crate::appraisal::appraise;
+use crate::fleet::{Member, ReceiptView};
+use crate::ui::device::{Change, Device, Fact, Head, StepView, render};
+use crate::ui::devices::DeviceQuery;
+use crate::ui::frame::Section;
+use crate::ui::software::{PAGE_ROWS, Package, Software, render as render_software};
+use crate::ui::{Clock, Said, paths};
+
+/// Events that the page is given; it shows five and leads to the rest.
+const EVENTS: usize = 12;
+
+/// The page of one device.
+pub(super) async fn show(
+    State(desk): State<Arc<Desk>>,
+    Known(visitor): Known,
+    Path(id): Path<String>,
+) -> Page {
+    let member = member_of(&desk, &id)?;
+    let (roster, now) = (desk.roster(), desk.now());
+    let appraised = appraise(&member, &desk.operator.rollouts.newest(), now);
+    let page = Device {
+        head: head_of(&desk, &member, now),
+        notes: notes(&desk, &member),
+        steps: appraised.steps.into_iter().map(|step| step_view(&desk, &member, step)).collect(),
+        events: events(&desk, &member, &appraised.score).await?,
+        history_href: Some(paths::with_query(paths::AUDIT, &[("object", &object_of(member.id()))])),
+        network: network(&desk, &member, None).await?,
+        facts: appraised.facts,
+        score: appraised.score,
+        model: RISK_V1,
+    };
+    Ok(Html(render(&desk.frame(&visitor, Section::Devices, &roster), &page)))
+}
+
+/// What runs on one device.
+pub(super) async fn software(
+    State(desk): State<Arc<Desk>>,
+    Known(visitor): Known,
+    Path(id): Path<String>,
+) -> Page {
+    let member = member_of(&desk, &id)?;
+    let (roster, now) = (desk.roster(), desk.now());
+    let inventory = desk.operator.app.inventory(member.id()).await?;
+    let inventory = inventory.ok_or(Fault::Missing("list of software"))?;
+    let text = visitor.asked("q").unwrap_or_default().to_owned();
+    let number = visitor.asked("page").and_then(|page| page.parse().ok()).unwrap_or(1_usize).max(1);
+    let word = text.to_lowercase();
+    let fits = |row: &&Row| word.is_empty() || row.key.as_str().to_lowercase().contains(&word);
+    let (rows, matching) = cut(inventory.section(Part::Package).filter(fits), number, PAGE_ROWS);
+    let page = Software {
+        head: head_of(&desk, &member, now),
+        read_at: member.seen.unwrap_or(member.device.since),
+        system: system_words(&inventory),
+        text,
+        matching,
+        page: number,
+        rows: rows.into_iter().map(package).collect(),
+    };
+    Ok(Html(render_software(&desk.frame(&visitor, Section::Devices, &roster), &page)))
+}
+
+/// The device of an address.
+pub(super) fn member_of(desk: &Desk, id: &str) -> Result<Arc<Member>, Fault> {
+    let id: DeviceId = id.parse().map_err(|_| Fault::Missing("device"))?;
+    desk.operator.app.fleet.get(id).ok_or(Fault::Missing("device"))
+}
+
+fn system_words(inventory: &Inventory) -> Said {
+    let name = inventory.field(Part::System, "pretty-name").or(inventory.field(Part::System, "id"));
+    name.unwrap_or("System not known").into()
+}
+
+/// A package: key `ecosystem/name/architecture`, fields version, source name, source version.
+fn package(row: &Row) -> Package {
+    let key = row.key.as_str();
+    let (rest, architecture) = key.rsplit_once('/').unwrap_or((key, ""));
+    let name = rest.split_once('/').map_or(rest, |(_, name)| name);
+    let field = |place: usize| row.fields.get(place).map_or("", String::as_str);
+    Package {
+        name: name.into(),
+        version: field(0).into(),
+        source: format!("{} {}", field(1), field(2)).trim().into(),
+        architecture: architecture.into(),
+    }
+}
+
+fn head_of(desk: &Desk, member: &Member, now: Timestamp) -> Head {
+    let (device, hardware) = (&member.device, &member.device.hardware);
+    let (one, many) = kind_words(device.placement.kind);
+    let list = |query: DeviceQuery| query.address();
+    let site = device.placement.site.as_str().to_owned();
+    let ward = device.placement.ward.as_str().to_owned();
+    let by_kind = list(DeviceQuery { kind: Some(one.into()), ..DeviceQuery::default() });
+    let by_ward = list(DeviceQuery { site: Some(site), ward: Some(ward), ..DeviceQuery::default() });
+    Head {
+        id: member.id().to_string(),
+        name: hardware.serial.as_str().into(),
+        trail: vec![(many.into(), by_kind), (place_words(device).into(), by_ward)],
+        states: states_of(member, now),
+        facts: vec![
+            model_fact(member),
+            Fact::new("Where", place_words(device)),
+            release_fact(desk, member),
+            seen_fact(member, now),
+            source_fact(member),
+            identity_fact(member, now),
+        ],
+        quarantined: device.state == Trust::Quarantined,
+        software: member.inventory.as_ref().map(|inventory| count(inventory.packages)),
+    }
+}
+
+fn model_fact(member: &Member) -> Fact {
+    let hardware = &member.device.hardware;
+    let query = DeviceQuery { model: Some(hardware.model.as_str().into()), ..DeviceQuery::default() };
+    let words = format!("{} {}", hardware.manufacturer, hardware.model);
+    Fact::new("Model", words).note(format!("rev {}", hardware.revision)).to(query.address())
+}
+
+fn release_fact(desk: &Desk, member: &Member) -> Fact {
+    let Some(report) = &member.report else { return Fact::new("Release", "unknown") };
+    let software = &report.software;
+    let name = software.release.as_ref().map_or("no signed release", release_words);
+    let newest = desk.operator.rollouts.newest();
+    let note = match newest.get(&member.device.hardware.model) {
+        Some(newest) if newest.counter > software.counter => {
+            format!("newest is {}", release_words(&newest.release))
+        }
+        Some(_) => "the newest".into(),
+        None => format!("slot {}", software.slot),
+    };
+    Fact::new("Release", name).note(note)
+}
+
+fn seen_fact(member: &Member, now: Timestamp) -> Fact {
+    match member.seen {
+        Some(seen) => Fact::new("Seen", format!("{} ago", Clock::utc(now).age_words(seen))),
+        None => Fact::new("Seen", "never"),
+    }
+}
+
+fn source_fact(member: &Member) -> Fact {
+    let source = match member.device.source {
+        Source::Agent => "agent",
+        Source::Observed => "observed",
+        Source::Imported => "asset list",
+    };
+    let fact = Fact::new("Source", source);
+    match member.report.as_ref().map(|report| report.sensor.tier) {
+        Some(Some(tier)) => fact.note(format!("sensor tier {tier}")),
+        Some(None) => fact.note("sensor blind"),
+        None => fact,
+    }
+}
+
+fn identity_fact(member: &Member, now: Timestamp) -> Fact {
+    let Some(identity) = &member.device.identity else { return Fact::new("Identity", "none") };
+    let left = identity.not_after.seconds_since(now);
+    let fact = match left {
+        ..0 => Fact::new("Identity", "expired"),
+        0..86_400 => Fact::new("Identity", format!("valid for {} h", left / 3600)),
+        _ => Fact::new("Identity", format!("valid for {} d", left / 86_400)),
+    };
+    match &member.report {
+        Some(report) => fact.note(format!("key in {}", report.key_protection)),
+        None => fact,
+    }
+}
+
+/// Lines under the answer that change no score.
+fn notes(desk: &Desk, member: &Member) -> Vec<Said> {
+    let mut notes = Vec::new();
+    if let Some(contest) = &member.device.contest {
+        let words = format!(
+            "Another key asked for this identity from {} on {}, and was refused. If nobody reset the device, look for a copy of it.",
+            contest.from, contest.at
+        );
+        notes.push(Said::sentence(words));
+    }
+    notes.extend(hold_on(desk, member).map(Said::sentence));
+    notes
+}
+
+/// The hold that covers a device, in a sentence.
+fn hold_on(desk: &Desk, member: &Member) -> Option<String> {
+    desk.operator.rollouts.look(|book| {
+        let hold = book.holds.values().find(|hold| covers(&hold.covers, &member.device))?;
+        Some(format!("Held by {} since {}: {}", hold.by, hold.at, hold.reason))
+    })
+}
+
+/// A step with what blocks it now and where it is done.
+fn step_view(desk: &Desk, member: &Member, step: NextStep) -> StepView {
+    let act = match &step.act {
+        Act::Decide(finding) => Some(("Review".to_owned(), paths::finding(finding))),
+        Act::Install(_) | Act::ExplainUpdate => Some(rollout_act(desk, member)),
+        Act::Find(_)
+        | Act::Segment
+        | Act::Reinstall
+        | Act::ReplacePassword
+        | Act::CloseServices(_)
+        | Act::Harden
+        | Act::ImportAdvisories
+        | Act::WaitForMaker => None,
+    };
+    let installs = matches!(step.act, Act::Install(_));
+    let blocked = if installs { blocked(member) } else { None };
+    StepView { step, blocked: blocked.map(Said::sentence), act }
+}
+
+/// What blocks an update now, in the words of the device's own `status`.
+fn blocked(member: &Member) -> Option<String> {
+    let report = member.report.as_ref()?;
+    let sentences: Vec<&str> = report.update.blocked_by.iter().map(|why| why.sentence.as_str()).collect();
+    (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+/// The newest rollout that holds this device, or the list of them.
+fn rollout_act(desk: &Desk, member: &Member) -> (String, String) {
+    let of_device = desk.operator.rollouts.look(|book| {
+        let holds_it = book.rollouts.values().filter(|rollout| rollout.wave_of(member.id()).is_some());
+        holds_it.max_by_key(|rollout| rollout.created).map(|rollout| rollout.id.to_string())
+    });
+    match of_device {
+        Some(id) => ("See rollout".into(), paths::rollout(&id)),
+        None => ("See rollouts".into(), paths::ROLLOUTS.into()),
+    }
+}
+
+/// What changed: receipts, findings, people's acts and the identity, newest first.
+async fn events(desk: &Desk, member: &Member, score: &Score) -> Result<Vec<Change>, Fault> {
+    let mut events: Vec<Change> = member.receipts.iter().map(of_receipt).collect();
+    events.extend(member.findings.values().filter_map(|record| of_finding(record, score)));
+    for entry in about(desk, member.id()).await? {
+        // Findings and receipts tell of themselves, with their pages.
+        let told = ["finding.", "receipt."].iter().any(|kind| entry.action.starts_with(kind));
+        let Some(at) = Timestamp::parse(&entry.at).ok().filter(|_| !told) else { continue };
+        let source = match entry.reason {
+            Some(reason) => format!("{}: {reason}", entry.actor),
+            None => entry.actor,
+        };
+        let what = act_words(&entry.action);
+        events.push(Change { at, what: what.into(), source: source.into(), href: None, risk: None });
+    }
+    events.sort_by_key(|event| std::cmp::Reverse(event.at));
+    events.truncate(EVENTS);
+    Ok(events)
+}
+
+fn act_words(action: &str) -> String {
+    match action {
+        "device.enrol" => "Enrolled".into(),
+        "device.quarantine" => "Quarantined".into(),
+        "device.release" => "Quarantine lifted".into(),
+        "device.retire" => "Retired".into(),
+        "device.report-lost" => "Reported lost".into(),
+        "device.find" => "Found again".into(),
+        "device.place" => "Moved".into(),
+        "device.state-hardware" => "Stated its hardware".into(),
+        other => other.to_owned(),
+    }
+}
+
+fn of_receipt(receipt: &Arc<ReceiptView>) -> Change {
+    let body = &receipt.body;
+    let release = body.release.as_ref().map_or("the image", release_words);
+    let what = match body.outcome {
+        Outcome::Confirmed => format!("Release {release} confirmed"),
+        Outcome::RolledBack => format!("Rolled back to {release}"),
+        Outcome::Refused => "Order refused".into(),
+        Outcome::WentBack => format!("Went back to {release}"),
+    };
+    let digest: String = receipt.digest.to_string().chars().take(8).collect();
+    let source = match &body.reason {
+        Some(reason) => format!("Receipt {digest}: {}", reason.sentence),
+        None => format!("Receipt {digest}, slot {}", body.slot),
+    };
+    Change { at: receipt.received, what: what.into(), source: source.into(), href: None, risk: None }
+}
+
+/// A finding when it was opened, with the points that it weighs now.
+fn of_finding(record: &Arc<cordon_server_core::triage::Record>, score: &Score) -> Option<Change> {
+    let opened = record.history.first()?;
+    let id = record.id.to_string();
+    let part = score.contributions.iter().find(|part| part.id == id);
+    let without = part.map(|part| score.without(&[&part.id], &RISK_V1).points());
+    let weight = without.map(|without| i64::from(score.points()) - i64::from(without));
+    Some(Change {
+        at: opened.at,
+        what: record.finding.title.as_str().into(),
+        source: format!("Finding {id}").into(),
+        href: Some(paths::finding(&id)),
+        risk: weight.filter(|weight| *weight > 0),
+    })
+}

@@ -1,0 +1,297 @@
+//! One rollout: banner, facts, waves with their tallies, failed devices, and the rule by which it stops itself.
+//!
+//! Nothing is counted here that the engine does not count. Read next: `rollouts` for its row, `ui::rollouts`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Html;
+use cordon_proto::time::Timestamp;
+use cordon_server_core::device::DeviceKind;
+use cordon_server_core::rollout::{
+    Book, DeviceFacts, Failure, Fleet, Progress, Rollout as Plan, Stage, State as Standing, Wave as PlanWave,
+    tally,
+};
+
+use super::super::operator::rollouts::fleet_of;
+use super::fault::Fault;
+use super::rollouts::{order_words, row_of, signer_words};
+use super::standing::{is_placed, kind_words, place_words, release_words};
+use super::visitor::Known;
+use super::{Desk, Page, count};
+use crate::fleet::Member;
+use crate::ui::device::Fact;
+use crate::ui::devices::DeviceQuery;
+use crate::ui::frame::Section;
+use crate::ui::rollouts::{FailedDevice, Rollout, Wave, render};
+use crate::ui::words::{list, percent, plural};
+use crate::ui::{Clock, Said, paths};
+
+/// Wards that are named before they are only counted.
+const WARDS: usize = 2;
+
+/// The page.
+pub(super) async fn show(
+    State(desk): State<Arc<Desk>>,
+    Known(visitor): Known,
+    Path(id): Path<String>,
+) -> Page {
+    let (roster, now) = (desk.roster(), desk.now());
+    let book = desk.operator.rollouts.book();
+    let plan = plan_of(&book, &id)?;
+    let view = View { desk: &desk, book: &book, plan, fleet: fleet_of(&desk.operator, &book, plan), now };
+    Ok(Html(render(&desk.frame(&visitor, Section::Rollouts, &roster), &view.page())))
+}
+
+/// The rollout of an address.
+pub(super) fn plan_of<'a>(book: &'a Book, id: &str) -> Result<&'a Plan, Fault> {
+    let id = id.parse().map_err(|_| Fault::Missing("rollout"))?;
+    book.rollouts.get(&id).ok_or(Fault::Missing("rollout"))
+}
+
+/// The signed way back, by its release's name.
+pub(super) fn back_of(plan: &Plan) -> Option<Said> {
+    plan.back.as_ref().map(|release| release_words(release).into())
+}
+
+struct View<'a> {
+    desk: &'a Desk,
+    book: &'a Book,
+    plan: &'a Plan,
+    fleet: Fleet,
+    now: Timestamp,
+}
+
+impl View<'_> {
+    fn page(&self) -> Rollout {
+        let failed = self.failed();
+        let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+        for device in &failed {
+            *reasons.entry(device.reason.raw()).or_default() += 1;
+        }
+        let shared_reason = reasons.into_values().max().unwrap_or(0);
+        Rollout {
+            row: row_of(self.book, self.plan, &self.fleet, self.now),
+            model: self.model(),
+            noun: self.noun(),
+            facts: self.facts(),
+            waves: (0..).zip(&self.plan.waves).map(|(place, wave)| self.wave(place, wave)).collect(),
+            limit_permille: self.plan.policy.failure_limit_permille,
+            waits_for: self.waits_for(),
+            back: back_of(self.plan),
+            failed,
+            shared_reason,
+            why: self.why(),
+        }
+    }
+
+    fn members<'a>(&'a self, waves: &'a [PlanWave]) -> impl Iterator<Item = Arc<Member>> + 'a {
+        let devices = waves.iter().flat_map(|wave| &wave.devices);
+        devices.filter_map(|device| self.desk.operator.app.fleet.get(*device))
+    }
+
+    fn model(&self) -> (Said, String) {
+        let Some(member) = self.members(&self.plan.waves).next() else {
+            return (self.plan.repository.as_str().into(), paths::DEVICES.into());
+        };
+        let hardware = &member.device.hardware;
+        let model = hardware.model.as_str().to_owned();
+        let words = format!("{} {}", hardware.manufacturer, model);
+        (words.into(), DeviceQuery { model: Some(model), ..DeviceQuery::default() }.address())
+    }
+
+    /// What its devices are called: by their kind, if they have one kind.
+    fn noun(&self) -> (String, String) {
+        let kinds: BTreeSet<DeviceKind> =
+            self.members(&self.plan.waves).map(|member| member.device.placement.kind).collect();
+        match kinds.first() {
+            Some(kind) if kinds.len() == 1 && *kind != DeviceKind::Other => {
+                let (one, many) = kind_words(*kind);
+                (one.to_lowercase(), many.to_lowercase())
+            }
+            Some(_) | None => ("device".into(), "devices".into()),
+        }
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        let order = self.plan.waves.first().and_then(|wave| self.book.orders.get(&wave.order));
+        let windows = match order.map(|order| order.windows.len()) {
+            None => "unknown".to_owned(),
+            Some(0) => "in no window".into(),
+            Some(some) => format!("in {}", plural(count(some), "window", "windows")),
+        };
+        let back = match (&self.plan.back, order.and_then(|order| order.back.as_ref())) {
+            (Some(release), Some(back)) => Fact::new("Way back", release_words(release))
+                .note(format!("signed, until {}", self.clock().day_words(back.until))),
+            (Some(release), None) => Fact::new("Way back", release_words(release)).note("no longer in force"),
+            (None, _) => Fact::new("Way back", "None signed"),
+        };
+        vec![
+            Fact::new("Release", release_words(&self.plan.release)),
+            Fact::new("Install order", order_words(self.book, self.plan, self.now)),
+            Fact::new("Our signature", signer_words(self.book, self.plan)),
+            Fact::new("Reboots only", windows),
+            back,
+            Fact::new("Begun", self.clock().moment_words(self.plan.created)).note(self.plan.by.as_str()),
+        ]
+    }
+
+    fn wave(&self, place: usize, wave: &PlanWave) -> Wave {
+        Wave {
+            name: wave.name.as_str().into(),
+            reach: self.reach(wave),
+            tally: tally(wave, &self.fleet, &self.plan.policy, self.now),
+            begun: wave.started.is_some(),
+            waits: self.waits(std::slice::from_ref(wave)).into(),
+            note: self.note(place, wave),
+            href: None,
+        }
+    }
+
+    /// "180 infusion pumps, 4B and ICU 2".
+    fn reach(&self, wave: &PlanWave) -> Said {
+        let (one, many) = self.noun();
+        let wards: BTreeSet<String> = self
+            .members(std::slice::from_ref(wave))
+            .filter(|member| is_placed(&member.device))
+            .map(|member| member.device.placement.ward.to_string())
+            .collect();
+        let devices = plural(count(wave.devices.len()), &one, &many);
+        match wards.len() {
+            0 => devices.into(),
+            1..=WARDS => format!("{devices}, {}", list(&wards.into_iter().collect::<Vec<_>>())).into(),
+            many => format!("{devices}, {many} wards").into(),
+        }
+    }
+
+    /// When a wave ran and was watched, or what it waits for.
+    fn note(&self, place: usize, wave: &PlanWave) -> Said {
+        let clock = self.clock();
+        let watch = i64::from(self.plan.policy.soak_s);
+        match (wave.started, wave.settled) {
+            (Some(begun), Some(settled)) => {
+                let watched = settled.plus_seconds(watch);
+                let rest = if watched <= self.now { "watched until" } else { "watched until at least" };
+                let begun = clock.moment_words(begun);
+                format!(
+                    "{begun}, done {}, {rest} {}",
+                    clock.moment_words(settled),
+                    clock.moment_words(watched)
+                )
+                .into()
+            }
+            (Some(begun), None) => format!("since {}", clock.moment_words(begun)).into(),
+            (None, _) => {
+                let earlier = place.checked_sub(1).and_then(|place| self.plan.waves.get(place));
+                let due = earlier.and_then(|wave| wave.settled).map(|settled| settled.plus_seconds(watch));
+                match due {
+                    Some(due) if self.plan.runs() => format!("Begins {}", clock.moment_words(due)).into(),
+                    Some(_) | None => Said::default(),
+                }
+            }
+        }
+    }
+
+    /// What the rollout waits for while it runs.
+    fn waits_for(&self) -> Option<Said> {
+        let (waiting, held) = self.waiting(&self.plan.waves);
+        if held > 0 {
+            return Some(format!("{} held by a person", plural(held, "device is", "devices are")).into());
+        }
+        let reason = self.waits(&self.plan.waves);
+        (waiting > 0 && !reason.is_empty())
+            .then(|| format!("{}: {reason}", plural(waiting, "device waits", "devices wait")).into())
+    }
+
+    /// Devices that wait, and those of them that a person holds.
+    fn waiting(&self, waves: &[PlanWave]) -> (u64, u64) {
+        let facts = || self.waiting_facts(waves);
+        (count(facts().count()), count(facts().filter(|facts| facts.held).count()))
+    }
+
+    fn waiting_facts<'a>(&'a self, waves: &'a [PlanWave]) -> impl Iterator<Item = &'a DeviceFacts> {
+        let begun = waves.iter().filter(|wave| wave.started.is_some()).flat_map(|wave| &wave.devices);
+        let facts = begun.filter_map(|device| self.fleet.get(device));
+        facts.filter(|facts| facts.stage(&self.plan.policy, self.now) == Stage::Waiting)
+    }
+
+    /// The first sentence of the reason that most waiting devices give, as the end of a sentence.
+    fn waits(&self, waves: &[PlanWave]) -> String {
+        let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+        for reason in self.waiting_facts(waves).filter_map(|facts| facts.blocked.as_deref()) {
+            *reasons.entry(reason).or_default() += 1;
+        }
+        let most = reasons.into_iter().max_by_key(|(_, count)| *count).map_or("", |(reason, _)| reason);
+        let first = most.split(". ").next().unwrap_or(most).trim_end_matches('.');
+        let mut letters = first.chars();
+        letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+    }
+
+    fn failed(&self) -> Vec<FailedDevice> {
+        let begun = self.plan.waves.iter().filter(|wave| wave.started.is_some());
+        let mut failed: Vec<FailedDevice> = begun
+            .flat_map(|wave| &wave.devices)
+            .filter_map(|device| {
+                let Stage::Failed(how) = self.fleet.get(device)?.stage(&self.plan.policy, self.now) else {
+                    return None;
+                };
+                Some(self.failed_device(&*self.desk.operator.app.fleet.get(*device)?, how))
+            })
+            .collect();
+        failed.sort_by_key(|device| std::cmp::Reverse(device.at));
+        failed
+    }
+
+    fn failed_device(&self, member: &Member, how: Failure) -> FailedDevice {
+        let progress = self.book.progress.get(&self.plan.id).and_then(|devices| devices.get(&member.id()));
+        let silent_after = i64::from(self.plan.policy.silent_after_s);
+        let permitted = progress.and_then(|progress| progress.permitted);
+        let said = progress.and_then(|progress: &Progress| progress.reason.as_ref());
+        let reason = match (how, said) {
+            (_, Some(reason)) => Said::sentence(reason.sentence.as_str()),
+            (Failure::Silent, None) => {
+                format!("No receipt since the go, the limit of {} min passed", silent_after / 60).into()
+            }
+            (Failure::RolledBack | Failure::Refused, None) => "It gave no reason".into(),
+        };
+        let at = progress.and_then(|progress| progress.ended);
+        let at = at.or(permitted.map(|at| at.plus_seconds(silent_after))).unwrap_or(self.plan.created);
+        FailedDevice {
+            id: member.id().to_string(),
+            name: member.device.hardware.serial.as_str().into(),
+            place: place_words(&member.device).into(),
+            how,
+            reason,
+            at,
+        }
+    }
+
+    fn why(&self) -> Vec<(String, Said)> {
+        let policy = &self.plan.policy;
+        let rule = format!(
+            "Halt when failures of finished devices are above {} with 95 % certainty",
+            percent(policy.failure_limit_permille)
+        );
+        let counted = "A receipt with the right image hash is a success. Rolled back, refused and silent are failures; an unreached device is not";
+        let next = match self.plan.state {
+            Standing::Halted { .. } => {
+                "Read what the failed devices say, and send it to the maker. Resume only when it is understood"
+            }
+            Standing::Stopped { .. } => {
+                "Resume it when the reason is gone. What is confirmed stays confirmed"
+            }
+            Standing::Running => "Nothing: waves follow one another by themselves",
+            Standing::Finished { .. } => "Nothing: it is done",
+        };
+        vec![
+            ("Rule".into(), Said::sentence(rule)),
+            ("Counted".into(), Said::sentence(counted)),
+            ("Next".into(), Said::sentence(next)),
+        ]
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::utc(self.now)
+    }
+}
