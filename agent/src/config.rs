@@ -1,18 +1,20 @@
 //! The configuration file: a few fixed keys (DESIGN 4.1), read once, unknown keys refused by name.
 //!
 //! It must never be read from a place that anyone may change, and holds no secret. Relative paths count from the
-//! file's own folder. Who the device is comes from `hardware` here (inside the system image) or from the machine's
-//! DMI tables; never from the server. Read next: [`crate::run`].
+//! file's own folder. Who the device is comes from `hardware` here (inside the system image) or from the machine
+//! itself; never from the server. Read next: [`crate::run`].
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use cordon_proto::ids::{Hardware, Name, Text};
+use cordon_proto::ids::{Hardware, Name};
 use cordon_proto::time::Timestamp;
 use serde::Deserialize;
 
+use crate::boot::Setting;
 use crate::files::{self, FileError};
+use crate::host::{self, Root};
 
 /// Bytes of a configuration file.
 const CONFIG_BYTES: usize = 64 * 1024;
@@ -20,8 +22,6 @@ const CONFIG_BYTES: usize = 64 * 1024;
 pub const DEFAULT_CONFIG: &str = "/etc/cordon/agent.toml";
 /// Where state is kept unless configured otherwise.
 pub const DEFAULT_STATE: &str = "/var/lib/cordon";
-/// Where the kernel shows the machine's DMI tables.
-const DMI: &str = "/sys/class/dmi/id";
 
 /// Everything a person configured, with defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,32 +86,30 @@ pub enum ConfigError {
         /// What it must be.
         message: String,
     },
-    /// Neither the configuration nor DMI says what the device is.
+    /// Neither the configuration nor the machine says what the device is.
     #[error(
-        "the device does not say what it is: {missing} is missing from its DMI tables; set hardware = {{ manufacturer, model, revision, serial }} in {}", path.display()
+        "the device does not say what it is: maker, model and serial number are not all in its DMI tables or device tree (the serial number is readable by root alone); set hardware = {{ manufacturer, model, revision, serial }} in {}", path.display()
     )]
     Hardware {
         /// The configuration file.
         path: PathBuf,
-        /// The DMI entry that is missing.
-        missing: &'static str,
     },
 }
 
-/// Where to look: the command line's two options, and the machine's DMI folder.
+/// Where to look: the command line's two options, and the machine's root.
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// `--config`; the default file may be absent, a named one may not.
     pub config: Option<PathBuf>,
     /// `--state`, which wins over the file.
     pub state: Option<PathBuf>,
-    /// The DMI folder.
-    pub dmi: PathBuf,
+    /// The folder below which the machine says what it is.
+    pub root: PathBuf,
 }
 
 impl Default for Sources {
     fn default() -> Self {
-        Self { config: None, state: None, dmi: PathBuf::from(DMI) }
+        Self { config: None, state: None, root: PathBuf::from("/") }
     }
 }
 
@@ -138,10 +136,7 @@ impl Config {
             message: message.to_owned(),
         };
         if let Some(boot) = &file.boot {
-            let known = boot.starts_with("file:") || boot.starts_with("exec:");
-            if !known && boot != "uboot" && boot != "grub" {
-                return Err(value("boot", "must be file:PATH, uboot, grub or exec:CMD"));
-            }
+            Setting::parse(boot).map_err(|error| value("boot", &error.to_string()))?;
         }
         if file.proxy.as_ref().is_some_and(|proxy| !proxy.starts_with("http://")) {
             return Err(value(
@@ -153,8 +148,10 @@ impl Config {
         let clock_floor = clock_floor.map_err(|error| value("clock_floor", &error.to_string()))?;
         let hardware = match file.hardware {
             Some(hardware) => hardware,
-            None => hardware_from_dmi(&sources.dmi)
-                .map_err(|missing| ConfigError::Hardware { path: path.to_owned(), missing })?,
+            None => Root::at(&sources.root)
+                .ok()
+                .and_then(|root| host::hardware::identity(&root))
+                .ok_or_else(|| ConfigError::Hardware { path: path.to_owned() })?,
         };
         let state = sources.state.clone().or(file.state).unwrap_or_else(|| PathBuf::from(DEFAULT_STATE));
         Ok(Self {
@@ -231,29 +228,6 @@ fn based_boot(boot: &str, folder: &Path) -> String {
         Some(path) => format!("file:{}", folder.join(path).display()),
         None => boot.to_owned(),
     }
-}
-
-/// What the machine's DMI tables say; firmware's placeholder texts count as missing.
-fn hardware_from_dmi(dmi: &Path) -> Result<Hardware, &'static str> {
-    let entry = |name: &'static str| dmi_entry(dmi, name).ok_or(name);
-    Ok(Hardware {
-        manufacturer: entry("sys_vendor")?,
-        model: entry("product_name")?,
-        revision: dmi_entry(dmi, "product_version").unwrap_or_else(|| Text::lossy("")),
-        serial: entry("product_serial")
-            .or_else(|_| entry("board_serial"))
-            .or_else(|_| entry("product_uuid"))?,
-    })
-}
-
-fn dmi_entry(dmi: &Path, name: &str) -> Option<Text> {
-    let bytes = files::read_file(&dmi.join(name), 4096).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    let text = text.trim();
-    let placeholder = ["to be filled", "default string", "not specified", "system serial number", "none"];
-    let lower = text.to_lowercase();
-    let empty = text.is_empty() || placeholder.iter().any(|word| lower.starts_with(word));
-    (!empty).then(|| Text::lossy(text))
 }
 
 fn toml_error(path: &Path, message: &str) -> ConfigError {

@@ -98,6 +98,8 @@ pub(crate) enum Reply {
     Full(u16, &'static str, Vec<u8>),
     /// A declared length, the part that is sent, and then silence.
     Stall(usize, Vec<u8>),
+    /// The rest of a body from an offset on, and the whole length.
+    Ranged(usize, usize, Vec<u8>),
     /// A body without a declared length.
     Chunked(Vec<u8>),
     /// The connection ends without a word.
@@ -243,6 +245,11 @@ fn reply(tls: &mut StreamOwned<ServerConnection, TcpStream>, reply: Reply, last:
         }
         Reply::Stall(declared, part) => {
             (format!("HTTP/1.1 200 x\r\ncontent-length: {declared}\r\n\r\n"), part, true)
+        }
+        Reply::Ranged(from, whole, rest) => {
+            let range = format!("content-range: bytes {from}-{}/{whole}\r\n", whole - 1);
+            let head = format!("HTTP/1.1 206 x\r\n{range}content-length: {}\r\n\r\n", rest.len());
+            (head, rest, true)
         }
         Reply::Chunked(body) => {
             let size = format!("{:x}\r\n", body.len());

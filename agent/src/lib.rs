@@ -6,6 +6,7 @@
 pub mod boot;
 pub mod capture;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod files;
 pub mod host;
@@ -20,6 +21,8 @@ pub mod store;
 pub mod tls;
 pub mod verifier;
 pub mod zone;
+
+pub use commands::main_with;
 
 #[cfg(test)]
 mod fake;

@@ -1,5 +1,190 @@
-//! The agent at work.
+//! The agent at work: three roles side by side in one task, and the wiring between them.
+//!
+//! `link` talks to the server ([`contact`]), `sensor` looks and keeps ([`sensing`]), `updater` installs ([`updating`]).
+//! They share nothing but the messages of [`messages`]. This file opens the state, starts them, and says how it ended;
+//! it decides nothing. A simulator runs many of these in one process, each with its own [`Ports`] and state folder.
+//! Read next: [`ports`], docs/ARCHITECTURE.md "One update, end to end".
 
 pub(crate) mod contact;
+mod evidence;
+mod health;
 mod messages;
+pub mod ports;
+mod receipts;
+pub mod sensing;
+pub(crate) mod setup;
+mod telling;
 pub(crate) mod tuf;
+mod updating;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::files::FileError;
+use crate::identity::IdentityError;
+use crate::interlock::InterlockError;
+use crate::link::LinkError;
+use crate::tls::TlsError;
+use contact::Contact;
+use messages::{ToLink, ToSensor};
+use sensing::Sensing;
+use updating::Updating;
+
+pub use contact::Pace;
+pub use ports::{Installer, Ports, Tempo};
+pub use sensing::Rhythm;
+pub use tuf::TufError;
+
+/// Seconds the roles get to end what is open.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Exit {
+    /// It was told to stop.
+    Stopped,
+    /// The device is to be rebooted now: the boot control is armed or rolled back.
+    Reboot,
+    /// It cannot run.
+    Fatal(RunError),
+}
+
+/// Why the agent cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The device belongs nowhere yet.
+    #[error("this device is not enrolled; run `cordon-agent enrol --with FILE` first")]
+    NotEnrolled,
+    /// Another agent works on the same state.
+    #[error("another cordon-agent runs on {0}; stop it first")]
+    Taken(String),
+    /// The time zone of the configuration.
+    #[error(
+        "the time zone {0:?} is not known; use UTC, a name of the system's zone table such as Europe/Berlin, or a POSIX rule"
+    )]
+    Zone(String),
+    /// The state folder.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The HTTP client.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The interlock socket.
+    #[error(transparent)]
+    Interlock(#[from] InterlockError),
+    /// The spool.
+    #[error("the spool cannot be opened: {0}")]
+    Spool(cordon_agent_core::spool::Fault),
+    /// Any other trouble of the operating system.
+    #[error("cannot {act}: {source}")]
+    Io {
+        /// What was tried.
+        act: &'static str,
+        /// The operating system's word.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// All roles, wired and not yet running.
+struct Agent {
+    contact: Contact,
+    sensing: Sensing,
+    updating: Updating,
+    telling: telling::Telling,
+    calls: Calls,
+    interlock: Option<crate::interlock::Socket>,
+    shared: crate::interlock::Shared,
+    server: crate::link::Link,
+    /// Held as long as the agent runs.
+    _lock: std::fs::File,
+}
+
+struct Calls {
+    sensor: mpsc::Receiver<ToSensor>,
+    link: mpsc::Receiver<ToLink>,
+}
+
+/// Runs until told to stop, until a reboot is due, or until it cannot go on.
+pub async fn run(config: Config, ports: Ports, shutdown: impl Future<Output = ()>) -> Exit {
+    let agent = match setup::agent(&config, ports) {
+        Ok(agent) => agent,
+        Err(error) => return Exit::Fatal(error),
+    };
+    let Agent { contact, sensing, updating, telling, calls, interlock, shared, server, _lock } = agent;
+    let (stop, stopped) = watch::channel(false);
+    let mut sensor = std::pin::pin!(sensing.run(calls.sensor, stopped.clone()));
+    let socket = serve_interlock(interlock, shared, stopped.clone());
+    let mut interlock = std::pin::pin!(socket);
+    let mut telling = std::pin::pin!(telling.run(stopped));
+    let exit = tokio::select! {
+        () = shutdown => Exit::Stopped,
+        () = updating.run() => Exit::Reboot,
+        () = contact.run() => Exit::Stopped,
+        () = contact::serve(server, calls.link) => Exit::Stopped,
+        () = &mut sensor => Exit::Stopped,
+        () = &mut interlock => Exit::Stopped,
+        () = &mut telling => Exit::Stopped,
+    };
+    stop.send_replace(true);
+    // What is open is ended and saved; a role that does not come to its end in time is cut off, as a crash would.
+    let ending = async { tokio::join!(&mut sensor, &mut interlock, &mut telling) };
+    if timeout(ENDING, ending).await.is_err() {
+        tracing::warn!("the agent was cut off while it ended");
+    }
+    exit
+}
+
+/// One report: look, check in, hand in what waits, and end.
+pub async fn once(config: Config, ports: Ports) -> Result<(), OnceError> {
+    let agent = setup::agent(&config, ports)?;
+    let Agent { mut contact, sensing, updating, telling, calls, server, _lock, .. } = agent;
+    let (stop, stopped) = watch::channel(false);
+    let mut sensor = std::pin::pin!(sensing.run(calls.sensor, stopped.clone()));
+    let mut telling = std::pin::pin!(telling.run(stopped));
+    let reported = tokio::select! {
+        reported = contact.report() => reported.map(|_| ()),
+        () = updating.run() => Ok(()),
+        () = contact::serve(server, calls.link) => Ok(()),
+        () = &mut sensor => Ok(()),
+        () = &mut telling => Ok(()),
+    };
+    stop.send_replace(true);
+    let _ = timeout(ENDING, async { tokio::join!(&mut sensor, &mut telling) }).await;
+    Ok(reported?)
+}
+
+/// Why one report did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum OnceError {
+    /// The agent cannot run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The server did not take it.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+}
+
+async fn serve_interlock(
+    socket: Option<crate::interlock::Socket>,
+    shared: crate::interlock::Shared,
+    mut stop: watch::Receiver<bool>,
+) {
+    match socket {
+        Some(socket) => socket.serve(shared, stop).await,
+        None => {
+            let _ = stop.wait_for(|stop| *stop).await;
+        }
+    }
+}

@@ -9,6 +9,8 @@ use cordon_proto::time::Timestamp;
 use cordon_proto::update::author::{self, Signer};
 use cordon_proto::update::delegation::{DelegatedRole, Delegations, Paths};
 use cordon_proto::update::metadata::{self, MetaFile, Root, Snapshot, TargetFile, Targets};
+use cordon_proto::update::order::Order;
+use cordon_proto::update::release::Release;
 use cordon_proto::update::{Authority, PublicKey};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
@@ -87,6 +89,40 @@ impl Repository {
     pub(crate) fn pin(&self) -> Sha256 {
         Sha256::of(self.root())
     }
+}
+
+/// First seed of the fake director.
+pub(crate) const DIRECTOR: u8 = 100;
+/// First seed of the fake maker.
+pub(crate) const MAKER: u8 = 200;
+/// The end of all fake documents: 2030-01-01.
+pub(crate) const END: Timestamp = Timestamp(1_893_456_000);
+
+/// The director of this version, with these orders.
+pub(crate) fn director(version: u64, orders: &[Order]) -> Repository {
+    let target = |order: &Order| {
+        let image = &order.image;
+        let file = TargetFile::new(image.length, image.sha256, Some(order.custom()));
+        (order.path().as_str().to_owned(), file)
+    };
+    let (targets, delegation) = (orders.iter().map(target).collect(), Some(("orders", "order/*")));
+    Repository::new(&Contents { seed: DIRECTOR, version, expires: END, delegation, targets })
+}
+
+/// The hash of the fake director's first root, which is the same in every version.
+pub(crate) fn director_pin() -> Sha256 {
+    director(1, &[]).pin()
+}
+
+/// The maker of this version, with these releases.
+pub(crate) fn maker(version: u64, releases: &[Release]) -> Repository {
+    let target = |release: &Release| {
+        let image = &release.image;
+        let file = TargetFile::new(image.length, image.sha256, Some(release.custom()));
+        (image.release.as_str().to_owned(), file)
+    };
+    let targets = releases.iter().map(target).collect();
+    Repository::new(&Contents { seed: MAKER, version, expires: END, delegation: None, targets })
 }
 
 fn pair(seed: u8) -> Ed25519KeyPair {

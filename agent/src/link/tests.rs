@@ -19,29 +19,38 @@ pub(crate) const MUTUAL: Options = Options { with_root: false, mutual: true, one
 
 pub(crate) struct Site {
     pub(crate) authority: Arc<Authority>,
-    identity: Identity,
+    pub(crate) identity: Identity,
     pub(crate) folder: Folder,
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 impl Site {
     pub(crate) async fn new() -> Self {
-        let authority = Arc::new(Authority::new());
+        Self::enrolled(Arc::new(Authority::new()), 1).await
+    }
+
+    /// A device enrolled with this authority, whose server's device plane is at this port.
+    pub(crate) async fn enrolled(authority: Arc<Authority>, device_port: u16) -> Self {
         let server = enrolment_plane(Arc::clone(&authority), TOKEN);
         let root = tempfile::tempdir().expect("a scratch folder");
         let folder = Folder::open(root.path().join("identity")).expect("opens");
         let string = EnrolmentString {
             host: "localhost".to_owned(),
             enrolment_port: server.port,
-            device_port: 1,
+            device_port,
             ca_pin: authority.pin(),
-            director_root: Sha256([0; 32]),
+            director_root: crate::fake::repository::director_pin(),
             token: TOKEN.to_owned(),
         };
         let addresses = vec!["127.0.0.1".parse().expect("an address")];
         let applicant = Applicant { hardware: hardware(), addresses, proxy: None, clock: trusted_clock() };
         let identity = identity::enrol(&folder, &string, &applicant).await.expect("enrols");
-        Self { authority, identity, folder, _root: root }
+        Self { authority, identity, folder, root }
+    }
+
+    /// The state folder of the device.
+    pub(crate) fn state(&self) -> &std::path::Path {
+        self.root.path()
     }
 
     pub(crate) fn link(&self, server: &Server) -> Link {

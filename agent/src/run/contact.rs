@@ -4,7 +4,8 @@
 //! failure is waited out by the jittered schedule, or longer where the server says so. While it waits, everything
 //! stays in the spool. Read next: [`crate::link`], [`super::messages`].
 
-use std::pin::pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use cordon_agent_core::backoff::{Backoff, spread};
@@ -318,22 +319,42 @@ enum Urgent {
     Sensor,
 }
 
-/// Serves the other roles' calls, one at a time; ends when nobody can call any more.
+/// Serves the other roles' calls until nobody can call any more. An image flows beside the other calls, because whoever
+/// takes it may ask something else meanwhile; a new image takes the place of the one before.
 pub(crate) async fn serve(link: Link, mut calls: mpsc::Receiver<ToLink>) {
-    while let Some(call) = calls.recv().await {
+    let mut image: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
+    loop {
+        let call = tokio::select! {
+            call = calls.recv() => call,
+            () = flowing(&mut image) => {
+                image = None;
+                continue;
+            }
+        };
         match call {
-            ToLink::Metadata { repository, file, limit, back } => {
+            None => return,
+            Some(ToLink::Metadata { repository, file, limit, back }) => {
                 let _ = back.send(link.metadata(&repository, &file, limit).await);
             }
-            ToLink::Receipt { receipt, back } => {
+            Some(ToLink::Receipt { receipt, back }) => {
                 let _ = back.send(link.receipt(&receipt).await);
             }
-            ToLink::Image { sha256, from, pieces } => {
-                if let Err(error) = forward(&link, (&sha256, from), &pieces).await {
-                    let _ = pieces.send(Err(error)).await;
-                }
+            Some(ToLink::Image { sha256, from, pieces }) => {
+                let link = link.waiter();
+                image = Some(Box::pin(async move {
+                    if let Err(error) = forward(&link, (&sha256, from), &pieces).await {
+                        let _ = pieces.send(Err(error)).await;
+                    }
+                }));
             }
         }
+    }
+}
+
+async fn flowing(image: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
+    match image {
+        Some(image) => image.await,
+        None => std::future::pending().await,
     }
 }
 

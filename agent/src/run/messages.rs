@@ -67,7 +67,7 @@ pub(crate) struct Heard {
 #[derive(Debug)]
 pub(crate) enum ToSensor {
     /// Keep a record of another role.
-    Keep(Body),
+    Keep(Box<Body>),
     /// The oldest records, at most so many bytes.
     Take(usize, oneshot::Sender<Vec<Record>>),
     /// The server holds everything up to here.

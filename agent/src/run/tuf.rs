@@ -15,7 +15,7 @@ use cordon_proto::time::Timestamp;
 use cordon_proto::update::deny::is_example_root;
 use cordon_proto::update::metadata::Root;
 use cordon_proto::update::{
-    Ask, AtTargets, Effect, FirstRoot, Found, Freshness, Next, Refresh, Request, Rules, Search, Sizes,
+    Ask, AtTargets, Effect, FirstRoot, Found, Freshness, Next, Refresh, Request, Role, Rules, Search, Sizes,
     TrustError, Trusted,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -72,6 +72,22 @@ pub(crate) struct Fresh {
     now: Timestamp,
 }
 
+impl Fresh {
+    /// Versions of the roles that people sign and that every refresh verifies.
+    pub(crate) fn versions(&self) -> [(String, u64); 2] {
+        [
+            ("root".to_owned(), self.trusted.root().version),
+            ("targets".to_owned(), self.trusted.targets().version),
+        ]
+    }
+
+    /// The role that listed a file, where it is a delegated one, and its version.
+    pub(crate) fn version_of(&self, found: &Found) -> Option<(String, u64)> {
+        let Role::Delegated(name) = &found.role else { return None };
+        Some((name.clone(), self.trusted.listed(name).ok()?.version))
+    }
+}
+
 impl Repositories {
     /// Copies below `folder`; `host` is the server's, for the example keys' sake.
     pub(crate) fn new(
@@ -85,18 +101,18 @@ impl Repositories {
 
     /// Follows the repository to its newest metadata.
     pub(crate) async fn refresh(&self, repository: Repository, now: Timestamp) -> Result<Fresh, TufError> {
+        // The rules are made anew for each step: they must not be held across an await.
         let folder = folder_of(&self.folder, &repository)?;
-        let rules = rules(now);
         let root = match folder.read(ROOT, FILE_BYTES)? {
             Some(root) => root,
-            None => self.first_root(&repository, &folder, &rules).await?,
+            None => self.first_root(&repository, &folder, now).await?,
         };
-        let mut refresh = Refresh::start(&root, &rules)?;
+        let mut refresh = Refresh::start(&root, &rules(now))?;
         drop(root);
         let trusted = loop {
-            let ask = refresh.ask(&rules)?;
+            let ask = refresh.ask(&rules(now))?;
             let bytes = self.answer(&repository, &folder, ask).await?;
-            let turn = refresh.answer(bytes.as_deref(), &rules)?;
+            let turn = refresh.answer(bytes.as_deref(), &rules(now))?;
             apply(&folder, &turn.effects, bytes.as_deref())?;
             match turn.next {
                 Next::Ask(next) => refresh = next,
@@ -109,16 +125,15 @@ impl Repositories {
 
     /// Finds one file through the delegations of a repository that is up to date.
     pub(crate) async fn find(&self, fresh: &Fresh, path: &str) -> Result<Option<Found>, TufError> {
-        let rules = rules(fresh.now);
-        let mut next = Search::start(&fresh.trusted, path, &rules)?;
+        let mut next = Search::start(&fresh.trusted, path, &rules(fresh.now))?;
         loop {
             let search = match next {
                 Next::Ask(search) => search,
                 Next::Done(found) => return Ok(found),
             };
-            let ask = search.ask(&rules)?;
+            let ask = search.ask(&rules(fresh.now))?;
             let bytes = self.answer(&fresh.repository, &fresh.folder, ask).await?;
-            let turn = search.answer(bytes.as_deref(), &rules)?;
+            let turn = search.answer(bytes.as_deref(), &rules(fresh.now))?;
             apply(&fresh.folder, &turn.effects, bytes.as_deref())?;
             next = turn.next;
         }
@@ -133,11 +148,11 @@ impl Repositories {
         &self,
         repository: &Repository,
         folder: &Folder,
-        rules: &Rules<'_>,
+        now: Timestamp,
     ) -> Result<Vec<u8>, TufError> {
         match repository {
             Repository::Image(name) => self.shipped_root(name),
-            Repository::Director => self.pinned_root(folder, rules).await,
+            Repository::Director => self.pinned_root(folder, now).await,
         }
     }
 
@@ -151,11 +166,12 @@ impl Repositories {
     }
 
     /// `1.root.json`, `2.root.json`, … until the received bytes have the hash that came with enrolment.
-    async fn pinned_root(&self, folder: &Folder, rules: &Rules<'_>) -> Result<Vec<u8>, TufError> {
+    async fn pinned_root(&self, folder: &Folder, now: Timestamp) -> Result<Vec<u8>, TufError> {
         let mut search = FirstRoot::new(self.director_pin);
         loop {
-            let bytes = self.fetch(&Repository::Director, search.ask(rules)).await?;
-            let turn = search.answer(bytes.as_deref(), rules)?;
+            let request = search.ask(&rules(now));
+            let bytes = self.fetch(&Repository::Director, request).await?;
+            let turn = search.answer(bytes.as_deref(), &rules(now))?;
             apply(folder, &turn.effects, bytes.as_deref())?;
             match turn.next {
                 Next::Ask(next) => search = next,

@@ -137,10 +137,11 @@ fn previous_sha256(state: &State, job: &Job, installed: Sha256) -> Sha256 {
 
 fn refused(record: &Record, look: &Look) -> Vec<Blocked> {
     let Some(verdict) = &look.verdict else { return Vec::new() };
-    // An order that is carried out is not refused because it is offered once more.
-    let done = record.confirmed.as_ref().is_some_and(|confirmed| confirmed.order == verdict.order);
+    // An order that is carried out is not refused because it is offered once more; a scope of counters names the old
+    // one, so the first refusal may be another than the counter's.
+    let carried_out = record.confirmed.as_ref().is_some_and(|confirmed| confirmed.order == verdict.order);
     match &verdict.outcome {
-        Err(Refusal::NotNewer { .. }) if done => Vec::new(),
+        Err(_) if carried_out && verdict.action == Action::Install => Vec::new(),
         Err(refusal) => vec![refusal.blocked()],
         Ok(_) => Vec::new(),
     }

@@ -140,7 +140,7 @@ async fn a_person_at_the_device_gives_the_first_root_and_no_second() {
     assert_eq!(trust_director(&folder, signed.root(), NOW).expect("the same is no error"), 1);
     assert_eq!(director_root_version(&folder, NOW), 1);
     let other = Signed::new(&Contents { seed: 150, ..contents(1) });
-    let error = trust_director(&folder, other.root(), NOW).err().expect("is refused");
+    let error = trust_director(&folder, other.root(), NOW).expect_err("is refused");
     assert!(error.to_string().contains("change of owner"), "{error}");
     assert!(matches!(trust_director(&folder, b"{}", NOW), Err(TufError::Trust(_))));
 }

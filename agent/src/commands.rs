@@ -1,0 +1,126 @@
+//! The command line of `cordon-agent` (DESIGN 4.1): one function a command, each a few lines of wiring.
+//!
+//! Exit codes: 0 done, 1 refused or failed, 2 usage, 86 the device is to be rebooted. Errors go to stderr in one
+//! sentence that says what to do. The token is read from a file or standard input, never from an argument, where other
+//! users could see it. Read next: [`crate::run`].
+
+mod local;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::{Config, Sources};
+
+const USAGE: &str = "\
+cordon-agent [--state DIR] [--config FILE] COMMAND
+
+  enrol --with FILE|-       join the owner's fleet with a join file, or its line on standard input
+  run [--once]              watch, report, install what both signatures allow; --once: one report
+  status [--json]           what is installed, what blocks an update and why, who the device is
+  inventory [--root DIR]    what the device is made of, as JSON lines
+  interlock hold|release    keep the device from rebooting, or end that
+  trust-director FILE       trust an owner's director root, where none is trusted yet
+  forget-site               forget identity, profile and spool; never roots, floor or versions
+  retire                    as forget-site, at the end of the device's service
+";
+
+/// One command, parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Command {
+    Enrol { with: PathBuf },
+    Run { once: bool },
+    Status { json: bool },
+    Inventory { root: PathBuf },
+    Interlock { hold: bool },
+    TrustDirector { root: PathBuf },
+    ForgetSite,
+    Retire,
+    Help,
+    Version,
+}
+
+/// Runs one command. `args` are what stands after the program's name.
+pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let (sources, command) = match parse(args) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            eprint!("cordon-agent: {error}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match execute(&sources, command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("cordon-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(sources: &Sources, command: Command) -> anyhow::Result<ExitCode> {
+    let config = || Config::load(sources);
+    match command {
+        Command::Help => print!("{USAGE}"),
+        Command::Version => println!("cordon-agent {}", env!("CARGO_PKG_VERSION")),
+        Command::Inventory { root } => local::inventory(&root)?,
+        Command::Enrol { with } => local::enrol(&config()?, &with)?,
+        Command::Run { once: false } => return local::run(config()?),
+        Command::Run { once: true } => local::once(config()?)?,
+        Command::Status { json } => local::status(&config()?, json)?,
+        Command::Interlock { hold } => local::interlock(&config()?, hold)?,
+        Command::TrustDirector { root } => local::trust_director(&config()?, &root)?,
+        Command::ForgetSite => local::forget(&config()?, "forgotten")?,
+        Command::Retire => local::forget(&config()?, "retired")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Sources, Command), lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut parser = lexopt::Parser::from_args(args);
+    let mut sources = Sources::default();
+    let mut command: Option<Command> = None;
+    while let Some(arg) = parser.next()? {
+        match (arg, &mut command) {
+            (Long("state"), _) => sources.state = Some(parser.value()?.into()),
+            (Long("config"), _) => sources.config = Some(parser.value()?.into()),
+            (Long("help") | Short('h'), _) => command = Some(Command::Help),
+            (Long("version"), _) => command = Some(Command::Version),
+            (Long("with"), Some(Command::Enrol { with })) => *with = parser.value()?.into(),
+            (Long("once"), Some(Command::Run { once })) => *once = true,
+            (Long("json"), Some(Command::Status { json })) => *json = true,
+            (Long("root"), Some(Command::Inventory { root })) => *root = parser.value()?.into(),
+            (Value(word), None) => command = Some(named(&word, &mut parser)?),
+            (arg, _) => return Err(arg.unexpected()),
+        }
+    }
+    match command {
+        Some(Command::Enrol { with }) if with.as_os_str().is_empty() => {
+            Err("enrol needs --with FILE, or --with - for standard input".into())
+        }
+        Some(command) => Ok((sources, command)),
+        None => Err("a command is missing".into()),
+    }
+}
+
+fn named(word: &OsStr, parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    Ok(match word.to_str().unwrap_or_default() {
+        "enrol" => Command::Enrol { with: PathBuf::new() },
+        "run" => Command::Run { once: false },
+        "status" => Command::Status { json: false },
+        "inventory" => Command::Inventory { root: PathBuf::from("/") },
+        "interlock" => match parser.value()?.to_str() {
+            Some("hold") => Command::Interlock { hold: true },
+            Some("release") => Command::Interlock { hold: false },
+            Some(_) | None => return Err("interlock takes hold or release".into()),
+        },
+        "trust-director" => Command::TrustDirector { root: parser.value()?.into() },
+        "forget-site" => Command::ForgetSite,
+        "retire" => Command::Retire,
+        other => return Err(format!("there is no command {other:?}").into()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! Tests of the command line: what parses, what is refused, what the local commands leave behind.
+
+use std::path::Path;
+
+use super::*;
+
+fn parsed(line: &str) -> Result<(Sources, Command), String> {
+    parse(line.split_whitespace().map(OsString::from)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn every_command_of_the_contract_parses() {
+    // Goal: DESIGN 4.1's names and flags. Method: one line each.
+    let lines = [
+        ("enrol --with join.txt", Command::Enrol { with: PathBuf::from("join.txt") }),
+        ("enrol --with -", Command::Enrol { with: PathBuf::from("-") }),
+        ("run", Command::Run { once: false }),
+        ("run --once", Command::Run { once: true }),
+        ("status", Command::Status { json: false }),
+        ("status --json", Command::Status { json: true }),
+        ("inventory", Command::Inventory { root: PathBuf::from("/") }),
+        ("inventory --root /mnt", Command::Inventory { root: PathBuf::from("/mnt") }),
+        ("interlock hold", Command::Interlock { hold: true }),
+        ("interlock release", Command::Interlock { hold: false }),
+        ("trust-director root.json", Command::TrustDirector { root: PathBuf::from("root.json") }),
+        ("forget-site", Command::ForgetSite),
+        ("retire", Command::Retire),
+        ("--help", Command::Help),
+        ("run --version", Command::Version),
+    ];
+    for (line, expected) in lines {
+        assert_eq!(parsed(line).map(|(_, command)| command), Ok(expected), "{line}");
+    }
+    let (sources, _) = parsed("--state /s --config /c run").expect("parses");
+    assert_eq!((sources.state, sources.config), (Some(PathBuf::from("/s")), Some(PathBuf::from("/c"))));
+    let (sources, _) = parsed("run --state /s").expect("parses after the command too");
+    assert_eq!(sources.state.as_deref(), Some(Path::new("/s")));
+}
+
+#[test]
+fn what_is_no_command_is_usage_and_nothing_is_promised_that_does_not_exist() {
+    // Goal: exit 2, and no command of a later issue in the help. Method: mistakes, and the text.
+    for line in ["", "enrol", "fly", "run now", "interlock", "interlock maybe", "status --root /", "--what"] {
+        assert!(parsed(line).is_err(), "{line:?}");
+    }
+    for later in ["install-bundle", "observe", "tuf-conformance"] {
+        assert!(!USAGE.contains(later) && parsed(later).is_err(), "{later}");
+    }
+}
+
+#[test]
+fn a_device_that_leaves_forgets_itself_and_keeps_what_never_falls() {
+    // Goal: DESIGN 4.3, forget-site. Method: a state folder with a file of each kind, then look.
+    let root = tempfile::tempdir().expect("a scratch folder");
+    let state = root.path().join("state");
+    let config = root.path().join("agent.toml");
+    let hardware = "hardware = { manufacturer = \"H\", model = \"M\", revision = \"1\", serial = \"S\" }\n";
+    std::fs::write(&config, hardware).expect("writes");
+    let kept = ["security.a", "security.b", "tuf/director/root.json", "receipts/1.receipt"];
+    let gone =
+        ["identity/current.json", "identity/0123.p8", "profile.cbor", "spool/0000000001.seg", "status.json"];
+    let folder = crate::files::Folder::open(&state).expect("opens");
+    for inner in ["tuf", "receipts", "identity", "spool"] {
+        folder.inside(inner).expect("opens");
+    }
+    folder.inside("tuf").and_then(|tuf| tuf.inside("director")).expect("opens");
+    for name in kept.iter().chain(&gone) {
+        std::fs::write(state.join(name), b"x").expect("writes");
+    }
+    let args = ["--state", state.to_str().expect("UTF-8"), "--config", config.to_str().expect("UTF-8")];
+    let run = |command: &str| main_with(args.iter().copied().chain([command]).map(OsString::from));
+    let _held = crate::run::setup::lock(&folder).expect("locks");
+    assert_eq!(run("forget-site"), ExitCode::FAILURE, "never under a running agent");
+    drop(_held);
+    assert_eq!(run("forget-site"), ExitCode::SUCCESS);
+    assert!(kept.iter().all(|name| state.join(name).exists()));
+    assert!(!gone.iter().any(|name| state.join(name).exists()));
+    assert_eq!(run("status"), ExitCode::SUCCESS, "and says of itself that it is nobody");
+}

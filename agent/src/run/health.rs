@@ -1,0 +1,99 @@
+//! The device's own health check after a trial boot: a program, a file, or nothing but the check-in.
+//!
+//! This is the one place of the package that starts a program. It gets no input, its output is not read, and it has a
+//! deadline. What a failure means is the update machine's to say. Read next: `cordon_agent_core::update`.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+use crate::config::Health;
+use crate::files;
+
+/// Seconds the program may take.
+const PROGRAM: Duration = Duration::from_secs(120);
+/// Between two looks at the file.
+const LOOK: Duration = Duration::from_secs(1);
+/// Bytes read of the file.
+const FILE_BYTES: usize = 4096;
+
+/// Whether the device is well. A file that says nothing yet is waited for; the trial's own time ends that.
+pub(crate) async fn check(health: Health) -> bool {
+    match health {
+        Health::CheckinOnly => true,
+        Health::Program(words) => program(&words).await,
+        Health::File(path) => file(&path).await,
+    }
+}
+
+async fn program(words: &[String]) -> bool {
+    let Some((name, arguments)) = words.split_first() else { return false };
+    let child = Command::new(name)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .status();
+    match timeout(PROGRAM, child).await {
+        Ok(Ok(status)) if status.success() => true,
+        Ok(Ok(status)) => {
+            tracing::error!(program = %name, %status, "the health check failed");
+            false
+        }
+        Ok(Err(error)) => {
+            tracing::error!(program = %name, %error, "the health check could not be started");
+            false
+        }
+        Err(_) => {
+            tracing::error!(program = %name, seconds = PROGRAM.as_secs(), "the health check did not end");
+            false
+        }
+    }
+}
+
+/// The file begins with `ok` or `failed`; anything else is no word yet. It belongs into a folder that a boot empties.
+async fn file(path: &Path) -> bool {
+    loop {
+        let text = files::read_file(path, FILE_BYTES).unwrap_or_default();
+        if text.starts_with(b"ok") {
+            return true;
+        }
+        if text.starts_with(b"failed") {
+            tracing::error!(file = %path.display(), "the device's own software says that it is not well");
+            return false;
+        }
+        sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_exit_status_of_the_program_decides() {
+        // Goal: 0 is well; any other, and no program at all, is not. Method: the standard's two programs.
+        let check = |words: &[&str]| check(Health::Program(words.iter().map(|w| (*w).to_owned()).collect()));
+        assert!(check(&["true"]).await);
+        assert!(!check(&["false"]).await);
+        assert!(!check(&["/nowhere/at/all"]).await);
+        assert!(super::check(Health::CheckinOnly).await);
+    }
+
+    #[tokio::test]
+    async fn the_file_is_waited_for() {
+        // Goal: no word is not sickness. Method: look before and after it is written.
+        let root = tempfile::tempdir().expect("a scratch folder");
+        let path = root.path().join("health");
+        let early = timeout(Duration::from_millis(20), check(Health::File(path.clone()))).await;
+        assert!(early.is_err());
+        std::fs::write(&path, "ok since 09:00\n").expect("writes");
+        assert!(check(Health::File(path.clone())).await);
+        std::fs::write(&path, "failed: pump controller\n").expect("writes");
+        assert!(!check(Health::File(path)).await);
+    }
+}

@@ -1,0 +1,212 @@
+//! What the agent stands on: everything that a simulator replaces, in one struct.
+//!
+//! The real machine's ports are [`Ports::real`]; the simulator feeds captures and keeps state in folders of its own,
+//! and runs the very same loops. A port maps and decides nothing. Read next: [`super`].
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cordon_proto::inventory::Inventory;
+use cordon_proto::update::refusal::Power;
+
+use super::contact::Pace;
+use super::sensing::Rhythm;
+use crate::boot::{BootControl, BootError, Setting};
+use crate::capture::Capture;
+use crate::capture::tier0::Tier0;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::host;
+use crate::interlock::Shared;
+use crate::link::Patience;
+use crate::slot::Slots;
+
+/// Where the kernel shows mains and batteries.
+const POWER: &str = "/sys/class/power_supply";
+
+/// What reads the machine's inventory.
+pub trait Host: Send {
+    /// What the machine is made of.
+    fn inventory(&mut self) -> Inventory;
+}
+
+/// What says whether the machine is on mains.
+pub trait PowerSource: Send {
+    /// What it runs on.
+    fn power(&mut self) -> Power;
+}
+
+/// Where images go and how they are started.
+pub struct Installer {
+    /// The two slots.
+    pub slots: Slots,
+    /// The boot control.
+    pub boot: Box<dyn BootControl>,
+}
+
+/// How quickly things happen. Tests and the simulator shorten it; nothing else does.
+#[derive(Clone, Copy, Debug)]
+pub struct Tempo {
+    /// Of the link.
+    pub pace: Pace,
+    /// Of the sensor.
+    pub rhythm: Rhythm,
+    /// Of waiting for answers.
+    pub patience: Patience,
+    /// Between two looks of the updater at its surroundings.
+    pub look: Duration,
+}
+
+impl Default for Tempo {
+    fn default() -> Self {
+        Self {
+            pace: Pace::default(),
+            rhythm: Rhythm::default(),
+            patience: Patience::default(),
+            look: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Everything outside.
+pub struct Ports {
+    /// What looks at the network.
+    pub capture: Box<dyn Capture>,
+    /// What reads the machine.
+    pub host: Box<dyn Host>,
+    /// What says whether it is on mains.
+    pub power: Box<dyn PowerSource>,
+    /// Who says whether the device is in use.
+    pub interlock: Shared,
+    /// Slots and boot control; an error is told by `status` and stops updates only; `None` where none are configured.
+    pub installer: Option<Result<Installer, BootError>>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// How quickly things happen.
+    pub tempo: Tempo,
+}
+
+impl Ports {
+    /// The machine that this runs on.
+    pub fn real(config: &Config) -> Result<Self, io::Error> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        Ok(Self {
+            capture: Box::new(Tier0::new()),
+            host: Box::new(Machine::at(Path::new("/"))?),
+            power: Box::new(PowerSupplies::default()),
+            interlock: Shared::new(Arc::clone(&clock)),
+            installer: installer(config),
+            clock,
+            tempo: Tempo::default(),
+        })
+    }
+}
+
+/// The installer that a configuration names; `None` unless it names both slots and boot control.
+#[must_use]
+pub fn installer(config: &Config) -> Option<Result<Installer, BootError>> {
+    let (slots, boot) = (config.slots.clone()?, config.boot.as_ref()?);
+    let boot = Setting::parse(boot).and_then(|setting| setting.open());
+    Some(boot.map(|boot| Installer { slots: Slots::new(slots), boot }))
+}
+
+/// A machine whose files lie below a folder; `/` is the running one.
+pub struct Machine {
+    root: host::Root,
+}
+
+impl Machine {
+    /// The machine below `folder`.
+    pub fn at(folder: &Path) -> Result<Self, io::Error> {
+        Ok(Self { root: host::Root::at(folder)? })
+    }
+}
+
+impl Host for Machine {
+    fn inventory(&mut self) -> Inventory {
+        host::take(&self.root)
+    }
+}
+
+/// The kernel's power supply class.
+pub struct PowerSupplies {
+    folder: PathBuf,
+}
+
+impl Default for PowerSupplies {
+    fn default() -> Self {
+        Self { folder: PathBuf::from(POWER) }
+    }
+}
+
+impl PowerSource for PowerSupplies {
+    fn power(&mut self) -> Power {
+        power_of(&self.folder)
+    }
+}
+
+/// What the machine runs on, by the kernel's power supply class: mains where any is online or none is known at all (a
+/// device without battery lists nothing); else the emptiest system battery that is being discharged.
+fn power_of(folder: &Path) -> Power {
+    let supplies = match fs::read_dir(folder) {
+        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Power::Mains,
+        Err(_) => return Power::Unknown,
+    };
+    let line = |supply: &Path, name: &str| {
+        let text = fs::read_to_string(supply.join(name)).ok()?;
+        Some(text.trim().to_owned())
+    };
+    let (mut lowest, mut unknown) = (None, false);
+    for supply in supplies {
+        match line(&supply, "type").as_deref() {
+            Some("Mains" | "USB") if line(&supply, "online").as_deref() == Some("1") => return Power::Mains,
+            // A mouse's battery is not the machine's.
+            Some("Battery") if line(&supply, "scope").as_deref() != Some("Device") => {
+                match line(&supply, "capacity").and_then(|text| text.parse::<u8>().ok()) {
+                    Some(percent) => lowest = lowest.min(Some(percent)).or(Some(percent)),
+                    None => unknown = true,
+                }
+            }
+            Some(_) | None => {}
+        }
+    }
+    match (lowest, unknown) {
+        (_, true) => Power::Unknown,
+        (Some(percent), false) => Power::Battery { percent },
+        (None, false) => Power::Mains,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mains_wins_the_emptiest_battery_counts_and_no_supply_at_all_is_mains() {
+        // Goal: no reboot on an empty battery, no waiting on a machine without one. Method: made-up supplies.
+        let root = tempfile::tempdir().expect("a scratch folder");
+        let put = |supply: &str, facts: &[(&str, &str)]| {
+            let folder = root.path().join(supply);
+            fs::create_dir_all(&folder).expect("makes the folder");
+            for (name, value) in facts {
+                fs::write(folder.join(name), format!("{value}\n")).expect("writes");
+            }
+        };
+        assert_eq!(power_of(&root.path().join("absent")), Power::Mains);
+        assert_eq!(power_of(root.path()), Power::Mains);
+        put("mouse", &[("type", "Battery"), ("scope", "Device"), ("capacity", "3")]);
+        assert_eq!(power_of(root.path()), Power::Mains);
+        put("BAT0", &[("type", "Battery"), ("capacity", "80")]);
+        put("BAT1", &[("type", "Battery"), ("capacity", "40")]);
+        put("AC", &[("type", "Mains"), ("online", "0")]);
+        assert_eq!(power_of(root.path()), Power::Battery { percent: 40 });
+        put("BAT1", &[("capacity", "?")]);
+        assert_eq!(power_of(root.path()), Power::Unknown);
+        put("AC", &[("online", "1")]);
+        assert_eq!(power_of(root.path()), Power::Mains);
+    }
+}

@@ -1,0 +1,217 @@
+//! Opens everything a run stands on, in an order in which each failure leaves nothing behind, and wires the roles.
+//!
+//! Trouble that only stops updates (slots, boot control, a lost security state) does not stop the agent: it is carried
+//! to `status` as a reason. Trouble that would make it lie (no identity, no state folder) does. Read next:
+//! [`super::run`].
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+use cordon_agent_core::update::{Installed, Record, Slot, report};
+use cordon_proto::checkin::{Blocked, InterlockState, UpdateReport, UpdateState};
+use cordon_proto::ids::{Sha256, Text};
+use cordon_proto::update::release::InterlockClass;
+use tokio::sync::{mpsc, watch};
+
+use super::contact::{self, Contact, ContactView, Facts};
+use super::messages::{QUEUE, UpdateView};
+use super::ports::{Installer, Ports};
+use super::receipts::Outbox;
+use super::sensing::{Eyes, Sensing};
+use super::telling::{Telling, Views};
+use super::tuf::Repositories;
+use super::updating::{self, Updating};
+use super::{Agent, Calls, RunError};
+use crate::boot::BootError;
+use crate::clock::{Floor, TrustedClock};
+use crate::config::Config;
+use crate::files::Folder;
+use crate::identity::Identity;
+use crate::interlock::Socket;
+use crate::link::Link;
+use crate::store::{Found, SecurityStore};
+use crate::tls::Route;
+use crate::zone::{ZONEINFO, Zone};
+
+/// The lock's name in the state folder.
+const LOCK: &str = "lock";
+
+/// Opens the state folder's lock, for as long as the file is kept; an error while another agent holds it.
+pub(crate) fn lock(state: &Folder) -> Result<File, RunError> {
+    let path = state.path().join(LOCK);
+    let io = |source| RunError::Io { act: "open the state folder's lock", source };
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(RunError::Taken(state.path().display().to_string())),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+/// Where the interlock's socket is: as configured, or in the state folder.
+pub(crate) fn interlock_path(config: &Config) -> std::path::PathBuf {
+    config.interlock_socket.clone().unwrap_or_else(|| config.state.join("interlock.sock"))
+}
+
+/// Opens and wires everything.
+pub(super) fn agent(config: &Config, ports: Ports) -> Result<Agent, RunError> {
+    let state = Folder::open(&config.state)?;
+    let lock = lock(&state)?;
+    let identity = Identity::load(&state.inside("identity")?)?.ok_or(RunError::NotEnrolled)?;
+    let zone = Zone::of(&config.timezone, Path::new(ZONEINFO))
+        .ok_or_else(|| RunError::Zone(config.timezone.clone()))?;
+    let Ports { capture, host, power, interlock: shared, installer, clock, tempo } = ports;
+    let (record, store, installer) = security(&state, installer);
+    let clock = TrustedClock::new(clock, Floor::new(config.clock_floor));
+    clock.floor().raise(record.latest());
+    clock.floor().raise(identity.not_before);
+    let route = Route {
+        host: identity.site.host.clone(),
+        addresses: config.server.clone(),
+        proxy: config.proxy.clone(),
+    };
+    let link = Link::new(&identity, &route, clock.clone(), tempo.patience)?;
+    let eyes = Eyes { capture, host, clock: clock.clone(), rhythm: tempo.rhythm };
+    let sensing = Sensing::open(eyes, state.clone(), record.starts.saturating_add(1))?;
+
+    let (to_sensor, sensor) = mpsc::channel(QUEUE);
+    let (to_link, link_calls) = mpsc::channel(QUEUE);
+    let (heard_at, heard) = watch::channel(None);
+    let (update_at, update) = watch::channel(first_view(&record, shared.state()));
+    let (contact_at, contact_seen) = watch::channel(ContactView::default());
+
+    let facts = Facts {
+        boot: sensing.boot(),
+        hardware: config.hardware.clone(),
+        key_protection: Text::lossy(identity.key().protection()),
+    };
+    let peers = contact::Peers {
+        sensor: sensing.view(),
+        update: update.clone(),
+        to_sensor: to_sensor.clone(),
+        heard: heard_at,
+        view: contact_at,
+    };
+    let views = Views { sensor: sensing.view(), update, contact: contact_seen };
+    let telling =
+        Telling::new(state.clone(), (&identity).into(), config.hardware.identity(), clock.clone(), views);
+    let site = (identity.site.director_root, identity.site.host.as_str());
+    let repositories =
+        Repositories::new(state.inside("tuf")?, config.image_root.clone(), site, to_link.clone());
+    let means =
+        updating::Means { store, installer, repositories, outbox: Outbox::new(state.inside("receipts")?) };
+    let device = updating::Device {
+        hardware: config.hardware.clone(),
+        identity,
+        zone,
+        health: config.health.clone(),
+        clock: clock.clone(),
+        interlock: shared.clone(),
+        power,
+        look: tempo.look,
+    };
+    let peers_of_updater = updating::Peers { heard, view: update_at, to_sensor, to_link };
+    let mut updating = Updating::new(device, means, peers_of_updater, record);
+    // The first check-in may come before the updater's first step; it must not call a trial idle.
+    updating.show();
+    Ok(Agent {
+        server: link.waiter(),
+        contact: Contact::new(link, facts, clock, tempo.pace, peers),
+        sensing,
+        updating,
+        telling,
+        calls: Calls { sensor, link: link_calls },
+        interlock: socket(config)?,
+        shared,
+        _lock: lock,
+    })
+}
+
+/// The socket; one that was asked for must be there, the one in the state folder is a convenience.
+fn socket(config: &Config) -> Result<Option<Socket>, RunError> {
+    match (Socket::bind(&interlock_path(config)), &config.interlock_socket) {
+        (Ok(socket), _) => Ok(Some(socket)),
+        (Err(error), Some(_)) => Err(error.into()),
+        (Err(error), None) => {
+            tracing::warn!(%error, "no interlock socket; set interlock_socket to a path that works");
+            Ok(None)
+        }
+    }
+}
+
+/// The security state and what installs; whatever is wrong with either stops updates and is said.
+fn security(
+    state: &Folder,
+    installer: Option<Result<Installer, BootError>>,
+) -> (Record, Option<SecurityStore>, Result<Installer, Blocked>) {
+    let mut installer = match installer {
+        Some(Ok(installer)) => Ok(installer),
+        Some(Err(error)) => Err(blocked("boot-control", &error.to_string())),
+        None => {
+            let sentence = "This device takes no updates: its configuration names no slots and boot control.";
+            Err(blocked("no-slots", sentence))
+        }
+    };
+    let mut store = SecurityStore::new(state.clone());
+    let found = store.load().and_then(|found| match found {
+        Found::Newest { value, damage } => {
+            if let Some(damage) = damage {
+                tracing::warn!(file = %damage.file, why = %damage.why, "a copy of the security state is damaged");
+            }
+            Ok(value)
+        }
+        Found::Nothing => {
+            let record = Record::factory(installed(installer.as_mut().ok()));
+            store.create(&record).map(|()| record)
+        }
+    });
+    let mut record = match found {
+        Ok(record) => record,
+        Err(error) => {
+            tracing::error!(%error, "the security state cannot be read; nothing is installed");
+            let unable = blocked("security-state", &error.to_string());
+            return (Record::factory(installed(None)), None, Err(unable));
+        }
+    };
+    if installer.is_err() {
+        // Where there is no machine to count the start, it is counted here.
+        record.starts = record.starts.saturating_add(1);
+        if let Err(error) = store.store(&cordon_proto::wire::write(&record)) {
+            tracing::warn!(%error, "this start could not be counted");
+        }
+    }
+    (record, Some(store), installer)
+}
+
+/// What runs on a device that has no record yet: the image in the slot that was booted, measured, of no known release.
+fn installed(installer: Option<&mut Installer>) -> Installed {
+    let (slot, length, sha256) = installer.and_then(measured).unwrap_or((Slot::A, 0, Sha256([0; 32])));
+    Installed { release: None, counter: 0, sha256, length, slot, interlock: InterlockClass::Application }
+}
+
+fn measured(installer: &mut Installer) -> Option<(Slot, u64, Sha256)> {
+    let slot = installer.boot.read().ok()?.booted;
+    let length = std::fs::metadata(installer.slots.path(slot)).ok()?.len();
+    Some((slot, length, installer.slots.hash(slot, length).ok()?))
+}
+
+fn first_view(record: &Record, interlock: InterlockState) -> UpdateView {
+    UpdateView {
+        software: report::software(record),
+        update: UpdateReport {
+            state: UpdateState::Idle,
+            order: None,
+            blocked_by: Vec::new(),
+            fetched_bytes: 0,
+        },
+        interlock,
+        want_permit: None,
+        director_root_version: 0,
+        urgent: 0,
+    }
+}
+
+fn blocked(code: &str, sentence: &str) -> Blocked {
+    Blocked { code: Text::lossy(code), sentence: Text::lossy(sentence) }
+}

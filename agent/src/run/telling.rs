@@ -1,0 +1,114 @@
+//! Writes `status.json` whenever a role shows something new, and at least after every report.
+//!
+//! A picture for people: nothing waits for it, nothing is decided from it, and a disk that refuses it costs only the
+//! picture. Read next: [`crate::status`].
+
+use std::time::Duration;
+
+use cordon_proto::ids::{HardwareId, Text};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::contact::ContactView;
+use super::messages::{SensorView, UpdateView};
+use crate::clock::TrustedClock;
+use crate::files::Folder;
+use crate::status::{Contact, IdentityStatus, Installed, Profile, Spool, Status, Update};
+
+/// Changes that come together are written together.
+const TOGETHER: Duration = Duration::from_millis(200);
+
+/// The roles' views.
+pub(crate) struct Views {
+    pub(crate) sensor: watch::Receiver<SensorView>,
+    pub(crate) update: watch::Receiver<UpdateView>,
+    pub(crate) contact: watch::Receiver<ContactView>,
+}
+
+/// The writer of the status.
+pub(crate) struct Telling {
+    state: Folder,
+    identity: IdentityStatus,
+    hardware: HardwareId,
+    clock: TrustedClock,
+    views: Views,
+    written: Option<Status>,
+}
+
+impl Telling {
+    pub(crate) fn new(
+        state: Folder,
+        identity: IdentityStatus,
+        hardware: HardwareId,
+        clock: TrustedClock,
+        views: Views,
+    ) -> Self {
+        Self { state, identity, hardware, clock, views, written: None }
+    }
+
+    /// Writes until told to stop, and once more then.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        loop {
+            self.write();
+            tokio::select! {
+                Ok(()) = self.views.sensor.changed() => {}
+                Ok(()) = self.views.update.changed() => {}
+                Ok(()) = self.views.contact.changed() => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+            sleep(TOGETHER).await;
+        }
+        self.write();
+    }
+
+    fn write(&mut self) {
+        let status = self.status();
+        if self.written.as_ref().is_some_and(|written| written.same_as(&status)) {
+            return;
+        }
+        match status.write(&self.state) {
+            Ok(()) => self.written = Some(status),
+            Err(error) => tracing::debug!(%error, "the status could not be written"),
+        }
+    }
+
+    fn status(&mut self) -> Status {
+        let sensor = self.views.sensor.borrow_and_update().clone();
+        let update = self.views.update.borrow_and_update().clone();
+        let contact = self.views.contact.borrow_and_update().clone();
+        Status {
+            written: self.clock.raw().seconds().to_string(),
+            running: true,
+            installed: Some(Installed {
+                release: update.software.release,
+                counter: update.software.counter,
+                hash: update.software.sha256,
+                slot: update.software.slot.to_string(),
+            }),
+            floor: update.software.floor,
+            blocked_by: update.update.blocked_by,
+            update: Update {
+                state: update.update.state,
+                order: update.update.order,
+                fetched_bytes: update.update.fetched_bytes,
+            },
+            interlock: update.interlock,
+            sensor_tier: sensor.report.tier,
+            sensor_note: sensor.report.note.as_ref().map(Text::to_string),
+            profile: Profile { keys: sensor.report.profile_keys, learning: sensor.report.learning },
+            identity: Some(self.identity.clone()),
+            hardware: self.hardware,
+            contact: Contact {
+                last: contact.last.map(|at| at.to_string()),
+                failures: contact.failures,
+                error: contact.error.map(|error| error.to_string()),
+            },
+            spool: Spool {
+                records: sensor.spool_records,
+                lost: sensor.spool_lost,
+                fault: sensor.spool_fault,
+            },
+            director_root_version: update.director_root_version,
+        }
+    }
+}

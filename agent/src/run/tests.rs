@@ -1,0 +1,556 @@
+//! The whole agent against a scripted server over real TLS: an update end to end, the refusals, the crashes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cordon_agent_core::backoff::Backoff;
+use cordon_agent_core::interlock::Claim;
+use cordon_agent_core::update::{Installed, Record, Slot};
+use cordon_proto::checkin::{
+    Action, Blocked, CheckinAnswer, CheckinRequest, InterlockState, OrderOffer, Permit, UpdateState,
+};
+use cordon_proto::ids::{Name, Sha256};
+use cordon_proto::inventory::{Inventory, Row, Section};
+use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
+use cordon_proto::telemetry::{Batch, BatchAnswer, Body};
+use cordon_proto::time::Timestamp;
+use cordon_proto::update::order::Order;
+use cordon_proto::update::refusal::Power;
+use cordon_proto::update::release::{Confirm, Image, InterlockClass, Needs, Recall, Release};
+use cordon_proto::update::scope::Scope;
+use cordon_proto::update::window::Window;
+use cordon_proto::update::{PublicKey, Scheme, Verifier};
+use cordon_proto::{limits, wire};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::ports::{Host, PowerSource};
+use super::*;
+use crate::boot::{BootControl, FileBoot, Setting};
+use crate::capture::fed::Fed;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Health;
+use crate::fake::repository::{director, maker};
+use crate::fake::{Asked, Authority, Reply, Server};
+use crate::files::Folder;
+use crate::identity::tests::hardware;
+use crate::interlock::{Client, Shared};
+use crate::link::Patience;
+use crate::link::tests::{MUTUAL, Site};
+use crate::slot::Slots;
+use crate::status::Status;
+use crate::store::{Found, SecurityStore};
+use crate::verifier::DeviceVerifier;
+
+const OLD: &[u8] = b"the factory image";
+
+fn new_image() -> Vec<u8> {
+    (0..100_000_u32).flat_map(u32::to_be_bytes).collect()
+}
+
+/// What the scripted server says and has heard.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) offer: bool,
+    pub(crate) permit: bool,
+    director: BTreeMap<String, Vec<u8>>,
+    maker: BTreeMap<String, Vec<u8>>,
+    image: Vec<u8>,
+    pub(crate) checkins: Vec<CheckinRequest>,
+    bodies: Vec<Body>,
+    pub(crate) receipts: Vec<Receipt>,
+    ranges: Vec<Option<String>>,
+    /// The connection dies after so many bytes of the image, once.
+    cut: Option<usize>,
+}
+
+pub(crate) struct Rig {
+    site: Site,
+    server: Server,
+    world: Arc<Mutex<World>>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Facts;
+
+impl Host for Facts {
+    fn inventory(&mut self) -> Inventory {
+        let row = |key: &str| Row {
+            section: Section::System,
+            key: key.parse().expect("a text"),
+            fields: vec!["1".to_owned()],
+        };
+        Inventory::new(vec![row("id"), row("kernel")])
+    }
+}
+
+impl PowerSource for Facts {
+    fn power(&mut self) -> Power {
+        Power::Mains
+    }
+}
+
+fn now() -> Timestamp {
+    SystemClock::new().now().seconds()
+}
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a name")
+}
+
+fn release() -> Release {
+    let bytes = new_image();
+    Release {
+        image: Image {
+            release: "vp-3/4.2.2".parse().expect("a path"),
+            length: u64::try_from(bytes.len()).expect("small"),
+            sha256: Sha256::of(&bytes),
+        },
+        model: hardware().model,
+        hardware: vec![hardware().revision],
+        counter: 42,
+        floor: 41,
+        min_from: 0,
+        interlock: InterlockClass::Application,
+        confirm: Confirm::Checkin,
+        recall: Recall::None,
+        needs: Needs::None,
+        support: BTreeMap::default(),
+        sbom: None,
+        vex: None,
+        mud: None,
+        deltas: Vec::new(),
+    }
+}
+
+fn order() -> Order {
+    let device = hardware();
+    let scope = Scope::Match { model: device.model, hardware: device.revision, from_least: 0, from_most: 41 };
+    Order {
+        id: name("7"),
+        repository: name("halden"),
+        image: release().image,
+        scope,
+        issued: now().plus_seconds(-60),
+        not_before: now().plus_seconds(-60),
+        expires: now().plus_seconds(86_400),
+        windows: vec![Window::new(0x7f, 0, 1440).expect("is a window")],
+        back: None,
+        permit_s: Some(900),
+        reason: "a test".parse().expect("a text"),
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let (director, maker) = (director(1, &[order()]).files, maker(1, &[release()]).files);
+        Self { director, maker, image: new_image(), ..Self::default() }
+    }
+
+    fn reply(&mut self, asked: &Asked) -> Reply {
+        let path = asked.line.split(' ').nth(1).unwrap_or_default().trim_start_matches("/v1/");
+        match path.split('/').collect::<Vec<_>>().as_slice() {
+            ["checkin"] => self.checkin(asked),
+            ["telemetry"] => self.telemetry(asked),
+            ["receipts"] => {
+                self.receipts.push(wire::read(&asked.body, limits::BODY_BYTES).expect("is a receipt"));
+                Reply::Full(204, "", Vec::new())
+            }
+            ["tuf", "director", file] => found(&self.director, file),
+            ["tuf", "image", "halden", file] => found(&self.maker, file),
+            ["targets", _] => self.target(asked),
+            // A wait that nothing ends.
+            _ => Reply::Stall(9, Vec::new()),
+        }
+    }
+
+    fn checkin(&mut self, asked: &Asked) -> Reply {
+        let request: CheckinRequest = wire::read(&asked.body, limits::BODY_BYTES).expect("is a check-in");
+        let want_inventory = self.checkins.is_empty();
+        let wanted = request.want_permit.clone();
+        self.checkins.push(request);
+        let offer = OrderOffer { order: name("7"), proof: None, action: Action::Install };
+        let permit = wanted.filter(|_| self.permit).map(|wanted| Permit {
+            order: wanted.order,
+            action: wanted.action,
+            until: now().plus_seconds(900),
+        });
+        Reply::ok(wire::write(&CheckinAnswer {
+            time: now(),
+            order: self.offer.then_some(offer),
+            permit,
+            content_version: 0,
+            ca_bundle: None,
+            audit_head: None,
+            next_s: 300,
+            want_inventory,
+            director_version: 1,
+            wait_token: 1,
+        }))
+    }
+
+    fn telemetry(&mut self, asked: &Asked) -> Reply {
+        let plain = match asked.headers.contains_key("content-encoding") {
+            true => zstd::bulk::decompress(&asked.body, 1 << 20).expect("is zstd"),
+            false => asked.body.clone(),
+        };
+        let batch = Batch::read(&plain).expect("is a batch");
+        let stored_through = batch.records.last().expect("is not empty").position;
+        let bodies = batch.records.iter().map(|record| Body::of(record).expect("reads").expect("is known"));
+        self.bodies.extend(bodies);
+        Reply::ok(wire::write(&BatchAnswer { stored_through, duplicates: 0 }))
+    }
+
+    fn target(&mut self, asked: &Asked) -> Reply {
+        let range = asked.headers.get("range").cloned();
+        self.ranges.push(range.clone());
+        let from: usize = range
+            .and_then(|range| range.trim_start_matches("bytes=").trim_end_matches('-').parse().ok())
+            .unwrap_or(0);
+        let rest = self.image[from..].to_vec();
+        if let Some(cut) = self.cut.take() {
+            return Reply::Stall(rest.len(), rest[..cut].to_vec());
+        }
+        match from {
+            0 => Reply::ok(rest),
+            _ => Reply::Ranged(from, self.image.len(), rest),
+        }
+    }
+}
+
+fn found(files: &BTreeMap<String, Vec<u8>>, file: &str) -> Reply {
+    files.get(file).cloned().map_or_else(|| Reply::problem(404, "no_such_file"), Reply::ok)
+}
+
+/// A running agent.
+pub(crate) struct Running {
+    stop: Option<oneshot::Sender<()>>,
+    pub(crate) task: JoinHandle<Exit>,
+    pub(crate) interlock: Shared,
+}
+
+impl Running {
+    pub(crate) async fn stop(mut self) -> Exit {
+        let _ = self.stop.take().map(|stop| stop.send(()));
+        self.ended().await
+    }
+
+    pub(crate) async fn ended(self) -> Exit {
+        let _open = self.stop;
+        timeout(Duration::from_secs(20), self.task).await.expect("ends").expect("no panic")
+    }
+}
+
+impl Rig {
+    pub(crate) async fn new() -> Self {
+        let authority = Arc::new(Authority::new());
+        let world = Arc::new(Mutex::new(World::new()));
+        let served = Arc::clone(&world);
+        let server =
+            Server::start(&authority, MUTUAL, move |asked| served.lock().expect("no panic").reply(asked));
+        let site = Site::enrolled(authority, server.port).await;
+        let rig = Self { site, server, world, clock: Arc::new(SystemClock::new()) };
+        fs::write(rig.path("A"), OLD).expect("writes");
+        fs::write(rig.path("root.json"), maker(1, &[]).root()).expect("writes");
+        FileBoot::create(&rig.path("boot"), Slot::A).expect("creates").boot().expect("boots");
+        let installed = Installed {
+            release: Some("vp-3/4.2.1".parse().expect("a path")),
+            counter: 41,
+            sha256: Sha256::of(OLD),
+            length: u64::try_from(OLD.len()).expect("small"),
+            slot: Slot::A,
+            interlock: InterlockClass::Application,
+        };
+        rig.store().create(&Record::factory(installed)).expect("creates");
+        rig
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.site.state().join(name)
+    }
+
+    pub(crate) fn state(&self) -> Folder {
+        Folder::open(self.site.state()).expect("opens")
+    }
+
+    fn store(&self) -> SecurityStore {
+        SecurityStore::new(self.state())
+    }
+
+    fn config(&self) -> Config {
+        Config {
+            state: self.site.state().to_owned(),
+            slots: Some([self.path("A"), self.path("B")]),
+            boot: Some(format!("file:{}", self.path("boot").display())),
+            hardware: hardware(),
+            image_root: BTreeMap::from([(name("halden"), self.path("root.json"))]),
+            timezone: "UTC".to_owned(),
+            interlock_socket: None,
+            server: vec!["127.0.0.1".parse().expect("an address")],
+            proxy: None,
+            clock_floor: None,
+            health: Health::CheckinOnly,
+        }
+    }
+
+    fn ports(&self) -> Ports {
+        let config = self.config();
+        let boot = Setting::parse(config.boot.as_ref().expect("is set")).and_then(|setting| setting.open());
+        let slots = Slots::new(config.slots.expect("is set"));
+        let (feed, capture) = Fed::new();
+        std::mem::forget(feed);
+        let pace = Pace {
+            backoff: Backoff::new(20, 100),
+            slowly: Duration::from_secs(60),
+            gap: Duration::from_millis(1),
+            urgent_gap: Duration::from_millis(20),
+        };
+        let rhythm = Rhythm { look: Duration::from_millis(50), ..Rhythm::default() };
+        let patience = Patience { answer: Duration::from_secs(2), stall: Duration::from_millis(200) };
+        Ports {
+            capture: Box::new(capture),
+            host: Box::new(Facts),
+            power: Box::new(Facts),
+            interlock: Shared::new(Arc::clone(&self.clock)),
+            installer: Some(boot.map(|boot| Installer { slots, boot })),
+            clock: Arc::clone(&self.clock),
+            tempo: Tempo { pace, rhythm, patience, look: Duration::from_millis(50) },
+        }
+    }
+
+    pub(crate) fn start(&self) -> Running {
+        let (stop, stopped) = oneshot::channel();
+        let ports = self.ports();
+        let interlock = ports.interlock.clone();
+        let task = tokio::spawn(run(self.config(), ports, async {
+            let _ = stopped.await;
+        }));
+        Running { stop: Some(stop), task, interlock }
+    }
+
+    pub(crate) fn world(&self) -> std::sync::MutexGuard<'_, World> {
+        self.world.lock().expect("no panic")
+    }
+
+    pub(crate) async fn until<T>(&self, what: &str, mut holds: impl FnMut(&World) -> Option<T>) -> T {
+        for _ in 0..1500 {
+            if let Some(found) = holds(&self.world()) {
+                return found;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        let last = self.world().checkins.last().cloned();
+        panic!("never: {what}; last check-in {last:?}; asked {:?}", self.server.lines());
+    }
+
+    /// Waits until a check-in reports this state, and gives back its reasons.
+    pub(crate) async fn reported(&self, state: UpdateState) -> Vec<String> {
+        self.until(&format!("{state:?}"), |world| {
+            let update = &world.checkins.last()?.update;
+            let codes = || update.blocked_by.iter().map(|blocked| blocked.code.to_string()).collect();
+            (update.state == state).then(codes)
+        })
+        .await
+    }
+
+    pub(crate) fn receipt(&self) -> ReceiptBody {
+        let key = PublicKey { scheme: Scheme::EcdsaP256, bytes: self.site.identity.key().spki().to_vec() };
+        let world = self.world();
+        let receipt = world.receipts.last().expect("there is one");
+        receipt.open(|message, signature| DeviceVerifier.verify(&key, message, signature)).expect("verifies")
+    }
+
+    pub(crate) fn record(&self) -> Record {
+        match self.store().load().expect("reads") {
+            Found::Newest { value, .. } => value,
+            Found::Nothing => panic!("there is a record"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_update_goes_from_offer_to_receipt_across_a_reboot_and_waits_for_patient_and_permit() {
+    // Goal: the main job, end to end. Method: a scripted server, an in-use device, both starts of the agent, and the
+    // receipt opened with the certificate's key.
+    let rig = Rig::new().await;
+    {
+        let mut world = rig.world();
+        (world.offer, world.permit) = (true, true);
+    }
+    let agent = rig.start();
+    let codes = rig
+        .until("it waits for the go", |world| {
+            let waiting = world.checkins.iter().find(|checkin| checkin.want_permit.is_some())?;
+            Some(waiting.update.blocked_by.iter().map(|blocked| blocked.code.to_string()).collect::<Vec<_>>())
+        })
+        .await;
+    assert_eq!(codes, ["no-permit", "interlock"], "all reasons, in their order");
+    let socket = rig.path("interlock.sock");
+    let mut therapy = Client::connect(&socket).await.expect("connects");
+    therapy.hold(Claim::InUse, None).await.expect("holds");
+    rig.until("only the patient is in the way", |world| {
+        let update = &world.checkins.last()?.update;
+        let [blocked] = update.blocked_by.as_slice() else { return None };
+        (blocked.code.as_str() == "interlock").then_some(())
+    })
+    .await;
+    let said = || Status::read(&rig.state()).expect("reads").expect("is there").blocked_by;
+    let same = |said: &[Blocked]| matches!(said, [one] if one.code.as_str() == "interlock");
+    rig.until("status says the same", |_| same(&said()).then_some(())).await;
+    assert_eq!(agent.interlock.state(), InterlockState::InUse);
+    therapy.hold(Claim::Standby, None).await.expect("holds");
+    assert!(matches!(agent.ended().await, Exit::Reboot));
+
+    assert_eq!(FileBoot::open(&rig.path("boot")).expect("opens").boot().expect("boots"), Slot::B);
+    assert_eq!(fs::read(rig.path("B")).expect("reads"), new_image());
+    let agent = rig.start();
+    rig.until("the receipt arrives", |world| (!world.receipts.is_empty()).then_some(())).await;
+    let receipt = rig.receipt();
+    assert_eq!((receipt.outcome, receipt.counter, receipt.floor), (Outcome::Confirmed, 42, 41));
+    assert_eq!((receipt.sha256, receipt.previous_sha256), (Sha256::of(&new_image()), Sha256::of(OLD)));
+    rig.until("the new image is reported as done", |world| {
+        let last = world.checkins.last()?;
+        (last.software.counter == 42 && last.update.blocked_by.is_empty()).then_some(())
+    })
+    .await;
+    assert!(matches!(agent.stop().await, Exit::Stopped));
+    let record = rig.record();
+    assert_eq!((record.installed.counter, record.floor(), record.starts), (42, 41, 2));
+    assert!(
+        record.version(&"director/orders".parse().expect("a text")) == 1,
+        "versions are held beside the floor"
+    );
+    let boots: Vec<u64> = rig.world().checkins.iter().map(|checkin| checkin.boot).collect();
+    assert!(boots.is_sorted() && boots.first() < boots.last(), "each start has its own boot number");
+    assert_eq!(rig.world().receipts.len(), 1);
+    let confirmed =
+        |body: &Body| matches!(body, Body::Update(event) if event.state == UpdateState::Confirmed);
+    let agent = rig.start();
+    rig.until("the timeline has it", |world| world.bodies.iter().any(confirmed).then_some(())).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_cut_download_goes_on_where_it_stopped() {
+    // Goal: no byte is fetched twice without need. Method: a server that dies after 300,000 of 400,000 bytes.
+    let rig = Rig::new().await;
+    *rig.world() = World { offer: true, cut: Some(300_000), ..World::new() };
+    let agent = rig.start();
+    rig.reported(UpdateState::Waiting).await;
+    assert_eq!(rig.world().ranges, [None, Some("bytes=300000-".to_owned())]);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn an_image_with_one_flipped_byte_is_never_armed() {
+    // Goal: what is not the signed image does not start. Method: flip one bit on the server.
+    let rig = Rig::new().await;
+    let mut world = World { offer: true, permit: true, ..World::new() };
+    world.image[70_000] ^= 1;
+    *rig.world() = world;
+    let agent = rig.start();
+    rig.until("the damage is reported", |world| {
+        let update = &world.checkins.last()?.update;
+        update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "image-damaged").then_some(())
+    })
+    .await;
+    agent.stop().await;
+    let boot = FileBoot::open(&rig.path("boot")).expect("opens").read().expect("reads");
+    assert_eq!((boot.trial, boot.active), (None, Slot::A));
+}
+
+#[tokio::test]
+async fn a_maker_that_does_not_list_the_release_stops_the_order_and_the_reason_is_told() {
+    // Goal: the owner's signature alone installs nothing. Method: an order for a release of an empty maker.
+    let rig = Rig::new().await;
+    *rig.world() = World { offer: true, permit: true, maker: maker(1, &[]).files, ..World::new() };
+    let agent = rig.start();
+    assert_eq!(rig.reported(UpdateState::Refused).await, ["unknown-to-maker"]);
+    agent.stop().await;
+    assert!(!rig.path("B").exists(), "not a byte was written");
+}
+
+#[tokio::test]
+async fn a_repository_that_cannot_be_reached_is_said_and_nothing_else_stops() {
+    // Goal: trouble with metadata is a reason, not silence. Method: no director files at all.
+    let rig = Rig::new().await;
+    *rig.world() = World { offer: true, director: BTreeMap::new(), ..World::new() };
+    let agent = rig.start();
+    let codes = rig
+        .until("a reason", |world| {
+            let blocked = &world.checkins.last()?.update.blocked_by;
+            blocked.first().map(|blocked| blocked.code.to_string())
+        })
+        .await;
+    assert!(codes.contains("root"), "{codes}");
+    rig.until("telemetry goes on", |world| (!world.bodies.is_empty()).then_some(())).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn the_inventory_is_sent_once_when_asked_for() {
+    // Goal: inventory on the server's word, once. Method: the first answer asks; count the records.
+    let rig = Rig::new().await;
+    let agent = rig.start();
+    rig.until("it arrives", |world| {
+        world.bodies.iter().any(|body| matches!(body, Body::Inventory(_))).then_some(())
+    })
+    .await;
+    let root = rig.world().checkins[0].inventory_root;
+    agent.stop().await;
+    let world = rig.world();
+    let sent: Vec<_> = world
+        .bodies
+        .iter()
+        .filter_map(|body| if let Body::Inventory(inventory) = body { Some(inventory.root()) } else { None })
+        .collect();
+    assert_eq!(sent, [root]);
+}
+
+#[tokio::test]
+async fn a_device_without_slots_reports_and_says_why_it_takes_no_update() {
+    // Goal: a kiosk without A/B slots is watched all the same. Method: no slots in the ports.
+    let rig = Rig::new().await;
+    rig.world().offer = true;
+    let ports = Ports { installer: None, ..rig.ports() };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(run(rig.config(), ports, async {
+        let _ = stopped.await;
+    }));
+    rig.until("it says so", |world| {
+        let update = &world.checkins.last()?.update;
+        (update.blocked_by.first()?.code.as_str() == "no-slots").then_some(())
+    })
+    .await;
+    drop(stop);
+    assert!(matches!(task.await.expect("no panic"), Exit::Stopped));
+    assert_eq!(rig.record().starts, 1, "the start is counted without the machine");
+}
+
+#[tokio::test]
+async fn two_agents_never_share_a_state_folder_and_a_stranger_does_not_run() {
+    // Goal: no torn state, no anonymous agent. Method: a second run beside the first; then without identity.
+    let rig = Rig::new().await;
+    let agent = rig.start();
+    rig.until("it runs", |world| (!world.checkins.is_empty()).then_some(())).await;
+    assert!(matches!(rig.start().ended().await, Exit::Fatal(RunError::Taken(_))));
+    agent.stop().await;
+    crate::identity::forget(&rig.state().inside("identity").expect("opens")).expect("forgets");
+    assert!(matches!(rig.start().ended().await, Exit::Fatal(RunError::NotEnrolled)));
+}
+
+#[tokio::test]
+async fn one_report_and_the_end() {
+    // Goal: `run --once`. Method: count check-ins, and the status it leaves.
+    let rig = Rig::new().await;
+    once(rig.config(), rig.ports()).await.expect("reports");
+    let count = rig.server.lines().iter().filter(|line| line.ends_with("checkin")).count();
+    assert_eq!(count, 1);
+    assert!(rig.server.lines().iter().any(|line| line.ends_with("telemetry")), "what waits is handed in");
+    let status = Status::read(&rig.state()).expect("reads").expect("is there");
+    assert!(status.contact.last.is_some());
+}

@@ -1,0 +1,123 @@
+//! The machine's effects, one by one, and the events that answer them.
+//!
+//! An effect that fails answers nothing, or the fault that the machine knows; it asks again by itself at the next look
+//! or start. It must never be done before its step is stored: [`super::Updating`] sees to that.
+
+use cordon_agent_core::update::{Effect, Event, Report, Slot};
+use tokio::sync::oneshot;
+
+use super::Updating;
+use crate::boot::{BootControl, BootError};
+use crate::link::LinkError;
+use crate::run::health;
+use crate::run::messages::ToLink;
+
+impl Updating {
+    pub(super) async fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::WriteSlot { slot, length, offset } => self.open_slot(slot, length, offset).await,
+            Effect::Fetch { sha256, .. } => self.begin_fetch(sha256).await,
+            Effect::HashSlot { slot, length } => self.hash_slot(slot, length).await,
+            Effect::Arm { slot, attempts } => {
+                if self.boot("arm the trial", |boot| boot.arm(slot, attempts)) {
+                    let look = self.fresh_surroundings();
+                    self.queue.push_back(Event::Armed(Box::new(look)));
+                }
+            }
+            Effect::Disarm => {
+                if self.boot("take the trial back", |boot| boot.disarm()) {
+                    self.queue.push_back(Event::Disarmed);
+                }
+            }
+            Effect::Reboot => {
+                tracing::info!("the device reboots for its update");
+                self.reboot = true;
+            }
+            Effect::CheckHealth => {
+                self.checking = Some(Box::pin(health::check(self.device.health.clone())));
+            }
+            Effect::Confirm { slot } => {
+                if self.boot("confirm the image", |boot| boot.confirm(slot)) {
+                    self.queue.push_back(Event::Committed);
+                }
+            }
+            Effect::RollBack { to } => {
+                if self.boot("roll back", |boot| boot.roll_back(to)) {
+                    let look = self.fresh_surroundings();
+                    self.queue.push_back(Event::Reverted(Box::new(look)));
+                }
+            }
+            Effect::EmitReceipt(report) => self.emit(&report),
+            Effect::Forget => self.fetch = None,
+        }
+    }
+
+    fn boot(
+        &mut self,
+        what: &str,
+        change: impl FnOnce(&mut dyn BootControl) -> Result<(), BootError>,
+    ) -> bool {
+        let Ok(installer) = &mut self.means.installer else { return false };
+        match change(installer.boot.as_mut()) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, what, "the boot control refuses; it is tried again");
+                false
+            }
+        }
+    }
+
+    /// Reads a slot back and hashes it, beside everything else: a large image takes its time.
+    async fn hash_slot(&mut self, slot: Slot, length: u64) {
+        let Ok(installer) = &self.means.installer else { return };
+        let slots = installer.slots.clone();
+        let event = match tokio::task::spawn_blocking(move || slots.hash(slot, length)).await {
+            Ok(Ok(sha256)) => Event::Hashed(sha256),
+            Ok(Err(error)) => {
+                tracing::error!(%error, %slot, "the slot cannot be read back");
+                Event::HashFailed
+            }
+            Err(error) => {
+                tracing::error!(%error, %slot, "reading the slot back was cut off");
+                Event::HashFailed
+            }
+        };
+        self.queue.push_back(event);
+    }
+
+    fn emit(&mut self, report: &Report) {
+        let device = &self.device;
+        let (identity, hardware) = (&device.identity, device.hardware.identity());
+        match self.means.outbox.keep(report, identity, hardware, device.clock.raw().seconds()) {
+            Ok(()) => self.queue.push_back(Event::ReceiptKept { serial: report.serial }),
+            Err(error) => tracing::error!(%error, "the receipt cannot be kept; it is tried again"),
+        }
+    }
+
+    /// Hands in the receipts that wait, oldest first, until one does not go through.
+    pub(super) async fn deliver(&mut self) {
+        loop {
+            let (name, receipt) = match self.means.outbox.next() {
+                Ok(Some(next)) => next,
+                Ok(None) => return,
+                Err(error) => return tracing::error!(%error, "the receipts cannot be read"),
+            };
+            let (back, answer) = oneshot::channel();
+            if self.peers.to_link.send(ToLink::Receipt { receipt, back }).await.is_err() {
+                return;
+            }
+            match answer.await {
+                Ok(Ok(())) => {
+                    if let Err(error) = self.means.outbox.taken(&name) {
+                        return tracing::error!(%error, "a delivered receipt cannot be removed");
+                    }
+                }
+                Ok(Err(LinkError::Rejected { status: 400..=407 | 409..=428, code, detail })) => {
+                    tracing::error!(%code, %detail, receipt = %name, "the server refuses a receipt; it is kept");
+                    self.means.outbox.refused(name);
+                }
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! One image on its way into its slot: pieces in, bytes written and synced, events out.
+//!
+//! Pieces the slot holds already are skipped, so a server that starts anew costs bytes and nothing else. What is synced
+//! is told, so that the next attempt goes on there. Nothing is believed of the bytes here: they are read back and hashed
+//! later. Read next: [`crate::slot`].
+
+use std::fs::File;
+
+use cordon_agent_core::update::{Event, FetchFault, Slot};
+use cordon_proto::ids::Sha256;
+use tokio::sync::mpsc;
+
+use super::Updating;
+use crate::link::LinkError;
+use crate::run::messages::{PIECES, Piece, ToLink};
+use crate::slot::{SlotError, SlotWriter};
+
+/// A slot being written, and where its bytes come from once they come.
+pub(super) struct Fetch {
+    writer: SlotWriter<File>,
+    length: u64,
+    pieces: Option<mpsc::Receiver<Result<Piece, LinkError>>>,
+}
+
+/// The next piece; never ready while nothing is fetched. `None` is the end of the stream.
+pub(super) async fn next(fetch: &mut Option<Fetch>) -> Option<Result<Piece, LinkError>> {
+    match fetch.as_mut().and_then(|fetch| fetch.pieces.as_mut()) {
+        Some(pieces) => pieces.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Updating {
+    /// Opens the slot. What is there already is hashed on the way, which takes its time.
+    pub(super) async fn open_slot(&mut self, slot: Slot, length: u64, offset: u64) {
+        self.fetch = None;
+        let Ok(installer) = &mut self.means.installer else { return };
+        let running = match installer.boot.read() {
+            Ok(view) => view.booted,
+            Err(error) => {
+                tracing::error!(%error, "the boot control cannot be read; no slot is written");
+                return self.queue.push_back(Event::Stopped(FetchFault::SlotFails));
+            }
+        };
+        let slots = installer.slots.clone();
+        let opened = tokio::task::spawn_blocking(move || slots.write(slot, running, (length, offset))).await;
+        match opened {
+            Ok(Ok(writer)) => self.fetch = Some(Fetch { writer, length, pieces: None }),
+            Ok(Err(error)) => self.stop_fetching(&error),
+            Err(error) => {
+                tracing::error!(%error, "opening the slot was cut off");
+                self.queue.push_back(Event::Stopped(FetchFault::SlotFails));
+            }
+        }
+    }
+
+    /// Asks for the image from where the slot ends.
+    pub(super) async fn begin_fetch(&mut self, sha256: Sha256) {
+        let Some(fetch) = &mut self.fetch else { return };
+        let (pieces, incoming) = mpsc::channel(PIECES);
+        let from = fetch.writer.offset();
+        if self.peers.to_link.send(ToLink::Image { sha256, from, pieces }).await.is_ok() {
+            fetch.pieces = Some(incoming);
+        }
+    }
+
+    /// Takes one piece, an error, or the end.
+    pub(super) async fn piece(&mut self, piece: Option<Result<Piece, LinkError>>) {
+        match piece {
+            Some(Ok(piece)) => self.write_piece(&piece),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the image does not come; it goes on where it stopped");
+                self.end_early();
+            }
+            None => self.end_early(),
+        }
+        self.settle().await;
+    }
+
+    fn write_piece(&mut self, piece: &Piece) {
+        let Some(fetch) = &mut self.fetch else { return };
+        match fetch.write(piece) {
+            Ok(None) => {}
+            Ok(Some(offset)) => self.queue.push_back(Event::Synced { offset }),
+            Err(error) => return self.stop_fetching(&error),
+        }
+        if fetch.writer.offset() < fetch.length {
+            return;
+        }
+        if let Some(fetch) = self.fetch.take() {
+            match fetch.writer.complete() {
+                Ok(written) => {
+                    tracing::info!(sha256 = %written.streamed(), "the image is written; it is read back");
+                    self.queue.push_back(Event::Complete);
+                }
+                Err(error) => self.stop_fetching(&error),
+            }
+        }
+    }
+
+    /// The stream ended before the image did: what is there is synced and kept.
+    fn end_early(&mut self) {
+        let Some(mut fetch) = self.fetch.take() else { return };
+        match fetch.writer.sync() {
+            Ok(offset) => {
+                self.queue.push_back(Event::Synced { offset });
+                self.queue.push_back(Event::Stopped(FetchFault::Unreachable));
+            }
+            Err(error) => self.stop_fetching(&error),
+        }
+    }
+
+    fn stop_fetching(&mut self, error: &SlotError) {
+        tracing::error!(%error, "the slot cannot be written");
+        self.fetch = None;
+        self.queue.push_back(Event::Stopped(error.fault()));
+    }
+}
+
+impl Fetch {
+    /// Writes what is new of a piece; the synced offset where it was time to sync.
+    fn write(&mut self, piece: &Piece) -> Result<Option<u64>, SlotError> {
+        let wanted = self.writer.offset();
+        let known = wanted.checked_sub(piece.at).and_then(|known| usize::try_from(known).ok());
+        let (at, bytes) = match known {
+            Some(known) => (wanted, piece.bytes.get(known..).unwrap_or_default()),
+            // A hole: the writer refuses it and says so.
+            None => (piece.at, &piece.bytes[..]),
+        };
+        if !bytes.is_empty() {
+            self.writer.write(at, bytes)?;
+        }
+        if self.writer.wants_sync() { self.writer.sync().map(Some) } else { Ok(None) }
+    }
+}

@@ -1,0 +1,74 @@
+//! What the updater shows: to the check-in and `status` as a view, to the timeline as events in the spool.
+//!
+//! Words and reasons are the core's. What the server should hear at once raises `urgent`. Read next:
+//! `cordon_agent_core::update::report`.
+
+use cordon_agent_core::update::report;
+use cordon_proto::checkin::{Blocked, UpdateReport, UpdateState};
+use cordon_proto::telemetry::{Body, UpdateEvent};
+
+use super::Updating;
+use crate::run::messages::{ToSensor, UpdateView};
+
+impl Updating {
+    /// Shows the newest state. A new state, order or reason is urgent; bytes fetched and a lapsed lease are not.
+    pub(crate) fn show(&mut self) {
+        let update = self.report();
+        let shown = UpdateView {
+            software: report::software(&self.record),
+            update,
+            interlock: self.device.interlock.state(),
+            want_permit: report::want_permit(&self.record),
+            director_root_version: self.director_root_version,
+            urgent: 0,
+        };
+        self.peers.view.send_if_modified(|view| {
+            let urgent = is_news(view, &shown);
+            let next = UpdateView { urgent: view.urgent + u64::from(urgent), ..shown };
+            let changed = *view != next;
+            *view = next;
+            changed
+        });
+    }
+
+    fn report(&mut self) -> UpdateReport {
+        let look = self.surroundings();
+        let mut update = report::update_report(&self.record, &look, self.now());
+        let offered = self.word.as_ref().is_some_and(|word| word.order.is_some());
+        let unable = self.means.installer.as_ref().err().filter(|_| offered);
+        let first = unable.or(self.missing.as_ref()).cloned();
+        if let Some(first) = first {
+            update.order = update.order.or_else(|| self.word.as_ref()?.order.clone());
+            update.blocked_by.insert(0, first);
+        }
+        update
+    }
+
+    /// Tells the timeline of a new state.
+    pub(super) async fn tell(&mut self) {
+        let look = self.surroundings();
+        let UpdateReport { state, order, blocked_by, .. } =
+            report::update_report(&self.record, &look, self.now());
+        let said = Some((state, order.clone()));
+        let silent = self.told.is_none() && state == UpdateState::Idle;
+        if self.told == said || silent {
+            return;
+        }
+        self.told = said;
+        let note = blocked_by.into_iter().next().map(|Blocked { sentence, .. }| sentence);
+        let event = Box::new(Body::Update(UpdateEvent { order, state, note }));
+        // A sensor that is gone is the end of the run; the run itself says so.
+        let _ = self.peers.to_sensor.send(ToSensor::Keep(event)).await;
+    }
+}
+
+fn is_news(before: &UpdateView, now: &UpdateView) -> bool {
+    let codes = |view: &UpdateView| -> Vec<_> {
+        view.update.blocked_by.iter().map(|blocked| blocked.code.clone()).collect()
+    };
+    before.update.state != now.update.state
+        || before.update.order != now.update.order
+        || before.want_permit != now.want_permit
+        || before.software != now.software
+        || codes(before) != codes(now)
+}
