@@ -73,7 +73,6 @@ pub(crate) struct Sensing {
     /// Reused from look to look.
     seen: Vec<Sighting>,
     told_sight: Option<Sight>,
-    inventory: Inventory,
     /// Where the inventory that the server asked for waits in the spool.
     inventory_waits: Option<Position>,
     unsaved: bool,
@@ -102,11 +101,10 @@ impl Sensing {
             view: watch::Sender::new(view),
             seen: Vec::new(),
             told_sight: None,
-            inventory: Inventory::default(),
             inventory_waits: None,
             unsaved: false,
         };
-        sensing.read_inventory();
+        drop(sensing.read_inventory());
         sensing.look();
         Ok(sensing)
     }
@@ -137,7 +135,7 @@ impl Sensing {
         loop {
             tokio::select! {
                 _ = look.tick() => self.look(),
-                _ = inventory.tick() => self.read_inventory(),
+                _ = inventory.tick() => drop(self.read_inventory()),
                 _ = save.tick() => self.save(),
                 Some(call) = calls.recv() => self.serve(call),
                 _ = stop.wait_for(|stop| *stop) => break,
@@ -218,22 +216,24 @@ impl Sensing {
         })
     }
 
-    fn read_inventory(&mut self) {
-        self.inventory = self.eyes.host.inventory();
-        let root = self.inventory.root();
+    /// Reads the inventory and shows its root. The rows are not kept: they would weigh more than all the rest.
+    fn read_inventory(&mut self) -> Inventory {
+        let inventory = self.eyes.host.inventory();
+        let root = inventory.root();
         self.view.send_if_modified(|view| std::mem::replace(&mut view.inventory_root, root) != root);
+        inventory
     }
 
     /// The server lacks the inventory: one copy goes into the spool, not one a report while it waits there.
     fn hand_in_inventory(&mut self) {
         if self.inventory_waits.is_none() {
-            let body = Body::Inventory(self.inventory.clone());
-            let now = self.eyes.clock.raw();
-            match self.spool.append(&[(now, body)]) {
+            let inventory = self.read_inventory();
+            let rows = inventory.rows().len();
+            match self.spool.append(&[(self.eyes.clock.raw(), Body::Inventory(inventory))]) {
                 Kept::Stored(position) => self.inventory_waits = Some(position),
                 Kept::Lost { fault, .. } => tracing::error!(%fault, "the inventory could not be kept"),
                 Kept::TooLarge => tracing::error!(
-                    rows = self.inventory.rows().len(),
+                    rows,
                     limit = limits::RECORD_BYTES,
                     "the inventory is larger than a record may be and is not sent"
                 ),

@@ -14,7 +14,7 @@ use cordon_proto::update::release::InterlockClass;
 use tokio::sync::{mpsc, watch};
 
 use super::contact::{self, Contact, ContactView, Facts};
-use super::messages::{QUEUE, UpdateView};
+use super::messages::{Heard, QUEUE, ToSensor, UpdateView};
 use super::ports::{Installer, Ports};
 use super::receipts::Outbox;
 use super::sensing::{Eyes, Sensing};
@@ -59,43 +59,26 @@ pub(super) fn agent(config: &Config, ports: Ports) -> Result<Agent, RunError> {
     let state = Folder::open(&config.state)?;
     let lock = lock(&state)?;
     let identity = Identity::load(&state.inside("identity")?)?.ok_or(RunError::NotEnrolled)?;
-    let zone = Zone::of(&config.timezone, Path::new(ZONEINFO))
-        .ok_or_else(|| RunError::Zone(config.timezone.clone()))?;
+    let zone = Zone::of(&config.timezone, Path::new(ZONEINFO));
+    let zone = zone.ok_or_else(|| RunError::Zone(config.timezone.clone()))?;
     let Ports { capture, host, power, interlock: shared, installer, clock, tempo } = ports;
     let (record, store, installer) = security(&state, installer);
     let clock = TrustedClock::new(clock, Floor::new(config.clock_floor));
     clock.floor().raise(record.latest());
     clock.floor().raise(identity.not_before);
-    let route = Route {
-        host: identity.site.host.clone(),
-        addresses: config.server.clone(),
-        proxy: config.proxy.clone(),
-    };
-    let link = Link::new(&identity, &route, clock.clone(), tempo.patience)?;
+    let link = Link::new(&identity, &route(config, &identity), clock.clone(), tempo.patience)?;
     let eyes = Eyes { capture, host, clock: clock.clone(), rhythm: tempo.rhythm };
     let sensing = Sensing::open(eyes, state.clone(), record.starts.saturating_add(1))?;
 
-    let (to_sensor, sensor) = mpsc::channel(QUEUE);
     let (to_link, link_calls) = mpsc::channel(QUEUE);
-    let (heard_at, heard) = watch::channel(None);
-    let (update_at, update) = watch::channel(first_view(&record, shared.state()));
-    let (contact_at, contact_seen) = watch::channel(ContactView::default());
-
+    let wires = Wires::new(&sensing, first_view(&record, shared.state()));
     let facts = Facts {
         boot: sensing.boot(),
         hardware: config.hardware.clone(),
         key_protection: Text::lossy(identity.key().protection()),
     };
-    let peers = contact::Peers {
-        sensor: sensing.view(),
-        update: update.clone(),
-        to_sensor: to_sensor.clone(),
-        heard: heard_at,
-        view: contact_at,
-    };
-    let views = Views { sensor: sensing.view(), update, contact: contact_seen };
-    let telling =
-        Telling::new(state.clone(), (&identity).into(), config.hardware.identity(), clock.clone(), views);
+    let (who, hardware) = ((&identity).into(), config.hardware.identity());
+    let telling = Telling::new(state.clone(), who, hardware, clock.clone(), wires.views);
     let site = (identity.site.director_root, identity.site.host.as_str());
     let repositories =
         Repositories::new(state.inside("tuf")?, config.image_root.clone(), site, to_link.clone());
@@ -111,21 +94,55 @@ pub(super) fn agent(config: &Config, ports: Ports) -> Result<Agent, RunError> {
         power,
         look: tempo.look,
     };
-    let peers_of_updater = updating::Peers { heard, view: update_at, to_sensor, to_link };
-    let mut updating = Updating::new(device, means, peers_of_updater, record);
+    let (heard, view, to_sensor) = wires.updater;
+    let mut updating =
+        Updating::new(device, means, updating::Peers { heard, view, to_sensor, to_link }, record);
     // The first check-in may come before the updater's first step; it must not call a trial idle.
     updating.show();
     Ok(Agent {
         server: link.waiter(),
-        contact: Contact::new(link, facts, clock, tempo.pace, peers),
+        contact: Contact::new(link, facts, clock, tempo.pace, wires.contact),
         sensing,
         updating,
         telling,
-        calls: Calls { sensor, link: link_calls },
+        calls: Calls { sensor: wires.sensor_calls, link: link_calls },
         interlock: socket(config)?,
         shared,
         _lock: lock,
     })
+}
+
+fn route(config: &Config, identity: &Identity) -> Route {
+    Route { host: identity.site.host.clone(), addresses: config.server.clone(), proxy: config.proxy.clone() }
+}
+
+/// The channels between the roles, sorted by who gets which end.
+struct Wires {
+    contact: contact::Peers,
+    updater: (watch::Receiver<Option<Heard>>, watch::Sender<UpdateView>, mpsc::Sender<ToSensor>),
+    views: Views,
+    sensor_calls: mpsc::Receiver<ToSensor>,
+}
+
+impl Wires {
+    fn new(sensing: &Sensing, first: UpdateView) -> Self {
+        let (to_sensor, sensor_calls) = mpsc::channel(QUEUE);
+        let (heard_at, heard) = watch::channel(None);
+        let (update_at, update) = watch::channel(first);
+        let (contact_at, contact) = watch::channel(ContactView::default());
+        Self {
+            contact: contact::Peers {
+                sensor: sensing.view(),
+                update: update.clone(),
+                to_sensor: to_sensor.clone(),
+                heard: heard_at,
+                view: contact_at,
+            },
+            updater: (heard, update_at, to_sensor),
+            views: Views { sensor: sensing.view(), update, contact },
+            sensor_calls,
+        }
+    }
 }
 
 /// The socket; one that was asked for must be there, the one in the state folder is a convenience.
