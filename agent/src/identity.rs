@@ -145,6 +145,11 @@ impl IdentityError {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
+            // Trying the same pin or request again is no help, and the token is not to be waved about.
+            Self::Server {
+                source: LinkError::WrongServer(_) | LinkError::Rejected { status: 400..=499, .. },
+                ..
+            } => Retry::Never,
             Self::Server { source, .. } => source.retry(),
             Self::File(_)
             | Self::Key(_)

@@ -203,10 +203,15 @@ impl LinkError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Busy { retry_after_s: Some(seconds), .. } => Retry::After(*seconds),
-            Self::Unreachable { .. } | Self::Busy { .. } | Self::Stalled { .. } => Retry::Soon,
-            Self::Rejected { status: 500.. | 408, .. } => Retry::Soon,
-            Self::WrongServer(_) | Self::CertificateRefused { .. } | Self::Refused { .. } => Retry::Slowly,
-            Self::Rejected { .. } | Self::Malformed { .. } | Self::TooLarge { .. } => Retry::Slowly,
+            // A person has to act first; asking every few minutes would not help.
+            Self::CertificateRefused { .. } | Self::Refused { .. } => Retry::Slowly,
+            Self::Unreachable { .. }
+            | Self::WrongServer(_)
+            | Self::Busy { .. }
+            | Self::Rejected { .. }
+            | Self::Malformed { .. }
+            | Self::TooLarge { .. }
+            | Self::Stalled { .. } => Retry::Soon,
         }
     }
 }

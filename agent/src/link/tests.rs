@@ -126,13 +126,13 @@ async fn each_fault_is_named_and_says_when_to_try_again() {
                 code: "malformed_message".to_owned(),
                 detail: "said so".to_owned(),
             },
-            Retry::Slowly,
+            Retry::Soon,
         ),
-        (|| Reply::ok(b"nonsense".to_vec()), LinkError::Malformed { what: "WaitAnswer" }, Retry::Slowly),
+        (|| Reply::ok(b"nonsense".to_vec()), LinkError::Malformed { what: "WaitAnswer" }, Retry::Soon),
         (
             || Reply::ok(vec![0; limits::BODY_BYTES + 1]),
             LinkError::TooLarge { limit: limits::BODY_BYTES },
-            Retry::Slowly,
+            Retry::Soon,
         ),
         (
             || Reply::problem(401, "unknown_device"),
@@ -141,7 +141,7 @@ async fn each_fault_is_named_and_says_when_to_try_again() {
                 code: "unknown_device".to_owned(),
                 detail: "said so".to_owned(),
             },
-            Retry::Slowly,
+            Retry::Soon,
         ),
     ];
     for (reply, expected, retry) in cases {
@@ -266,4 +266,36 @@ async fn telemetry_is_compressed_where_it_pays_and_read_back_the_same() {
         };
         assert_eq!(Batch::read(&plain), Ok(batch(count)));
     }
+}
+
+#[tokio::test]
+async fn everything_works_through_a_proxy_that_is_asked_to_connect() {
+    // Goal: hospitals with a proxy. Method: a tunnel of twenty lines; the server must see the device's certificate.
+    let site = Site::new().await;
+    let server = Server::start(&site.authority, MUTUAL, waited);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let proxy = format!("http://{}", listener.local_addr().expect("is bound"));
+    let (port, (asked_at, asked)) = (server.port, std::sync::mpsc::channel());
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().expect("is asked");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            std::io::Read::read_exact(&mut client, &mut byte).expect("reads");
+            head.push(byte[0]);
+        }
+        asked_at.send(String::from_utf8(head).expect("is text")).expect("is heard");
+        let mut server = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connects");
+        std::io::Write::write_all(&mut client, b"HTTP/1.1 200 tunnel\r\n\r\n").expect("writes");
+        let (mut up, mut down) = (client.try_clone().expect("clones"), server.try_clone().expect("clones"));
+        std::thread::spawn(move || std::io::copy(&mut up, &mut server));
+        let _ = std::io::copy(&mut down, &mut client);
+    });
+    let mut identity = site.identity.clone();
+    identity.site.device_port = server.port;
+    let route = Route { host: "localhost".to_owned(), addresses: Vec::new(), proxy: Some(proxy) };
+    let link = Link::new(&identity, &route, trusted_clock(), Patience::default()).expect("is built");
+    assert_eq!(link.wait(&ASK).await, Ok(WaitAnswer { token: 3, changed: true }));
+    assert!(asked.recv().expect("was asked").starts_with(&format!("CONNECT localhost:{port} HTTP/1.1")));
+    assert_eq!(server.seen.lock().expect("no panic").shown.len(), 1);
 }

@@ -2,7 +2,7 @@
 //!
 //! Fetching metadata is dear and judging is cheap: the order and the release are kept as they were verified, and the
 //! decision is taken again whenever the clock, the installed image or the floor may have moved. Gathered again when
-//! the offer or the director's version changed, or after an hour. It only asks `cordon_proto::update`; a chain that is
+//! the offer or the director's version changed, after an hour, or after a minute where something was missing. It only asks `cordon_proto::update`; a chain that is
 //! not believed is a refusal like any other. Read next: [`super::tuf`], [`super::updating`].
 
 use std::time::Duration;
@@ -25,6 +25,8 @@ use crate::link::Repository;
 
 /// After this the metadata is asked for again although nothing says that it changed.
 const STALE: Duration = Duration::from_secs(3600);
+/// The same where newer metadata could lift the refusal: the maker's repository changes without the server's word.
+const STALE_REFUSED: Duration = Duration::from_secs(60);
 
 /// What was gathered for one offer.
 pub(crate) struct Evidence {
@@ -44,6 +46,18 @@ enum Said {
     Refused(Refusal),
 }
 
+impl Said {
+    /// Whether order and release are both there and readable.
+    fn is_whole(&self) -> bool {
+        match self {
+            Self::Refused(_) => false,
+            Self::Verified(verified) => {
+                matches!((&verified.order, &verified.release), (Some(Ok(_)), Some(Ok(_))))
+            }
+        }
+    }
+}
+
 struct Verified {
     order: Option<Result<Order, Unreadable>>,
     release: Option<Result<Release, Unreadable>>,
@@ -56,9 +70,10 @@ pub(crate) struct Missing(pub(crate) Blocked);
 impl Evidence {
     /// Whether this is still what one would gather now.
     pub(crate) fn holds(&self, answer: &CheckinAnswer, monotonic: Duration) -> bool {
+        let stale = if self.said.is_whole() { STALE } else { STALE_REFUSED };
         answer.order.as_ref() == Some(&self.offer)
             && answer.director_version == self.director_version
-            && monotonic.saturating_sub(self.gathered) < STALE
+            && monotonic.saturating_sub(self.gathered) < stale
     }
 
     /// The decision now.

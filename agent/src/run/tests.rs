@@ -323,10 +323,15 @@ impl Rig {
     }
 
     pub(crate) fn start(&self) -> Running {
+        self.start_with(Health::CheckinOnly)
+    }
+
+    pub(crate) fn start_with(&self, health: Health) -> Running {
         let (stop, stopped) = oneshot::channel();
+        let config = Config { health, ..self.config() };
         let ports = self.ports();
         let interlock = ports.interlock.clone();
-        let task = tokio::spawn(run(self.config(), ports, async {
+        let task = tokio::spawn(run(config, ports, async {
             let _ = stopped.await;
         }));
         Running { stop: Some(stop), task, interlock }

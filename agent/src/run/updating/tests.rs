@@ -10,6 +10,7 @@ use cordon_proto::receipt::Outcome;
 use tokio::time::{sleep, timeout};
 
 use crate::boot::{BootControl, FileBoot};
+use crate::config::Health;
 use crate::interlock::Client;
 use crate::run::Exit;
 use crate::run::tests::Rig;
@@ -138,4 +139,27 @@ async fn a_trial_that_the_loader_gave_up_is_told_by_a_receipt_and_not_tried_agai
     assert_eq!(codes, ["given-up"], "the order is not taken again");
     agent.stop().await;
     assert_eq!(rig.record().floor(), 0, "a failed trial raises nothing");
+}
+
+#[tokio::test]
+async fn an_image_that_is_not_well_is_left_again_and_the_old_one_tells_it() {
+    // Goal: the health gate and the roll back by the agent. Method: a health program that always fails.
+    let rig = Rig::new().await;
+    {
+        let mut world = rig.world();
+        (world.offer, world.permit) = (true, true);
+    }
+    let mut loader = FileBoot::open(&rig.path("boot")).expect("opens");
+    for expected in [Slot::B, Slot::A] {
+        let agent = rig.start_with(Health::Program(vec!["false".to_owned()]));
+        let _held = standby(&rig).await;
+        assert!(matches!(agent.ended().await, Exit::Reboot));
+        assert_eq!(loader.boot().expect("boots"), expected);
+    }
+    let agent = rig.start();
+    rig.until("the receipt arrives", |world| (!world.receipts.is_empty()).then_some(())).await;
+    let receipt = rig.receipt();
+    assert_eq!((receipt.outcome, receipt.slot.as_str(), receipt.boots), (Outcome::RolledBack, "A", 1));
+    assert!(receipt.reason.is_some_and(|reason| reason.code.as_str() == "trial-unhealthy"));
+    agent.stop().await;
 }
