@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Extension, Router};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::control::{self, ControlError};
 use crate::example;
 use crate::files::{self, FileError};
+use crate::http::console::live::Live;
 use crate::http::operator::Operator;
 use crate::http::{self, Limits, Plane, device, est, probes};
 use crate::jobs;
@@ -253,7 +254,7 @@ impl Server {
             self.plane("device", self.ready.device, Some(devices.into()), device::router(app)).await?;
         let tls = operator.map(TlsAcceptor::from);
         self.ready.operator =
-            self.plane("operator", self.ready.operator, tls, operator_router(people)).await?;
+            self.plane("operator", self.ready.operator, tls, operator_router(people).0).await?;
         Ok(())
     }
 
@@ -282,8 +283,12 @@ impl Server {
 }
 
 /// The operator plane: probes, API and console on one listener. What neither knows is answered by the console.
-pub(crate) fn operator_router(operator: Operator) -> Router {
-    probes::router(operator.app.clone())
-        .merge(http::operator::router(operator.clone()))
-        .merge(http::console::router(operator))
+/// With it comes the console's eye for the live stream.
+pub(crate) fn operator_router(operator: Operator) -> (Router, Live) {
+    let (console, live) = http::console::router(operator.clone());
+    let router = probes::router(operator.app.clone())
+        .merge(http::operator::router(operator))
+        .merge(console)
+        .layer(Extension(live.clone()));
+    (router, live)
 }

@@ -25,6 +25,7 @@ use crate::ui::assets::{CACHE_NEVER, HEADERS};
 use crate::ui::frame::{Counts, Person, Section, model_words};
 use crate::ui::{Clock, Frame, Said};
 use fault::Fault;
+use live::Live;
 use roster::{Roster, Rosters};
 use visitor::{Toasts, Visitor};
 
@@ -35,6 +36,7 @@ mod devices;
 mod door;
 mod fault;
 mod findings;
+pub mod live;
 mod network;
 mod overview;
 mod rollout;
@@ -58,8 +60,9 @@ type Page = Result<axum::response::Html<String>, Fault>;
 /// The answer to a form, or why it was not accepted.
 type Done = Result<Response, Fault>;
 
-/// The pages, behind the door, and what lies before it: sign-in and files. It has the listener's fallback.
-pub fn router(operator: Operator) -> Router {
+/// The pages behind the door, and what lies before it: sign-in and files. It has the listener's fallback. With it the
+/// console's eye for the live stream, which the operator plane is layered with.
+pub fn router(operator: Operator) -> (Router, Live) {
     let desk = Arc::new(Desk { operator, rosters: Rosters::default(), toasts: Toasts::default() });
     let pages = Router::new()
         .route("/", get(overview::show))
@@ -86,7 +89,7 @@ pub fn router(operator: Operator) -> Router {
         .route("/sign-in", get(door::closed))
         .route("/sign-in/{secret}", get(door::link).post(door::sign_in))
         .route("/assets/{name}", get(door::asset));
-    pages.merge(door).layer(from_fn(dress)).with_state(desk)
+    (pages.merge(door).layer(from_fn(dress)).with_state(desk.clone()), Live(desk))
 }
 
 /// The headers of everything that the console answers.

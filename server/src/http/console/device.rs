@@ -45,7 +45,7 @@ pub(super) async fn show(
     let appraised = appraise(&member, &desk.operator.rollouts.newest(), now);
     let page = Device {
         head: head_of(&desk, &member, now),
-        notes: notes(&desk, &member),
+        notes: notes(&desk, &member, &appraised.steps),
         steps: appraised.steps.into_iter().map(|step| step_view(&desk, &member, step)).collect(),
         events: events(&desk, &member, &appraised.score).await?,
         history_href: Some(paths::with_query(paths::AUDIT, &[("object", &object_of(member.id()))])),
@@ -193,7 +193,7 @@ fn identity_fact(member: &Member, now: Timestamp) -> Fact {
 }
 
 /// Lines under the answer that change no score.
-fn notes(desk: &Desk, member: &Member) -> Vec<Said> {
+fn notes(desk: &Desk, member: &Member, steps: &[NextStep]) -> Vec<Said> {
     let mut notes = Vec::new();
     if let Some(contest) = &member.device.contest {
         let words = format!(
@@ -203,6 +203,10 @@ fn notes(desk: &Desk, member: &Member) -> Vec<Said> {
         notes.push(Said::sentence(words));
     }
     notes.extend(hold_on(desk, member).map(Said::sentence));
+    // Where a step installs, it tells this itself.
+    if !steps.iter().any(|step| matches!(step.act, Act::Install(_))) {
+        notes.extend(blocked(member).map(|why| Said::sentence(format!("Its update waits: {why}"))));
+    }
     notes
 }
 

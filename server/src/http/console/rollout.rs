@@ -24,7 +24,7 @@ use crate::fleet::Member;
 use crate::ui::device::Fact;
 use crate::ui::devices::DeviceQuery;
 use crate::ui::frame::Section;
-use crate::ui::rollouts::{FailedDevice, Rollout, Wave, render};
+use crate::ui::rollouts::{FailedDevice, Rollout, State as Stands, Wave, render};
 use crate::ui::words::{list, percent, plural};
 use crate::ui::{Clock, Said, paths};
 
@@ -55,6 +55,16 @@ pub(super) fn back_of(plan: &Plan) -> Option<Said> {
     plan.back.as_ref().map(|release| release_words(release).into())
 }
 
+/// The reason that most failed devices give, and how many do.
+fn most_said(failed: &[FailedDevice]) -> (String, u64) {
+    let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+    for device in failed {
+        *reasons.entry(device.reason.raw()).or_default() += 1;
+    }
+    let most = reasons.into_iter().max_by_key(|(_, count)| *count);
+    most.map_or((String::new(), 0), |(reason, count)| (reason.to_owned(), count))
+}
+
 struct View<'a> {
     desk: &'a Desk,
     book: &'a Book,
@@ -66,13 +76,19 @@ struct View<'a> {
 impl View<'_> {
     fn page(&self) -> Rollout {
         let failed = self.failed();
-        let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
-        for device in &failed {
-            *reasons.entry(device.reason.raw()).or_default() += 1;
+        let (said, shared_reason) = most_said(&failed);
+        let mut row = row_of(self.book, self.plan, &self.fleet, self.now);
+        if let Stands::Halted { reason, .. } = &mut row.state {
+            // The banner tells the engine's figures itself; what the devices say belongs beside them.
+            *reason = match (shared_reason, failed.len()) {
+                (0, _) => Said::default(),
+                (1, 1) => Said::sentence(format!("It says: {said}")),
+                (1, _) => "Each gives another reason.".into(),
+                (several, _) => Said::sentence(format!("{several} say: {said}")),
+            };
         }
-        let shared_reason = reasons.into_values().max().unwrap_or(0);
         Rollout {
-            row: row_of(self.book, self.plan, &self.fleet, self.now),
+            row,
             model: self.model(),
             noun: self.noun(),
             facts: self.facts(),

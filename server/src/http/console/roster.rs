@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use cordon_proto::ids::{DeviceId, Name, Sha256};
 use cordon_proto::time::Timestamp;
-use cordon_server_core::risk::Band;
+use cordon_server_core::risk::next_step::Act;
+use cordon_server_core::risk::{Band, NextStep};
 use cordon_server_core::triage;
 use tokio::time::Instant;
 
@@ -174,7 +175,7 @@ impl Entry {
             tags: device.placement.tags.iter().map(|tag| said(tag.as_str())).collect(),
             risk: appraised.score.value(),
             step: appraised.steps.first().map(|step| Step {
-                short: said(&step.short),
+                short: said(short_of(step)),
                 owner: step.owner,
                 due: step.due,
                 waiting_since: step.waiting_since,
@@ -184,6 +185,11 @@ impl Entry {
         let until = if silent > now && silent < stale { silent } else { stale };
         Self { counted: is_counted(&member), row, until, member }
     }
+}
+
+/// A step for a column. A finding's name would not fit there and helps nobody.
+fn short_of(step: &NextStep) -> &str {
+    if matches!(step.act, Act::Decide(_)) { "Decide on a finding" } else { &step.short }
 }
 
 impl Summary {

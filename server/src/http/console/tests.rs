@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use cordon_proto::telemetry::Severity;
 use cordon_server_core::device::State as Trust;
 
+use super::live::Told;
 use fixture::{Console, SERIALS, device, finding, finding_id, id, lossy, put_finding};
 
 #[tokio::test]
@@ -25,6 +26,7 @@ async fn every_page_opens_with_its_answer() {
         (format!("/devices/{pump}"), "Is it safe?"),
         (format!("/devices/{pump}"), "Calls one outside address every 60 s"),
         (format!("/devices/{pump}"), "203.0.113.9, 443/tcp"),
+        (format!("/devices/{pump}"), "Its update waits: The device is in use. It reboots in standby"),
         (format!("/devices/{pump}/software"), "Debian GNU/Linux 12"),
         (format!("/devices/{pump}/software?q=tomcat"), "9.0.31-1"),
         (format!("/devices/{pump}/quarantine"), "Quarantine 1 device?"),
@@ -34,7 +36,7 @@ async fn every_page_opens_with_its_answer() {
         (format!("/findings/{finding}/mute"), "Mute this finding?"),
         ("/rollouts".into(), "1 halted, 1 running"),
         ("/rollouts/vp3-422".into(), "Stopped itself in wave 1"),
-        ("/rollouts/vp3-422".into(), "Motor self-test failed 41 s after the reboot."),
+        ("/rollouts/vp3-422".into(), "It says: Motor self-test failed 41 s after the reboot."),
         ("/rollouts/k1-704/stop".into(), "Stop this rollout?"),
         ("/holds/new".into(), "Ward 4B of St. Brigid"),
         ("/audit".into(), "sign-in"),
@@ -382,6 +384,30 @@ async fn files_are_kept_by_their_hash_and_the_theme_is_a_cookie() {
     assert_eq!(away.location(), "/");
     let cookie = format!("theme=dark; cordon-session={}", console.cookie);
     console.ask("GET", "/", &[("cookie", &cookie)], "").await.must("data-theme=\"dark\"");
+}
+
+#[tokio::test]
+async fn the_live_stream_tells_figures_and_what_reads_otherwise() {
+    // Goal: a page knows that it is live and what is new, and a heartbeat is no news. Method: look, act, look again.
+    let console = Console::with_fleet().await;
+    let mut told = Told::default();
+    let first = console.live.events(&mut told).await.expect("read");
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].0, "live");
+    for part in ["\"devices\":\"6\"", "\"findings\":\"2\"", "\"medium\":\"1\""] {
+        assert!(first[0].1.contains(part), "{}", first[0].1);
+    }
+    assert!(!first[0].1.contains("rollouts"), "a halted rollout is told in words");
+    console.app().fleet.heard(id(4), None, None, console.app().clock.now());
+    console.app().write_down().await.expect("written");
+    assert_eq!(console.live.events(&mut told).await.expect("read").len(), 1, "a heartbeat is no news");
+    let act = format!("/devices/{}/quarantine", id(0));
+    console.post(&act, &[("reason", "unknown peer since 14:02")]).await;
+    let second = console.live.events(&mut told).await.expect("read");
+    let address = format!("[\"/devices\",\"/devices/{}\",\"/audit\"]", id(0));
+    assert_eq!(second[1], ("changed", address));
+    let stream = console.ask_head("/api/v1/events").await;
+    assert_eq!((stream.0, stream.1.as_str()), (StatusCode::OK, "text/event-stream"));
 }
 
 #[tokio::test]

@@ -57,8 +57,8 @@ impl Visitor {
     /// What they may do, in a word.
     pub(super) fn role_word(&self) -> &'static str {
         match self.caller.role {
-            Role::Reader => "reader",
-            Role::Administrator => "administrator",
+            Role::Reader => "read only",
+            Role::Administrator => "full access",
         }
     }
 

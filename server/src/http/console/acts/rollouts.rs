@@ -42,8 +42,8 @@ pub(in super::super) async fn done(
         return Ok(again);
     }
     let name: Name = id.parse().map_err(|_| Fault::Missing("rollout"))?;
-    let (rollouts, actor) = (&desk.operator.rollouts, &visitor.caller.actor);
-    let rollout = rollouts.set_running(&name, running, posted.reason(), actor, desk.now()).await?;
+    let by = visitor.caller.at(desk.now());
+    let rollout = desk.operator.rollouts.set_running(&name, running, posted.reason(), by).await?;
     desk.operator.app.waits.ring_all(rollout.waves.iter().flat_map(|wave| wave.devices.clone()));
     let text = if running { "The rollout goes on" } else { "The rollout is stopped" };
     desk.done(&visitor, Toast { text: text.into(), undo: None }, &paths::rollout(&id))

@@ -30,6 +30,7 @@ use cordon_server_core::triage::take_in;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
+use super::super::live::Live;
 use crate::app::App;
 use crate::fleet::Pulse;
 use crate::http::operator::Operator;
@@ -46,6 +47,7 @@ pub(super) const SERIALS: [&str; 6] = ["VP3-0001", "VP3-0002", "VP3-0003", "VP3-
 pub(super) struct Console {
     pub(super) bench: Bench,
     pub(super) router: Router,
+    pub(super) live: Live,
     pub(super) cookie: String,
     pub(super) csrf: String,
 }
@@ -115,7 +117,8 @@ impl Console {
         let secret = app.sign_in.make(app.clock.now());
         let cookie = app.open_session(&secret).await.expect("stored").expect("a session");
         let caller = app.caller_by_session(&cookie).await.expect("read").expect("a person");
-        Self { bench, router: operator_router(operator), cookie, csrf: caller.csrf.expect("a proof") }
+        let (router, live) = operator_router(operator);
+        Self { bench, router, live, cookie, csrf: caller.csrf.expect("a proof") }
     }
 
     pub(super) fn app(&self) -> &Arc<App> {
@@ -140,6 +143,15 @@ impl Console {
         let cookie = format!("cordon-session={}", self.cookie);
         let form = ("content-type", "application/x-www-form-urlencoded");
         self.ask("POST", address, &[("cookie", &cookie), form], query.trim_start_matches('?')).await
+    }
+
+    /// Status and content type of an answer without end.
+    pub(super) async fn ask_head(&self, address: &str) -> (StatusCode, String) {
+        let cookie = format!("cordon-session={}", self.cookie);
+        let request = Request::get(address).header("cookie", cookie).body(Body::empty()).expect("a request");
+        let response = self.router.clone().oneshot(request).await.expect("an answer");
+        let kind = response.headers()["content-type"].to_str().expect("text").to_owned();
+        (response.status(), kind)
     }
 
     /// Any request.
