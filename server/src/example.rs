@@ -119,6 +119,7 @@ fn is_example(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::people::Doer;
     use std::sync::Arc;
 
     use cordon_proto::ids::Text;
@@ -140,7 +141,7 @@ mod tests {
         let director = ExampleDirector::sign(NOW);
         let person = Actor::Person(Text::lossy("ines"));
         for (file, bytes) in [("1.root.json", &director.root), ("1.targets.json", &director.targets)] {
-            repositories.publish_director(file, bytes, &person, NOW).await.expect(file);
+            repositories.publish_director(file, bytes, Doer { actor: &person, now: NOW }).await.expect(file);
         }
         let found = published_root(&*store).await.expect("read");
         assert_eq!(found.as_deref(), Some("director/1.root.json"));

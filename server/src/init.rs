@@ -19,6 +19,7 @@ use crate::config::{Config, ConfigError};
 use crate::example::ExampleDirector;
 use crate::files::{self, FileError};
 use crate::online::{OnlineError, OnlineKeys};
+use crate::people::Doer;
 use crate::repositories::{PublishError, Repositories};
 use crate::serve::{self, StoreOpenError};
 use crate::store::{Key, Store, StoreError};
@@ -154,7 +155,7 @@ async fn example_director(
     let repositories = Repositories::new(store, Arc::new(online));
     files::create_folder(folder)?;
     for (file, bytes) in [("1.root.json", &director.root), ("1.targets.json", &director.targets)] {
-        repositories.publish_director(file, bytes, &server("init"), now).await?;
+        repositories.publish_director(file, bytes, Doer { actor: &server("init"), now }).await?;
         files::create_public(&folder.join(file), bytes)?;
     }
     Ok(Sha256::of(&director.root))

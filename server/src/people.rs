@@ -5,6 +5,7 @@
 //! are let in.
 
 use cordon_proto::ids::{Text, TokenId};
+use cordon_proto::time::Timestamp;
 use cordon_server_core::audit::{Actor, Entry};
 use cordon_server_core::change::{Commit, Key};
 use cordon_server_core::policy::{Role, Session};
@@ -24,6 +25,23 @@ pub struct Caller {
     pub role: Role,
     /// The proof that a form must bring back; tools with a token need none.
     pub csrf: Option<String>,
+}
+
+/// Who acts, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Doer<'a> {
+    /// As the journal names them.
+    pub actor: &'a Actor,
+    /// The time of the act.
+    pub now: Timestamp,
+}
+
+impl Caller {
+    /// This caller at a time.
+    #[must_use]
+    pub fn at(&self, now: Timestamp) -> Doer<'_> {
+        Doer { actor: &self.actor, now }
+    }
 }
 
 impl App {

@@ -25,6 +25,7 @@ use cordon_server_core::publish::{
 use serde::{Deserialize, Serialize};
 
 use crate::online::{OnlineKeys, OnlineRole};
+use crate::people::Doer;
 use crate::store::{Cursor, Store, StoreError};
 
 /// The name of the director's repository. No manufacturer's repository may have it.
@@ -120,9 +121,9 @@ impl Repositories {
         &self,
         file: &str,
         bytes: &[u8],
-        actor: &Actor,
-        now: Timestamp,
+        by: Doer<'_>,
     ) -> Result<Accepted, PublishError> {
+        let Doer { actor, now } = by;
         for _ in 0..ATTEMPTS {
             let (mut director, expected) = self.director().await?;
             let accepted = director.accept(file, bytes, &self.public(), &rules(now))?;
@@ -224,9 +225,9 @@ impl Repositories {
         repository: &Name,
         file: &str,
         bytes: &[u8],
-        actor: &Actor,
-        now: Timestamp,
+        by: Doer<'_>,
     ) -> Result<Vec<KnownRelease>, PublishError> {
+        let Doer { actor, now } = by;
         if repository.as_str() == DIRECTOR {
             return Err(PublishError::Reserved);
         }

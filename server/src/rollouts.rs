@@ -27,6 +27,7 @@ use serde::de::DeserializeOwned;
 
 use crate::app::{App, Director, Orders};
 use crate::fleet::{Fleet as FleetView, Member, ReceiptView};
+use crate::people::Doer;
 use crate::repositories::{KnownRelease, PublishError, Repositories};
 use crate::store::{Answer, Cursor, Expected, Store, StoreError};
 
@@ -46,6 +47,9 @@ struct Shelf {
     newest: BTreeMap<Text, Newest>,
 }
 
+/// A wave's name, its order, its devices.
+pub type WaveWanted = (String, Name, Vec<(DeviceId, HardwareId)>);
+
 /// What a person asks for when a rollout begins.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -54,7 +58,7 @@ pub struct Wanted {
     /// What people call it.
     pub title: String,
     /// The waves: name, order, devices. For an order whose scope is a set, the very devices it was signed for.
-    pub waves: Vec<(String, Name, Vec<(DeviceId, HardwareId)>)>,
+    pub waves: Vec<WaveWanted>,
     /// Its limits.
     pub policy: Policy,
 }
@@ -183,12 +187,8 @@ impl Rollouts {
     }
 
     /// Begins a rollout of orders that are live.
-    pub async fn create(
-        &self,
-        wanted: Wanted,
-        actor: &Actor,
-        now: Timestamp,
-    ) -> Result<Rollout, RolloutError> {
+    pub async fn create(&self, wanted: Wanted, by: Doer<'_>) -> Result<Rollout, RolloutError> {
+        let Doer { actor, now } = by;
         let orders = self.read(|shelf| shelf.book.orders.clone());
         let (rollout, lists) = rollout_of(wanted, &orders, actor, now)?;
         let key = Key::Rollout(rollout.id.clone());
@@ -217,16 +217,16 @@ impl Rollouts {
         id: &Name,
         running: bool,
         reason: &str,
-        actor: &Actor,
-        now: Timestamp,
+        by: Doer<'_>,
     ) -> Result<Rollout, RolloutError> {
+        let Doer { actor, now } = by;
         let reason = good_reason(reason)?;
         let act = if running { "rollout.resume" } else { "rollout.stop" };
-        let by = actor.to_string();
+        let name = actor.to_string();
         let audit = entry(act, &format!("rollout:{id}"), Some(&reason), "");
-        self.change(id, actor, now, Some(audit), |rollout| {
+        self.change(id, by, audit, |rollout| {
             let next = match (&rollout.state, running) {
-                (State::Running, false) => State::Stopped { at: now, by, reason: reason.to_string() },
+                (State::Running, false) => State::Stopped { at: now, by: name, reason: reason.to_string() },
                 (State::Halted { .. } | State::Stopped { .. }, true) => State::Running,
                 (State::Running, true) => return Err(RolloutError::State("running")),
                 (State::Halted { .. }, false) => return Err(RolloutError::State("halted")),
@@ -245,9 +245,9 @@ impl Rollouts {
         id: Name,
         covers: Covers,
         reason: &str,
-        actor: &Actor,
-        now: Timestamp,
+        by: Doer<'_>,
     ) -> Result<Hold, RolloutError> {
+        let Doer { actor, now } = by;
         let reason = good_reason(reason)?;
         let hold =
             Hold { v: 1, id: id.clone(), covers, by: actor.to_string(), reason: reason.to_string(), at: now };
@@ -259,7 +259,8 @@ impl Rollouts {
     }
 
     /// A person ends a hold.
-    pub async fn release_hold(&self, id: &Name, actor: &Actor, now: Timestamp) -> Result<(), RolloutError> {
+    pub async fn release_hold(&self, id: &Name, by: Doer<'_>) -> Result<(), RolloutError> {
+        let Doer { actor, now } = by;
         self.end_hold(id, None, actor, now).await
     }
 
@@ -325,7 +326,9 @@ impl Rollouts {
                 tracing::error!(rollout = %rollout.id, ?violation, "a plan was refused by its own check; nothing was done");
                 continue;
             }
-            self.execute(rollout, &book, &acts, now, &mut ticked).await?;
+            let done = self.execute(rollout, &book, &acts, now).await?;
+            ticked.devices.extend(done.devices);
+            ticked.rollouts.extend(done.rollouts);
         }
         Ok(ticked)
     }
@@ -336,8 +339,8 @@ impl Rollouts {
         book: &Book,
         acts: &[Act],
         now: Timestamp,
-        ticked: &mut Ticked,
-    ) -> Result<(), RolloutError> {
+    ) -> Result<Ticked, RolloutError> {
+        let mut ticked = Ticked::default();
         let actor = Actor::Server("rollouts".parse().expect("a valid name"));
         let mut given = Vec::new();
         for act in acts {
@@ -358,7 +361,7 @@ impl Rollouts {
                 Act::Finish => ("rollout.finish", String::new()),
             };
             let audit = entry(words.0, &format!("rollout:{}", rollout.id), None, &words.1);
-            let changed = self.change(&rollout.id, &actor, now, Some(audit), |rollout| {
+            let changed = self.change(&rollout.id, Doer { actor: &actor, now }, audit, |rollout| {
                 apply(rollout, act, now);
                 Ok(())
             });
@@ -368,7 +371,7 @@ impl Rollouts {
                 ticked.devices.extend(rollout.waves.get(*wave).into_iter().flat_map(|wave| &wave.devices));
             }
         }
-        Ok(())
+        Ok(ticked)
     }
 
     async fn put_progress(
@@ -391,20 +394,16 @@ impl Rollouts {
     async fn change(
         &self,
         id: &Name,
-        actor: &Actor,
-        now: Timestamp,
-        audit: Option<Entry>,
+        by: Doer<'_>,
+        audit: Entry,
         change: impl FnOnce(&mut Rollout) -> Result<(), RolloutError>,
     ) -> Result<Rollout, RolloutError> {
         let key = Key::Rollout(id.clone());
         let row = self.store.get(key.clone()).await?.ok_or_else(|| RolloutError::Unknown(id.clone()))?;
         let mut rollout: Rollout = read(&key, &row.body)?;
         change(&mut rollout)?;
-        let mut draft = Commit::draft(now, actor.clone()).expect(key.clone(), Expected::At(row.revision));
-        draft = draft.put(key, body(&rollout));
-        if let Some(audit) = audit {
-            draft = draft.audit(audit);
-        }
+        let draft = Commit::draft(by.now, by.actor.clone()).expect(key.clone(), Expected::At(row.revision));
+        let draft = draft.put(key, body(&rollout)).audit(audit);
         self.store.commit(draft.finish()?).await?;
         self.write(|shelf| shelf.book.rollouts.insert(id.clone(), rollout.clone()));
         Ok(rollout)

@@ -26,6 +26,7 @@ use cordon_server_core::rollout::{Covers, Policy, State};
 use ed25519_dalek::{Signer as _, SigningKey};
 
 use crate::online::{OnlineKeys, OnlineRole};
+use crate::people::Doer;
 use crate::repositories::{PublishError, Repositories};
 use crate::rollouts::{RolloutError, Rollouts, Wanted};
 use crate::store::memory::Memory;
@@ -56,6 +57,10 @@ fn name(text: &str) -> Name {
 
 fn person() -> Actor {
     Actor::Person(Text::lossy("m.okafor"))
+}
+
+fn by(actor: &Actor) -> Doer<'_> {
+    Doer { actor, now: NOW }
 }
 
 /// The server's own keys, and repositories that sign with them.
@@ -227,7 +232,7 @@ async fn publish(desk: &Desk, live: &[Order]) {
         ("1.orders.json", orders(1, live)),
     ];
     for (file, bytes) in files {
-        repositories.publish_director(file, &bytes, &person(), NOW).await.expect(file);
+        repositories.publish_director(file, &bytes, by(&person())).await.expect(file);
     }
 }
 
@@ -245,7 +250,7 @@ async fn a_publication_is_one_transaction_with_its_snapshot_and_its_audit_entry(
     assert_eq!(journal.rows.len(), 3);
     let (live, version) = repositories.orders(NOW).await.expect("orders");
     assert_eq!((live.len(), version), (1, 2));
-    let refused = repositories.publish_director("2.orders.json", &orders(2, &[])[..50], &person(), NOW).await;
+    let refused = repositories.publish_director("2.orders.json", &orders(2, &[])[..50], by(&person())).await;
     assert!(matches!(refused, Err(PublishError::Refused(_))), "{refused:?}");
     assert!(!repositories.renew_if_due(NOW).await.expect("looks"));
     assert!(repositories.renew_if_due(NOW.plus_seconds(2 * 86_400)).await.expect("renews"));
@@ -264,8 +269,9 @@ async fn two_waves_run_by_receipts_and_survive_a_restart() {
     let policy = Policy { soak_s: 0, ..Policy::default() };
     let waves = vec![wave("canary", "w1", &[&first]), wave("rest", "w2", &[&second])];
     let wanted = Wanted { id: name("r-1"), title: "VP-3 4.2.2".to_owned(), waves, policy };
-    rollouts.create(wanted.clone(), &person(), NOW).await.expect("creates");
-    assert!(matches!(rollouts.create(wanted, &person(), NOW).await, Err(RolloutError::Exists(_))));
+    rollouts.create(wanted.clone(), by(&person())).await.expect("creates");
+    let twice = rollouts.create(wanted, by(&person())).await;
+    assert!(matches!(twice, Err(RolloutError::Exists(_))), "{twice:?}");
 
     let devices = [Arc::new(first.clone()), Arc::new(second.clone())];
     let look = |id: DeviceId| devices.iter().find(|device| device.id == id).cloned();
@@ -304,7 +310,7 @@ async fn a_hold_and_a_stop_bite_with_their_commit() {
         waves: vec![wave("canary", "w1", &[&pump])],
         policy: Policy::default(),
     };
-    rollouts.create(wanted, &person(), NOW).await.expect("creates");
+    rollouts.create(wanted, by(&person())).await.expect("creates");
     let shared = Arc::new(pump.clone());
     let look = |_| Some(Arc::clone(&shared));
     for _ in 0..2 {
@@ -314,18 +320,18 @@ async fn a_hold_and_a_stop_bite_with_their_commit() {
     assert!(go());
     let ward = Covers::Ward("St. Brigid/4B".to_owned());
     assert!(matches!(
-        rollouts.hold(name("h"), ward.clone(), "short", &person(), NOW).await,
+        rollouts.hold(name("h"), ward.clone(), "short", by(&person())).await,
         Err(RolloutError::Reason)
     ));
-    rollouts.hold(name("h"), ward, "the ward moves tonight", &person(), NOW).await.expect("holds");
+    rollouts.hold(name("h"), ward, "the ward moves tonight", by(&person())).await.expect("holds");
     assert!(!go());
-    rollouts.release_hold(&name("h"), &person(), NOW).await.expect("releases");
+    rollouts.release_hold(&name("h"), by(&person())).await.expect("releases");
     assert!(go());
-    rollouts.set_running(&name("r-1"), false, "a nurse reported noise", &person(), NOW).await.expect("stops");
+    rollouts.set_running(&name("r-1"), false, "a nurse reported noise", by(&person())).await.expect("stops");
     assert!(!go());
-    rollouts.set_running(&name("r-1"), true, "it was another pump", &person(), NOW).await.expect("resumes");
+    rollouts.set_running(&name("r-1"), true, "it was another pump", by(&person())).await.expect("resumes");
     assert!(go());
-    let twice = rollouts.set_running(&name("r-1"), true, "it was another pump", &person(), NOW).await;
+    let twice = rollouts.set_running(&name("r-1"), true, "it was another pump", by(&person())).await;
     assert!(matches!(twice, Err(RolloutError::State("running"))));
 }
 
@@ -339,14 +345,14 @@ async fn a_rollout_for_other_devices_than_the_signed_ones_is_refused() {
     publish(&desk, &[order("w1", &[&first])]).await;
     let rollouts = Rollouts::load(store, repositories, NOW).await.expect("loads");
     let ask = |waves| Wanted { id: name("r"), title: String::new(), waves, policy: Policy::default() };
-    let wider = rollouts.create(ask(vec![wave("a", "w1", &[&first, &second])]), &person(), NOW).await;
+    let wider = rollouts.create(ask(vec![wave("a", "w1", &[&first, &second])]), by(&person())).await;
     assert!(matches!(wider, Err(RolloutError::List { .. })));
-    let unsigned = rollouts.create(ask(vec![wave("a", "w9", &[&first])]), &person(), NOW).await;
+    let unsigned = rollouts.create(ask(vec![wave("a", "w9", &[&first])]), by(&person())).await;
     assert!(matches!(unsigned, Err(RolloutError::NoOrder(_))));
     let twice = rollouts
-        .create(ask(vec![wave("a", "w1", &[&first]), wave("b", "w1", &[&first])]), &person(), NOW)
+        .create(ask(vec![wave("a", "w1", &[&first]), wave("b", "w1", &[&first])]), by(&person()))
         .await;
     assert!(matches!(twice, Err(RolloutError::Twice(_))));
-    let none = rollouts.create(ask(Vec::new()), &person(), NOW).await;
+    let none = rollouts.create(ask(Vec::new()), by(&person())).await;
     assert!(matches!(none, Err(RolloutError::Empty(_))));
 }

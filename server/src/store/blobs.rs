@@ -60,7 +60,7 @@ pub enum BlobError {
 
 /// A blob that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlobInfo {
+pub struct Stored {
     /// Its name.
     pub sha256: Sha256,
     /// Its bytes.
@@ -111,13 +111,13 @@ impl Blobs {
                 Err(error) => return Err(this.failed(&path, error)),
             };
             let length = file.metadata().map_err(|error| this.failed(&path, error))?.len();
-            Ok(Some(Blob { info: BlobInfo { sha256, length }, file: Arc::new(file) }))
+            Ok(Some(Blob { info: Stored { sha256, length }, file: Arc::new(file) }))
         })
         .await
     }
 
     /// Reads a blob in full and compares it with its name; `None` if it is not here. For a scrub, or after a restore.
-    pub async fn verify(&self, sha256: Sha256) -> Result<Option<BlobInfo>, BlobError> {
+    pub async fn verify(&self, sha256: Sha256) -> Result<Option<Stored>, BlobError> {
         let Some(blob) = self.get(sha256).await? else { return Ok(None) };
         let this = self.clone();
         blocking(move || {
@@ -225,7 +225,7 @@ impl Incoming {
     }
 
     /// Gives the blob its name, once it is durable. With `expected`, bytes of any other hash are refused.
-    pub async fn finish(self, expected: Option<Sha256>) -> Result<BlobInfo, BlobError> {
+    pub async fn finish(self, expected: Option<Sha256>) -> Result<Stored, BlobError> {
         let Self { blobs, mut part, .. } = self;
         blocking(move || {
             let found = Sha256(std::mem::take(&mut part.hasher).finalize().into());
@@ -242,7 +242,7 @@ impl Incoming {
                 .and_then(|()| fs::rename(&part.path, &path))
                 .and_then(|()| sync_folder(&path));
             named.map_err(|error| blobs.failed(&path, error))?;
-            Ok(BlobInfo { sha256: found, length: part.length })
+            Ok(Stored { sha256: found, length: part.length })
         })
         .await
     }
@@ -251,14 +251,14 @@ impl Incoming {
 /// A blob opened for reading. It stays readable although its name goes.
 #[derive(Clone, Debug)]
 pub struct Blob {
-    info: BlobInfo,
+    info: Stored,
     file: Arc<File>,
 }
 
 impl Blob {
     /// Name and length.
     #[must_use]
-    pub fn info(&self) -> BlobInfo {
+    pub fn info(&self) -> Stored {
         self.info
     }
 

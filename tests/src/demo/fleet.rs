@@ -274,7 +274,7 @@ fn described(unit: &Unit) -> Inventory {
         row(
             Section::Posture,
             "disk-encryption",
-            &[if unit.number % 3 == 0 { "no" } else { "yes" }, "simulated"],
+            &[if unit.number.is_multiple_of(3) { "no" } else { "yes" }, "simulated"],
         ),
     ];
     for (name, version, source) in [

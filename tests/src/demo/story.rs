@@ -75,7 +75,9 @@ impl Story {
         stage
             .step("The real agent is killed after its slot is written, and goes on", self.kill_and_go_on())
             .await?;
-        stage.step("One byte of a kiosk image is changed on the server's disk", self.flipped_byte()).await?;
+        stage
+            .step("A forged image takes the place of the kiosks' on the server", self.forged_image())
+            .await?;
         stage
             .step("The server is stolen, and pushes firmware with every key it has", self.stolen_server())
             .await?;

@@ -132,10 +132,15 @@ async fn documents(
         TimestampRole { version: timestamp, expires, snapshot: MetaFile::of(snapshot, &snapshot_bytes) };
     let timestamp_bytes = signed(&author::timestamp(&role), keys, &[OnlineRole::Timestamp]);
 
-    heads["delegated"]["orders"] = orders.into();
-    heads["snapshot"] = snapshot.into();
-    heads["timestamp"] = timestamp.into();
-    heads["timestamp_expires"] = expires.0.into();
+    let expiry = expires.0.unsigned_abs();
+    for (pointer, value) in [
+        ("/delegated/orders", orders),
+        ("/snapshot", snapshot),
+        ("/timestamp", timestamp),
+        ("/timestamp_expires", expiry),
+    ] {
+        *heads.pointer_mut(pointer).with_context(|| format!("no {pointer} in the heads"))? = value.into();
+    }
     Ok(vec![
         (heads_key, serde_json::to_vec(&heads)?),
         (director_file(&format!("{orders}.orders.json")), orders_bytes),

@@ -20,8 +20,8 @@ use crate::store::blobs::BlobError;
 
 pub(super) fn routes() -> Router<Operator> {
     Router::new()
-        .route("/api/v1/repositories/director/{file}", put(put_director).get(get_director))
-        .route("/api/v1/repositories/image/{repository}/{file}", put(put_image).get(get_image))
+        .route("/api/v1/repositories/director/{file}", put(put_director).get(serve_director))
+        .route("/api/v1/repositories/image/{repository}/{file}", put(put_image).get(serve_image))
         .route("/api/v1/targets/{sha256}", put(put_target))
         .route("/api/v1/releases", get(releases))
 }
@@ -70,7 +70,7 @@ pub async fn put_director(
 ) -> Answered<Published> {
     let bytes = body(request).await?;
     let now = operator.app.clock.now();
-    let accepted = operator.repositories.publish_director(&file, &bytes, &caller.actor, now).await?;
+    let accepted = operator.repositories.publish_director(&file, &bytes, caller.at(now)).await?;
     operator.rollouts.read_orders(now).await?;
     operator.app.waits.ring_all(operator.app.fleet.all().iter().map(|member| member.id()));
     let (version, expires) = (accepted.version, accepted.expires.to_string());
@@ -90,17 +90,16 @@ pub async fn put_image(
     let repository: Name = parsed(&repository, "repository")?;
     let bytes = body(request).await?;
     let now = operator.app.clock.now();
-    let releases =
-        operator.repositories.publish_image(&repository, &file, &bytes, &caller.actor, now).await?;
+    let releases = operator.repositories.publish_image(&repository, &file, &bytes, caller.at(now)).await?;
     operator.rollouts.read_orders(now).await?;
     Ok(Json(ReleasePage { releases }))
 }
 
-async fn get_director(operator: State<Operator>, Path(file): Path<String>) -> Result<Response, Problem> {
-    get_image(operator, Path((DIRECTOR.to_owned(), file))).await
+async fn serve_director(operator: State<Operator>, Path(file): Path<String>) -> Result<Response, Problem> {
+    serve_image(operator, Path((DIRECTOR.to_owned(), file))).await
 }
 
-async fn get_image(
+async fn serve_image(
     State(operator): State<Operator>,
     Path((repository, file)): Path<(String, String)>,
 ) -> Result<Response, Problem> {

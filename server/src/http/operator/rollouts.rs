@@ -16,7 +16,7 @@ use super::{Answered, Operator, json, not_found, parsed, refused};
 use crate::chance;
 use crate::http::problem::Problem;
 use crate::people::Caller;
-use crate::rollouts::Wanted;
+use crate::rollouts::{Wanted, WaveWanted};
 
 pub(super) fn routes() -> Router<Operator> {
     Router::new()
@@ -192,14 +192,12 @@ pub async fn create(
         ask.waves.into_iter().map(|wave| wave_of(&operator, &book, wave)).collect::<Result<_, _>>()?;
     let title = ask.title.chars().filter(|c| !c.is_control()).take(120).collect();
     let wanted = Wanted { id, title, waves, policy };
-    let rollout = operator.rollouts.create(wanted, &caller.actor, operator.app.clock.now()).await?;
+    let rollout = operator.rollouts.create(wanted, caller.at(operator.app.clock.now())).await?;
     let book = operator.rollouts.book();
     Ok((StatusCode::CREATED, Json(view(&operator, &book, &rollout))))
 }
 
-type WaveMembers = (String, Name, Vec<(DeviceId, HardwareId)>);
-
-fn wave_of(operator: &Operator, book: &Book, ask: WaveAsk) -> Result<WaveMembers, Problem> {
+fn wave_of(operator: &Operator, book: &Book, ask: WaveAsk) -> Result<WaveWanted, Problem> {
     let order: Name = parsed(&ask.order, "order")?;
     let Some(members) = ask.members else {
         return Ok((ask.name, order.clone(), matching(operator, book, &order)?));
@@ -274,7 +272,7 @@ async fn set_running(
     let id: Name = parsed(&id, "rollout")?;
     let ask: ReasonAsk = json(request, "ReasonAsk").await?;
     let now = operator.app.clock.now();
-    let rollout = operator.rollouts.set_running(&id, running, &ask.reason, &caller.actor, now).await?;
+    let rollout = operator.rollouts.set_running(&id, running, &ask.reason, caller.at(now)).await?;
     let devices = rollout.waves.iter().flat_map(|wave| wave.devices.clone());
     operator.app.waits.ring_all(devices);
     let book = operator.rollouts.book();
@@ -309,7 +307,7 @@ pub(crate) async fn set_hold(
     let digits = u32::from_be_bytes(chance::random());
     let id: Name = format!("h-{digits:08x}").parse().expect("hexadecimal digits make a name");
     let now = operator.app.clock.now();
-    let hold = operator.rollouts.hold(id, covers, reason, &caller.actor, now).await?;
+    let hold = operator.rollouts.hold(id, covers, reason, caller.at(now)).await?;
     operator.app.waits.ring_all(operator.app.fleet.all().iter().map(|member| member.id()));
     Ok(hold)
 }
@@ -322,7 +320,7 @@ pub async fn release_hold(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let id: Name = parsed(&id, "hold")?;
-    operator.rollouts.release_hold(&id, &caller.actor, operator.app.clock.now()).await?;
+    operator.rollouts.release_hold(&id, caller.at(operator.app.clock.now())).await?;
     operator.app.waits.ring_all(operator.app.fleet.all().iter().map(|member| member.id()));
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-async fn put(blobs: &Blobs, pieces: &[&[u8]], expected: Option<Sha256>) -> Result<BlobInfo, BlobError> {
+async fn put(blobs: &Blobs, pieces: &[&[u8]], expected: Option<Sha256>) -> Result<Stored, BlobError> {
     let mut incoming = blobs.put(1000).await?;
     for piece in pieces {
         incoming = incoming.write(Bytes::copy_from_slice(piece)).await?;
@@ -31,7 +31,7 @@ async fn a_blob_is_found_by_its_hash_and_read_in_ranges() {
     let blobs = Blobs::open(folder.path().join("blobs")).await.expect("opened");
     let sha256 = Sha256::of(b"hello world");
     let info = put(&blobs, &[b"hello ", b"world"], Some(sha256)).await.expect("put");
-    assert_eq!(info, BlobInfo { sha256, length: 11 });
+    assert_eq!(info, Stored { sha256, length: 11 });
     assert_eq!(put(&blobs, &[b"hello world"], None).await.expect("the same blob again"), info);
     let blob = blobs.get(sha256).await.expect("read").expect("there");
     assert_eq!(blob.info(), info);

@@ -4,12 +4,11 @@ use anyhow::{Context, ensure};
 use cordon_proto::time::Timestamp;
 use serde_json::Value;
 
-use super::opening::SETTINGS;
+use super::opening::{K1, SETTINGS, release};
 use super::{Story, blocked, text};
 use crate::demo::thief::{self, Forgery};
 use crate::demo::traffic::{beacon, conversations};
 use crate::demo::until;
-use crate::hospital::Release;
 
 /// Seconds for which the planted software has been calling when the kiosk is first looked at.
 const CALLING_S: i64 = 25 * 60;
@@ -43,32 +42,24 @@ impl Story {
         Ok(format!("{serial}: \"{title}\", risk {} → {}", was / 100, super::number(&after, "/risk")))
     }
 
-    pub(super) async fn flipped_byte(&self) -> anyhow::Result<String> {
+    pub(super) async fn forged_image(&self) -> anyhow::Result<String> {
         let kiosks = self.serials("K1");
-        let image = self.folder.join("k1-7.0.5.img");
-        let sha256 = cordon_proto::ids::Sha256::of(&std::fs::read(&image)?).to_string();
-        let shelf = sha256.get(..2).context("a digest")?.to_owned();
+        let image = std::fs::read(self.image(K1))?;
+        let sha256 = cordon_proto::ids::Sha256::of(&image).to_string();
+        let shelf = sha256.get(..2).context("a digest")?;
         let blob = self.folder.join("server/blobs").join(shelf).join(&sha256);
-        let mut bytes = std::fs::read(&blob).context("the image in the server's blobs folder")?;
-        let middle = bytes.len() / 2;
-        *bytes.get_mut(middle).context("an image")? ^= 1;
-        std::fs::write(&blob, &bytes)?;
-        let release = Release {
-            repository: "portico",
-            name: "k1/7.0.5",
-            model: "K1",
-            revision: "A",
-            counter: 705,
-            interlock: "idle",
-            image: &image,
-        };
+        ensure!(std::fs::read(&blob)? == image, "the image is not in the server's blobs folder");
+        // Of the very length that was signed, so that nothing but its hash gives it away.
+        let forged: Vec<u8> =
+            b"firmware of somebody else\n".iter().copied().cycle().take(image.len()).collect();
+        std::fs::write(&blob, &forged)?;
         let list = self.list("kiosks.tsv", "Portico", "K1", &kiosks)?;
-        self.hospital.order("k1-705", &release, std::slice::from_ref(&list)).await?;
+        self.hospital.order("k1-705", &release(K1, &self.image(K1)), std::slice::from_ref(&list)).await?;
         self.create_rollout("k1-705", "K1 7.0.5", &[format!("all=k1-705={}", list.display())]).await?;
         let mut said = String::new();
         for serial in &kiosks {
             let kiosk = self
-                .device_is(serial, "the kiosk to refuse the changed image", |kiosk| {
+                .device_is(serial, "the kiosk to refuse the forged image", |kiosk| {
                     blocked(kiosk).0.contains("image")
                 })
                 .await?;

@@ -1,7 +1,7 @@
 //! How the hospital comes to life: makers, enrolment, the real agent, inventory and risk.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
@@ -28,6 +28,21 @@ pub(super) const SETTINGS: [&str; 2] = ["device.checkin_s=2", "enrolment.refusal
 pub(super) const MACHINE: &str = "DEMO-0001";
 /// The real agent's model.
 pub(super) const MACHINE_MODEL: &str = "Demo-PC";
+
+/// The three new releases of the story: repository, name, model, revision, counter, interlock.
+pub(super) const VP3: Novelty = ("halden", "vp-3/4.2.2", "VP-3", "C", 422, "application");
+pub(super) const K1: Novelty = ("portico", "k1/7.0.5", "K1", "A", 705, "idle");
+pub(super) const DEMO_PC: Novelty = ("cordon", "demo-pc/1.0.1", MACHINE_MODEL, "A", 101, "application");
+
+type Novelty = (&'static str, &'static str, &'static str, &'static str, u64, &'static str);
+
+/// A release of the story with its image.
+pub(super) fn release(
+    (repository, name, model, revision, counter, interlock): Novelty,
+    image: &Path,
+) -> Release<'_> {
+    Release { repository, name, model, revision, counter, interlock, image }
+}
 
 /// The machine that runs the real agent.
 pub(super) fn machine(program: &Path, folder: &Path) -> Machine {
@@ -65,24 +80,17 @@ impl Story {
         for (maker, models) in &models {
             self.hospital.open_maker(&repository(maker), models).await?;
         }
-        self.release("halden", "vp-3/4.2.2", ("VP-3", "C"), 422, "application").await?;
-        self.release("portico", "k1/7.0.5", ("K1", "A"), 705, "idle").await?;
-        self.release("cordon", "demo-pc/1.0.1", (MACHINE_MODEL, "A"), 101, "application").await?;
+        for novelty in [VP3, K1, DEMO_PC] {
+            let image = self.image(novelty);
+            std::fs::write(&image, format!("{}\n", novelty.1).repeat(60_000))?;
+            self.hospital.release(&release(novelty, &image)).await?;
+        }
         Ok("VP-3 4.2.2, K1 7.0.5 and Demo-PC 1.0.1 imported".to_owned())
     }
 
-    async fn release(
-        &self,
-        repository: &str,
-        name: &str,
-        (model, revision): (&str, &str),
-        counter: u64,
-        interlock: &str,
-    ) -> anyhow::Result<()> {
-        let image = self.folder.join(name.replace('/', "-") + ".img");
-        std::fs::write(&image, format!("{name}\n").repeat(60_000))?;
-        let release = Release { repository, name, model, revision, counter, interlock, image: &image };
-        self.hospital.release(&release).await
+    /// The image of a release of the story.
+    pub(super) fn image(&self, novelty: Novelty) -> PathBuf {
+        self.folder.join(novelty.1.replace('/', "-") + ".img")
     }
 
     pub(super) async fn enrol_fleet(&mut self) -> anyhow::Result<String> {

@@ -8,10 +8,9 @@ use cordon_agent::interlock::Client;
 use cordon_agent_core::interlock::Claim;
 use tokio::time::sleep;
 
-use super::opening::{MACHINE, MACHINE_MODEL};
+use super::opening::{DEMO_PC, MACHINE, MACHINE_MODEL, VP3, release};
 use super::{Story, blocked, number, text, waves};
 use crate::demo::until;
-use crate::hospital::Release;
 
 /// Pumps of the first wave.
 const CANARIES: usize = 4;
@@ -28,7 +27,7 @@ impl Story {
             self.list("wave-1.tsv", "Halden", "VP-3", first)?,
             self.list("wave-2.tsv", "Halden", "VP-3", rest)?,
         ];
-        self.hospital.order("vp3-422", &self.vp3(), &lists).await?;
+        self.hospital.order("vp3-422", &release(VP3, &self.image(VP3)), &lists).await?;
         let [one, two] = lists.map(|list| list.display().to_string());
         let waves_of = [format!("canary=vp3-422-1={one}"), format!("rest=vp3-422-2={two}")];
         self.create_rollout("vp3-422", "VP-3 4.2.2 to all infusion pumps", &waves_of).await?;
@@ -74,17 +73,9 @@ impl Story {
         let mut hold = Client::connect(&socket).await?;
         hold.hold(Claim::InUse, Some(60)).await?;
         let list = self.list("machine.tsv", "Cordon", MACHINE_MODEL, &[MACHINE.to_owned()])?;
-        let image = self.folder.join("demo-pc-1.0.1.img");
-        let release = Release {
-            repository: "cordon",
-            name: "demo-pc/1.0.1",
-            model: MACHINE_MODEL,
-            revision: "A",
-            counter: 101,
-            interlock: "application",
-            image: &image,
-        };
-        self.hospital.order("pc-101", &release, std::slice::from_ref(&list)).await?;
+        self.hospital
+            .order("pc-101", &release(DEMO_PC, &self.image(DEMO_PC)), std::slice::from_ref(&list))
+            .await?;
         let wave = format!("one=pc-101={}", list.display());
         self.create_rollout("pc-101", "Demo-PC 1.0.1", &[wave]).await?;
         self.device_is(MACHINE, "the slot to be written", |device| {
@@ -117,18 +108,6 @@ impl Story {
     pub(super) fn pump(&self, serial: &str) -> anyhow::Result<&crate::demo::fleet::Device> {
         let found = self.devices.iter().find(|device| device.unit.serial() == serial);
         found.with_context(|| format!("no simulated device {serial}"))
-    }
-
-    fn vp3(&self) -> Release<'static> {
-        Release {
-            repository: "halden",
-            name: "vp-3/4.2.2",
-            model: "VP-3",
-            revision: "C",
-            counter: 422,
-            interlock: "application",
-            image: std::path::Path::new(""),
-        }
     }
 
     pub(super) async fn create_rollout(&self, id: &str, title: &str, waves: &[String]) -> anyhow::Result<()> {
