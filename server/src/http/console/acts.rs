@@ -222,9 +222,9 @@ impl Desk {
         }
     }
 
-    /// "in 0.4 s".
+    /// "in 0.4 s", rounded up.
     fn time_since(&self, begun: Millis) -> String {
-        let tenths = (self.operator.app.clock.now_ms().since(begun).max(0) + 50) / 100;
+        let tenths = (self.operator.app.clock.now_ms().since(begun).max(1) + 99) / 100;
         format!("in {}.{}\u{202f}s", tenths / 10, tenths % 10)
     }
 }

@@ -87,13 +87,10 @@ impl Reader {
     /// Waits for a change, but not longer than a page should wait for a sign of life; `None` if the server drains.
     async fn wait(&mut self) -> Option<()> {
         tokio::select! {
-            changed = timeout(ALIVE, self.version.changed()) => match changed {
-                Ok(changed) => {
-                    changed.ok()?;
-                    sleep(CALM).await;
-                    self.version.mark_unchanged();
-                }
-                Err(_) => {}
+            changed = timeout(ALIVE, self.version.changed()) => if let Ok(changed) = changed {
+                changed.ok()?;
+                sleep(CALM).await;
+                self.version.mark_unchanged();
             },
             () = drained(&self.drain) => return None,
         }
