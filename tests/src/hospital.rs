@@ -328,6 +328,17 @@ impl Hospital {
         Ok(added)
     }
 
+    /// Two people withdraw an order, and it is published. `repository` is any maker's folder, as the command asks.
+    pub async fn withdraw(&self, id: &str, repository: &str) -> anyhow::Result<()> {
+        let (director, image) = (self.path("director"), self.path(repository));
+        let (first, second) = (self.key("orders-1"), self.key("orders-2"));
+        let head = ["order", "sign", "--director", &director, "--image", &image];
+        self.ctl(&[head.as_slice(), &["--withdraw", id, "--key", &first]].concat()).await?;
+        self.ctl(&[head.as_slice(), &["--add", "--key", &second]].concat()).await?;
+        self.ctl(&["repo", "publish", "--director", &director]).await?;
+        Ok(())
+    }
+
     /// An enrolment string for `count` devices of a model, or for one serial.
     pub async fn enrolment(&self, model: &str, place: &Place<'_>, who: Who<'_>) -> anyhow::Result<String> {
         let root = self.path("director/1.root.json");

@@ -81,6 +81,7 @@ impl Story {
         stage
             .step("The server is stolen, and pushes firmware with every key it has", self.stolen_server())
             .await?;
+        stage.step("The owner takes the server back and publishes past the thief", self.recover()).await?;
         Ok(())
     }
 

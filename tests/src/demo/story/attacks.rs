@@ -1,10 +1,12 @@
 //! What goes wrong: a kiosk with planted software, a changed image, a stolen server.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, ensure};
 use cordon_proto::time::Timestamp;
 use serde_json::Value;
 
-use super::opening::{K1, SETTINGS, release};
+use super::opening::{K1, Novelty, SETTINGS, release};
 use super::{Story, blocked, text};
 use crate::demo::thief::{self, Forgery};
 use crate::demo::traffic::{beacon, conversations};
@@ -45,9 +47,7 @@ impl Story {
     pub(super) async fn forged_image(&self) -> anyhow::Result<String> {
         let kiosks = self.serials("K1");
         let image = std::fs::read(self.image(K1))?;
-        let sha256 = cordon_proto::ids::Sha256::of(&image).to_string();
-        let shelf = sha256.get(..2).context("a digest")?;
-        let blob = self.folder.join("server/blobs").join(shelf).join(&sha256);
+        let blob = self.blob(K1)?;
         ensure!(std::fs::read(&blob)? == image, "the image is not in the server's blobs folder");
         // Of the very length that was signed, so that nothing but its hash gives it away.
         let forged: Vec<u8> =
@@ -73,6 +73,7 @@ impl Story {
         let before = self.listed().await?;
         self.hospital.stop().await?;
         let server = self.folder.join("server");
+        copy_folder(&server, &self.folder.join("server.backup"))?;
         let forgery: Forgery = thief::forge(&server).await?;
         self.hospital.start(&SETTINGS).await?;
         let mut refusals = std::collections::BTreeMap::new();
@@ -99,4 +100,56 @@ impl Story {
         let (sentence, _) = refusals.first_key_value().context("nobody refused")?;
         Ok(format!("all {} devices refuse: {sentence}", before.len()))
     }
+
+    /// Where the server keeps the image of a release of the story.
+    fn blob(&self, novelty: Novelty) -> anyhow::Result<PathBuf> {
+        let sha256 = cordon_proto::ids::Sha256::of(&std::fs::read(self.image(novelty))?).to_string();
+        let shelf = sha256.get(..2).context("a digest")?;
+        Ok(self.folder.join("server/blobs").join(shelf).join(&sha256))
+    }
+
+    /// The owner takes the server back from its copy. The thief's snapshot and timestamp were genuine, so the owner has
+    /// to publish past their versions before devices listen again.
+    pub(super) async fn recover(&mut self) -> anyhow::Result<String> {
+        self.hospital.stop().await?;
+        let (server, backup) = (self.folder.join("server"), self.folder.join("server.backup"));
+        std::fs::rename(&server, self.folder.join("server.stolen"))?;
+        std::fs::rename(&backup, &server)?;
+        std::fs::copy(self.image(K1), self.blob(K1)?)?;
+        self.hospital.start(&SETTINGS).await?;
+        self.hospital.withdraw("k1-705", "portico").await?;
+        let kiosks = self.serials("K1");
+        let list = self.list("kiosks-again.tsv", "Portico", "K1", &kiosks)?;
+        self.hospital.order("k1-706", &release(K1, &self.image(K1)), std::slice::from_ref(&list)).await?;
+        self.create_rollout("k1-706", "K1 7.0.5 again", &[format!("all=k1-706={}", list.display())]).await?;
+        self.rollout_is("k1-706", "the kiosks to install the genuine image", |rollout| {
+            text(rollout, "/state") == "finished"
+        })
+        .await?;
+        let listed = self.listed().await?;
+        for serial in &kiosks {
+            let runs = listed.get(serial).map_or("", |device| text(device, "/release"));
+            ensure!(runs == "k1/7.0.5", "{serial} runs {runs}");
+        }
+        Ok(format!(
+            "the maker's image is back; all {} kiosks believe the owner again and confirm it",
+            kiosks.len()
+        ))
+    }
+}
+
+/// Copies a folder and what is in it, modes included.
+fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    std::fs::set_permissions(to, std::fs::metadata(from)?.permissions())?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }

@@ -34,7 +34,8 @@ pub(super) const VP3: Novelty = ("halden", "vp-3/4.2.2", "VP-3", "C", 422, "appl
 pub(super) const K1: Novelty = ("portico", "k1/7.0.5", "K1", "A", 705, "idle");
 pub(super) const DEMO_PC: Novelty = ("cordon", "demo-pc/1.0.1", MACHINE_MODEL, "A", 101, "application");
 
-type Novelty = (&'static str, &'static str, &'static str, &'static str, u64, &'static str);
+/// Repository, name, model, revision, counter, interlock.
+pub(super) type Novelty = (&'static str, &'static str, &'static str, &'static str, u64, &'static str);
 
 /// A release of the story with its image.
 pub(super) fn release(
