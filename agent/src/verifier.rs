@@ -7,8 +7,8 @@ use cordon_proto::update::{Ed25519Strict, PublicKey, Scheme, Verifier};
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
 };
-use x509_parser::prelude::FromDer;
-use x509_parser::x509::SubjectPublicKeyInfo;
+
+use crate::der;
 
 /// All schemes that a manufacturer or an owner may sign with.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,9 +31,8 @@ fn by_ring(
     message: &[u8],
     signature: &[u8],
 ) -> bool {
-    let Ok((rest, info)) = SubjectPublicKeyInfo::from_der(&key.bytes) else { return false };
-    let bits = info.subject_public_key.data;
-    rest.is_empty() && UnparsedPublicKey::new(algorithm, bits).verify(message, signature).is_ok()
+    der::public_key(&key.bytes)
+        .is_some_and(|bits| UnparsedPublicKey::new(algorithm, bits).verify(message, signature).is_ok())
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use crate::host;
 use crate::identity::{self, Applicant, Identity, IdentityError};
 use crate::interlock::{self, Client};
 use crate::link::Retry;
+use crate::log;
 use crate::run::{self, Exit, Ports, contact, setup, tuf};
 use crate::status::{IdentityStatus, Status};
 
@@ -100,7 +101,7 @@ fn join_text(with: &Path) -> anyhow::Result<String> {
 
 /// Runs until a signal or a reboot.
 pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
-    log();
+    log::begin();
     let runtime = runtime()?;
     let exit = runtime.block_on(async {
         let ports = Ports::real(&config).context("cannot read the machine")?;
@@ -115,7 +116,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
 
 /// One report.
 pub(super) fn once(config: Config) -> anyhow::Result<()> {
-    log();
+    log::begin();
     runtime()?.block_on(async {
         let ports = Ports::real(&config).context("cannot read the machine")?;
         Ok(run::once(config, ports).await?)
@@ -229,9 +230,4 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
-}
-
-fn log() {
-    // A simulator that runs commands in one process has its own.
-    let _ = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).try_init();
 }

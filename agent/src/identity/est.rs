@@ -16,6 +16,7 @@ use rustls::pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use super::key::{DeviceKey, RequestKey};
+use crate::der::{self, CONTEXT_0, INTEGER, OBJECT, SEQUENCE, SET, element};
 use crate::link::{LinkError, http};
 
 /// Bytes of an EST answer.
@@ -76,17 +77,12 @@ pub(super) struct Leaf {
 
 /// Reads a leaf: the common name is the device's identifier.
 pub(super) fn read_leaf(der: &[u8]) -> Option<Leaf> {
-    let (rest, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
-    if !rest.is_empty() {
-        return None;
-    }
-    let name = certificate.subject().iter_common_name().next()?.as_str().ok()?;
-    let validity = certificate.validity();
+    let certificate = der::certificate(der)?;
     Some(Leaf {
-        device: name.parse().ok()?,
-        spki: certificate.public_key().raw.to_vec(),
-        not_before: Timestamp(validity.not_before.timestamp()),
-        not_after: Timestamp(validity.not_after.timestamp()),
+        device: certificate.common_name.parse().ok()?,
+        spki: certificate.spki.to_vec(),
+        not_before: certificate.not_before,
+        not_after: certificate.not_after,
     })
 }
 
@@ -103,43 +99,25 @@ fn malformed() -> LinkError {
 fn certificates_of(body: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     let packed: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let der = STANDARD.decode(packed).ok()?;
-    let (content_info, rest) = element(&der, 0x30)?;
-    let (kind, content_info) = element(content_info, 0x06)?;
+    let (content_info, rest) = element(&der, SEQUENCE)?;
+    let (kind, content_info) = element(content_info, OBJECT)?;
     if kind != SIGNED_DATA || !rest.is_empty() {
         return None;
     }
-    let (explicit, _) = element(content_info, 0xa0)?;
-    let (signed_data, _) = element(explicit, 0x30)?;
-    let (_version, signed_data) = element(signed_data, 0x02)?;
-    let (_digests, signed_data) = element(signed_data, 0x31)?;
-    let (_content, signed_data) = element(signed_data, 0x30)?;
-    let (mut set, _) = element(signed_data, 0xa0)?;
+    let (explicit, _) = element(content_info, CONTEXT_0)?;
+    let (signed_data, _) = element(explicit, SEQUENCE)?;
+    let (_version, signed_data) = element(signed_data, INTEGER)?;
+    let (_digests, signed_data) = element(signed_data, SET)?;
+    let (_content, signed_data) = element(signed_data, SEQUENCE)?;
+    let (mut set, _) = element(signed_data, CONTEXT_0)?;
     let mut certificates = Vec::new();
     while !set.is_empty() {
-        let (_, after) = element(set, 0x30)?;
+        let (_, after) = element(set, SEQUENCE)?;
         let whole = set.get(..set.len() - after.len())?;
         certificates.push(CertificateDer::from(whole.to_vec()));
         set = after;
     }
     Some(certificates)
-}
-
-/// One DER element of the wanted tag: its content, and what follows it.
-fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (found, bytes) = bytes.split_first()?;
-    let (first, bytes) = bytes.split_first()?;
-    let (length, bytes) = match *first {
-        short @ 0..=0x7f => (usize::from(short), bytes),
-        0x81..=0x83 => {
-            let (head, bytes) = bytes.split_at_checked(usize::from(*first & 0x7f))?;
-            (head.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), bytes)
-        }
-        _ => return None,
-    };
-    if *found != tag {
-        return None;
-    }
-    bytes.split_at_checked(length)
 }
 
 #[cfg(test)]

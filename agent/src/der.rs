@@ -1,0 +1,213 @@
+//! The few DER forms that the device reads: a public key, and its own certificate.
+//!
+//! Signatures and chains are judged by ring and webpki; nothing here decides whether anything is to be believed. A
+//! full X.509 reader would weigh as much as the rest of the enrolment. Whatever is not of the expected form is `None`.
+//! Read next: [`crate::verifier`], [`crate::identity`].
+
+use cordon_proto::time::Timestamp;
+
+/// `INTEGER`.
+pub const INTEGER: u8 = 0x02;
+/// `OBJECT IDENTIFIER`.
+pub const OBJECT: u8 = 0x06;
+/// `SEQUENCE`.
+pub const SEQUENCE: u8 = 0x30;
+/// `SET`.
+pub const SET: u8 = 0x31;
+/// The first context-specific element, constructed.
+pub const CONTEXT_0: u8 = 0xa0;
+
+const BIT_STRING: u8 = 0x03;
+const UTF8_STRING: u8 = 0x0c;
+const PRINTABLE_STRING: u8 = 0x13;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+/// `2.5.4.3`, the common name (RFC 5280 appendix A.1), as DER content.
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+
+/// One element of the wanted tag: its content, and what follows it.
+#[must_use]
+pub fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (found, content, rest) = next(bytes)?;
+    (found == tag).then_some((content, rest))
+}
+
+/// One element: its tag, its content, and what follows it. Long tags and open lengths are not DER as used here.
+fn next(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (tag, bytes) = bytes.split_first()?;
+    let (first, bytes) = bytes.split_first()?;
+    let (length, bytes) = match *first {
+        short @ 0..=0x7f => (usize::from(short), bytes),
+        0x81..=0x83 => {
+            let (head, bytes) = bytes.split_at_checked(usize::from(*first & 0x7f))?;
+            (head.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), bytes)
+        }
+        _ => return None,
+    };
+    let (content, rest) = bytes.split_at_checked(length)?;
+    Some((*tag, content, rest))
+}
+
+/// The key itself in a SubjectPublicKeyInfo (RFC 5280 section 4.1): what ring takes.
+#[must_use]
+pub fn public_key(info: &[u8]) -> Option<&[u8]> {
+    let (info, after) = element(info, SEQUENCE)?;
+    let (_algorithm, info) = element(info, SEQUENCE)?;
+    let (bits, rest) = element(info, BIT_STRING)?;
+    match bits.split_first() {
+        Some((0, bits)) if rest.is_empty() && after.is_empty() => Some(bits),
+        _ => None,
+    }
+}
+
+/// What is read from a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Certificate<'a> {
+    /// The first common name of the subject.
+    pub common_name: &'a str,
+    /// Valid from.
+    pub not_before: Timestamp,
+    /// Valid until.
+    pub not_after: Timestamp,
+    /// The SubjectPublicKeyInfo.
+    pub spki: &'a [u8],
+}
+
+/// Reads a certificate (RFC 5280 section 4.1).
+#[must_use]
+pub fn certificate(der: &[u8]) -> Option<Certificate<'_>> {
+    let (certificate, after) = element(der, SEQUENCE)?;
+    let (to_be_signed, signature) = element(certificate, SEQUENCE)?;
+    let (_algorithm, signature) = element(signature, SEQUENCE)?;
+    let (_signature, rest) = element(signature, BIT_STRING)?;
+    if !after.is_empty() || !rest.is_empty() {
+        return None;
+    }
+    let (_version, fields) = element(to_be_signed, CONTEXT_0)?;
+    let (_serial, fields) = element(fields, INTEGER)?;
+    let (_algorithm, fields) = element(fields, SEQUENCE)?;
+    let (_issuer, fields) = element(fields, SEQUENCE)?;
+    let (validity, fields) = element(fields, SEQUENCE)?;
+    let (subject, fields) = element(fields, SEQUENCE)?;
+    let (_key, after_key) = element(fields, SEQUENCE)?;
+    let (not_before, validity) = time(validity)?;
+    let (not_after, rest) = time(validity)?;
+    Some(Certificate {
+        common_name: common_name(subject)?,
+        not_before,
+        not_after: rest.is_empty().then_some(not_after)?,
+        spki: fields.get(..fields.len() - after_key.len())?,
+    })
+}
+
+fn common_name(mut names: &[u8]) -> Option<&str> {
+    while !names.is_empty() {
+        let (mut set, after) = element(names, SET)?;
+        while !set.is_empty() {
+            let (pair, following) = element(set, SEQUENCE)?;
+            let (kind, value) = element(pair, OBJECT)?;
+            if kind == COMMON_NAME {
+                let (tag, text, rest) = next(value)?;
+                let readable = rest.is_empty() && [UTF8_STRING, PRINTABLE_STRING].contains(&tag);
+                return readable.then_some(text).and_then(|text| str::from_utf8(text).ok());
+            }
+            set = following;
+        }
+        names = after;
+    }
+    None
+}
+
+/// A time in either form (RFC 5280 section 4.1.2.5), and what follows it.
+fn time(bytes: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let (tag, text, rest) = next(bytes)?;
+    let text = str::from_utf8(text).ok()?;
+    let (century, digits) = match tag {
+        UTC_TIME if text.len() == 13 => (if text < "50" { "20" } else { "19" }, text),
+        GENERALIZED_TIME if text.len() == 15 => text.split_at_checked(2)?,
+        _ => return None,
+    };
+    let two = |at: usize| digits.get(at..at + 2);
+    let (year, month, day, hour, minute) = (two(0)?, two(2)?, two(4)?, two(6)?, two(8)?);
+    // Seconds and the Z, which RFC 3339 writes alike.
+    let seconds = digits.get(10..)?;
+    let text = format!("{century}{year}-{month}-{day}T{hour}:{minute}:{seconds}");
+    Some((Timestamp::parse(&text).ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rcgen::{
+        CertificateParams, DistinguishedName, DnType, DnValue, KeyPair, PublicKeyData, date_time_ymd,
+    };
+    use x509_parser::parse_x509_certificate;
+
+    use super::*;
+
+    fn made(names: &[(DnType, DnValue)], years: (i32, i32)) -> (Vec<u8>, KeyPair) {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        for (kind, value) in names {
+            params.distinguished_name.push(kind.clone(), value.clone());
+        }
+        params.not_before = date_time_ymd(years.0, 2, 28);
+        params.not_after = date_time_ymd(years.1, 12, 31);
+        let key = KeyPair::generate().expect("makes a key");
+        (params.self_signed(&key).expect("signs").der().to_vec(), key)
+    }
+
+    #[test]
+    fn a_certificate_is_read_as_a_full_reader_reads_it() {
+        // Goal: name, times in both forms and over the turns of the century, key. Method: x509-parser beside ours.
+        let printable = DnValue::PrintableString("dev-1".try_into().expect("printable"));
+        let names = [
+            (DnType::OrganizationName, DnValue::from("Ward")),
+            (DnType::CommonName, printable),
+            (DnType::CountryName, DnValue::from("DE")),
+        ];
+        for years in [(1951, 1999), (2000, 2049), (2026, 2050), (2051, 9999)] {
+            let (der, key) = made(&names, years);
+            let ours = certificate(&der).expect("is read");
+            let (_, theirs) = parse_x509_certificate(&der).expect("is read");
+            assert_eq!(ours.common_name, "dev-1");
+            assert_eq!(ours.not_before.0, theirs.validity().not_before.timestamp(), "{years:?}");
+            assert_eq!(ours.not_after.0, theirs.validity().not_after.timestamp(), "{years:?}");
+            assert_eq!(ours.spki, theirs.public_key().raw);
+            assert_eq!(public_key(ours.spki), Some(key.der_bytes()));
+        }
+        let (utf8, _) = made(&[(DnType::CommonName, DnValue::from("D\u{fc}ne"))], (2026, 2027));
+        assert_eq!(certificate(&utf8).map(|read| read.common_name), Some("D\u{fc}ne"));
+        let (nameless, _) = made(&[(DnType::OrganizationName, DnValue::from("Ward"))], (2026, 2027));
+        assert_eq!(certificate(&nameless), None);
+    }
+
+    #[test]
+    fn what_is_cut_or_followed_by_more_is_refused() {
+        // Goal: one form, whole. Method: every prefix of a certificate and a key, and one byte more.
+        let (der, _) = made(&[(DnType::CommonName, DnValue::from("dev"))], (2026, 2027));
+        let spki = certificate(&der).expect("is read").spki;
+        assert!((0..der.len()).all(|cut| certificate(&der[..cut]).is_none()));
+        assert!((0..spki.len()).all(|cut| public_key(&spki[..cut]).is_none()));
+        assert_eq!(certificate(&[der.as_slice(), &[0]].concat()), None);
+        assert_eq!(public_key(&[spki, &[0]].concat()), None);
+        let mut unused_bits = spki.to_vec();
+        unused_bits[25] = 4;
+        assert_eq!(public_key(&unused_bits), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused_without_a_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            at in any::<proptest::sample::Index>(),
+            to in any::<u8>(),
+        ) {
+            let _ = (certificate(&bytes), public_key(&bytes), time(&bytes));
+            let (mut der, _) = made(&[(DnType::CommonName, DnValue::from("dev"))], (2026, 2051));
+            let at = at.index(der.len());
+            der[at] = to;
+            let _ = certificate(&der);
+        }
+    }
+}
