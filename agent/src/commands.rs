@@ -1,4 +1,4 @@
-//! The command line of `cordon-agent` (DESIGN 4.1): one function a command, each a few lines of wiring.
+//! The command line of `cordon-agent`: one function a command, each a few lines of wiring.
 //!
 //! Exit codes: 0 done, 1 refused or failed, 2 usage, 86 the device is to be rebooted. Errors go to stderr in one
 //! sentence that says what to do. The token is read from a file or standard input, never from an argument, where other
@@ -52,10 +52,18 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match execute(&sources, command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("cordon-agent: {error:#}");
+            eprintln!("cordon-agent: {}", told(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes as one sentence; a cause that its effect names already is not said twice.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |said, cause| {
+        let cause = cause.to_string();
+        if said.contains(&cause) { said } else { format!("{said}: {cause}") }
+    })
 }
 
 fn execute(sources: &Sources, command: Command) -> anyhow::Result<ExitCode> {

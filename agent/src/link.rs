@@ -308,6 +308,11 @@ impl Link {
         read_answer(answer, "BatchAnswer").await
     }
 
+    /// Gives back the memory of the compression, until there is telemetry again.
+    pub fn ease(&mut self) {
+        self.compressor = None;
+    }
+
     fn compressed(&mut self, plain: &[u8]) -> Option<Vec<u8>> {
         if plain.len() < ZSTD_FROM_BYTES {
             return None;

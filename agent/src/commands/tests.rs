@@ -10,7 +10,7 @@ fn parsed(line: &str) -> Result<(Sources, Command), String> {
 
 #[test]
 fn every_command_of_the_contract_parses() {
-    // Goal: DESIGN 4.1's names and flags. Method: one line each.
+    // Goal: the fixed names and flags. Method: one line each.
     let lines = [
         ("enrol --with join.txt", Command::Enrol { with: PathBuf::from("join.txt") }),
         ("enrol --with -", Command::Enrol { with: PathBuf::from("-") }),
@@ -50,7 +50,7 @@ fn what_is_no_command_is_usage_and_nothing_is_promised_that_does_not_exist() {
 
 #[test]
 fn a_device_that_leaves_forgets_itself_and_keeps_what_never_falls() {
-    // Goal: DESIGN 4.3, forget-site. Method: a state folder with a file of each kind, then look.
+    // Goal: decision 0002, forget-site. Method: a state folder with a file of each kind, then look.
     let root = tempfile::tempdir().expect("a scratch folder");
     let state = root.path().join("state");
     let config = root.path().join("agent.toml");
@@ -76,4 +76,13 @@ fn a_device_that_leaves_forgets_itself_and_keeps_what_never_falls() {
     assert!(kept.iter().all(|name| state.join(name).exists()));
     assert!(!gone.iter().any(|name| state.join(name).exists()));
     assert_eq!(run("status"), ExitCode::SUCCESS, "and says of itself that it is nobody");
+}
+
+#[test]
+fn a_cause_is_told_once() {
+    // Goal: one sentence, no echo. Method: an error that names its source, and a context that does not.
+    let config = Config::load(&Sources { config: Some(PathBuf::from("/nowhere")), ..Sources::default() });
+    let error = anyhow::Error::from(config.expect_err("is not there"));
+    assert_eq!(told(&error), "cannot look at /nowhere: No such file or directory (os error 2)");
+    assert_eq!(told(&anyhow::anyhow!("why").context("what")), "what: why");
 }

@@ -140,7 +140,10 @@ impl Contact {
 
     /// A quarantined device may check in and nothing more; what waits stays in the spool.
     async fn hand_in_unless_quarantined(&mut self) -> Result<(), LinkError> {
-        match self.hand_in().await {
+        let handed_in = self.hand_in().await;
+        // One context serves all batches of a report; between two reports it would only be held.
+        self.link.ease();
+        match handed_in {
             Err(LinkError::Refused { refusal: Refusal::Quarantined, .. }) => Ok(()),
             handed_in => handed_in,
         }

@@ -497,6 +497,15 @@ async fn a_repository_that_cannot_be_reached_is_said_and_nothing_else_stops() {
 }
 
 #[tokio::test]
+async fn the_owners_root_is_trusted_before_any_order() {
+    // Goal: a wrong hash shows at enrolment time. Method: no order at all; the version in the check-in.
+    let rig = Rig::new().await;
+    let agent = rig.start();
+    rig.until("it is told", |world| (world.checkins.last()?.director_root_version == 1).then_some(())).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn the_inventory_is_sent_once_when_asked_for() {
     // Goal: inventory on the server's word, once. Method: the first answer asks; count the records.
     let rig = Rig::new().await;

@@ -36,6 +36,7 @@ use crate::clock::TrustedClock;
 use crate::config::Health;
 use crate::identity::Identity;
 use crate::interlock::Shared;
+use crate::link::Repository;
 use crate::store::SecurityStore;
 use crate::zone::Zone;
 use fetch::Fetch;
@@ -166,6 +167,7 @@ impl Updating {
         if answer.order.is_none() {
             self.evidence = None;
             self.missing = None;
+            self.trust_director().await;
         }
         if let (Some(offer), Ok(_)) = (&answer.order, &self.means.installer) {
             let monotonic = self.device.clock.monotonic();
@@ -178,6 +180,19 @@ impl Updating {
         self.look().await;
         self.keep_latest().await;
         self.deliver().await;
+    }
+
+    /// Finds the director's first root as soon as there is a server, so that a wrong hash shows long before an order.
+    async fn trust_director(&mut self) {
+        if self.director_root_version > 0 {
+            return;
+        }
+        let now = self.device.clock.now();
+        let refreshed = self.means.repositories.refresh(Repository::Director, now).await.map(|_| ());
+        self.director_root_version = self.means.repositories.director_root_version(now);
+        if let Err(error) = refreshed {
+            tracing::warn!(%error, "the owner's repository cannot be followed yet; no update is taken meanwhile");
+        }
     }
 
     async fn gather(&mut self, offer: (&cordon_proto::checkin::OrderOffer, u64), monotonic: Duration) {

@@ -70,5 +70,6 @@ fn is_news(before: &UpdateView, now: &UpdateView) -> bool {
         || before.update.order != now.update.order
         || before.want_permit != now.want_permit
         || before.software != now.software
+        || before.director_root_version != now.director_root_version
         || codes(before) != codes(now)
 }
