@@ -215,6 +215,7 @@ fn configuration(authority: &Authority, clients: Option<&Authority>, options: Op
 }
 
 fn serve(stream: TcpStream, config: Arc<ServerConfig>, one_answer: bool, log: &Mutex<Seen>, answer: &Answer) {
+    stream.set_nodelay(true).expect("is a socket");
     let connection = ServerConnection::new(config).expect("is configured");
     let mut tls = StreamOwned::new(connection, stream);
     let mut first = true;

@@ -76,7 +76,8 @@ pub fn client(
         .referer(false)
         .no_proxy()
         .connect_timeout(Duration::from_secs(CONNECT_S + limits::TLS_HANDSHAKE_S))
-        .pool_max_idle_per_host(1)
+        // One for the wait and its reports, one for what is fetched beside it.
+        .pool_max_idle_per_host(2)
         .pool_idle_timeout(Duration::from_secs(limits::IDLE_CONNECTION_S.saturating_sub(IDLE_MARGIN_S)))
         .user_agent(concat!("cordon-agent/", env!("CARGO_PKG_VERSION")));
     if let Some(proxy) = &route.proxy {

@@ -56,7 +56,10 @@ impl Telling {
                 Ok(()) = self.views.contact.changed() => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
-            sleep(TOGETHER).await;
+            tokio::select! {
+                () = sleep(TOGETHER) => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
         }
         self.write();
     }

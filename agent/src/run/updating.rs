@@ -291,6 +291,7 @@ impl Updating {
                 let new = !view.update.blocked_by.contains(&blocked);
                 if new {
                     view.update.blocked_by.insert(0, blocked.clone());
+                    view.urgent += 1;
                 }
                 new
             });
