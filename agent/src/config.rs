@@ -1,8 +1,10 @@
-//! The configuration file: a few fixed keys (DESIGN 4.1), read once, unknown keys refused by name.
+//! The configuration file: a few fixed keys, read once, unknown keys refused by name.
 //!
 //! It must never be read from a place that anyone may change, and holds no secret. Relative paths count from the
 //! file's own folder. Who the device is comes from `hardware` here (inside the system image) or from the machine
 //! itself; never from the server. Read next: [`crate::run`].
+
+mod form;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use cordon_proto::ids::{Hardware, Name};
 use cordon_proto::time::Timestamp;
-use serde::Deserialize;
 
+use self::form::{File, HealthValue};
 use crate::boot::Setting;
 use crate::files::{self, FileError};
 use crate::host::{self, Root};
@@ -128,7 +130,7 @@ impl Config {
     }
 
     fn parse(text: &str, path: &Path, sources: &Sources) -> Result<Self, ConfigError> {
-        let file: File = toml::from_str(text).map_err(|error| toml_error(path, &error.to_string()))?;
+        let file = File::parse(text).map_err(|error| toml_error(path, &error))?;
         let folder = path.parent().unwrap_or(Path::new("/"));
         let value = |key, message: &str| ConfigError::Value {
             path: path.to_owned(),
@@ -162,54 +164,13 @@ impl Config {
             image_root: file.image_root.into_iter().map(|(name, root)| (name, folder.join(root))).collect(),
             timezone: file.timezone.unwrap_or_else(|| "UTC".to_owned()),
             interlock_socket: file.interlock_socket.map(|socket| folder.join(socket)),
-            server: file.server.map(Addresses::all).unwrap_or_default(),
+            server: file.server,
             proxy: file.proxy,
             clock_floor,
             health: health(file.health, folder)
                 .ok_or_else(|| value("health", "must be [\"program\", …] or \"file:PATH\""))?,
         })
     }
-}
-
-/// The file as written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    state: Option<PathBuf>,
-    slots: Option<[PathBuf; 2]>,
-    boot: Option<String>,
-    hardware: Option<Hardware>,
-    #[serde(default)]
-    image_root: BTreeMap<Name, PathBuf>,
-    timezone: Option<String>,
-    interlock_socket: Option<PathBuf>,
-    server: Option<Addresses>,
-    proxy: Option<String>,
-    clock_floor: Option<String>,
-    health: Option<HealthValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Addresses {
-    One(IpAddr),
-    Many(Vec<IpAddr>),
-}
-
-impl Addresses {
-    fn all(self) -> Vec<IpAddr> {
-        match self {
-            Self::One(address) => vec![address],
-            Self::Many(addresses) => addresses,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum HealthValue {
-    Program(Vec<String>),
-    Text(String),
 }
 
 fn health(value: Option<HealthValue>, folder: &Path) -> Option<Health> {

@@ -53,7 +53,7 @@ pub fn take(root: &Root) -> Inventory {
     packages::read(root, &mut rows);
     posture::read(root, &mut rows);
     if root.is_live() {
-        live::read(&mut rows);
+        live::read(root, &mut rows);
     }
     Inventory::new(rows.rows)
 }

@@ -25,7 +25,7 @@ fn error_of(text: &str) -> String {
 
 #[test]
 fn every_fixed_key_is_read_and_paths_count_from_the_file() {
-    // Goal: the keys of DESIGN 4.1. Method: one file with all of them.
+    // Goal: the keys of the fixed command line. Method: one file with all of them.
     let text = format!(
         "{HARDWARE}state = \"state\"\nslots = [\"A\", \"/dev/b\"]\nboot = \"file:boot\"\ntimezone = \"Europe/Berlin\"\n\
          interlock_socket = \"/run/therapy.sock\"\nserver = \"192.0.2.7\"\nproxy = \"http://proxy:3128\"\n\
@@ -60,7 +60,12 @@ fn a_mistake_is_named_with_its_key() {
     assert!(with("clock_floor = \"yesterday\"").contains("key `clock_floor`"));
     assert!(with("health = []").contains("key `health`"));
     assert!(with("image_root = { \"../x\" = \"f\" }").contains("image_root"));
-    assert!(with("slots = [\"A\"]").contains("slots"));
+    assert!(with("slots = [\"A\"]").contains("line 2: key `slots` must be two paths"));
+    assert!(with("server = [\"192.0.2.7\", \"here\"]").contains("key `server`"));
+    assert!(with("timezone = 3").contains("key `timezone` must be a text"));
+    assert!(with("state = \"x\"\nstate = \"y\"").contains("duplicate key"));
+    assert!(error_of("hardware = { model = \"VP-3\" }").contains("`manufacturer` is missing"));
+    assert!(error_of(&HARDWARE.replace(" }", ", colour = \"grey\" }")).contains("and nothing else"));
 }
 
 #[test]

@@ -1,0 +1,20 @@
+//! Links the device program without unwind tables: an eighth of it, and the profile `agent` aborts on a panic anyway.
+//!
+//! What is lost is the list of addresses below a panic's message, which a stripped program could not name. Every other
+//! profile unwinds and keeps its tables. Cargo tells a build script no profile's name, but its optimisation, and only
+//! `agent` optimises for size. Read next: `link/without-unwind-tables.ld`, the profiles in the root's Cargo.toml.
+
+fn main() {
+    const SCRIPT: &str = "link/without-unwind-tables.ld";
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed={SCRIPT}");
+    if variable("OPT_LEVEL") == "z" && variable("CARGO_CFG_TARGET_OS") == "linux" {
+        let folder = variable("CARGO_MANIFEST_DIR");
+        println!("cargo::rustc-link-arg-bins=-Wl,-T,{folder}/{SCRIPT}");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a build script is told everything by its environment")]
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}

@@ -1,0 +1,128 @@
+//! The configuration as written: TOML, key by key, with the line of a mistake.
+//!
+//! It is read from the parsed document by hand: deriving it through serde costs the device program 70 KB more. No key
+//! is skipped: an unknown one is refused by name. What the values mean is said in [`super`].
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use cordon_proto::ids::{Hardware, Name, Text};
+use toml::de::{DeTable, DeValue};
+
+const KEYS: &str = "state, slots, boot, hardware, image_root, timezone, interlock_socket, server, proxy, \
+                    clock_floor, health";
+
+/// The file as written.
+#[derive(Default)]
+pub(super) struct File {
+    pub(super) state: Option<PathBuf>,
+    pub(super) slots: Option<[PathBuf; 2]>,
+    pub(super) boot: Option<String>,
+    pub(super) hardware: Option<Hardware>,
+    pub(super) image_root: BTreeMap<Name, PathBuf>,
+    pub(super) timezone: Option<String>,
+    pub(super) interlock_socket: Option<PathBuf>,
+    pub(super) server: Vec<IpAddr>,
+    pub(super) proxy: Option<String>,
+    pub(super) clock_floor: Option<String>,
+    pub(super) health: Option<HealthValue>,
+}
+
+/// The two forms of `health`.
+pub(super) enum HealthValue {
+    Program(Vec<String>),
+    Text(String),
+}
+
+impl File {
+    /// Reads the text; the error is a sentence that names line and key.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let document = DeTable::parse(text).map_err(|error| error.to_string())?;
+        let mut file = Self::default();
+        for (key, value) in document.get_ref() {
+            file.take(key.get_ref(), value.get_ref()).map_err(|wrong| {
+                let before = text.get(..key.span().start).unwrap_or_default();
+                format!("line {}: {wrong}", before.matches('\n').count() + 1)
+            })?;
+        }
+        Ok(file)
+    }
+
+    fn take(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), String> {
+        let must = |what: &str| format!("key `{key}` must be {what}");
+        let text = || string(value).ok_or_else(|| must("a text"));
+        match key {
+            "state" => self.state = Some(text()?.into()),
+            "slots" => self.slots = Some(slots(value).ok_or_else(|| must("two paths"))?),
+            "boot" => self.boot = Some(text()?),
+            "hardware" => self.hardware = Some(hardware(value)?),
+            "image_root" => self.image_root = image_root(value)?,
+            "timezone" => self.timezone = Some(text()?),
+            "interlock_socket" => self.interlock_socket = Some(text()?.into()),
+            "server" => {
+                self.server = addresses(value).ok_or_else(|| must("one IP address or a list of them"))?
+            }
+            "proxy" => self.proxy = Some(text()?),
+            "clock_floor" => self.clock_floor = Some(text()?),
+            "health" => {
+                let form = || must("[\"program\", …] or \"file:PATH\"");
+                self.health = Some(health(value).ok_or_else(form)?);
+            }
+            _ => return Err(format!("unknown field `{key}`, expected one of {KEYS}")),
+        }
+        Ok(())
+    }
+}
+
+fn string(value: &DeValue<'_>) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn strings(value: &DeValue<'_>) -> Option<Vec<String>> {
+    value.as_array()?.iter().map(|word| string(word.get_ref())).collect()
+}
+
+fn slots(value: &DeValue<'_>) -> Option<[PathBuf; 2]> {
+    let [a, b] = <[String; 2]>::try_from(strings(value)?).ok()?;
+    Some([a.into(), b.into()])
+}
+
+fn addresses(value: &DeValue<'_>) -> Option<Vec<IpAddr>> {
+    let words = string(value).map(|one| vec![one]).or_else(|| strings(value))?;
+    words.iter().map(|word| word.parse().ok()).collect()
+}
+
+fn health(value: &DeValue<'_>) -> Option<HealthValue> {
+    string(value).map(HealthValue::Text).or_else(|| strings(value).map(HealthValue::Program))
+}
+
+fn image_root(value: &DeValue<'_>) -> Result<BTreeMap<Name, PathBuf>, String> {
+    let table = value.as_table().ok_or("key `image_root` must be { NAME = PATH, … }")?;
+    let mut roots = BTreeMap::new();
+    for (name, path) in table {
+        let name = name.get_ref();
+        let named: Name = name.parse().map_err(|error| format!("key `image_root`: `{name}`: {error}"))?;
+        let path = string(path.get_ref()).ok_or_else(|| format!("key `image_root.{name}` must be a path"))?;
+        roots.insert(named, path.into());
+    }
+    Ok(roots)
+}
+
+fn hardware(value: &DeValue<'_>) -> Result<Hardware, String> {
+    const FORM: &str = "key `hardware` must be { manufacturer, model, revision, serial }";
+    let table = value.as_table().ok_or(FORM)?;
+    let text = |key: &str| -> Result<Text, String> {
+        let value = table.get(key).ok_or_else(|| format!("{FORM}: `{key}` is missing"))?;
+        let text = value.get_ref().as_str().ok_or_else(|| format!("key `hardware.{key}` must be a text"))?;
+        text.parse().map_err(|error| format!("key `hardware.{key}`: {error}"))
+    };
+    let hardware = Hardware {
+        manufacturer: text("manufacturer")?,
+        model: text("model")?,
+        revision: text("revision")?,
+        serial: text("serial")?,
+    };
+    // All four are there, so a fifth is one that nobody reads.
+    if table.len() == 4 { Ok(hardware) } else { Err(format!("{FORM} and nothing else")) }
+}
