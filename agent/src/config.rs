@@ -155,13 +155,17 @@ impl Config {
                 .and_then(|root| host::hardware::identity(&root))
                 .ok_or_else(|| ConfigError::Hardware { path: path.to_owned() })?,
         };
+        let mut image_root = file.image_root;
+        for root in image_root.values_mut() {
+            *root = folder.join(&*root);
+        }
         let state = sources.state.clone().or(file.state).unwrap_or_else(|| PathBuf::from(DEFAULT_STATE));
         Ok(Self {
             state: if sources.state.is_some() { state } else { folder.join(state) },
             slots: file.slots.map(|slots| slots.map(|slot| folder.join(slot))),
             boot: file.boot.map(|boot| based_boot(&boot, folder)),
             hardware,
-            image_root: file.image_root.into_iter().map(|(name, root)| (name, folder.join(root))).collect(),
+            image_root,
             timezone: file.timezone.unwrap_or_else(|| "UTC".to_owned()),
             interlock_socket: file.interlock_socket.map(|socket| folder.join(socket)),
             server: file.server,

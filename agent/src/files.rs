@@ -173,7 +173,7 @@ impl Folder {
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| !name.starts_with('.'))
             .collect();
-        names.sort();
+        names.sort_unstable();
         Ok(names)
     }
 

@@ -1,6 +1,6 @@
 //! Enrolment: the one line or small file that tells a device where its server is, whom to trust, and with what token.
 //!
-//! `cordon1:HOST:ENROLMENT_PORT:DEVICE_PORT#CA_PIN#DIRECTOR_ROOT_SHA256#TOKEN` (DESIGN 4.3). Hashes are base64url
+//! `cordon1:HOST:ENROLMENT_PORT:DEVICE_PORT#CA_PIN#DIRECTOR_ROOT_SHA256#TOKEN` (decision 0002). Hashes are base64url
 //! without padding; IPv6 stands in brackets. The join file is the same line followed by a line end. The token is a
 //! secret: this type's `Debug` hides it. [`HARDWARE_HEADER`] is how our agent states its hardware beside a plain EST
 //! request (RFC 7030). Nothing here talks to a server; see the agent's `identity`.
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn ipv6_stands_in_brackets() {
-        // Goal: DESIGN 4.3. Method: round trip and two malformed hosts.
+        // Goal: decision 0002. Method: round trip and two malformed hosts.
         let six = EnrolmentString { host: "::1".to_owned(), ..example() };
         assert!(six.to_string().starts_with("cordon1:[::1]:8444:8443#"));
         assert_eq!(six.to_string().parse(), Ok(six));

@@ -82,7 +82,7 @@ impl Inventory {
     /// Sorts the rows and keeps the first of each section and key.
     #[must_use]
     pub fn new(mut rows: Vec<Row>) -> Self {
-        rows.sort();
+        rows.sort_unstable();
         rows.dedup_by(|later, earlier| later.section == earlier.section && later.key == earlier.key);
         rows.truncate(limits::INVENTORY_ROWS);
         Self { rows }

@@ -1,4 +1,4 @@
-//! Every size, count and age bound of the house, on one page (DESIGN 6).
+//! Every size, count and age bound of the house, on one page.
 //!
 //! Parsers take their limit from here; nothing else in the project states a bound of its own. Figures that an owner
 //! may tighten are defaults of the configuration; none may be loosened beyond what stands here.

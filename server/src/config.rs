@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn one_line_is_enough_and_paths_start_at_the_file() {
-        // Goal: defaults of DESIGN 4.2. Method: the smallest file.
+        // Goal: defaults of the fixed interface. Method: the smallest file.
         let config = parse("host = 'cordon.example'", &[]).expect("enough");
         assert_eq!(config.device.listen.to_string(), "0.0.0.0:8443");
         assert_eq!(config.enrolment.listen.to_string(), "0.0.0.0:8444");
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn limits_can_be_tightened_and_never_loosened() {
-        // Goal: DESIGN 6. Method: the edge and one beyond, for each kind of figure.
+        // Goal: the limits hold. Method: the edge and one beyond, for each kind of figure.
         assert!(parse("host = 'x'", &["limits.headers_s=1", "limits.connections=8"]).is_ok());
         for change in [
             "limits.headers_s=6",

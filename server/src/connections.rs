@@ -1,6 +1,6 @@
 //! Which device connections are open, by the certificate they proved, and the way to end them at once.
 //!
-//! A quarantined device must not live on in a connection that was opened before (DESIGN 5). This registry ends such
+//! A quarantined device must not live on in a connection that was opened before. This registry ends such
 //! connections within the second; it grants nothing: every request is checked against the device table besides.
 
 use std::collections::{HashMap, HashSet};

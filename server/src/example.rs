@@ -36,7 +36,7 @@ pub fn key(name: &str) -> SigningKey {
 }
 
 impl ExampleDirector {
-    /// The example director as of `now`, with the roles of DESIGN 4.3.
+    /// The example director as of `now`, with the roles of decision 0002.
     #[must_use]
     pub fn sign(now: Timestamp) -> Self {
         let expires = now.plus_seconds(DAYS * 86_400);

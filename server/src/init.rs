@@ -221,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_folder_is_laid_once_and_its_secrets_are_its_owners_alone() {
-        // Goal: DESIGN 4.1 `init`. Method: lay, look at every file's mode and for the token's secret, lay again.
+        // Goal: the fixed command line `init`. Method: lay, look at every file's mode and for the token's secret, lay again.
         let folder = tempfile::tempdir().expect("a folder");
         let options = options(folder.path(), false);
         let laid = run(&options, NOW).await.expect("laid");

@@ -15,7 +15,7 @@ use crate::http::operator::Operator;
 use crate::log::chain;
 use crate::tls::ServerCertificate;
 
-/// How often what devices said is written down (DESIGN 5: heartbeats are coalesced).
+/// How often what devices said is written down.
 const WRITE_DOWN: Duration = Duration::from_secs(30);
 /// How often rollouts are looked at.
 const ROLLOUTS: Duration = Duration::from_secs(1);

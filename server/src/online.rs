@@ -1,4 +1,4 @@
-//! The two keys of the director repository that the server holds: snapshot and timestamp (DESIGN 4.3).
+//! The two keys of the director repository that the server holds: snapshot and timestamp (decision 0002).
 //!
 //! They re-sign versions so that a device can tell fresh metadata from stale, and can choose nothing: what may be
 //! installed is signed by people elsewhere. No other signing key is ever on the server. Kept as PKCS#8 version 1,

@@ -226,10 +226,11 @@ impl Rollouts {
         let audit = entry(act, &format!("rollout:{id}"), Some(&reason), "");
         self.change(id, by, audit, |rollout| {
             let next = match (&rollout.state, running) {
-                (State::Running, false) => State::Stopped { at: now, by: name, reason: reason.to_string() },
+                (State::Running | State::Halted { .. }, false) => {
+                    State::Stopped { at: now, by: name, reason: reason.to_string() }
+                }
                 (State::Halted { .. } | State::Stopped { .. }, true) => State::Running,
                 (State::Running, true) => return Err(RolloutError::State("running")),
-                (State::Halted { .. }, false) => return Err(RolloutError::State("halted")),
                 (State::Stopped { .. }, false) => return Err(RolloutError::State("stopped")),
                 (State::Finished { .. }, _) => return Err(RolloutError::State("finished")),
             };

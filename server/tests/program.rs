@@ -94,7 +94,7 @@ fn get(address: &str, path: &str) -> String {
 
 #[test]
 fn a_server_is_laid_serves_and_drains() {
-    // Goal: DESIGN 4.1 from end to end. Method: init, serve on free ports, ready file, probes, link, SIGTERM.
+    // Goal: the fixed command line from end to end. Method: init, serve on free ports, ready file, probes, link, SIGTERM.
     let folder = tempfile::tempdir().expect("a folder");
     let token = folder.path().join("token");
     let config = laid(folder.path(), &["--admin-token-file", text(&token)]);

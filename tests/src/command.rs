@@ -1,6 +1,6 @@
 //! The command line of `cordon-sim`.
 //!
-//! Names and flags are fixed (DESIGN 4.1). Each command prints what it shows and ends with 0 only if all of it held.
+//! Names and flags are fixed. Each command prints what it shows and ends with 0 only if all of it held.
 
 use std::ffi::OsString;
 use std::io::Write;

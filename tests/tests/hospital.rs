@@ -40,5 +40,8 @@ async fn an_owner_signs_publishes_and_makes_enrolment_strings() {
     assert!(hospital.sign_in_link().expect("a link").starts_with("http://127.0.0.1:"));
     hospital.stop().await.expect("drains");
     hospital.start(&settings).await.expect("starts again on the same ports");
-    assert!(hospital.api("/api/v1/fleet").await.expect("answers").get("director_version") == fleet.get("director_version"));
+    assert!(
+        hospital.api("/api/v1/fleet").await.expect("answers").get("director_version")
+            == fleet.get("director_version")
+    );
 }

@@ -62,7 +62,7 @@ fn interfaces(rows: &mut Rows) {
         return rows.add(Section::Unread, "interfaces", ["the system does not list them"]);
     };
     let mut names: Vec<_> = networks.iter().filter(|(name, _)| *name != "lo").collect();
-    names.sort_by_key(|(name, _)| (*name).clone());
+    names.sort_unstable_by_key(|(name, _)| (*name).clone());
     for (name, network) in names.into_iter().take(limits::INTERFACES) {
         let mut addresses: Vec<String> = network.ip_networks().iter().map(ToString::to_string).collect();
         addresses.sort_unstable();

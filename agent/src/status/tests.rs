@@ -83,7 +83,7 @@ spool      0 records wait, 0 lost ever
 
 #[test]
 fn the_json_has_the_fixed_names_and_comes_back_whole() {
-    // Goal: DESIGN 4.1's names, and the file's round trip. Method: look each name up, write, read.
+    // Goal: the fixed names, and the file's round trip. Method: look each name up, write, read.
     let json: serde_json::Value = serde_json::from_str(&full().to_json()).expect("is JSON");
     for path in [
         "/installed/release",

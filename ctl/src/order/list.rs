@@ -1,7 +1,7 @@
 //! The list of a scope: the devices that a person names, one a line, and the root that their list makes.
 //!
 //! A line is `MANUFACTURER<TAB>MODEL<TAB>SERIAL`, from which `H` is computed here, or the 64 digits of an `H` and a
-//! remark. The order of lines does not matter: the tree is over the sorted hashes, each once (DESIGN 4.3). Read next:
+//! remark. The order of lines does not matter: the tree is over the sorted hashes, each once (decision 0002). Read next:
 //! `cordon_proto::merkle`.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! `repo init --director`: the owner's repository (DESIGN 4.3): root and targets offline, orders and content
+//! `repo init --director`: the owner's repository (decision 0002): root and targets offline, orders and content
 //! delegated, snapshot and timestamp by the server.
 //!
 //! It writes `1.root.json` and `1.targets.json`; the first order makes `1.orders.json`. Read next: [`super::RoleKeys`].

@@ -16,7 +16,7 @@ fn a_generated_key_is_closed_and_never_overwritten() {
 
 #[test]
 fn the_ceremony_shows_all_keys_and_makes_a_director_that_devices_verify() {
-    // Goal: DESIGN 4.3's table. Method: what is shown, what is written, thresholds, and one role after the other.
+    // Goal: the table of decision 0002. Method: what is shown, what is written, thresholds, and one role after the other.
     let desk = Desk::new();
     let (status, out, shown) = desk.init_director(&["--output", "json"]);
     assert_eq!(status, 0, "{shown}");

@@ -1,4 +1,4 @@
-//! The decision about one order on one device: DESIGN 4.3's checks, in exactly its order, on what two verified chains
+//! The decision about one order on one device: the checks of decision 0002, in exactly its order, on what two verified chains
 //! say.
 //!
 //! It must never be asked before both chains were verified (their errors come first, as [`Refusal::Chain`]), never
@@ -147,7 +147,7 @@ impl Cleared {
 /// Whether this device may install the order's image.
 ///
 /// # Errors
-/// The first refusal in DESIGN's order.
+/// The first refusal in the decided order.
 pub fn decide(case: &Case<'_>, now: Timestamp) -> Result<Cleared, Refusal> {
     let order = listed(case)?;
     if now < order.not_before {
@@ -176,7 +176,7 @@ pub fn decide(case: &Case<'_>, now: Timestamp) -> Result<Cleared, Refusal> {
 /// Whether this device may take the order's way back.
 ///
 /// # Errors
-/// The first refusal in DESIGN's order.
+/// The first refusal in the decided order.
 pub fn decide_back(case: &Case<'_>, now: Timestamp) -> Result<Cleared, Refusal> {
     let order = listed(case)?;
     let back = order.back.as_ref().ok_or_else(|| Refusal::NoWayBack { order: order.id.clone() })?;

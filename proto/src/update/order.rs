@@ -1,5 +1,5 @@
 //! An order: the owner's signed word that devices in its scope may install one image, until when, and which image
-//! they may return to (`custom` v1 of a target `order/<id>`, DESIGN 4.3).
+//! they may return to (`custom` v1 of a target `order/<id>`, decision 0002).
 //!
 //! The target's own length and hash are the image's. A missing `permit_s` or `back` is refused rather than guessed,
 //! and scopes and windows are closed documents, because skipping a restriction would widen what was signed. Nothing

@@ -1,4 +1,4 @@
-//! The permit's freshness: whether the server's last word still is a go (DESIGN 4.3, Permit).
+//! The permit's freshness: whether the server's last word still is a go (decision 0002, Permit).
 //!
 //! Age is measured on the monotonic clock from the answer's arrival, so setting the wall clock back makes nothing
 //! fresh. Only the latest answer counts: one without a permit takes the earlier one away, because silence stops. Where

@@ -248,7 +248,7 @@ pub trait Source {
     fn apply(&mut self, effects: &[Effect], answered: &[u8]) -> Result<(), Self::Error>;
 }
 
-/// The search for a first root of which only the hash of its bytes is known (DESIGN 4.3): `1.root.json`,
+/// The search for a first root of which only the hash of its bytes is known (decision 0002): `1.root.json`,
 /// `2.root.json`, … until one has it.
 #[derive(Debug)]
 pub struct FirstRoot {

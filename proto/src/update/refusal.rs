@@ -1,4 +1,4 @@
-//! Refusals: every reason for which a device does not install, in the order in which they are checked (DESIGN 4.3).
+//! Refusals: every reason for which a device does not install, in the order in which they are checked (decision 0002).
 //!
 //! One closed list, used by the decision, by the device's own `status`, by check-ins and on the console: the same code
 //! and the same sentence everywhere. The sentence says what is wrong and what to do, and never repeats secrets or

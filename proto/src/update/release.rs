@@ -1,4 +1,4 @@
-//! A release: what the manufacturer signs about one firmware image (`custom` v1 of an image target, DESIGN 4.3).
+//! A release: what the manufacturer signs about one firmware image (`custom` v1 of an image target, decision 0002).
 //!
 //! A [`Release`] exists only if every field is known, bounded and consistent: `floor` never above the release's own
 //! `counter`, `min_from` always below it. It must never be made from an unverified target; whoever calls

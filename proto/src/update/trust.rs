@@ -60,7 +60,7 @@ impl Sizes {
 pub enum Freshness {
     /// Their own.
     Own,
-    /// That of the verified bundle they came in (DESIGN 4.3), in place of their own.
+    /// That of the verified bundle they came in (decision 0002), in place of their own.
     Bundle {
         /// When the bundle expires.
         expires: time::Timestamp,

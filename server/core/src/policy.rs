@@ -109,7 +109,9 @@ mod tests {
         let text = r#"{"v":1,"person":"admin","role":"administrator","csrf":"proof","created":1795251906,"expires":1795295106}"#;
         assert_eq!(session.to_body(), text.as_bytes());
         assert_eq!(Session::from_body(text.as_bytes()), Some(session.clone()));
-        assert!(session.holds(NOW.plus_seconds(SESSION_S - 1)) && !session.holds(NOW.plus_seconds(SESSION_S)));
+        assert!(
+            session.holds(NOW.plus_seconds(SESSION_S - 1)) && !session.holds(NOW.plus_seconds(SESSION_S))
+        );
         assert_eq!(Session::from_body(b"{}"), None);
     }
 }

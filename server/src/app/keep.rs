@@ -1,6 +1,6 @@
 //! Housekeeping: writing down what devices said, forgetting what is old, reading what the view does not hold.
 //!
-//! Heartbeats are gathered and only news is written (DESIGN 5). A device that somebody changed meanwhile is left for
+//! Heartbeats are gathered and only news is written. A device that somebody changed meanwhile is left for
 //! the next round. Nothing here decides about a device.
 
 use std::sync::Arc;

@@ -83,7 +83,7 @@ fn issued(ca: &Ca, der: &[u8]) -> Result<Issued, RequestError> {
 
 #[test]
 fn a_leaf_says_what_the_server_wrote_and_nothing_more() {
-    // Goal: enrolment.md 4 point 1. Method: golden text of the three kinds of certificate.
+    // Goal: what a certificate may say. Method: golden text of the three kinds of certificate.
     let (_folder, ca) = authority();
     let leaf = issued(&ca, &csr(&params("SN-0001")).1).expect("issued");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The enrolment plane: EST (RFC 7030) as third-party clients really speak it (`evidence/enrolment.md` 9).
+//! The enrolment plane: EST (RFC 7030) as third-party clients really speak it.
 //!
 //! A reply is one line of base64 and a line end, folded only for the one client that needs it; a 401 has no body; white
 //! space in requests is nothing; the head of a reply stays short. A refusal of a known token says why, an unknown one

@@ -308,6 +308,18 @@ fn weekday_long(weekday: i64) -> &'static str {
     usize::try_from(weekday).ok().and_then(|place| DAYS.get(place).copied()).unwrap_or("")
 }
 
+/// Who acted, for people: the journal's long names of tokens and devices are for looking up, not for reading.
+#[must_use]
+pub fn actor_words(actor: &str) -> String {
+    match actor.split_once(':') {
+        Some(("person", account)) => account.to_owned(),
+        Some(("token", id)) => format!("token {}", id.chars().take(8).collect::<String>()),
+        Some(("device", _)) => "the device".to_owned(),
+        Some(("server", _)) => "the server".to_owned(),
+        Some(_) | None => actor.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,6 +331,14 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text).unwrap()
+    }
+
+    #[test]
+    fn people_read_short_names_of_those_who_acted() {
+        // Goal: no line breaks over a hash. Method: each kind of actor, and a text that is none.
+        let token = format!("token:{}", "8b8dff12".repeat(8));
+        let words = ["person:admin", &token, "device:x", "server:rollouts", "odd"].map(actor_words);
+        assert_eq!(words, ["admin", "token 8b8dff12", "the device", "the server", "odd"]);
     }
 
     #[test]

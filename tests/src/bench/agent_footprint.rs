@@ -1,7 +1,7 @@
 //! `bench agent-footprint`: the agent-profile binary after ten reports and one install, beside Debian's mender-client.
 //!
 //! The agent is enrolled over mutual TLS with a real server and watches this machine; the peer polls a stub that turns
-//! it away, which is the least it ever does. Both idle at the same time; three looks at each. Bars: DESIGN section 7.
+//! it away, which is the least it ever does. Both idle at the same time; three looks at each. Bars: the constants below.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

@@ -74,9 +74,26 @@ struct Ends {
     newest: u32,
 }
 
+/// Half of a tuple's keyed hash: fits beside the slot's other small fields, and is enough to find 14,336 flows by.
+#[derive(Clone, Copy, Debug)]
+struct Hash(u32);
+
+impl Hash {
+    fn of(whole: u64) -> Self {
+        let [a, b, c, d, ..] = whole.to_le_bytes();
+        Self(u32::from_le_bytes([a, b, c, d]))
+    }
+
+    /// Spread over all bits again, for the index takes some from either end.
+    fn spread(self) -> u64 {
+        u64::from(self.0).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Slot {
     tuple: Tuple,
+    hash: Hash,
     direction: Direction,
     state: State,
     queue: Queue,
@@ -91,13 +108,19 @@ struct Slot {
     newer: u32,
 }
 
-/// The table.
+/// The table. What is generic is compiled where it is used, there for size: so all work but the hash is in [`Rows`].
 #[derive(Debug)]
 pub struct FlowTable<S> {
+    hasher: S,
+    rows: Rows,
+}
+
+/// The table below its hashes.
+#[derive(Debug)]
+struct Rows {
     slots: Vec<Slot>,
     free: Vec<u32>,
     index: HashTable<u32>,
-    hasher: S,
     queues: [Ends; 3],
     timeouts: Timeouts,
     capacity: usize,
@@ -115,57 +138,73 @@ impl<S: BuildHasher> FlowTable<S> {
     /// An empty table with its own times and at most `capacity` flows (held between 1 and `limits::FLOWS`).
     #[must_use]
     pub fn bounded(hasher: S, timeouts: Timeouts, capacity: usize) -> Self {
-        Self {
+        let rows = Rows {
             slots: Vec::new(),
             free: Vec::new(),
             index: HashTable::new(),
-            hasher,
             queues: [Ends { oldest: NONE, newest: NONE }; 3],
             timeouts,
             capacity: capacity.clamp(1, limits::FLOWS),
             peak: 0,
             forced: 0,
-        }
+        };
+        Self { hasher, rows }
     }
 
     /// Flows in the table, ended ones that are still remembered included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.rows.index.len()
     }
 
     /// Whether the table is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.rows.index.is_empty()
     }
 
     /// The most flows there ever were at once.
     #[must_use]
     pub fn peak(&self) -> usize {
-        self.peak
+        self.rows.peak
     }
 
     /// Live flows that were given up because the table was full.
     #[must_use]
     pub fn forced(&self) -> u64 {
-        self.forced
+        self.rows.forced
     }
 
     /// Takes one sighting; what it changed is appended to `changes` (at most three).
     pub fn observe(&mut self, seen: &Connection, now: Millis, changes: &mut Vec<Change>) {
-        let hash = self.hasher.hash_one(seen.tuple);
+        let hash = Hash::of(self.hasher.hash_one(seen.tuple));
+        self.rows.observe(hash, seen, now, changes);
+    }
+
+    /// Ends what has not been seen for too long. Call it at least every few seconds.
+    pub fn expire(&mut self, now: Millis, changes: &mut Vec<Change>) {
+        self.rows.expire(now, changes);
+    }
+
+    /// Ends every flow, for a file that has been read to its end.
+    pub fn finish(&mut self, changes: &mut Vec<Change>) {
+        self.rows.finish(changes);
+    }
+}
+
+impl Rows {
+    fn observe(&mut self, hash: Hash, seen: &Connection, now: Millis, changes: &mut Vec<Change>) {
         let slots = &self.slots;
-        let known =
-            self.index.find(hash, |slot| slots.get(as_usize(*slot)).is_some_and(|s| s.tuple == seen.tuple));
+        let known = self
+            .index
+            .find(hash.spread(), |slot| slots.get(as_usize(*slot)).is_some_and(|s| s.tuple == seen.tuple));
         match known.copied() {
             Some(slot) => self.again(slot, seen, now, changes),
             None => self.begin(hash, seen, now, changes),
         }
     }
 
-    /// Ends what has not been seen for too long. Call it at least every few seconds.
-    pub fn expire(&mut self, now: Millis, changes: &mut Vec<Change>) {
+    fn expire(&mut self, now: Millis, changes: &mut Vec<Change>) {
         for queue in [Queue::Ended, Queue::Short, Queue::Long] {
             let timeout = match queue {
                 Queue::Ended => self.timeouts.linger_ms,
@@ -181,8 +220,7 @@ impl<S: BuildHasher> FlowTable<S> {
         }
     }
 
-    /// Ends every flow, for a file that has been read to its end.
-    pub fn finish(&mut self, changes: &mut Vec<Change>) {
+    fn finish(&mut self, changes: &mut Vec<Change>) {
         for queue in [Queue::Ended, Queue::Short, Queue::Long] {
             while self.oldest(queue).is_some() {
                 self.give_up(queue, changes);
@@ -224,7 +262,7 @@ impl<S: BuildHasher> FlowTable<S> {
     }
 
     /// A sighting of a flow that is not known.
-    fn begin(&mut self, hash: u64, seen: &Connection, now: Millis, changes: &mut Vec<Change>) {
+    fn begin(&mut self, hash: Hash, seen: &Connection, now: Millis, changes: &mut Vec<Change>) {
         if self.index.len() >= self.capacity {
             let queue = [Queue::Ended, Queue::Short, Queue::Long]
                 .into_iter()
@@ -234,16 +272,16 @@ impl<S: BuildHasher> FlowTable<S> {
                 self.give_up(queue, changes);
             }
         }
-        let mut slot = Slot::new(seen, now);
+        let mut slot = Slot::new(hash, seen, now);
         changes.push(Change::Began(slot.flow(Traffic::default())));
         if slot.state.ended() {
             changes.push(Change::Ended(slot.report()));
         }
         let queue = slot.wanted_queue();
         let number = self.place(slot);
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        let rehash = |slot: &u32| slots.get(as_usize(*slot)).map_or(0, |s| hasher.hash_one(s.tuple));
-        self.index.insert_unique(hash, number, rehash);
+        let slots = &self.slots;
+        let rehash = |slot: &u32| slots.get(as_usize(*slot)).map_or(0, |s| s.hash.spread());
+        self.index.insert_unique(hash.spread(), number, rehash);
         self.link(number, queue);
         self.peak = self.peak.max(self.index.len());
     }
@@ -276,7 +314,7 @@ impl<S: BuildHasher> FlowTable<S> {
             changes.push(Change::Ended(slot.report()));
         }
         slot.name = None;
-        let hash = self.hasher.hash_one(slot.tuple);
+        let hash = slot.hash.spread();
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == number) {
             entry.remove();
         }
@@ -336,9 +374,10 @@ impl<S: BuildHasher> FlowTable<S> {
 }
 
 impl Slot {
-    fn new(seen: &Connection, now: Millis) -> Self {
+    fn new(hash: Hash, seen: &Connection, now: Millis) -> Self {
         let mut slot = Self {
             tuple: seen.tuple,
+            hash,
             direction: seen.direction,
             state: State::New,
             queue: Queue::Short,

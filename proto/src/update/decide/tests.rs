@@ -174,7 +174,7 @@ impl World {
 
 type Break = (&'static str, fn(&mut World));
 
-/// One breakage a row, in DESIGN's order, for both acts.
+/// One breakage a row, in the decided order, for both acts.
 const COMMON: [Break; 13] = [
     ("order-not-listed", |w| w.order = None),
     ("order-unreadable", |w| w.order = Some(Err(Unreadable::Version(2)))),
@@ -213,7 +213,7 @@ fn broken(world: &World, breaks: &[&Break], action: Action) -> Refusal {
 
 #[test]
 fn of_two_things_wrong_the_earlier_one_is_named_for_install_and_for_the_way_back() {
-    // Goal: the order of DESIGN 4.3. Method: every refusal alone, then every pair of breakages.
+    // Goal: the order of decision 0002. Method: every refusal alone, then every pair of breakages.
     let acts =
         [(Action::Install, World::install(), &INSTALL_ONLY), (Action::Back, World::back(), &BACK_ONLY)];
     for (action, world, only) in acts {
@@ -334,7 +334,7 @@ fn both_ends_of_an_order_are_exact_to_the_second() {
 
 #[test]
 fn the_chains_come_before_everything_else_and_role_by_role() {
-    // Goal: DESIGN's first four steps. Method: the steps of chain errors beside all others.
+    // Goal: the first four steps. Method: the steps of chain errors beside all others.
     use crate::update::fault::{Fault, Role};
     use crate::update::refusal::Party;
     let chain = |party, role| Refusal::Chain { party, error: Fault::NotFound.of(role) };

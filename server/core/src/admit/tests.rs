@@ -117,7 +117,7 @@ fn a_repetition_by_the_same_key_gets_the_same_certificate() {
 
 #[test]
 fn each_misfit_is_refused_by_name() {
-    // Goal: the refusals of enrolment.md 4 and 7 (E5). Method: one misfit a request.
+    // Goal: every refusal of the policy. Method: one misfit a request.
     let token = for_serial("A", false);
     let ask = |request: Request, token: &Token, now| decide(request, known(token, None), fresh(), now);
     let nobody = Known { token: None, device: None };

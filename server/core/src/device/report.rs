@@ -1,6 +1,6 @@
 //! What of a check-in is kept: everything that can still be true tomorrow, nothing that ticks.
 //!
-//! A heartbeat that says nothing new is no write (DESIGN 5): two reports are compared, and only a difference reaches
+//! A heartbeat that says nothing new is no write: two reports are compared, and only a difference reaches
 //! the store. The device's clock, its uptime and the filling of its spool stay in memory.
 
 use cordon_proto::checkin::{Action, CheckinRequest, InterlockState, SensorReport, Software, UpdateReport};

@@ -100,7 +100,7 @@ fn the_life_of_an_identity_is_exactly_this_table() {
 
 #[test]
 fn quarantine_closes_all_doors_but_status_and_update() {
-    // Goal: enrolment.md 4 point 9, and that only a stranger is told to drop its identity. Method: the whole table.
+    // Goal: the authoritative check on every request, and that only a stranger is told to drop its identity. Method: the whole table.
     let answer = |state, access| may(Some(&device(state)), &LEAF, access, NOW);
     for access in [Access::Status, Access::Update, Access::Telling] {
         assert_eq!(answer(State::Active, access), Ok(()));

@@ -402,9 +402,7 @@ fn words(act: &Act) -> (String, String) {
         }
         Act::Find(None) => same("Find it"),
         Act::Decide(finding) => (format!("Decide on finding {finding}"), format!("Decide on {finding}")),
-        Act::Segment => {
-            (String::from("Move it to its own network"), String::from("Move to its network"))
-        }
+        Act::Segment => (String::from("Move it to its own network"), String::from("Move to its network")),
         Act::ExplainUpdate => {
             (String::from("Find out why the update failed"), String::from("Explain failed update"))
         }

@@ -29,6 +29,7 @@ use crate::ui::device::{Change, Device, Fact, Head, StepView, render};
 use crate::ui::devices::DeviceQuery;
 use crate::ui::frame::Section;
 use crate::ui::software::{PAGE_ROWS, Package, Software, render as render_software};
+use crate::ui::words::actor_words;
 use crate::ui::{Clock, Said, paths};
 
 /// Events that the page is given; it shows five and leads to the rest.
@@ -265,8 +266,8 @@ async fn events(desk: &Desk, member: &Member, score: &Score) -> Result<Vec<Chang
         let told = ["finding.", "receipt."].iter().any(|kind| entry.action.starts_with(kind));
         let Some(at) = Timestamp::parse(&entry.at).ok().filter(|_| !told) else { continue };
         let source = match entry.reason {
-            Some(reason) => format!("{}: {reason}", entry.actor),
-            None => entry.actor,
+            Some(reason) => format!("{}: {reason}", actor_words(&entry.actor)),
+            None => actor_words(&entry.actor),
         };
         let what = act_words(&entry.action);
         events.push(Change { at, what: what.into(), source: source.into(), href: None, risk: None });

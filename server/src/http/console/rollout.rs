@@ -25,7 +25,7 @@ use crate::ui::device::Fact;
 use crate::ui::devices::DeviceQuery;
 use crate::ui::frame::Section;
 use crate::ui::rollouts::{FailedDevice, Rollout, State as Stands, Wave, render};
-use crate::ui::words::{list, percent, plural};
+use crate::ui::words::{actor_words, list, percent, plural};
 use crate::ui::{Clock, Said, paths};
 
 /// Wards that are named before they are only counted.
@@ -149,7 +149,7 @@ impl View<'_> {
             Fact::new("Our signature", signer_words(self.book, self.plan)),
             Fact::new("Reboots only", windows),
             back,
-            Fact::new("Begun", self.clock().moment_words(self.plan.created)).note(self.plan.by.as_str()),
+            Fact::new("Begun", self.clock().moment_words(self.plan.created)).note(actor_words(&self.plan.by)),
         ]
     }
 

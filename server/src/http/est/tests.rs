@@ -17,7 +17,7 @@ async fn get(bench: &Bench, route: &str, headers: &[(&str, &str)]) -> Reply {
 
 #[tokio::test]
 async fn replies_have_the_form_that_every_measured_client_reads() {
-    // Goal: enrolment.md 9.5. Method: raw heads and bodies of cacerts, folded for libest and for nobody else.
+    // Goal: the reply form that foreign clients read. Method: raw heads and bodies of cacerts, folded for libest and for nobody else.
     let bench = Bench::start(&[]).await;
     let reply = get(&bench, "cacerts", &[]).await;
     assert_eq!((reply.status, reply.headers["content-type"].as_str()), (200, "application/pkcs7-mime"));

@@ -10,7 +10,7 @@ use crate::testing::{Bench, PATIENCE, Wire, checkin as checkin_of};
 
 #[tokio::test]
 async fn slow_clients_are_shed_and_others_served() {
-    // Goal: reliability.md 0.4. Method: 40 half heads against a limit of a second; a probe meanwhile; all are gone
+    // Goal: slow clients hold nothing for ever. Method: 40 half heads against a limit of a second; a probe meanwhile; all are gone
     // within the limit and a second, by the server's own count.
     let bench = Bench::start(&["limits.headers_s=1", "limits.handshake_s=1"]).await;
     let device = bench.enrol("A").await;
