@@ -11,6 +11,8 @@ pub const HEADERS_S: u64 = 5;
 pub const HEADERS_BYTES: usize = 16 * 1024;
 /// Bytes of an ordinary request body.
 pub const BODY_BYTES: usize = 64 * 1024;
+/// Bytes of a request for a rollout: the hardware identities of about 60,000 devices.
+pub const ROLLOUT_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of an EST request body.
 pub const EST_BODY_BYTES: usize = 16 * 1024;
 /// Bytes of a telemetry body as sent.

@@ -111,7 +111,7 @@ pub async fn published_root(store: &dyn Store) -> Result<Option<String>, StoreEr
 }
 
 /// Whether these bytes are a root with an example key in it. What is no root gives nobody a role.
-fn is_example(bytes: &[u8]) -> bool {
+pub fn is_example(bytes: &[u8]) -> bool {
     let root =
         Document::parse(bytes, limits::TUF_ROOT_BYTES).and_then(|document| Root::read(document.signed()));
     root.is_ok_and(|root| is_example_root(&root))

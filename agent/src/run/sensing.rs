@@ -48,7 +48,7 @@ pub struct Rhythm {
 impl Default for Rhythm {
     fn default() -> Self {
         Self {
-            look: Duration::from_secs(10),
+            look: Duration::from_secs(1),
             inventory: Duration::from_secs(3600),
             save: Duration::from_secs(900),
         }

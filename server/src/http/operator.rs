@@ -190,8 +190,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 /// A JSON body of an ordinary size, or a sentence that names what is wrong with it.
 pub(crate) async fn json<T: DeserializeOwned>(request: Request, name: &'static str) -> Result<T, Problem> {
+    json_within(request, name, cordon_proto::limits::BODY_BYTES).await
+}
+
+/// The same for a body that may hold a long list.
+pub(crate) async fn json_within<T: DeserializeOwned>(
+    request: Request,
+    name: &'static str,
+    limit: usize,
+) -> Result<T, Problem> {
     let (parts, body) = request.into_parts();
-    let bytes = super::body::read(&parts.headers, body, cordon_proto::limits::BODY_BYTES).await?;
+    let bytes = super::body::read(&parts.headers, body, limit).await?;
     serde_json::from_slice(&bytes).map_err(|error| Problem::malformed(name, error))
 }
 
@@ -261,3 +270,6 @@ impl From<RolloutError> for Problem {
 
 /// An answer as JSON.
 pub(crate) type Answered<T> = Result<Json<T>, Problem>;
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Answered, Operator, not_found, parsed, refused};
+use crate::example::is_example;
 use crate::http::problem::Problem;
 use crate::people::Caller;
 use crate::repositories::{DIRECTOR, KnownRelease};
@@ -69,6 +70,7 @@ pub async fn put_director(
     request: Request,
 ) -> Answered<Published> {
     let bytes = body(request).await?;
+    no_example(&operator, &bytes)?;
     let now = operator.app.clock.now();
     let accepted = operator.repositories.publish_director(&file, &bytes, caller.at(now)).await?;
     operator.rollouts.read_orders(now).await?;
@@ -89,10 +91,23 @@ pub async fn put_image(
 ) -> Answered<ReleasePage> {
     let repository: Name = parsed(&repository, "repository")?;
     let bytes = body(request).await?;
+    no_example(&operator, &bytes)?;
     let now = operator.app.clock.now();
     let releases = operator.repositories.publish_image(&repository, &file, &bytes, caller.at(now)).await?;
     operator.rollouts.read_orders(now).await?;
     Ok(Json(ReleasePage { releases }))
+}
+
+/// Roots whose private halves are published with the source belong into a trial on loopback and nowhere else.
+fn no_example(operator: &Operator, bytes: &[u8]) -> Result<(), Problem> {
+    let config = &operator.app.config;
+    let is_trial = config.allow_example_keys && config.is_loopback_only();
+    if is_trial || !is_example(bytes) {
+        return Ok(());
+    }
+    let detail = "the root gives a role to an example key, which everybody has: make your own with \
+                  `cordonctl keys generate` and sign the root anew; nothing was changed";
+    Err(refused("example_key", detail))
 }
 
 async fn serve_director(operator: State<Operator>, Path(file): Path<String>) -> Result<Response, Problem> {

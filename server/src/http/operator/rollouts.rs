@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use cordon_proto::ids::{DeviceId, HardwareId, Name};
+use cordon_proto::limits;
 use cordon_proto::update::scope::Scope;
 use cordon_server_core::rollout::{
     Book, Covers, Fleet, Hold, Policy, Rollout, Stage, State as Standing, tally,
@@ -12,7 +13,7 @@ use cordon_server_core::rollout::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Answered, Operator, json, not_found, parsed, refused};
+use super::{Answered, Operator, json, json_within, not_found, parsed, refused};
 use crate::chance;
 use crate::http::problem::Problem;
 use crate::people::Caller;
@@ -175,7 +176,7 @@ pub async fn create(
     caller: Caller,
     request: Request,
 ) -> Result<(StatusCode, Json<RolloutView>), Problem> {
-    let ask: RolloutAsk = json(request, "RolloutAsk").await?;
+    let ask: RolloutAsk = json_within(request, "RolloutAsk", limits::ROLLOUT_BYTES).await?;
     let standard = Policy::default();
     let policy = Policy {
         failure_limit_permille: ask.failure_limit_permille.unwrap_or(standard.failure_limit_permille),
