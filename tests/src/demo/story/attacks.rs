@@ -117,6 +117,8 @@ impl Story {
         std::fs::rename(&backup, &server)?;
         std::fs::copy(self.image(K1), self.blob(K1)?)?;
         self.hospital.start(&SETTINGS).await?;
+        let reason = "its order is withdrawn after the theft";
+        self.hospital.ctl(&["rollouts", "halt", "k1-705", "--reason", reason]).await?;
         self.hospital.withdraw("k1-705", "portico").await?;
         let kiosks = self.serials("K1");
         let list = self.list("kiosks-again.tsv", "Portico", "K1", &kiosks)?;
