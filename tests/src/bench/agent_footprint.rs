@@ -1,7 +1,9 @@
 //! `bench agent-footprint`: the agent-profile binary after ten reports and one install, beside Debian's mender-client.
 //!
 //! The agent is enrolled over mutual TLS with a real server and watches this machine; the peer polls a stub that turns
-//! it away, which is the least it ever does. Both idle at the same time; three looks at each. Bars: the constants below.
+//! it away, which is the least it ever does. Reports come every second until ten of them and the install are done;
+//! then the server is restarted at the ordinary pace, and both idle at the same time; three looks at each. Bars: the
+//! constants below.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -25,6 +27,8 @@ use crate::program::program;
 
 /// Seconds between two looks.
 const LOOK_S: u64 = 20;
+/// Seconds for the agent to find the restarted server and hear the ordinary pace.
+const SETTLE_S: u64 = 45;
 /// Looks at each side.
 const LOOKS: usize = 3;
 /// Clock ticks of one second (getconf CLK_TCK).
@@ -66,8 +70,10 @@ async fn compare(folder: &Path, agent: &Path, peer: &Path) -> anyhow::Result<()>
     let mut hospital = Hospital::open(&sim, folder, &["device.checkin_s=1"]).await?;
     let machine = install_once(&hospital, folder, agent).await?;
     println!("agent: enrolled, ten reports and one install behind it");
+    hospital.stop().await?;
+    hospital.start(&["device.checkin_s=300"]).await?;
     let mut mender = start_peer(folder, peer)?;
-    sleep(Duration::from_secs(10)).await;
+    sleep(Duration::from_secs(SETTLE_S)).await;
     let pid = machine.pid().context("the agent does not run")?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for look in 0..=LOOKS {
@@ -195,7 +201,7 @@ fn print(
     for (name, figures) in [("cordon-agent", &us), ("mender-client", &them)] {
         figures.line(name);
     }
-    println!("argv: {}\nargv: {}", us.last.argv, them.last.argv);
+    println!("argv: {}\nargv: {}", without_folders(&us.last.argv), without_folders(&them.last.argv));
     let ratio = us.rss_worst_kib as f64 / them.rss_median_kib as f64;
     let bars = [
         (
@@ -255,4 +261,10 @@ impl Figures {
             self.ticks
         );
     }
+}
+
+/// A command line without the places of this machine.
+fn without_folders(argv: &str) -> String {
+    let last = |word: &str| word.rsplit('/').next().unwrap_or(word).to_owned();
+    argv.split(' ').map(last).collect::<Vec<_>>().join(" ")
 }
