@@ -65,6 +65,12 @@ impl Connections {
         self.lock().seen.len()
     }
 
+    /// Connections that proved a certificate since the start, ended ones counted.
+    #[must_use]
+    pub fn ever(&self) -> u64 {
+        self.lock().next
+    }
+
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -37,6 +37,8 @@ pub struct FleetAnswer {
     devices: std::collections::BTreeMap<String, usize>,
     /// Different device certificates that have connected since the server started.
     distinct_leaves: usize,
+    /// Device connections with a certificate since the server started, ended ones counted.
+    connections: u64,
     /// Version of the director's timestamp, 0 before the first publication.
     director_version: u64,
 }
@@ -157,6 +159,7 @@ pub async fn fleet(State(operator): State<Operator>) -> Answered<FleetAnswer> {
         time: app.clock.now().to_string(),
         devices,
         distinct_leaves: app.connections.distinct(),
+        connections: app.connections.ever(),
         director_version: crate::app::Director::director_version(&operator.rollouts),
     }))
 }

@@ -133,8 +133,15 @@ impl Story {
         until("every device to connect with its own certificate", super::PATIENCE, || async {
             let fleet = self.hospital.api("/api/v1/fleet").await?;
             let (active, leaves) = (number(&fleet, "/devices/active"), number(&fleet, "/distinct_leaves"));
-            let said = format!("{active} active devices, {leaves} distinct certificates seen by the server");
-            Ok(if active >= wanted && leaves >= wanted { Ok(said) } else { Err(said) })
+            let connections = number(&fleet, "/connections");
+            let said = format!(
+                "{active} active devices, {leaves} distinct certificates over {connections} connections"
+            );
+            Ok(if active >= wanted && leaves >= wanted && connections >= leaves {
+                Ok(said)
+            } else {
+                Err(said)
+            })
         })
         .await
     }
