@@ -101,6 +101,9 @@ pub trait View {
     fn range(&self, span: &Span, visit: &mut Visit<'_>) -> Result<(), StoreError>;
 }
 
+/// Decides one batch over a moment of an engine.
+pub type Decide<'a> = dyn FnMut(&dyn View) -> WriteBatch + 'a;
+
 /// An engine. All of it blocks; the layer above keeps it off the async threads, and writes from one thread only.
 pub trait Kv: Send + Sync + 'static {
     /// The engine's name.
@@ -112,6 +115,21 @@ pub trait Kv: Send + Sync + 'static {
     /// Writes a batch whole or not at all, durable when it returns. After an error other than `Full` it may have been
     /// written.
     fn write(&self, batch: WriteBatch) -> Result<(), StoreError>;
+
+    /// Decides and writes one batch, whole or not at all, durable when it returns: `decide` is called once, over a
+    /// moment that nobody else's write can come after. An engine that other processes write too holds them off.
+    fn transact(&self, decide: &mut Decide<'_>) -> Result<(), StoreError> {
+        let view = self.view()?;
+        let batch = decide(&*view);
+        // The engine may have to close and open itself again after a failure: no reader may be in its way.
+        drop(view);
+        if batch.entries.is_empty() { Ok(()) } else { self.write(batch) }
+    }
+
+    /// Whether other processes write this store too: then a view in memory is only as fresh as its follower.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// Bytes on disk, bytes free, and why writes are refused.
     fn condition(&self) -> Condition;
@@ -286,6 +304,10 @@ impl<K: Kv> Store for KvStore<K> {
 
     fn latest(&self) -> watch::Receiver<Revision> {
         self.latest.subscribe()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.engine.is_shared()
     }
 }
 

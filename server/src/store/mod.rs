@@ -95,6 +95,12 @@ pub trait Store: Send + Sync {
 
     /// A hint that a commit was made by this process. Others may commit too: followers poll [`Store::changes`] as well.
     fn latest(&self) -> watch::Receiver<Revision>;
+
+    /// Whether other servers write this store too. Then what a server holds in memory is true only as far as it has
+    /// followed [`Store::changes`]; where nobody else writes, it is true with each commit.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// What a store cannot do. A conflict is the caller's to resolve; the others are the operator's.

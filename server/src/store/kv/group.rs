@@ -195,22 +195,17 @@ impl Line {
 }
 
 fn run(engine: &impl Kv, group: Vec<Request>) {
-    let (replies, ended) = match engine.view() {
-        Err(error) => {
-            let replies = group.into_iter().map(|request| (request.stage)(Err(error.clone()))).collect();
-            (replies, Ok(()))
-        }
-        Ok(view) => {
-            let mut overlay = Overlay::new(&*view);
-            let replies: Vec<Reply> =
-                group.into_iter().map(|request| (request.stage)(Ok(&mut overlay))).collect();
-            let batch = overlay.into_batch();
-            // The engine may have to close and open itself again after a failure: no reader may be in its way.
-            drop(view);
-            let ended = if batch.entries.is_empty() { Ok(()) } else { engine.write(batch) };
-            (replies, ended)
-        }
-    };
+    let mut group = Some(group);
+    let mut replies = Vec::new();
+    let ended = engine.transact(&mut |view| {
+        let mut overlay = Overlay::new(view);
+        let stages = group.take().into_iter().flatten();
+        replies.extend(stages.map(|request| (request.stage)(Ok(&mut overlay))));
+        overlay.into_batch()
+    });
+    if let (Some(undecided), Err(error)) = (group.take(), &ended) {
+        replies.extend(undecided.into_iter().map(|request| (request.stage)(Err(error.clone()))));
+    }
     for reply in replies {
         reply(ended.clone());
     }
