@@ -30,8 +30,8 @@ use crate::online::{OnlineError, OnlineKeys};
 use crate::repositories::Repositories;
 use crate::rollouts::{RolloutError, Rollouts};
 use crate::store::blobs::{BlobError, Blobs};
-use crate::store::memory::Memory;
-use crate::store::{Store, StoreError, redb};
+use crate::store::open::{self, StoreOpenError, Terms};
+use crate::store::{Store, StoreError};
 use crate::tls::{self, ClientCertificate, ServerCertificate, TlsError};
 
 /// Why a server does not start.
@@ -96,20 +96,6 @@ pub enum ServeError {
     /// A plane or a job ended by itself.
     #[error("a part of the server ended by itself, so all of it stops: see the log, and start it again")]
     Part,
-}
-
-/// Why a store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreOpenError {
-    /// No such kind.
-    #[error("`store = \"{0}\"` is no store that this program has: use `redb:PATH`")]
-    Unknown(String),
-    /// redb.
-    #[error(transparent)]
-    Redb(#[from] redb::OpenError),
-    /// The task was lost.
-    #[error("the store could not be opened")]
-    Task(#[source] tokio::task::JoinError),
 }
 
 /// What a ready file says: where the planes listen, and the process.
@@ -178,15 +164,7 @@ pub async fn run(config: Config, options: &Options) -> Result<(), ServeError> {
 
 /// Opens the store that the settings name.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreOpenError> {
-    if config.store == "memory" {
-        return Ok(Arc::new(Memory::new()));
-    }
-    let Some(path) = config.store.strip_prefix("redb:") else {
-        return Err(StoreOpenError::Unknown(config.store.clone()));
-    };
-    let path = config.path(path.as_ref());
-    let open = tokio::task::spawn_blocking(move || redb::Redb::open(&path, redb::Options::default()));
-    Ok(Arc::new(open.await.map_err(StoreOpenError::Task)??))
+    open::open(&config.store, &config.folder, Terms::default()).await
 }
 
 impl Server {
