@@ -1,22 +1,31 @@
 //! Benches: figures beside a peer, both measured in one run, printed with process, command line and CPU ticks.
 //!
-//! A missing peer ends the bench with 1: a figure without its pair says nothing. Read next: [`agent_footprint`].
+//! A missing peer ends the bench with 1: a figure without its pair says nothing. Read next: [`agent_footprint`], [`store`],
+//! [`ingest`].
 
 use clap::ValueEnum;
 
 pub mod agent_footprint;
 pub mod footprint;
+pub mod ingest;
+pub mod store;
 
 /// The benches.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Name {
     /// Memory, size and idle CPU of the agent beside mender-client.
     AgentFootprint,
+    /// Every engine of the store beside its own interface, one million events.
+    Store,
+    /// Durable batches over mutual TLS beside the raw store.
+    Ingest,
 }
 
 /// Runs one bench.
 pub fn run(name: Name) -> anyhow::Result<()> {
     match name {
         Name::AgentFootprint => agent_footprint::run(),
+        Name::Store => store::run(),
+        Name::Ingest => ingest::run(),
     }
 }

@@ -26,9 +26,12 @@ enum Command {
     Demo(demo::Options),
     /// Figures beside a peer.
     Bench {
-        /// Which: agent-footprint.
+        /// Which.
         name: bench::Name,
     },
+    /// One side of a bench, in a process of its own.
+    #[command(hide = true)]
+    BenchSide(bench::store::side::Task),
     /// The tree for docs/ARCHITECTURE.md, from the heads of the files.
     Tree {
         /// Write it there.
@@ -65,6 +68,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let done = match arguments.command {
         Command::Demo(options) => demo::run(options),
         Command::Bench { name } => bench::run(name),
+        Command::BenchSide(task) => bench::store::side::run(&task),
         Command::Tree { write } => tidy::map::run(write),
         Command::Openapi { write } => tidy::served::run(write),
         Command::Mutants { sample, only } => mutants::run(&mutants::Choice { sample, only }),

@@ -43,7 +43,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     runtime.block_on(async {
         let told = story::tell(&program, folder.path(), options.devices, options.check).await;
         if let (Err(error), Folder::Scratch(_)) = (&told, &folder) {
-            eprintln!("{error:#}\nserver log: {}", tail(&folder.path().join("server.log")));
+            eprintln!("{error:#}\nserver log: {}", tail(&folder.path().join("server-1.log")));
         }
         told
     })

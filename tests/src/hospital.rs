@@ -2,41 +2,29 @@
 //!
 //! The server is a process of this very program (`server` sub-command), so it is the same `main` that ships. People's
 //! work goes through `cordonctl`'s own command line, with fresh keys in a folder of their own; nothing here reaches
-//! into a running server but through its planes. Read next: `demo` for the story.
+//! into a running server but through its planes. Read next: [`server`] for its process, `demo` for the story.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
-use serde::Deserialize;
+use anyhow::{Context, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::program::program;
 
-/// Where the server's planes listen.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Ready {
-    /// The enrolment plane.
-    pub enrolment: std::net::SocketAddr,
-    /// The device plane.
-    pub device: std::net::SocketAddr,
-    /// The operator plane.
-    pub operator: std::net::SocketAddr,
-    /// The process.
-    pub pid: u32,
-}
+pub mod server;
+
+pub use server::{Ready, Server};
 
 /// The owner and everything it holds.
 #[derive(Debug)]
 pub struct Hospital {
     program: PathBuf,
     folder: PathBuf,
-    ready: Ready,
-    server: Option<Child>,
+    server: Server,
 }
 
 /// A maker's release as the demo needs it.
@@ -70,8 +58,8 @@ impl Hospital {
             .arg(folder.join("admin.token"))
             .output()?;
         ensure!(laid.status.success(), "cordon-server init: {}", String::from_utf8_lossy(&laid.stderr));
-        let mut hospital =
-            Self { program: sim.to_owned(), folder: folder.to_owned(), ready: nowhere(), server: None };
+        let server = Server::new(sim, folder, server::FIRST);
+        let mut hospital = Self { program: sim.to_owned(), folder: folder.to_owned(), server };
         hospital.owner_ceremony().await?;
         hospital.start(settings).await?;
         let director = hospital.path("director");
@@ -106,65 +94,23 @@ impl Hospital {
 
     /// Starts the server: on free ports the first time, on the same ones after that.
     pub async fn start(&mut self, settings: &[&str]) -> anyhow::Result<()> {
-        let ready_file = self.folder.join("ready.json");
-        if ready_file.exists() {
-            std::fs::remove_file(&ready_file)?;
-        }
-        let log = std::fs::File::create(self.folder.join("server.log"))?;
-        let said = std::fs::File::create(self.folder.join("server.out"))?;
-        let mut command = program(&self.program);
-        command.args(["server", "serve", "--print-sign-in", "--config"]);
-        command.arg(self.folder.join("server/cordon.toml")).arg("--ready-file").arg(&ready_file);
-        for (plane, address) in [
-            ("enrolment", self.ready.enrolment),
-            ("device", self.ready.device),
-            ("operator", self.ready.operator),
-        ] {
-            command.arg("--set").arg(format!("{plane}.listen=\"{address}\""));
-        }
-        for setting in settings {
-            command.arg("--set").arg(setting);
-        }
-        let mut child =
-            command.stdout(Stdio::from(said)).stderr(Stdio::from(log)).stdin(Stdio::null()).spawn()?;
-        for _ in 0..200 {
-            if let Some(ready) =
-                std::fs::read(&ready_file).ok().and_then(|text| serde_json::from_slice(&text).ok())
-            {
-                self.ready = ready;
-                self.server = Some(child);
-                return Ok(());
-            }
-            if let Some(status) = child.try_wait()? {
-                let log = std::fs::read_to_string(self.folder.join("server.log"))?;
-                bail!("the server ended with {status}: {}", log.trim());
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-        let _ = child.kill();
-        bail!("the server was not ready within 10 s")
+        self.server.start(settings).await
     }
 
     /// Ends the server by SIGTERM and waits for it to drain.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
-        let Some(mut child) = self.server.take() else { return Ok(()) };
-        let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-        rustix::process::kill_process(pid.context("no process")?, rustix::process::Signal::TERM)?;
-        for _ in 0..300 {
-            if let Some(status) = child.try_wait()? {
-                ensure!(status.success(), "the server ended with {status} on SIGTERM");
-                return Ok(());
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-        child.kill()?;
-        bail!("the server did not drain within 15 s")
+        self.server.stop().await
+    }
+
+    /// Ends the server without a word.
+    pub fn kill(&mut self) {
+        self.server.kill();
     }
 
     /// Where the planes listen.
     #[must_use]
     pub fn ready(&self) -> &Ready {
-        &self.ready
+        self.server.ready()
     }
 
     /// The program behind all processes.
@@ -176,7 +122,7 @@ impl Hospital {
     /// Reads the operator API.
     pub async fn api(&self, path: &str) -> anyhow::Result<Value> {
         let token = std::fs::read_to_string(self.folder.join("admin.token"))?;
-        http_get(self.ready.operator, path, token.trim()).await
+        http_get(self.server.ready().operator, path, token.trim()).await
     }
 
     /// The folder of everything.
@@ -187,7 +133,7 @@ impl Hospital {
 
     /// The one-time sign-in link that the server printed.
     pub fn sign_in_link(&self) -> anyhow::Result<String> {
-        let said = std::fs::read_to_string(self.folder.join("server.out"))?;
+        let said = self.server.said()?;
         let link = said.split_whitespace().find(|word| word.contains("/sign-in"));
         link.map(ToOwned::to_owned).context("the server printed no sign-in link")
     }
@@ -210,7 +156,7 @@ impl Hospital {
     async fn ctl_owned(&self, arguments: Vec<String>) -> anyhow::Result<Value> {
         let mut line =
             vec!["cordonctl".to_owned(), "--output".to_owned(), "json".to_owned(), "--yes".to_owned()];
-        line.extend(["--server".to_owned(), format!("http://{}", self.ready.operator)]);
+        line.extend(["--server".to_owned(), format!("http://{}", self.server.ready().operator)]);
         line.extend(["--token-file".to_owned(), self.path("admin.token")]);
         line.extend(arguments);
         let shown = line.join(" ");
@@ -390,15 +336,6 @@ pub enum Who<'a> {
     Count(usize),
 }
 
-impl Drop for Hospital {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.server.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
 /// One GET over plain HTTP on loopback.
 async fn http_get(address: std::net::SocketAddr, path: &str, token: &str) -> anyhow::Result<Value> {
     let mut stream = TcpStream::connect(address).await.context("the operator plane does not answer")?;
@@ -434,9 +371,4 @@ fn unchunk(mut rest: &str) -> String {
         rest = next;
     }
     body
-}
-
-fn nowhere() -> Ready {
-    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    Ready { enrolment: any, device: any, operator: any, pid: 0 }
 }

@@ -16,7 +16,7 @@ use cordon_proto::update::release::InterlockClass;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::footprint::Footprint;
+use super::footprint::{Footprint, TICKS_PER_S};
 use crate::command::Folder;
 use crate::demo::boot_loader::Machine;
 use crate::demo::catalogue::{Habit, Model, Unit};
@@ -31,8 +31,6 @@ const LOOK_S: u64 = 20;
 const SETTLE_S: u64 = 45;
 /// Looks at each side.
 const LOOKS: usize = 3;
-/// Clock ticks of one second (getconf CLK_TCK).
-const TICKS_PER_S: f64 = 100.0;
 /// Resident KiB that the agent may take at tier 0.
 const BAR_RSS_KIB: u64 = 6 * 1024;
 /// Bytes that its program may have.
