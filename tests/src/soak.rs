@@ -160,7 +160,7 @@ fn play(
             println!("round {} with seed {seed}: {fault}", state.rounds);
         }
         state.count(seed, outcome, round.elapsed());
-        if played % PROGRESS == PROGRESS - 1 {
+        if played % PROGRESS == PROGRESS - 1 && Some(played + 1) != options.rounds {
             println!("{}", state.summary());
             if let Some(keep) = keep {
                 state.save(keep)?;
