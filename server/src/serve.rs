@@ -31,6 +31,7 @@ use crate::repositories::Repositories;
 use crate::rollouts::{RolloutError, Rollouts};
 use crate::store::blobs::{BlobError, Blobs};
 use crate::store::memory::Memory;
+use crate::store::postgres::{self, Postgres};
 use crate::store::{Store, StoreError, redb};
 use crate::tls::{self, ClientCertificate, ServerCertificate, TlsError};
 
@@ -102,11 +103,14 @@ pub enum ServeError {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreOpenError {
     /// No such kind.
-    #[error("`store = \"{0}\"` is no store that this program has: use `redb:PATH`")]
+    #[error("`store = \"{0}:…\"` is no store that this program has: use `redb:PATH` or `postgres:…`")]
     Unknown(String),
     /// redb.
     #[error(transparent)]
     Redb(#[from] redb::OpenError),
+    /// PostgreSQL.
+    #[error(transparent)]
+    Postgres(#[from] postgres::OpenError),
     /// The task was lost.
     #[error("the store could not be opened")]
     Task(#[source] tokio::task::JoinError),
@@ -181,8 +185,15 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreOpenErro
     if config.store == "memory" {
         return Ok(Arc::new(Memory::new()));
     }
+    if let Some(text) = config.store.strip_prefix("postgres:").map(str::to_owned) {
+        let folder = config.folder.clone();
+        let open = move || Postgres::open(&text, &folder, postgres::Options::default());
+        return Ok(Arc::new(tokio::task::spawn_blocking(open).await.map_err(StoreOpenError::Task)??));
+    }
     let Some(path) = config.store.strip_prefix("redb:") else {
-        return Err(StoreOpenError::Unknown(config.store.clone()));
+        // What stands behind the kind may be a password.
+        let kind = config.store.split(':').next().unwrap_or_default();
+        return Err(StoreOpenError::Unknown(kind.to_owned()));
     };
     let path = config.path(path.as_ref());
     let open = tokio::task::spawn_blocking(move || redb::Redb::open(&path, redb::Options::default()));

@@ -20,7 +20,8 @@ use std::time::Duration;
 use cordon_proto::time::Millis;
 use tokio::sync::watch;
 
-use self::group::Writer;
+pub(super) use self::frame::{number_of, ordered};
+use self::group::{Ask, Writer};
 use self::overlay::Overlay;
 use super::archive;
 use super::{
@@ -71,7 +72,7 @@ impl Space {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteBatch {
     /// What changes.
-    pub entries: BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>,
+    pub entries: BTreeMap<Place, Option<Vec<u8>>>,
     /// Whether the batch only removes, and so is let through on a disk that is nearly full.
     pub frees: bool,
 }
@@ -99,7 +100,16 @@ pub trait View {
 
     /// The pairs of a span, in order.
     fn range(&self, span: &Span, visit: &mut Visit<'_>) -> Result<(), StoreError>;
+
+    /// Says which values will be asked for, so that an engine that is far away fetches them in one journey. A failure
+    /// shows when they are asked for.
+    fn ahead(&self, places: &[Place]) {
+        let _ = places;
+    }
 }
+
+/// A key of a space.
+pub type Place = (Space, Vec<u8>);
 
 /// Decides one batch over a moment of an engine.
 pub type Decide<'a> = dyn FnMut(&dyn View) -> WriteBatch + 'a;
@@ -126,9 +136,27 @@ pub trait Kv: Send + Sync + 'static {
         if batch.entries.is_empty() { Ok(()) } else { self.write(batch) }
     }
 
+    /// One value of the present moment, for engines to which a moment is dearer than a value.
+    fn look_up(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.view()?.get(space, key)
+    }
+
+    /// Drops what an engine can drop whole of the pairs of a space below a key, and says how many telemetry records
+    /// that were. What it leaves is removed pair by pair.
+    fn drop_front(&self, space: Space, below: &[u8]) -> Result<u64, StoreError> {
+        let _ = (space, below);
+        Ok(0)
+    }
+
     /// Whether other processes write this store too: then a view in memory is only as fresh as its follower.
     fn is_shared(&self) -> bool {
         false
+    }
+
+    /// Begins to tell of the commits of other processes, as far as they are heard of: a hint, not a promise. It ends
+    /// with the engine.
+    fn listen(&self, hear: Arc<dyn Fn(Revision) + Send + Sync>) {
+        let _ = hear;
     }
 
     /// Bytes on disk, bytes free, and why writes are refused.
@@ -181,6 +209,8 @@ impl<K: Kv> KvStore<K> {
         let engine = Arc::new(engine);
         let revision = write::open(&*engine)?;
         let latest = Arc::new(watch::Sender::new(revision));
+        let told = latest.clone();
+        engine.listen(Arc::new(move |revision| group::tell(&told, revision)));
         let writer = Writer::start(engine.clone(), latest.clone(), gather)?;
         Ok(Self { engine, writer, latest })
     }
@@ -210,6 +240,24 @@ impl<K: Kv> KvStore<K> {
         }
     }
 
+    /// Drops old telemetry whole, where the engine can, and removes the rest step by step.
+    async fn expire_before(&self, before: Millis) -> Result<Expired, StoreError> {
+        let engine = self.engine.clone();
+        let dropped = off_thread(move || {
+            let hour = frame::hour_of(before);
+            engine.drop_front(Space::Hours, &frame::hour_start(hour))?;
+            engine.drop_front(Space::Events, &frame::event_prefix(frame::start_of_hour(hour), None))
+        });
+        let dropped = Expired { events: dropped.await?, ..Expired::default() };
+        let add = |a: Expired, b: Expired| Expired {
+            events: a.events.saturating_add(b.events),
+            outcomes: a.outcomes.saturating_add(b.outcomes),
+            commits: a.commits.saturating_add(b.commits),
+        };
+        let swept = self.sweep(move |overlay| write::expire(overlay, before), add).await?;
+        Ok(add(dropped, swept))
+    }
+
     async fn restore_from(&self, from: PathBuf) -> Result<Backup, StoreError> {
         let mut reader = off_thread(move || archive::Reader::open(&from)).await?;
         self.writer.alone(write::begin_restore).await?;
@@ -229,7 +277,11 @@ impl<K: Kv> KvStore<K> {
 
 impl<K: Kv> Store for KvStore<K> {
     fn get(&self, key: Key) -> Answer<'_, Option<Row>> {
-        self.read(move |view| read::get(view, &key))
+        let engine = self.engine.clone();
+        Box::pin(off_thread(move || {
+            let bytes = key.to_bytes();
+            read::row_if(&bytes, engine.look_up(Space::Rows, &bytes)?)
+        }))
     }
 
     fn scan(&self, index: Index, from: Cursor, limit: usize) -> Answer<'_, Page> {
@@ -237,13 +289,13 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     fn commit(&self, commit: Commit) -> Answer<'_, Committed> {
-        let bytes = commit.body_bytes();
-        Box::pin(self.writer.write(bytes, move |overlay| write::commit(overlay, commit)))
+        let ask = Ask { bytes: commit.body_bytes(), reads: write::commit_reads(&commit) };
+        Box::pin(self.writer.write(ask, move |overlay| write::commit(overlay, commit)))
     }
 
     fn append(&self, delivery: Delivery) -> Answer<'_, Appended> {
-        let bytes = delivery.body_bytes();
-        Box::pin(self.writer.write(bytes, move |overlay| write::append(overlay, delivery)))
+        let ask = Ask { bytes: delivery.body_bytes(), reads: write::append_reads(&delivery) };
+        Box::pin(self.writer.write(ask, move |overlay| write::append(overlay, delivery)))
     }
 
     fn events(&self, query: EventQuery) -> Answer<'_, EventPage> {
@@ -251,14 +303,7 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     fn expire(&self, before: Millis) -> Answer<'_, Expired> {
-        Box::pin(self.sweep(
-            move |overlay| write::expire(overlay, before),
-            |a, b| Expired {
-                events: a.events.saturating_add(b.events),
-                outcomes: a.outcomes.saturating_add(b.outcomes),
-                commits: a.commits.saturating_add(b.commits),
-            },
-        ))
+        Box::pin(self.expire_before(before))
     }
 
     fn changes(&self, after: Revision, limit: usize) -> Answer<'_, Feed> {
@@ -266,12 +311,13 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     fn lease(&self, request: LeaseRequest) -> Answer<'_, LeaseAnswer> {
-        Box::pin(self.writer.write(0, move |overlay| write::lease(overlay, &request)))
+        let ask = Ask { bytes: 0, reads: vec![write::row_read(&Key::Lease(request.name.clone()))] };
+        Box::pin(self.writer.write(ask, move |overlay| write::lease(overlay, &request)))
     }
 
     fn load(&self, set: Set, generation: u64, chunk: Chunk) -> Answer<'_, ()> {
-        let bytes = chunk.bytes();
-        Box::pin(self.writer.write(bytes, move |overlay| write::load(overlay, set, generation, chunk)))
+        let ask = Ask { bytes: chunk.bytes(), reads: vec![write::row_read(&Key::Generation(set))] };
+        Box::pin(self.writer.write(ask, move |overlay| write::load(overlay, set, generation, chunk)))
     }
 
     fn drop_generation(&self, set: Set, generation: u64) -> Answer<'_, u64> {

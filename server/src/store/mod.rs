@@ -10,6 +10,7 @@ pub mod blobs;
 mod chunk;
 pub mod kv;
 pub mod memory;
+pub mod postgres;
 pub mod redb;
 
 #[cfg(test)]

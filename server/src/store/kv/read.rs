@@ -29,10 +29,8 @@ pub(super) fn counters(view: &dyn View) -> Result<Counters, StoreError> {
     Counters::from_bytes(payload).ok_or_else(|| frame::damaged(Space::Own, COUNTERS_KEY))
 }
 
-pub(super) fn get(view: &dyn View, key: &Key) -> Result<Option<Row>, StoreError> {
-    let bytes = key.to_bytes();
-    let value = view.get(Space::Rows, &bytes)?;
-    value.map(|value| row(&bytes, &value)).transpose()
+pub(super) fn row_if(key: &[u8], value: Option<Vec<u8>>) -> Result<Option<Row>, StoreError> {
+    value.map(|value| row(key, &value)).transpose()
 }
 
 pub(super) fn scan(view: &dyn View, index: &Index, from: &Cursor, limit: usize) -> Result<Page, StoreError> {
