@@ -24,7 +24,8 @@ pub struct Config {
     /// Further names and addresses for the server's certificate; `localhost` and the loopback addresses always are.
     #[serde(default)]
     pub names: Vec<String>,
-    /// Where documents and telemetry are kept: `redb:PATH`, or `memory` for trials.
+    /// Where documents and telemetry are kept: `redb:PATH`; `sled:DIR`, where the program was built with it; or
+    /// `memory` for trials.
     #[serde(default = "default_store")]
     pub store: String,
     /// The folder of images.

@@ -21,7 +21,8 @@ use crate::files::{self, FileError};
 use crate::online::{OnlineError, OnlineKeys};
 use crate::people::Doer;
 use crate::repositories::{PublishError, Repositories};
-use crate::serve::{self, StoreOpenError};
+use crate::serve;
+use crate::store::open::StoreOpenError;
 use crate::store::{Key, Store, StoreError};
 
 /// File of the settings.

@@ -30,9 +30,8 @@ use crate::online::{OnlineError, OnlineKeys};
 use crate::repositories::Repositories;
 use crate::rollouts::{RolloutError, Rollouts};
 use crate::store::blobs::{BlobError, Blobs};
-use crate::store::memory::Memory;
-use crate::store::postgres::{self, Postgres};
-use crate::store::{Store, StoreError, redb};
+use crate::store::open::{self, StoreOpenError, Terms};
+use crate::store::{Store, StoreError};
 use crate::tls::{self, ClientCertificate, ServerCertificate, TlsError};
 
 /// Why a server does not start.
@@ -97,23 +96,6 @@ pub enum ServeError {
     /// A plane or a job ended by itself.
     #[error("a part of the server ended by itself, so all of it stops: see the log, and start it again")]
     Part,
-}
-
-/// Why a store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreOpenError {
-    /// No such kind.
-    #[error("`store = \"{0}:…\"` is no store that this program has: use `redb:PATH` or `postgres:…`")]
-    Unknown(String),
-    /// redb.
-    #[error(transparent)]
-    Redb(#[from] redb::OpenError),
-    /// PostgreSQL.
-    #[error(transparent)]
-    Postgres(#[from] postgres::OpenError),
-    /// The task was lost.
-    #[error("the store could not be opened")]
-    Task(#[source] tokio::task::JoinError),
 }
 
 /// What a ready file says: where the planes listen, and the process.
@@ -182,22 +164,7 @@ pub async fn run(config: Config, options: &Options) -> Result<(), ServeError> {
 
 /// Opens the store that the settings name.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreOpenError> {
-    if config.store == "memory" {
-        return Ok(Arc::new(Memory::new()));
-    }
-    if let Some(text) = config.store.strip_prefix("postgres:").map(str::to_owned) {
-        let folder = config.folder.clone();
-        let open = move || Postgres::open(&text, &folder, postgres::Options::default());
-        return Ok(Arc::new(tokio::task::spawn_blocking(open).await.map_err(StoreOpenError::Task)??));
-    }
-    let Some(path) = config.store.strip_prefix("redb:") else {
-        // What stands behind the kind may be a password.
-        let kind = config.store.split(':').next().unwrap_or_default();
-        return Err(StoreOpenError::Unknown(kind.to_owned()));
-    };
-    let path = config.path(path.as_ref());
-    let open = tokio::task::spawn_blocking(move || redb::Redb::open(&path, redb::Options::default()));
-    Ok(Arc::new(open.await.map_err(StoreOpenError::Task)??))
+    open::open(&config.store, &config.folder, Terms::default()).await
 }
 
 impl Server {

@@ -20,6 +20,8 @@ use super::kv::tests::MapKv;
 use super::kv::{Gather, KvStore};
 use super::memory::Memory;
 use super::redb::{Options, Redb};
+#[cfg(feature = "sled")]
+use super::sled::Sled;
 use super::{
     Changed, Commit, Cursor, Delivery, EventId, EventQuery, Feed, Index, Key, Kind, Revision, Store,
 };
@@ -60,6 +62,16 @@ impl Subject {
         })
     }
 
+    #[cfg(feature = "sled")]
+    fn sled() -> Self {
+        Self::new(|folder| {
+            use super::sled::Options;
+            let folder = folder.join("store.sled");
+            let options = Options { reserve_bytes: 0, cache_bytes: 1 << 20, ..Options::default() };
+            Box::new(move || Arc::new(Sled::open(&folder, options).expect("opened")))
+        })
+    }
+
     fn open(&self) -> Arc<dyn Store> {
         (self.open)()
     }
@@ -80,10 +92,11 @@ macro_rules! engines {
     )*};
 }
 
-engines!(memory, map, redb; [
+engines!(memory, map, redb, sled; [
     a_document_is_absent_then_there_then_gone,
     a_commit_whose_expectation_fails_changes_nothing,
     each_of_many_writers_has_its_own_outcome,
+    one_of_16_racing_writers_wins,
     a_repeated_request_gets_the_first_outcome,
     a_commit_of_500_changes_is_one_transaction,
     audit_entries_are_kept_in_order_without_gaps,

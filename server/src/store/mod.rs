@@ -2,16 +2,21 @@
 //!
 //! The transaction is a value ([`Commit`]); reads return documents with their revision; pages end at a [`Cursor`].
 //! No handle, closure or query builder crosses this line, so handlers stay five verbs: parse, load, decide, commit,
-//! reply. Engines: [`memory`] is the model that all are compared with, [`redb`] the default; both, and every later
-//! one, pass `conformance`. Read next: [`Store`] for the contract, `kv` for how documents become bytes.
+//! reply. Engines: [`memory`] is the model that all are compared with, [`redb`] the default, sled
+//! the other that needs nothing beside it; each passes `conformance`. Read next: [`Store`] for the contract, `kv` for
+//! how documents become bytes, [`open`] for the way from a setting to an engine.
 
 mod archive;
 pub mod blobs;
 mod chunk;
+mod disk;
 pub mod kv;
 pub mod memory;
+pub mod open;
 pub mod postgres;
 pub mod redb;
+#[cfg(feature = "sled")]
+pub mod sled;
 
 #[cfg(test)]
 mod conformance;

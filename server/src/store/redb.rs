@@ -20,7 +20,8 @@ use redb::{
     Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase, StorageError, TableDefinition,
 };
 
-use self::disk::{Disk, DiskState};
+use self::disk::Disk;
+use super::disk::{self as disks, DiskState};
 use super::kv::{Condition, Gather, Kv, KvStore, Space, Span, View, Visit, WriteBatch};
 use super::{StoreError, blobs};
 
@@ -33,11 +34,19 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// How writes are gathered.
     pub gather: Gather,
+    /// Leaves the syncs out: see [`Terms::unsynced`](super::open::Terms::unsynced).
+    #[doc(hidden)]
+    pub unsynced: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 64 * 1024 * 1024, reserve_bytes: 64 * 1024 * 1024, gather: Gather::default() }
+        Self {
+            cache_bytes: 64 * 1024 * 1024,
+            reserve_bytes: 64 * 1024 * 1024,
+            gather: Gather::default(),
+            unsynced: false,
+        }
     }
 }
 
@@ -105,7 +114,7 @@ impl Redb {
     }
 
     fn engine(path: &Path, options: Options) -> Result<Self, OpenError> {
-        let disk = Arc::new(DiskState::default());
+        let disk = Arc::new(DiskState::new(options.unsynced));
         let database = open_database(path, options, &disk)?;
         let (path, database) = (path.to_owned(), RwLock::new(Some(database)));
         Ok(Self { path, options, disk, database, suspect: AtomicBool::new(false) })
@@ -151,15 +160,7 @@ impl Redb {
     }
 
     fn has_room(&self) -> Result<(), StoreError> {
-        match self.free_bytes() {
-            Some(free) if free < self.options.reserve_bytes => Err(StoreError::Full),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn free_bytes(&self) -> Option<u64> {
-        let disk = rustix::fs::statvfs(&self.path).ok()?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+        disks::has_room(&self.path, self.options.reserve_bytes)
     }
 
     fn write_all(&self, database: &Database, batch: &WriteBatch) -> Result<(), redb::Error> {
@@ -209,7 +210,7 @@ impl Kv for Redb {
         let bytes = std::fs::metadata(&self.path).map_or(0, |file| file.len());
         let sync = self.disk.check().err();
         let problem = sync.or_else(|| self.has_room().err()).map(|error| error.to_string());
-        Condition { bytes, free_bytes: self.free_bytes(), problem }
+        Condition { bytes, free_bytes: disks::free_bytes(&self.path), problem }
     }
 }
 

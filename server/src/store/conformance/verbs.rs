@@ -82,6 +82,40 @@ pub(super) async fn each_of_many_writers_has_its_own_outcome(subject: &Subject) 
     assert_eq!(scan_all(&*store, Index::All(Kind::Site), Cursor::First, 500).await.len(), 9);
 }
 
+pub(super) async fn one_of_16_racing_writers_wins(subject: &Subject) {
+    // Goal: an expectation is a promise, however close the others are. Method: twenty rounds of 16 writers, each a task
+    // of its own, that want the same key absent and leave an audit entry; then who won, by all accounts.
+    let store = subject.open();
+    for round in 0..20 {
+        let key = site(&format!("round{round}"));
+        let gate = Arc::new(tokio::sync::Barrier::new(16));
+        let writers: Vec<_> = (0..16_u8)
+            .map(|writer| {
+                let commit = draft()
+                    .expect(key.clone(), Expected::Absent)
+                    .put(key.clone(), vec![writer])
+                    .audit(Entry::new(name("site.add"), text(&format!("{round}/{writer}"))));
+                let (store, gate) = (store.clone(), gate.clone());
+                let commit = commit.finish().expect("fine");
+                tokio::spawn(async move {
+                    gate.wait().await;
+                    (writer, store.commit(commit).await)
+                })
+            })
+            .collect();
+        let mut winners = Vec::new();
+        for outcome in writers {
+            match outcome.await.expect("no panic") {
+                (writer, Ok(_)) => winners.push(writer),
+                (_, lost) => assert!(is_conflict(&lost, &key), "{lost:?}"),
+            }
+        }
+        assert_eq!(winners.len(), 1, "round {round}");
+        assert_eq!(get(&*store, key).await.map(|row| row.body), Some(winners));
+    }
+    assert_eq!(scan_all(&*store, Index::All(Kind::Audit), Cursor::First, 500).await.len(), 20);
+}
+
 pub(super) async fn a_repeated_request_gets_the_first_outcome(subject: &Subject) {
     // Goal: idempotency, across a restart too. Method: repeat; repeat after reopening; misuse the key.
     let once = |request| Idempotency {
