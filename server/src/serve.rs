@@ -185,7 +185,8 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreOpenErro
         return Err(StoreOpenError::Unknown(config.store.clone()));
     };
     let path = config.path(path.as_ref());
-    let open = tokio::task::spawn_blocking(move || redb::Redb::open(&path, redb::Options::default()));
+    let options = redb::Options { reserve_bytes: config.reserve_bytes(), ..redb::Options::default() };
+    let open = tokio::task::spawn_blocking(move || redb::Redb::open(&path, options));
     Ok(Arc::new(open.await.map_err(StoreOpenError::Task)??))
 }
 
@@ -202,7 +203,7 @@ impl Server {
         if let Some(root) = example::published_root(&*store).await?.filter(|_| !is_trial) {
             return Err(ServeError::ExampleRoot(root));
         }
-        let blobs = Blobs::open(config.path(&config.blobs)).await?;
+        let blobs = Blobs::open(config.path(&config.blobs)).await?.with_reserve(config.reserve_bytes());
         let (drain, draining) = watch::channel(false);
         let parts = Parts { config, clock, store, blobs, ca, online, drain: draining };
         let app = Arc::new(App::open(parts).await?);
