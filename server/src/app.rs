@@ -19,6 +19,7 @@ use cordon_server_core::device::State;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::ca::Ca;
+use crate::care::Care;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connections::Connections;
@@ -68,6 +69,8 @@ pub struct App {
     pub metrics: Metrics,
     /// One-time links into the console.
     pub sign_in: SignInLinks,
+    /// What the server knows of its own condition.
+    pub care: Care,
     /// Whether the server drains. Long waits end when it does.
     pub drain: watch::Receiver<bool>,
     /// Requests of each device.
@@ -171,6 +174,7 @@ impl App {
             waits: Waits::default(),
             metrics: Metrics::default(),
             sign_in: SignInLinks::default(),
+            care: Care::default(),
             drain,
             reached: Mutex::default(),
         };

@@ -1,5 +1,5 @@
 //! What the server does by itself: write reports down, move rollouts on, renew signatures and its own certificate,
-//! forget old telemetry.
+//! forget old telemetry, read images again, back itself up.
 //!
 //! Each job is one loop that ends when the server drains. A job that fails says so and tries again at its next time;
 //! it never takes the server down. What a job does is decided elsewhere.
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::app::App;
+use crate::care;
 use crate::http::operator::Operator;
 use crate::log::chain;
 use crate::tls::ServerCertificate;
@@ -19,6 +20,8 @@ use crate::tls::ServerCertificate;
 const WRITE_DOWN: Duration = Duration::from_secs(30);
 /// How often rollouts are looked at.
 const ROLLOUTS: Duration = Duration::from_secs(1);
+/// How often the store's disk is looked at.
+const LOOK: Duration = Duration::from_secs(5);
 /// How often signatures, certificate and retention are looked at.
 const HOURLY: Duration = Duration::from_secs(3600);
 
@@ -31,6 +34,9 @@ pub fn start(tasks: &mut JoinSet<()>, operator: &Operator, certificate: ServerCe
     let people = operator.clone();
     tasks.spawn(each(HOURLY, app.clone(), move |_| renew(people.clone())));
     tasks.spawn(each(HOURLY, app.clone(), forget));
+    tasks.spawn(each(LOOK, app.clone(), care::watch::look));
+    tasks.spawn(each(HOURLY, app.clone(), scrub));
+    tasks.spawn(each(HOURLY, app.clone(), back_up));
     let certificate = Arc::new(certificate);
     tasks.spawn(each(HOURLY, app.clone(), move |app| renew_certificate(app, certificate.clone())));
 }
@@ -95,6 +101,19 @@ async fn forget(app: Arc<App>) {
         }
         Ok(_) => {}
         Err(error) => tracing::error!(error = chain(&error), "old telemetry could not be forgotten"),
+    }
+}
+
+async fn scrub(app: Arc<App>) {
+    match care::scrub::run(&app).await {
+        Ok((sound, damaged)) => tracing::debug!(sound, damaged, "images were read again"),
+        Err(error) => tracing::error!(error = chain(&error), "images could not be read again"),
+    }
+}
+
+async fn back_up(app: Arc<App>) {
+    if let Err(error) = care::scheduled::run_if_due(&app).await {
+        tracing::error!(error = chain(&error), "the server could not back itself up");
     }
 }
 

@@ -6,9 +6,11 @@
 //!
 //! Read next: `app` for the one way state moves, `http` for who may speak to us.
 
+pub mod age;
 pub mod app;
 pub mod appraisal;
 pub mod ca;
+pub mod care;
 pub mod chance;
 pub mod clock;
 mod command;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use axum::http::StatusCode;
+use cordon_proto::time::Timestamp;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -30,6 +31,11 @@ pub struct Metrics {
     receipts: Counters<1>,
     devices: Family<[Label; 1], Gauge>,
     leaves: Gauge<i64, AtomicI64>,
+    store_bytes: Gauge,
+    store_free: Gauge,
+    store_refuses: Gauge,
+    damaged: Gauge,
+    backup: Gauge,
 }
 
 /// The counters of one plane.
@@ -54,6 +60,11 @@ impl Default for Metrics {
             receipts: Family::default(),
             devices: Family::default(),
             leaves: Gauge::default(),
+            store_bytes: Gauge::default(),
+            store_free: Gauge::default(),
+            store_refuses: Gauge::default(),
+            damaged: Gauge::default(),
+            backup: Gauge::default(),
         };
         registry.register(
             "connections",
@@ -73,6 +84,7 @@ impl Default for Metrics {
         registry.register("receipts", "Receipts, by what became of them", metrics.receipts.clone());
         registry.register("devices", "Devices, by state", metrics.devices.clone());
         registry.register("device_leaves", "Different device certificates seen", metrics.leaves.clone());
+        metrics.register_care(&mut registry);
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -117,6 +129,36 @@ impl Metrics {
             self.devices.get_or_create(&[("state", state)]).set(count);
         }
         self.leaves.set(i64::try_from(leaves).unwrap_or(i64::MAX));
+    }
+
+    /// How the store's disk is.
+    pub fn store(&self, bytes: u64, free: Option<u64>, refuses: bool) {
+        self.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.store_free.set(free.map_or(-1, |free| i64::try_from(free).unwrap_or(i64::MAX)));
+        self.store_refuses.set(i64::from(refuses));
+    }
+
+    /// So many images are damaged and wait for a new upload.
+    pub fn damaged_blobs(&self, count: usize) {
+        self.damaged.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A backup was written.
+    pub fn backed_up(&self, at: Timestamp) {
+        self.backup.set(at.0);
+    }
+
+    fn register_care(&self, registry: &mut Registry) {
+        let mut gauge = |name, help, gauge: &Gauge| registry.register(name, help, gauge.clone());
+        gauge("store_bytes", "Bytes of the store on disk", &self.store_bytes);
+        gauge("store_free_bytes", "Bytes free beside the store; -1 where nobody knows", &self.store_free);
+        gauge("store_refuses_writes", "1 while the store takes no writes", &self.store_refuses);
+        gauge("blobs_damaged", "Images set aside as damaged", &self.damaged);
+        gauge(
+            "backup_seconds",
+            "When the last backup was written, Unix time; 0 for not since the start",
+            &self.backup,
+        );
     }
 
     /// The text of `/metrics`.

@@ -17,7 +17,7 @@ use cordon_proto::update::order::{DocumentError, Order, read_document};
 use cordon_proto::update::release::{Listed, Release};
 use cordon_proto::update::trust::{Freshness, Rules, Sizes};
 use cordon_proto::update::{Role, TrustError, name};
-use cordon_server_core::audit::{Actor, Entry};
+use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::{Commit, Draft, Expected, Index, Key, Kind, Malformed};
 use cordon_server_core::publish::{
     Accepted, Director, Files, OnlineKeys as PublicKeys, Refused, role_of, verify_image,
@@ -154,6 +154,20 @@ impl Repositories {
         let draft = Commit::draft(now, Actor::Server(job)).expect(heads_key(), expected);
         self.commit_renewed(draft, &mut director, now).await?;
         Ok(true)
+    }
+
+    /// Renews both after a restore, with versions that no device can have seen: between the backup and the loss more
+    /// may have been signed, and a device never goes back. Versions go on from the second of the restore, which is
+    /// beyond any that was counted up by ones.
+    pub async fn renew_after_restore(&self, by: Doer<'_>, told: &str) -> Result<(), PublishError> {
+        let Doer { actor, now } = by;
+        let (mut director, expected) = self.director().await?;
+        let beyond = u64::try_from(now.0).unwrap_or(0);
+        director.snapshot_version = director.snapshot_version.max(beyond);
+        director.timestamp_version = director.timestamp_version.max(beyond);
+        let entry = Entry { after: Some(Summary::of(told)), ..entry("store.restore", "server") };
+        let draft = Commit::draft(now, actor.clone()).expect(heads_key(), expected).audit(entry);
+        self.commit_renewed(draft, &mut director, now).await
     }
 
     async fn commit_renewed(

@@ -164,7 +164,8 @@ pub async fn run(config: Config, options: &Options) -> Result<(), ServeError> {
 
 /// Opens the store that the settings name.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreOpenError> {
-    open::open(&config.store, &config.folder, Terms::default()).await
+    let terms = Terms { reserve_bytes: Some(config.reserve_bytes()), ..Terms::default() };
+    open::open(&config.store, &config.folder, terms).await
 }
 
 impl Server {
@@ -180,7 +181,7 @@ impl Server {
         if let Some(root) = example::published_root(&*store).await?.filter(|_| !is_trial) {
             return Err(ServeError::ExampleRoot(root));
         }
-        let blobs = Blobs::open(config.path(&config.blobs)).await?;
+        let blobs = Blobs::open(config.path(&config.blobs)).await?.with_reserve(config.reserve_bytes());
         let (drain, draining) = watch::channel(false);
         let parts = Parts { config, clock, store, blobs, ca, online, drain: draining };
         let app = Arc::new(App::open(parts).await?);

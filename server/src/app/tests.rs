@@ -137,7 +137,7 @@ async fn the_socket_gives_a_link_to_the_servers_own_user() {
     let bench = Bench::start(&[]).await;
     let path = bench.app().config.path(&bench.app().config.control);
     assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
-    let Reply::Link(link) = ask(&path, Question::SignInLink).await.expect("answered") else {
+    let Reply::Link(link) = ask(&path, &Question::SignInLink, |_| ()).await.expect("answered") else {
         panic!("no link")
     };
     let address = bench.server.ready.operator;
@@ -145,7 +145,7 @@ async fn the_socket_gives_a_link_to_the_servers_own_user() {
     assert!(bench.app().sign_in.redeem(secret, bench.clock.now()));
     assert!(crate::control::bind(&path).await.is_err(), "a second server is refused");
     bench.server.stop().await;
-    assert!(ask(&path, Question::SignInLink).await.is_err());
+    assert!(ask(&path, &Question::SignInLink, |_| ()).await.is_err());
 }
 
 #[tokio::test]

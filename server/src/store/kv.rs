@@ -26,7 +26,7 @@ use self::overlay::Overlay;
 use super::archive;
 use super::{
     Answer, Appended, Backup, Chunk, Commit, Committed, Cursor, Delivery, EventPage, EventQuery, Expired,
-    Feed, Health, Index, Key, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Store, StoreError,
+    Feed, Health, Index, Key, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Sink, Store, StoreError,
 };
 
 /// The maps that an engine keeps, each ordered by its keys. Names and numbers are on disk and never change.
@@ -326,7 +326,11 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     fn backup(&self, to: PathBuf) -> Answer<'_, Backup> {
-        self.read(move |view| read::backup(view, &to))
+        self.read(move |view| archive::to_file(&to, |into| read::backup(view, into)))
+    }
+
+    fn backup_into(&self, mut into: Sink) -> Answer<'_, Backup> {
+        self.read(move |view| read::backup(view, &mut *into))
     }
 
     fn restore(&self, from: PathBuf) -> Answer<'_, Backup> {

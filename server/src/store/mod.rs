@@ -23,6 +23,7 @@ mod conformance;
 
 use std::error::Error;
 use std::future::Future;
+use std::io::Write;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -40,6 +41,9 @@ use tokio::sync::watch;
 
 /// What a verb of the store returns: a future that any executor of this process can drive.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Where a backup is written to.
+pub type Sink = Box<dyn Write + Send>;
 
 /// The contract that every engine keeps, checked by one conformance suite.
 ///
@@ -92,6 +96,9 @@ pub trait Store: Send + Sync {
 
     /// Writes everything, as of one moment, into a new file of the engine-neutral backup format, mode 0600.
     fn backup(&self, to: PathBuf) -> Answer<'_, Backup>;
+
+    /// Writes the same into a sink of the caller's, which may be slow; the store is not held up by it.
+    fn backup_into(&self, into: Sink) -> Answer<'_, Backup>;
 
     /// Fills this store, which must be empty, from a backup of any engine. Revisions and sequences are kept.
     fn restore(&self, from: PathBuf) -> Answer<'_, Backup>;

@@ -3,8 +3,8 @@
 //! A page ends at its rows, at its bytes, or at the effort that one read may cost, whichever comes first; so no query
 //! of a person holds a thread for long, and the answer says where to go on.
 
+use std::io::Write;
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::path::Path;
 
 use cordon_proto::ids::DeviceId;
 use cordon_proto::limits;
@@ -226,8 +226,8 @@ impl<'q> Pager<'q> {
     }
 }
 
-pub(super) fn backup(view: &dyn View, to: &Path) -> Result<Backup, StoreError> {
-    let mut writer = archive::Writer::create(to)?;
+pub(super) fn backup(view: &dyn View, into: &mut dyn Write) -> Result<Backup, StoreError> {
+    let mut writer = archive::Writer::begin(into)?;
     each(view, &Span::of(Space::Rows, &[]), |key, value| {
         let name = Key::from_bytes(key).map_err(|_| frame::damaged(Space::Rows, key))?;
         writer.put(&Item::Row(name, row(key, value)?)).map(Continue)
