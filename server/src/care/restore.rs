@@ -30,7 +30,8 @@ use crate::init;
 use crate::online::{OnlineError, OnlineKeys};
 use crate::people::Doer;
 use crate::repositories::Repositories;
-use crate::serve::{self, StoreOpenError};
+use crate::serve;
+use crate::store::open::StoreOpenError;
 use crate::store::blobs::{BlobError, Blobs};
 use crate::store::{Backup, StoreError};
 
