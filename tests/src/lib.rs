@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod command;
 pub mod demo;
+pub mod faults;
 pub mod hospital;
 pub mod light;
 pub mod mutants;
@@ -13,4 +14,5 @@ pub mod postgres;
 pub mod program;
 pub mod servers;
 pub mod skip;
+pub mod soak;
 pub mod tidy;
