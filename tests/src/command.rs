@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, demo, mutants, tidy};
+use crate::{bench, demo, mutants, postgres, tidy};
 
 /// The simulated fleet: demo, benches, mutants.
 #[derive(Debug, Parser)]
@@ -32,6 +32,8 @@ enum Command {
     /// One side of a bench, in a process of its own.
     #[command(hide = true)]
     BenchSide(bench::store::side::Task),
+    /// A PostgreSQL that lives as long as its input is open; prints what stands behind `postgres:` in `store`.
+    Postgres,
     /// The tree for docs/ARCHITECTURE.md, from the heads of the files.
     Tree {
         /// Write it there.
@@ -69,6 +71,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::Demo(options) => demo::run(options),
         Command::Bench { name } => bench::run(name),
         Command::BenchSide(task) => bench::store::side::run(&task),
+        Command::Postgres => postgres::keep(),
         Command::Tree { write } => tidy::map::run(write),
         Command::Openapi { write } => tidy::served::run(write),
         Command::Mutants { sample, only } => mutants::run(&mutants::Choice { sample, only }),

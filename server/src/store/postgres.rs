@@ -17,7 +17,7 @@ mod sql;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use cordon_server_core::change::Revision;
 use sha2::{Digest, Sha256 as Hasher};
