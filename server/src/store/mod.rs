@@ -18,8 +18,8 @@ pub mod redb;
 #[cfg(feature = "sled")]
 pub mod sled;
 
-#[cfg(test)]
-mod conformance;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 
 use std::error::Error;
 use std::future::Future;
