@@ -208,6 +208,14 @@ pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
 pub const SUMMARY_CHARS: usize = 1024;
 /// Bytes of one audit entry.
 pub const AUDIT_ENTRY_BYTES: usize = 32 * 1024;
+/// Bytes of a signed head of the audit log.
+pub const AUDIT_HEAD_BYTES: usize = 1024;
+/// Bytes of one line of an audit export.
+pub const AUDIT_LINE_BYTES: usize = 64 * 1024;
+/// Entries of one page of an audit export.
+pub const AUDIT_EXPORT_ROWS: u64 = 2048;
+/// Entries that one signed head seals at most; more are sealed by the next.
+pub const AUDIT_BATCH: usize = 8192;
 /// Days before an expiry at which people are warned, first to last.
 pub const EXPIRY_WARNING_DAYS: [u32; 3] = [90, 30, 7];
 /// Days a leaf certificate lives by default.
