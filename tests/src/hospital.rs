@@ -5,7 +5,7 @@
 //! into a running server but through its planes. Read next: `demo` for the story.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -190,6 +190,11 @@ impl Hospital {
         let said = std::fs::read_to_string(self.folder.join("server.out"))?;
         let link = said.split_whitespace().find(|word| word.contains("/sign-in"));
         link.map(ToOwned::to_owned).context("the server printed no sign-in link")
+    }
+
+    /// Runs a command of `cordon-server` beside the running one, as its administrator would.
+    pub fn server_command(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        Ok(program(&self.program).arg("server").args(arguments).output()?)
     }
 
     fn path(&self, name: &str) -> String {

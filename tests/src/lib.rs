@@ -8,6 +8,7 @@ pub mod command;
 pub mod demo;
 pub mod hospital;
 pub mod mutants;
+pub mod one_device;
 pub mod program;
 pub mod skip;
 pub mod tidy;
