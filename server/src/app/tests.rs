@@ -1,7 +1,7 @@
 //! Tests of what no plane shows by itself: writing down, rebuilding, acts of people, sign-in links, the socket.
 
 use cordon_proto::checkin::InterlockState;
-use cordon_proto::telemetry::{Batch, Body, Direction, FlowRow, Position, Protocol};
+use cordon_proto::telemetry::{Batch, Body, Direction, FlowRow, Position, Protocol, Record};
 use cordon_proto::time::{Millis, Timestamp};
 use cordon_server_core::admit::Binding;
 use cordon_server_core::device::{Act, DeviceKind, Report, State as Trust};
@@ -92,6 +92,34 @@ async fn flows_are_read_newest_first_and_bounded() {
     bench.clock.hold_at(begin.plus(91 * 86_400_000));
     assert_eq!(bench.app().forget().await.expect("forgotten").events, 3);
     assert_eq!(ports(Millis(0), 99).await, [0; 0]);
+}
+
+#[tokio::test]
+async fn retention_forgets_telemetry_by_the_day_and_nothing_else_ever() {
+    // Goal: `retention_days`, end to end. Method: a device that tells something each day for a week, kept for two days,
+    // and a clock that is moved by ten years; documents and journal are what they were.
+    let bench = Bench::start(&["store=redb:store.redb", "retention_days=2"]).await;
+    let device = bench.enrol("A").await;
+    let begin = bench.clock.now_ms();
+    let day = |number: i64| begin.plus(number * 86_400_000);
+    for number in 0..7 {
+        bench.clock.hold_at(day(number));
+        let position = Position { boot: 1, sequence: u64::try_from(number).expect("small") + 1 };
+        let records = vec![Record { position, time: Millis(1), kind: 99, body: vec![7].into() }];
+        let body = cordon_proto::wire::write(&Batch { records });
+        let reply = bench.device(&device).await.post("/v1/telemetry", &body).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    let (journal, devices) = (bench.journal().await, bench.count(Kind::Device).await);
+    let mut forgotten = Vec::new();
+    for number in [6, 7, 8, 3650] {
+        bench.clock.hold_at(day(number).plus(3_600_000));
+        forgotten.push(bench.app().forget().await.expect("forgotten").events);
+    }
+    assert_eq!(forgotten, [5, 1, 1, 0], "each on its day");
+    assert_eq!((bench.journal().await, bench.count(Kind::Device).await), (journal, devices));
+    assert!(bench.has(Key::Watermark(device.id)).await, "what was stored before is still known as stored");
+    bench.server.stop().await;
 }
 
 #[tokio::test]

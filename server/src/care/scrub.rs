@@ -70,3 +70,51 @@ async fn read(app: &App, blob: &Blob) -> Option<bool> {
 fn seen(app: &App) -> std::sync::MutexGuard<'_, BTreeMap<Sha256, Timestamp>> {
     app.care.scrubbed.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+
+    async fn put(bench: &Bench, byte: u8) -> Sha256 {
+        let incoming = bench.app().blobs.put(1 << 20).await.expect("begun");
+        let incoming = incoming.write(vec![byte; 100_000].into()).await.expect("written");
+        incoming.finish(None).await.expect("kept").sha256
+    }
+
+    #[tokio::test]
+    async fn each_image_is_read_again_in_its_turn_and_a_damaged_one_is_named_and_set_aside() {
+        // Goal: rot is found by us. Method: two images, one damaged behind our back; a week later, and a day too early.
+        let bench = Bench::start(&["scrub.days=7", "scrub.mib_per_s=1000"]).await;
+        let (sound, rotten) = (put(&bench, 1).await, put(&bench, 2).await);
+        let app = bench.app();
+        // The server's own first scrub may take its part of the two.
+        while run(app).await.expect("read") != (0, 0) {}
+        assert_eq!(seen(app).len(), 2, "all were read and nothing is due");
+        let name = rotten.to_string();
+        let path = app.config.path(&app.config.blobs).join(&name[..2]).join(&name);
+        std::fs::write(&path, vec![3; 100_000]).expect("damaged");
+        let week = bench.clock.now_ms().plus(7 * 86_400_000);
+        bench.clock.hold_at(week.plus(-60_000));
+        assert_eq!(run(app).await.expect("read"), (0, 0), "not yet");
+        bench.clock.hold_at(week);
+        assert_eq!(run(app).await.expect("read"), (1, 1));
+        assert_eq!(app.blobs.list().await.expect("listed"), [sound]);
+        assert_eq!(app.blobs.damaged(), [rotten]);
+        assert!(app.metrics.text().contains("cordon_blobs_damaged 1"));
+        assert_eq!(put(&bench, 2).await, rotten);
+        bench.clock.hold_at(week.plus(3_600_000));
+        assert_eq!(run(app).await.expect("read"), (1, 0), "the new upload is looked at");
+        assert!(app.metrics.text().contains("cordon_blobs_damaged 0"));
+    }
+
+    #[tokio::test]
+    async fn the_scrub_keeps_to_its_rate() {
+        // Goal: images are read slowly. Method: 100 kB at 1 MiB/s take a tenth of a second and not less.
+        let bench = Bench::start(&["scrub.mib_per_s=1"]).await;
+        put(&bench, 1).await;
+        let begin = tokio::time::Instant::now();
+        run(bench.app()).await.expect("read");
+        assert!(begin.elapsed() >= Duration::from_millis(90), "{:?}", begin.elapsed());
+    }
+}

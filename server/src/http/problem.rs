@@ -150,7 +150,14 @@ impl From<StoreError> for Problem {
                 let detail = "somebody else changed the same thing: load it again and decide anew";
                 Self::new(StatusCode::CONFLICT, "conflict", "Changed meanwhile", detail)
             }
-            StoreError::Unavailable { .. } | StoreError::Corrupt(_) | StoreError::Full => {
+            // Not logged one by one: a disk that is full must not be filled with complaints. `care::watch` says it once.
+            StoreError::Full => {
+                let detail = "the server's disk is full, so nothing was stored: its operator has to free space there, \
+                              then it goes on by itself; wait as long as `Retry-After` says";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "disk_full", "Disk full", detail)
+                    .retry_after(chance::jittered(BUSY_S))
+            }
+            StoreError::Unavailable { .. } | StoreError::Corrupt(_) => {
                 tracing::error!(error = crate::log::chain(&error), "the store failed");
                 let detail = "the server cannot store anything now: wait as long as `Retry-After` says";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", "Store unavailable", detail)
@@ -223,5 +230,13 @@ mod tests {
         );
         assert!(!problem.detail.contains("secret"));
         assert!(problem.retry_after_s.is_some_and(|seconds| (5..=10).contains(&seconds)));
+    }
+
+    #[test]
+    fn a_full_disk_is_named_and_asks_to_come_back() {
+        // Goal: whoever is refused knows that nothing was stored and who can help. Method: the error as a problem.
+        let problem = Problem::from(StoreError::Full);
+        assert_eq!((problem.status(), problem.code()), (StatusCode::SERVICE_UNAVAILABLE, "disk_full"));
+        assert!(problem.detail.contains("free space") && problem.retry_after_s.is_some());
     }
 }

@@ -159,6 +159,12 @@ pub trait Kv: Send + Sync + 'static {
         let _ = hear;
     }
 
+    /// Gives room that removals freed back to the disk, where an engine keeps it to itself otherwise. Asked for after
+    /// removals on a disk that is nearly full; may do nothing when others are reading.
+    fn reclaim(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Bytes on disk, bytes free, and why writes are refused.
     fn condition(&self) -> Condition;
 }
@@ -255,6 +261,10 @@ impl<K: Kv> KvStore<K> {
             commits: a.commits.saturating_add(b.commits),
         };
         let swept = self.sweep(move |overlay| write::expire(overlay, before), add).await?;
+        if swept.events > 0 {
+            let engine = self.engine.clone();
+            off_thread(move || engine.reclaim()).await?;
+        }
         Ok(add(dropped, swept))
     }
 
