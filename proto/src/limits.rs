@@ -29,6 +29,12 @@ pub const WAIT_S: u64 = 300;
 pub const CHECKIN_S: u32 = 300;
 /// Seconds without a byte after which a download is given up.
 pub const DOWNLOAD_STALL_S: u64 = 30;
+/// Milliseconds after which what a server holds in memory of a store that others write too is no longer believed.
+pub const VIEW_AGE_MS: u64 = 1000;
+/// Milliseconds between two looks at a shared store for what other servers changed.
+pub const FOLLOW_MS: u64 = 250;
+/// Milliseconds for which one server has a job to itself unless it asks again: how long a killed server's work waits.
+pub const LEASE_MS: u32 = 5000;
 /// Rows of one page of a list.
 pub const PAGE_ROWS: usize = 500;
 /// Connections the server holds at once on one plane.

@@ -32,6 +32,9 @@ pub struct Config {
     /// `memory` for trials.
     #[serde(default = "default_store")]
     pub store: String,
+    /// What this server is called beside others on one store, in logs and leases; `host` if it is not given.
+    #[serde(default)]
+    pub server_name: Option<String>,
     /// The folder of images.
     #[serde(default = "default_blobs")]
     pub blobs: PathBuf,

@@ -4,7 +4,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use cordon_proto::time::Timestamp;
@@ -36,6 +37,9 @@ pub struct Metrics {
     store_refuses: Gauge,
     damaged: Gauge,
     backup: Gauge,
+    view_age: Gauge<f64, AtomicU64>,
+    stale: Counter,
+    leases: Family<[Label; 1], Gauge>,
 }
 
 /// The counters of one plane.
@@ -65,6 +69,9 @@ impl Default for Metrics {
             store_refuses: Gauge::default(),
             damaged: Gauge::default(),
             backup: Gauge::default(),
+            view_age: Gauge::default(),
+            stale: Counter::default(),
+            leases: Family::default(),
         };
         registry.register(
             "connections",
@@ -85,6 +92,13 @@ impl Default for Metrics {
         registry.register("devices", "Devices, by state", metrics.devices.clone());
         registry.register("device_leaves", "Different device certificates seen", metrics.leaves.clone());
         metrics.register_care(&mut registry);
+        registry.register(
+            "view_age_seconds",
+            "Seconds since what is held in memory was known to be what the shared store holds",
+            metrics.view_age.clone(),
+        );
+        registry.register("stale", "Requests of devices refused because the view was too old", metrics.stale.clone());
+        registry.register("lease_held", "Whether this server has the job now", metrics.leases.clone());
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -115,6 +129,25 @@ impl Metrics {
     /// A receipt met this fate: `stored`, `duplicate`, `refused`.
     pub fn receipt(&self, fate: &'static str) {
         self.receipts.get_or_create(&[("fate", fate)]).inc();
+    }
+
+    /// A device was sent away because what is known here is too old.
+    pub fn stale(&self) {
+        self.stale.inc();
+    }
+
+    /// Requests refused because the view was too old, since the start.
+    #[must_use]
+    pub fn count_stale(&self) -> u64 {
+        self.stale.get()
+    }
+
+    /// Sets how old the view is, and which jobs this server has.
+    pub fn view(&self, age: Duration, jobs: impl IntoIterator<Item = (&'static str, bool)>) {
+        self.view_age.set(age.as_secs_f64());
+        for (job, held) in jobs {
+            self.leases.get_or_create(&[("job", job)]).set(held.into());
+        }
     }
 
     /// Check-ins answered so far.
@@ -240,6 +273,8 @@ mod tests {
         metrics.enrolment("issued");
         metrics.records("stored", 40);
         metrics.gauge([("active", 3)], 7);
+        metrics.stale();
+        metrics.view(Duration::from_millis(250), [("rollouts", true)]);
         assert_eq!((plane.open(), plane.connections(), plane.count_shed("slow")), (1, 2, 1));
         let text = metrics.text();
         for line in [
@@ -251,6 +286,9 @@ mod tests {
             r#"cordon_telemetry_records_total{fate="stored"} 40"#,
             r#"cordon_devices{state="active"} 3"#,
             "cordon_device_leaves 7",
+            "cordon_view_age_seconds 0.25",
+            "cordon_stale_total 1",
+            r#"cordon_lease_held{job="rollouts"} 1"#,
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");

@@ -13,6 +13,8 @@ use crate::store::StoreError;
 
 /// Seconds that a client is asked to stay away when the server is busy, before jitter.
 const BUSY_S: u64 = 5;
+/// The same where the server has lost touch with its store: that lasts seconds, and others may answer.
+const STALE_S: u64 = 2;
 
 /// One refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +133,23 @@ impl Problem {
     pub fn busy() -> Self {
         let detail = "the server is busy: wait as long as `Retry-After` says";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy", detail)
+            .retry_after(chance::jittered(BUSY_S))
+    }
+
+    /// What is known here of the fleet may be out of date, so nobody is let in by it.
+    #[must_use]
+    pub fn stale() -> Self {
+        let detail = "this server has lost touch with its store and decides nothing: wait as long as `Retry-After` \
+                      says, another server may answer";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "stale_view", "Out of date", detail)
+            .retry_after(chance::jittered(STALE_S))
+    }
+
+    /// An image that a release names and that is not in this server's folder yet.
+    #[must_use]
+    pub fn not_here_yet() -> Self {
+        let detail = "a release names this image, but its bytes are not here yet: wait as long as `Retry-After` says";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "target_not_here", "Not here yet", detail)
             .retry_after(chance::jittered(BUSY_S))
     }
 

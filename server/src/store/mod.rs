@@ -81,7 +81,8 @@ pub trait Store: Send + Sync {
     fn expire(&self, before: Millis) -> Answer<'_, Expired>;
 
     /// Commits after a revision, in order, with the keys that they touched; for followers that keep a view of their
-    /// own. Telemetry, leases and bulk rows are not followed.
+    /// own. Telemetry, leases and bulk rows are not followed. A page ends at `limit` commits, or once it names
+    /// [`Feed::KEYS`] keys, or because that was all at this moment.
     fn changes(&self, after: Revision, limit: usize) -> Answer<'_, Feed>;
 
     /// Takes, renews or is refused a lease.
@@ -290,6 +291,23 @@ pub enum Feed {
         /// The revision that the scans will have included.
         resume: Revision,
     },
+}
+
+impl Feed {
+    /// Keys after which a page of commits ends.
+    pub const KEYS: usize = 5000;
+
+    /// Whether this page of at most `limit` commits held all there were, so that its reader is up to date.
+    #[must_use]
+    pub fn is_whole(&self, limit: usize) -> bool {
+        match self {
+            Self::Commits(commits) => {
+                let keys: usize = commits.iter().map(|commit| commit.keys.len()).sum();
+                commits.len() < limit && keys < Self::KEYS
+            }
+            Self::Gone { .. } => false,
+        }
+    }
 }
 
 /// Rows of bulk data on their way into a generation.

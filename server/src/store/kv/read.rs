@@ -20,8 +20,6 @@ use crate::store::{
 
 /// Chunks, or hours of a device, that one page of telemetry looks at.
 const EFFORT: usize = 4096;
-/// Keys of commits after which a page of the feed ends.
-const FEED_KEYS: usize = 5000;
 
 pub(super) fn counters(view: &dyn View) -> Result<Counters, StoreError> {
     let Some(value) = view.get(Space::Own, COUNTERS_KEY)? else { return Ok(Counters::default()) };
@@ -65,7 +63,7 @@ pub(super) fn changes(view: &dyn View, after: Revision, limit: usize) -> Result<
     let span = Span::of(Space::Feed, &[]).from(after.next().0.to_be_bytes().to_vec());
     let (mut commits, mut keys) = (Vec::new(), 0_usize);
     each(view, &span, |key, value| {
-        if commits.len() >= limit || keys >= FEED_KEYS {
+        if commits.len() >= limit || keys >= Feed::KEYS {
             return Ok(Break(()));
         }
         let changed = write::changed_of(key, value)?;
