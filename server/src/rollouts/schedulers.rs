@@ -27,7 +27,7 @@ use crate::leases::Leases;
 use crate::store::memory::Memory;
 use crate::store::{
     Answer, Appended, Backup, Change, Chunk, Commit, Committed, Cursor, Delivery, EventPage, EventQuery, Expired,
-    Feed, Health, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Store, StoreError,
+    Feed, Health, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Sink, Store, StoreError,
 };
 
 /// Steps of the driver after which a world that has not ended is stuck.
@@ -110,6 +110,10 @@ impl Store for Slow {
 
     fn backup(&self, to: PathBuf) -> Answer<'_, Backup> {
         self.store.backup(to)
+    }
+
+    fn backup_into(&self, into: Sink) -> Answer<'_, Backup> {
+        self.store.backup_into(into)
     }
 
     fn restore(&self, from: PathBuf) -> Answer<'_, Backup> {

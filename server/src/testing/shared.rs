@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::store::{
     Answer, Appended, Backup, Chunk, Commit, Committed, Cursor, Delivery, EventPage, EventQuery, Expired,
-    Feed, Health, Index, Key, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Store,
+    Feed, Health, Index, Key, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Sink, Store,
 };
 
 /// A server's seat at a store that others write too.
@@ -79,6 +79,10 @@ impl Store for Seat {
 
     fn backup(&self, to: PathBuf) -> Answer<'_, Backup> {
         self.store.backup(to)
+    }
+
+    fn backup_into(&self, into: Sink) -> Answer<'_, Backup> {
+        self.store.backup_into(into)
     }
 
     fn restore(&self, from: PathBuf) -> Answer<'_, Backup> {
