@@ -15,7 +15,9 @@ use crate::program::program;
 /// Seconds that any of the outside programs may take.
 const DEADLINE_S: &str = "60";
 /// `EXT4_IOC_SHUTDOWN`, `_IOR('X', 125, __u32)`, with 2: the log is not flushed.
-const CUT: &str = r#"open my $d, "<", $ARGV[0] or die "$!"; ioctl($d, 0x8004587d, pack("L", 2)) or die "$!""#;
+const CUT: &str = r#"my $how = pack("L", 2);
+open my $disk, "<", $ARGV[0] or die "$!";
+ioctl($disk, 0x8004587d, $how) or die "$!""#;
 
 /// A file with a file system.
 #[derive(Clone, Debug)]
@@ -105,7 +107,7 @@ impl Drop for Mounted {
 pub fn probe() -> anyhow::Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "not the superuser");
     let folder = tempfile::tempdir()?;
-    let image = Image::make(&folder.path().join("probe"), 16)?;
+    let image = Image::make(&folder.path().join("probe"), 64)?;
     let mounted = image.mount(&folder.path().join("mounted"))?;
     mounted.cut()?;
     mounted.unmount()
