@@ -172,7 +172,15 @@ fn settings(options: &Options) -> String {
          host = {host}\n\
          \n\
          # Documents and telemetry.\n\
-         store = \"redb:store.redb\"\n"
+         store = \"redb:store.redb\"\n\
+         \n\
+         # Backups are sealed for one public key: run `age-keygen -o backup-identity.txt` on another machine, keep that\n\
+         # file there, and write the `age1…` it printed here. With a folder, the server backs up into it by itself.\n\
+         # [backup]\n\
+         # recipient = \"age1…\"\n\
+         # folder = \"/srv/cordon-backups\"\n\
+         # every_hours = 24\n\
+         # keep = 14\n"
     );
     if options.example_keys {
         text.push_str(

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::control::{self, ControlError};
 use crate::example;
 use crate::files::{self, FileError};
+use crate::follow;
 use crate::http::console::live::Live;
 use crate::http::operator::Operator;
 use crate::http::{self, Limits, Plane, device, est, probes};
@@ -164,23 +165,29 @@ pub async fn run(config: Config, options: &Options) -> Result<(), ServeError> {
 
 /// Opens the store that the settings name.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreOpenError> {
-    open::open(&config.store, &config.folder, Terms::default()).await
+    let terms = Terms { reserve_bytes: Some(config.reserve_bytes()), ..Terms::default() };
+    open::open(&config.store, &config.folder, terms).await
 }
 
 impl Server {
     /// Puts a server together and listens.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, ServeError> {
+        let store = open_store(&config).await?;
+        Self::start_over(store, config, clock).await
+    }
+
+    /// The same over a store that is open.
+    pub async fn start_over(store: Arc<dyn Store>, config: Config, clock: Clock) -> Result<Self, ServeError> {
         let online = OnlineKeys::load(&config.path(&config.keys))?;
         let is_trial = config.allow_example_keys && config.is_loopback_only();
         if online.are_examples() && !is_trial {
             return Err(ServeError::ExampleKeys);
         }
         let ca = Ca::load(&config.path(&config.ca))?;
-        let store = open_store(&config).await?;
         if let Some(root) = example::published_root(&*store).await?.filter(|_| !is_trial) {
             return Err(ServeError::ExampleRoot(root));
         }
-        let blobs = Blobs::open(config.path(&config.blobs)).await?;
+        let blobs = Blobs::open(config.path(&config.blobs)).await?.with_reserve(config.reserve_bytes());
         let (drain, draining) = watch::channel(false);
         let parts = Parts { config, clock, store, blobs, ca, online, drain: draining };
         let app = Arc::new(App::open(parts).await?);
@@ -204,6 +211,7 @@ impl Server {
         };
         server.planes(&certificate, operator.clone()).await?;
         server.tasks.spawn(control::serve(control, app));
+        server.tasks.spawn(follow::run(operator.clone()));
         jobs::start(&mut server.tasks, &operator, certificate);
         Ok(server)
     }
@@ -215,6 +223,7 @@ impl Server {
         if let Err(error) = self.app.write_down().await {
             tracing::error!(error = crate::log::chain(&error), "the last reports could not be written down");
         }
+        self.app.leases.release_all().await;
     }
 
     async fn planes(&mut self, certificate: &ServerCertificate, people: Operator) -> Result<(), ServeError> {

@@ -9,7 +9,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, demo, mutants, postgres, tidy};
+use crate::faults::{checker, writer};
+use crate::{bench, demo, mutants, postgres, soak, tidy};
 
 /// The simulated fleet: demo, benches, mutants.
 #[derive(Debug, Parser)]
@@ -32,6 +33,14 @@ enum Command {
     /// One side of a bench, in a process of its own.
     #[command(hide = true)]
     BenchSide(bench::store::side::Task),
+    /// Rounds until the time is over, with a dated report.
+    Soak(soak::Options),
+    /// Writes to a store until it is killed.
+    #[command(hide = true)]
+    StoreWriter(writer::Task),
+    /// Holds a store against what was answered.
+    #[command(hide = true)]
+    StoreChecker(checker::Task),
     /// A PostgreSQL that lives as long as its input is open; prints what stands behind `postgres:` in `store`.
     Postgres,
     /// The tree for docs/ARCHITECTURE.md, from the heads of the files.
@@ -71,6 +80,9 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::Demo(options) => demo::run(options),
         Command::Bench { name } => bench::run(name),
         Command::BenchSide(task) => bench::store::side::run(&task),
+        Command::Soak(options) => soak::run(&options),
+        Command::StoreWriter(task) => writer::run(&task),
+        Command::StoreChecker(task) => checker::run(&task),
         Command::Postgres => postgres::keep(),
         Command::Tree { write } => tidy::map::run(write),
         Command::Openapi { write } => tidy::served::run(write),

@@ -6,11 +6,14 @@
 pub mod bench;
 pub mod command;
 pub mod demo;
+pub mod faults;
 pub mod hospital;
 pub mod light;
 pub mod mutants;
+pub mod one_device;
 pub mod postgres;
 pub mod program;
 pub mod servers;
 pub mod skip;
+pub mod soak;
 pub mod tidy;

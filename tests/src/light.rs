@@ -77,6 +77,7 @@ pub fn flows(first: u64, count: u64, now: Timestamp) -> Batch {
         minutes: vec![3, 14, 15, 26, 53, 58],
         known: Some(true),
     };
-    let record = |sequence| Body::Flows(row(sequence)).record(Position { boot: 1, sequence }, Millis::from(now));
+    let record =
+        |sequence| Body::Flows(row(sequence)).record(Position { boot: 1, sequence }, Millis::from(now));
     Batch { records: (first..first + count).map(record).collect() }
 }

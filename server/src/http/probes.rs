@@ -30,10 +30,18 @@ async fn alive() -> &'static str {
     "alive\n"
 }
 
-/// The server can do its work: it is not draining, and the store takes writes.
+/// The server can do its work: it is not draining, it knows what other servers did, and the store takes writes.
 async fn ready(State(app): State<Arc<App>>) -> (StatusCode, String) {
     if app.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
+    }
+    if app.following.is_stale() {
+        let age = app.following.age().as_secs();
+        let words = format!(
+            "what this server knows of the fleet is {age} s old, so it answers devices with 503: see whether it \
+             reaches the database; it goes on by itself as soon as it does\n"
+        );
+        return (StatusCode::SERVICE_UNAVAILABLE, words);
     }
     match app.store.health().await {
         Ok(health) => match health.problem {

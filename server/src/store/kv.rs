@@ -26,7 +26,7 @@ use self::overlay::Overlay;
 use super::archive;
 use super::{
     Answer, Appended, Backup, Chunk, Commit, Committed, Cursor, Delivery, EventPage, EventQuery, Expired,
-    Feed, Health, Index, Key, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Store, StoreError,
+    Feed, Health, Index, Key, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Sink, Store, StoreError,
 };
 
 /// The maps that an engine keeps, each ordered by its keys. Names and numbers are on disk and never change.
@@ -159,6 +159,12 @@ pub trait Kv: Send + Sync + 'static {
         let _ = hear;
     }
 
+    /// Gives room that removals freed back to the disk, where an engine keeps it to itself otherwise. Asked for after
+    /// removals on a disk that is nearly full; may do nothing when others are reading.
+    fn reclaim(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Bytes on disk, bytes free, and why writes are refused.
     fn condition(&self) -> Condition;
 }
@@ -255,6 +261,10 @@ impl<K: Kv> KvStore<K> {
             commits: a.commits.saturating_add(b.commits),
         };
         let swept = self.sweep(move |overlay| write::expire(overlay, before), add).await?;
+        if swept.events > 0 {
+            let engine = self.engine.clone();
+            off_thread(move || engine.reclaim()).await?;
+        }
         Ok(add(dropped, swept))
     }
 
@@ -326,7 +336,11 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     fn backup(&self, to: PathBuf) -> Answer<'_, Backup> {
-        self.read(move |view| read::backup(view, &to))
+        self.read(move |view| archive::to_file(&to, |into| read::backup(view, into)))
+    }
+
+    fn backup_into(&self, mut into: Sink) -> Answer<'_, Backup> {
+        self.read(move |view| read::backup(view, &mut *into))
     }
 
     fn restore(&self, from: PathBuf) -> Answer<'_, Backup> {

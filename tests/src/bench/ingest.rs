@@ -66,7 +66,14 @@ fn side(kind: &str, place: &str) -> anyhow::Result<Figures> {
     let events = DEVICES * BATCHES * BATCH;
     let output = program(std::env::current_exe()?)
         .args(["bench-side", "redb", kind, place, "--events", &events.to_string()])
-        .args(["--look", &events.to_string(), "--writers", &DEVICES.to_string(), "--group", &BATCH.to_string()])
+        .args([
+            "--look",
+            &events.to_string(),
+            "--writers",
+            &DEVICES.to_string(),
+            "--group",
+            &BATCH.to_string(),
+        ])
         .output()?;
     ensure!(output.status.success(), "the side {kind} failed: {}", String::from_utf8_lossy(&output.stderr));
     let said: super::store::Said = serde_json::from_slice(&output.stdout)?;

@@ -112,7 +112,10 @@ pub fn run() -> anyhow::Result<()> {
     }
     let held = missed.is_empty();
     let word = if held { "held  " } else { "MISSED" };
-    println!("\n{word} CPU of an event at {EVENTS} over one at {EARLY}: at most {BAR_GROWTH} {}", missed.join(", "));
+    println!(
+        "\n{word} CPU of an event at {EVENTS} over one at {EARLY}: at most {BAR_GROWTH} {}",
+        missed.join(", ")
+    );
     ensure!(held, "a bar was missed");
     Ok(())
 }
@@ -148,7 +151,8 @@ pub fn child(
     }
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "the {kind} side of {engine} failed");
-    serde_json::from_slice(&output.stdout).with_context(|| format!("the {kind} side of {engine} said nothing"))
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("the {kind} side of {engine} said nothing"))
 }
 
 /// One line; says how the cost of an event grew.

@@ -51,7 +51,13 @@ impl Server {
     pub fn new(program: &Path, folder: &Path, name: &str) -> Self {
         let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let ready = Ready { enrolment: any, device: any, operator: any, pid: 0 };
-        Self { program: program.to_owned(), folder: folder.to_owned(), name: name.to_owned(), ready, child: None }
+        Self {
+            program: program.to_owned(),
+            folder: folder.to_owned(),
+            name: name.to_owned(),
+            ready,
+            child: None,
+        }
     }
 
     /// Starts it: on free ports the first time, on the same ones after that.

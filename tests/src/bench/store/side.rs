@@ -86,7 +86,8 @@ pub fn run(task: &Task) -> anyhow::Result<()> {
         Kind::Ours => (runtime.block_on(store(task, &mut waits))?, 0.0),
         Kind::Raw => {
             let meter = Meter::start(task.server)?;
-            let mut load = raw::Load { events: task.events, look: task.look, group: task.group, meter, waits };
+            let mut load =
+                raw::Load { events: task.events, look: task.look, group: task.group, meter, waits };
             let looks = match task.engine.as_str() {
                 "redb" => raw::redb(Path::new(&task.place), &mut load)?,
                 "sled" => raw::sled(Path::new(&task.place), &mut load)?,

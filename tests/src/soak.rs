@@ -1,0 +1,191 @@
+//! Soaks: rounds of one kind until the time is over, counted across calls, with a dated report.
+//!
+//! A soak is a [`Rounds`]; it knows its kind of round and nothing of time, state or reports. A round that fails is
+//! counted and named, and the rounds go on; the command ends with 0 only if none failed and the control was caught.
+//! A new soak is one more [`Name`] and one line in [`begin`]. Read next: [`state`] for what is kept between calls.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::{Args, ValueEnum};
+use tokio::time::Instant;
+
+use crate::faults::Verdict;
+use crate::faults::kills::Kills;
+use crate::faults::powercut::PowerCuts;
+use crate::faults::subject::Engine;
+
+pub mod state;
+
+use self::state::State;
+
+/// Minutes of a soak that is told neither minutes nor rounds.
+const MINUTES: u64 = 10;
+/// Rounds between two lines of progress.
+const PROGRESS: u64 = 10;
+
+/// The soaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Name {
+    /// The disk under the store loses its power.
+    Powercut,
+    /// The process that writes is killed.
+    Kills,
+}
+
+/// How long, on what.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// Which.
+    pub name: Name,
+    /// Minutes of this call.
+    #[arg(long, value_name = "N")]
+    pub minutes: Option<u64>,
+    /// Rounds of this call, if they are reached before its minutes are over.
+    #[arg(long, value_name = "N")]
+    pub rounds: Option<u64>,
+    /// The engine.
+    #[arg(long, default_value = "redb")]
+    pub engine: Engine,
+    /// Where the count is kept from call to call; below the build folder if not said.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// Neither read nor write a count, and write no report.
+    #[arg(long)]
+    pub no_report: bool,
+    /// What chance begins with, for a count that begins; printed.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// One kind of round.
+pub trait Rounds {
+    /// What they are called in a report.
+    fn title(&self) -> &'static str;
+
+    /// Plays one round.
+    ///
+    /// # Errors
+    /// If it could not be played; what it found wrong is the outcome's.
+    fn play(&mut self, seed: u64) -> anyhow::Result<Outcome>;
+
+    /// Plays what must be caught, and says how it was.
+    ///
+    /// # Errors
+    /// If it was not: then all other rounds show nothing.
+    fn control(&mut self, seed: u64) -> anyhow::Result<String>;
+}
+
+/// What a round found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What is added up, by name.
+    pub counts: Vec<(&'static str, u64)>,
+    /// What was wrong, if anything.
+    pub fault: Option<String>,
+}
+
+impl From<Verdict> for Outcome {
+    fn from(verdict: Verdict) -> Self {
+        let fault = (!verdict.is_clean()).then(|| verdict.to_string());
+        let counts = vec![
+            ("commits answered", verdict.commits),
+            ("telemetry records answered", verdict.records),
+            ("lost", verdict.lost),
+            ("doubled", verdict.doubled),
+            ("torn", verdict.torn),
+        ];
+        Self { counts, fault }
+    }
+}
+
+/// Runs a soak.
+///
+/// # Errors
+/// If a round failed, now or in an earlier call, or the control was not caught.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let sim = std::env::current_exe().context("this program has no path")?;
+    let keep = (!options.no_report).then(|| folder(options));
+    let name = format!("{}-{}", word(options.name), options.engine);
+    let fresh = options.seed.unwrap_or_else(|| fastrand::u64(..));
+    let mut state = match &keep {
+        Some(keep) => State::load(keep, &name, fresh)?,
+        None => State::fresh(&name, fresh),
+    };
+    let mut rounds = begin(&sim, options)?;
+    println!("{name}: seed {}, {} rounds so far", state.seed, state.rounds);
+    if state.control.is_none() {
+        let caught = rounds.control(state.seed)?;
+        println!("control caught: {caught}");
+        state.control = Some(caught);
+    }
+    let played = play(options, &mut *rounds, &mut state, keep.as_deref());
+    println!("{}", state.summary());
+    if let Some(keep) = &keep {
+        state.save(keep)?;
+        println!("report: {}", state.report(rounds.title(), &command(options))?.display());
+    }
+    played?;
+    ensure!(state.faults.is_empty(), "{} of {} rounds failed", state.faulty, state.rounds);
+    Ok(())
+}
+
+/// The rounds of a name.
+fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
+    Ok(match options.name {
+        Name::Powercut => Box::new(PowerCuts::new(sim, options.engine)?),
+        Name::Kills => Box::new(Kills::new(sim, options.engine)),
+    })
+}
+
+fn play(
+    options: &Options,
+    rounds: &mut dyn Rounds,
+    state: &mut State,
+    keep: Option<&Path>,
+) -> anyhow::Result<()> {
+    let minutes = options.minutes.or(options.rounds.is_none().then_some(MINUTES));
+    let begun = Instant::now();
+    let end = minutes.map(|minutes| begun + Duration::from_secs(minutes.saturating_mul(60)));
+    for played in 0..options.rounds.unwrap_or(u64::MAX) {
+        if end.is_some_and(|end| Instant::now() >= end) {
+            break;
+        }
+        let round = Instant::now();
+        let seed = state.round_seed();
+        let outcome =
+            rounds.play(seed).with_context(|| format!("round {} with seed {seed}", state.rounds))?;
+        if let Some(fault) = &outcome.fault {
+            println!("round {} with seed {seed}: {fault}", state.rounds);
+        }
+        state.count(seed, outcome, round.elapsed());
+        if played % PROGRESS == PROGRESS - 1 {
+            println!("{}", state.summary());
+            if let Some(keep) = keep {
+                state.save(keep)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn word(name: Name) -> String {
+    name.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn folder(options: &Options) -> PathBuf {
+    let default = || crate::tidy::tree::root().join("target/soak");
+    options.keep.clone().unwrap_or_else(default)
+}
+
+/// The command line as a person would repeat it.
+fn command(options: &Options) -> String {
+    let mut line = format!("cordon-sim soak {} --engine {}", word(options.name), options.engine);
+    for (flag, value) in [("--minutes", options.minutes), ("--rounds", options.rounds)] {
+        if let Some(value) = value {
+            line.push_str(&format!(" {flag} {value}"));
+        }
+    }
+    line
+}
