@@ -18,6 +18,7 @@ use cordon_server_core::change::{Draft, Malformed};
 use cordon_server_core::device::State;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::audit_log::{AuditKey, AuditLog};
 use crate::ca::Ca;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -58,6 +59,8 @@ pub struct App {
     pub ca: Ca,
     /// The director's snapshot and timestamp keys.
     pub online: Arc<OnlineKeys>,
+    /// The sealed audit log.
+    pub audit: Arc<AuditLog>,
     /// The fleet in memory.
     pub fleet: Fleet,
     /// Open device connections.
@@ -95,6 +98,8 @@ pub struct Parts {
     pub ca: Ca,
     /// The director's snapshot and timestamp keys.
     pub online: OnlineKeys,
+    /// The key of the audit log.
+    pub audit: AuditKey,
     /// Turns true when the server drains.
     pub drain: watch::Receiver<bool>,
 }
@@ -152,13 +157,14 @@ impl CommitError {
 impl App {
     /// Puts an application together and rebuilds the fleet view from the store.
     pub async fn open(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { config, clock, store, blobs, ca, online, drain } = parts;
+        let Parts { config, clock, store, blobs, ca, online, audit, drain } = parts;
         let app = Self {
             device_rates: Rates::new(config.device.requests, config.device.requests_per_minute),
             refusal_rates: Rates::new(config.enrolment.refusals, config.enrolment.refusals_per_minute),
             work: Arc::new(Semaphore::new(config.limits.requests)),
             turns: std::iter::repeat_with(Arc::default).take(TURNS).collect(),
             bundle: Sha256::of(ca.bundle()),
+            audit: Arc::new(AuditLog::new(store.clone(), audit)),
             config,
             clock,
             store,
@@ -257,6 +263,8 @@ impl App {
             [State::Expected, State::Pending, State::Active, State::Quarantined, State::Retired, State::Lost];
         let count = |state| counts.get(&state).map_or(0, |count| i64::try_from(*count).unwrap_or(i64::MAX));
         self.metrics.gauge(states.map(|state| (state.word(), count(state))), self.connections.distinct());
+        let audit = self.audit.standing();
+        self.metrics.audit(&audit, self.clock.now());
     }
 
     fn after(&self, followed: Followed) {

@@ -1,5 +1,5 @@
-//! What the server does by itself: write reports down, move rollouts on, renew signatures and its own certificate,
-//! forget old telemetry.
+//! What the server does by itself: write reports down, move rollouts on, seal the audit log, renew signatures and its
+//! own certificate, forget old telemetry.
 //!
 //! Each job is one loop that ends when the server drains. A job that fails says so and tries again at its next time;
 //! it never takes the server down. What a job does is decided elsewhere.
@@ -19,6 +19,10 @@ use crate::tls::ServerCertificate;
 const WRITE_DOWN: Duration = Duration::from_secs(30);
 /// How often rollouts are looked at.
 const ROLLOUTS: Duration = Duration::from_secs(1);
+/// How often new audit entries are sealed.
+const SEAL: Duration = Duration::from_secs(1);
+/// How often every sealed entry is compared with its hash.
+const DAILY: Duration = Duration::from_secs(24 * 3600);
 /// How often signatures, certificate and retention are looked at.
 const HOURLY: Duration = Duration::from_secs(3600);
 
@@ -31,6 +35,9 @@ pub fn start(tasks: &mut JoinSet<()>, operator: &Operator, certificate: ServerCe
     let people = operator.clone();
     tasks.spawn(each(HOURLY, app.clone(), move |_| renew(people.clone())));
     tasks.spawn(each(HOURLY, app.clone(), forget));
+    tasks.spawn(each(SEAL, app.clone(), seal));
+    tasks.spawn(each(DAILY, app.clone(), check_audit));
+    tasks.spawn(each(HOURLY, app.clone(), thin_heads));
     let certificate = Arc::new(certificate);
     tasks.spawn(each(HOURLY, app.clone(), move |app| renew_certificate(app, certificate.clone())));
 }
@@ -95,6 +102,29 @@ async fn forget(app: Arc<App>) {
         }
         Ok(_) => {}
         Err(error) => tracing::error!(error = chain(&error), "old telemetry could not be forgotten"),
+    }
+}
+
+async fn seal(app: Arc<App>) {
+    let before = app.audit.standing().stopped;
+    let Err(error) = app.audit.seal(app.clock.now_ms()).await else { return };
+    // What stopped the sealer is said once, and stands in the metrics and on the console as long as it lasts.
+    let stopped = app.audit.standing().stopped;
+    if stopped.is_none() || stopped != before {
+        tracing::error!(error = chain(&error), "the audit log could not be sealed");
+    }
+}
+
+async fn check_audit(app: Arc<App>) {
+    match app.audit.check(app.clock.now()).await {
+        Ok(()) => {}
+        Err(error) => tracing::error!(error = chain(&error), "the audit log is not as it was sealed"),
+    }
+}
+
+async fn thin_heads(app: Arc<App>) {
+    if let Err(error) = app.audit.thin(app.clock.now()).await {
+        tracing::error!(error = chain(&error), "old heads of the audit log could not be thinned out");
     }
 }
 

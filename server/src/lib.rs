@@ -8,6 +8,7 @@
 
 pub mod app;
 pub mod appraisal;
+pub mod audit_log;
 pub mod ca;
 pub mod chance;
 pub mod clock;

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use axum::http::StatusCode;
+use cordon_proto::time::Timestamp;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::audit_log::Standing;
 
 type Label = (&'static str, &'static str);
 type Counters<const N: usize> = Family<[Label; N], Counter>;
@@ -30,6 +33,10 @@ pub struct Metrics {
     receipts: Counters<1>,
     devices: Family<[Label; 1], Gauge>,
     leaves: Gauge<i64, AtomicI64>,
+    audit_entries: Gauge<i64, AtomicI64>,
+    audit_sealed: Gauge<i64, AtomicI64>,
+    audit_unsealed_s: Gauge<i64, AtomicI64>,
+    audit_broken: Gauge<i64, AtomicI64>,
 }
 
 /// The counters of one plane.
@@ -54,6 +61,10 @@ impl Default for Metrics {
             receipts: Family::default(),
             devices: Family::default(),
             leaves: Gauge::default(),
+            audit_entries: Gauge::default(),
+            audit_sealed: Gauge::default(),
+            audit_unsealed_s: Gauge::default(),
+            audit_broken: Gauge::default(),
         };
         registry.register(
             "connections",
@@ -73,6 +84,7 @@ impl Default for Metrics {
         registry.register("receipts", "Receipts, by what became of them", metrics.receipts.clone());
         registry.register("devices", "Devices, by state", metrics.devices.clone());
         registry.register("device_leaves", "Different device certificates seen", metrics.leaves.clone());
+        metrics.register_audit(&mut registry);
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -117,6 +129,31 @@ impl Metrics {
             self.devices.get_or_create(&[("state", state)]).set(count);
         }
         self.leaves.set(i64::try_from(leaves).unwrap_or(i64::MAX));
+    }
+
+    /// Sets how the audit log stands.
+    pub fn audit(&self, standing: &Standing, now: Timestamp) {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.audit_entries.set(count(standing.entries));
+        self.audit_sealed.set(count(standing.sealed()));
+        self.audit_unsealed_s.set(standing.unsealed_s(now));
+        self.audit_broken.set(i64::from(standing.fault().is_some()));
+    }
+
+    fn register_audit(&self, registry: &mut Registry) {
+        let gauges = [
+            ("audit_entries", "Entries of the audit journal", &self.audit_entries),
+            ("audit_sealed_entries", "Audit entries under a signed head", &self.audit_sealed),
+            (
+                "audit_unsealed_seconds",
+                "Seconds for which there have been audit entries that no head covers",
+                &self.audit_unsealed_s,
+            ),
+            ("audit_broken", "1 if the audit log is not as it was sealed", &self.audit_broken),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
     }
 
     /// The text of `/metrics`.
