@@ -19,6 +19,7 @@ use cordon_server_core::change::{Draft, Malformed};
 use cordon_server_core::device::State;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::audit_log::{AuditKey, AuditLog};
 use crate::ca::Ca;
 use crate::care::Care;
 use crate::clock::Clock;
@@ -62,6 +63,8 @@ pub struct App {
     pub ca: Ca,
     /// The director's snapshot and timestamp keys.
     pub online: Arc<OnlineKeys>,
+    /// The sealed audit log.
+    pub audit: Arc<AuditLog>,
     /// The fleet in memory.
     pub fleet: Fleet,
     /// Open device connections.
@@ -105,6 +108,8 @@ pub struct Parts {
     pub ca: Ca,
     /// The director's snapshot and timestamp keys.
     pub online: OnlineKeys,
+    /// The key of the audit log.
+    pub audit: AuditKey,
     /// Turns true when the server drains.
     pub drain: watch::Receiver<bool>,
 }
@@ -165,7 +170,7 @@ impl CommitError {
 impl App {
     /// Puts an application together and rebuilds the fleet view from the store.
     pub async fn open(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { config, clock, store, blobs, ca, online, drain } = parts;
+        let Parts { config, clock, store, blobs, ca, online, audit, drain } = parts;
         // Asked before anything is read: whatever is committed from now on is followed, so nothing is missed.
         let begun = store.health().await?.revision;
         let app = Self {
@@ -176,6 +181,7 @@ impl App {
             work: Arc::new(Semaphore::new(config.limits.requests)),
             turns: std::iter::repeat_with(Arc::default).take(TURNS).collect(),
             bundle: Sha256::of(ca.bundle()),
+            audit: Arc::new(AuditLog::new(store.clone(), audit)),
             config,
             clock,
             store,
@@ -293,6 +299,8 @@ impl App {
         let count = |state| counts.get(&state).map_or(0, |count| i64::try_from(*count).unwrap_or(i64::MAX));
         self.metrics.view(self.following.age(), self.leases.held());
         self.metrics.gauge(states.map(|state| (state.word(), count(state))), self.connections.distinct());
+        let audit = self.audit.standing();
+        self.metrics.audit(&audit, self.clock.now());
     }
 
     /// Does what follows from a change for those outside: ends connections, wakes devices.

@@ -172,12 +172,14 @@ fn tell(options: &init::Options, laid: &init::Laid) {
     let root_key = options.folder.join("ca").join(crate::ca::ROOT_KEY);
     let mut words = format!(
         "Laid {}. Root pin {}.\nCarry {} away to a safe place: the server runs without it, and the next issuing \
-         certificate needs it.\nGive {} to `cordonctl repo init --director`, sign there, then publish.\nStart with \
+         certificate needs it.\nGive {} to `cordonctl repo init --director`, sign there, then publish.\n{} goes to whoever \
+         will audit: it names this server's log.\nStart with \
          `cordon-server serve --config {}`.\n",
         options.folder.display(),
         laid.ca_pin,
         root_key.display(),
         options.folder.join(init::ONLINE_KEYS).display(),
+        options.folder.join(init::AUDIT_LOG).display(),
         laid.config.display(),
     );
     if let Some(root) = laid.director_root {

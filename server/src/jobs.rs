@@ -1,5 +1,5 @@
-//! What the server does by itself: write reports down, move rollouts on, renew signatures and its own certificate,
-//! forget old telemetry, read images again, back itself up.
+//! What the server does by itself: write reports down, move rollouts on, seal the audit log, renew signatures and its
+//! own certificate, forget old telemetry, read images again, back itself up.
 //!
 //! Each job is one loop that ends when the server drains. A job that fails says so and tries again at its next time;
 //! it never takes the server down. Of several servers on one store one does a job at a time, by a lease; reports and
@@ -27,6 +27,10 @@ const URGENT: Duration = Duration::from_millis(500);
 const ROLLOUTS: Duration = Duration::from_secs(1);
 /// How often the store's disk is looked at.
 const LOOK: Duration = Duration::from_secs(5);
+/// How often new audit entries are sealed.
+const SEAL: Duration = Duration::from_secs(1);
+/// How often every sealed entry is compared with its hash.
+const DAILY: Duration = Duration::from_secs(24 * 3600);
 /// How often signatures, certificate and retention are looked at.
 const HOURLY: Duration = Duration::from_secs(3600);
 
@@ -50,6 +54,9 @@ pub fn start(tasks: &mut JoinSet<()>, operator: &Operator, certificate: ServerCe
     tasks.spawn(each(LOOK, app.clone(), care::watch::look));
     tasks.spawn(each(HOURLY, app.clone(), scrub));
     tasks.spawn(each(HOURLY, app.clone(), back_up));
+    tasks.spawn(each(SEAL, app.clone(), seal));
+    tasks.spawn(each(DAILY, app.clone(), check_audit));
+    tasks.spawn(each(HOURLY, app.clone(), thin_heads));
     let certificate = Arc::new(certificate);
     tasks.spawn(each(HOURLY, app.clone(), move |app| renew_certificate(app, certificate.clone())));
 }
@@ -154,6 +161,29 @@ async fn scrub(app: Arc<App>) {
 async fn back_up(app: Arc<App>) {
     if let Err(error) = care::scheduled::run_if_due(&app).await {
         tracing::error!(error = chain(&error), "the server could not back itself up");
+    }
+}
+
+async fn seal(app: Arc<App>) {
+    let before = app.audit.standing().stopped;
+    let Err(error) = app.audit.seal(app.clock.now_ms()).await else { return };
+    // What stopped the sealer is said once, and stands in the metrics and on the console as long as it lasts.
+    let stopped = app.audit.standing().stopped;
+    if stopped.is_none() || stopped != before {
+        tracing::error!(error = chain(&error), "the audit log could not be sealed");
+    }
+}
+
+async fn check_audit(app: Arc<App>) {
+    match app.audit.check(app.clock.now()).await {
+        Ok(()) => {}
+        Err(error) => tracing::error!(error = chain(&error), "the audit log is not as it was sealed"),
+    }
+}
+
+async fn thin_heads(app: Arc<App>) {
+    if let Err(error) = app.audit.thin(app.clock.now()).await {
+        tracing::error!(error = chain(&error), "old heads of the audit log could not be thinned out");
     }
 }
 

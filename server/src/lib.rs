@@ -9,6 +9,7 @@
 pub mod age;
 pub mod app;
 pub mod appraisal;
+pub mod audit_log;
 pub mod ca;
 pub mod care;
 pub mod chance;

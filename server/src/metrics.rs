@@ -15,6 +15,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::audit_log::Standing;
+
 type Label = (&'static str, &'static str);
 type Counters<const N: usize> = Family<[Label; N], Counter>;
 
@@ -40,6 +42,10 @@ pub struct Metrics {
     view_age: Gauge<f64, AtomicU64>,
     stale: Counter,
     leases: Family<[Label; 1], Gauge>,
+    audit_entries: Gauge<i64, AtomicI64>,
+    audit_sealed: Gauge<i64, AtomicI64>,
+    audit_unsealed_s: Gauge<i64, AtomicI64>,
+    audit_broken: Gauge<i64, AtomicI64>,
 }
 
 /// The counters of one plane.
@@ -72,6 +78,10 @@ impl Default for Metrics {
             view_age: Gauge::default(),
             stale: Counter::default(),
             leases: Family::default(),
+            audit_entries: Gauge::default(),
+            audit_sealed: Gauge::default(),
+            audit_unsealed_s: Gauge::default(),
+            audit_broken: Gauge::default(),
         };
         registry.register(
             "connections",
@@ -92,13 +102,8 @@ impl Default for Metrics {
         registry.register("devices", "Devices, by state", metrics.devices.clone());
         registry.register("device_leaves", "Different device certificates seen", metrics.leaves.clone());
         metrics.register_care(&mut registry);
-        registry.register(
-            "view_age_seconds",
-            "Seconds since what is held in memory was known to be what the shared store holds",
-            metrics.view_age.clone(),
-        );
-        registry.register("stale", "Requests of devices refused because the view was too old", metrics.stale.clone());
-        registry.register("lease_held", "Whether this server has the job now", metrics.leases.clone());
+        metrics.register_sharing(&mut registry);
+        metrics.register_audit(&mut registry);
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -181,6 +186,16 @@ impl Metrics {
         self.backup.set(at.0);
     }
 
+    fn register_sharing(&self, registry: &mut Registry) {
+        registry.register(
+            "view_age_seconds",
+            "Seconds since what is held in memory was known to be what the shared store holds",
+            self.view_age.clone(),
+        );
+        registry.register("stale", "Requests of devices refused because the view was too old", self.stale.clone());
+        registry.register("lease_held", "Whether this server has the job now", self.leases.clone());
+    }
+
     fn register_care(&self, registry: &mut Registry) {
         let mut gauge = |name, help, gauge: &Gauge| registry.register(name, help, gauge.clone());
         gauge("store_bytes", "Bytes of the store on disk", &self.store_bytes);
@@ -192,6 +207,31 @@ impl Metrics {
             "When the last backup was written, Unix time; 0 for not since the start",
             &self.backup,
         );
+    }
+
+    /// Sets how the audit log stands.
+    pub fn audit(&self, standing: &Standing, now: Timestamp) {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.audit_entries.set(count(standing.entries));
+        self.audit_sealed.set(count(standing.sealed()));
+        self.audit_unsealed_s.set(standing.unsealed_s(now));
+        self.audit_broken.set(i64::from(standing.fault().is_some()));
+    }
+
+    fn register_audit(&self, registry: &mut Registry) {
+        let gauges = [
+            ("audit_entries", "Entries of the audit journal", &self.audit_entries),
+            ("audit_sealed_entries", "Audit entries under a signed head", &self.audit_sealed),
+            (
+                "audit_unsealed_seconds",
+                "Seconds for which there have been audit entries that no head covers",
+                &self.audit_unsealed_s,
+            ),
+            ("audit_broken", "1 if the audit log is not as it was sealed", &self.audit_broken),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
     }
 
     /// The text of `/metrics`.

@@ -100,7 +100,7 @@ impl App {
             permit: orders.permit,
             content_version: self.director().map_or(0, |director| director.content_version()),
             ca_bundle: Some(self.ca_bundle()),
-            audit_head: None,
+            audit_head: self.audit.standing().head.map(|head| head.to_bytes().into()),
             next_s: self.config.device.checkin_s,
             want_inventory: held != Some(request.inventory_root),
             director_version: self.director().map_or(0, |director| director.director_version()),

@@ -45,7 +45,7 @@ async fn ready(State(app): State<Arc<App>>) -> (StatusCode, String) {
     }
     match app.store.health().await {
         Ok(health) => match health.problem {
-            None => (StatusCode::OK, "ready\n".to_owned()),
+            None => (StatusCode::OK, format!("ready\n{}", audit_words(&app))),
             Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")),
         },
         Err(error) => {
@@ -53,6 +53,11 @@ async fn ready(State(app): State<Arc<App>>) -> (StatusCode, String) {
             (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n".to_owned())
         }
     }
+}
+
+/// A broken audit log is told here, and takes no server away from its devices.
+fn audit_words(app: &App) -> String {
+    app.audit.standing().fault().map_or_else(String::new, |fault| format!("audit: {fault}\n"))
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> ([(HeaderName, HeaderValue); 1], String) {

@@ -13,7 +13,7 @@ use cordon_proto::audit::SignedHead;
 use cordon_proto::canonical::Value;
 use cordon_proto::canonical::fields::{decode_hex, encode_hex};
 use cordon_proto::limits;
-use cordon_proto::merkle::{Hash, Tree, leaf_hash};
+use cordon_proto::merkle::{Hash, Tree};
 
 use super::Recorded;
 

@@ -202,6 +202,11 @@ impl Edge {
         self.size = self.size.saturating_add(1);
     }
 
+    /// Forgets full tiles, for whoever only wants the root.
+    pub fn forget(&mut self) {
+        self.full.clear();
+    }
+
     /// The tiles that came or changed since the edge was read.
     #[must_use]
     pub fn grown(&self) -> BTreeMap<TileAt, Tile> {

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec;
 
+use cordon_proto::merkle::leaf_hash;
 use cordon_proto::time::Timestamp;
 use ed25519_dalek::{Signer, SigningKey};
 use proptest::prelude::*;
