@@ -16,7 +16,7 @@ use cordon_proto::ids::{DeviceId, Name, Sha256, TokenId};
 use cordon_proto::time::Timestamp;
 use cordon_server_core::audit::Actor;
 use cordon_server_core::change::{Draft, Malformed};
-use cordon_server_core::device::State;
+use cordon_server_core::device::{Leaf, State};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::audit_log::{AuditKey, AuditLog};
@@ -301,6 +301,21 @@ impl App {
         self.metrics.gauge(states.map(|state| (state.word(), count(state))), self.connections.distinct());
         let audit = self.audit.standing();
         self.metrics.audit(&audit, self.clock.now());
+    }
+
+    /// The device of a certificate that is not known here, if it enrolled at another server a moment ago. To say that
+    /// it is unknown would let it drop its identity.
+    pub(crate) async fn look_up(&self, leaf: &Sha256) -> Result<Option<Arc<Member>>, StoreError> {
+        if !self.following.is_shared() {
+            return Ok(None);
+        }
+        let row = self.store.get(Key::Leaf(*leaf)).await?;
+        let Some(found) = row.and_then(|row| Leaf::from_body(&row.body)) else { return Ok(None) };
+        let key = Key::Device(found.device);
+        if let Some(row) = self.store.get(key.clone()).await? {
+            self.after(self.fleet.follow(&[Change::Put(key, row.body)], row.revision));
+        }
+        Ok(self.fleet.by_leaf(leaf))
     }
 
     /// Does what follows from a change for those outside: ends connections, wakes devices.

@@ -1,6 +1,7 @@
 //! Tests of several servers on one store: what is done on one holds on all, and who lost touch serves nobody.
 
 use cordon_proto::checkin::{CheckinAnswer, InterlockState, WaitAnswer, WaitRequest};
+use cordon_proto::ids::Sha256;
 use cordon_proto::telemetry::{Batch, Body as RecordBody, Finding, Position, Severity};
 use cordon_proto::time::{Millis, Timestamp};
 use cordon_proto::wire;
@@ -39,8 +40,13 @@ async fn within_a_second(what: &str, wanted: impl Fn() -> bool) {
 async fn pair() -> ([(Bench, Arc<crate::testing::shared::Seat>); 2], Enrolled) {
     let pair = Bench::pair().await;
     let device = pair[0].0.enrol("A").await;
-    within_a_second("an enrolment", || pair[1].0.app().fleet.get(device.id).is_some()).await;
+    knows(&pair[1].0, &device).await;
     (pair, device)
+}
+
+async fn knows(bench: &Bench, device: &Enrolled) {
+    let leaf = Sha256::of(&device.leaf);
+    within_a_second("an enrolment", || bench.app().fleet.by_leaf(&leaf).is_some()).await;
 }
 
 fn finding() -> RecordBody {
@@ -67,18 +73,28 @@ async fn a_quarantine_on_one_server_bites_on_another_within_a_second() {
     // Goal: the promise, across servers. Method: connect and wait on the second, quarantine on the first.
     let ([(one, _), (two, _)], device) = pair().await;
     let bystander = one.enrol("B").await;
-    within_a_second("an enrolment", || two.app().fleet.get(bystander.id).is_some()).await;
+    knows(&two, &bystander).await;
     let (mut idle, mut waiting) = (two.device(&device).await, two.device(&device).await);
     let answer: CheckinAnswer = check_in(&mut idle, &device).await.message();
     wait(&mut waiting, answer.wait_token).await;
     one.app().act(device.id, Act::Quarantine, text("beacons"), &person()).await.expect("quarantined");
     let begin = Instant::now();
-    assert!(idle.ended().await && waiting.reply().await.is_none());
+    assert!(idle.ended().await && waiting.ended().await, "the waiting one may be told a last word");
     assert!(begin.elapsed() < SECOND, "{:?}", begin.elapsed());
     let mut anew = two.device(&device).await;
     let reply = anew.post("/v1/wait", &wire::write(&WaitRequest { token: 0, max_s: 0 })).await;
     assert_eq!((reply.status, reply.code().as_str()), (403, "quarantined"));
     assert_eq!(check_in(&mut two.device(&bystander).await, &bystander).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_device_that_enrolled_elsewhere_a_moment_ago_is_not_told_that_it_is_unknown() {
+    // Goal: that answer lets an agent drop its identity. Method: enrol at the first while the second hears nothing.
+    let [(one, _), (two, seat)] = Bench::pair().await;
+    seat.lose(true);
+    let device = one.enrol("A").await;
+    assert!(two.app().fleet.by_leaf(&Sha256::of(&device.leaf)).is_none(), "it has not heard");
+    assert_eq!(check_in(&mut two.device(&device).await, &device).await.status, 200);
 }
 
 #[tokio::test]

@@ -83,7 +83,10 @@ async fn identify(
         let detail = "this plane needs the certificate that the device was given when it enrolled";
         Problem::new(StatusCode::UNAUTHORIZED, "no_certificate", "No certificate", detail).closing()
     })?;
-    let member = app.fleet.by_leaf(&leaf.fingerprint);
+    let mut member = app.fleet.by_leaf(&leaf.fingerprint);
+    if member.is_none() {
+        member = app.look_up(&leaf.fingerprint).await?;
+    }
     let now = app.clock.now();
     may(member.as_ref().map(|member| &*member.device), &leaf.fingerprint, access, now).map_err(
         |refused| {
