@@ -88,12 +88,28 @@ impl Api {
         self.exchange(Method::GET, url, Payload::Nothing)
     }
 
+    /// Reads bytes as they are; nothing if the server has none.
+    ///
+    /// # Errors
+    /// Refused, or the server was not reached.
+    pub fn bytes(&self, path: &[&str], query: &[(&str, u64)]) -> Result<Option<Vec<u8>>, Failure> {
+        let mut url = self.url(path);
+        for (name, value) in query {
+            url.query_pairs_mut().append_pair(name, &value.to_string());
+        }
+        self.received(url)
+    }
+
     /// Reads a file as it is; nothing if the server has none of that name.
     ///
     /// # Errors
     /// Refused, or the server was not reached.
     pub fn file(&self, path: &[&str]) -> Result<Option<Vec<u8>>, Failure> {
-        match self.send(Method::GET, self.url(path), Payload::Nothing)? {
+        self.received(self.url(path))
+    }
+
+    fn received(&self, url: Url) -> Result<Option<Vec<u8>>, Failure> {
+        match self.send(Method::GET, url, Payload::Nothing)? {
             (404, _) => Ok(None),
             (200..300, body) => Ok(Some(body)),
             (status, body) => Err(Failure::from_server(status, &body)),

@@ -150,7 +150,8 @@ impl Source for Folder {
     }
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+/// Writes a file whole, in place of an earlier one.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let wrong = |error: std::io::Error| Failure::file("write", path, &error);
     let partial = path.with_extension("partial");
     let mut file = File::create(&partial).map_err(wrong)?;

@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+pub mod audit;
 pub mod canonical;
 pub mod checkin;
 pub mod enrol;

@@ -29,6 +29,12 @@ pub const WAIT_S: u64 = 300;
 pub const CHECKIN_S: u32 = 300;
 /// Seconds without a byte after which a download is given up.
 pub const DOWNLOAD_STALL_S: u64 = 30;
+/// Milliseconds after which what a server holds in memory of a store that others write too is no longer believed.
+pub const VIEW_AGE_MS: u64 = 1000;
+/// Milliseconds between two looks at a shared store for what other servers changed.
+pub const FOLLOW_MS: u64 = 250;
+/// Milliseconds for which one server has a job to itself unless it asks again: how long a killed server's work waits.
+pub const LEASE_MS: u32 = 5000;
 /// Rows of one page of a list.
 pub const PAGE_ROWS: usize = 500;
 /// Connections the server holds at once on one plane.
@@ -208,6 +214,14 @@ pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
 pub const SUMMARY_CHARS: usize = 1024;
 /// Bytes of one audit entry.
 pub const AUDIT_ENTRY_BYTES: usize = 32 * 1024;
+/// Bytes of a signed head of the audit log.
+pub const AUDIT_HEAD_BYTES: usize = 1024;
+/// Bytes of one line of an audit export.
+pub const AUDIT_LINE_BYTES: usize = 64 * 1024;
+/// Entries of one page of an audit export.
+pub const AUDIT_EXPORT_ROWS: u64 = 2048;
+/// Entries that one signed head seals at most; more are sealed by the next.
+pub const AUDIT_BATCH: usize = 8192;
 /// Days before an expiry at which people are warned, first to last.
 pub const EXPIRY_WARNING_DAYS: [u32; 3] = [90, 30, 7];
 /// Days a leaf certificate lives by default.

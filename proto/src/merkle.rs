@@ -4,7 +4,8 @@
 //! ([`Tree::push_hash`]), and the audit log, whose leaves are entries ([`Tree::push_data`]). It must never take a
 //! node for a leaf (the prefixes 0x00 and 0x01 keep them apart) nor accept a proof that is one hash too long.
 //!
-//! Read next: [`Tree`] to make proofs, [`Inclusion::proves`] and [`Consistency::proves`] to check them.
+//! Read next: [`Tree`] to make proofs in memory, [`Nodes`] to make them from stored hashes, [`Inclusion::proves`] and
+//! [`Consistency::proves`] to check them.
 
 use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
@@ -174,16 +175,22 @@ impl Tree {
         self.levels.push(Vec::from([carried]));
     }
 
+    /// The hash of a leaf; nothing if there is no such leaf.
+    #[must_use]
+    pub fn leaf(&self, index: u64) -> Option<Hash> {
+        self.node(0, index)
+    }
+
     /// The root over all leaves.
     #[must_use]
     pub fn root(&self) -> Hash {
-        self.subtree(0, self.size()).unwrap_or_else(|| Sha256::digest([]).into())
+        self.root_at(self.size()).unwrap_or_else(|| Sha256::digest([]).into())
     }
 
     /// The root when the tree had `size` leaves; nothing if it never had so many.
     #[must_use]
     pub fn root_at(&self, size: u64) -> Option<Hash> {
-        if size == 0 { Some(Sha256::digest([]).into()) } else { self.subtree(0, size) }
+        root_over(self, size)
     }
 
     /// The proof that leaf `index` stands in this tree; nothing if there is no such leaf.
@@ -195,65 +202,97 @@ impl Tree {
     /// The proof that leaf `index` stood in the tree when it had `size` leaves.
     #[must_use]
     pub fn inclusion_at(&self, index: u64, size: u64) -> Option<Inclusion> {
-        if index >= size || size > self.size() {
-            return None;
-        }
-        let (mut start, mut end) = (0, size);
-        let mut path = Vec::new();
-        while end - start > 1 {
-            let middle = start + split(end - start);
-            if index < middle {
-                path.push(self.subtree(middle, end)?);
-                end = middle;
-            } else {
-                path.push(self.subtree(start, middle)?);
-                start = middle;
-            }
-        }
-        path.reverse();
-        Some(Inclusion { index, size, path })
+        inclusion_over(self, index, size)
     }
 
     /// The proof that this tree began with its first `first` leaves; nothing if it has fewer.
     #[must_use]
     pub fn consistency(&self, first: u64) -> Option<Consistency> {
-        let second = self.size();
-        if first > second {
-            return None;
-        }
-        let mut path = Vec::new();
-        if first > 0 && first < second {
-            let (mut start, mut end) = (0, second);
-            // Down to the subtree that ends where the earlier tree ended.
-            while end != first {
-                let middle = start + split(end - start);
-                if first <= middle {
-                    path.push(self.subtree(middle, end)?);
-                    end = middle;
-                } else {
-                    path.push(self.subtree(start, middle)?);
-                    start = middle;
-                }
-            }
-            if start > 0 {
-                path.push(self.subtree(start, end)?);
-            }
-            path.reverse();
-        }
-        Some(Consistency { first, second, path })
+        consistency_over(self, first, self.size())
     }
+}
 
-    /// The hash over the leaves from `start` to before `end`, where `start` is a multiple of a power of two that is
-    /// not smaller than the range: the only ranges that occur in this tree.
-    fn subtree(&self, start: u64, end: u64) -> Option<Hash> {
-        let length = end.checked_sub(start).filter(|length| *length > 0)?;
-        if length.is_power_of_two() {
-            let level = self.levels.get(usize::try_from(length.trailing_zeros()).ok()?)?;
-            return level.get(usize::try_from(start / length).ok()?).copied();
-        }
-        let middle = start + split(length);
-        Some(node_hash(&self.subtree(start, middle)?, &self.subtree(middle, end)?))
+impl Nodes for Tree {
+    fn node(&self, level: u32, place: u64) -> Option<Hash> {
+        let level = self.levels.get(usize::try_from(level).ok()?)?;
+        level.get(usize::try_from(place).ok()?).copied()
     }
+}
+
+/// Where the hashes of complete subtrees are kept: in memory ([`Tree`]), or piece by piece in a store.
+pub trait Nodes {
+    /// The hash of the complete subtree over the 2^`level` leaves from `place` · 2^`level`; nothing if it is not here.
+    fn node(&self, level: u32, place: u64) -> Option<Hash>;
+}
+
+/// The root over the first `size` leaves; nothing if a hash that it needs is not there.
+#[must_use]
+pub fn root_over(nodes: &impl Nodes, size: u64) -> Option<Hash> {
+    if size == 0 { Some(Sha256::digest([]).into()) } else { subtree(nodes, 0, size) }
+}
+
+/// The proof that leaf `index` stands in the tree of the first `size` leaves; nothing if there is no such leaf, or a
+/// hash that it needs is not there.
+#[must_use]
+pub fn inclusion_over(nodes: &impl Nodes, index: u64, size: u64) -> Option<Inclusion> {
+    if index >= size {
+        return None;
+    }
+    let (mut start, mut end) = (0, size);
+    let mut path = Vec::new();
+    while end - start > 1 {
+        let middle = start + split(end - start);
+        if index < middle {
+            path.push(subtree(nodes, middle, end)?);
+            end = middle;
+        } else {
+            path.push(subtree(nodes, start, middle)?);
+            start = middle;
+        }
+    }
+    path.reverse();
+    // A leaf that is alone in its tree has no way to the root, and must be there all the same.
+    nodes.node(0, index).map(|_| Inclusion { index, size, path })
+}
+
+/// The proof that the tree of `second` leaves began with its first `first` leaves; nothing if `first` is more, or a
+/// hash that it needs is not there.
+#[must_use]
+pub fn consistency_over(nodes: &impl Nodes, first: u64, second: u64) -> Option<Consistency> {
+    if first > second {
+        return None;
+    }
+    let mut path = Vec::new();
+    if first > 0 && first < second {
+        let (mut start, mut end) = (0, second);
+        // Down to the subtree that ends where the earlier tree ended.
+        while end != first {
+            let middle = start + split(end - start);
+            if first <= middle {
+                path.push(subtree(nodes, middle, end)?);
+                end = middle;
+            } else {
+                path.push(subtree(nodes, start, middle)?);
+                start = middle;
+            }
+        }
+        if start > 0 {
+            path.push(subtree(nodes, start, end)?);
+        }
+        path.reverse();
+    }
+    Some(Consistency { first, second, path })
+}
+
+/// The hash over the leaves from `start` to before `end`, where `start` is a multiple of a power of two that is not
+/// smaller than the range: the only ranges that occur in a tree.
+fn subtree(nodes: &impl Nodes, start: u64, end: u64) -> Option<Hash> {
+    let length = end.checked_sub(start).filter(|length| *length > 0)?;
+    if length.is_power_of_two() {
+        return nodes.node(length.trailing_zeros(), start / length);
+    }
+    let middle = start + split(length);
+    Some(node_hash(&subtree(nodes, start, middle)?, &subtree(nodes, middle, end)?))
 }
 
 impl FromIterator<Hash> for Tree {

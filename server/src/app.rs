@@ -2,11 +2,12 @@
 //!
 //! [`App::commit`] stores a transaction and then brings everything in memory after it: the fleet view, the waiting
 //! devices, and the connections of a device that lost our trust. Documents of devices are written in no other way.
+//! What other servers commit comes in by `follow`, with the same consequences.
 //! Orders and permits come from a [`Director`], the rollouts; without one no device is ever offered anything.
 //!
 //! Read next: `enrol`, `report`, `people` for the handlers' deeds; `serve` for how it is put together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -15,15 +16,19 @@ use cordon_proto::ids::{DeviceId, Name, Sha256, TokenId};
 use cordon_proto::time::Timestamp;
 use cordon_server_core::audit::Actor;
 use cordon_server_core::change::{Draft, Malformed};
-use cordon_server_core::device::State;
+use cordon_server_core::device::{Leaf, State};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::audit_log::{AuditKey, AuditLog};
 use crate::ca::Ca;
+use crate::care::Care;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connections::Connections;
 use crate::fleet::{Fleet, Followed, Member};
+use crate::follow::Following;
 use crate::http::rate::Rates;
+use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::online::OnlineKeys;
 use crate::store::blobs::Blobs;
@@ -58,6 +63,8 @@ pub struct App {
     pub ca: Ca,
     /// The director's snapshot and timestamp keys.
     pub online: Arc<OnlineKeys>,
+    /// The sealed audit log.
+    pub audit: Arc<AuditLog>,
     /// The fleet in memory.
     pub fleet: Fleet,
     /// Open device connections.
@@ -68,8 +75,14 @@ pub struct App {
     pub metrics: Metrics,
     /// One-time links into the console.
     pub sign_in: SignInLinks,
+    /// What the server knows of its own condition.
+    pub care: Care,
     /// Whether the server drains. Long waits end when it does.
     pub drain: watch::Receiver<bool>,
+    /// How fresh is what is held in memory.
+    pub following: Following,
+    /// Jobs that one server does at a time.
+    pub leases: Leases,
     /// Requests of each device.
     pub device_rates: Rates<DeviceId>,
     /// Refused enrolments of each address.
@@ -95,6 +108,8 @@ pub struct Parts {
     pub ca: Ca,
     /// The director's snapshot and timestamp keys.
     pub online: OnlineKeys,
+    /// The key of the audit log.
+    pub audit: AuditKey,
     /// Turns true when the server drains.
     pub drain: watch::Receiver<bool>,
 }
@@ -124,6 +139,9 @@ pub trait Director: Send + Sync {
 
     /// Version of the director's timestamp, 0 for none.
     fn director_version(&self) -> u64;
+
+    /// Whether some release names this image, whether or not its bytes are here.
+    fn knows_image(&self, sha256: &Sha256) -> bool;
 }
 
 /// A commit that could not be made.
@@ -152,13 +170,18 @@ impl CommitError {
 impl App {
     /// Puts an application together and rebuilds the fleet view from the store.
     pub async fn open(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { config, clock, store, blobs, ca, online, drain } = parts;
+        let Parts { config, clock, store, blobs, ca, online, audit, drain } = parts;
+        // Asked before anything is read: whatever is committed from now on is followed, so nothing is missed.
+        let begun = store.health().await?.revision;
         let app = Self {
+            following: Following::new(store.is_shared(), begun),
+            leases: Leases::new(store.clone(), clock.clone(), config.server_name.as_ref().unwrap_or(&config.host)),
             device_rates: Rates::new(config.device.requests, config.device.requests_per_minute),
             refusal_rates: Rates::new(config.enrolment.refusals, config.enrolment.refusals_per_minute),
             work: Arc::new(Semaphore::new(config.limits.requests)),
             turns: std::iter::repeat_with(Arc::default).take(TURNS).collect(),
             bundle: Sha256::of(ca.bundle()),
+            audit: Arc::new(AuditLog::new(store.clone(), audit)),
             config,
             clock,
             store,
@@ -171,14 +194,32 @@ impl App {
             waits: Waits::default(),
             metrics: Metrics::default(),
             sign_in: SignInLinks::default(),
+            care: Care::default(),
             drain,
             reached: Mutex::default(),
         };
+        app.rebuild().await?;
+        Ok(app)
+    }
+
+    /// Takes in every document of the fleet that is stored, and says which there are. What is held stays meanwhile.
+    pub async fn rebuild(&self) -> Result<(Followed, HashSet<Key>), StoreError> {
+        let (mut followed, mut read) = (Followed::default(), HashSet::new());
         // Devices first: what belongs to one is kept at it.
         for kind in [Kind::Device, Kind::Inventory, Kind::Finding, Kind::Receipt] {
-            app.rebuild(kind).await?;
+            let mut cursor = Some(Cursor::First);
+            while let Some(from) = cursor {
+                let page = self.store.scan(Index::All(kind), from, cordon_proto::limits::PAGE_ROWS).await?;
+                for (key, row) in page.rows {
+                    if !self.fleet.has(&key, row.revision) {
+                        followed.add(self.fleet.follow(&[Change::Put(key.clone(), row.body)], row.revision));
+                    }
+                    read.insert(key);
+                }
+                cursor = page.next;
+            }
         }
-        Ok(app)
+        Ok((followed, read))
     }
 
     /// Stores a transaction and brings the view, the waiting devices and open connections after it.
@@ -256,10 +297,29 @@ impl App {
         let states =
             [State::Expected, State::Pending, State::Active, State::Quarantined, State::Retired, State::Lost];
         let count = |state| counts.get(&state).map_or(0, |count| i64::try_from(*count).unwrap_or(i64::MAX));
+        self.metrics.view(self.following.age(), self.leases.held());
         self.metrics.gauge(states.map(|state| (state.word(), count(state))), self.connections.distinct());
+        let audit = self.audit.standing();
+        self.metrics.audit(&audit, self.clock.now());
     }
 
-    fn after(&self, followed: Followed) {
+    /// The device of a certificate that is not known here, if it enrolled at another server a moment ago. To say that
+    /// it is unknown would let it drop its identity.
+    pub(crate) async fn look_up(&self, leaf: &Sha256) -> Result<Option<Arc<Member>>, StoreError> {
+        if !self.following.is_shared() {
+            return Ok(None);
+        }
+        let row = self.store.get(Key::Leaf(*leaf)).await?;
+        let Some(found) = row.and_then(|row| Leaf::from_body(&row.body)) else { return Ok(None) };
+        let key = Key::Device(found.device);
+        if let Some(row) = self.store.get(key.clone()).await? {
+            self.after(self.fleet.follow(&[Change::Put(key, row.body)], row.revision));
+        }
+        Ok(self.fleet.by_leaf(leaf))
+    }
+
+    /// Does what follows from a change for those outside: ends connections, wakes devices.
+    pub(crate) fn after(&self, followed: Followed) {
         for leaf in &followed.cut_off {
             let cut = self.connections.cut(leaf);
             if cut > 0 {
@@ -267,18 +327,6 @@ impl App {
             }
         }
         self.waits.ring_all(followed.devices);
-    }
-
-    async fn rebuild(&self, kind: Kind) -> Result<(), StoreError> {
-        let mut cursor = Some(Cursor::First);
-        while let Some(from) = cursor {
-            let page = self.store.scan(Index::All(kind), from, cordon_proto::limits::PAGE_ROWS).await?;
-            for (key, row) in page.rows {
-                self.fleet.follow(&[Change::Put(key, row.body)], row.revision);
-            }
-            cursor = page.next;
-        }
-        Ok(())
     }
 
     /// The queue of requests with this token.

@@ -1,7 +1,7 @@
 //! The command line of `cordon-server`.
 //!
 //! Exit codes: 0 done, 1 refused (the reason on stderr, with what to do), 2 usage. Nothing here works; it calls
-//! `init`, `serve` and `control`.
+//! `init`, `serve`, `control` and `care`, and says in people's words what came of it.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -11,10 +11,13 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 
+use crate::care::{backup, restore};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::control::{self, Question, Reply};
+use crate::control::{self, ControlError, Question, Reply};
 use crate::{init, log, serve};
+
+mod care;
 
 /// The server of a fleet of medical devices and kiosks.
 #[derive(Debug, Parser)]
@@ -55,6 +58,39 @@ enum Command {
         /// Print a one-time link into the console.
         #[arg(long)]
         print_sign_in: bool,
+    },
+    /// Write everything into one file, sealed for the public key in the settings; the server goes on meanwhile.
+    ///
+    /// A running server writes the file itself, as its own user. The settings say for whom:
+    /// `[backup] recipient = "age1…"`, made by `age-keygen`.
+    Backup {
+        /// The settings of the server.
+        #[arg(long)]
+        config: PathBuf,
+        /// The new file.
+        #[arg(long)]
+        to: PathBuf,
+        /// Put the authority's issuing key in: whoever opens the file can then make devices.
+        #[arg(long)]
+        with_ca_key: bool,
+        /// Put the images in; without, only their list.
+        #[arg(long)]
+        with_blobs: bool,
+    },
+    /// Lay a new folder and fill an empty store from a backup.
+    Restore {
+        /// The backup.
+        #[arg(long)]
+        from: PathBuf,
+        /// The file that `age-keygen` wrote, mode 0600.
+        #[arg(long)]
+        identity: PathBuf,
+        /// The new folder.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Another store than the settings in the backup name, such as `redb:store.redb`.
+        #[arg(long)]
+        store: Option<String>,
     },
     /// Ask a running server, as the user it runs as.
     Admin {
@@ -110,10 +146,21 @@ fn execute(command: Command) -> anyhow::Result<()> {
         Command::Admin { command: Admin::SignInLink { config } } => {
             let config = Config::load(&config, &[])?;
             let path = config.path(&config.control);
-            match runtime.block_on(control::ask(&path, Question::SignInLink))? {
+            match runtime.block_on(control::ask(&path, &Question::SignInLink, |_| ()))? {
                 Reply::Link(link) => say(&link),
                 Reply::Refused(reason) => bail!(reason),
+                Reply::Written(_) | Reply::BackedUp(_) => bail!(ControlError::Answer),
             }
+            Ok(())
+        }
+        Command::Backup { config, to, with_ca_key, with_blobs } => {
+            let config = Config::load(&config, &[])?;
+            let to = std::path::absolute(to).context("the working folder is gone")?;
+            runtime.block_on(care::by_hand(&config, backup::Order { to, with_ca_key, with_blobs }))
+        }
+        Command::Restore { from, identity, dir, store } => {
+            let order = restore::Order { from, identity, folder: dir, store };
+            care::restored(&runtime.block_on(restore::run(&order, Clock::system().now()))?);
             Ok(())
         }
     }
@@ -125,12 +172,14 @@ fn tell(options: &init::Options, laid: &init::Laid) {
     let root_key = options.folder.join("ca").join(crate::ca::ROOT_KEY);
     let mut words = format!(
         "Laid {}. Root pin {}.\nCarry {} away to a safe place: the server runs without it, and the next issuing \
-         certificate needs it.\nGive {} to `cordonctl repo init --director`, sign there, then publish.\nStart with \
+         certificate needs it.\nGive {} to `cordonctl repo init --director`, sign there, then publish.\n{} goes to whoever \
+         will audit: it names this server's log.\nStart with \
          `cordon-server serve --config {}`.\n",
         options.folder.display(),
         laid.ca_pin,
         root_key.display(),
         options.folder.join(init::ONLINE_KEYS).display(),
+        options.folder.join(init::AUDIT_LOG).display(),
         laid.config.display(),
     );
     if let Some(root) = laid.director_root {

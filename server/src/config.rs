@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use cordon_proto::limits;
 use serde::Deserialize;
 
+use crate::age::Recipient;
 use crate::files::{self, FileError};
 
 /// All settings of one server.
@@ -19,6 +20,9 @@ pub struct Config {
     /// The folder that relative paths start from.
     #[serde(skip)]
     pub folder: PathBuf,
+    /// The settings as they were written, for a backup.
+    #[serde(skip)]
+    pub text: String,
     /// Host name or address under which devices and people reach the server; it stands in enrolment strings.
     pub host: String,
     /// Further names and addresses for the server's certificate; `localhost` and the loopback addresses always are.
@@ -28,6 +32,9 @@ pub struct Config {
     /// `memory` for trials.
     #[serde(default = "default_store")]
     pub store: String,
+    /// What this server is called beside others on one store, in logs and leases; `host` if it is not given.
+    #[serde(default)]
+    pub server_name: Option<String>,
     /// The folder of images.
     #[serde(default = "default_blobs")]
     pub blobs: PathBuf,
@@ -46,9 +53,19 @@ pub struct Config {
     /// Whether the throw-away keys of `keys-example` are accepted. Only with every listener on loopback.
     #[serde(default)]
     pub allow_example_keys: bool,
-    /// Days after which telemetry is forgotten.
+    /// Days after which telemetry is forgotten, 1 to 3650. Documents and the audit journal are never forgotten.
     #[serde(default = "default_retention_days")]
     pub retention_days: u32,
+    /// Mebibytes of the disk that stay free, 1 to 65536. Below them only removals are let through, every other write
+    /// is answered 503, and the server still ends and starts in good order.
+    #[serde(default = "default_reserve_mib")]
+    pub reserve_mib: u64,
+    /// How images are read again in search of damage.
+    #[serde(default)]
+    pub scrub: Scrub,
+    /// Backups.
+    #[serde(default)]
+    pub backup: Backup,
     /// The enrolment plane.
     #[serde(default)]
     pub enrolment: Enrolment,
@@ -97,6 +114,30 @@ pub struct DevicePlane {
 pub struct OperatorPlane {
     /// Where it listens. TLS is spoken wherever this is not a loopback address.
     pub listen: SocketAddr,
+}
+
+/// How images are read again in search of damage.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scrub {
+    /// Days between two readings of one image, 1 to 365.
+    pub days: u32,
+    /// Mebibytes read in a second at most, 1 to 1000.
+    pub mib_per_s: u64,
+}
+
+/// Backups.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backup {
+    /// The public key that backups are sealed for, `age1…`. Its private half belongs on another machine.
+    pub recipient: Option<Recipient>,
+    /// The folder that the server backs up into by itself; without one it does not.
+    pub folder: Option<PathBuf>,
+    /// Hours between two backups of its own, 1 to 720.
+    pub every_hours: u32,
+    /// How many of its own backups it keeps, 1 to 1000.
+    pub keep: usize,
 }
 
 /// Bounds that an owner may tighten, for each plane.
@@ -190,7 +231,7 @@ impl Config {
             set(&mut table, key, value).map_err(refused)?;
         }
         let mut config: Self = table.try_into().map_err(|error: toml::de::Error| form(error.to_string()))?;
-        config.folder = folder;
+        (config.folder, config.text) = (folder, text.to_owned());
         config.bounded()
     }
 
@@ -198,6 +239,12 @@ impl Config {
     #[must_use]
     pub fn path(&self, path: &Path) -> PathBuf {
         self.folder.join(path)
+    }
+
+    /// Bytes of the disk that stay free.
+    #[must_use]
+    pub fn reserve_bytes(&self) -> u64 {
+        self.reserve_mib.saturating_mul(1024 * 1024)
     }
 
     /// Whether every listener is on a loopback address, so that nobody else can reach the server.
@@ -238,6 +285,15 @@ impl Config {
         within("device.requests", device.requests, 1, 100_000)?;
         within("device.requests_per_minute", device.requests_per_minute, 1, 100_000)?;
         within("retention_days", self.retention_days, 1, 3650)?;
+        within("reserve_mib", self.reserve_mib, 1, 65_536)?;
+        within("scrub.days", self.scrub.days, 1, 365)?;
+        within("scrub.mib_per_s", self.scrub.mib_per_s, 1, 1000)?;
+        within("backup.every_hours", self.backup.every_hours, 1, 720)?;
+        within("backup.keep", self.backup.keep, 1, 1000)?;
+        if self.backup.folder.is_some() && self.backup.recipient.is_none() {
+            let bounds = "the public key that `age-keygen` printed, where `backup.folder` is set".to_owned();
+            return Err(ConfigError::Bounds { key: "backup.recipient", bounds, found: "missing".to_owned() });
+        }
         if self.host.is_empty() || self.host.contains(|c: char| c.is_whitespace() || c == '#' || c == '/') {
             let bounds = "a host name or an address without brackets".to_owned();
             return Err(ConfigError::Bounds { key: "host", bounds, found: format!("`{}`", self.host) });
@@ -298,6 +354,10 @@ fn default_retention_days() -> u32 {
     90
 }
 
+fn default_reserve_mib() -> u64 {
+    64
+}
+
 fn everywhere(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port)
 }
@@ -327,6 +387,18 @@ impl Default for DevicePlane {
 impl Default for OperatorPlane {
     fn default() -> Self {
         Self { listen: SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 8080) }
+    }
+}
+
+impl Default for Scrub {
+    fn default() -> Self {
+        Self { days: 7, mib_per_s: 8 }
+    }
+}
+
+impl Default for Backup {
+    fn default() -> Self {
+        Self { recipient: None, folder: None, every_hours: 24, keep: 14 }
     }
 }
 
@@ -399,6 +471,12 @@ mod tests {
             "limits.handshake_s=6",
             "limits.idle_s=61",
             "limits.connections=5000",
+            "reserve_mib=0",
+            "scrub.mib_per_s=0",
+            "scrub.days=0",
+            "backup.every_hours=0",
+            "backup.keep=0",
+            "backup.folder=backups",
             "enrolment.leaf_days=91",
             "device.checkin_s=0",
             "host=",

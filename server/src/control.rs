@@ -1,7 +1,9 @@
 //! The local control socket: what only the machine's own administrator may ask of a running server.
 //!
 //! A Unix socket of mode 0600 in the server's folder; besides, the kernel says who connects, and nobody but the
-//! server's own user and root is answered. One line asks, one line of JSON answers. It opens no store.
+//! server's own user and root is answered. One line of JSON asks, one answers; long work says how far it is in a line
+//! each second before that. A few are answered at once, so a backup keeps nobody from signing in. It opens no store.
+//! Read next: [`Question`].
 
 use std::fs::Permissions;
 use std::io;
@@ -13,21 +15,30 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::app::App;
+use crate::care::backup::{Made, Order, Progress};
+use crate::care::scheduled;
 
-/// Bytes of a question.
-const LINE_BYTES: u64 = 256;
-/// How long both sides wait for each other.
+/// Bytes of a line: a path and some words.
+const LINE_BYTES: u64 = 32 * 1024;
+/// How long both sides wait for each other's next line.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often long work says how far it is.
+const WORD: Duration = Duration::from_secs(1);
+/// How many are answered at once.
+const TALKS: usize = 8;
 
 /// What can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "ask")]
 pub enum Question {
     /// A one-time link into the console.
     SignInLink,
+    /// A backup, written by the server itself.
+    Backup(Order),
 }
 
 /// What is answered.
@@ -36,6 +47,10 @@ pub enum Question {
 pub enum Reply {
     /// The link.
     Link(String),
+    /// Bytes of the backup so far; another line follows.
+    Written(u64),
+    /// The backup stands.
+    BackedUp(Made),
     /// Why there is none.
     Refused(String),
 }
@@ -89,18 +104,22 @@ pub async fn bind(path: &Path) -> Result<UnixListener, ControlError> {
 
 /// Answers until the server drains.
 pub async fn serve(listener: UnixListener, app: Arc<App>) {
+    let mut talks = JoinSet::new();
     loop {
         let stream = tokio::select! {
-            () = app.drained() => return,
-            accepted = listener.accept() => accepted,
+            () = app.drained() => break,
+            Some(_) = talks.join_next() => continue,
+            accepted = listener.accept(), if talks.len() < TALKS => accepted,
         };
         let Ok((stream, _)) = stream else { continue };
-        // One at a time: an administrator has patience, and nobody else gets this far.
-        let _ = timeout(PATIENCE, converse(stream, &app)).await;
+        let app = app.clone();
+        talks.spawn(async move { converse(stream, &app).await });
     }
+    // A backup under way ends by itself when the server drains, and says so.
+    while talks.join_next().await.is_some() {}
 }
 
-async fn converse(stream: UnixStream, app: &App) -> io::Result<()> {
+async fn converse(stream: UnixStream, app: &Arc<App>) -> io::Result<()> {
     let uid = stream.peer_cred()?.uid();
     if uid != 0 && uid != rustix::process::geteuid().as_raw() {
         tracing::warn!(uid, "somebody else asked at the control socket and was not answered");
@@ -108,7 +127,7 @@ async fn converse(stream: UnixStream, app: &App) -> io::Result<()> {
     }
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    (&mut stream).take(LINE_BYTES).read_line(&mut line).await?;
+    within((&mut stream).take(LINE_BYTES).read_line(&mut line)).await?;
     let reply = match serde_json::from_str::<Question>(&line) {
         Ok(Question::SignInLink) => match app.sign_in_link() {
             Some(link) => Reply::Link(link),
@@ -116,26 +135,60 @@ async fn converse(stream: UnixStream, app: &App) -> io::Result<()> {
                 Reply::Refused("the operator plane does not listen yet: ask again in a moment".to_owned())
             }
         },
+        Ok(Question::Backup(order)) => return back_up(&mut stream, app, &order).await,
         Err(_) => Reply::Refused("this server does not know the question: use the same version".to_owned()),
     };
-    let mut bytes = serde_json::to_vec(&reply)?;
-    bytes.push(b'\n');
-    stream.write_all(&bytes).await
+    say(&mut stream, &reply).await
 }
 
-/// Asks a running server.
-pub async fn ask(path: &Path, question: Question) -> Result<Reply, ControlError> {
+/// Writes the backup and tells how far it is. Whoever asked and went away wants it no more.
+async fn back_up(stream: &mut BufReader<UnixStream>, app: &Arc<App>, order: &Order) -> io::Result<()> {
+    let progress = Arc::new(Progress::default());
+    let work = scheduled::now_of(app, order, progress.clone());
+    tokio::pin!(work);
+    let mut words = tokio::time::interval(WORD);
+    let made = loop {
+        tokio::select! {
+            made = &mut work => break made,
+            _ = words.tick() => {
+                if say(stream, &Reply::Written(progress.bytes())).await.is_err() {
+                    progress.give_up();
+                }
+            }
+        }
+    };
+    let reply = match made {
+        Ok(made) => Reply::BackedUp(made),
+        Err(error) => Reply::Refused(crate::log::chain(&error)),
+    };
+    say(stream, &reply).await
+}
+
+async fn say(stream: &mut BufReader<UnixStream>, reply: &Reply) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(reply)?;
+    bytes.push(b'\n');
+    within(stream.write_all(&bytes)).await
+}
+
+async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Asks a running server. `told` hears how far long work is.
+pub async fn ask(path: &Path, question: &Question, mut told: impl FnMut(u64)) -> Result<Reply, ControlError> {
     let stream = UnixStream::connect(path).await;
     let stream = stream.map_err(|source| ControlError::Absent { path: path.to_owned(), source })?;
-    let answer = timeout(PATIENCE, exchange(stream, question)).await;
-    answer.map_err(|_| ControlError::Answer)?.map_err(|_| ControlError::Answer)
-}
-
-async fn exchange(mut stream: UnixStream, question: Question) -> io::Result<Reply> {
-    let mut bytes = serde_json::to_vec(&question)?;
+    let mut stream = BufReader::new(stream);
+    let mut bytes = serde_json::to_vec(question).map_err(|_| ControlError::Answer)?;
     bytes.push(b'\n');
-    stream.write_all(&bytes).await?;
-    let mut line = String::new();
-    BufReader::new(stream).take(LINE_BYTES * 4).read_line(&mut line).await?;
-    Ok(serde_json::from_str(&line)?)
+    within(stream.write_all(&bytes)).await.map_err(|_| ControlError::Answer)?;
+    loop {
+        let mut line = String::new();
+        let read = within((&mut stream).take(LINE_BYTES).read_line(&mut line)).await;
+        read.map_err(|_| ControlError::Answer)?;
+        match serde_json::from_str(&line).map_err(|_| ControlError::Answer)? {
+            Reply::Written(bytes) => told(bytes),
+            reply @ (Reply::Link(_) | Reply::BackedUp(_) | Reply::Refused(_)) => return Ok(reply),
+        }
+    }
 }

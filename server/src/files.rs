@@ -88,6 +88,16 @@ pub fn create_public(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     create(path, bytes, 0o644).map_err(FileError::writing(path))
 }
 
+/// The names of the plain files in a folder, sorted; names that are not text are left out.
+pub fn names(folder: &Path) -> Result<Vec<String>, FileError> {
+    let read = fs::read_dir(folder).and_then(|all| all.collect::<io::Result<Vec<_>>>());
+    let entries = read.map_err(FileError::reading(folder))?.into_iter();
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let mut names: Vec<String> = files.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    Ok(names)
+}
+
 /// Makes a folder that only its owner may enter; it may be there already.
 pub fn create_folder(path: &Path) -> Result<(), FileError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(FileError::writing(path))
@@ -112,7 +122,8 @@ fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     sync_folder(path)
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// Makes the entry of `path` in its folder durable.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }

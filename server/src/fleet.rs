@@ -1,17 +1,17 @@
 //! The fleet in memory: every device with what it last said, rebuilt from the store, kept true after each commit.
 //!
 //! The device plane asks here on every request, pages and plans read here; the store remains the truth. Documents
-//! come in by [`Fleet::follow`] alone, in the order of their revisions; heartbeats by [`Fleet::heard`], which writes
+//! come in by [`Fleet::follow`] alone, in whatever order: a later revision is never overwritten; heartbeats by [`Fleet::heard`], which writes
 //! nothing. Readers get shared snapshots ([`Member`]) and never wait for a disk. Flows are not held: they are asked
 //! from the store, a device at a time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use cordon_proto::ids::{DeviceId, HardwareId, Sha256};
 use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::receipt::ReceiptBody;
-use cordon_proto::time::Timestamp;
+use cordon_proto::time::{Millis, Timestamp};
 use cordon_server_core::device::{Device, Proof, Report, State};
 use cordon_server_core::triage;
 use tokio::sync::watch;
@@ -37,6 +37,8 @@ pub struct Member {
     pub revision: Revision,
     /// The last check-in that said something new; newer than the stored one, if they differ.
     pub report: Option<Arc<Report>>,
+    /// When it came.
+    pub reported: Option<Millis>,
     /// The last authenticated request.
     pub seen: Option<Timestamp>,
     /// What ticks.
@@ -47,6 +49,15 @@ pub struct Member {
     pub findings: Arc<BTreeMap<Sha256, Arc<triage::Record>>>,
     /// The newest receipts, oldest first.
     pub receipts: Arc<Vec<Arc<ReceiptView>>>,
+    applied: Applied,
+}
+
+/// The transactions that wrote the documents held beside the device's own. Kept for removed ones too, so that an older
+/// document that is delivered late does not come back.
+#[derive(Clone, Debug, Default)]
+struct Applied {
+    inventory: Option<Revision>,
+    findings: Arc<BTreeMap<Sha256, Revision>>,
 }
 
 /// What of a check-in is true only now.
@@ -93,6 +104,14 @@ pub struct Followed {
     pub devices: Vec<DeviceId>,
 }
 
+impl Followed {
+    /// Takes in what another commit changed.
+    pub fn add(&mut self, other: Self) {
+        self.cut_off.extend(other.cut_off);
+        self.devices.extend(other.devices);
+    }
+}
+
 /// The view.
 #[derive(Debug, Default)]
 pub struct Fleet {
@@ -105,6 +124,7 @@ struct View {
     members: BTreeMap<DeviceId, Arc<Member>>,
     by_leaf: HashMap<Sha256, DeviceId>,
     by_hardware: HashMap<HardwareId, DeviceId>,
+    urgent: BTreeSet<DeviceId>,
 }
 
 impl Member {
@@ -113,19 +133,22 @@ impl Member {
         Self {
             revision,
             report,
+            reported: device.reported,
             seen: device.last_seen,
             device: Arc::new(device),
             pulse: None,
             inventory: None,
             findings: Arc::default(),
             receipts: Arc::default(),
+            applied: Applied::default(),
         }
     }
 
     /// The document that should be written down for this device, if that is due.
     #[must_use]
     pub fn unwritten(&self) -> Option<Device> {
-        let news = self.report.as_deref() != self.device.report.as_ref();
+        let news = self.report.as_deref() != self.device.report.as_ref()
+            && self.reported > self.device.reported;
         let seen_since = match (self.seen, self.device.last_seen) {
             (Some(seen), Some(written)) => seen.seconds_since(written) >= SEEN_S,
             (Some(_), None) => true,
@@ -139,6 +162,7 @@ impl Member {
     pub fn current(&self) -> Device {
         Device {
             report: self.report.as_deref().cloned(),
+            reported: self.reported,
             last_seen: self.seen,
             ..Device::clone(&self.device)
         }
@@ -206,31 +230,88 @@ impl Fleet {
         device: DeviceId,
         report: Option<Report>,
         pulse: Option<Pulse>,
-        now: Timestamp,
+        now: impl Into<Millis>,
     ) -> bool {
-        let news = self.change(device, |member| {
-            member.seen = member.seen.max(Some(now));
+        let now = now.into();
+        let (news, urgent) = self.change(device, |member| {
+            member.seen = member.seen.max(Some(now.seconds()));
             member.pulse = pulse.or(member.pulse);
-            let Some(report) = report else { return false };
+            let Some(report) = report else { return (false, false) };
             let news = member.report.as_deref() != Some(&report);
+            let asked = member.device.report.as_ref().and_then(|report| report.wants.as_ref());
+            let urgent = news && report.wants.as_ref() != asked;
             if news {
+                // Later than what was told before, however coarse the clock is.
+                member.reported = member.reported.map(|before| before.plus(1)).max(Some(now));
                 member.report = Some(Arc::new(report));
             }
-            news
+            (news, urgent)
         });
+        if urgent {
+            self.state.write().unwrap_or_else(PoisonError::into_inner).urgent.insert(device);
+        }
         if news {
             self.tick();
         }
         news
     }
 
-    /// Takes in documents of one commit.
+    /// Devices that asked for a go since the last time, which whoever runs the rollouts elsewhere has to learn of.
+    pub fn take_urgent(&self) -> Vec<Arc<Member>> {
+        if self.read().urgent.is_empty() {
+            return Vec::new();
+        }
+        let mut view = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let urgent = std::mem::take(&mut view.urgent);
+        urgent.iter().filter_map(|device| view.members.get(device)).cloned().collect()
+    }
+
+    /// Whether the document that `revision` wrote under this key, or a later one, is held, or need not be.
+    #[must_use]
+    pub fn has(&self, key: &Key, revision: Revision) -> bool {
+        let view = self.read();
+        let known = |device: &DeviceId| view.members.get(device);
+        match key {
+            Key::Device(id) => known(id).is_some_and(|member| member.revision >= revision),
+            Key::Inventory(id) => known(id).is_some_and(|member| member.applied.inventory >= Some(revision)),
+            Key::Finding { device, finding } => known(device)
+                .is_some_and(|member| member.applied.findings.get(finding).copied() >= Some(revision)),
+            Key::Receipt { device, digest, order: _ } => known(device)
+                .is_some_and(|member| member.receipts.iter().any(|receipt| receipt.digest == *digest)),
+            _ => true,
+        }
+    }
+
+    /// Forgets findings that were not found when all documents were read anew, `read` being what was found and `upto`
+    /// the last transaction before.
+    pub fn forget_all_but(&self, read: &HashSet<Key>, upto: Revision) -> Followed {
+        let mut followed = Followed::default();
+        for member in self.all() {
+            let device = member.id();
+            let is_gone = |finding: &&Sha256| {
+                let known = member.applied.findings.get(*finding).copied();
+                known <= Some(upto) && !read.contains(&Key::Finding { device, finding: **finding })
+            };
+            for finding in member.findings.keys().filter(is_gone) {
+                let gone = Change::Delete(Key::Finding { device, finding: *finding });
+                followed.devices.extend(self.follow([&gone], upto).devices);
+            }
+        }
+        followed
+    }
+
+    /// Makes readers of [`Fleet::version`] look again: something beside the fleet changed that pages show.
+    pub fn nudge(&self) {
+        self.tick();
+    }
+
+    /// Takes in documents of one commit. An older document than the one held changes nothing.
     pub fn follow<'a>(&self, changes: impl IntoIterator<Item = &'a Change>, revision: Revision) -> Followed {
         let mut followed = Followed::default();
         for change in changes {
             match change {
                 Change::Put(key, body) => self.put(key, body, revision, &mut followed),
-                Change::Delete(key) => self.delete(key, &mut followed),
+                Change::Delete(key) => self.delete(key, revision, &mut followed),
             }
         }
         if !followed.devices.is_empty() {
@@ -245,11 +326,11 @@ impl Fleet {
                 Device::from_body(body).map(|device| self.put_device(device, revision, followed))
             }
             Key::Inventory(id) => InventoryView::read(body).map(|view| {
-                self.change(*id, |member| member.inventory = Some(Arc::new(view)));
+                self.change(*id, |member| member.put_inventory(view, revision));
                 *id
             }),
             Key::Finding { device, finding } => serde_json::from_slice(body).ok().map(|record| {
-                self.change(*device, |member| member.put_finding(*finding, record));
+                self.change(*device, |member| member.put_finding(*finding, record, revision));
                 *device
             }),
             Key::Receipt { device, digest, order: _ } => ReceiptView::read(body, *digest).map(|receipt| {
@@ -265,9 +346,9 @@ impl Fleet {
         }
     }
 
-    fn delete(&self, key: &Key, followed: &mut Followed) {
+    fn delete(&self, key: &Key, revision: Revision, followed: &mut Followed) {
         if let Key::Finding { device, finding } = key {
-            self.change(*device, |member| Arc::make_mut(&mut member.findings).remove(finding));
+            self.change(*device, |member| member.remove_finding(finding, revision));
             followed.devices.push(*device);
         }
     }
@@ -276,8 +357,8 @@ impl Fleet {
         let id = device.id;
         let mut view = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let known = view.members.get(&id).cloned();
-        // Two commits may come back in another order than they were made in.
-        if known.as_ref().is_some_and(|known| known.revision > revision) {
+        // Two commits may come back in another order than they were made in, and one of them twice.
+        if known.as_ref().is_some_and(|known| known.revision >= revision) {
             return id;
         }
         if device.is_cut_off() {
@@ -297,6 +378,10 @@ impl Fleet {
             Some(known) => {
                 let mut member = Member::clone(&known);
                 member.seen = member.seen.max(device.last_seen);
+                // What another server heard later is newer than what was heard here.
+                if device.reported >= member.reported {
+                    (member.report, member.reported) = (device.report.clone().map(Arc::new), device.reported);
+                }
                 (member.device, member.revision) = (Arc::new(device), revision);
                 member
             }
@@ -321,9 +406,24 @@ impl Fleet {
 }
 
 impl Member {
-    fn put_finding(&mut self, finding: Sha256, record: triage::Record) {
-        if self.findings.len() < FINDINGS || self.findings.contains_key(&finding) {
+    fn put_inventory(&mut self, inventory: InventoryView, revision: Revision) {
+        if self.applied.inventory < Some(revision) {
+            (self.inventory, self.applied.inventory) = (Some(Arc::new(inventory)), Some(revision));
+        }
+    }
+
+    fn put_finding(&mut self, finding: Sha256, record: triage::Record, revision: Revision) {
+        let is_newer = self.applied.findings.get(&finding).is_none_or(|known| *known < revision);
+        if is_newer && (self.findings.len() < FINDINGS || self.findings.contains_key(&finding)) {
             Arc::make_mut(&mut self.findings).insert(finding, Arc::new(record));
+            Arc::make_mut(&mut self.applied.findings).insert(finding, revision);
+        }
+    }
+
+    fn remove_finding(&mut self, finding: &Sha256, revision: Revision) {
+        if self.applied.findings.get(finding).is_none_or(|known| *known <= revision) {
+            Arc::make_mut(&mut self.findings).remove(finding);
+            Arc::make_mut(&mut self.applied.findings).insert(*finding, revision);
         }
     }
 

@@ -13,6 +13,7 @@ use cordon_server_core::audit::{Entry, Summary};
 use cordon_server_core::change::{Commit, Malformed};
 
 use crate::app::{ApiToken, name, server};
+use crate::audit_log::AuditKey;
 use crate::ca::{CaError, make};
 use crate::chance;
 use crate::config::{Config, ConfigError};
@@ -31,6 +32,8 @@ pub const CONFIG: &str = "cordon.toml";
 pub const CA: &str = "ca.pem";
 /// File of the public halves of the director's online keys.
 pub const ONLINE_KEYS: &str = "director-online-keys.json";
+/// File of the public half of the audit log's key.
+pub const AUDIT_LOG: &str = "audit-key.json";
 
 /// What to lay.
 #[derive(Clone, Debug)]
@@ -111,6 +114,9 @@ pub async fn run(options: &Options, now: Timestamp) -> Result<Laid, InitError> {
     online.write(&config.path(&config.keys))?;
     let online_keys = online.document();
     files::create_public(&folder.join(ONLINE_KEYS), online_keys.as_bytes())?;
+    let audit = AuditKey::make();
+    audit.write(&config.path(&config.keys))?;
+    files::create_public(&folder.join(AUDIT_LOG), audit.document().as_bytes())?;
     let store = serve::open_store(&config).await?;
     if let Some(file) = &options.admin_token_file {
         admin_token(&*store, file, now).await?;
@@ -172,7 +178,15 @@ fn settings(options: &Options) -> String {
          host = {host}\n\
          \n\
          # Documents and telemetry.\n\
-         store = \"redb:store.redb\"\n"
+         store = \"redb:store.redb\"\n\
+         \n\
+         # Backups are sealed for one public key: run `age-keygen -o backup-identity.txt` on another machine, keep that\n\
+         # file there, and write the `age1…` it printed here. With a folder, the server backs up into it by itself.\n\
+         # [backup]\n\
+         # recipient = \"age1…\"\n\
+         # folder = \"/srv/cordon-backups\"\n\
+         # every_hours = 24\n\
+         # keep = 14\n"
     );
     if options.example_keys {
         text.push_str(
@@ -241,7 +255,7 @@ mod tests {
         }
         let names: Vec<&str> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
         for wanted in
-            ["cordon.toml", "ca.pem", "issuing.key.pem", "root.key.pem", "snapshot.key.pem", ONLINE_KEYS]
+            ["cordon.toml", "ca.pem", "issuing.key.pem", "root.key.pem", "snapshot.key.pem", "audit.key.pem", ONLINE_KEYS, AUDIT_LOG]
         {
             assert!(names.contains(&wanted), "{wanted} in {names:?}");
         }

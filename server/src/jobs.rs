@@ -1,8 +1,9 @@
-//! What the server does by itself: write reports down, move rollouts on, renew signatures and its own certificate,
-//! forget old telemetry.
+//! What the server does by itself: write reports down, move rollouts on, seal the audit log, renew signatures and its
+//! own certificate, forget old telemetry, read images again, back itself up.
 //!
 //! Each job is one loop that ends when the server drains. A job that fails says so and tries again at its next time;
-//! it never takes the server down. What a job does is decided elsewhere.
+//! it never takes the server down. Of several servers on one store one does a job at a time, by a lease; reports and
+//! the own certificate are each server's own. What a job does is decided elsewhere. Read next: `leases`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,26 +12,51 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::app::App;
+use crate::care;
 use crate::http::operator::Operator;
 use crate::log::chain;
+use crate::rollouts::{RolloutError, Turn};
+use crate::store::{Key, Lease, StoreError};
 use crate::tls::ServerCertificate;
 
 /// How often what devices said is written down.
 const WRITE_DOWN: Duration = Duration::from_secs(30);
+/// How often what whoever runs the rollouts has to learn at once is written down, where that may be another server.
+const URGENT: Duration = Duration::from_millis(500);
 /// How often rollouts are looked at.
 const ROLLOUTS: Duration = Duration::from_secs(1);
+/// How often the store's disk is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often new audit entries are sealed.
+const SEAL: Duration = Duration::from_secs(1);
+/// How often every sealed entry is compared with its hash.
+const DAILY: Duration = Duration::from_secs(24 * 3600);
 /// How often signatures, certificate and retention are looked at.
 const HOURLY: Duration = Duration::from_secs(3600);
+
+/// The jobs that have a lease.
+const ROLLOUTS_JOB: &str = "rollouts";
+const RENEWAL_JOB: &str = "renewal";
+const RETENTION_JOB: &str = "retention";
 
 /// Starts all jobs.
 pub fn start(tasks: &mut JoinSet<()>, operator: &Operator, certificate: ServerCertificate) {
     let app = &operator.app;
     tasks.spawn(each(WRITE_DOWN, app.clone(), write_down));
+    if app.following.is_shared() {
+        tasks.spawn(each(URGENT, app.clone(), write_urgent));
+    }
     let people = operator.clone();
     tasks.spawn(each(ROLLOUTS, app.clone(), move |_| tick(people.clone())));
     let people = operator.clone();
     tasks.spawn(each(HOURLY, app.clone(), move |_| renew(people.clone())));
     tasks.spawn(each(HOURLY, app.clone(), forget));
+    tasks.spawn(each(LOOK, app.clone(), care::watch::look));
+    tasks.spawn(each(HOURLY, app.clone(), scrub));
+    tasks.spawn(each(HOURLY, app.clone(), back_up));
+    tasks.spawn(each(SEAL, app.clone(), seal));
+    tasks.spawn(each(DAILY, app.clone(), check_audit));
+    tasks.spawn(each(HOURLY, app.clone(), thin_heads));
     let certificate = Arc::new(certificate);
     tasks.spawn(each(HOURLY, app.clone(), move |app| renew_certificate(app, certificate.clone())));
 }
@@ -59,14 +85,36 @@ async fn write_down(app: Arc<App>) {
     }
 }
 
-/// Counts receipts, then lets every rollout go on.
+async fn write_urgent(app: Arc<App>) {
+    if let Err(error) = app.write_urgent().await {
+        tracing::error!(error = chain(&error), "requests for a go could not be written down");
+    }
+}
+
+/// The lease of a job, if it is this server's turn.
+async fn turn(app: &App, job: &'static str) -> Option<Lease> {
+    match app.leases.hold(job).await {
+        Ok(lease) => lease,
+        Err(error) => {
+            tracing::error!(job, error = chain(&error), "the store does not say whose turn it is");
+            None
+        }
+    }
+}
+
+/// Counts receipts, then lets every rollout go on. What is too old to answer devices by is too old to plan by.
 async fn tick(operator: Operator) {
     let Operator { app, rollouts, repositories: _ } = operator;
-    let now = app.clock.now();
+    if app.following.is_stale() {
+        return;
+    }
+    let Some(lease) = turn(&app, ROLLOUTS_JOB).await else { return };
+    let turn = Turn { now: app.clock.now(), lease: Some(&lease) };
     let device = |id| Some(Arc::new(app.fleet.get(id)?.current()));
-    for ticked in [rollouts.count_receipts(&app.fleet, now).await, rollouts.tick(now, device).await] {
+    for ticked in [rollouts.count_receipts(&app.fleet, turn).await, rollouts.tick(turn, device).await] {
         match ticked {
             Ok(ticked) => app.waits.ring_all(ticked.devices),
+            Err(RolloutError::Store(StoreError::Conflict(Key::Lease(_)))) => app.leases.lost(ROLLOUTS_JOB),
             Err(error) => tracing::error!(error = chain(&error), "rollouts could not be moved on"),
         }
     }
@@ -75,8 +123,9 @@ async fn tick(operator: Operator) {
 /// Renews the director's snapshot and timestamp when they are about to lapse.
 async fn renew(operator: Operator) {
     let Operator { app, rollouts, repositories } = operator;
+    let Some(lease) = turn(&app, RENEWAL_JOB).await else { return };
     let now = app.clock.now();
-    match repositories.renew_if_due(now).await {
+    match repositories.renew_if_due(now, Some(&lease)).await {
         Ok(false) => return,
         Ok(true) => tracing::info!("snapshot and timestamp were renewed"),
         Err(error) => {
@@ -89,12 +138,52 @@ async fn renew(operator: Operator) {
 }
 
 async fn forget(app: Arc<App>) {
+    // Forgetting twice at once would be slow, not wrong: the lease may end before the work does.
+    if turn(&app, RETENTION_JOB).await.is_none() {
+        return;
+    }
     match app.forget().await {
         Ok(expired) if expired.events > 0 => {
             tracing::info!(events = expired.events, "old telemetry was forgotten")
         }
         Ok(_) => {}
         Err(error) => tracing::error!(error = chain(&error), "old telemetry could not be forgotten"),
+    }
+}
+
+async fn scrub(app: Arc<App>) {
+    match care::scrub::run(&app).await {
+        Ok((sound, damaged)) => tracing::debug!(sound, damaged, "images were read again"),
+        Err(error) => tracing::error!(error = chain(&error), "images could not be read again"),
+    }
+}
+
+async fn back_up(app: Arc<App>) {
+    if let Err(error) = care::scheduled::run_if_due(&app).await {
+        tracing::error!(error = chain(&error), "the server could not back itself up");
+    }
+}
+
+async fn seal(app: Arc<App>) {
+    let before = app.audit.standing().stopped;
+    let Err(error) = app.audit.seal(app.clock.now_ms()).await else { return };
+    // What stopped the sealer is said once, and stands in the metrics and on the console as long as it lasts.
+    let stopped = app.audit.standing().stopped;
+    if stopped.is_none() || stopped != before {
+        tracing::error!(error = chain(&error), "the audit log could not be sealed");
+    }
+}
+
+async fn check_audit(app: Arc<App>) {
+    match app.audit.check(app.clock.now()).await {
+        Ok(()) => {}
+        Err(error) => tracing::error!(error = chain(&error), "the audit log is not as it was sealed"),
+    }
+}
+
+async fn thin_heads(app: Arc<App>) {
+    if let Err(error) = app.audit.thin(app.clock.now()).await {
+        tracing::error!(error = chain(&error), "old heads of the audit log could not be thinned out");
     }
 }
 

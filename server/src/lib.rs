@@ -6,9 +6,12 @@
 //!
 //! Read next: `app` for the one way state moves, `http` for who may speak to us.
 
+pub mod age;
 pub mod app;
 pub mod appraisal;
+pub mod audit_log;
 pub mod ca;
+pub mod care;
 pub mod chance;
 pub mod clock;
 mod command;
@@ -18,9 +21,11 @@ pub mod control;
 pub mod example;
 pub mod files;
 pub mod fleet;
+pub mod follow;
 pub mod http;
 pub mod init;
 pub mod jobs;
+pub mod leases;
 pub mod log;
 pub mod metrics;
 pub mod online;

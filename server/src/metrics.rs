@@ -4,14 +4,18 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
 
 use axum::http::StatusCode;
+use cordon_proto::time::Timestamp;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::audit_log::Standing;
 
 type Label = (&'static str, &'static str);
 type Counters<const N: usize> = Family<[Label; N], Counter>;
@@ -30,6 +34,18 @@ pub struct Metrics {
     receipts: Counters<1>,
     devices: Family<[Label; 1], Gauge>,
     leaves: Gauge<i64, AtomicI64>,
+    store_bytes: Gauge,
+    store_free: Gauge,
+    store_refuses: Gauge,
+    damaged: Gauge,
+    backup: Gauge,
+    view_age: Gauge<f64, AtomicU64>,
+    stale: Counter,
+    leases: Family<[Label; 1], Gauge>,
+    audit_entries: Gauge<i64, AtomicI64>,
+    audit_sealed: Gauge<i64, AtomicI64>,
+    audit_unsealed_s: Gauge<i64, AtomicI64>,
+    audit_broken: Gauge<i64, AtomicI64>,
 }
 
 /// The counters of one plane.
@@ -54,6 +70,18 @@ impl Default for Metrics {
             receipts: Family::default(),
             devices: Family::default(),
             leaves: Gauge::default(),
+            store_bytes: Gauge::default(),
+            store_free: Gauge::default(),
+            store_refuses: Gauge::default(),
+            damaged: Gauge::default(),
+            backup: Gauge::default(),
+            view_age: Gauge::default(),
+            stale: Counter::default(),
+            leases: Family::default(),
+            audit_entries: Gauge::default(),
+            audit_sealed: Gauge::default(),
+            audit_unsealed_s: Gauge::default(),
+            audit_broken: Gauge::default(),
         };
         registry.register(
             "connections",
@@ -73,6 +101,9 @@ impl Default for Metrics {
         registry.register("receipts", "Receipts, by what became of them", metrics.receipts.clone());
         registry.register("devices", "Devices, by state", metrics.devices.clone());
         registry.register("device_leaves", "Different device certificates seen", metrics.leaves.clone());
+        metrics.register_care(&mut registry);
+        metrics.register_sharing(&mut registry);
+        metrics.register_audit(&mut registry);
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -105,6 +136,25 @@ impl Metrics {
         self.receipts.get_or_create(&[("fate", fate)]).inc();
     }
 
+    /// A device was sent away because what is known here is too old.
+    pub fn stale(&self) {
+        self.stale.inc();
+    }
+
+    /// Requests refused because the view was too old, since the start.
+    #[must_use]
+    pub fn count_stale(&self) -> u64 {
+        self.stale.get()
+    }
+
+    /// Sets how old the view is, and which jobs this server has.
+    pub fn view(&self, age: Duration, jobs: impl IntoIterator<Item = (&'static str, bool)>) {
+        self.view_age.set(age.as_secs_f64());
+        for (job, held) in jobs {
+            self.leases.get_or_create(&[("job", job)]).set(held.into());
+        }
+    }
+
     /// Check-ins answered so far.
     #[must_use]
     pub fn checkins(&self) -> u64 {
@@ -117,6 +167,71 @@ impl Metrics {
             self.devices.get_or_create(&[("state", state)]).set(count);
         }
         self.leaves.set(i64::try_from(leaves).unwrap_or(i64::MAX));
+    }
+
+    /// How the store's disk is.
+    pub fn store(&self, bytes: u64, free: Option<u64>, refuses: bool) {
+        self.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.store_free.set(free.map_or(-1, |free| i64::try_from(free).unwrap_or(i64::MAX)));
+        self.store_refuses.set(i64::from(refuses));
+    }
+
+    /// So many images are damaged and wait for a new upload.
+    pub fn damaged_blobs(&self, count: usize) {
+        self.damaged.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A backup was written.
+    pub fn backed_up(&self, at: Timestamp) {
+        self.backup.set(at.0);
+    }
+
+    fn register_sharing(&self, registry: &mut Registry) {
+        registry.register(
+            "view_age_seconds",
+            "Seconds since what is held in memory was known to be what the shared store holds",
+            self.view_age.clone(),
+        );
+        registry.register("stale", "Requests of devices refused because the view was too old", self.stale.clone());
+        registry.register("lease_held", "Whether this server has the job now", self.leases.clone());
+    }
+
+    fn register_care(&self, registry: &mut Registry) {
+        let mut gauge = |name, help, gauge: &Gauge| registry.register(name, help, gauge.clone());
+        gauge("store_bytes", "Bytes of the store on disk", &self.store_bytes);
+        gauge("store_free_bytes", "Bytes free beside the store; -1 where nobody knows", &self.store_free);
+        gauge("store_refuses_writes", "1 while the store takes no writes", &self.store_refuses);
+        gauge("blobs_damaged", "Images set aside as damaged", &self.damaged);
+        gauge(
+            "backup_seconds",
+            "When the last backup was written, Unix time; 0 for not since the start",
+            &self.backup,
+        );
+    }
+
+    /// Sets how the audit log stands.
+    pub fn audit(&self, standing: &Standing, now: Timestamp) {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.audit_entries.set(count(standing.entries));
+        self.audit_sealed.set(count(standing.sealed()));
+        self.audit_unsealed_s.set(standing.unsealed_s(now));
+        self.audit_broken.set(i64::from(standing.fault().is_some()));
+    }
+
+    fn register_audit(&self, registry: &mut Registry) {
+        let gauges = [
+            ("audit_entries", "Entries of the audit journal", &self.audit_entries),
+            ("audit_sealed_entries", "Audit entries under a signed head", &self.audit_sealed),
+            (
+                "audit_unsealed_seconds",
+                "Seconds for which there have been audit entries that no head covers",
+                &self.audit_unsealed_s,
+            ),
+            ("audit_broken", "1 if the audit log is not as it was sealed", &self.audit_broken),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
     }
 
     /// The text of `/metrics`.
@@ -198,6 +313,8 @@ mod tests {
         metrics.enrolment("issued");
         metrics.records("stored", 40);
         metrics.gauge([("active", 3)], 7);
+        metrics.stale();
+        metrics.view(Duration::from_millis(250), [("rollouts", true)]);
         assert_eq!((plane.open(), plane.connections(), plane.count_shed("slow")), (1, 2, 1));
         let text = metrics.text();
         for line in [
@@ -209,6 +326,9 @@ mod tests {
             r#"cordon_telemetry_records_total{fate="stored"} 40"#,
             r#"cordon_devices{state="active"} 3"#,
             "cordon_device_leaves 7",
+            "cordon_view_age_seconds 0.25",
+            "cordon_stale_total 1",
+            r#"cordon_lease_held{job="rollouts"} 1"#,
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");

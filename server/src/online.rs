@@ -124,7 +124,8 @@ impl OnlineKeys {
     }
 }
 
-fn to_pem(key: &SigningKey) -> Zeroizing<String> {
+/// A key in the form that OpenSSL reads.
+pub(crate) fn to_pem(key: &SigningKey) -> Zeroizing<String> {
     let mut der = Zeroizing::new(PKCS8_HEAD.to_vec());
     der.extend_from_slice(Zeroizing::new(key.to_bytes()).as_slice());
     Zeroizing::new(format!("{PEM_HEAD}{}{PEM_FOOT}", Zeroizing::new(STANDARD.encode(&*der)).as_str()))
@@ -135,7 +136,8 @@ fn read(folder: &Path, file: &'static str) -> Result<SigningKey, OnlineError> {
     from_pem(&bytes).ok_or(OnlineError::Form(file))
 }
 
-fn from_pem(bytes: &[u8]) -> Option<SigningKey> {
+/// Reads [`to_pem`].
+pub(crate) fn from_pem(bytes: &[u8]) -> Option<SigningKey> {
     let text = std::str::from_utf8(bytes).ok()?.trim();
     let body = text.strip_prefix(PEM_HEAD.trim())?.strip_suffix(PEM_FOOT.trim())?;
     let body: Zeroizing<String> = Zeroizing::new(body.split_ascii_whitespace().collect());

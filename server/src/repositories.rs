@@ -17,7 +17,8 @@ use cordon_proto::update::order::{DocumentError, Order, read_document};
 use cordon_proto::update::release::{Listed, Release};
 use cordon_proto::update::trust::{Freshness, Rules, Sizes};
 use cordon_proto::update::{Role, TrustError, name};
-use cordon_server_core::audit::{Actor, Entry};
+use cordon_server_core::audit::{Actor, Entry, Summary};
+use cordon_server_core::change::lease::Lease;
 use cordon_server_core::change::{Commit, Draft, Expected, Index, Key, Kind, Malformed};
 use cordon_server_core::publish::{
     Accepted, Director, Files, OnlineKeys as PublicKeys, Refused, role_of, verify_image,
@@ -144,16 +145,42 @@ impl Repositories {
         Err(StoreError::Conflict(heads_key()).into())
     }
 
-    /// Renews snapshot and timestamp when they are about to lapse. Says whether it did.
-    pub async fn renew_if_due(&self, now: Timestamp) -> Result<bool, PublishError> {
+    /// Renews snapshot and timestamp when they are about to lapse. Says whether it did: somebody who publishes, or
+    /// another server with the lease, may be faster.
+    pub async fn renew_if_due(&self, now: Timestamp, lease: Option<&Lease>) -> Result<bool, PublishError> {
         let (mut director, expected) = self.director().await?;
         if !director.is_due(now) {
             return Ok(false);
         }
         let job: Name = "repositories".parse().expect("a valid name");
-        let draft = Commit::draft(now, Actor::Server(job)).expect(heads_key(), expected);
-        self.commit_renewed(draft, &mut director, now).await?;
-        Ok(true)
+        let mut draft = Commit::draft(now, Actor::Server(job)).expect(heads_key(), expected);
+        if let Some((key, expected)) = lease.map(Lease::guard) {
+            draft = draft.expect(key, expected);
+        }
+        match self.commit_renewed(draft, &mut director, now).await {
+            Err(PublishError::Store(StoreError::Conflict(_))) => Ok(false),
+            outcome => outcome.map(|()| true),
+        }
+    }
+
+    /// The document that every publication of the owner's moves, and what a commit that depends on it must expect.
+    pub async fn heads(&self) -> Result<(Key, Expected), StoreError> {
+        let row = self.store.get(heads_key()).await?;
+        Ok((heads_key(), Expected::of(row.as_ref())))
+    }
+
+    /// Renews both after a restore, with versions that no device can have seen: between the backup and the loss more
+    /// may have been signed, and a device never goes back. Versions go on from the second of the restore, which is
+    /// beyond any that was counted up by ones.
+    pub async fn renew_after_restore(&self, by: Doer<'_>, told: &str) -> Result<(), PublishError> {
+        let Doer { actor, now } = by;
+        let (mut director, expected) = self.director().await?;
+        let beyond = u64::try_from(now.0).unwrap_or(0);
+        director.snapshot_version = director.snapshot_version.max(beyond);
+        director.timestamp_version = director.timestamp_version.max(beyond);
+        let entry = Entry { after: Some(Summary::of(told)), ..entry("store.restore", "server") };
+        let draft = Commit::draft(now, actor.clone()).expect(heads_key(), expected).audit(entry);
+        self.commit_renewed(draft, &mut director, now).await
     }
 
     async fn commit_renewed(
@@ -234,7 +261,9 @@ impl Repositories {
         let role = role_of(file)?;
         let path: TargetPath = file.parse().map_err(|_| Refused::Name(file.chars().take(80).collect()))?;
         let key = Key::RepositoryFile { repository: repository.clone(), file: path };
-        let mut draft = Commit::draft(now, actor.clone()).put(key, bytes.to_vec());
+        // What was verified against the files as they stood must not replace a publication that came meanwhile.
+        let before = Expected::of(self.store.get(key.clone()).await?.as_ref());
+        let mut draft = Commit::draft(now, actor.clone()).expect(key.clone(), before).put(key, bytes.to_vec());
         let mut releases = Vec::new();
         if role == Role::Timestamp {
             let mut files = self.files(repository).await?;

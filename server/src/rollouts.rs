@@ -1,35 +1,41 @@
 //! Rollouts at work: the book of orders, rollouts, progress and holds in memory, every change a commit first.
 //!
 //! What a device is told, who gets the go and when a rollout stops itself are decided in `server/core`'s `rollout`;
-//! this file loads, plans, checks, commits and only then changes its memory. The book is rebuilt from the store at
-//! start. It never holds its lock across a commit: commits expect what was read, and a conflict is loaded again.
-//! Read next: `http/operator` for the people's side, `http/device` for what a check-in is answered with.
+//! this file loads, commits and only then changes its memory. The book is rebuilt from the store at start and follows
+//! what other servers commit. Its lock is never held across a commit: commits expect what was read, and a conflict
+//! is loaded again. Read next: `shelf` for the book, `steps` for what the server does by itself, `http/device` for
+//! what a check-in is answered with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cordon_proto::checkin::CheckinRequest;
-use cordon_proto::ids::{DeviceId, HardwareId, Name, TargetPath, Text};
-use cordon_proto::receipt::ReceiptBody;
+use cordon_proto::ids::{DeviceId, HardwareId, Name, Sha256, TargetPath, Text};
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::order::Order;
 use cordon_proto::update::scope::Scope;
 use cordon_server_core::audit::{Actor, Entry, Summary};
-use cordon_server_core::change::{Commit, Draft, Index, Key, Kind, Malformed};
+use cordon_server_core::change::{Commit, Draft, Index, Key, Malformed};
 use cordon_server_core::device::{Device, Report};
 use cordon_server_core::risk::gather::Newest;
 use cordon_server_core::rollout::{
-    Act, Book, Covers, Fleet, Hold, OtherList, Policy, Progress, Rollout, ScopeList, State, Told, Wave,
-    check, plan,
+    Book, Covers, Hold, OtherList, Policy, Rollout, ScopeList, State, Told, Wave,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::{App, Director, Orders};
-use crate::fleet::{Fleet as FleetView, Member, ReceiptView};
+use crate::fleet::Member;
 use crate::people::Doer;
 use crate::repositories::{KnownRelease, PublishError, Repositories};
-use crate::store::{Answer, Cursor, Expected, Store, StoreError};
+use crate::store::{Answer, Change, Cursor, Expected, Revision, Store, StoreError};
+
+mod shelf;
+mod steps;
+
+use self::shelf::Shelf;
+pub use self::shelf::Concerned;
+pub use self::steps::{Ticked, Turn};
 
 /// The book and the store behind it.
 #[derive(Clone)]
@@ -37,15 +43,12 @@ pub struct Rollouts {
     store: Arc<dyn Store>,
     repositories: Repositories,
     book: Arc<RwLock<Shelf>>,
+    /// One reading of the orders at a time: a slower one must not bring back what a faster one replaced.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The book, the version of the director's timestamp that its orders are from, the newest release of each model.
-#[derive(Default)]
-struct Shelf {
-    book: Book,
-    director_version: u64,
-    newest: BTreeMap<Text, Newest>,
-}
+/// How often an act of a person is decided anew when somebody else was faster.
+const TRIES: u32 = 8;
 
 /// A wave's name, its order, its devices.
 pub type WaveWanted = (String, Name, Vec<(DeviceId, HardwareId)>);
@@ -110,15 +113,6 @@ pub enum RolloutError {
     TooMuch(#[from] Malformed),
 }
 
-/// What one tick did, for those who wake devices and tell people.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ticked {
-    /// Devices that would now be told something new.
-    pub devices: BTreeSet<DeviceId>,
-    /// Rollouts that changed.
-    pub rollouts: BTreeSet<Name>,
-}
-
 impl Rollouts {
     /// Rebuilds the book from the store.
     pub async fn load(
@@ -126,41 +120,88 @@ impl Rollouts {
         repositories: Repositories,
         now: Timestamp,
     ) -> Result<Self, RolloutError> {
-        let mut book = Book::default();
-        for (_, rollout) in all::<Rollout>(&*store, Index::All(Kind::Rollout)).await? {
-            book.rollouts.insert(rollout.id.clone(), rollout);
-        }
-        for (key, progress) in all::<Progress>(&*store, Index::All(Kind::Progress)).await? {
-            if let Key::Progress { rollout, device } = key {
-                book.progress.entry(rollout).or_default().insert(device, progress);
-            }
-        }
-        for (key, list) in all::<ScopeList>(&*store, Index::All(Kind::Order)).await? {
-            if let Key::Order(order) = key {
-                book.lists.insert(order, list);
-            }
-        }
-        for (_, hold) in all::<Hold>(&*store, Index::All(Kind::Hold)).await? {
-            book.holds.insert(hold.id.clone(), hold);
-        }
-        let shelf = Shelf { book, ..Shelf::default() };
-        let rollouts = Self { store, repositories, book: Arc::new(RwLock::new(shelf)) };
+        let rollouts = Self { store, repositories, book: Arc::default(), reading: Arc::default() };
+        rollouts.read_documents(true).await?;
         rollouts.read_orders(now).await?;
         Ok(rollouts)
     }
 
-    /// Reads the owner's live orders and the makers' releases anew, after a publication or a renewal.
-    pub async fn read_orders(&self, now: Timestamp) -> Result<(), RolloutError> {
+    /// Reads everything anew, after the store has forgotten what changed. `upto` is the last transaction before.
+    /// The orders are read by [`Rollouts::read_orders`].
+    pub async fn rebuild(&self, upto: Revision) -> Result<Concerned, StoreError> {
+        let (mut concerned, read) = self.read_documents(false).await?;
+        concerned.add(self.write(|shelf| shelf.forget_all_but(&read, upto)));
+        Ok(concerned)
+    }
+
+    /// Takes in every stored document, and says which there are. `strict` refuses to begin with a damaged one.
+    async fn read_documents(&self, strict: bool) -> Result<(Concerned, HashSet<Key>), StoreError> {
+        let (mut concerned, mut read) = (Concerned::default(), HashSet::new());
+        for kind in shelf::KINDS {
+            let mut from = Some(Cursor::First);
+            while let Some(cursor) = from {
+                let page = self.store.scan(Index::All(kind), cursor, cordon_proto::limits::PAGE_ROWS).await?;
+                for (key, row) in page.rows {
+                    let taken = self.write(|shelf| shelf.put(&key, &row.body, row.revision));
+                    match taken {
+                        Ok(taken) => concerned.add(taken),
+                        Err(shelf::Unreadable) if strict => return Err(StoreError::Corrupt(key.to_string())),
+                        Err(shelf::Unreadable) => {
+                            concerned.add(self.write(|shelf| shelf.remove(&key, row.revision)));
+                        }
+                    }
+                    read.insert(key);
+                }
+                from = page.next;
+            }
+        }
+        Ok((concerned, read))
+    }
+
+    /// Takes in a change that another server may have made; an older one than what is held changes nothing.
+    pub fn follow(&self, change: &Change, revision: Revision) -> Concerned {
+        self.write(|shelf| shelf.take(change, revision))
+    }
+
+    /// Whether what `revision` wrote under this key, or something later, is in the book, or does not belong there.
+    #[must_use]
+    pub fn has(&self, key: &Key, revision: Revision) -> bool {
+        self.read(|shelf| shelf.has(key, revision))
+    }
+
+    /// Reads the owner's live orders and the makers' releases anew, after a publication or a renewal. Says whether
+    /// the live orders are others than before.
+    pub async fn read_orders(&self, now: Timestamp) -> Result<bool, RolloutError> {
+        let _alone = self.reading.lock().await;
+        let (_, heads) = self.repositories.heads().await?;
         let (orders, version) = self.repositories.orders(now).await?;
         let orders: BTreeMap<Name, Order> =
             orders.into_iter().map(|order| (order.id.clone(), order)).collect();
-        let newest = newest_of(&self.repositories.releases().await?);
-        self.write(|shelf| {
+        let releases = self.repositories.releases().await?;
+        let newest = newest_of(&releases);
+        Ok(self.write(|shelf| {
+            let others = shelf.book.orders != orders;
             shelf.book.orders = orders;
             shelf.director_version = version;
+            if let Expected::At(revision) = heads {
+                shelf.published = revision;
+            }
             shelf.newest = newest;
-        });
-        Ok(())
+            shelf.images = releases.iter().map(|release| release.sha256).collect();
+            others
+        }))
+    }
+
+    /// The transaction of the publication that the live orders are from, or a later one's.
+    #[must_use]
+    pub fn orders_of(&self) -> Revision {
+        self.read(|shelf| shelf.published)
+    }
+
+    /// Whether some release that was taken in names this image.
+    #[must_use]
+    pub fn knows_image(&self, sha256: &Sha256) -> bool {
+        self.read(|shelf| shelf.images.contains(sha256))
     }
 
     /// What a device is told at its check-in, and the version of the director's timestamp.
@@ -189,26 +230,31 @@ impl Rollouts {
     /// Begins a rollout of orders that are live.
     pub async fn create(&self, wanted: Wanted, by: Doer<'_>) -> Result<Rollout, RolloutError> {
         let Doer { actor, now } = by;
-        let orders = self.read(|shelf| shelf.book.orders.clone());
-        let (rollout, lists) = rollout_of(wanted, &orders, actor, now)?;
-        let key = Key::Rollout(rollout.id.clone());
-        let audit = entry("rollout.create", &format!("rollout:{}", rollout.id), None, &rollout.title);
-        let mut draft = Commit::draft(now, actor.clone())
-            .expect(key.clone(), Expected::Absent)
-            .put(key, body(&rollout))
-            .audit(audit);
-        for (order, list) in &lists {
-            draft = draft.put(Key::Order(order.clone()), body(list));
+        for _ in 0..TRIES {
+            // Another server may have taken a publication in a moment ago: the commit expects the very orders read here.
+            let (heads, published) = self.repositories.heads().await?;
+            self.read_orders(now).await?;
+            let orders = self.read(|shelf| shelf.book.orders.clone());
+            let (rollout, lists) = rollout_of(wanted.clone(), &orders, actor, now)?;
+            let key = Key::Rollout(rollout.id.clone());
+            let audit = entry("rollout.create", &format!("rollout:{}", rollout.id), None, &rollout.title);
+            let mut draft = Commit::draft(now, actor.clone())
+                .expect(heads.clone(), published)
+                .expect(key.clone(), Expected::Absent)
+                .put(key, body(&rollout))
+                .audit(audit);
+            for (order, list) in &lists {
+                draft = draft.put(Key::Order(order.clone()), body(list));
+            }
+            match self.commit(draft).await {
+                Err(RolloutError::Store(StoreError::Conflict(key))) if key == heads => {}
+                Err(RolloutError::Store(StoreError::Conflict(_))) => {
+                    return Err(RolloutError::Exists(rollout.id));
+                }
+                outcome => return outcome.map(|_| rollout),
+            }
         }
-        match self.store.commit(draft.finish()?).await {
-            Err(StoreError::Conflict(_)) => return Err(RolloutError::Exists(rollout.id)),
-            other => other?,
-        };
-        self.write(|shelf| {
-            shelf.book.lists.extend(lists);
-            shelf.book.rollouts.insert(rollout.id.clone(), rollout.clone());
-        });
-        Ok(rollout)
+        Err(StoreError::Conflict(Key::Rollout(wanted.id)).into())
     }
 
     /// A person stops a rollout or lets it go on.
@@ -222,12 +268,11 @@ impl Rollouts {
         let Doer { actor, now } = by;
         let reason = good_reason(reason)?;
         let act = if running { "rollout.resume" } else { "rollout.stop" };
-        let name = actor.to_string();
         let audit = entry(act, &format!("rollout:{id}"), Some(&reason), "");
         self.change(id, by, audit, |rollout| {
             let next = match (&rollout.state, running) {
                 (State::Running | State::Halted { .. }, false) => {
-                    State::Stopped { at: now, by: name, reason: reason.to_string() }
+                    State::Stopped { at: now, by: actor.to_string(), reason: reason.to_string() }
                 }
                 (State::Halted { .. } | State::Stopped { .. }, true) => State::Running,
                 (State::Running, true) => return Err(RolloutError::State("running")),
@@ -253,9 +298,12 @@ impl Rollouts {
         let hold =
             Hold { v: 1, id: id.clone(), covers, by: actor.to_string(), reason: reason.to_string(), at: now };
         let audit = entry("hold.set", &format!("hold:{id}"), Some(&reason), &format!("{:?}", hold.covers));
-        let draft = Commit::draft(now, actor.clone()).put(Key::Hold(id.clone()), body(&hold)).audit(audit);
-        self.store.commit(draft.finish()?).await?;
-        self.write(|shelf| shelf.book.holds.insert(id, hold.clone()));
+        let key = Key::Hold(id);
+        let draft = Commit::draft(now, actor.clone())
+            .expect(key.clone(), Expected::Absent)
+            .put(key, body(&hold))
+            .audit(audit);
+        self.commit(draft).await?;
         Ok(hold)
     }
 
@@ -273,122 +321,18 @@ impl Rollouts {
         actor: &Actor,
         now: Timestamp,
     ) -> Result<(), RolloutError> {
-        if !self.read(|shelf| shelf.book.holds.contains_key(id)) {
-            return Err(RolloutError::Unknown(id.clone()));
-        }
+        // The store is asked, not the book: the hold may have been set on another server a moment ago.
+        let key = Key::Hold(id.clone());
+        let row = self.store.get(key.clone()).await?.ok_or_else(|| RolloutError::Unknown(id.clone()))?;
         let audit = entry("hold.end", &format!("hold:{id}"), reason, "");
-        let draft = Commit::draft(now, actor.clone()).delete(Key::Hold(id.clone())).audit(audit);
-        self.store.commit(draft.finish()?).await?;
-        self.write(|shelf| shelf.book.holds.remove(id));
-        Ok(())
-    }
-
-    /// Counts a verified receipt. Its bytes and its audit entry are the caller's commit.
-    pub async fn count_receipt(
-        &self,
-        receipt: &ReceiptBody,
-        now: Timestamp,
-    ) -> Result<Option<Name>, RolloutError> {
-        let found = self.read(|shelf| {
-            let rollouts = shelf.book.rollouts.values().rev();
-            let mut of_order = rollouts.filter(|rollout| {
-                rollout.wave_of(receipt.device).is_some_and(|(_, wave)| wave.order == receipt.order)
-            });
-            let rollout = of_order.next()?.id.clone();
-            let progress = shelf.book.progress.get(&rollout).and_then(|devices| devices.get(&receipt.device));
-            Some((rollout, progress.cloned().unwrap_or_default()))
-        });
-        let Some((rollout, progress)) = found else { return Ok(None) };
-        let ended = progress.ended(receipt, now);
-        if ended != progress {
-            let job = Actor::Device(receipt.device);
-            self.put_progress(Commit::draft(now, job), &rollout, &[(receipt.device, ended)]).await?;
+        let draft = Commit::draft(now, actor.clone())
+            .expect(key.clone(), Expected::At(row.revision))
+            .delete(key)
+            .audit(audit);
+        match self.commit(draft).await {
+            Err(RolloutError::Store(StoreError::Conflict(_))) => Err(RolloutError::Unknown(id.clone())),
+            outcome => outcome.map(|_| ()),
         }
-        Ok(Some(rollout))
-    }
-
-    /// One tick of all rollouts: plan, check, commit. `device` looks a device up in the fleet.
-    pub async fn tick(
-        &self,
-        now: Timestamp,
-        device: impl Fn(DeviceId) -> Option<Arc<Device>> + Send + Sync,
-    ) -> Result<Ticked, RolloutError> {
-        let mut ticked = Ticked::default();
-        let book = self.book();
-        for rollout in book.rollouts.values().filter(|rollout| rollout.runs()) {
-            let members = rollout.waves.iter().flat_map(|wave| &wave.devices);
-            let fleet: Fleet =
-                members.filter_map(|id| Some((*id, book.facts(rollout, &*device(*id)?)))).collect();
-            let acts = plan(rollout, &fleet, now);
-            if acts.is_empty() {
-                continue;
-            }
-            if let Err(violation) = check(rollout, &fleet, &acts, now) {
-                tracing::error!(rollout = %rollout.id, ?violation, "a plan was refused by its own check; nothing was done");
-                continue;
-            }
-            let done = self.execute(rollout, &book, &acts, now).await?;
-            ticked.devices.extend(done.devices);
-            ticked.rollouts.extend(done.rollouts);
-        }
-        Ok(ticked)
-    }
-
-    async fn execute(
-        &self,
-        rollout: &Rollout,
-        book: &Book,
-        acts: &[Act],
-        now: Timestamp,
-    ) -> Result<Ticked, RolloutError> {
-        let mut ticked = Ticked::default();
-        let actor = Actor::Server("rollouts".parse().expect("a valid name"));
-        let mut given = Vec::new();
-        for act in acts {
-            let Act::Permit { device, .. } = act else { continue };
-            let before = book.progress.get(&rollout.id).and_then(|devices| devices.get(device));
-            given.push((*device, before.cloned().unwrap_or_default().permitted(now)));
-            ticked.devices.insert(*device);
-        }
-        for some in given.chunks(cordon_proto::limits::COMMIT_CHANGES) {
-            self.put_progress(Commit::draft(now, actor.clone()), &rollout.id, some).await?;
-        }
-        for act in acts {
-            let words = match act {
-                Act::Permit { .. } => continue,
-                Act::Halt { reason, .. } => ("rollout.halt", reason.clone()),
-                Act::Begin { wave } => ("rollout.begin-wave", wave_name(rollout, *wave)),
-                Act::Settle { wave } => ("rollout.settle-wave", wave_name(rollout, *wave)),
-                Act::Finish => ("rollout.finish", String::new()),
-            };
-            let audit = entry(words.0, &format!("rollout:{}", rollout.id), None, &words.1);
-            let changed = self.change(&rollout.id, Doer { actor: &actor, now }, audit, |rollout| {
-                apply(rollout, act, now);
-                Ok(())
-            });
-            changed.await?;
-            ticked.rollouts.insert(rollout.id.clone());
-            if let Act::Begin { wave } = act {
-                ticked.devices.extend(rollout.waves.get(*wave).into_iter().flat_map(|wave| &wave.devices));
-            }
-        }
-        Ok(ticked)
-    }
-
-    async fn put_progress(
-        &self,
-        mut draft: Draft,
-        rollout: &Name,
-        some: &[(DeviceId, Progress)],
-    ) -> Result<(), RolloutError> {
-        for (device, progress) in some {
-            draft = draft.put(Key::Progress { rollout: rollout.clone(), device: *device }, body(progress));
-        }
-        self.store.commit(draft.finish()?).await?;
-        self.write(|shelf| {
-            shelf.book.progress.entry(rollout.clone()).or_default().extend(some.iter().cloned())
-        });
-        Ok(())
     }
 
     /// Loads a rollout, changes it, and commits it if nobody was faster.
@@ -397,46 +341,39 @@ impl Rollouts {
         id: &Name,
         by: Doer<'_>,
         audit: Entry,
-        change: impl FnOnce(&mut Rollout) -> Result<(), RolloutError>,
+        change: impl Fn(&mut Rollout) -> Result<(), RolloutError>,
     ) -> Result<Rollout, RolloutError> {
         let key = Key::Rollout(id.clone());
-        let row = self.store.get(key.clone()).await?.ok_or_else(|| RolloutError::Unknown(id.clone()))?;
-        let mut rollout: Rollout = read(&key, &row.body)?;
-        change(&mut rollout)?;
-        let draft = Commit::draft(by.now, by.actor.clone()).expect(key.clone(), Expected::At(row.revision));
-        let draft = draft.put(key, body(&rollout)).audit(audit);
-        self.store.commit(draft.finish()?).await?;
-        self.write(|shelf| shelf.book.rollouts.insert(id.clone(), rollout.clone()));
-        Ok(rollout)
-    }
-
-    /// Counts receipts that the fleet holds and no rollout has counted yet.
-    pub async fn count_receipts(&self, fleet: &FleetView, now: Timestamp) -> Result<Ticked, RolloutError> {
-        let mut ticked = Ticked::default();
-        for (rollout, receipt) in self.uncounted(fleet) {
-            self.count_receipt(&receipt.body, now).await?;
-            ticked.devices.insert(receipt.body.device);
-            ticked.rollouts.insert(rollout);
-        }
-        Ok(ticked)
-    }
-
-    fn uncounted(&self, fleet: &FleetView) -> Vec<(Name, Arc<ReceiptView>)> {
-        let book = self.book();
-        let mut found = Vec::new();
-        for rollout in book.rollouts.values() {
-            let progress = book.progress.get(&rollout.id);
-            for wave in &rollout.waves {
-                for device in &wave.devices {
-                    let counted = progress.and_then(|devices| devices.get(device));
-                    let open = counted.is_none_or(|progress| progress.outcome.is_none());
-                    let Some(member) = fleet.get(*device).filter(|_| open) else { continue };
-                    let receipt = member.receipts.iter().find(|receipt| receipt.body.order == wave.order);
-                    found.extend(receipt.map(|receipt| (rollout.id.clone(), Arc::clone(receipt))));
-                }
+        for _ in 0..TRIES {
+            let row = self.store.get(key.clone()).await?.ok_or_else(|| RolloutError::Unknown(id.clone()))?;
+            let mut rollout: Rollout = read(&key, &row.body)?;
+            change(&mut rollout)?;
+            let draft = Commit::draft(by.now, by.actor.clone())
+                .expect(key.clone(), Expected::At(row.revision))
+                .put(key.clone(), body(&rollout))
+                .audit(audit.clone());
+            match self.commit(draft).await {
+                Err(RolloutError::Store(StoreError::Conflict(_))) => {}
+                outcome => return outcome.map(|_| rollout),
             }
         }
-        found
+        Err(StoreError::Conflict(key).into())
+    }
+
+    /// Commits, and brings the book after it.
+    async fn commit(&self, draft: Draft) -> Result<Concerned, RolloutError> {
+        let commit = draft.finish()?;
+        let changes = commit.changes().to_vec();
+        let committed = self.store.commit(commit).await?;
+        Ok(self.write(|shelf| shelf.follow(&changes, committed.revision)))
+    }
+
+    /// Brings one document of the book up to what is stored.
+    async fn load_one(&self, key: Key) -> Result<(), RolloutError> {
+        if let Some(row) = self.store.get(key.clone()).await? {
+            self.follow(&Change::Put(key, row.body), row.revision);
+        }
+        Ok(())
     }
 
     fn read<T>(&self, look: impl FnOnce(&Shelf) -> T) -> T {
@@ -467,6 +404,10 @@ impl Director for Rollouts {
 
     fn director_version(&self) -> u64 {
         self.read(|shelf| shelf.director_version)
+    }
+
+    fn knows_image(&self, sha256: &Sha256) -> bool {
+        Self::knows_image(self, sha256)
     }
 }
 
@@ -523,30 +464,6 @@ fn rollout_of(
     Ok((Rollout { v: 1, id, title, repository, release, back, waves, policy, state, created, by }, lists))
 }
 
-fn apply(rollout: &mut Rollout, act: &Act, now: Timestamp) {
-    match act {
-        Act::Halt { wave, reason } => {
-            rollout.state = State::Halted { at: now, wave: *wave, reason: reason.clone() }
-        }
-        Act::Begin { wave } => {
-            if let Some(wave) = rollout.waves.get_mut(*wave) {
-                wave.started = wave.started.or(Some(now));
-            }
-        }
-        Act::Settle { wave } => {
-            if let Some(wave) = rollout.waves.get_mut(*wave) {
-                wave.settled = wave.settled.or(Some(now));
-            }
-        }
-        Act::Finish => rollout.state = State::Finished { at: now },
-        Act::Permit { .. } => {}
-    }
-}
-
-fn wave_name(rollout: &Rollout, index: usize) -> String {
-    rollout.waves.get(index).map(|wave| wave.name.clone()).unwrap_or_default()
-}
-
 fn good_reason(reason: &str) -> Result<Text, RolloutError> {
     let reason = reason.trim();
     if reason.chars().count() < cordon_server_core::triage::REASON_CHARS_MIN {
@@ -569,19 +486,7 @@ fn read<T: DeserializeOwned>(key: &Key, body: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(body).map_err(|_| StoreError::Corrupt(key.to_string()))
 }
 
-async fn all<T: DeserializeOwned>(store: &dyn Store, index: Index) -> Result<Vec<(Key, T)>, StoreError> {
-    let mut documents = Vec::new();
-    let mut from = Some(Cursor::First);
-    while let Some(cursor) = from {
-        let page = store.scan(index.clone(), cursor, cordon_proto::limits::PAGE_ROWS).await?;
-        for (key, row) in page.rows {
-            let document = read(&key, &row.body)?;
-            documents.push((key, document));
-        }
-        from = page.next;
-    }
-    Ok(documents)
-}
-
+#[cfg(test)]
+mod schedulers;
 #[cfg(test)]
 mod tests;

@@ -16,12 +16,14 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::app::{App, Parts};
+use crate::audit_log::{AUDIT_KEY, AuditKey, AuditKeyError};
 use crate::ca::{Ca, CaError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, ControlError};
 use crate::example;
 use crate::files::{self, FileError};
+use crate::follow;
 use crate::http::console::live::Live;
 use crate::http::operator::Operator;
 use crate::http::{self, Limits, Plane, device, est, probes};
@@ -39,7 +41,7 @@ use crate::tls::{self, ClientCertificate, ServerCertificate, TlsError};
 pub enum ServeError {
     /// Keys that the whole world knows.
     #[error(
-        "the director's online keys are the throw-away ones of keys-example, which everybody has: make your own with \
+        "the director's online keys, or that of the audit log, are throw-away ones of keys-example, which everybody has: make your own with \
          `cordon-server init` in a new folder; for a trial, set `allow_example_keys = true` and every `listen` to a \
          loopback address"
     )]
@@ -84,6 +86,9 @@ pub enum ServeError {
     /// The online keys.
     #[error(transparent)]
     Online(#[from] OnlineError),
+    /// The key of the audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditKeyError),
     /// The control socket.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -162,27 +167,46 @@ pub async fn run(config: Config, options: &Options) -> Result<(), ServeError> {
     outcome
 }
 
+/// The key of the audit log; a folder of an earlier version gets one now.
+fn audit_key(config: &Config) -> Result<AuditKey, ServeError> {
+    let (key, made) = AuditKey::load_or_make(&config.path(&config.keys))?;
+    if made {
+        tracing::warn!(
+            public = key.document(),
+            "a key for the audit log was made, {AUDIT_KEY} beside the online keys: put it into the backup"
+        );
+    }
+    Ok(key)
+}
+
 /// Opens the store that the settings name.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreOpenError> {
-    open::open(&config.store, &config.folder, Terms::default()).await
+    let terms = Terms { reserve_bytes: Some(config.reserve_bytes()), ..Terms::default() };
+    open::open(&config.store, &config.folder, terms).await
 }
 
 impl Server {
     /// Puts a server together and listens.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, ServeError> {
+        let store = open_store(&config).await?;
+        Self::start_over(store, config, clock).await
+    }
+
+    /// The same over a store that is open.
+    pub async fn start_over(store: Arc<dyn Store>, config: Config, clock: Clock) -> Result<Self, ServeError> {
         let online = OnlineKeys::load(&config.path(&config.keys))?;
         let is_trial = config.allow_example_keys && config.is_loopback_only();
-        if online.are_examples() && !is_trial {
+        let audit = audit_key(&config)?;
+        if (online.are_examples() || audit.is_example()) && !is_trial {
             return Err(ServeError::ExampleKeys);
         }
         let ca = Ca::load(&config.path(&config.ca))?;
-        let store = open_store(&config).await?;
         if let Some(root) = example::published_root(&*store).await?.filter(|_| !is_trial) {
             return Err(ServeError::ExampleRoot(root));
         }
-        let blobs = Blobs::open(config.path(&config.blobs)).await?;
+        let blobs = Blobs::open(config.path(&config.blobs)).await?.with_reserve(config.reserve_bytes());
         let (drain, draining) = watch::channel(false);
-        let parts = Parts { config, clock, store, blobs, ca, online, drain: draining };
+        let parts = Parts { config, clock, store, blobs, ca, online, audit, drain: draining };
         let app = Arc::new(App::open(parts).await?);
         let repositories = Repositories::new(app.store.clone(), app.online.clone());
         let rollouts = Rollouts::load(app.store.clone(), repositories.clone(), app.clock.now()).await?;
@@ -204,6 +228,7 @@ impl Server {
         };
         server.planes(&certificate, operator.clone()).await?;
         server.tasks.spawn(control::serve(control, app));
+        server.tasks.spawn(follow::run(operator.clone()));
         jobs::start(&mut server.tasks, &operator, certificate);
         Ok(server)
     }
@@ -215,6 +240,7 @@ impl Server {
         if let Err(error) = self.app.write_down().await {
             tracing::error!(error = crate::log::chain(&error), "the last reports could not be written down");
         }
+        self.app.leases.release_all().await;
     }
 
     async fn planes(&mut self, certificate: &ServerCertificate, people: Operator) -> Result<(), ServeError> {

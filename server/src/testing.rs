@@ -34,7 +34,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::init;
 use crate::serve::Server;
-use crate::store::{Cursor, Index, Key, Kind};
+use crate::store::memory::Memory;
+use crate::store::{Cursor, Index, Key, Kind, Store};
+use crate::testing::shared::Seat;
+
+pub(crate) mod shared;
 
 /// Longer than anything a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -86,6 +90,11 @@ pub(crate) struct Enrolled {
 impl Bench {
     /// A new server with documents in memory.
     pub(crate) async fn start(sets: &[&str]) -> Self {
+        Self::open(Self::laid().await, &[&["store=memory"], sets].concat()).await
+    }
+
+    /// A folder with all that a server needs.
+    async fn laid() -> Arc<tempfile::TempDir> {
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         let options = init::Options {
             folder: folder.path().to_owned(),
@@ -94,14 +103,42 @@ impl Bench {
             example_keys: false,
         };
         init::run(&options, Clock::system().now()).await.expect("laid");
-        Self::open(folder, &[&["store=memory"], sets].concat()).await
+        folder
+    }
+
+    /// Two servers of one owner side by side on one store, with their seats at it.
+    pub(crate) async fn pair() -> [(Self, Arc<Seat>); 2] {
+        let store: Arc<dyn Store> = Arc::new(Memory::new());
+        let seats = [Arc::new(Seat::new(store.clone())), Arc::new(Seat::new(store))];
+        let folder = Self::laid().await;
+        let clock = Clock::held(Clock::system().now_ms());
+        let [one, two] = seats.each_ref().map(|seat| seat.clone() as Arc<dyn Store>);
+        let one = Self::over(one, folder.clone(), &["control=one.sock"], clock.clone()).await;
+        let two = Self::over(two, folder, &["control=two.sock"], clock).await;
+        let [seat_one, seat_two] = seats;
+        [(one, seat_one), (two, seat_two)]
+    }
+
+    async fn over(
+        store: Arc<dyn Store>,
+        folder: Arc<tempfile::TempDir>,
+        sets: &[&str],
+        clock: Clock,
+    ) -> Self {
+        let config = Self::config(&folder, sets);
+        let server = Server::start_over(store, config, clock.clone()).await.expect("starts");
+        Self { server, clock, folder }
+    }
+
+    fn config(folder: &tempfile::TempDir, sets: &[&str]) -> Config {
+        let ports = ["enrolment", "device", "operator"].map(|plane| format!("{plane}.listen=127.0.0.1:0"));
+        let sets: Vec<String> = ports.into_iter().chain(sets.iter().map(|set| (*set).to_owned())).collect();
+        Config::load(&folder.path().join(init::CONFIG), &sets).expect("settings")
     }
 
     /// A server on a folder that is laid.
     pub(crate) async fn open(folder: Arc<tempfile::TempDir>, sets: &[&str]) -> Self {
-        let ports = ["enrolment", "device", "operator"].map(|plane| format!("{plane}.listen=127.0.0.1:0"));
-        let sets: Vec<String> = ports.into_iter().chain(sets.iter().map(|set| (*set).to_owned())).collect();
-        let config = Config::load(&folder.path().join(init::CONFIG), &sets).expect("settings");
+        let config = Self::config(&folder, sets);
         let clock = Clock::held(Clock::system().now_ms());
         let server = Server::start(config, clock.clone()).await.expect("starts");
         Self { server, clock, folder }

@@ -1,17 +1,21 @@
-//! The server's side of TLS: version 1.3 and nothing older, ring, no tickets, our own certificate, made anew in time.
+//! TLS of the server, and towards its database: version 1.3 and nothing older, ring, no tickets, our own certificate,
+//! made anew in time.
 //!
 //! A resumed session would skip the look at the device's certificate (measured: a revoked leaf was accepted on a
 //! ticket), so no plane gives tickets. The device plane demands a certificate of our own authority; whether it is in
 //! force is asked on every request, not here. Read next: [`ServerCertificate`].
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cordon_proto::time::Timestamp;
 use rustls::crypto::ring::{default_provider, sign::any_supported_type};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig, version};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, version};
 
 use crate::ca::{Ca, CaError};
 
@@ -30,6 +34,15 @@ pub enum TlsError {
     /// The verifier of client certificates.
     #[error("the certificate authority cannot be used as an anchor")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
+    /// A file of authorities to believe.
+    #[error("{} holds no certificate that can be read: give it as PEM", .path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: pem::Error,
+    },
 }
 
 /// Whether a plane asks for a certificate of the other side.
@@ -129,6 +142,21 @@ pub fn config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Our side of a connection to a database: its certificate must be for its name and of an authority in this file.
+pub fn client(authorities: &Path) -> Result<ClientConfig, TlsError> {
+    let unread = |source| TlsError::Authorities { path: authorities.to_owned(), source };
+    let mut anchors = RootCertStore::empty();
+    for authority in CertificateDer::pem_file_iter(authorities).map_err(unread)? {
+        anchors.add(authority.map_err(unread)?)?;
+    }
+    if anchors.is_empty() {
+        return Err(unread(pem::Error::NoItemsFound));
+    }
+    let provider = Arc::new(default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&version::TLS13])?;
+    Ok(builder.with_root_certificates(anchors).with_no_client_auth())
 }
 
 /// Devices show a leaf of the issuing authority, with or without what is above it.

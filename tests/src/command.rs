@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::faults::{checker, writer};
-use crate::{bench, demo, mutants, soak, tidy};
+use crate::{bench, demo, mutants, postgres, soak, tidy};
 
 /// The simulated fleet: demo, benches, mutants.
 #[derive(Debug, Parser)]
@@ -41,6 +41,8 @@ enum Command {
     /// Holds a store against what was answered.
     #[command(hide = true)]
     StoreChecker(checker::Task),
+    /// A PostgreSQL that lives as long as its input is open; prints what stands behind `postgres:` in `store`.
+    Postgres,
     /// The tree for docs/ARCHITECTURE.md, from the heads of the files.
     Tree {
         /// Write it there.
@@ -81,6 +83,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::Soak(options) => soak::run(&options),
         Command::StoreWriter(task) => writer::run(&task),
         Command::StoreChecker(task) => checker::run(&task),
+        Command::Postgres => postgres::keep(),
         Command::Tree { write } => tidy::map::run(write),
         Command::Openapi { write } => tidy::served::run(write),
         Command::Mutants { sample, only } => mutants::run(&mutants::Choice { sample, only }),

@@ -5,6 +5,7 @@
 //! into a running server but through its planes. Read next: [`server`] for its process, `demo` for the story.
 
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -136,6 +137,11 @@ impl Hospital {
         let said = self.server.said()?;
         let link = said.split_whitespace().find(|word| word.contains("/sign-in"));
         link.map(ToOwned::to_owned).context("the server printed no sign-in link")
+    }
+
+    /// Runs a command of `cordon-server` beside the running one, as its administrator would.
+    pub fn server_command(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        Ok(program(&self.program).arg("server").args(arguments).output()?)
     }
 
     fn path(&self, name: &str) -> String {

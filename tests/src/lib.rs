@@ -10,6 +10,7 @@ pub mod faults;
 pub mod hospital;
 pub mod light;
 pub mod mutants;
+pub mod one_device;
 pub mod postgres;
 pub mod program;
 pub mod servers;

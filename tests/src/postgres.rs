@@ -6,6 +6,7 @@
 //! started with other arguments. Read next: [`Cluster`].
 
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -234,6 +235,52 @@ impl Cluster {
         let from = log.len().saturating_sub(2000);
         log.get(from..).unwrap_or(&log).trim().to_owned()
     }
+}
+
+/// A cluster that many tests of one program share. It runs below a process of its own, which ends it and removes its
+/// folder when this program ends, however it ends.
+#[derive(Debug)]
+pub struct Shared {
+    url: String,
+    /// Its open input is what keeps the cluster.
+    _keeper: Child,
+}
+
+impl Shared {
+    /// Starts a keeper, which is `cordon-sim` at this path; `None` after saying that PostgreSQL is not installed.
+    ///
+    /// # Errors
+    /// With what the keeper said.
+    pub fn start(sim: &Path) -> anyhow::Result<Option<Self>> {
+        if require_package("initdb").is_none() {
+            return Ok(None);
+        }
+        let mut keeper =
+            program(sim).arg("postgres").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut url = String::new();
+        BufReader::new(keeper.stdout.take().context("piped")?).read_line(&mut url)?;
+        let url = url.trim().to_owned();
+        ensure!(!url.is_empty(), "the keeper of the cluster ended: {}", keeper.wait()?);
+        Ok(Some(Self { url, _keeper: keeper }))
+    }
+
+    /// How to reach a store in a schema of its own; see [`Cluster::url_of`].
+    #[must_use]
+    pub fn url_of(&self, schema: &str) -> String {
+        format!("{} schema={schema}", self.url)
+    }
+}
+
+/// `cordon-sim postgres`: starts a cluster, prints how to reach it, and ends it when its input ends.
+///
+/// # Errors
+/// If PostgreSQL is missing or does not start.
+pub fn keep() -> anyhow::Result<()> {
+    let folder = tempfile::Builder::new().prefix("cordon-pg-").tempdir()?;
+    let cluster = Cluster::started(folder.path())?.context("PostgreSQL is not installed")?;
+    println!("{}", cluster.url());
+    std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
+    Ok(())
 }
 
 impl Drop for Cluster {

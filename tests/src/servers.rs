@@ -15,9 +15,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::command::Folder;
 use crate::hospital::{Hospital, Place, Release, Server, Who};
 use crate::light::{Light, hardware};
 use crate::postgres::Cluster;
+use crate::soak::{Outcome, Rounds};
 
 pub mod device;
 pub mod verdict;
@@ -51,6 +53,42 @@ pub struct Scale {
     pub devices: usize,
     /// How long servers are killed.
     pub under_fire: Duration,
+    /// Records that each device claims beyond what was acknowledged: what the verdict must catch.
+    pub claimed: u64,
+}
+
+/// Devices of a round.
+const DEVICES: usize = 2000;
+/// How long servers are killed in a round.
+const ROUND: Duration = Duration::from_secs(120);
+
+/// The rounds of `soak servers`.
+#[derive(Debug, Default)]
+pub struct UnderFire;
+
+impl Rounds for UnderFire {
+    fn title(&self) -> &'static str {
+        "Three servers on one PostgreSQL, one of them killed every ten seconds"
+    }
+
+    fn play(&mut self, _: u64) -> anyhow::Result<Outcome> {
+        let verdict = play(Scale { devices: DEVICES, under_fire: ROUND, claimed: 0 })?;
+        println!("{verdict}");
+        let fault = verdict.judge().err().map(|error| format!("{error:#}"));
+        Ok(Outcome { counts: verdict.counts(), fault })
+    }
+
+    fn control(&mut self, _: u64) -> anyhow::Result<String> {
+        let verdict = play(Scale { devices: 2 * WAVES, under_fire: KILL_EVERY, claimed: 1 })?;
+        let caught = verdict.judge().err().context("records that no server was given were not missed")?;
+        Ok(format!("{caught:#}, where each device claimed one record more than was acknowledged"))
+    }
+}
+
+fn play(scale: Scale) -> anyhow::Result<Verdict> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let folder = Folder::open(None)?;
+    runtime.block_on(run(folder.path(), scale))
 }
 
 /// Runs it in an empty folder and says what was found.
@@ -94,6 +132,7 @@ pub async fn run(folder: &Path, scale: Scale) -> anyhow::Result<Verdict> {
         other.stop().await?;
     }
     hospital.stop().await?;
+    account.acknowledged.values_mut().for_each(|last| *last += scale.claimed);
     verdict::of(&store, account, kills).await
 }
 
@@ -164,7 +203,8 @@ async fn begin_rollout(hospital: &Hospital, folder: &Path, devices: &[Light]) ->
     };
     hospital.release(&release).await?;
     let mut lists = Vec::new();
-    for (number, wave) in devices.chunks(WAVE).take(WAVES).enumerate() {
+    let wave = WAVE.min(devices.len() / WAVES);
+    for (number, wave) in devices.chunks(wave).take(WAVES).enumerate() {
         let lines: Vec<String> =
             wave.iter().map(|device| format!("{MAKER}\t{MODEL}\t{}\n", device.hardware.serial)).collect();
         let list = folder.join(format!("wave-{}.tsv", number + 1));

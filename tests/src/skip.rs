@@ -15,6 +15,8 @@ mod tests;
 ///
 /// `.ci/run` installs exactly these packages (and the jars of [`require_file`]); a unit test compares the two.
 pub const PROGRAMS: &[(&str, &str)] = &[
+    ("age", "age"),
+    ("age-keygen", "age"),
     ("chromium", "chromium"),
     ("curl", "curl"),
     ("debsecan", "debsecan"),

@@ -15,6 +15,7 @@ use crate::faults::Verdict;
 use crate::faults::kills::Kills;
 use crate::faults::powercut::PowerCuts;
 use crate::faults::subject::Engine;
+use crate::servers::UnderFire;
 
 pub mod state;
 
@@ -32,6 +33,8 @@ pub enum Name {
     Powercut,
     /// The process that writes is killed.
     Kills,
+    /// Servers that share one PostgreSQL are killed under load, whatever engine is named.
+    Servers,
 }
 
 /// How long, on what.
@@ -136,6 +139,7 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
     Ok(match options.name {
         Name::Powercut => Box::new(PowerCuts::new(sim, options.engine)?),
         Name::Kills => Box::new(Kills::new(sim, options.engine)),
+        Name::Servers => Box::new(UnderFire),
     })
 }
 

@@ -3,14 +3,31 @@
 use std::path::Path;
 
 use cordon_sim::hospital::{Hospital, Place, Release, Who};
+use cordon_sim::postgres::Cluster;
 
 const SIM: &str = env!("CARGO_BIN_EXE_cordon-sim");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_signs_publishes_and_makes_enrolment_strings() {
     // Goal: the ceremony of a new hospital, as its people do it. Method: server process, cordonctl, operator API.
+    ceremony(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_does_the_same_with_a_server_on_postgresql() {
+    // Goal: the engine is a setting and nothing else. Method: the same ceremony, the store on a PostgreSQL.
     let folder = tempfile::tempdir().expect("a folder");
-    let settings = ["device.checkin_s=1"];
+    let Some(cluster) = Cluster::started(folder.path()).expect("starts") else { return };
+    ceremony(Some(&format!("postgres:{}", cluster.url()))).await;
+    let commits = cluster.say("SELECT count(*) FROM cordon.feed").expect("read");
+    assert!(commits.parse::<u32>().expect("a number") > 5, "{commits}");
+}
+
+/// A hospital from its first key to its first devices, on the store of the defaults or on another.
+async fn ceremony(store: Option<&str>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store.map(|store| format!("store=\"{store}\""));
+    let settings: Vec<&str> = ["device.checkin_s=1"].into_iter().chain(store.as_deref()).collect();
     let mut hospital = Hospital::open(Path::new(SIM), folder.path(), &settings).await.expect("opens");
     hospital.open_maker("halden", &["VP-3"]).await.expect("a maker");
     let image = folder.path().join("vp-3-4.2.2.img");

@@ -274,6 +274,7 @@ fn newcomer(token: &Token, request: &Request, fresh: DeviceId) -> Device {
         superseded: Vec::new(),
         contest: None,
         report: None,
+        reported: None,
         last_seen: None,
     }
 }

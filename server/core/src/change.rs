@@ -176,6 +176,13 @@ impl Commit {
         &self.changes
     }
 
+    /// The keys that [`apply`] will load, so that a store that is far away can fetch them together.
+    #[must_use]
+    pub fn reads(&self) -> Vec<Key> {
+        let once = self.idempotency.iter().map(|once| once.row_key(&self.actor));
+        once.chain(self.expect.iter().map(|(key, _)| key.clone())).collect()
+    }
+
     /// Bytes of all bodies, for the store's own bounds.
     #[must_use]
     pub fn body_bytes(&self) -> usize {

@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use cordon_proto::ids::{DeviceId, Hardware, Sha256, Text, TokenId};
-use cordon_proto::time::Timestamp;
+use cordon_proto::time::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::risk::facts::{Impact, PatientData, Reach, Severity};
@@ -61,6 +61,9 @@ pub struct Device {
     /// The last check-in that said something new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
+    /// When it came, by the clock of the server that heard it: of two servers' accounts the later one counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Millis>,
     /// The last authenticated request, as last written down; the fleet view knows better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,

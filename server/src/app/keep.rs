@@ -25,7 +25,20 @@ const DAY_MS: i64 = 86_400_000;
 impl App {
     /// Writes down what devices have said since the last time, and says for how many.
     pub async fn write_down(&self) -> Result<usize, CommitError> {
+        drop(self.fleet.take_urgent());
         let members = self.fleet.all();
+        let due: Vec<&Arc<Member>> = members.iter().filter(|member| member.unwritten().is_some()).collect();
+        let mut written = 0;
+        for some in due.chunks(DEVICES_A_COMMIT) {
+            written += self.write_some(some.to_vec()).await?;
+        }
+        Ok(written)
+    }
+
+    /// Writes down at once what devices asked for that another server must answer. A device that somebody else has
+    /// just written is left for the next time.
+    pub async fn write_urgent(&self) -> Result<usize, CommitError> {
+        let members = self.fleet.take_urgent();
         let due: Vec<&Arc<Member>> = members.iter().filter(|member| member.unwritten().is_some()).collect();
         let mut written = 0;
         for some in due.chunks(DEVICES_A_COMMIT) {

@@ -89,7 +89,7 @@ impl App {
             uptime_s: request.uptime_s,
             spool_records: request.spool_records,
         };
-        self.fleet.heard(id, Some(Report::of(request)), Some(pulse), now);
+        self.fleet.heard(id, Some(Report::of(request)), Some(pulse), self.clock.now_ms());
         let member = self.fleet.get(id).unwrap_or_else(|| member.clone());
         let orders = self.orders_for(&member, request, now).await?;
         let held = member.inventory.as_ref().map(|inventory| inventory.root);
@@ -100,7 +100,7 @@ impl App {
             permit: orders.permit,
             content_version: self.director().map_or(0, |director| director.content_version()),
             ca_bundle: Some(self.ca_bundle()),
-            audit_head: None,
+            audit_head: self.audit.standing().head.map(|head| head.to_bytes().into()),
             next_s: self.config.device.checkin_s,
             want_inventory: held != Some(request.inventory_root),
             director_version: self.director().map_or(0, |director| director.director_version()),
@@ -110,25 +110,51 @@ impl App {
 
     /// Takes a batch in: first what follows from it, then the records.
     pub async fn telemetry(&self, device: DeviceId, batch: Batch) -> Result<BatchAnswer, CheckinError> {
-        let stored = self.store.get(Key::Watermark(device)).await?;
-        let stored = stored.and_then(|row| watermark_of(&row.body));
-        let news = self.news(&batch, stored);
-        if let Some(inventory) = news.inventory {
-            let draft = Commit::draft(self.clock.now(), Actor::Device(device));
-            self.commit(draft.put(Key::Inventory(device), inventory)).await?;
-        }
-        let findings: Vec<(Sha256, Finding)> = news.findings.into_iter().collect();
-        for some in findings.chunks(FINDINGS_A_COMMIT) {
-            self.take_in(device, some).await?;
-        }
+        let unreadable = self.heed(device, &batch).await?;
         // The order was checked when the batch was read; if that ever fails, nothing is stored.
         let delivery = Delivery::new(device, self.clock.now_ms(), batch)
             .map_err(|error| StoreError::unavailable("keep telemetry out of order", error))?;
         let appended = self.store.append(delivery).await?;
         self.metrics.records("stored", appended.stored.into());
         self.metrics.records("duplicate", appended.duplicates.into());
-        self.metrics.records("unreadable", news.unreadable);
+        self.metrics.records("unreadable", unreadable);
         Ok(BatchAnswer { stored_through: appended.through, duplicates: appended.duplicates })
+    }
+
+    /// Does what follows from the records that are not stored yet, and says how many could not be read. Every commit
+    /// expects the watermark that they were chosen by: of one batch at two servers, the one that comes late has
+    /// nothing left to say, and cannot put back what the other replaced.
+    async fn heed(&self, device: DeviceId, batch: &Batch) -> Result<u64, CheckinError> {
+        let key = Key::Watermark(device);
+        for _ in 0..TRIES {
+            let row = self.store.get(key.clone()).await?;
+            let news = self.news(batch, row.as_ref().and_then(|row| watermark_of(&row.body)));
+            let stored = (key.clone(), Expected::of(row.as_ref()));
+            let unreadable = news.unreadable;
+            match self.heed_news(device, news, &stored).await {
+                Err(CheckinError::Commit(CommitError::Store(StoreError::Conflict(moved)))) if moved == key => {}
+                outcome => return outcome.map(|()| unreadable),
+            }
+        }
+        Err(StoreError::Conflict(key).into())
+    }
+
+    async fn heed_news(
+        &self,
+        device: DeviceId,
+        news: News,
+        stored: &(Key, Expected),
+    ) -> Result<(), CheckinError> {
+        if let Some(inventory) = news.inventory {
+            let draft = Commit::draft(self.clock.now(), Actor::Device(device));
+            let draft = draft.expect(stored.0.clone(), stored.1);
+            self.commit(draft.put(Key::Inventory(device), inventory)).await?;
+        }
+        let findings: Vec<(Sha256, Finding)> = news.findings.into_iter().collect();
+        for some in findings.chunks(FINDINGS_A_COMMIT) {
+            self.take_in(device, some, stored).await?;
+        }
+        Ok(())
     }
 
     /// Takes a receipt in. `bytes` are kept as they came.
@@ -204,10 +230,15 @@ impl App {
         news
     }
 
-    async fn take_in(&self, device: DeviceId, findings: &[(Sha256, Finding)]) -> Result<(), CheckinError> {
+    async fn take_in(
+        &self,
+        device: DeviceId,
+        findings: &[(Sha256, Finding)],
+        stored: &(Key, Expected),
+    ) -> Result<(), CheckinError> {
         for _ in 0..TRIES {
             let now = self.clock.now();
-            let mut draft = Commit::draft(now, server("findings"));
+            let mut draft = Commit::draft(now, server("findings")).expect(stored.0.clone(), stored.1);
             for (digest, finding) in findings {
                 let key = Key::Finding { device, finding: *digest };
                 let row = self.store.get(key.clone()).await?;
@@ -226,7 +257,7 @@ impl App {
                 };
             }
             match self.commit(draft).await {
-                Err(error) if error.is_conflict() => {}
+                Err(CommitError::Store(StoreError::Conflict(Key::Finding { .. }))) => {}
                 outcome => return Ok(outcome.map(|_| ())?),
             }
         }

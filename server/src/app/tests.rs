@@ -1,7 +1,7 @@
 //! Tests of what no plane shows by itself: writing down, rebuilding, acts of people, sign-in links, the socket.
 
 use cordon_proto::checkin::InterlockState;
-use cordon_proto::telemetry::{Batch, Body, Direction, FlowRow, Position, Protocol};
+use cordon_proto::telemetry::{Batch, Body, Direction, FlowRow, Position, Protocol, Record};
 use cordon_proto::time::{Millis, Timestamp};
 use cordon_server_core::admit::Binding;
 use cordon_server_core::device::{Act, DeviceKind, Report, State as Trust};
@@ -95,6 +95,34 @@ async fn flows_are_read_newest_first_and_bounded() {
 }
 
 #[tokio::test]
+async fn retention_forgets_telemetry_by_the_day_and_nothing_else_ever() {
+    // Goal: `retention_days`, end to end. Method: a device that tells something each day for a week, kept for two days,
+    // and a clock that is moved by ten years; documents and journal are what they were.
+    let bench = Bench::start(&["store=redb:store.redb", "retention_days=2"]).await;
+    let device = bench.enrol("A").await;
+    let begin = bench.clock.now_ms();
+    let day = |number: i64| begin.plus(number * 86_400_000);
+    for number in 0..7 {
+        bench.clock.hold_at(day(number));
+        let position = Position { boot: 1, sequence: u64::try_from(number).expect("small") + 1 };
+        let records = vec![Record { position, time: Millis(1), kind: 99, body: vec![7].into() }];
+        let body = cordon_proto::wire::write(&Batch { records });
+        let reply = bench.device(&device).await.post("/v1/telemetry", &body).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    let (journal, devices) = (bench.journal().await, bench.count(Kind::Device).await);
+    let mut forgotten = Vec::new();
+    for number in [6, 7, 8, 3650] {
+        bench.clock.hold_at(day(number).plus(3_600_000));
+        forgotten.push(bench.app().forget().await.expect("forgotten").events);
+    }
+    assert_eq!(forgotten, [5, 1, 1, 0], "each on its day");
+    assert_eq!((bench.journal().await, bench.count(Kind::Device).await), (journal, devices));
+    assert!(bench.has(Key::Watermark(device.id)).await, "what was stored before is still known as stored");
+    bench.server.stop().await;
+}
+
+#[tokio::test]
 async fn acts_that_do_not_fit_change_nothing() {
     // Goal: refusals by name. Method: an unknown device, a wrong state, a bad order; a placement that fits.
     let bench = Bench::start(&[]).await;
@@ -137,7 +165,7 @@ async fn the_socket_gives_a_link_to_the_servers_own_user() {
     let bench = Bench::start(&[]).await;
     let path = bench.app().config.path(&bench.app().config.control);
     assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
-    let Reply::Link(link) = ask(&path, Question::SignInLink).await.expect("answered") else {
+    let Reply::Link(link) = ask(&path, &Question::SignInLink, |_| ()).await.expect("answered") else {
         panic!("no link")
     };
     let address = bench.server.ready.operator;
@@ -145,7 +173,7 @@ async fn the_socket_gives_a_link_to_the_servers_own_user() {
     assert!(bench.app().sign_in.redeem(secret, bench.clock.now()));
     assert!(crate::control::bind(&path).await.is_err(), "a second server is refused");
     bench.server.stop().await;
-    assert!(ask(&path, Question::SignInLink).await.is_err());
+    assert!(ask(&path, &Question::SignInLink, |_| ()).await.is_err());
 }
 
 #[tokio::test]

@@ -54,6 +54,7 @@ fn device(byte: u8, leaf: u8) -> Device {
         superseded: vec![],
         contest: None,
         report: None,
+        reported: None,
         last_seen: None,
     }
 }

@@ -1,7 +1,7 @@
 //! The device plane: check-in, wait, telemetry, receipts, and the files of `repository`.
 //!
-//! Before any route, each request is checked against the device table: the certificate must be one that is in force
-//! now, and the device's state must allow what it asks. The body never says who it is. Messages are CBOR, bounded
+//! Before any route, each request is checked against the device table: the table must be up to date, the certificate
+//! must be one that is in force now, and the device's state must allow what it asks. The body never says who it is. Messages are CBOR, bounded
 //! before and after decompression. Read next: [`router`], [`crate::app`] for what becomes of them.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,12 +73,20 @@ async fn identify(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    // Whom another server quarantined a moment ago must not be let in by what this one remembers: first of all.
+    if app.following.is_stale() {
+        app.metrics.stale();
+        return refuse(request, Problem::stale()).await;
+    }
     let leaf = request.extensions().get::<Peer>().and_then(|peer| peer.leaf.clone());
     let leaf = leaf.ok_or_else(|| {
         let detail = "this plane needs the certificate that the device was given when it enrolled";
         Problem::new(StatusCode::UNAUTHORIZED, "no_certificate", "No certificate", detail).closing()
     })?;
-    let member = app.fleet.by_leaf(&leaf.fingerprint);
+    let mut member = app.fleet.by_leaf(&leaf.fingerprint);
+    if member.is_none() {
+        member = app.look_up(&leaf.fingerprint).await?;
+    }
     let now = app.clock.now();
     may(member.as_ref().map(|member| &*member.device), &leaf.fingerprint, access, now).map_err(
         |refused| {
@@ -87,14 +95,18 @@ async fn identify(
     )?;
     let Some(member) = member else { return Err(Problem::no_route()) };
     if let Err(seconds) = app.device_rates.take(member.id(), app.clock.now_ms()) {
-        // Read to its end, so that the connection lives and the device need not shake hands again.
-        let (head, body) = request.into_parts();
-        body::read(&head.headers, body, limits::BODY_BYTES).await?;
-        return Err(Problem::too_many(seconds));
+        return refuse(request, Problem::too_many(seconds)).await;
     }
-    app.fleet.heard(member.id(), None, None, now);
+    app.fleet.heard(member.id(), None, None, app.clock.now_ms());
     request.extensions_mut().insert(Caller { member, leaf });
     Ok(next.run(request).await)
+}
+
+/// Refuses for now. The body is read to its end, so that the connection lives and the device need not shake hands anew.
+async fn refuse(request: Request, problem: Problem) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    body::read(&head.headers, body, limits::BODY_BYTES).await?;
+    Err(problem)
 }
 
 /// How a device is, and what it should know.

@@ -58,6 +58,11 @@ pub struct Operator {
     ),
     paths(
         audit::list,
+        audit::head,
+        audit::heads,
+        audit::export,
+        audit::inclusion,
+        audit::consistency,
         devices::fleet,
         devices::list,
         devices::show,

@@ -30,14 +30,22 @@ async fn alive() -> &'static str {
     "alive\n"
 }
 
-/// The server can do its work: it is not draining, and the store takes writes.
+/// The server can do its work: it is not draining, it knows what other servers did, and the store takes writes.
 async fn ready(State(app): State<Arc<App>>) -> (StatusCode, String) {
     if app.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
     }
+    if app.following.is_stale() {
+        let age = app.following.age().as_secs();
+        let words = format!(
+            "what this server knows of the fleet is {age} s old, so it answers devices with 503: see whether it \
+             reaches the database; it goes on by itself as soon as it does\n"
+        );
+        return (StatusCode::SERVICE_UNAVAILABLE, words);
+    }
     match app.store.health().await {
         Ok(health) => match health.problem {
-            None => (StatusCode::OK, "ready\n".to_owned()),
+            None => (StatusCode::OK, format!("ready\n{}", audit_words(&app))),
             Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")),
         },
         Err(error) => {
@@ -45,6 +53,11 @@ async fn ready(State(app): State<Arc<App>>) -> (StatusCode, String) {
             (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n".to_owned())
         }
     }
+}
+
+/// A broken audit log is told here, and takes no server away from its devices.
+fn audit_words(app: &App) -> String {
+    app.audit.standing().fault().map_or_else(String::new, |fault| format!("audit: {fault}\n"))
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> ([(HeaderName, HeaderValue); 1], String) {

@@ -13,6 +13,8 @@ use crate::store::StoreError;
 
 /// Seconds that a client is asked to stay away when the server is busy, before jitter.
 const BUSY_S: u64 = 5;
+/// The same where the server has lost touch with its store: that lasts seconds, and others may answer.
+const STALE_S: u64 = 2;
 
 /// One refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +136,23 @@ impl Problem {
             .retry_after(chance::jittered(BUSY_S))
     }
 
+    /// What is known here of the fleet may be out of date, so nobody is let in by it.
+    #[must_use]
+    pub fn stale() -> Self {
+        let detail = "this server has lost touch with its store and decides nothing: wait as long as `Retry-After` \
+                      says, another server may answer";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "stale_view", "Out of date", detail)
+            .retry_after(chance::jittered(STALE_S))
+    }
+
+    /// An image that a release names and that is not in this server's folder yet.
+    #[must_use]
+    pub fn not_here_yet() -> Self {
+        let detail = "a release names this image, but its bytes are not here yet: wait as long as `Retry-After` says";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "target_not_here", "Not here yet", detail)
+            .retry_after(chance::jittered(BUSY_S))
+    }
+
     /// A fault of ours; the log has the particulars.
     #[must_use]
     pub fn internal(error: &dyn std::error::Error) -> Self {
@@ -150,7 +169,14 @@ impl From<StoreError> for Problem {
                 let detail = "somebody else changed the same thing: load it again and decide anew";
                 Self::new(StatusCode::CONFLICT, "conflict", "Changed meanwhile", detail)
             }
-            StoreError::Unavailable { .. } | StoreError::Corrupt(_) | StoreError::Full => {
+            // Not logged one by one: a disk that is full must not be filled with complaints. `care::watch` says it once.
+            StoreError::Full => {
+                let detail = "the server's disk is full, so nothing was stored: its operator has to free space there, \
+                              then it goes on by itself; wait as long as `Retry-After` says";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "disk_full", "Disk full", detail)
+                    .retry_after(chance::jittered(BUSY_S))
+            }
+            StoreError::Unavailable { .. } | StoreError::Corrupt(_) => {
                 tracing::error!(error = crate::log::chain(&error), "the store failed");
                 let detail = "the server cannot store anything now: wait as long as `Retry-After` says";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", "Store unavailable", detail)
@@ -223,5 +249,13 @@ mod tests {
         );
         assert!(!problem.detail.contains("secret"));
         assert!(problem.retry_after_s.is_some_and(|seconds| (5..=10).contains(&seconds)));
+    }
+
+    #[test]
+    fn a_full_disk_is_named_and_asks_to_come_back() {
+        // Goal: whoever is refused knows that nothing was stored and who can help. Method: the error as a problem.
+        let problem = Problem::from(StoreError::Full);
+        assert_eq!((problem.status(), problem.code()), (StatusCode::SERVICE_UNAVAILABLE, "disk_full"));
+        assert!(problem.detail.contains("free space") && problem.retry_after_s.is_some());
     }
 }

@@ -51,7 +51,12 @@ pub(super) async fn target(
 ) -> Result<Response, Problem> {
     let sha256: Sha256 = sha256.parse().map_err(|_| no_such_target())?;
     let blob = app.blobs.get(sha256).await.map_err(|error| Problem::internal(&error))?;
-    Ok(image(&blob.ok_or_else(no_such_target)?, &headers))
+    // Of several servers one has the image first: a device waits for it, it is not told that there is none.
+    let missing = || match app.director().is_some_and(|director| director.knows_image(&sha256)) {
+        true => Problem::not_here_yet(),
+        false => no_such_target(),
+    };
+    Ok(image(&blob.ok_or_else(missing)?, &headers))
 }
 
 async fn metadata(app: &App, repository: &str, file: &str, headers: &HeaderMap) -> Result<Response, Problem> {

@@ -28,11 +28,12 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use crate::online::{OnlineKeys, OnlineRole};
 use crate::people::Doer;
 use crate::repositories::{PublishError, Repositories};
-use crate::rollouts::{RolloutError, Rollouts, Wanted};
+use crate::rollouts::{RolloutError, Rollouts, Turn, Wanted};
 use crate::store::memory::Memory;
 use crate::store::{Cursor, Store};
 
-const NOW: Timestamp = Timestamp(1_795_251_906);
+pub(super) const NOW: Timestamp = Timestamp(1_795_251_906);
+const AT: Turn<'_> = Turn { now: NOW, lease: None };
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
@@ -51,25 +52,25 @@ fn signed(value: &Value, seed: u8) -> Vec<u8> {
     sign(value, &[Signer { key: public(seed).id(), sign: &make }])
 }
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     text.parse().expect("a valid name")
 }
 
-fn person() -> Actor {
+pub(super) fn person() -> Actor {
     Actor::Person(Text::lossy("m.okafor"))
 }
 
-fn by(actor: &Actor) -> Doer<'_> {
+pub(super) fn by(actor: &Actor) -> Doer<'_> {
     Doer { actor, now: NOW }
 }
 
 /// The server's own keys, and repositories that sign with them.
-struct Desk {
+pub(super) struct Desk {
     online: Arc<OnlineKeys>,
-    repositories: Repositories,
+    pub(super) repositories: Repositories,
 }
 
-fn desk(store: &Arc<dyn Store>) -> Desk {
+pub(super) fn desk(store: &Arc<dyn Store>) -> Desk {
     let online = Arc::new(OnlineKeys::make());
     Desk { repositories: Repositories::new(Arc::clone(store), Arc::clone(&online)), online }
 }
@@ -110,7 +111,7 @@ fn orders(version: u64, orders: &[Order]) -> Vec<u8> {
     signed(&author::targets(&Targets { version, expires, targets, delegations: Delegations::default() }), 9)
 }
 
-fn order(id: &str, members: &[&Device]) -> Order {
+pub(super) fn order(id: &str, members: &[&Device]) -> Order {
     let mut leaves: Vec<_> = members.iter().map(|device| device.hardware.identity().0).collect();
     leaves.sort_unstable();
     let count = leaves.len() as u64;
@@ -129,7 +130,7 @@ fn order(id: &str, members: &[&Device]) -> Order {
     }
 }
 
-fn pump(number: u8) -> Device {
+pub(super) fn pump(number: u8) -> Device {
     let text = Text::lossy;
     let placement = Placement {
         site: text("St. Brigid"),
@@ -161,11 +162,12 @@ fn pump(number: u8) -> Device {
         superseded: Vec::new(),
         contest: None,
         report: None,
+        reported: None,
         last_seen: None,
     }
 }
 
-fn asking(mut device: Device, order: &str) -> Device {
+pub(super) fn asking(mut device: Device, order: &str) -> Device {
     let update = UpdateReport {
         state: UpdateState::Waiting,
         order: Some(name(order)),
@@ -195,7 +197,7 @@ fn asking(mut device: Device, order: &str) -> Device {
     device
 }
 
-fn receipt(device: &Device, order: &str, outcome: Outcome) -> ReceiptBody {
+pub(super) fn receipt(device: &Device, order: &str, outcome: Outcome) -> ReceiptBody {
     ReceiptBody {
         device: device.id,
         hardware: device.hardware.identity(),
@@ -215,7 +217,7 @@ fn receipt(device: &Device, order: &str, outcome: Outcome) -> ReceiptBody {
     }
 }
 
-fn wave(
+pub(super) fn wave(
     name_: &str,
     order: &str,
     devices: &[&Device],
@@ -224,7 +226,7 @@ fn wave(
     (name_.to_owned(), name(order), members)
 }
 
-async fn publish(desk: &Desk, live: &[Order]) {
+pub(super) async fn publish(desk: &Desk, live: &[Order]) {
     let repositories = &desk.repositories;
     let files = [
         ("1.root.json", root(&desk.online)),
@@ -252,8 +254,8 @@ async fn a_publication_is_one_transaction_with_its_snapshot_and_its_audit_entry(
     assert_eq!((live.len(), version), (1, 2));
     let refused = repositories.publish_director("2.orders.json", &orders(2, &[])[..50], by(&person())).await;
     assert!(matches!(refused, Err(PublishError::Refused(_))), "{refused:?}");
-    assert!(!repositories.renew_if_due(NOW).await.expect("looks"));
-    assert!(repositories.renew_if_due(NOW.plus_seconds(2 * 86_400)).await.expect("renews"));
+    assert!(!repositories.renew_if_due(NOW, None).await.expect("looks"));
+    assert!(repositories.renew_if_due(NOW.plus_seconds(2 * 86_400), None).await.expect("renews"));
     assert_eq!(repositories.orders(NOW).await.expect("orders").1, 3);
 }
 
@@ -276,21 +278,21 @@ async fn two_waves_run_by_receipts_and_survive_a_restart() {
     let devices = [Arc::new(first.clone()), Arc::new(second.clone())];
     let look = |id: DeviceId| devices.iter().find(|device| device.id == id).cloned();
     assert!(rollouts.tell(&first, NOW).0.order.is_none(), "not before its wave");
-    rollouts.tick(NOW, look).await.expect("begins");
-    let ticked = rollouts.tick(NOW, look).await.expect("gives the go");
+    rollouts.tick(AT, look).await.expect("begins");
+    let ticked = rollouts.tick(AT, look).await.expect("gives the go");
     assert!(ticked.devices.contains(&first.id));
     assert!(rollouts.tell(&first, NOW).0.permit.is_some());
     assert!(rollouts.tell(&second, NOW).0.order.is_none(), "the second wave has not begun");
 
     let rollouts = Rollouts::load(Arc::clone(&store), repositories, NOW).await.expect("loads again");
-    rollouts.count_receipt(&receipt(&first, "w1", Outcome::Confirmed), NOW).await.expect("counts");
+    rollouts.count_receipt(&receipt(&first, "w1", Outcome::Confirmed), AT).await.expect("counts");
     for _ in 0..3 {
-        rollouts.tick(NOW, look).await.expect("goes on");
+        rollouts.tick(AT, look).await.expect("goes on");
     }
     assert!(rollouts.tell(&second, NOW).0.permit.is_some());
-    rollouts.count_receipt(&receipt(&second, "w2", Outcome::Confirmed), NOW).await.expect("counts");
+    rollouts.count_receipt(&receipt(&second, "w2", Outcome::Confirmed), AT).await.expect("counts");
     for _ in 0..2 {
-        rollouts.tick(NOW, look).await.expect("ends");
+        rollouts.tick(AT, look).await.expect("ends");
     }
     assert_eq!(rollouts.book().rollouts[&name("r-1")].state, State::Finished { at: NOW });
 }
@@ -314,7 +316,7 @@ async fn a_hold_and_a_stop_bite_with_their_commit() {
     let shared = Arc::new(pump.clone());
     let look = |_| Some(Arc::clone(&shared));
     for _ in 0..2 {
-        rollouts.tick(NOW, look).await.expect("ticks");
+        rollouts.tick(AT, look).await.expect("ticks");
     }
     let go = || rollouts.tell(&pump, NOW).0.permit.is_some();
     assert!(go());

@@ -1,8 +1,9 @@
 //! The backup file: everything a store holds, in a form that belongs to no engine.
 //!
 //! So a backup is also the way from one engine to another. Frames of a length, a tag and a payload follow a magic
-//! line; the last frame is the SHA-256 of all before it, checked before a single document is believed. The file is
-//! written beside its name, synced, then renamed, mode 0600; an existing file is never replaced.
+//! line; the last frame is the SHA-256 of all before it, checked before a single document is believed. A file is
+//! written beside its name, synced, then renamed, mode 0600; an existing file is never replaced. Read next:
+//! `care::backup`, which seals such a stream instead of leaving it on a disk.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -63,31 +64,39 @@ impl Counters {
     }
 }
 
+/// Writes a whole backup into a file that does not exist yet.
+pub(super) fn to_file(
+    to: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<Backup, StoreError>,
+) -> Result<Backup, StoreError> {
+    let part = to.with_added_extension("part");
+    if to.exists() {
+        let exists = io::Error::from(io::ErrorKind::AlreadyExists);
+        let doing = format!("back up to {}: choose a new name", to.display());
+        return Err(StoreError::unavailable(doing, exists));
+    }
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
+    let mut file = BufWriter::with_capacity(BUFFER_BYTES, file.map_err(|error| failed(&part, error))?);
+    let backup = write(&mut file)?;
+    let file = file.into_inner().map_err(|error| failed(&part, error.into_error()))?;
+    let named =
+        file.sync_all().and_then(|()| fs::rename(&part, to)).and_then(|()| super::blobs::sync_folder(to));
+    named.map_err(|error| failed(to, error))?;
+    Ok(backup)
+}
+
 /// A backup being written.
-pub(super) struct Writer {
-    to: PathBuf,
-    part: PathBuf,
-    file: BufWriter<File>,
+pub(super) struct Writer<'w> {
+    into: &'w mut dyn Write,
     hasher: Hasher,
     backup: Backup,
 }
 
-impl Writer {
-    /// Begins a file that does not exist yet.
-    pub(super) fn create(to: &Path) -> Result<Self, StoreError> {
-        let part = to.with_added_extension("part");
-        if to.exists() {
-            let exists = io::Error::from(io::ErrorKind::AlreadyExists);
-            return Err(StoreError::unavailable(
-                format!("back up to {}: choose a new name", to.display()),
-                exists,
-            ));
-        }
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
-        let file = file.map_err(|error| failed(&part, error))?;
+impl<'w> Writer<'w> {
+    /// Begins a backup.
+    pub(super) fn begin(into: &'w mut dyn Write) -> Result<Self, StoreError> {
         let backup = Backup { documents: 0, events: 0, bytes: 0, sha256: Sha256([0; 32]) };
-        let (to, file) = (to.to_owned(), BufWriter::with_capacity(BUFFER_BYTES, file));
-        let mut writer = Self { to, part, file, hasher: Hasher::new(), backup };
+        let mut writer = Self { into, hasher: Hasher::new(), backup };
         writer.write(MAGIC)?;
         Ok(writer)
     }
@@ -107,17 +116,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Closes the file with its digest, makes it durable and gives it its name.
+    /// Closes the backup with its digest.
     pub(super) fn finish(mut self) -> Result<Backup, StoreError> {
         let digest = Sha256(self.hasher.clone().finalize().into());
         self.frame(TAG_END, digest.as_bytes())?;
-        let (to, part) = (self.to, self.part);
-        let file = self.file.into_inner().map_err(|error| failed(&part, error.into_error()))?;
-        let named = file
-            .sync_all()
-            .and_then(|()| fs::rename(&part, &to))
-            .and_then(|()| super::blobs::sync_folder(&to));
-        named.map_err(|error| failed(&to, error))?;
+        self.into.flush().map_err(unwritten)?;
         Ok(Backup { sha256: digest, ..self.backup })
     }
 
@@ -132,7 +135,7 @@ impl Writer {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.hasher.update(bytes);
         self.backup.bytes = self.backup.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        self.file.write_all(bytes).map_err(|error| failed(&self.part, error))
+        self.into.write_all(bytes).map_err(unwritten)
     }
 }
 
@@ -319,6 +322,10 @@ fn failed(path: &Path, error: io::Error) -> StoreError {
     StoreError::of_io(format!("read or write the backup {}", path.display()), error)
 }
 
+fn unwritten(error: io::Error) -> StoreError {
+    StoreError::of_io("write the backup", error)
+}
+
 fn damaged(path: &Path) -> StoreError {
     StoreError::Corrupt(format!("the backup {}, of which nothing was used", path.display()))
 }
@@ -346,11 +353,14 @@ mod tests {
 
     fn write(folder: &Path) -> (PathBuf, Backup) {
         let path = folder.join("backup");
-        let mut writer = Writer::create(&path).expect("created");
-        for item in items() {
-            writer.put(&item).expect("written");
-        }
-        (path, writer.finish().expect("finished"))
+        let backup = to_file(&path, |into| {
+            let mut writer = Writer::begin(into)?;
+            for item in items() {
+                writer.put(&item)?;
+            }
+            writer.finish()
+        });
+        (path, backup.expect("written"))
     }
 
     #[test]
@@ -366,7 +376,7 @@ mod tests {
         assert_eq!((backup.documents, backup.events), (1, 1));
         let metadata = fs::metadata(&path).expect("there");
         assert_eq!((metadata.permissions().mode() & 0o777, metadata.len()), (0o600, backup.bytes));
-        assert!(Writer::create(&path).is_err(), "an existing backup is kept");
+        assert!(to_file(&path, |_| Err(StoreError::Full)).is_err(), "an existing backup is kept");
     }
 
     #[test]

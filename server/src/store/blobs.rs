@@ -2,13 +2,16 @@
 //!
 //! A blob's name is the SHA-256 of its bytes, so it never changes, two puts of it are one, and any copy of the folder
 //! will do. Bytes are hashed as they come in and get their name only when the hash is right and the file is synced;
-//! a half-written file has no name. Blocking work runs off the async threads. Nothing here decides who may read.
+//! a half-written file has no name. They are hashed again when they go out whole, and a file that has rotted loses its
+//! name before anybody takes it for good. The store's reserve on the disk is not theirs to fill. Blocking work runs
+//! off the async threads. Nothing here decides who may read. Read next: `care::scrub`, which reads them all in turn.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use cordon_proto::ids::Sha256;
@@ -22,6 +25,8 @@ const PIECE_BYTES: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct Blobs {
     folder: Arc<Path>,
+    reserve_bytes: u64,
+    damaged: Arc<Mutex<BTreeSet<Sha256>>>,
 }
 
 /// Why a blob cannot be kept or read.
@@ -42,7 +47,7 @@ pub enum BlobError {
         found: Sha256,
     },
     /// No room. Nothing was kept.
-    #[error("the disk under {} is full: free space there and send the file again", .folder.display())]
+    #[error("the disk under {} is full but for its reserve: free space there and send the file again", .folder.display())]
     Full {
         /// The folder.
         folder: PathBuf,
@@ -70,7 +75,7 @@ pub struct Stored {
 impl Blobs {
     /// Opens or makes the folder, mode 0700, and clears what was half-written when the server last stopped.
     pub async fn open(folder: PathBuf) -> Result<Self, BlobError> {
-        let blobs = Self { folder: folder.into() };
+        let blobs = Self { folder: folder.into(), reserve_bytes: 0, damaged: Arc::default() };
         let this = blobs.clone();
         blocking(move || {
             let incoming = this.incoming();
@@ -78,16 +83,26 @@ impl Blobs {
                 fs::remove_dir_all(&incoming).map_err(|error| this.failed(&incoming, error))?;
             }
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&incoming);
-            made.and_then(|()| sync_folder(&incoming)).map_err(|error| this.failed(&incoming, error))
+            made.and_then(|()| sync_folder(&incoming)).map_err(|error| this.failed(&incoming, error))?;
+            let aside = if this.aside().exists() { this.entries(&this.aside())? } else { Vec::new() };
+            this.known_damaged().extend(aside.iter().filter_map(|path| name_of(path)));
+            Ok(())
         })
         .await?;
         Ok(blobs)
+    }
+
+    /// Leaves so many bytes of the disk free, for the store beside it.
+    #[must_use]
+    pub fn with_reserve(self, reserve_bytes: u64) -> Self {
+        Self { reserve_bytes, ..self }
     }
 
     /// Begins a blob of at most `limit` bytes. Dropping it before it is finished leaves nothing behind.
     pub async fn put(&self, limit: u64) -> Result<Incoming, BlobError> {
         let this = self.clone();
         blocking(move || {
+            this.has_room(0)?;
             let mut random = [0; 16];
             getrandom::fill(&mut random)
                 .map_err(|error| this.failed(&this.folder, io::Error::other(error.to_string())))?;
@@ -111,34 +126,29 @@ impl Blobs {
                 Err(error) => return Err(this.failed(&path, error)),
             };
             let length = file.metadata().map_err(|error| this.failed(&path, error))?.len();
-            Ok(Some(Blob { info: Stored { sha256, length }, file: Arc::new(file) }))
+            Ok(Some(Blob { info: Stored { sha256, length }, file: Arc::new(file), home: this }))
         })
         .await
     }
 
-    /// Reads a blob in full and compares it with its name; `None` if it is not here. For a scrub, or after a restore.
+    /// Reads a blob in full and compares it with its name; `None` if it is not here.
     pub async fn verify(&self, sha256: Sha256) -> Result<Option<Stored>, BlobError> {
         let Some(blob) = self.get(sha256).await? else { return Ok(None) };
+        blocking(move || blob.compare().map(Some)).await
+    }
+
+    /// Takes its name from a blob whose bytes are not the ones it says, so that it is not served and a new upload
+    /// replaces it. Says whether it did: a blob that reads well now is left alone.
+    pub async fn set_aside(&self, sha256: Sha256) -> Result<bool, BlobError> {
         let this = self.clone();
-        blocking(move || {
-            let mut hasher = Hasher::new();
-            let mut offset = 0_u64;
-            let mut piece = vec![0; PIECE_BYTES];
-            loop {
-                let read = blob.file.read_at(&mut piece, offset);
-                let read = read.map_err(|error| this.failed(&this.path(sha256), error))?;
-                let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-                hasher.update(bytes);
-                offset = offset.saturating_add(length_of(bytes));
-            }
-            let found = Sha256(hasher.finalize().into());
-            if found == sha256 {
-                Ok(Some(blob.info))
-            } else {
-                Err(BlobError::WrongHash { expected: sha256, found })
-            }
-        })
-        .await
+        let Some(blob) = self.get(sha256).await? else { return Ok(false) };
+        blocking(move || this.put_aside(&blob)).await
+    }
+
+    /// The blobs that were set aside and have not come back.
+    #[must_use]
+    pub fn damaged(&self) -> Vec<Sha256> {
+        self.known_damaged().iter().copied().collect()
     }
 
     /// The names of all blobs, sorted, to compare a copy with.
@@ -149,9 +159,7 @@ impl Blobs {
             for shelf in this.entries(&this.folder)? {
                 if shelf.file_name().is_some_and(|name| name.len() == 2) {
                     let files = this.entries(&shelf)?;
-                    names.extend(
-                        files.iter().filter_map(|file| file.file_name()?.to_str()?.parse::<Sha256>().ok()),
-                    );
+                    names.extend(files.iter().filter_map(|file| name_of(file)));
                 }
             }
             names.sort_unstable();
@@ -167,6 +175,46 @@ impl Blobs {
 
     fn incoming(&self) -> PathBuf {
         self.folder.join("incoming")
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.folder.join("damaged")
+    }
+
+    fn known_damaged(&self) -> std::sync::MutexGuard<'_, BTreeSet<Sha256>> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_aside(&self, blob: &Blob) -> Result<bool, BlobError> {
+        let sha256 = blob.info.sha256;
+        if blob.compare().is_ok() {
+            return Ok(false);
+        }
+        let (path, aside) = (self.path(sha256), self.aside());
+        let moved = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&aside)
+            .and_then(|()| fs::rename(&path, aside.join(sha256.to_string())))
+            .and_then(|()| sync_folder(&path))
+            .and_then(|()| sync_folder(&aside.join("x")));
+        moved.map_err(|error| self.failed(&path, error))?;
+        self.known_damaged().insert(sha256);
+        tracing::error!(
+            %sha256, folder = %aside.display(),
+            "a stored file is damaged and was set aside: send it again, and look at the disk"
+        );
+        Ok(true)
+    }
+
+    /// Refuses bytes that would reach into the reserve.
+    fn has_room(&self, bytes: u64) -> Result<(), BlobError> {
+        let Ok(disk) = rustix::fs::statvfs(&*self.folder) else { return Ok(()) };
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free < self.reserve_bytes.saturating_add(bytes) {
+            return Err(BlobError::Full { folder: self.folder.to_path_buf() });
+        }
+        Ok(())
     }
 
     /// `blobs/ab/ab…`: shelves keep folders short.
@@ -215,6 +263,7 @@ impl Incoming {
             return Err(BlobError::TooLong { limit: self.limit });
         }
         blocking(move || {
+            self.blobs.has_room(length_of(&bytes))?;
             let written = self.part.file.write_all(&bytes);
             written.map_err(|error| self.blobs.failed(&self.part.path, error))?;
             self.part.hasher.update(&bytes);
@@ -242,6 +291,9 @@ impl Incoming {
                 .and_then(|()| fs::rename(&part.path, &path))
                 .and_then(|()| sync_folder(&path));
             named.map_err(|error| blobs.failed(&path, error))?;
+            if blobs.known_damaged().remove(&found) {
+                let _ = fs::remove_file(blobs.aside().join(found.to_string()));
+            }
             Ok(Stored { sha256: found, length: part.length })
         })
         .await
@@ -253,6 +305,7 @@ impl Incoming {
 pub struct Blob {
     info: Stored,
     file: Arc<File>,
+    home: Blobs,
 }
 
 impl Blob {
@@ -262,23 +315,87 @@ impl Blob {
         self.info
     }
 
-    /// The bytes from `offset`, at most `length` of them, in pieces. A file that ends early is an error, not an end.
+    /// The bytes from `offset`, at most `length` of them, in pieces. A file that ends early is an error, not an end;
+    /// and a file that is read whole ends in an error, before its last piece, if it is not the one of its name.
     pub fn stream(&self, offset: u64, length: u64) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
         let end = offset.saturating_add(length).min(self.info.length);
-        let file = self.file.clone();
-        futures_util::stream::try_unfold(offset, move |at| {
-            let file = file.clone();
-            async move {
-                let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
-                if left == 0 {
-                    return Ok(None);
-                }
-                let piece = tokio::task::spawn_blocking(move || read_piece(&file, at, left.min(PIECE_BYTES)));
-                let piece = piece.await.map_err(io::Error::other)??;
-                let next = at.saturating_add(length_of(&piece));
-                Ok(Some((piece, next)))
+        let whole = offset == 0 && end == self.info.length;
+        let reading = Reading { blob: self.clone(), at: offset, end, hasher: whole.then(Hasher::new) };
+        futures_util::stream::try_unfold(reading, |reading| async move {
+            if reading.at >= reading.end {
+                return Ok(None);
             }
+            let piece = tokio::task::spawn_blocking(move || reading.piece());
+            piece.await.map_err(io::Error::other)?.map(Some)
         })
+    }
+
+    /// All bytes, for a thread that may block.
+    pub(crate) fn reader(&self) -> impl io::Read + Send + 'static {
+        BlobReader { file: self.file.clone(), at: 0 }
+    }
+
+    /// A piece from `at` on; empty at the end.
+    pub async fn piece(&self, at: u64) -> io::Result<Bytes> {
+        let left = usize::try_from(self.info.length.saturating_sub(at)).unwrap_or(usize::MAX);
+        let file = self.file.clone();
+        let piece = tokio::task::spawn_blocking(move || read_piece(&file, at, left.min(PIECE_BYTES)));
+        piece.await.map_err(io::Error::other)?
+    }
+
+    /// Whether the bytes are those of the name. Blocks.
+    fn compare(&self) -> Result<Stored, BlobError> {
+        let (mut hasher, mut offset) = (Hasher::new(), 0_u64);
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            let read = self.file.read_at(&mut piece, offset);
+            let read = read.map_err(|error| self.home.failed(&self.home.path(self.info.sha256), error))?;
+            let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+            hasher.update(bytes);
+            offset = offset.saturating_add(length_of(bytes));
+        }
+        let (expected, found) = (self.info.sha256, Sha256(hasher.finalize().into()));
+        if found == expected { Ok(self.info) } else { Err(BlobError::WrongHash { expected, found }) }
+    }
+}
+
+struct BlobReader {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl io::Read for BlobReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(into, self.at)?;
+        self.at = self.at.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+        Ok(read)
+    }
+}
+
+/// A blob on its way out.
+struct Reading {
+    blob: Blob,
+    at: u64,
+    end: u64,
+    hasher: Option<Hasher>,
+}
+
+impl Reading {
+    fn piece(mut self) -> io::Result<(Bytes, Self)> {
+        let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let piece = read_piece(&self.blob.file, self.at, left.min(PIECE_BYTES))?;
+        self.at = self.at.saturating_add(length_of(&piece));
+        let Some(mut hasher) = self.hasher.take() else { return Ok((piece, self)) };
+        hasher.update(&piece);
+        if self.at < self.end {
+            self.hasher = Some(hasher);
+        } else if Sha256(hasher.finalize().into()) != self.blob.info.sha256 {
+            if let Err(error) = self.blob.home.put_aside(&self.blob) {
+                tracing::error!(error = crate::log::chain(&error), "a damaged file could not be set aside");
+            }
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the stored file is damaged"));
+        }
+        Ok((piece, self))
     }
 }
 
@@ -292,6 +409,11 @@ fn read_piece(file: &File, at: u64, length: usize) -> io::Result<Bytes> {
     let mut piece = vec![0; length];
     file.read_exact_at(&mut piece, at)?;
     Ok(piece.into())
+}
+
+/// The name of the blob that a file holds, if it has one.
+fn name_of(path: &Path) -> Option<Sha256> {
+    path.file_name()?.to_str()?.parse().ok()
 }
 
 fn length_of(bytes: &[u8]) -> u64 {

@@ -1,13 +1,20 @@
 //! What every engine must do: the same functions over each of them, and made-up histories compared with the model.
 //!
-//! A new engine adds one [`Subject`] and one line to [`engines`]. Nothing here may depend on how an engine numbers its
-//! transactions, only on their order. Racing writers, kills and power cuts are rounds of their own, over the same
-//! subjects.
+//! A new engine adds one [`Subject`], and its name to [`conformance`](crate::conformance) where it is tested: here those
+//! that need nothing, in the simulator all of them. Nothing here may depend on how an engine numbers its transactions,
+//! only on their order. Kills and power cuts are rounds of their own. It is outside of tests only by the feature
+//! `conformance`, and in no program that ships.
+
+#![cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, reason = "a test, seen from another package")
+)]
 
 mod histories;
 mod verbs;
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cordon_proto::ids::{DeviceId, Name, Text};
@@ -16,8 +23,9 @@ use cordon_proto::time::{Millis, Timestamp};
 use cordon_server_core::audit::Actor;
 use cordon_server_core::change::Draft;
 
+pub use self::histories::compare_histories;
+#[cfg(test)]
 use super::kv::tests::MapKv;
-use super::kv::{Gather, KvStore};
 use super::memory::Memory;
 use super::redb::{Options, Redb};
 #[cfg(feature = "sled")]
@@ -29,32 +37,41 @@ use super::{
 /// More than any test stores.
 const MANY: usize = 10_000;
 
-type Opener = Box<dyn Fn() -> Arc<dyn Store>>;
+/// Opens what the last opening left.
+pub type Opener = Box<dyn Fn() -> Arc<dyn Store>>;
 
 /// An engine with a place of its own: each call of `open` opens what the last one left.
-struct Subject {
+pub struct Subject {
     open: Opener,
     folder: tempfile::TempDir,
 }
 
 impl Subject {
-    fn new(open: impl FnOnce(&std::path::Path) -> Opener) -> Self {
+    /// An engine that may use the folder it is given.
+    pub fn new(open: impl FnOnce(&Path) -> Opener) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         Self { open: open(folder.path()), folder }
     }
 
-    fn memory() -> Self {
+    /// The model.
+    #[must_use]
+    pub fn memory() -> Self {
         let store: Arc<dyn Store> = Arc::new(Memory::new());
         Self::new(|_| Box::new(move || store.clone()))
     }
 
+    /// The layer over a map.
+    #[cfg(test)]
     fn map() -> Self {
+        use super::kv::{Gather, KvStore};
         let map = MapKv::default();
         let gather = Gather { wait: std::time::Duration::ZERO, ..Gather::default() };
         Self::new(|_| Box::new(move || Arc::new(KvStore::open(map.clone(), gather).expect("opened"))))
     }
 
-    fn redb() -> Self {
+    /// redb.
+    #[must_use]
+    pub fn redb() -> Self {
         Self::new(|folder| {
             let path = folder.join("store.redb");
             let options = Options { reserve_bytes: 0, cache_bytes: 1 << 20, ..Options::default() };
@@ -62,8 +79,10 @@ impl Subject {
         })
     }
 
+    /// sled.
     #[cfg(feature = "sled")]
-    fn sled() -> Self {
+    #[must_use]
+    pub fn sled() -> Self {
         Self::new(|folder| {
             use super::sled::Options;
             let folder = folder.join("store.sled");
@@ -72,47 +91,99 @@ impl Subject {
         })
     }
 
-    fn open(&self) -> Arc<dyn Store> {
+    /// Opens the store.
+    #[must_use]
+    pub fn open(&self) -> Arc<dyn Store> {
         (self.open)()
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }
 
-/// One test a function and engine.
-macro_rules! engines {
-    ($($engine:ident),*; $functions:tt) => { $(mod $engine { engines!(@ $engine $functions); })* };
-    (@ $engine:ident [$($function:ident),* $(,)?]) => {$(
-        #[tokio::test]
-        async fn $function() {
-            super::verbs::$function(&super::Subject::$engine()).await;
-        }
-    )*};
+/// One test a promise and engine, named after both. Beside it stands, for each engine, a function of its name that gives
+/// a fresh `Option<Subject>`: none where the engine cannot be tested, which the function says.
+#[macro_export]
+macro_rules! conformance {
+    ($($engine:ident),* $(,)?) => { $($crate::conformance_promises! { one_engine, $engine })* };
 }
 
-engines!(memory, map, redb, sled; [
-    a_document_is_absent_then_there_then_gone,
-    a_commit_whose_expectation_fails_changes_nothing,
-    each_of_many_writers_has_its_own_outcome,
-    one_of_16_racing_writers_wins,
-    a_repeated_request_gets_the_first_outcome,
-    a_commit_of_500_changes_is_one_transaction,
-    audit_entries_are_kept_in_order_without_gaps,
-    records_are_stored_once_however_often_they_come,
-    pages_of_documents_meet_without_gap_or_overlap,
-    pages_of_events_meet_without_gap_or_overlap,
-    telemetry_is_found_by_device_kind_and_time,
-    a_lease_has_one_holder_and_fences_the_last,
-    followers_read_commits_in_order,
-    a_generation_is_unseen_until_the_pointer_moves,
-    what_is_old_is_forgotten_and_nothing_else,
-    a_backup_restores_to_the_same_store,
-    a_damaged_backup_or_a_full_store_is_not_restored,
-    a_watcher_is_told_of_commits_and_not_of_telemetry,
-    everything_answered_is_there_after_reopening,
-]);
+/// Hands the names of all promises on to another macro of this file.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_promises {
+    ($then:ident $(, $engine:ident)?) => {
+        $crate::conformance_with! { $then $(, $engine)?; [
+            a_document_is_absent_then_there_then_gone,
+            a_commit_whose_expectation_fails_changes_nothing,
+            each_of_many_writers_has_its_own_outcome,
+            one_of_16_racing_writers_wins,
+            a_repeated_request_gets_the_first_outcome,
+            a_commit_of_500_changes_is_one_transaction,
+            audit_entries_are_kept_in_order_without_gaps,
+            records_are_stored_once_however_often_they_come,
+            pages_of_documents_meet_without_gap_or_overlap,
+            pages_of_events_meet_without_gap_or_overlap,
+            telemetry_is_found_by_device_kind_and_time,
+            a_lease_has_one_holder_and_fences_the_last,
+            followers_read_commits_in_order,
+            a_generation_is_unseen_until_the_pointer_moves,
+            what_is_old_is_forgotten_and_nothing_else,
+            a_backup_restores_to_the_same_store,
+            a_damaged_backup_or_a_full_store_is_not_restored,
+            a_watcher_is_told_of_commits_and_not_of_telemetry,
+            everything_answered_is_there_after_reopening,
+        ] }
+    };
+}
+
+/// What is made of the names.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_with {
+    (one_engine, $engine:ident; [$($promise:ident),* $(,)?]) => {
+        mod $engine {$(
+            #[tokio::test]
+            async fn $promise() {
+                if let Some(subject) = super::$engine() {
+                    $crate::store::conformance::keeps(stringify!($promise), &subject).await;
+                }
+            }
+        )*}
+    };
+    (dispatch; [$($promise:ident),* $(,)?]) => {
+        /// Shows that an engine keeps a promise of the port, by its name in [`conformance`](crate::conformance).
+        ///
+        /// # Panics
+        /// If it does not.
+        pub async fn keeps(promise: &str, subject: &Subject) {
+            match promise {
+                $(stringify!($promise) => verbs::$promise(subject).await,)*
+                other => panic!("{other} is no promise of the port"),
+            }
+        }
+    };
+}
+
+crate::conformance_promises! { dispatch }
+
+#[cfg(test)]
+mod here {
+    //! The engines that need nothing beside this package.
+
+    use super::Subject;
+
+    fn memory() -> Option<Subject> {
+        Some(Subject::memory())
+    }
+
+    fn map() -> Option<Subject> {
+        Some(Subject::map())
+    }
+
+    crate::conformance!(memory, map);
+}
 
 fn name(text: &str) -> Name {
     text.parse().expect("name")

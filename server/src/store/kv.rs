@@ -20,12 +20,13 @@ use std::time::Duration;
 use cordon_proto::time::Millis;
 use tokio::sync::watch;
 
-use self::group::Writer;
+pub(super) use self::frame::{number_of, ordered};
+use self::group::{Ask, Writer};
 use self::overlay::Overlay;
 use super::archive;
 use super::{
     Answer, Appended, Backup, Chunk, Commit, Committed, Cursor, Delivery, EventPage, EventQuery, Expired,
-    Feed, Health, Index, Key, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Store, StoreError,
+    Feed, Health, Index, Key, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Sink, Store, StoreError,
 };
 
 /// The maps that an engine keeps, each ordered by its keys. Names and numbers are on disk and never change.
@@ -71,7 +72,7 @@ impl Space {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WriteBatch {
     /// What changes.
-    pub entries: BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>,
+    pub entries: BTreeMap<Place, Option<Vec<u8>>>,
     /// Whether the batch only removes, and so is let through on a disk that is nearly full.
     pub frees: bool,
 }
@@ -99,7 +100,16 @@ pub trait View {
 
     /// The pairs of a span, in order.
     fn range(&self, span: &Span, visit: &mut Visit<'_>) -> Result<(), StoreError>;
+
+    /// Says which values will be asked for, so that an engine that is far away fetches them in one journey. A failure
+    /// shows when they are asked for.
+    fn ahead(&self, places: &[Place]) {
+        let _ = places;
+    }
 }
+
+/// A key of a space.
+pub type Place = (Space, Vec<u8>);
 
 /// Decides one batch over a moment of an engine.
 pub type Decide<'a> = dyn FnMut(&dyn View) -> WriteBatch + 'a;
@@ -126,9 +136,33 @@ pub trait Kv: Send + Sync + 'static {
         if batch.entries.is_empty() { Ok(()) } else { self.write(batch) }
     }
 
+    /// One value of the present moment, for engines to which a moment is dearer than a value.
+    fn look_up(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.view()?.get(space, key)
+    }
+
+    /// Drops what an engine can drop whole of the pairs of a space below a key, and says how many telemetry records
+    /// that were. What it leaves is removed pair by pair.
+    fn drop_front(&self, space: Space, below: &[u8]) -> Result<u64, StoreError> {
+        let _ = (space, below);
+        Ok(0)
+    }
+
     /// Whether other processes write this store too: then a view in memory is only as fresh as its follower.
     fn is_shared(&self) -> bool {
         false
+    }
+
+    /// Begins to tell of the commits of other processes, as far as they are heard of: a hint, not a promise. It ends
+    /// with the engine.
+    fn listen(&self, hear: Arc<dyn Fn(Revision) + Send + Sync>) {
+        let _ = hear;
+    }
+
+    /// Gives room that removals freed back to the disk, where an engine keeps it to itself otherwise. Asked for after
+    /// removals on a disk that is nearly full; may do nothing when others are reading.
+    fn reclaim(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// Bytes on disk, bytes free, and why writes are refused.
@@ -181,6 +215,8 @@ impl<K: Kv> KvStore<K> {
         let engine = Arc::new(engine);
         let revision = write::open(&*engine)?;
         let latest = Arc::new(watch::Sender::new(revision));
+        let told = latest.clone();
+        engine.listen(Arc::new(move |revision| group::tell(&told, revision)));
         let writer = Writer::start(engine.clone(), latest.clone(), gather)?;
         Ok(Self { engine, writer, latest })
     }
@@ -210,6 +246,28 @@ impl<K: Kv> KvStore<K> {
         }
     }
 
+    /// Drops old telemetry whole, where the engine can, and removes the rest step by step.
+    async fn expire_before(&self, before: Millis) -> Result<Expired, StoreError> {
+        let engine = self.engine.clone();
+        let dropped = off_thread(move || {
+            let hour = frame::hour_of(before);
+            engine.drop_front(Space::Hours, &frame::hour_start(hour))?;
+            engine.drop_front(Space::Events, &frame::event_prefix(frame::start_of_hour(hour), None))
+        });
+        let dropped = Expired { events: dropped.await?, ..Expired::default() };
+        let add = |a: Expired, b: Expired| Expired {
+            events: a.events.saturating_add(b.events),
+            outcomes: a.outcomes.saturating_add(b.outcomes),
+            commits: a.commits.saturating_add(b.commits),
+        };
+        let swept = self.sweep(move |overlay| write::expire(overlay, before), add).await?;
+        if swept.events > 0 {
+            let engine = self.engine.clone();
+            off_thread(move || engine.reclaim()).await?;
+        }
+        Ok(add(dropped, swept))
+    }
+
     async fn restore_from(&self, from: PathBuf) -> Result<Backup, StoreError> {
         let mut reader = off_thread(move || archive::Reader::open(&from)).await?;
         self.writer.alone(write::begin_restore).await?;
@@ -229,7 +287,11 @@ impl<K: Kv> KvStore<K> {
 
 impl<K: Kv> Store for KvStore<K> {
     fn get(&self, key: Key) -> Answer<'_, Option<Row>> {
-        self.read(move |view| read::get(view, &key))
+        let engine = self.engine.clone();
+        Box::pin(off_thread(move || {
+            let bytes = key.to_bytes();
+            read::row_if(&bytes, engine.look_up(Space::Rows, &bytes)?)
+        }))
     }
 
     fn scan(&self, index: Index, from: Cursor, limit: usize) -> Answer<'_, Page> {
@@ -237,13 +299,13 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     fn commit(&self, commit: Commit) -> Answer<'_, Committed> {
-        let bytes = commit.body_bytes();
-        Box::pin(self.writer.write(bytes, move |overlay| write::commit(overlay, commit)))
+        let ask = Ask { bytes: commit.body_bytes(), reads: write::commit_reads(&commit) };
+        Box::pin(self.writer.write(ask, move |overlay| write::commit(overlay, commit)))
     }
 
     fn append(&self, delivery: Delivery) -> Answer<'_, Appended> {
-        let bytes = delivery.body_bytes();
-        Box::pin(self.writer.write(bytes, move |overlay| write::append(overlay, delivery)))
+        let ask = Ask { bytes: delivery.body_bytes(), reads: write::append_reads(&delivery) };
+        Box::pin(self.writer.write(ask, move |overlay| write::append(overlay, delivery)))
     }
 
     fn events(&self, query: EventQuery) -> Answer<'_, EventPage> {
@@ -251,14 +313,7 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     fn expire(&self, before: Millis) -> Answer<'_, Expired> {
-        Box::pin(self.sweep(
-            move |overlay| write::expire(overlay, before),
-            |a, b| Expired {
-                events: a.events.saturating_add(b.events),
-                outcomes: a.outcomes.saturating_add(b.outcomes),
-                commits: a.commits.saturating_add(b.commits),
-            },
-        ))
+        Box::pin(self.expire_before(before))
     }
 
     fn changes(&self, after: Revision, limit: usize) -> Answer<'_, Feed> {
@@ -266,12 +321,13 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     fn lease(&self, request: LeaseRequest) -> Answer<'_, LeaseAnswer> {
-        Box::pin(self.writer.write(0, move |overlay| write::lease(overlay, &request)))
+        let ask = Ask { bytes: 0, reads: vec![write::row_read(&Key::Lease(request.name.clone()))] };
+        Box::pin(self.writer.write(ask, move |overlay| write::lease(overlay, &request)))
     }
 
     fn load(&self, set: Set, generation: u64, chunk: Chunk) -> Answer<'_, ()> {
-        let bytes = chunk.bytes();
-        Box::pin(self.writer.write(bytes, move |overlay| write::load(overlay, set, generation, chunk)))
+        let ask = Ask { bytes: chunk.bytes(), reads: vec![write::row_read(&Key::Generation(set))] };
+        Box::pin(self.writer.write(ask, move |overlay| write::load(overlay, set, generation, chunk)))
     }
 
     fn drop_generation(&self, set: Set, generation: u64) -> Answer<'_, u64> {
@@ -280,7 +336,11 @@ impl<K: Kv> Store for KvStore<K> {
     }
 
     fn backup(&self, to: PathBuf) -> Answer<'_, Backup> {
-        self.read(move |view| read::backup(view, &to))
+        self.read(move |view| archive::to_file(&to, |into| read::backup(view, into)))
+    }
+
+    fn backup_into(&self, mut into: Sink) -> Answer<'_, Backup> {
+        self.read(move |view| read::backup(view, &mut *into))
     }
 
     fn restore(&self, from: PathBuf) -> Answer<'_, Backup> {
@@ -308,6 +368,23 @@ impl<K: Kv> Store for KvStore<K> {
 
     fn is_shared(&self) -> bool {
         self.engine.is_shared()
+    }
+}
+
+#[cfg(test)]
+impl<K: Kv> KvStore<K> {
+    /// Writes a document as somebody would who has the file and this very program: past every rule, with a right check.
+    pub(crate) fn tamper(&self, key: &Key, body: Option<Vec<u8>>) {
+        let bytes = key.to_bytes();
+        let row = body.map(|body| frame::row_bytes(&Row { revision: Revision(1), body }));
+        let value = row.map(|row| frame::seal(Space::Rows, &bytes, &row));
+        self.overwrite(key, value);
+    }
+
+    /// Writes a value as somebody would who has only the file.
+    pub(crate) fn overwrite(&self, key: &Key, value: Option<Vec<u8>>) {
+        let entries = BTreeMap::from([((Space::Rows, key.to_bytes()), value)]);
+        self.engine.write(WriteBatch { entries, frees: false }).expect("written");
     }
 }
 

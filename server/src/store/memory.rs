@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::ready;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 use super::archive::{self, Counters, Item};
 use super::{
     Answer, Appended, Backup, Changed, Chunk, Commit, Committed, Cursor, Delivery, EventId, EventPage,
-    EventQuery, Expired, Feed, Health, Index, Key, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set,
+    EventQuery, Expired, Feed, Health, Index, Key, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Sink,
     Store, StoreError, not_current,
 };
 
@@ -106,7 +107,11 @@ impl Store for Memory {
     }
 
     fn backup(&self, to: PathBuf) -> Answer<'_, Backup> {
-        Box::pin(ready(self.state().backup(&to)))
+        Box::pin(ready(archive::to_file(&to, |into| self.state().backup(into))))
+    }
+
+    fn backup_into(&self, mut into: Sink) -> Answer<'_, Backup> {
+        Box::pin(ready(self.state().backup(&mut *into)))
     }
 
     fn restore(&self, from: PathBuf) -> Answer<'_, Backup> {
@@ -271,8 +276,8 @@ impl State {
         Ok(difference(rows, self.rows.len()))
     }
 
-    fn backup(&self, to: &Path) -> Result<Backup, StoreError> {
-        let mut writer = archive::Writer::create(to)?;
+    fn backup(&self, into: &mut dyn Write) -> Result<Backup, StoreError> {
+        let mut writer = archive::Writer::begin(into)?;
         for (key, row) in &self.rows {
             writer.put(&Item::Row(key.clone(), row.clone()))?;
         }

@@ -13,15 +13,17 @@ mod disk;
 pub mod kv;
 pub mod memory;
 pub mod open;
+pub mod postgres;
 pub mod redb;
 #[cfg(feature = "sled")]
 pub mod sled;
 
-#[cfg(test)]
-mod conformance;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 
 use std::error::Error;
 use std::future::Future;
+use std::io::Write;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,6 +41,9 @@ use tokio::sync::watch;
 
 /// What a verb of the store returns: a future that any executor of this process can drive.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Where a backup is written to.
+pub type Sink = Box<dyn Write + Send>;
 
 /// The contract that every engine keeps, checked by one conformance suite.
 ///
@@ -76,7 +81,8 @@ pub trait Store: Send + Sync {
     fn expire(&self, before: Millis) -> Answer<'_, Expired>;
 
     /// Commits after a revision, in order, with the keys that they touched; for followers that keep a view of their
-    /// own. Telemetry, leases and bulk rows are not followed.
+    /// own. Telemetry, leases and bulk rows are not followed. A page ends at `limit` commits, or once it names
+    /// [`Feed::KEYS`] keys, or because that was all at this moment.
     fn changes(&self, after: Revision, limit: usize) -> Answer<'_, Feed>;
 
     /// Takes, renews or is refused a lease.
@@ -91,6 +97,9 @@ pub trait Store: Send + Sync {
 
     /// Writes everything, as of one moment, into a new file of the engine-neutral backup format, mode 0600.
     fn backup(&self, to: PathBuf) -> Answer<'_, Backup>;
+
+    /// Writes the same into a sink of the caller's, which may be slow; the store is not held up by it.
+    fn backup_into(&self, into: Sink) -> Answer<'_, Backup>;
 
     /// Fills this store, which must be empty, from a backup of any engine. Revisions and sequences are kept.
     fn restore(&self, from: PathBuf) -> Answer<'_, Backup>;
@@ -282,6 +291,23 @@ pub enum Feed {
         /// The revision that the scans will have included.
         resume: Revision,
     },
+}
+
+impl Feed {
+    /// Keys after which a page of commits ends.
+    pub const KEYS: usize = 5000;
+
+    /// Whether this page of at most `limit` commits held all there were, so that its reader is up to date.
+    #[must_use]
+    pub fn is_whole(&self, limit: usize) -> bool {
+        match self {
+            Self::Commits(commits) => {
+                let keys: usize = commits.iter().map(|commit| commit.keys.len()).sum();
+                commits.len() < limit && keys < Self::KEYS
+            }
+            Self::Gone { .. } => false,
+        }
+    }
 }
 
 /// Rows of bulk data on their way into a generation.

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use super::memory::Memory;
 #[cfg(feature = "sled")]
 use super::sled;
+use super::postgres::{self, Postgres};
 use super::{Store, redb};
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreOpenError {
     /// No such kind.
-    #[error("`store = \"{0}\"` is no store that this program has: use `redb:PATH`, or `sled:DIR`")]
+    #[error("`store = \"{0}:…\"` is no store that this program has: use `redb:PATH`, `sled:DIR` or `postgres:…`")]
     Unknown(String),
     /// A kind that was left out when the program was built.
     #[error("this program was built without `{0}`: build it with `--features {0}`, or use `redb:PATH`")]
@@ -23,6 +24,9 @@ pub enum StoreOpenError {
     /// redb.
     #[error(transparent)]
     Redb(#[from] redb::OpenError),
+    /// PostgreSQL.
+    #[error(transparent)]
+    Postgres(#[from] postgres::OpenError),
     /// sled.
     #[cfg(feature = "sled")]
     #[error(transparent)]
@@ -43,12 +47,13 @@ pub struct Terms {
     pub unsynced: bool,
 }
 
-/// Opens the store that `text` names: `redb:PATH`, `sled:DIR` or `memory`. Paths start at `folder`.
+/// Opens the store that `text` names: `redb:PATH`, `sled:DIR`, `postgres:…` or `memory`. Paths start at `folder`.
 pub async fn open(text: &str, folder: &Path, terms: Terms) -> Result<Arc<dyn Store>, StoreOpenError> {
     if text == "memory" {
         return Ok(Arc::new(Memory::new()));
     }
-    let unknown = || StoreOpenError::Unknown(text.to_owned());
+    // What stands behind the kind may be a password.
+    let unknown = || StoreOpenError::Unknown(text.split(':').next().unwrap_or_default().to_owned());
     let (engine, place) = text.split_once(':').ok_or_else(unknown)?;
     let path = folder.join(place);
     match engine {
@@ -56,6 +61,11 @@ pub async fn open(text: &str, folder: &Path, terms: Terms) -> Result<Arc<dyn Sto
             let mut options = redb::Options { unsynced: terms.unsynced, ..redb::Options::default() };
             options.reserve_bytes = terms.reserve_bytes.unwrap_or(options.reserve_bytes);
             Ok(Arc::new(blocking(move || redb::Redb::open(&path, options)).await??))
+        }
+        "postgres" => {
+            let options = postgres::Options { unsynced: terms.unsynced, ..postgres::Options::default() };
+            let (place, folder) = (place.to_owned(), folder.to_owned());
+            Ok(Arc::new(blocking(move || Postgres::open(&place, &folder, options)).await??))
         }
         #[cfg(feature = "sled")]
         "sled" => {

@@ -15,15 +15,21 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use redb::{
-    Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase, StorageError, TableDefinition,
+    CompactionError, Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase, StorageError,
+    TableDefinition,
 };
 
 use self::disk::Disk;
 use super::disk::{self as disks, DiskState};
 use super::kv::{Condition, Gather, Kv, KvStore, Space, Span, View, Visit, WriteBatch};
 use super::{StoreError, blobs};
+
+/// How often and how long apart a moment without readers is looked for.
+const RECLAIM_TRIES: u32 = 100;
+const RECLAIM_PAUSE: Duration = Duration::from_millis(20);
 
 /// How a redb store is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +209,27 @@ impl Kv for Redb {
         let guard = self.database()?;
         let database = guard.as_ref().ok_or_else(closed)?;
         self.write_all(database, &batch).map_err(|error| self.failed("write", error))?;
+        Ok(())
+    }
+
+    /// The file keeps freed pages for later writes, which the disk's free space does not show: without this, shorter
+    /// retention would never end a full disk. While it works nothing else is answered, so it is done only then.
+    fn reclaim(&self) -> Result<(), StoreError> {
+        if self.has_room().is_ok() {
+            return Ok(());
+        }
+        for _ in 0..RECLAIM_TRIES {
+            // Never waits in line: a waiting writer would hold up every reader behind a long one, such as a backup.
+            let Ok(mut database) = self.database.try_write() else {
+                std::thread::sleep(RECLAIM_PAUSE);
+                continue;
+            };
+            let Some(database) = database.as_mut() else { return Err(closed()) };
+            return match database.compact() {
+                Ok(_) | Err(CompactionError::TransactionInProgress) => Ok(()),
+                Err(error) => Err(self.failed("give room back to the disk", error)),
+            };
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The audit log: who did what to which object, why, and what changed.
 //!
-//! Read only; nothing on this page changes anything. Until batches are sealed the first line is the count alone. Read
-//! next: `cordon_server_core::audit`, `server/ui/audit.html`.
+//! Read only; nothing on this page changes anything. The first line says how far the log is sealed; an entry that no
+//! head covers yet says so. Read next: `cordon_server_core::audit`, `server/ui/audit.html`.
 
 use askama::Template;
 use cordon_proto::time::Timestamp;
@@ -18,10 +18,12 @@ pub const PAGE_ROWS: usize = 50;
 pub struct Audit {
     /// All entries.
     pub total: u64,
-    /// When the log was last verified, once it is sealed.
+    /// The newest signed head.
+    pub sealed: Option<Sealed>,
+    /// When every sealed entry was last found to be as it was sealed.
     pub verified: Option<Timestamp>,
-    /// The entry that breaks the log, if one does.
-    pub broken: Option<u64>,
+    /// What is wrong with the log, if anything is.
+    pub broken: Option<Said>,
     /// The object that the list is narrowed to.
     pub object: Option<Said>,
     /// The person that the list is narrowed to.
@@ -34,11 +36,24 @@ pub struct Audit {
     pub older: Option<String>,
 }
 
+/// The newest signed head.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    /// The entries that it covers.
+    pub entries: u64,
+    /// The first digits of its root.
+    pub root: String,
+    /// When it was signed.
+    pub at: Timestamp,
+}
+
 /// One entry.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Its place in the log.
     pub sequence: u64,
+    /// Whether a signed head covers it.
+    pub sealed: bool,
     /// When.
     pub at: Timestamp,
     /// Who.
@@ -73,6 +88,17 @@ pub fn render(frame: &Frame, page: &Audit) -> String {
 impl Page<'_> {
     fn head(&self) -> String {
         plural(self.page.total, "entry", "entries")
+    }
+
+    fn covered(&self, head: &Sealed) -> String {
+        plural(head.entries, "entry", "entries")
+    }
+
+    fn sealed_words(&self, head: &Sealed) -> String {
+        match head.entries == self.page.total {
+            true => "All sealed".to_owned(),
+            false => format!("Sealed up to entry {}", number(head.entries)),
+        }
     }
 
     fn number(&self, entry: &Entry) -> String {

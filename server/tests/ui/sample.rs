@@ -436,6 +436,7 @@ impl Sample {
     fn audit(self) -> Audit {
         let entry = |sequence, act: &str, reason: &str, before: &str, after: &str| audit::Entry {
             sequence,
+            sealed: sequence < 12_408,
             at: ago(i64::try_from(12_408 - sequence).unwrap() * 420),
             actor: self.said("person:m.okafor"),
             act: self.said(act),
@@ -459,6 +460,7 @@ impl Sample {
         ];
         Audit {
             total: 12_408,
+            sealed: Some(audit::Sealed { entries: 12_407, root: "3f5a9c0d17e2b846".into(), at: ago(1) }),
             verified: Some(ago(180)),
             broken: None,
             object: Some(self.said("VP3-004417")),

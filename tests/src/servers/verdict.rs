@@ -46,6 +46,28 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// What is added up over rounds. Milliseconds are whole.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "waits are small and not negative")]
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        let [half, p99, longest] = self.waits_ms.map(|ms| ms.round() as u64);
+        let mut counts = vec![
+            ("servers killed", u64::try_from(self.kills).unwrap_or(0)),
+            ("records acknowledged", self.acknowledged),
+            ("lost", self.lost),
+            ("doubled", self.doubled),
+            ("rollout steps", u64::try_from(self.steps).unwrap_or(0)),
+            ("rollout steps made twice", u64::try_from(self.steps_twice).unwrap_or(0)),
+            ("devices that proved their installation", self.installed),
+            ("p50 ms of a batch until acknowledged", half),
+            ("p99 ms of a batch until acknowledged", p99),
+            ("longest ms of a batch until acknowledged", longest),
+            ("requests answered", self.answered),
+        ];
+        counts.extend(self.errors.iter().map(|(kind, count)| (*kind, *count)));
+        counts
+    }
+
     /// Fails unless nothing was lost, doubled or done twice.
     pub fn judge(&self) -> anyhow::Result<()> {
         ensure!(self.acknowledged > 0 && self.kills > 0 && self.steps > 0, "nothing was tried");

@@ -10,6 +10,8 @@ use core::str::FromStr;
 
 use cordon_proto::ids::{DeviceId, HardwareId, Name, Sha256, TargetPath, Text, TokenId};
 
+use crate::audit::tile::TileAt;
+
 /// A bulk data set that is replaced as a whole, generation by generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -113,6 +115,10 @@ pub enum Key {
     Model(Text),
     /// Which generation of a set is the current one, see [`super::generation_body`].
     Generation(Set),
+    /// A signed head of the audit log, by the entries that it seals.
+    AuditHead(u64),
+    /// Hashes of the sealed audit log.
+    AuditTile(TileAt),
     /// Up to which position a device's telemetry is stored. Moved by the store's `append` alone.
     Watermark(DeviceId),
     /// Who does a job. Written by the store's `lease` alone; its revision is the fencing token.
@@ -164,6 +170,8 @@ pub enum Kind {
     Order = 0x19,
     Model = 0x1a,
     Generation = 0x1b,
+    AuditHead = 0x1c,
+    AuditTile = 0x1d,
     Watermark = 0xe0,
     Lease = 0xe1,
     Idempotency = 0xe2,
@@ -197,7 +205,7 @@ pub enum Index {
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::Meta,
         Self::Device,
         Self::DeviceByHardware,
@@ -225,6 +233,8 @@ impl Kind {
         Self::Order,
         Self::Model,
         Self::Generation,
+        Self::AuditHead,
+        Self::AuditTile,
         Self::Watermark,
         Self::Lease,
         Self::Idempotency,
@@ -290,6 +300,8 @@ impl Key {
             Self::Order(_) => Kind::Order,
             Self::Model(_) => Kind::Model,
             Self::Generation(_) => Kind::Generation,
+            Self::AuditHead(_) => Kind::AuditHead,
+            Self::AuditTile(_) => Kind::AuditTile,
             Self::Watermark(_) => Kind::Watermark,
             Self::Lease(_) => Kind::Lease,
             Self::Idempotency(_) => Kind::Idempotency,
@@ -332,7 +344,8 @@ impl Key {
             | Self::Order(name)
             | Self::Lease(name) => out.text(name.as_str()),
             Self::Generation(set) => out.fixed(&[*set as u8]),
-            Self::Audit(sequence) => out.fixed(&sequence.to_be_bytes()),
+            Self::Audit(number) | Self::AuditHead(number) => out.fixed(&number.to_be_bytes()),
+            Self::AuditTile(at) => out.fixed(&[at.level]).fixed(&at.index.to_be_bytes()),
             Self::Bulk { set, generation, row } => {
                 out.fixed(&[*set as u8]).fixed(&generation.to_be_bytes()).fixed(row)
             }
@@ -375,6 +388,11 @@ impl Key {
             Kind::Order => Self::Order(from.text()?),
             Kind::Model => Self::Model(from.text()?),
             Kind::Generation => Self::Generation(from.set()?),
+            Kind::AuditHead => Self::AuditHead(u64::from_be_bytes(from.fixed()?)),
+            Kind::AuditTile => {
+                let [level] = from.fixed()?;
+                Self::AuditTile(TileAt { level, index: u64::from_be_bytes(from.fixed()?) })
+            }
             Kind::Watermark => Self::Watermark(from.device()?),
             Kind::Lease => Self::Lease(from.text()?),
             Kind::Idempotency => Self::Idempotency(Sha256(from.fixed()?)),
@@ -445,7 +463,8 @@ impl fmt::Display for Key {
             | Self::Order(name)
             | Self::Lease(name) => write!(f, "{kind:?} {name}"),
             Self::Generation(set) => write!(f, "{kind:?} {set:?}"),
-            Self::Audit(sequence) => write!(f, "{kind:?} {sequence}"),
+            Self::Audit(number) | Self::AuditHead(number) => write!(f, "{kind:?} {number}"),
+            Self::AuditTile(at) => write!(f, "{kind:?} {} {}", at.level, at.index),
             Self::Bulk { set, generation, row } => {
                 write!(f, "{kind:?} {set:?} {generation} {}", row.escape_ascii())
             }

@@ -54,6 +54,7 @@ fn device(state: State) -> Device {
         superseded: vec![Sha256([4; 32])],
         contest: None,
         report: None,
+        reported: None,
         last_seen: None,
     }
 }

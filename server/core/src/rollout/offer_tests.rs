@@ -63,6 +63,7 @@ fn device(number: u8) -> crate::device::Device {
         superseded: vec![],
         contest: None,
         report: Some(report()),
+        reported: None,
         last_seen: None,
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Html;
+use cordon_proto::audit::short;
 use cordon_proto::ids::DeviceId;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::audit::Actor;
@@ -16,7 +17,7 @@ use super::roster::Roster;
 use super::visitor::Known;
 use super::{Desk, Page, count};
 use crate::store::StoreError;
-use crate::ui::audit::{Audit, Entry, PAGE_ROWS, render};
+use crate::ui::audit::{Audit, Entry, PAGE_ROWS, Sealed, render};
 use crate::ui::frame::Section;
 use crate::ui::{Said, paths};
 
@@ -44,10 +45,16 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Known(visitor): Known) -
         let from = first.unwrap_or(0).saturating_add(count(PAGE_ROWS)).saturating_add(1);
         narrow.address(Some(from).filter(|from| *from <= total && narrow.is_open()))
     });
+    let standing = desk.operator.app.audit.standing();
     let page = Audit {
         total,
-        verified: None,
-        broken: None,
+        sealed: standing.head.as_ref().map(|head| Sealed {
+            entries: head.size(),
+            root: short(&head.head().root),
+            at: head.head().at,
+        }),
+        verified: standing.verified,
+        broken: standing.fault().map(|fault| Said::sentence(fault.to_string())),
         object: narrow.object.map(Into::into),
         actor: narrow.actor.map(Into::into),
         rows: entries.into_iter().map(|entry| row_of(entry, &roster)).collect(),
@@ -141,6 +148,7 @@ fn row_of(entry: AuditEntry, roster: &Roster) -> Entry {
     let (object, href) = object_words(&entry.object, roster);
     Entry {
         sequence: entry.sequence,
+        sealed: entry.sealed,
         at: Timestamp::parse(&entry.at).unwrap_or_default(),
         actor: entry.actor.into(),
         act: entry.action.into(),

@@ -65,7 +65,8 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Known(visitor): Known) -
 }
 
 fn needs(desk: &Desk, roster: &Roster, now: Timestamp) -> Vec<Need> {
-    let mut needs = halted(desk);
+    let mut needs = of_the_server(desk, now);
+    needs.extend(halted(desk));
     needs.extend(contested(roster));
     needs.extend(grave(roster, now));
     let failed = [
@@ -79,6 +80,33 @@ fn needs(desk: &Desk, roster: &Roster, now: Timestamp) -> Vec<Need> {
     needs.extend(of_state(roster, SILENT, (Band::Medium, Owner::ClinicalEngineering), silent));
     needs.sort_by_key(|need| std::cmp::Reverse(need.band));
     needs
+}
+
+/// What is wrong with this server itself.
+fn of_the_server(desk: &Desk, now: Timestamp) -> Vec<Need> {
+    let app = &desk.operator.app;
+    let need = |what: String, more: String, since| Need {
+        band: Band::Critical,
+        what: what.into(),
+        more: more.into(),
+        owner: Owner::It,
+        when: When::Since(since),
+        act: ("See readiness".into(), "/readyz".into()),
+    };
+    let trouble = app.care.trouble().map(|trouble| {
+        need(
+            "This server stores nothing now; devices are asked to wait.".into(),
+            trouble.words,
+            trouble.since,
+        )
+    });
+    let damaged = app.blobs.damaged();
+    let rotten = damaged.first().map(|first| {
+        let what = plural(count(damaged.len()), "image is", "images are");
+        let more = format!("the first is {first}; send the release again with `cordonctl repo publish`");
+        need(format!("{what} damaged on this server's disk and not served."), more, now)
+    });
+    trouble.into_iter().chain(rotten).collect()
 }
 
 /// Rollouts that stopped themselves.

@@ -230,6 +230,10 @@ async fn quarantine_is_done_told_and_recorded() {
         .must("device.quarantine")
         .must("person:admin")
         .must("unknown peer since 14:02");
+    console.app().audit.seal(console.app().clock.now_ms()).await.expect("sealed");
+    let sealed = console.get("/audit").await;
+    sealed.must("All sealed, signed").must("cordonctl audit verify --export audit.jsonl --head head.json");
+    assert!(!sealed.has("not yet sealed") && !sealed.has("The log is not as it was sealed"));
     let again = console.post(&format!("{page}/quarantine"), &[("reason", "unknown peer since 14:02")]).await;
     assert_eq!(again.status, StatusCode::CONFLICT);
     again.must("It was not done").must("somebody may have been faster");

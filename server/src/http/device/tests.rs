@@ -1,6 +1,7 @@
 //! Tests of the device plane over real mutual TLS: who is let in, and what each route answers. What slow and greedy
 //! clients get stands in [`greedy`].
 
+use cordon_proto::audit::SignedHead;
 use cordon_proto::checkin::{Action, CheckinAnswer, InterlockState};
 use cordon_proto::ids::{Name, Sha256, TargetPath};
 use cordon_proto::inventory::{Inventory, Row, Section};
@@ -83,9 +84,12 @@ async fn a_checkin_is_answered_and_shows_in_the_fleet() {
     let list = inventory();
     let sent = wire::write(&batch(vec![(1, RecordBody::Inventory(list.clone()))]));
     assert_eq!(wire.post("/v1/telemetry", &sent).await.status, 200);
+    bench.app().audit.seal(bench.clock.now_ms()).await.expect("sealed");
     let request = CheckinRequest { inventory_root: list.root(), ..checkin_of(&device) };
     let answer: CheckinAnswer = wire.post("/v1/checkin", &wire::write(&request)).await.message();
     assert!(!answer.want_inventory);
+    let head = answer.audit_head.expect("the newest head goes to devices");
+    assert_eq!(SignedHead::parse(&head).ok(), bench.app().audit.head().await.expect("read"));
     let view = bench.app().fleet.get(device.id).and_then(|member| member.inventory.clone()).expect("held");
     assert_eq!((view.packages, view.rows.len(), view.root), (1, 1, list.root()));
     assert_eq!(bench.app().inventory(device.id).await.expect("read"), Some(list));

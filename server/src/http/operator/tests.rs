@@ -2,7 +2,11 @@
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use cordon_proto::audit::SignedHead;
+use cordon_proto::canonical::fields::decode_hex;
 use cordon_proto::ids::{HardwareId, TokenId};
+use cordon_proto::merkle::{Consistency, Hash, Inclusion, leaf_hash};
+use cordon_server_core::audit::export::Examination;
 use cordon_server_core::change::{Commit, Key};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -123,4 +127,54 @@ async fn a_rollout_may_name_thousands_of_devices() {
         problem["detail"].as_str().is_some_and(|detail| detail.contains("is enrolled here")),
         "{problem}"
     );
+}
+
+#[tokio::test]
+async fn the_sealed_log_is_served_as_it_is_stored_with_proofs_that_hold() {
+    // Goal: an auditor needs nothing but these answers. Method: seal the journal of a new server, read head, heads,
+    // export and both proofs, and check them with the ground's own code; ask for what is not there.
+    let api = Api::start().await;
+    let app = api.bench.app();
+    for n in 0..3 {
+        api.bench.token(&format!("P{n}")).await;
+        app.audit.seal(app.clock.now_ms()).await.expect("sealed");
+    }
+    let kept = app.audit.heads(0).await.expect("read");
+    let bytes = async |path: &str| {
+        let request = Request::builder().uri(format!("/api/v1/audit/{path}"));
+        let request = request.header(AUTHORIZATION, "Bearer read").body(Body::empty()).expect("a request");
+        let answer = api.router.clone().oneshot(request).await.expect("answers");
+        (answer.status(), answer.into_body().collect().await.expect("a body").to_bytes().to_vec())
+    };
+    let head = SignedHead::parse(&bytes("head").await.1).expect("a head");
+    let heads = bytes("heads").await.1;
+    let export = bytes(&format!("export?size={}", head.size())).await.1;
+    let mut check = Examination::default();
+    for line in [export, heads].concat().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        check.line(line);
+    }
+    let verified = check.finish(&kept[..1], None).expect("as it was sealed");
+    assert_eq!((verified.entries, &verified.head), (head.size(), &head));
+    let (first, second) = (kept[0].size(), head.size());
+    let (_, proof) = api
+        .ask("GET", &format!("/api/v1/audit/proof/consistency?from={first}&to={second}"), "read", vec![])
+        .await;
+    let path = path_of(&proof);
+    assert!(Consistency { first, second, path }.proves(&kept[0].head().root, &head.head().root));
+    let (_, proof) =
+        api.ask("GET", &format!("/api/v1/audit/proof/inclusion?sequence=1&size={second}"), "read", vec![]).await;
+    let entry = app.store.get(Key::Audit(1)).await.expect("read").expect("there").body;
+    let inclusion = Inclusion { index: 0, size: second, path: path_of(&proof) };
+    assert!(inclusion.proves(&leaf_hash(&entry), &head.head().root));
+    for path in ["proof/inclusion?sequence=1&size=999", "proof/inclusion?sequence=0&size=1", "proof/consistency?from=1&to=999"] {
+        assert_eq!(bytes(path).await.0, StatusCode::NOT_FOUND, "{path}");
+    }
+    let (_, page) = api.ask("GET", "/api/v1/audit", "read", vec![]).await;
+    assert_eq!((page["sealed"].as_u64(), page["entries"][0]["sealed"].as_bool()), (Some(second), Some(true)));
+}
+
+fn path_of(proof: &Value) -> Vec<Hash> {
+    let path: Vec<String> = serde_json::from_value(proof["path"].clone()).expect("texts");
+    let hash = |text: &String| decode_hex(text).and_then(|bytes| bytes.try_into().ok()).expect("a hash");
+    path.iter().map(hash).collect()
 }

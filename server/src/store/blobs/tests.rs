@@ -90,6 +90,45 @@ async fn damage_on_disk_is_found_by_verify_and_by_a_short_file() {
     assert!(read(&blob, 0, 900).await.is_err(), "a short file is not taken for a whole one");
 }
 
+#[tokio::test]
+async fn a_damaged_blob_is_never_served_to_its_end_and_comes_back_by_a_new_upload() {
+    // Goal: nobody takes rotten bytes for whole ones. Method: flip a byte; read whole; look where it went; put it anew.
+    let folder = tempfile::tempdir().expect("folder");
+    let blobs = Blobs::open(folder.path().to_owned()).await.expect("opened");
+    let bytes = vec![7; 3 * PIECE_BYTES];
+    let incoming =
+        blobs.put(1 << 20).await.expect("begun").write(bytes.clone().into()).await.expect("written");
+    let info = incoming.finish(None).await.expect("kept");
+    assert!(!blobs.set_aside(info.sha256).await.expect("read"), "a sound blob keeps its name");
+    let mut rotten = bytes.clone();
+    rotten[100] ^= 1;
+    fs::write(blobs.path(info.sha256), &rotten).expect("damaged");
+    let blob = blobs.get(info.sha256).await.expect("read").expect("there");
+    let pieces: Vec<io::Result<Bytes>> = futures_util::StreamExt::collect(blob.stream(0, info.length)).await;
+    let sent: usize = pieces.iter().flatten().map(Bytes::len).sum();
+    assert!(pieces.last().is_some_and(Result::is_err) && sent < bytes.len(), "{sent} bytes were sent");
+    assert!(blobs.get(info.sha256).await.expect("read").is_none(), "it has no name any more");
+    assert_eq!(blobs.damaged(), [info.sha256]);
+    let again = Blobs::open(folder.path().to_owned()).await.expect("opened again");
+    assert_eq!(again.damaged(), [info.sha256], "a restart forgets nothing");
+    let incoming = again.put(1 << 20).await.expect("begun").write(bytes.into()).await.expect("written");
+    incoming.finish(Some(info.sha256)).await.expect("kept");
+    assert!(again.damaged().is_empty() && again.verify(info.sha256).await.expect("read").is_some());
+}
+
+#[tokio::test]
+async fn blobs_do_not_eat_the_reserve_of_the_store() {
+    // Goal: images cannot fill the disk to the brim. Method: a reserve that no disk has, before and in the middle.
+    let folder = tempfile::tempdir().expect("folder");
+    let blobs = Blobs::open(folder.path().to_owned()).await.expect("opened");
+    let incoming = blobs.put(1000).await.expect("begun");
+    let full = blobs.clone().with_reserve(u64::MAX);
+    assert!(matches!(full.put(1000).await, Err(BlobError::Full { .. })));
+    let incoming = Incoming { blobs: full, ..incoming };
+    assert!(matches!(incoming.write(Bytes::from_static(b"x")).await, Err(BlobError::Full { .. })));
+    assert_eq!(files_in(&blobs.incoming()), 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(16)))]
     #[test]

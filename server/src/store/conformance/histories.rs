@@ -8,6 +8,7 @@ use cordon_server_core::audit::Entry;
 use cordon_server_core::change::generation_body;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::store::{Chunk, Committed, Expected, Idempotency, LeaseAnswer, LeaseRequest, Set, StoreError};
@@ -227,26 +228,31 @@ fn compare(subject: &Subject, history: &[Command]) {
     });
 }
 
-/// A sixteenth of the usual cases for engines that sync a disk; `PROPTEST_CASES` scales both.
-fn fewer(divisor: u32) -> ProptestConfig {
-    let config = ProptestConfig::default();
-    ProptestConfig { cases: config.cases.div_ceil(divisor), ..config }
-}
-
-proptest! {
-    #![proptest_config(fewer(1))]
-    #[test]
-    fn the_key_value_layer_answers_as_the_model_does(history in vec(command(), 0..40)) {
-        // Goal: the encoding and the grouping change no answer. Method: over a map, which needs no disk.
-        compare(&Subject::map(), &history);
+/// Compares made-up histories of an engine with the model's: a part of the usual cases for engines that sync a disk;
+/// `PROPTEST_CASES` scales all of them.
+///
+/// # Panics
+/// On the first difference, with the shortest history that shows it.
+pub fn compare_histories(divisor: u32, subject: impl Fn() -> Subject) {
+    let usual = ProptestConfig::default();
+    let cases = usual.cases.div_ceil(divisor);
+    let config = ProptestConfig { cases, source_file: Some(file!()), ..usual };
+    let done = TestRunner::new(config).run(&vec(command(), 0..40), |history| {
+        compare(&subject(), &history);
+        Ok(())
+    });
+    if let Err(difference) = done {
+        panic!("{difference}");
     }
 }
 
-proptest! {
-    #![proptest_config(fewer(16))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
     #[test]
-    fn redb_answers_as_the_model_does(history in vec(command(), 0..40)) {
-        // Goal: the default engine is the model, across reopening. Method: on a real file.
-        compare(&Subject::redb(), &history);
+    fn the_key_value_layer_answers_as_the_model_does() {
+        // Goal: the encoding and the grouping change no answer. Method: over a map, which needs no disk.
+        compare_histories(1, Subject::map);
     }
 }

@@ -457,7 +457,7 @@ pub(super) async fn a_backup_restores_to_the_same_store(subject: &Subject) {
     let backup = store.backup(path.clone()).await.expect("backed up");
     let (before, feed) = (dump(&*store).await, feed_all(&*store).await);
     assert_eq!(backup.events, 505);
-    for into in [Subject::memory(), Subject::map(), Subject::redb()] {
+    for into in [Subject::memory(), Subject::redb()] {
         let other = into.open();
         assert_eq!(other.restore(path.clone()).await.expect("restored"), backup);
         drop(other);

@@ -118,7 +118,7 @@ pub(super) fn hour_start(hour: i64) -> Vec<u8> {
 
 /// The hour of an [`hour_key`].
 pub(super) fn hour_of_key(key: &[u8]) -> Option<i64> {
-    key.split_first_chunk::<8>().map(|(hour, _)| unordered(*hour))
+    number_of(key)
 }
 
 /// The arrivals of an hour, sorted, each once.
@@ -132,8 +132,13 @@ pub(super) fn arrivals_of(payload: &[u8]) -> Option<Vec<Millis>> {
     rest.is_empty().then(|| arrivals.iter().map(|at| Millis(i64::from_be_bytes(*at))).collect())
 }
 
+/// The number at the head of a key of the hours or the events: an hour, or a millisecond.
+pub(in crate::store) fn number_of(key: &[u8]) -> Option<i64> {
+    key.split_first_chunk::<8>().map(|(number, _)| unordered(*number))
+}
+
 /// Bytes that sort as the number does.
-fn ordered(number: i64) -> [u8; 8] {
+pub(in crate::store) fn ordered(number: i64) -> [u8; 8] {
     (number ^ i64::MIN).to_be_bytes()
 }
 

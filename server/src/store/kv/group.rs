@@ -13,7 +13,7 @@ use cordon_server_core::change::Revision;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::overlay::Overlay;
-use super::{Gather, Kv};
+use super::{Gather, Kv, Place};
 use crate::store::StoreError;
 
 /// Permits for bodies that wait, each for [`PERMIT_BYTES`].
@@ -25,9 +25,19 @@ type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// Decides a caller's write; or hands on why there is nothing to decide it over.
 type Stage = Box<dyn FnOnce(Result<&mut Overlay<'_>, StoreError>) -> Reply + Send>;
 
+/// What a write will need.
+#[derive(Debug, Default)]
+pub(super) struct Ask {
+    /// Bytes of its bodies.
+    pub(super) bytes: usize,
+    /// What it will read.
+    pub(super) reads: Vec<Place>,
+}
+
 struct Request {
     stage: Stage,
     bytes: usize,
+    reads: Vec<Place>,
     alone: bool,
     _room: OwnedSemaphorePermit,
 }
@@ -72,12 +82,12 @@ impl Writer {
     /// Writes in a group with whoever waits too.
     pub(super) async fn write<T: Send + Written + 'static>(
         &self,
-        bytes: usize,
+        ask: Ask,
         write: impl FnOnce(&mut Overlay<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let written = self.submit(bytes, false, write).await?;
+        let written = self.submit(ask, false, write).await?;
         if let Some(revision) = written.followed() {
-            self.latest.send_if_modified(|seen| revision > std::mem::replace(seen, revision.max(*seen)));
+            tell(&self.latest, revision);
         }
         Ok(written)
     }
@@ -87,7 +97,7 @@ impl Writer {
         &self,
         write: impl FnOnce(&mut Overlay<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.submit(0, true, write).await
+        self.submit(Ask::default(), true, write).await
     }
 
     /// Writes and groups since the start.
@@ -97,10 +107,11 @@ impl Writer {
 
     async fn submit<T: Send + 'static>(
         &self,
-        bytes: usize,
+        ask: Ask,
         alone: bool,
         write: impl FnOnce(&mut Overlay<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let Ask { bytes, reads } = ask;
         let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(PERMITS).clamp(1, PERMITS);
         let room = self.room.clone().acquire_many_owned(permits).await.map_err(|_| stopped())?;
         let (answer, answered) = oneshot::channel();
@@ -112,7 +123,7 @@ impl Writer {
             })
         });
         let queue = self.queue.as_ref().expect("the queue is closed by drop alone");
-        queue.send(Request { stage, bytes, alone, _room: room }).map_err(|_| stopped())?;
+        queue.send(Request { stage, bytes, reads, alone, _room: room }).map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
 }
@@ -199,7 +210,9 @@ fn run(engine: &impl Kv, group: Vec<Request>) {
     let mut replies = Vec::new();
     let ended = engine.transact(&mut |view| {
         let mut overlay = Overlay::new(view);
-        let stages = group.take().into_iter().flatten();
+        let stages = group.take().unwrap_or_default();
+        view.ahead(&stages.iter().flat_map(|request| request.reads.iter().cloned()).collect::<Vec<_>>());
+        let stages = stages.into_iter();
         replies.extend(stages.map(|request| (request.stage)(Ok(&mut overlay))));
         overlay.into_batch()
     });
@@ -209,6 +222,11 @@ fn run(engine: &impl Kv, group: Vec<Request>) {
     for reply in replies {
         reply(ended.clone());
     }
+}
+
+/// Tells followers of a revision, never of an earlier one than before.
+pub(super) fn tell(latest: &watch::Sender<Revision>, revision: Revision) {
+    latest.send_if_modified(|seen| revision > std::mem::replace(seen, revision.max(*seen)));
 }
 
 fn stopped() -> StoreError {

@@ -3,8 +3,8 @@
 //! A page ends at its rows, at its bytes, or at the effort that one read may cost, whichever comes first; so no query
 //! of a person holds a thread for long, and the answer says where to go on.
 
+use std::io::Write;
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::path::Path;
 
 use cordon_proto::ids::DeviceId;
 use cordon_proto::limits;
@@ -20,8 +20,6 @@ use crate::store::{
 
 /// Chunks, or hours of a device, that one page of telemetry looks at.
 const EFFORT: usize = 4096;
-/// Keys of commits after which a page of the feed ends.
-const FEED_KEYS: usize = 5000;
 
 pub(super) fn counters(view: &dyn View) -> Result<Counters, StoreError> {
     let Some(value) = view.get(Space::Own, COUNTERS_KEY)? else { return Ok(Counters::default()) };
@@ -29,10 +27,8 @@ pub(super) fn counters(view: &dyn View) -> Result<Counters, StoreError> {
     Counters::from_bytes(payload).ok_or_else(|| frame::damaged(Space::Own, COUNTERS_KEY))
 }
 
-pub(super) fn get(view: &dyn View, key: &Key) -> Result<Option<Row>, StoreError> {
-    let bytes = key.to_bytes();
-    let value = view.get(Space::Rows, &bytes)?;
-    value.map(|value| row(&bytes, &value)).transpose()
+pub(super) fn row_if(key: &[u8], value: Option<Vec<u8>>) -> Result<Option<Row>, StoreError> {
+    value.map(|value| row(key, &value)).transpose()
 }
 
 pub(super) fn scan(view: &dyn View, index: &Index, from: &Cursor, limit: usize) -> Result<Page, StoreError> {
@@ -67,7 +63,7 @@ pub(super) fn changes(view: &dyn View, after: Revision, limit: usize) -> Result<
     let span = Span::of(Space::Feed, &[]).from(after.next().0.to_be_bytes().to_vec());
     let (mut commits, mut keys) = (Vec::new(), 0_usize);
     each(view, &span, |key, value| {
-        if commits.len() >= limit || keys >= FEED_KEYS {
+        if commits.len() >= limit || keys >= Feed::KEYS {
             return Ok(Break(()));
         }
         let changed = write::changed_of(key, value)?;
@@ -228,8 +224,8 @@ impl<'q> Pager<'q> {
     }
 }
 
-pub(super) fn backup(view: &dyn View, to: &Path) -> Result<Backup, StoreError> {
-    let mut writer = archive::Writer::create(to)?;
+pub(super) fn backup(view: &dyn View, into: &mut dyn Write) -> Result<Backup, StoreError> {
+    let mut writer = archive::Writer::begin(into)?;
     each(view, &Span::of(Space::Rows, &[]), |key, value| {
         let name = Key::from_bytes(key).map_err(|_| frame::damaged(Space::Rows, key))?;
         writer.put(&Item::Row(name, row(key, value)?)).map(Continue)

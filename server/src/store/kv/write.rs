@@ -11,7 +11,7 @@ use cordon_server_core::change::{Changed, Decision, Next, Refusal, StoredOutcome
 
 use super::frame::{self, FORMAT, FORMAT_KEY, RESTORING_KEY};
 use super::overlay::Overlay;
-use super::{Kv, Space, Span};
+use super::{Kv, Place, Space, Span};
 use crate::store::archive::{self, Item};
 use crate::store::{
     Appended, Chunk, Commit, Committed, Delivery, EventId, Expired, Index, Key, Kind, LeaseAnswer,
@@ -21,30 +21,50 @@ use crate::store::{
 /// Entries of one step of a removal.
 const STEP: usize = 2048;
 
-/// Checks that the engine holds a store of this version, marks an empty one, and says its last revision.
+/// Checks that the engine holds a store of this version, marks an empty one, and says its last revision. Several servers
+/// may do so at once.
 pub(super) fn open(engine: &impl Kv) -> Result<Revision, StoreError> {
-    let view = engine.view()?;
-    let mut overlay = Overlay::new(&*view);
+    let mut found = None;
+    engine.transact(&mut |view| {
+        let mut overlay = Overlay::new(view);
+        found = Some(overlay.attempt(look));
+        overlay.into_batch()
+    })?;
+    found.expect("an engine decides before it says that it wrote")
+}
+
+fn look(overlay: &mut Overlay<'_>) -> Result<Revision, StoreError> {
     if overlay.get(Space::Own, RESTORING_KEY)?.is_some() {
         let doing = "open: remove this store and restore the backup again";
         return Err(StoreError::unavailable(doing, "a restore did not end"));
     }
     match overlay.get(Space::Own, FORMAT_KEY)?.as_deref() {
-        Some([FORMAT]) => return Ok(overlay.counters()?.revision),
+        Some([FORMAT]) => Ok(overlay.counters()?.revision),
         Some(_) => {
             let doing = "open: start the version of the server that wrote it";
-            return Err(StoreError::unavailable(doing, "the store was written by a newer version"));
+            Err(StoreError::unavailable(doing, "the store was written by a newer version"))
         }
-        None => {}
+        None => {
+            overlay.put(Space::Own, FORMAT_KEY.to_vec(), &[FORMAT]);
+            Ok(Revision::default())
+        }
     }
-    overlay.attempt(|overlay| {
-        overlay.put(Space::Own, FORMAT_KEY.to_vec(), &[FORMAT]);
-        Ok(())
-    })?;
-    let batch = overlay.into_batch();
-    drop(view);
-    engine.write(batch)?;
-    Ok(Revision::default())
+}
+
+/// The place of a document.
+pub(super) fn row_read(key: &Key) -> Place {
+    (Space::Rows, key.to_bytes())
+}
+
+/// What [`commit`] will read.
+pub(super) fn commit_reads(commit: &Commit) -> Vec<Place> {
+    commit.reads().iter().map(row_read).collect()
+}
+
+/// What [`append`] will read, unless the device's batches crowd into one millisecond at the end of an hour.
+pub(super) fn append_reads(delivery: &Delivery) -> Vec<Place> {
+    let (device, hour) = (delivery.device(), frame::hour_of(delivery.received()));
+    vec![row_read(&Key::Watermark(device)), (Space::Hours, frame::hour_key(hour, device))]
 }
 
 pub(super) fn commit(overlay: &mut Overlay<'_>, commit: Commit) -> Result<Committed, StoreError> {

@@ -118,6 +118,40 @@ async fn below_the_reserve_only_removals_are_let_through() {
 }
 
 #[tokio::test]
+async fn forgotten_telemetry_gives_its_room_back_to_a_full_disk() {
+    // Goal: shorter retention ends a full disk. Method: megabytes of telemetry, a reserve above all disks, forget; the
+    // file is smaller, and all else is there.
+    use cordon_proto::ids::DeviceId;
+    use cordon_proto::telemetry::{Batch, Position, Record};
+    use cordon_proto::time::Millis;
+    let mut bench = Bench::new();
+    let (store, _) = bench.open();
+    for sequence in 1..=40_u64 {
+        let record = |n: u64| {
+            let position = Position { boot: 1, sequence: sequence * 100 + n };
+            Record { position, time: Millis(1), kind: 99, body: vec![7; 3000].into() }
+        };
+        let batch = Batch { records: (0..100).map(record).collect() };
+        let delivery = crate::store::Delivery::new(DeviceId::from_random([1; 16]), Millis(1), batch);
+        store.append(delivery.expect("in order")).await.expect("appended");
+    }
+    store.commit(put("kept", 1000)).await.expect("committed");
+    drop(store);
+    let size = |path: &Path| fs::metadata(path).expect("there").len();
+    let before = size(&bench.path);
+    bench.options.reserve_bytes = u64::MAX;
+    let (store, _) = bench.open();
+    let expired = store.expire(Millis(i64::MAX)).await.expect("removals free room");
+    assert_eq!(expired.events, 4000);
+    assert!(size(&bench.path) * 4 < before, "{} of {before} bytes are left", size(&bench.path));
+    assert!(there(&store, "kept").await);
+    drop(store);
+    bench.options.reserve_bytes = 0;
+    let (store, _) = bench.open();
+    store.commit(put("after", 10)).await.expect("writes go on");
+}
+
+#[tokio::test]
 async fn after_a_failed_sync_nothing_is_written_until_people_have_looked() {
     // Goal: never answer for pages that the kernel may have dropped. Method: one sync fails, later ones would not.
     let bench = Bench::new();

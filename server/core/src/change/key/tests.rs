@@ -40,6 +40,8 @@ Feed 186b657600
 Order 196f3100
 Model 1a56502d3300
 Generation 1b01
+AuditHead 1c0000000000000102
+AuditTile 1d010000000000000203
 Watermark e001010101010141018101010101010101
 Lease e17365616c657200
 Idempotency e23333333333333333333333333333333333333333333333333333333333333333
@@ -81,6 +83,8 @@ fn samples() -> Vec<Key> {
         Key::Order(name("o1")),
         Key::Model(text("VP-3")),
         Key::Generation(Set::Advisories),
+        Key::AuditHead(0x0102),
+        Key::AuditTile(TileAt { level: 1, index: 0x0203 }),
         Key::Watermark(device),
         Key::Lease(name("sealer")),
         Key::Idempotency(digest),
@@ -151,6 +155,8 @@ fn any_key() -> impl Strategy<Value = Key> {
             digest
         }),
         any::<u64>().prop_map(Key::Audit),
+        any::<u64>().prop_map(Key::AuditHead),
+        (0_u8..3, any::<u64>()).prop_map(|(level, index)| Key::AuditTile(TileAt { level, index })),
         (0_usize..4, 0_u64..3, proptest::collection::vec(any::<u8>(), 0..4))
             .prop_map(|(set, generation, row)| Key::Bulk { set: Set::ALL[set], generation, row }),
     ]
@@ -165,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_key_in_its_one_form_or_refused(mut bytes: Vec<u8>, tag in 0_usize..32) {
+    fn any_bytes_are_a_key_in_its_one_form_or_refused(mut bytes: Vec<u8>, tag in 0_usize..34) {
         // Goal: no panic, no second spelling of a key. Method: arbitrary bytes behind every tag.
         if let Some(first) = bytes.first_mut() {
             *first = Kind::ALL[tag].tag();

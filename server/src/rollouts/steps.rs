@@ -1,0 +1,294 @@
+//! The steps that the server takes by itself: counting receipts, and plan, check, commit for every running rollout.
+//!
+//! Of several servers one does this at a time, by a lease; and because a server may be paused with a lease in its
+//! hand, every commit expects the lease, the rollout and the progress it was decided over. So no step happens twice:
+//! who comes late gets a conflict, loads what the others did, and plans again at the next tick. Read next: `leases`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cordon_proto::ids::{DeviceId, Name};
+use cordon_proto::limits;
+use cordon_proto::receipt::ReceiptBody;
+use cordon_proto::time::Timestamp;
+use cordon_server_core::audit::Actor;
+use cordon_server_core::change::lease::Lease;
+use cordon_server_core::change::{Commit, Draft, Key};
+use cordon_server_core::device::Device;
+use cordon_server_core::rollout::{Act, Fleet, Progress, Rollout, State, check, plan};
+
+use super::{RolloutError, Rollouts, body, entry};
+use crate::fleet::{Fleet as FleetView, ReceiptView};
+use crate::store::{Expected, StoreError};
+
+/// Devices that one commit gives the go: each is an expectation too, beside the rollout and the lease.
+const PERMITS: usize = 400;
+const _: () = assert!(PERMITS + 2 <= limits::COMMIT_CHANGES, "a commit of permits fits");
+/// How often a receipt is counted anew when somebody else was faster.
+const TRIES: u32 = 8;
+
+/// One turn at the work: when, and by which lease. Without one nobody else may be at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// The lease that every step of this turn depends on.
+    pub lease: Option<&'a Lease>,
+}
+
+/// What one tick did, for those who wake devices and tell people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ticked {
+    /// Devices that would now be told something new.
+    pub devices: BTreeSet<DeviceId>,
+    /// Rollouts that changed.
+    pub rollouts: BTreeSet<Name>,
+}
+
+/// A plan, with everything that it was made over.
+struct Planned {
+    rollout: Rollout,
+    expected: Expected,
+    acts: Vec<Act>,
+    given: Vec<(DeviceId, Progress, Expected)>,
+}
+
+impl Turn<'_> {
+    fn draft(&self, actor: Actor) -> Draft {
+        let draft = Commit::draft(self.now, actor);
+        match self.lease.map(Lease::guard) {
+            Some((key, expected)) => draft.expect(key, expected),
+            None => draft,
+        }
+    }
+}
+
+impl Rollouts {
+    /// One tick of all rollouts: plan, check, commit. `device` looks a device up in the fleet. A conflict on the lease
+    /// is an error; any other means that somebody was faster, and is resolved by loading what they did.
+    pub async fn tick(
+        &self,
+        turn: Turn<'_>,
+        device: impl Fn(DeviceId) -> Option<Arc<Device>> + Send + Sync,
+    ) -> Result<Ticked, RolloutError> {
+        let mut ticked = Ticked::default();
+        let running: Vec<Name> = self.look(|book| {
+            let running = book.rollouts.values().filter(|rollout| rollout.runs());
+            running.map(|rollout| rollout.id.clone()).collect()
+        });
+        for id in running {
+            let Some(planned) = self.planned(&id, turn.now, &device) else { continue };
+            match self.execute(&planned, turn, &mut ticked).await {
+                Err(RolloutError::Store(StoreError::Conflict(Key::Lease(job)))) => {
+                    return Err(StoreError::Conflict(Key::Lease(job)).into());
+                }
+                Err(RolloutError::Store(StoreError::Conflict(key))) => {
+                    tracing::debug!(rollout = %id, %key, "somebody was faster; planned again at the next tick");
+                    self.reload(&planned).await?;
+                }
+                outcome => outcome?,
+            }
+        }
+        Ok(ticked)
+    }
+
+    /// What to do now about one rollout, if anything, and if the plan passes its own check.
+    fn planned(
+        &self,
+        id: &Name,
+        now: Timestamp,
+        device: &(impl Fn(DeviceId) -> Option<Arc<Device>> + Send + Sync),
+    ) -> Option<Planned> {
+        self.read(|shelf| {
+            let rollout = shelf.book.rollouts.get(id)?;
+            let members = rollout.waves.iter().flat_map(|wave| &wave.devices);
+            let fleet: Fleet = members
+                .filter_map(|id| Some((*id, shelf.book.facts(rollout, &*device(*id)?))))
+                .collect();
+            let acts = plan(rollout, &fleet, now);
+            if let Err(violation) = check(rollout, &fleet, &acts, now) {
+                tracing::error!(rollout = %id, ?violation, "a plan was refused by its own check; nothing was done");
+                return None;
+            }
+            let permits = acts.iter().filter_map(|act| match act {
+                Act::Permit { device, .. } => Some(*device),
+                Act::Halt { .. } | Act::Begin { .. } | Act::Settle { .. } | Act::Finish => None,
+            });
+            let given = permits.map(|device| {
+                let key = Key::Progress { rollout: id.clone(), device };
+                (device, shelf.progress(id, device).permitted(now), shelf.expected(&key))
+            });
+            let given = given.collect();
+            let expected = shelf.expected(&Key::Rollout(id.clone()));
+            (!acts.is_empty()).then(|| Planned { rollout: rollout.clone(), expected, acts, given })
+        })
+    }
+
+    async fn execute(
+        &self,
+        planned: &Planned,
+        turn: Turn<'_>,
+        ticked: &mut Ticked,
+    ) -> Result<(), RolloutError> {
+        let Planned { rollout, expected, acts, given } = planned;
+        let actor = Actor::Server("rollouts".parse().expect("a valid name"));
+        let key = Key::Rollout(rollout.id.clone());
+        for some in given.chunks(PERMITS) {
+            let mut draft = turn.draft(actor.clone()).expect(key.clone(), *expected);
+            for (device, progress, expected) in some {
+                draft = put_progress(draft, &rollout.id, (*device, progress, *expected));
+            }
+            self.commit(draft).await?;
+            ticked.devices.extend(some.iter().map(|(device, _, _)| *device));
+        }
+        let mut moved = rollout.clone();
+        let mut draft = turn.draft(actor).expect(key.clone(), *expected);
+        for act in acts {
+            let Some((action, words)) = told(rollout, act) else { continue };
+            draft = draft.audit(entry(action, &format!("rollout:{}", rollout.id), None, &words));
+            apply(&mut moved, act, turn.now);
+        }
+        if moved == *rollout {
+            return Ok(());
+        }
+        self.commit(draft.put(key, body(&moved))).await?;
+        ticked.rollouts.insert(rollout.id.clone());
+        for act in acts {
+            if let Act::Begin { wave } = act {
+                ticked.devices.extend(rollout.waves.get(*wave).into_iter().flat_map(|wave| &wave.devices));
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads what a plan was made over, after somebody else changed it.
+    async fn reload(&self, planned: &Planned) -> Result<(), RolloutError> {
+        let rollout = &planned.rollout.id;
+        self.load_one(Key::Rollout(rollout.clone())).await?;
+        for (device, _, _) in &planned.given {
+            self.load_one(Key::Progress { rollout: rollout.clone(), device: *device }).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts a verified receipt for the newest rollout of its order. Its bytes and its audit entry are another
+    /// commit's.
+    pub async fn count_receipt(
+        &self,
+        receipt: &ReceiptBody,
+        turn: Turn<'_>,
+    ) -> Result<Option<Name>, RolloutError> {
+        let Some(rollout) = self.rollout_of(receipt) else { return Ok(None) };
+        self.count(&rollout, receipt, turn).await?;
+        Ok(Some(rollout))
+    }
+
+    async fn count(
+        &self,
+        rollout: &Name,
+        receipt: &ReceiptBody,
+        turn: Turn<'_>,
+    ) -> Result<(), RolloutError> {
+        let key = Key::Progress { rollout: rollout.clone(), device: receipt.device };
+        for _ in 0..TRIES {
+            let (progress, expected) =
+                self.read(|shelf| (shelf.progress(rollout, receipt.device), shelf.expected(&key)));
+            let ended = progress.ended(receipt, turn.now);
+            if ended == progress {
+                return Ok(());
+            }
+            let draft = turn.draft(Actor::Device(receipt.device));
+            match self.commit(put_progress(draft, rollout, (receipt.device, &ended, expected))).await {
+                Err(RolloutError::Store(StoreError::Conflict(Key::Progress { .. }))) => {
+                    self.load_one(key.clone()).await?;
+                }
+                outcome => return outcome.map(|_| ()),
+            }
+        }
+        Err(StoreError::Conflict(key).into())
+    }
+
+    /// Counts receipts that the fleet holds and no rollout has counted yet.
+    pub async fn count_receipts(&self, fleet: &FleetView, turn: Turn<'_>) -> Result<Ticked, RolloutError> {
+        let mut ticked = Ticked::default();
+        for (rollout, receipt) in self.uncounted(fleet) {
+            self.count(&rollout, &receipt.body, turn).await?;
+            ticked.devices.insert(receipt.body.device);
+            ticked.rollouts.insert(rollout);
+        }
+        Ok(ticked)
+    }
+
+    /// The newest rollout with a wave that has this device and this order.
+    fn rollout_of(&self, receipt: &ReceiptBody) -> Option<Name> {
+        self.look(|book| {
+            let mut of_order = book.rollouts.values().rev().filter(|rollout| {
+                rollout.wave_of(receipt.device).is_some_and(|(_, wave)| wave.order == receipt.order)
+            });
+            of_order.next().map(|rollout| rollout.id.clone())
+        })
+    }
+
+    fn uncounted(&self, fleet: &FleetView) -> Vec<(Name, Arc<ReceiptView>)> {
+        self.look(|book| {
+            let mut found = Vec::new();
+            for rollout in book.rollouts.values() {
+                let progress = book.progress.get(&rollout.id);
+                for (wave, device) in
+                    rollout.waves.iter().flat_map(|wave| wave.devices.iter().map(move |device| (wave, device)))
+                {
+                    let counted = progress.and_then(|devices| devices.get(device));
+                    let open = counted.is_none_or(|progress| progress.outcome.is_none());
+                    let Some(member) = fleet.get(*device).filter(|_| open) else { continue };
+                    let receipt = member.receipts.iter().find(|receipt| receipt.body.order == wave.order);
+                    found.extend(receipt.map(|receipt| (rollout.id.clone(), Arc::clone(receipt))));
+                }
+            }
+            found
+        })
+    }
+}
+
+fn put_progress(
+    draft: Draft,
+    rollout: &Name,
+    (device, progress, expected): (DeviceId, &Progress, Expected),
+) -> Draft {
+    let key = Key::Progress { rollout: rollout.clone(), device };
+    draft.expect(key.clone(), expected).put(key, body(progress))
+}
+
+/// An act in the journal's words; a go stands in its device's progress.
+fn told(rollout: &Rollout, act: &Act) -> Option<(&'static str, String)> {
+    match act {
+        Act::Permit { .. } => None,
+        Act::Halt { reason, .. } => Some(("rollout.halt", reason.clone())),
+        Act::Begin { wave } => Some(("rollout.begin-wave", wave_name(rollout, *wave))),
+        Act::Settle { wave } => Some(("rollout.settle-wave", wave_name(rollout, *wave))),
+        Act::Finish => Some(("rollout.finish", String::new())),
+    }
+}
+
+fn apply(rollout: &mut Rollout, act: &Act, now: Timestamp) {
+    match act {
+        Act::Halt { wave, reason } => {
+            rollout.state = State::Halted { at: now, wave: *wave, reason: reason.clone() }
+        }
+        Act::Begin { wave } => {
+            if let Some(wave) = rollout.waves.get_mut(*wave) {
+                wave.started = wave.started.or(Some(now));
+            }
+        }
+        Act::Settle { wave } => {
+            if let Some(wave) = rollout.waves.get_mut(*wave) {
+                wave.settled = wave.settled.or(Some(now));
+            }
+        }
+        Act::Finish => rollout.state = State::Finished { at: now },
+        Act::Permit { .. } => {}
+    }
+}
+
+fn wave_name(rollout: &Rollout, index: usize) -> String {
+    rollout.waves.get(index).map(|wave| wave.name.clone()).unwrap_or_default()
+}

@@ -1,0 +1,104 @@
+//! One store as several servers see it: each has a seat of its own, and hears of the others by `changes` alone.
+//!
+//! A seat can lose touch: `changes` then waits until it is found again, as with a database that does not answer. All
+//! other verbs go through. Nothing here is used outside tests.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cordon_proto::time::Millis;
+use tokio::sync::watch;
+
+use crate::store::{
+    Answer, Appended, Backup, Chunk, Commit, Committed, Cursor, Delivery, EventPage, EventQuery, Expired,
+    Feed, Health, Index, Key, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Sink, Store,
+};
+
+/// A server's seat at a store that others write too.
+pub(crate) struct Seat {
+    store: Arc<dyn Store>,
+    latest: watch::Sender<Revision>,
+    lost: watch::Sender<bool>,
+}
+
+impl Seat {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, latest: watch::Sender::default(), lost: watch::Sender::default() }
+    }
+
+    /// Loses touch with the others, or finds it again.
+    pub(crate) fn lose(&self, lost: bool) {
+        self.lost.send_replace(lost);
+    }
+}
+
+impl Store for Seat {
+    fn get(&self, key: Key) -> Answer<'_, Option<Row>> {
+        self.store.get(key)
+    }
+
+    fn scan(&self, index: Index, from: Cursor, limit: usize) -> Answer<'_, Page> {
+        self.store.scan(index, from, limit)
+    }
+
+    fn commit(&self, commit: Commit) -> Answer<'_, Committed> {
+        self.store.commit(commit)
+    }
+
+    fn append(&self, delivery: Delivery) -> Answer<'_, Appended> {
+        self.store.append(delivery)
+    }
+
+    fn events(&self, query: EventQuery) -> Answer<'_, EventPage> {
+        self.store.events(query)
+    }
+
+    fn expire(&self, before: Millis) -> Answer<'_, Expired> {
+        self.store.expire(before)
+    }
+
+    fn changes(&self, after: Revision, limit: usize) -> Answer<'_, Feed> {
+        Box::pin(async move {
+            // The sender lives as long as we do.
+            let _ = self.lost.subscribe().wait_for(|lost| !*lost).await;
+            self.store.changes(after, limit).await
+        })
+    }
+
+    fn lease(&self, request: LeaseRequest) -> Answer<'_, LeaseAnswer> {
+        self.store.lease(request)
+    }
+
+    fn load(&self, set: Set, generation: u64, chunk: Chunk) -> Answer<'_, ()> {
+        self.store.load(set, generation, chunk)
+    }
+
+    fn drop_generation(&self, set: Set, generation: u64) -> Answer<'_, u64> {
+        self.store.drop_generation(set, generation)
+    }
+
+    fn backup(&self, to: PathBuf) -> Answer<'_, Backup> {
+        self.store.backup(to)
+    }
+
+    fn backup_into(&self, into: Sink) -> Answer<'_, Backup> {
+        self.store.backup_into(into)
+    }
+
+    fn restore(&self, from: PathBuf) -> Answer<'_, Backup> {
+        self.store.restore(from)
+    }
+
+    fn health(&self) -> Answer<'_, Health> {
+        self.store.health()
+    }
+
+    /// Never a hint: another machine's commits give none.
+    fn latest(&self) -> watch::Receiver<Revision> {
+        self.latest.subscribe()
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+}
