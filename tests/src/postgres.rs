@@ -255,8 +255,7 @@ impl Shared {
         if require_package("initdb").is_none() {
             return Ok(None);
         }
-        let mut keeper =
-            program(sim).arg("postgres").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut keeper = program(sim).arg("postgres").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut url = String::new();
         BufReader::new(keeper.stdout.take().context("piped")?).read_line(&mut url)?;
         let url = url.trim().to_owned();
