@@ -85,7 +85,11 @@ impl Default for Metrics {
             "Seconds since what is held in memory was known to be what the shared store holds",
             metrics.view_age.clone(),
         );
-        registry.register("stale", "Requests of devices refused because the view was too old", metrics.stale.clone());
+        registry.register(
+            "stale",
+            "Requests of devices refused because the view was too old",
+            metrics.stale.clone(),
+        );
         registry.register("lease_held", "Whether this server has the job now", metrics.leases.clone());
         metrics.registry = Arc::new(registry);
         metrics
