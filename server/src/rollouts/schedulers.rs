@@ -26,8 +26,8 @@ use crate::clock::Clock;
 use crate::leases::Leases;
 use crate::store::memory::Memory;
 use crate::store::{
-    Answer, Appended, Backup, Change, Chunk, Commit, Committed, Cursor, Delivery, EventPage, EventQuery, Expired,
-    Feed, Health, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Sink, Store, StoreError,
+    Answer, Appended, Backup, Change, Chunk, Commit, Committed, Cursor, Delivery, EventPage, EventQuery,
+    Expired, Feed, Health, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Sink, Store, StoreError,
 };
 
 /// Steps of the driver after which a world that has not ended is stuck.
@@ -171,7 +171,8 @@ impl World {
         let desk = desk(&store);
         let pumps: Vec<Device> =
             (1..=PUMPS).map(|number| asking(pump(number), if number <= 2 { "w1" } else { "w2" })).collect();
-        let (first, second): (Vec<&Device>, Vec<&Device>) = (pumps[..2].iter().collect(), pumps[2..].iter().collect());
+        let (first, second): (Vec<&Device>, Vec<&Device>) =
+            (pumps[..2].iter().collect(), pumps[2..].iter().collect());
         publish(&desk, &[order("w1", &first), order("w2", &second)]).await;
         let rollouts = Rollouts::load(store, desk.repositories.clone(), NOW).await.expect("loads");
         let policy = Policy { soak_s: 3, in_flight: 2, silent_after_s: 86_400, ..Policy::default() };
@@ -206,14 +207,16 @@ impl World {
         let store = self.seat();
         let leases = Leases::new(store.clone(), self.clock.clone(), "hospital");
         let mut after = store.health().await.expect("healthy").revision;
-        let rollouts = Rollouts::load(store.clone(), self.desk.repositories.clone(), NOW).await.expect("loads");
+        let rollouts =
+            Rollouts::load(store.clone(), self.desk.repositories.clone(), NOW).await.expect("loads");
         let look = |id: DeviceId| self.pumps.iter().find(|pump| pump.id == id).cloned();
         loop {
             after = follow(&*store, &rollouts, after).await;
             let Some(lease) = leases.hold("rollouts").await.expect("asked") else { continue };
             let turn = Turn { now: self.clock.now(), lease: Some(&lease) };
             for pump in self.ended().await {
-                let order = if pump.id == self.pumps[0].id || pump.id == self.pumps[1].id { "w1" } else { "w2" };
+                let order =
+                    if pump.id == self.pumps[0].id || pump.id == self.pumps[1].id { "w1" } else { "w2" };
                 let counted = rollouts.count_receipt(&receipt(&pump, order, Outcome::Confirmed), turn).await;
                 lost(&leases, counted);
             }
@@ -322,6 +325,32 @@ async fn three_schedulers_that_are_paused_and_killed_do_nothing_twice_and_finish
         assert!(given.values().all(|times| times.len() == 1), "seed {seed}: {given:?}");
     }
     assert!(killed > 50, "the worlds were too kind: {killed} killed");
+}
+
+#[tokio::test]
+async fn a_server_that_is_behind_gives_no_go_a_second_time() {
+    // Goal: the expectations stand without any lease. Method: two books; one begins, gives the go and counts, the
+    // other follows nothing and acts on what it knew.
+    let world = World::new().await;
+    let look = |id: DeviceId| world.pumps.iter().find(|pump| pump.id == id).cloned();
+    let book =
+        async || Rollouts::load(world.seat(), world.desk.repositories.clone(), NOW).await.expect("loads");
+    let turn = |seconds| Turn { now: NOW.plus_seconds(seconds), lease: None };
+    let first = book().await;
+    first.tick(turn(0), look).await.expect("begins");
+    let second = book().await;
+    first.tick(turn(1), look).await.expect("gives the go");
+    let late = second.tick(turn(2), look).await.expect("a conflict is loaded again");
+    assert!(late.devices.is_empty(), "{late:?}");
+    let ended = receipt(&world.pumps[0], "w1", Outcome::Confirmed);
+    first.count_receipt(&ended, turn(3)).await.expect("counted");
+    let third = second.tick(turn(4), look).await.expect("goes on with what it loaded");
+    assert!(third.devices.is_empty(), "{third:?}");
+    second.count_receipt(&ended, turn(5)).await.expect("known");
+    let (_, given) = found(&world).await;
+    assert!(given.values().all(|times| *times == BTreeSet::from([NOW.plus_seconds(1)])), "{given:?}");
+    let known = second.look(|book| book.progress[&name("r-1")][&world.pumps[0].id].clone());
+    assert_eq!(known.ended, Some(NOW.plus_seconds(3)), "the first end counts");
 }
 
 #[tokio::test]
