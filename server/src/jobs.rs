@@ -58,6 +58,9 @@ where
 }
 
 async fn write_down(app: Arc<App>) {
+    if app.care.trouble().is_some() {
+        return;
+    }
     match app.write_down().await {
         Ok(0) => {}
         Ok(devices) => tracing::debug!(devices, "reports were written down"),
@@ -68,6 +71,10 @@ async fn write_down(app: Arc<App>) {
 /// Counts receipts, then lets every rollout go on.
 async fn tick(operator: Operator) {
     let Operator { app, rollouts, repositories: _ } = operator;
+    // While the store takes no writes nothing can move on, and a complaint a second would fill the disk further.
+    if app.care.trouble().is_some() {
+        return;
+    }
     let now = app.clock.now();
     let device = |id| Some(Arc::new(app.fleet.get(id)?.current()));
     for ticked in [rollouts.count_receipts(&app.fleet, now).await, rollouts.tick(now, device).await] {
