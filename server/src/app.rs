@@ -175,7 +175,11 @@ impl App {
         let begun = store.health().await?.revision;
         let app = Self {
             following: Following::new(store.is_shared(), begun),
-            leases: Leases::new(store.clone(), clock.clone(), config.server_name.as_ref().unwrap_or(&config.host)),
+            leases: Leases::new(
+                store.clone(),
+                clock.clone(),
+                config.server_name.as_ref().unwrap_or(&config.host),
+            ),
             device_rates: Rates::new(config.device.requests, config.device.requests_per_minute),
             refusal_rates: Rates::new(config.enrolment.refusals, config.enrolment.refusals_per_minute),
             work: Arc::new(Semaphore::new(config.limits.requests)),

@@ -147,8 +147,8 @@ impl Member {
     /// The document that should be written down for this device, if that is due.
     #[must_use]
     pub fn unwritten(&self) -> Option<Device> {
-        let news = self.report.as_deref() != self.device.report.as_ref()
-            && self.reported > self.device.reported;
+        let news =
+            self.report.as_deref() != self.device.report.as_ref() && self.reported > self.device.reported;
         let seen_since = match (self.seen, self.device.last_seen) {
             (Some(seen), Some(written)) => seen.seconds_since(written) >= SEEN_S,
             (Some(_), None) => true,

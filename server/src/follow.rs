@@ -115,7 +115,10 @@ pub async fn run(operator: Operator) {
             }
             Err(error) if !failing => {
                 failing = true;
-                tracing::error!(error = chain(&error), "what other servers do cannot be followed; tried again");
+                tracing::error!(
+                    error = chain(&error),
+                    "what other servers do cannot be followed; tried again"
+                );
             }
             Err(_) => {}
         }
@@ -142,7 +145,9 @@ async fn pause(app: &App, latest: &mut watch::Receiver<Revision>, failing: bool)
 /// One page of changes, or everything anew if they are forgotten.
 async fn look(operator: &Operator, after: Revision) -> Result<Look, StoreError> {
     let asked = operator.app.store.changes(after, limits::PAGE_ROWS);
-    let feed = timeout(PATIENCE, asked).await.map_err(|late| StoreError::unavailable("say what changed", late))??;
+    let feed = timeout(PATIENCE, asked)
+        .await
+        .map_err(|late| StoreError::unavailable("say what changed", late))??;
     let whole = feed.is_whole(limits::PAGE_ROWS);
     match feed {
         Feed::Commits(commits) => {
@@ -163,8 +168,9 @@ async fn take(operator: &Operator, commits: &[Changed]) -> Result<(), StoreError
     let Operator { app, rollouts, repositories: _ } = operator;
     let last = last_touches(commits);
     let orders = last.iter().any(|touch| moves_orders(operator, touch));
-    let is_news =
-        |touch: &Touch| !app.fleet.has(&touch.key, touch.revision) || !rollouts.has(&touch.key, touch.revision);
+    let is_news = |touch: &Touch| {
+        !app.fleet.has(&touch.key, touch.revision) || !rollouts.has(&touch.key, touch.revision)
+    };
     let loads: Vec<_> =
         last.into_iter().filter(is_news).map(|touch| load(app.store.clone(), touch)).collect();
     let loaded: Vec<_> = stream::iter(loads).buffer_unordered(AT_ONCE).try_collect().await?;

@@ -254,9 +254,16 @@ mod tests {
             assert_eq!(found, name == "token", "only the hash is kept: {}", file.display());
         }
         let names: Vec<&str> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
-        for wanted in
-            ["cordon.toml", "ca.pem", "issuing.key.pem", "root.key.pem", "snapshot.key.pem", "audit.key.pem", ONLINE_KEYS, AUDIT_LOG]
-        {
+        for wanted in [
+            "cordon.toml",
+            "ca.pem",
+            "issuing.key.pem",
+            "root.key.pem",
+            "snapshot.key.pem",
+            "audit.key.pem",
+            ONLINE_KEYS,
+            AUDIT_LOG,
+        ] {
             assert!(names.contains(&wanted), "{wanted} in {names:?}");
         }
         assert!(matches!(run(&options, NOW).await, Err(InitError::Exists(_))));

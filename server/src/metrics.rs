@@ -192,7 +192,11 @@ impl Metrics {
             "Seconds since what is held in memory was known to be what the shared store holds",
             self.view_age.clone(),
         );
-        registry.register("stale", "Requests of devices refused because the view was too old", self.stale.clone());
+        registry.register(
+            "stale",
+            "Requests of devices refused because the view was too old",
+            self.stale.clone(),
+        );
         registry.register("lease_held", "Whether this server has the job now", self.leases.clone());
     }
 

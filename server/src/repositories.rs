@@ -263,7 +263,8 @@ impl Repositories {
         let key = Key::RepositoryFile { repository: repository.clone(), file: path };
         // What was verified against the files as they stood must not replace a publication that came meanwhile.
         let before = Expected::of(self.store.get(key.clone()).await?.as_ref());
-        let mut draft = Commit::draft(now, actor.clone()).expect(key.clone(), before).put(key, bytes.to_vec());
+        let mut draft =
+            Commit::draft(now, actor.clone()).expect(key.clone(), before).put(key, bytes.to_vec());
         let mut releases = Vec::new();
         if role == Role::Timestamp {
             let mut files = self.files(repository).await?;

@@ -33,8 +33,8 @@ use crate::store::{Answer, Change, Cursor, Expected, Revision, Store, StoreError
 mod shelf;
 mod steps;
 
-use self::shelf::Shelf;
 pub use self::shelf::Concerned;
+use self::shelf::Shelf;
 pub use self::steps::{Ticked, Turn};
 
 /// The book and the store behind it.

@@ -255,8 +255,7 @@ impl Shared {
         if require_package("initdb").is_none() {
             return Ok(None);
         }
-        let mut keeper =
-            program(sim).arg("postgres").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut keeper = program(sim).arg("postgres").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut url = String::new();
         BufReader::new(keeper.stdout.take().context("piped")?).read_line(&mut url)?;
         let url = url.trim().to_owned();
@@ -324,6 +323,9 @@ fn parent_of(process: i32) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// Whether a process still runs: one that only waits to be buried by its parent does not.
 fn is_alive(process: Pid) -> bool {
-    rustix::process::test_kill_process(process).is_ok()
+    let stat =
+        std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }

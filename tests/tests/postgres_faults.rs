@@ -191,7 +191,8 @@ fn a_transaction_whose_connection_is_killed_leaves_nothing_half_written() {
         assert_eq!(engine.look_up(space, key).expect("read"), None);
     }
     engine.transact(&mut |_| batch(&both)).expect("the next one connects again");
-    let all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cordon-server'";
+    let all =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cordon-server'";
     cluster.say(all).expect("ended");
     assert!(engine.look_up(Space::Rows, b"row").expect("a session that rested is replaced").is_some());
     engine.write(batch(&[(Space::Rows, b"more")])).expect("and so is the writer's");
@@ -234,7 +235,9 @@ async fn of_sixteen_writers_in_two_servers_one_wins_and_both_read_one_order() {
         tokio::spawn(async move {
             let (mut seen, mut after) = (Vec::new(), Revision::default());
             while seen.len() < 20 {
-                let Feed::Commits(page) = store.changes(after, 3).await.expect("read") else { panic!("gone") };
+                let Feed::Commits(page) = store.changes(after, 3).await.expect("read") else {
+                    panic!("gone")
+                };
                 seen.extend(page);
                 after = seen.last().map_or(after, |changed: &cordon_server::store::Changed| changed.revision);
             }
@@ -306,7 +309,9 @@ async fn old_days_are_dropped_whole_and_counted_exactly() {
         );
         days.expect("read").replace("events_", "")
     };
-    for (of, received) in [(1, i64::MIN), (2, -1), (3, 0), (4, 20_000 * DAY), (5, 20_001 * DAY - 1), (6, i64::MAX)] {
+    for (of, received) in
+        [(1, i64::MIN), (2, -1), (3, 0), (4, 20_000 * DAY), (5, 20_001 * DAY - 1), (6, i64::MAX)]
+    {
         there.append(delivery(of, received, 0..300)).await.expect("appended");
     }
     assert_eq!(days(), "after before d0 d20000");
@@ -336,7 +341,11 @@ async fn old_days_are_dropped_whole_and_counted_exactly() {
         drop(end);
         expired.expect("expired").events
     });
-    assert_eq!((held, days().as_str()), (10, "after before d20000 d20001"), "by rows, with a reader in the way");
+    assert_eq!(
+        (held, days().as_str()),
+        (10, "after before d20000 d20001"),
+        "by rows, with a reader in the way"
+    );
     assert_eq!(here.expire(Millis(i64::MAX)).await.expect("expired").events, 50, "its own hour stays");
     assert_eq!((events(&there).await, days().as_str()), (300, "after before"));
 }
@@ -356,7 +365,8 @@ fn over_a_network_the_certificate_must_be_of_the_named_authority() {
     std::fs::write(data.join("pg_ident.conf"), key).expect("written");
     std::fs::rename(data.join("pg_ident.conf"), data.join("server.key")).expect("renamed");
     std::fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n").expect("written");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
     let port = format!("port={port}");
     let network = ["-c", "ssl=on", "-c", "listen_addresses=127.0.0.1", "-c", &port];
     cluster.start(&network).expect("starts");

@@ -59,7 +59,8 @@ pub(super) fn export(api: &Api, out: &Path) -> Result<Report, Failure> {
     }
     let file = export.file.into_inner().map_err(|error| wrong(error.into_error()))?;
     file.sync_all().and_then(|()| std::fs::rename(&partial, out)).map_err(wrong)?;
-    let verified = export.check.finish(std::slice::from_ref(&newest), None).map_err(|found| tampered(&found))?;
+    let verified =
+        export.check.finish(std::slice::from_ref(&newest), None).map_err(|found| tampered(&found))?;
     let text = format!(
         "wrote {} with {} entries under {} heads; newest: {newest}\ncheck it against a head that was kept before: \
          cordonctl audit verify --export {} --head FILE\n",
@@ -87,7 +88,8 @@ impl Export {
 }
 
 fn newest(api: &Api) -> Result<SignedHead, Failure> {
-    let nothing = || Failure::refused("nothing sealed", "the server has sealed nothing yet: try again in a second");
+    let nothing =
+        || Failure::refused("nothing sealed", "the server has sealed nothing yet: try again in a second");
     let bytes = api.bytes(&["audit", "head"], &[])?.ok_or_else(nothing)?;
     SignedHead::parse(&bytes).map_err(|error| Failure::refused("not a head", error))
 }
@@ -134,7 +136,9 @@ fn continues(api: &Api, kept: &SignedHead, newest: &SignedHead) -> Result<(), Fa
     if proved {
         return Ok(());
     }
-    refused(format!("the server does not prove that its log still begins with the {first} entries of the kept head"))
+    refused(format!(
+        "the server does not prove that its log still begins with the {first} entries of the kept head"
+    ))
 }
 
 fn proof(api: &Api, from: u64, to: u64) -> Result<Option<Vec<Hash>>, Failure> {

@@ -38,7 +38,8 @@ pub(super) fn run(export: &Path, kept: &[PathBuf], key: Option<&Path>) -> Result
         encode_hex(&verified.head.head().log)
     );
     let heads: Vec<Value> = kept.iter().map(facts).collect();
-    let json = json!({"verified": true, "entries": verified.entries, "head": facts(&verified.head), "kept": heads});
+    let json =
+        json!({"verified": true, "entries": verified.entries, "head": facts(&verified.head), "kept": heads});
     Ok(Report::new(text, json))
 }
 
@@ -79,7 +80,9 @@ fn read_key(path: &Path) -> Result<[u8; 32], Failure> {
     let read = |document: Document| PublicKey::read(&document.map().ok()?).ok();
     let key = document.and_then(read).or_else(|| parse_public(&bytes));
     let key = key.filter(|key| key.scheme == Scheme::Ed25519).and_then(|key| key.bytes.try_into().ok());
-    key.ok_or_else(|| Failure::refused("not a key", format!("{} holds no Ed25519 public key", path.display())))
+    key.ok_or_else(|| {
+        Failure::refused("not a key", format!("{} holds no Ed25519 public key", path.display()))
+    })
 }
 
 /// Calls `take` with each line of a file, without its end; a line beyond the limit comes in pieces.

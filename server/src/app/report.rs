@@ -132,7 +132,8 @@ impl App {
             let stored = (key.clone(), Expected::of(row.as_ref()));
             let unreadable = news.unreadable;
             match self.heed_news(device, news, &stored).await {
-                Err(CheckinError::Commit(CommitError::Store(StoreError::Conflict(moved)))) if moved == key => {}
+                Err(CheckinError::Commit(CommitError::Store(StoreError::Conflict(moved))))
+                    if moved == key => {}
                 outcome => return outcome.map(|()| unreadable),
             }
         }

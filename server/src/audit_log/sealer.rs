@@ -258,7 +258,10 @@ impl AuditLog {
             if let Some(sequence) = stretch.unreadable.first() {
                 return Err(Fault::Unreadable(*sequence).into());
             }
-            seal::extend(edge, stretch.entries.iter().map(|(sequence, bytes)| (*sequence, bytes.as_slice())))?;
+            seal::extend(
+                edge,
+                stretch.entries.iter().map(|(sequence, bytes)| (*sequence, bytes.as_slice())),
+            )?;
             if edge.size() < end {
                 return Err(Fault::Missing(edge.size().saturating_add(1)).into());
             }

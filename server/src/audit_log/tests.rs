@@ -272,7 +272,8 @@ async fn whatever_is_done_to_a_stored_entry_the_export_names_it_and_so_does_the_
         let honest = bench.verify(&kept).await.expect_err("forged");
         assert_eq!(honest, Tampering::Changed { sequence: at });
         bench.store.tamper(&Key::Audit(at), None);
-        let body = Recorded { sequence: at, at: Timestamp(5), actor: actor(), entry: act("device.quarantine") };
+        let body =
+            Recorded { sequence: at, at: Timestamp(5), actor: actor(), entry: act("device.quarantine") };
         bench.store.tamper(&Key::Audit(at), Some(body.to_bytes()));
         assert!(bench.verify(&kept).await.is_ok(), "undone: {at}");
     }

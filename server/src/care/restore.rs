@@ -31,8 +31,8 @@ use crate::online::{OnlineError, OnlineKeys};
 use crate::people::Doer;
 use crate::repositories::Repositories;
 use crate::serve;
-use crate::store::open::StoreOpenError;
 use crate::store::blobs::{BlobError, Blobs};
+use crate::store::open::StoreOpenError;
 use crate::store::{Backup, StoreError};
 
 /// The form of backups known here.

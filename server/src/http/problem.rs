@@ -148,7 +148,8 @@ impl Problem {
     /// An image that a release names and that is not in this server's folder yet.
     #[must_use]
     pub fn not_here_yet() -> Self {
-        let detail = "a release names this image, but its bytes are not here yet: wait as long as `Retry-After` says";
+        let detail =
+            "a release names this image, but its bytes are not here yet: wait as long as `Retry-After` says";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "target_not_here", "Not here yet", detail)
             .retry_after(chance::jittered(BUSY_S))
     }

@@ -26,8 +26,8 @@ use crate::clock::Clock;
 use crate::leases::Leases;
 use crate::store::memory::Memory;
 use crate::store::{
-    Answer, Appended, Backup, Change, Chunk, Commit, Committed, Cursor, Delivery, EventPage, EventQuery, Expired,
-    Feed, Health, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Sink, Store, StoreError,
+    Answer, Appended, Backup, Change, Chunk, Commit, Committed, Cursor, Delivery, EventPage, EventQuery,
+    Expired, Feed, Health, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Sink, Store, StoreError,
 };
 
 /// Steps of the driver after which a world that has not ended is stuck.
@@ -171,7 +171,8 @@ impl World {
         let desk = desk(&store);
         let pumps: Vec<Device> =
             (1..=PUMPS).map(|number| asking(pump(number), if number <= 2 { "w1" } else { "w2" })).collect();
-        let (first, second): (Vec<&Device>, Vec<&Device>) = (pumps[..2].iter().collect(), pumps[2..].iter().collect());
+        let (first, second): (Vec<&Device>, Vec<&Device>) =
+            (pumps[..2].iter().collect(), pumps[2..].iter().collect());
         publish(&desk, &[order("w1", &first), order("w2", &second)]).await;
         let rollouts = Rollouts::load(store, desk.repositories.clone(), NOW).await.expect("loads");
         let policy = Policy { soak_s: 3, in_flight: 2, silent_after_s: 86_400, ..Policy::default() };
@@ -206,14 +207,16 @@ impl World {
         let store = self.seat();
         let leases = Leases::new(store.clone(), self.clock.clone(), "hospital");
         let mut after = store.health().await.expect("healthy").revision;
-        let rollouts = Rollouts::load(store.clone(), self.desk.repositories.clone(), NOW).await.expect("loads");
+        let rollouts =
+            Rollouts::load(store.clone(), self.desk.repositories.clone(), NOW).await.expect("loads");
         let look = |id: DeviceId| self.pumps.iter().find(|pump| pump.id == id).cloned();
         loop {
             after = follow(&*store, &rollouts, after).await;
             let Some(lease) = leases.hold("rollouts").await.expect("asked") else { continue };
             let turn = Turn { now: self.clock.now(), lease: Some(&lease) };
             for pump in self.ended().await {
-                let order = if pump.id == self.pumps[0].id || pump.id == self.pumps[1].id { "w1" } else { "w2" };
+                let order =
+                    if pump.id == self.pumps[0].id || pump.id == self.pumps[1].id { "w1" } else { "w2" };
                 let counted = rollouts.count_receipt(&receipt(&pump, order, Outcome::Confirmed), turn).await;
                 lost(&leases, counted);
             }

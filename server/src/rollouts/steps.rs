@@ -183,12 +183,7 @@ impl Rollouts {
         Ok(Some(rollout))
     }
 
-    async fn count(
-        &self,
-        rollout: &Name,
-        receipt: &ReceiptBody,
-        turn: Turn<'_>,
-    ) -> Result<(), RolloutError> {
+    async fn count(&self, rollout: &Name, receipt: &ReceiptBody, turn: Turn<'_>) -> Result<(), RolloutError> {
         let key = Key::Progress { rollout: rollout.clone(), device: receipt.device };
         for _ in 0..TRIES {
             let (progress, expected) =
@@ -234,8 +229,10 @@ impl Rollouts {
             let mut found = Vec::new();
             for rollout in book.rollouts.values() {
                 let progress = book.progress.get(&rollout.id);
-                for (wave, device) in
-                    rollout.waves.iter().flat_map(|wave| wave.devices.iter().map(move |device| (wave, device)))
+                for (wave, device) in rollout
+                    .waves
+                    .iter()
+                    .flat_map(|wave| wave.devices.iter().map(move |device| (wave, device)))
                 {
                     let counted = progress.and_then(|devices| devices.get(device));
                     let open = counted.is_none_or(|progress| progress.outcome.is_none());

@@ -5,10 +5,7 @@
 //! only on their order. Kills and power cuts are rounds of their own. It is outside of tests only by the feature
 //! `conformance`, and in no program that ships.
 
-#![cfg_attr(
-    not(test),
-    expect(clippy::indexing_slicing, reason = "a test, seen from another package")
-)]
+#![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "a test, seen from another package"))]
 
 mod histories;
 mod verbs;

@@ -7,16 +7,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::memory::Memory;
+use super::postgres::{self, Postgres};
 #[cfg(feature = "sled")]
 use super::sled;
-use super::postgres::{self, Postgres};
 use super::{Store, redb};
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreOpenError {
     /// No such kind.
-    #[error("`store = \"{0}:…\"` is no store that this program has: use `redb:PATH`, `sled:DIR` or `postgres:…`")]
+    #[error(
+        "`store = \"{0}:…\"` is no store that this program has: use `redb:PATH`, `sled:DIR` or `postgres:…`"
+    )]
     Unknown(String),
     /// A kind that was left out when the program was built.
     #[error("this program was built without `{0}`: build it with `--features {0}`, or use `redb:PATH`")]

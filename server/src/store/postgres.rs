@@ -26,8 +26,8 @@ use self::days::Days;
 use self::hints::{Hear, Listener};
 use self::moment::{Held, Moment, Writes};
 use self::pool::Pool;
-use self::schema::STEPS;
 pub use self::schema::MigrateError;
+use self::schema::STEPS;
 pub use self::session::{Failure, Refusal};
 use self::session::{Parameter, Session, Terms};
 use self::settings::Settings;
@@ -150,12 +150,7 @@ impl Postgres {
     }
 
     /// Writes a batch and commits, all in the transaction that holds the store.
-    fn write_held(
-        &self,
-        session: &mut Session,
-        days: &mut Days,
-        batch: &WriteBatch,
-    ) -> Result<(), Failure> {
+    fn write_held(&self, session: &mut Session, days: &mut Days, batch: &WriteBatch) -> Result<(), Failure> {
         let made = days.ready(session, batch)?;
         let writes = Writes::of(batch);
         let mut statements = writes.statements();

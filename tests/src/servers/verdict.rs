@@ -48,7 +48,11 @@ pub struct Verdict {
 impl Verdict {
     /// What is added up over rounds. Milliseconds are whole.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "waits are small and not negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "waits are small and not negative"
+    )]
     pub fn counts(&self) -> Vec<(&'static str, u64)> {
         let [half, p99, longest] = self.waits_ms.map(|ms| ms.round() as u64);
         let mut counts = vec![

@@ -49,7 +49,9 @@ fn line(value: Value) -> Vec<u8> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Tampering {
     /// The heads that were kept are of several logs, or of none that is expected.
-    #[error("the kept head is of another log (key {found}) than expected ({expected}): is it of this server?")]
+    #[error(
+        "the kept head is of another log (key {found}) than expected ({expected}): is it of this server?"
+    )]
     OtherLog {
         /// The key that was expected, in hexadecimal digits.
         expected: String,
@@ -342,9 +344,7 @@ fn one_log(kept: &[SignedHead], log: Option<[u8; 32]>) -> Result<[u8; 32], Tampe
     let log = log.or_else(|| logs.clone().next()).unwrap_or_default();
     match logs.find(|found| *found != log) {
         None => Ok(log),
-        Some(found) => {
-            Err(Tampering::OtherLog { expected: encode_hex(&log), found: encode_hex(&found) })
-        }
+        Some(found) => Err(Tampering::OtherLog { expected: encode_hex(&log), found: encode_hex(&found) }),
     }
 }
 

@@ -72,10 +72,7 @@ pub fn begin(
 }
 
 /// Adds the stored entries that follow the edge, in the order of their sequence, without gaps.
-pub fn extend<'a>(
-    edge: &mut Edge,
-    entries: impl IntoIterator<Item = (u64, &'a [u8])>,
-) -> Result<(), Fault> {
+pub fn extend<'a>(edge: &mut Edge, entries: impl IntoIterator<Item = (u64, &'a [u8])>) -> Result<(), Fault> {
     for (sequence, bytes) in entries {
         let wanted = edge.size().saturating_add(1);
         if sequence != wanted {
@@ -112,9 +109,8 @@ pub fn same(first: u64, sealed: &[Hash], stored: &BTreeMap<u64, Vec<u8>>) -> Res
 pub fn superfluous(heads: &[(u64, Timestamp)], now: Timestamp) -> Vec<u64> {
     let hour = |at: Timestamp| at.0.div_euclid(HOUR_S);
     let pairs = heads.iter().zip(heads.iter().skip(1));
-    let old = pairs.filter(|((_, at), (_, next))| {
-        now.seconds_since(*at) > EVERY_HEAD_S && hour(*at) == hour(*next)
-    });
+    let old = pairs
+        .filter(|((_, at), (_, next))| now.seconds_since(*at) > EVERY_HEAD_S && hour(*at) == hour(*next));
     old.map(|((size, _), _)| *size).collect()
 }
 

@@ -264,7 +264,10 @@ mod tests {
         (tree, stored)
     }
 
-    fn answered<T>(stored: &BTreeMap<TileAt, Tile>, make: impl Fn(&Tiles) -> Option<T>) -> (Option<T>, usize) {
+    fn answered<T>(
+        stored: &BTreeMap<TileAt, Tile>,
+        make: impl Fn(&Tiles) -> Option<T>,
+    ) -> (Option<T>, usize) {
         let mut tiles = Tiles::default();
         loop {
             if let Some(made) = make(&tiles) {

@@ -161,12 +161,17 @@ async fn the_sealed_log_is_served_as_it_is_stored_with_proofs_that_hold() {
         .await;
     let path = path_of(&proof);
     assert!(Consistency { first, second, path }.proves(&kept[0].head().root, &head.head().root));
-    let (_, proof) =
-        api.ask("GET", &format!("/api/v1/audit/proof/inclusion?sequence=1&size={second}"), "read", vec![]).await;
+    let (_, proof) = api
+        .ask("GET", &format!("/api/v1/audit/proof/inclusion?sequence=1&size={second}"), "read", vec![])
+        .await;
     let entry = app.store.get(Key::Audit(1)).await.expect("read").expect("there").body;
     let inclusion = Inclusion { index: 0, size: second, path: path_of(&proof) };
     assert!(inclusion.proves(&leaf_hash(&entry), &head.head().root));
-    for path in ["proof/inclusion?sequence=1&size=999", "proof/inclusion?sequence=0&size=1", "proof/consistency?from=1&to=999"] {
+    for path in [
+        "proof/inclusion?sequence=1&size=999",
+        "proof/inclusion?sequence=0&size=1",
+        "proof/consistency?from=1&to=999",
+    ] {
         assert_eq!(bytes(path).await.0, StatusCode::NOT_FOUND, "{path}");
     }
     let (_, page) = api.ask("GET", "/api/v1/audit", "read", vec![]).await;

@@ -159,8 +159,7 @@ struct SpaceWrites<'b> {
 impl<'b> Writes<'b> {
     pub(super) fn of(batch: &'b WriteBatch) -> Self {
         let spaces = Space::ALL.into_iter().map(|space| {
-            let mut writes =
-                SpaceWrites { space, keys: Vec::new(), values: Vec::new(), gone: Vec::new() };
+            let mut writes = SpaceWrites { space, keys: Vec::new(), values: Vec::new(), gone: Vec::new() };
             for ((_, key), value) in batch.entries.iter().filter(|((of, _), _)| *of == space) {
                 match value {
                     Some(value) => {

@@ -18,7 +18,9 @@ use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, NoTls, Row, SimpleQueryMessage, SimpleQueryRow, Socket, Statement};
+use tokio_postgres::{
+    AsyncMessage, Client, NoTls, Row, SimpleQueryMessage, SimpleQueryRow, Socket, Statement,
+};
 
 use super::settings::Settings;
 use crate::store::StoreError;
@@ -169,9 +171,11 @@ impl Session {
         self.run(async {
             let Some(ahead) = ahead else { return client.query(&statement, parameters).await };
             // Polled in this order, and so sent in this order.
-            let (before, rows) =
-                futures_util::future::join(client.batch_execute(&ahead), client.query(&statement, parameters))
-                    .await;
+            let (before, rows) = futures_util::future::join(
+                client.batch_execute(&ahead),
+                client.query(&statement, parameters),
+            )
+            .await;
             before.and(rows)
         })
     }

@@ -217,7 +217,9 @@ mod tests {
     #[test]
     fn over_a_network_only_tls_with_a_named_authority_is_spoken() {
         // Goal: no password and no telemetry in clear on a network. Method: hosts and modes.
-        for text in ["host=db.example", "host=10.0.0.1", "host=db sslmode=require", "//db.example/x?sslmode=prefer"] {
+        for text in
+            ["host=db.example", "host=10.0.0.1", "host=db sslmode=require", "//db.example/x?sslmode=prefer"]
+        {
             assert!(matches!(parsed(text), Err(SettingsError::NoAuthority)), "{text}");
         }
         for text in ["host=db.example sslmode=disable", "host=localhost hostaddr=10.0.0.1 sslmode=disable"] {

@@ -24,7 +24,8 @@ pub(super) struct Table {
 }
 
 /// The store's numbers, and how often partitions were dropped, under no key of the store's.
-pub(super) const OWN: &str = "SELECT key, value FROM own UNION ALL SELECT ''::bytea, int8send(dropped) FROM epoch";
+pub(super) const OWN: &str =
+    "SELECT key, value FROM own UNION ALL SELECT ''::bytea, int8send(dropped) FROM epoch";
 /// Wakes the followers of other servers, when the transaction commits.
 pub(super) const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 /// Bytes of the whole database.

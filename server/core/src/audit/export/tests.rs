@@ -47,7 +47,8 @@ impl Export {
             }
         }
         let width = usize::try_from(WIDTH).expect("small");
-        let hashes = (0_u64..).zip(leaves.chunks(width)).map(|(n, hashes)| hashes_line(n * WIDTH + 1, hashes));
+        let hashes =
+            (0_u64..).zip(leaves.chunks(width)).map(|(n, hashes)| hashes_line(n * WIDTH + 1, hashes));
         Self { entries, hashes: hashes.collect(), heads }
     }
 
@@ -90,7 +91,10 @@ fn an_untouched_export_is_verified_against_any_head_that_was_kept() {
     (bare.hashes, bare.heads) = (vec![], vec![]);
     assert!(bare.check(&export.heads[3..]).is_ok(), "the entries alone lead to the kept head");
     let log = export.heads[0].head().log;
-    assert!(matches!(Examination::default().finish(&export.heads, Some([9; 32])), Err(Tampering::OtherLog { .. })));
+    assert!(matches!(
+        Examination::default().finish(&export.heads, Some([9; 32])),
+        Err(Tampering::OtherLog { .. })
+    ));
     assert_eq!(
         Examination::default().finish(&export.heads, Some(log)),
         Err(Tampering::Truncated { sequence: 1, size: 300 })
@@ -159,7 +163,10 @@ fn a_changed_head_and_an_entry_that_the_server_could_not_read_are_named() {
     let export = export();
     let mut lines = export.lines();
     let last = lines.len() - 1;
-    lines[last] = String::from_utf8(lines[last].clone()).expect("text").replace("size\":300", "size\":299").into_bytes();
+    lines[last] = String::from_utf8(lines[last].clone())
+        .expect("text")
+        .replace("size\":300", "size\":299")
+        .into_bytes();
     let found = check(&lines, &export.heads[..1]);
     assert!(matches!(found, Err(Tampering::Head { line: 306, .. })), "{found:?}");
     let mut lines = export.lines();
