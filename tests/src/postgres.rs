@@ -323,6 +323,9 @@ fn parent_of(process: i32) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// Whether a process still runs: one that only waits to be buried by its parent does not.
 fn is_alive(process: Pid) -> bool {
-    rustix::process::test_kill_process(process).is_ok()
+    let stat =
+        std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }

@@ -59,6 +59,14 @@ fn sled_loses_nothing_when_its_writer_is_killed() {
 }
 
 #[test]
+fn postgres_loses_nothing_when_its_writer_is_killed() {
+    // Goal: as for redb, the database killed too. Method: the same; some of the kills take all its processes.
+    if skip::require_package("initdb").is_some() {
+        survives_kills(Engine::Postgres);
+    }
+}
+
+#[test]
 fn redb_loses_nothing_when_the_power_goes() {
     // Goal: stored means stored. Method: four power cuts on fresh disks; the control without syncs has to lose first.
     survives_power_cuts(Engine::Redb);
@@ -68,6 +76,14 @@ fn redb_loses_nothing_when_the_power_goes() {
 fn sled_loses_nothing_when_the_power_goes() {
     // Goal: as for redb, although sled's own flush would lose. Method: the same.
     survives_power_cuts(Engine::Sled);
+}
+
+#[test]
+fn postgres_loses_nothing_when_the_power_goes() {
+    // Goal: as for redb. Method: the same, the database's folder on the disk.
+    if skip::require_package("initdb").is_some() {
+        survives_power_cuts(Engine::Postgres);
+    }
 }
 
 #[test]

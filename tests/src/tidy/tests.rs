@@ -205,6 +205,15 @@ fn an_import_against_the_direction_is_refused() {
     }
     assert_eq!(rule("server", "cordon-agent-core", "dependencies"), 0);
     assert_eq!(rule("tests", "cordon-server", "dependencies"), 0);
+    let itself = |table: &str| {
+        let text = format!("[{table}]\ncordon-server = {{ path = \".\", features = [\"sled\"] }}\n");
+        manifest::direction(&Source::new("server/Cargo.toml", &text)).len()
+    };
+    assert_eq!(
+        (itself("dev-dependencies"), itself("dependencies")),
+        (0, 1),
+        "its own features, for tests alone"
+    );
 }
 
 #[test]
