@@ -166,6 +166,8 @@ pub const BREAKAGES: &[Breakage] = &[
         replace: "Some(_) if held.batches < batches && false => {",
         package: "cordon-server",
         test: "store::sled::tests::a_cut_tail_is_found_out",
+    },
+    Breakage {
         name: "sealer not fenced",
         file: "server/src/audit_log/sealer.rs",
         find: ".expect(holder, held).expect(next, expected)",
