@@ -37,6 +37,8 @@ const DOWN: Duration = Duration::from_secs(2);
 const AFTERMATH: Duration = Duration::from_secs(20);
 /// Enrolments under way at once.
 const ENROLLING: usize = 16;
+/// How often a device asks to be enrolled.
+const ENROL_TRIES: u32 = 10;
 /// Waves of the rollout.
 const WAVES: usize = 6;
 /// Devices of a wave.
@@ -175,7 +177,7 @@ async fn enrol(hospital: &Hospital, folder: &Path, count: usize) -> anyhow::Resu
         let (line, home, turns) = (line.clone(), home.clone(), turns.clone());
         tasks.spawn(async move {
             let _turn = turns.acquire_owned().await?;
-            Light::enrol(&home, &line, hardware(MAKER, MODEL, &format!("SOAK-{number:05}"))).await
+            enrol_one(&home, &line, &format!("SOAK-{number:05}")).await
         });
     }
     let mut devices = Vec::new();
@@ -185,6 +187,17 @@ async fn enrol(hospital: &Hospital, folder: &Path, count: usize) -> anyhow::Resu
     devices.sort_by(|one, other| one.hardware.serial.cmp(&other.hardware.serial));
     ensure!(devices.len() == count, "not all devices enrolled");
     Ok(devices)
+}
+
+/// As a device does: asks again with the same key when the answer did not come.
+async fn enrol_one(home: &Path, line: &str, serial: &str) -> anyhow::Result<Light> {
+    for _ in 1..ENROL_TRIES {
+        if let Ok(enrolled) = Light::enrol(home, line, hardware(MAKER, MODEL, serial)).await {
+            return Ok(enrolled);
+        }
+        sleep(DOWN).await;
+    }
+    Light::enrol(home, line, hardware(MAKER, MODEL, serial)).await
 }
 
 /// A signed order for each wave, and the rollout over them.

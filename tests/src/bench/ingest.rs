@@ -7,12 +7,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use cordon_agent::link::Patience;
 use cordon_proto::time::Timestamp;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::footprint::{Footprint, TICKS_PER_S};
 use crate::command::Folder;

@@ -18,7 +18,7 @@ pub const ASSET_FOLDERS: &[&str] = &[
     "golden",
     "samples",
     "corpus",
-    "soak",
+    "docs/soak",
     "schemas",
     "proptest-regressions",
     "keys-example",

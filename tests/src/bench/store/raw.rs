@@ -6,12 +6,13 @@
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::types::Type;
 use redb::{Database, TableDefinition};
+use tokio::time::Instant;
 
 use super::Look;
 use super::side::{BEGIN, Meter};

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use cordon_proto::ids::{DeviceId, Name};
@@ -15,6 +15,7 @@ use cordon_server::config::Config;
 use cordon_server::serve::open_store;
 use cordon_server::store::{Delivery, Key, Store};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::{Kind, Look, Said, raw};
 use crate::bench::footprint::{self, Footprint};
