@@ -15,6 +15,7 @@ use cordon_proto::update::{
 };
 use serde_json::Value;
 
+mod audit;
 mod makers;
 mod online;
 mod owners;

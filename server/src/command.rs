@@ -43,6 +43,9 @@ enum Command {
         /// Take the throw-away keys of keys-example: for a trial on loopback only.
         #[arg(long)]
         example_keys: bool,
+        /// Where documents and telemetry are kept: `redb:PATH`, or `postgres:…` for several servers.
+        #[arg(long, default_value = init::STORE)]
+        store: String,
     },
     /// Run the server until SIGTERM.
     Serve {
@@ -131,8 +134,8 @@ fn execute(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("the system gives no threads")?;
     match command {
-        Command::Init { dir, admin_token_file, host, example_keys } => {
-            let options = init::Options { folder: dir, admin_token_file, host, example_keys };
+        Command::Init { dir, admin_token_file, host, example_keys, store } => {
+            let options = init::Options { folder: dir, admin_token_file, host, example_keys, store };
             let laid = runtime.block_on(init::run(&options, Clock::system().now()))?;
             tell(&options, &laid);
             Ok(())

@@ -46,7 +46,12 @@ pub struct Options {
     pub host: String,
     /// Whether to take the throw-away keys of `keys-example`.
     pub example_keys: bool,
+    /// Where documents and telemetry are kept, as in the settings.
+    pub store: String,
 }
+
+/// Where they are kept unless said otherwise.
+pub const STORE: &str = "redb:store.redb";
 
 /// Folder of the example director's documents, laid out as `cordonctl repo` keeps a repository.
 pub const EXAMPLE_DIRECTOR: &str = "example-director";
@@ -171,6 +176,7 @@ async fn example_director(
 /// The settings of a new server. Everything that stands at its default is left to the documentation.
 fn settings(options: &Options) -> String {
     let host = toml::Value::from(options.host.as_str());
+    let store = toml::Value::from(options.store.as_str());
     let mut text = format!(
         "# Settings of one Cordon server. Paths start at this file's folder; unknown keys are errors.\n\
          \n\
@@ -178,7 +184,7 @@ fn settings(options: &Options) -> String {
          host = {host}\n\
          \n\
          # Documents and telemetry.\n\
-         store = \"redb:store.redb\"\n\
+         store = {store}\n\
          \n\
          # Backups are sealed for one public key: run `age-keygen -o backup-identity.txt` on another machine, keep that\n\
          # file there, and write the `age1…` it printed here. With a folder, the server backs up into it by itself.\n\
@@ -220,6 +226,7 @@ mod tests {
             admin_token_file: Some(folder.join("token")),
             host: "cordon.example".to_owned(),
             example_keys,
+            store: STORE.to_owned(),
         }
     }
 

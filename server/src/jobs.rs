@@ -38,6 +38,7 @@ const HOURLY: Duration = Duration::from_secs(3600);
 const ROLLOUTS_JOB: &str = "rollouts";
 const RENEWAL_JOB: &str = "renewal";
 const RETENTION_JOB: &str = "retention";
+const BACKUP_JOB: &str = "backup";
 
 /// Starts all jobs.
 pub fn start(tasks: &mut JoinSet<()>, operator: &Operator, certificate: ServerCertificate) {
@@ -78,6 +79,9 @@ where
 }
 
 async fn write_down(app: Arc<App>) {
+    if app.care.trouble().is_some() {
+        return;
+    }
     match app.write_down().await {
         Ok(0) => {}
         Ok(devices) => tracing::debug!(devices, "reports were written down"),
@@ -105,7 +109,8 @@ async fn turn(app: &App, job: &'static str) -> Option<Lease> {
 /// Counts receipts, then lets every rollout go on. What is too old to answer devices by is too old to plan by.
 async fn tick(operator: Operator) {
     let Operator { app, rollouts, repositories: _ } = operator;
-    if app.following.is_stale() {
+    // While the store takes no writes nothing can move on, and a complaint a second would fill the disk further.
+    if app.following.is_stale() || app.care.trouble().is_some() {
         return;
     }
     let Some(lease) = turn(&app, ROLLOUTS_JOB).await else { return };
@@ -159,6 +164,9 @@ async fn scrub(app: Arc<App>) {
 }
 
 async fn back_up(app: Arc<App>) {
+    if turn(&app, BACKUP_JOB).await.is_none() {
+        return;
+    }
     if let Err(error) = care::scheduled::run_if_due(&app).await {
         tracing::error!(error = chain(&error), "the server could not back itself up");
     }

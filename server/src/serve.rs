@@ -204,7 +204,10 @@ impl Server {
         if let Some(root) = example::published_root(&*store).await?.filter(|_| !is_trial) {
             return Err(ServeError::ExampleRoot(root));
         }
-        let blobs = Blobs::open(config.path(&config.blobs)).await?.with_reserve(config.reserve_bytes());
+        let folder = config.path(&config.blobs);
+        let blobs =
+            if store.is_shared() { Blobs::open_beside(folder).await? } else { Blobs::open(folder).await? };
+        let blobs = blobs.with_reserve(config.reserve_bytes());
         let (drain, draining) = watch::channel(false);
         let parts = Parts { config, clock, store, blobs, ca, online, audit, drain: draining };
         let app = Arc::new(App::open(parts).await?);

@@ -101,6 +101,7 @@ impl Bench {
             admin_token_file: None,
             host: "localhost".to_owned(),
             example_keys: false,
+            store: init::STORE.to_owned(),
         };
         init::run(&options, Clock::system().now()).await.expect("laid");
         folder

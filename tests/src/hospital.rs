@@ -52,12 +52,16 @@ impl Hospital {
     /// `cordon-sim` program, whose hidden doors are the server and the agent.
     pub async fn open(sim: &Path, folder: &Path, settings: &[&str]) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder.join("keys"))?;
-        let laid = program(sim)
-            .args(["server", "init", "--host", "127.0.0.1", "--dir"])
+        let mut lay = program(sim);
+        lay.args(["server", "init", "--host", "127.0.0.1", "--dir"])
             .arg(folder.join("server"))
             .arg("--admin-token-file")
-            .arg(folder.join("admin.token"))
-            .output()?;
+            .arg(folder.join("admin.token"));
+        // The first token goes where the server will look for it.
+        if let Some(store) = settings.iter().find_map(|setting| setting.strip_prefix("store=")) {
+            lay.args(["--store", store.trim_matches('"')]);
+        }
+        let laid = lay.output()?;
         ensure!(laid.status.success(), "cordon-server init: {}", String::from_utf8_lossy(&laid.stderr));
         let server = Server::new(sim, folder, server::FIRST);
         let mut hospital = Self { program: sim.to_owned(), folder: folder.to_owned(), server };

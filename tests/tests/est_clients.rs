@@ -74,6 +74,7 @@ impl Bench {
             admin_token_file: None,
             host: "localhost".to_owned(),
             example_keys: false,
+            store: init::STORE.to_owned(),
         };
         let clock = Clock::system();
         let laid = init::run(&options, clock.now()).await.expect("laid");

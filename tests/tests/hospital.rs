@@ -55,6 +55,18 @@ async fn ceremony(store: Option<&str>) {
     let line = hospital.enrolment("VP-3", &place, Who::Count(2)).await.expect("a token");
     assert!(line.starts_with("cordon1:127.0.0.1:"), "{line}");
     assert!(hospital.sign_in_link().expect("a link").starts_with("http://127.0.0.1:"));
+    let [head, export, key] = ["head.json", "audit.jsonl", "server/audit-key.json"]
+        .map(|name| folder.path().join(name).display().to_string());
+    hospital.ctl(&["audit", "head", "--out", &head]).await.expect("a head is kept");
+    hospital.enrolment("VP-3", &place, Who::Count(1)).await.expect("one more entry");
+    hospital.ctl(&["audit", "export", "--out", &export]).await.expect("exports");
+    let verify = ["audit", "verify", "--export", &export, "--head", &head, "--key", &key];
+    let verified = hospital.ctl(&verify).await.expect("as it was sealed");
+    assert_eq!(verified["verified"], true, "{verified}");
+    let edited = std::fs::read_to_string(&export).expect("an export").replacen("token:", "token: ", 1);
+    std::fs::write(&export, edited).expect("edited");
+    let refused = hospital.ctl(&verify).await.expect_err("tampered").to_string();
+    assert!(refused.contains("was changed after it was sealed"), "{refused}");
     hospital.stop().await.expect("drains");
     hospital.start(&settings).await.expect("starts again on the same ports");
     assert!(

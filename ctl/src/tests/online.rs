@@ -3,16 +3,16 @@
 use super::*;
 
 /// Answers by method and path, and remembers every upload.
-mod server {
+pub(super) mod server {
     use std::collections::BTreeMap;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::sync::{Arc, Mutex};
 
-    pub(super) type Stored = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+    pub(in crate::tests) type Stored = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
     /// A server that keeps what is PUT, gives it back on GET, and answers every POST with `posted`.
-    pub(super) fn start(posted: &str) -> (String, Stored) {
+    pub(in crate::tests) fn start(posted: &str) -> (String, Stored) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (stored, posted) = (Stored::default(), posted.to_owned());
@@ -60,7 +60,7 @@ mod server {
 }
 
 impl Desk {
-    fn online(&self, server: &str, arguments: &[&str]) -> Outcome {
+    pub(super) fn online(&self, server: &str, arguments: &[&str]) -> Outcome {
         let token = self.file("token", b"secret");
         std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
         let token = token.to_str().unwrap();

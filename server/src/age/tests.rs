@@ -23,6 +23,23 @@ fn opened(file: &[u8], identity: &Identity) -> Result<Vec<u8>, String> {
 }
 
 #[test]
+fn a_file_that_age_itself_sealed_is_read_for_ever() {
+    // Goal: the public format, also where no `age` is installed. Method: golden bytes of age 1.1.1, made for this test
+    // with a key that is used for nothing else.
+    use base64::Engine;
+    let key = "AGE-SECRET-KEY-1Y6JHZZCV937HMMZCLXXUZA69AYFFAANWNY02DA8866F9CDEVPNDSW38ZE6";
+    let file = concat!(
+        "YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IFgyNTUxOSBKNDd4ZTQ4cUt1b3FtQzd1WGswSEluY1BJSkhZeE5PYmQ2Y0QzV2FvQTIwCnhB",
+        "aHhidTJoKzNUU3UzNGo2NUFyZkVtQ2I2MEhWSHZ1dmhEdWM4REtHaTAKLS0tIDllR0dlQklWVlhoSEJVRXU1Q2dqdDFOdFdYZzIrMWhB",
+        "bC9SWm00enhJa0UKbq34IF1EB9brumsdSe0+8kyMCV7ds1bNfl7IiNEmmt1CEKMaNUw/yvqdBQUY7m++By6QQL0AvsOVmCSFSd8lT7aU",
+        "yxz6Zvg="
+    );
+    let file = base64::engine::general_purpose::STANDARD.decode(file).expect("base64");
+    let identity = Identity::read_all(key).expect("a key").remove(0);
+    assert_eq!(opened(&file, &identity).as_deref(), Ok(&b"a file of age 1.1.1, sealed for one key"[..]));
+}
+
+#[test]
 fn keys_read_back_and_have_one_form() {
     // Goal: no other key by a slip of the pen. Method: round trip; each letter changed; case; the halves swapped.
     let identity = Identity::make();

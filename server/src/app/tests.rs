@@ -1,5 +1,7 @@
 //! Tests of what no plane shows by itself: writing down, rebuilding, acts of people, sign-in links, the socket.
 
+use std::time::Duration;
+
 use cordon_proto::checkin::InterlockState;
 use cordon_proto::telemetry::{Batch, Body, Direction, FlowRow, Position, Protocol, Record};
 use cordon_proto::time::{Millis, Timestamp};
@@ -164,10 +166,11 @@ async fn the_socket_gives_a_link_to_the_servers_own_user() {
     use std::os::unix::fs::MetadataExt;
     let bench = Bench::start(&[]).await;
     let path = bench.app().config.path(&bench.app().config.control);
+    // Somebody who says nothing keeps nobody waiting.
+    let _silent = tokio::net::UnixStream::connect(&path).await.expect("listens");
     assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
-    let Reply::Link(link) = ask(&path, &Question::SignInLink, |_| ()).await.expect("answered") else {
-        panic!("no link")
-    };
+    let answer = tokio::time::timeout(Duration::from_secs(2), ask(&path, &Question::SignInLink, |_| ()));
+    let Reply::Link(link) = answer.await.expect("at once").expect("answered") else { panic!("no link") };
     let address = bench.server.ready.operator;
     let secret = link.strip_prefix(&format!("http://{address}/sign-in/")).expect("a link to the console");
     assert!(bench.app().sign_in.redeem(secret, bench.clock.now()));

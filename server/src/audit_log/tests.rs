@@ -187,7 +187,7 @@ async fn nothing_is_signed_over_a_store_that_was_tampered_with() {
         bench.write(10).await;
         bench.log().seal(NOW.plus(60_000)).await.expect("sealed");
         bench.write(5).await;
-        bench.store.tamper(&key, body);
+        bench.store.tamper([(key, body)]);
         let log = bench.log();
         let error = log.seal(NOW.plus(120_000)).await.expect_err(what);
         assert!(matches!(&error, SealError::Fault(found) if *found == fault), "{what}: {error}");
@@ -203,9 +203,7 @@ async fn nothing_is_signed_over_a_store_that_was_tampered_with() {
     bench.write(1).await;
     let error = other.seal(NOW.plus(60_000)).await.expect_err("another key");
     assert!(matches!(error, SealError::Fault(Fault::OtherKey)), "{error}");
-    for sequence in [3, 4] {
-        bench.store.tamper(&Key::Audit(sequence), None);
-    }
+    bench.store.tamper([3, 4].map(|sequence| (Key::Audit(sequence), None)));
     let error = bench.log().seal(NOW.plus(60_000)).await.expect_err("truncated");
     assert!(matches!(error, SealError::Fault(Fault::Missing(3))), "{error}");
 }
@@ -252,22 +250,22 @@ async fn whatever_is_done_to_a_stored_entry_the_export_names_it_and_so_does_the_
     for at in places {
         for (what, act, first) in acts(&bench, at, last).await {
             let mut before = Vec::new();
-            for (sequence, body) in act {
-                before.push((sequence, bench.stored(sequence).await));
-                bench.store.tamper(&Key::Audit(sequence), body);
+            for (sequence, _) in &act {
+                before.push((Key::Audit(*sequence), Some(bench.stored(*sequence).await)));
             }
+            bench.store.tamper(act.into_iter().map(|(sequence, body)| (Key::Audit(sequence), body)));
             let named = bench.verify(&kept).await.expect_err(what);
             assert_eq!(named.entries().map(|(first, _)| first), Some(first), "{what} {at}: {named}");
             let log = bench.log();
             log.check(NOW.seconds()).await.expect_err(what);
             assert_eq!(log.standing().fault().and_then(Fault::entry), Some(first), "{what} {at}");
-            for (sequence, body) in before {
-                bench.store.tamper(&Key::Audit(sequence), Some(body));
-            }
+            bench.store.tamper(before);
         }
-        bench.store.overwrite(&Key::Audit(at), Some(b"not what the store wrote".to_vec()));
+        let honest = bench.stored(at).await;
+        bench.store.overwrite([(Key::Audit(at), Some(b"not what the store wrote".to_vec()))]);
         let named = bench.verify(&kept).await.expect_err("damaged");
         assert!(matches!(named, Tampering::Unreadable { sequence, .. } if sequence == at), "{at}: {named}");
+<<<<<<< HEAD
         bench.store.tamper(&Key::Audit(at), Some(forged(at)));
         let honest = bench.verify(&kept).await.expect_err("forged");
         assert_eq!(honest, Tampering::Changed { sequence: at });
@@ -275,6 +273,9 @@ async fn whatever_is_done_to_a_stored_entry_the_export_names_it_and_so_does_the_
         let body =
             Recorded { sequence: at, at: Timestamp(5), actor: actor(), entry: act("device.quarantine") };
         bench.store.tamper(&Key::Audit(at), Some(body.to_bytes()));
+=======
+        bench.store.tamper([(Key::Audit(at), Some(honest))]);
+>>>>>>> main
         assert!(bench.verify(&kept).await.is_ok(), "undone: {at}");
     }
 }

@@ -12,13 +12,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use cordon_proto::ids::Sha256;
+use cordon_proto::ids::{Sha256, Text};
 use cordon_proto::time::Timestamp;
+use cordon_server_core::audit::{Entry, Summary};
+use cordon_server_core::change::Commit;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::bundle::Bundle;
 use crate::age::{Recipient, Sealer};
+use crate::app::{name, server};
 use crate::ca::{ISSUING_KEY, ROOT_KEY};
 use crate::config::Config;
 use crate::files::{self, FileError};
@@ -171,12 +174,13 @@ pub async fn run(
         return Err(BackupError::Exists(order.to.clone()));
     }
     let head = head(source.config, order, now)?;
+    write_down(source.store, order, now).await?;
     let (reading, writing) = io::pipe().map_err(failed(&order.to))?;
     let to = order.to.clone();
     let sealing = tokio::task::spawn_blocking(move || {
         let mut file = Sealed::begin(&to, &recipient, progress)?;
-        for (name, bytes) in &head {
-            file.add(name, &mut bytes.as_slice())?;
+        for (entry, bytes) in &head {
+            file.add(entry, &mut bytes.as_slice())?;
         }
         file.store(reading)
     });
@@ -213,12 +217,37 @@ pub async fn run(
     Ok(made)
 }
 
+/// The journal's entry, before the first byte. On a full disk a backup is needed more than its entry; one with the
+/// issuing key in it is never made unseen.
+async fn write_down(store: &dyn Store, order: &Order, now: Timestamp) -> Result<(), BackupError> {
+    let words = match (order.with_ca_key, order.with_blobs) {
+        (true, true) => "with the issuing key and the images",
+        (true, false) => "with the issuing key",
+        (false, true) => "with the images",
+        (false, false) => "without the issuing key and the images",
+    };
+    let file = order.to.file_name().unwrap_or_default().to_string_lossy();
+    let entry = Entry {
+        after: Some(Summary::of(words)),
+        ..Entry::new(name("store.backup"), Text::lossy(&format!("file:{file}")))
+    };
+    let commit = Commit::draft(now, server("backup")).audit(entry).finish();
+    let commit = commit.expect("one small entry is within all bounds");
+    match store.commit(commit).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::Full) if !order.with_ca_key => {
+            tracing::warn!("the disk is full, so the journal does not know of this backup");
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Name and bytes of a small entry.
+type SmallFile = (String, Zeroizing<Vec<u8>>);
+
 /// The entries before the store: what it is, settings, keys, certificates.
-fn head(
-    config: &Config,
-    order: &Order,
-    now: Timestamp,
-) -> Result<Vec<(String, Zeroizing<Vec<u8>>)>, FileError> {
+fn head(config: &Config, order: &Order, now: Timestamp) -> Result<Vec<SmallFile>, FileError> {
     let program = env!("CARGO_PKG_VERSION").to_owned();
     let about = About { v: 1, program, made: now, ca_key: order.with_ca_key, blobs: order.with_blobs };
     let about = serde_json::to_vec(&about).expect("words and numbers are always JSON");

@@ -39,4 +39,21 @@ impl Care {
     pub fn trouble(&self) -> Option<Trouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// Takes in what the store says of itself, and logs it when it turns.
+    pub(crate) fn note(&self, now: Timestamp, problem: Option<String>) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match (trouble.take(), problem) {
+            (None, None) => {}
+            (Some(_), None) => tracing::info!("the store takes writes again"),
+            (None, Some(words)) => {
+                tracing::error!(
+                    problem = words,
+                    "the store takes no writes: what devices send is refused with 503"
+                );
+                *trouble = Some(Trouble { since: now, words });
+            }
+            (Some(known), Some(words)) => *trouble = Some(Trouble { words, ..known }),
+        }
+    }
 }

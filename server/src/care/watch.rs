@@ -4,9 +4,8 @@
 //! decides nothing; it sees that somebody is told, and does not fill the disk with its own words. Read next:
 //! `store::redb`, which keeps the reserve.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use super::Trouble;
 use crate::app::App;
 
 /// Looks once.
@@ -19,18 +18,5 @@ pub async fn look(app: Arc<App>) {
     };
     app.metrics.store(health.bytes, health.free_bytes, health.problem.is_some());
     app.metrics.damaged_blobs(app.blobs.damaged().len());
-    let now = app.clock.now();
-    let mut trouble = app.care.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-    match (trouble.take(), health.problem) {
-        (None, None) => {}
-        (Some(_), None) => tracing::info!("the store takes writes again"),
-        (None, Some(words)) => {
-            tracing::error!(
-                problem = words,
-                "the store takes no writes: what devices send is refused with 503"
-            );
-            *trouble = Some(Trouble { since: now, words });
-        }
-        (Some(known), Some(words)) => *trouble = Some(Trouble { words, ..known }),
-    }
+    app.care.note(app.clock.now(), health.problem);
 }

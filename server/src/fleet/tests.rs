@@ -229,3 +229,52 @@ proptest! {
         prop_assert!(fleet.all().is_empty());
     }
 }
+
+/// One of a history of documents of one device, each with its own mark.
+fn document(number: u64) -> Change {
+    let mark = number.to_string();
+    match number % 4 {
+        0 => put(&Device { reason: text(&mark), ..device(1, 10) }),
+        1 => {
+            let row = Row { section: Section::Posture, key: text(&mark), fields: vec![mark] };
+            Change::Put(Key::Inventory(id(1)), wire::write(&Inventory::new(vec![row])))
+        }
+        2 => {
+            let (key, body) = finding(&(number % 3).to_string());
+            let mut record: triage::Record = serde_json::from_slice(&body).expect("a record");
+            record.assigned = Some(mark);
+            Change::Put(key, serde_json::to_vec(&record).expect("JSON"))
+        }
+        _ => Change::Delete(finding(&(number % 3).to_string()).0),
+    }
+}
+
+fn seen(fleet: &Fleet) -> impl PartialEq + std::fmt::Debug {
+    let member = fleet.get(id(1)).expect("there");
+    let root = member.inventory.as_ref().map(|inventory| inventory.root);
+    let findings: Vec<_> = member.findings.values().map(|record| record.assigned.clone()).collect();
+    (member.device.reason.clone(), member.revision, root, findings)
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_delivery_ends_in_the_same_view(
+        order in Just((1..40_u64).collect::<Vec<_>>()).prop_shuffle(),
+        again in proptest::collection::vec(1..40_u64, 0..20),
+    ) {
+        // Goal: own commits and the follower may meet in any order, and twice. Method: a history, shuffled.
+        let (straight, shuffled) = (Fleet::default(), Fleet::default());
+        for fleet in [&straight, &shuffled] {
+            fleet.follow(&[document(0)], Revision(1));
+        }
+        for number in 1..40 {
+            straight.follow(&[document(number)], Revision(number + 1));
+        }
+        for number in order.into_iter().chain(again) {
+            let (change, revision) = (document(number), Revision(number + 1));
+            shuffled.follow(&[change.clone()], revision);
+            prop_assert!(shuffled.has(change.key(), revision));
+        }
+        prop_assert_eq!(seen(&straight), seen(&shuffled));
+    }
+}

@@ -2,11 +2,14 @@
 
 use cordon_proto::checkin::{CheckinAnswer, InterlockState, WaitAnswer, WaitRequest};
 use cordon_proto::ids::Sha256;
+use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::telemetry::{Batch, Body as RecordBody, Finding, Position, Severity};
 use cordon_proto::time::{Millis, Timestamp};
 use cordon_proto::wire;
+use cordon_server_core::change::Commit;
 use cordon_server_core::device::{Act, State as Trust};
 use cordon_server_core::rollout::Covers;
+use cordon_server_core::triage::{self, Verb, decide};
 
 use super::*;
 use crate::http::device::router;
@@ -15,6 +18,7 @@ use crate::repositories::Repositories;
 use crate::rollouts::Rollouts;
 use crate::testing::{Bench, Enrolled, PATIENCE as LONG, Reply, Wire, checkin as checkin_of, person, text};
 
+const NOW: Timestamp = Timestamp(1_800_000_000);
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn check_in(wire: &mut Wire, device: &Enrolled) -> Reply {
@@ -161,7 +165,71 @@ async fn of_two_servers_accounts_of_a_device_the_later_one_stays() {
 }
 
 #[tokio::test]
-async fn a_server_that_lost_touch_serves_no_device_until_it_has_caught_up() {
+async fn a_batch_that_reaches_two_servers_is_heeded_once() {
+    // Goal: a slow server puts nothing old back. Method: while the first decides over a batch, the second takes it in
+    // with one more record, and a person closes its finding; then the first commits.
+    let ([(one, seat), (two, _)], device) = pair().await;
+    let inventory = |key: &str| {
+        let row = Row { section: Section::Posture, key: text(key), fields: vec!["x".to_owned()] };
+        Inventory::new(vec![row])
+    };
+    let list = |key: &str| RecordBody::Inventory(inventory(key));
+    let record = |body: RecordBody, sequence| body.record(Position { boot: 1, sequence }, Millis(1));
+    let early = vec![record(finding(), 1), record(list("old"), 2)];
+    let both = [early.clone(), vec![record(list("new"), 3)]].concat();
+    let (there, id) = (two.app().clone(), device.id);
+    seat.before_commit(async move {
+        there.telemetry(id, Batch { records: both }).await.expect("stored");
+        let record = there.fleet.get(id).expect("there").findings.clone();
+        let (digest, record) = record.first_key_value().expect("a finding");
+        let closed = decide(triage::Record::clone(record), Verb::Close, "ines", "a printer test", NOW);
+        let body = serde_json::to_vec(&closed.expect("closes")).expect("JSON");
+        let draft = Commit::draft(NOW, person());
+        there.commit(draft.put(Key::Finding { device: id, finding: *digest }, body)).await.expect("closed");
+    });
+    let answer = one.app().telemetry(device.id, Batch { records: early }).await.expect("known");
+    assert_eq!((answer.duplicates, answer.stored_through.sequence), (2, 3));
+    let held = one.app().inventory(device.id).await.expect("read").expect("there");
+    assert_eq!(held.root(), inventory("new").root());
+    let closed = |bench: &Bench| {
+        let member = bench.app().fleet.get(device.id);
+        member.is_some_and(|member| {
+            member.findings.values().all(|record| record.state == triage::State::Closed)
+        })
+    };
+    within_a_second("a decision", || one.app().fleet.get(id).is_some_and(|one| !one.findings.is_empty()))
+        .await;
+    assert!(closed(&one) && closed(&two));
+}
+
+#[tokio::test]
+async fn a_server_that_lost_touch_is_not_ready_and_says_why() {
+    // Goal: whoever runs it knows what to do. Method: the probe and the metrics before, during and after.
+    use axum::http::{Request, StatusCode};
+    use tower::ServiceExt;
+    let ([_, (two, seat)], _) = pair().await;
+    let ask = async |path: &str| {
+        let request = Request::get(path).body(axum::body::Body::empty()).expect("a request");
+        let answer = crate::http::probes::router(two.app().clone()).oneshot(request).await.expect("answers");
+        let (status, body) = (answer.status(), axum::body::to_bytes(answer.into_body(), 1 << 16).await);
+        (status, String::from_utf8(body.expect("a body").to_vec()).expect("text"))
+    };
+    assert_eq!(ask("/readyz").await.0, StatusCode::OK);
+    seat.lose(true);
+    sleep(SECOND + PAUSE).await;
+    let (status, words) = ask("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(words.contains("1 s old") && words.contains("database"), "{words}");
+    let (_, metrics) = ask("/metrics").await;
+    let job = r#"cordon_lease_held{job="rollouts"} "#;
+    assert!(metrics.contains("cordon_view_age_seconds 1.") && metrics.contains(job), "{metrics}");
+    seat.lose(false);
+    within_a_second("catching up", || !two.app().following.is_stale()).await;
+    assert_eq!(ask("/readyz").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_server_that_lost_touch_serves_no_device_serves_no_device_until_it_has_caught_up() {
     // Goal: quarantine fails closed. Method: lose touch, report lost elsewhere, ask; find touch again, ask.
     let ([(one, _), (two, seat)], device) = pair().await;
     let mut wire = two.device(&device).await;

@@ -328,6 +328,32 @@ async fn three_schedulers_that_are_paused_and_killed_do_nothing_twice_and_finish
 }
 
 #[tokio::test]
+async fn a_server_that_is_behind_gives_no_go_a_second_time() {
+    // Goal: the expectations stand without any lease. Method: two books; one begins, gives the go and counts, the
+    // other follows nothing and acts on what it knew.
+    let world = World::new().await;
+    let look = |id: DeviceId| world.pumps.iter().find(|pump| pump.id == id).cloned();
+    let book =
+        async || Rollouts::load(world.seat(), world.desk.repositories.clone(), NOW).await.expect("loads");
+    let turn = |seconds| Turn { now: NOW.plus_seconds(seconds), lease: None };
+    let first = book().await;
+    first.tick(turn(0), look).await.expect("begins");
+    let second = book().await;
+    first.tick(turn(1), look).await.expect("gives the go");
+    let late = second.tick(turn(2), look).await.expect("a conflict is loaded again");
+    assert!(late.devices.is_empty(), "{late:?}");
+    let ended = receipt(&world.pumps[0], "w1", Outcome::Confirmed);
+    first.count_receipt(&ended, turn(3)).await.expect("counted");
+    let third = second.tick(turn(4), look).await.expect("goes on with what it loaded");
+    assert!(third.devices.is_empty(), "{third:?}");
+    second.count_receipt(&ended, turn(5)).await.expect("known");
+    let (_, given) = found(&world).await;
+    assert!(given.values().all(|times| *times == BTreeSet::from([NOW.plus_seconds(1)])), "{given:?}");
+    let known = second.look(|book| book.progress[&name("r-1")][&world.pumps[0].id].clone());
+    assert_eq!(known.ended, Some(NOW.plus_seconds(3)), "the first end counts");
+}
+
+#[tokio::test]
 async fn a_scheduler_that_wakes_without_its_lease_can_commit_nothing() {
     // Goal: fencing. Method: take the lease, be overtaken, then tick with the old one in hand.
     let world = World::new().await;

@@ -194,3 +194,86 @@ fn devices_of(rollout: &Rollout) -> BTreeSet<DeviceId> {
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable> {
     serde_json::from_slice(body).map_err(|_| Unreadable)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cordon_proto::time::Timestamp;
+    use cordon_server_core::rollout::Covers;
+    use proptest::prelude::*;
+
+    fn name(text: &str) -> Name {
+        text.parse().expect("a name")
+    }
+
+    /// One of a history: holds that come and go, and progress of two devices, each with its own mark.
+    fn change(number: u64) -> Change {
+        let mark = i64::try_from(number).expect("small");
+        let device = DeviceId::from_random([u8::try_from(number % 2).expect("small"); 16]);
+        let hold = Key::Hold(name(&format!("h-{}", number % 2)));
+        match number % 3 {
+            0 => Change::Delete(hold),
+            1 => {
+                let id = name("h");
+                let (covers, by, reason) = (Covers::Site("a".to_owned()), "m".to_owned(), mark.to_string());
+                let hold_at = Hold { v: 1, id, covers, by, reason, at: Timestamp(mark) };
+                Change::Put(hold, serde_json::to_vec(&hold_at).expect("JSON"))
+            }
+            _ => {
+                let progress = Progress::default().permitted(Timestamp(mark));
+                let key = Key::Progress { rollout: name("r"), device };
+                Change::Put(key, serde_json::to_vec(&progress).expect("JSON"))
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_gone_when_all_is_read_anew_leaves_the_book_and_later_documents_stay() {
+        // Goal: a rebuild. Method: two holds, one found again and one not, and one of after the reading began.
+        let mut shelf = Shelf::default();
+        let hold = |id: &str| {
+            let Change::Put(_, body) = change(1) else { unreachable!("a hold") };
+            (Key::Hold(name(id)), body)
+        };
+        for (id, revision) in [("kept", 1), ("gone", 2), ("later", 9)] {
+            let (key, body) = hold(id);
+            assert_eq!(
+                shelf.put(&key, &body, Revision(revision)).map(|concerned| concerned.everybody),
+                Ok(true)
+            );
+        }
+        let read = HashSet::from([hold("kept").0]);
+        assert!(shelf.forget_all_but(&read, Revision(5)).everybody);
+        let left: Vec<&str> = shelf.book.holds.keys().map(Name::as_str).collect();
+        assert_eq!(left, ["kept", "later"]);
+        assert_eq!(shelf.expected(&hold("gone").0), Expected::Absent);
+        assert_eq!(shelf.expected(&hold("later").0), Expected::At(Revision(9)));
+        assert!(shelf.put(&Key::Hold(name("bad")), b"?", Revision(10)).is_err());
+        let unreadable = Change::Put(hold("kept").0, b"?".to_vec());
+        assert!(shelf.take(&unreadable, Revision(11)).changed, "what is not understood is not offered");
+        assert!(!shelf.book.holds.contains_key(&name("kept")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_of_delivery_ends_in_the_same_book(
+            order in Just((1..30_u64).collect::<Vec<_>>()).prop_shuffle(),
+            again in proptest::collection::vec(1..30_u64, 0..20),
+        ) {
+            let (mut straight, mut shuffled) = (Shelf::default(), Shelf::default());
+            for number in 1..30 {
+                straight.take(&change(number), Revision(number));
+            }
+            for number in order.into_iter().chain(again) {
+                shuffled.take(&change(number), Revision(number));
+                prop_assert!(shuffled.has(change(number).key(), Revision(number)));
+            }
+            prop_assert_eq!(&straight.book.holds, &shuffled.book.holds);
+            prop_assert_eq!(&straight.book.progress, &shuffled.book.progress);
+            for number in 1..30 {
+                let key = change(number).key().clone();
+                prop_assert_eq!(straight.expected(&key), shuffled.expected(&key));
+            }
+        }
+    }
+}

@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use cordon_proto::ids::Sha256;
@@ -20,6 +21,9 @@ use sha2::{Digest, Sha256 as Hasher};
 
 /// Bytes of one piece of a stream.
 const PIECE_BYTES: usize = 64 * 1024;
+
+/// How long nobody has written a part that belongs to nobody any more.
+const ABANDONED: Duration = Duration::from_secs(86_400);
 
 /// A folder of blobs.
 #[derive(Clone, Debug)]
@@ -75,12 +79,21 @@ pub struct Stored {
 impl Blobs {
     /// Opens or makes the folder, mode 0700, and clears what was half-written when the server last stopped.
     pub async fn open(folder: PathBuf) -> Result<Self, BlobError> {
+        Self::open_sparing(folder, Duration::ZERO).await
+    }
+
+    /// Opens a folder that other servers use too: what is half-written may be theirs and goes only when it is a day old.
+    pub async fn open_beside(folder: PathBuf) -> Result<Self, BlobError> {
+        Self::open_sparing(folder, ABANDONED).await
+    }
+
+    async fn open_sparing(folder: PathBuf, age: Duration) -> Result<Self, BlobError> {
         let blobs = Self { folder: folder.into(), reserve_bytes: 0, damaged: Arc::default() };
         let this = blobs.clone();
         blocking(move || {
             let incoming = this.incoming();
             if incoming.exists() {
-                fs::remove_dir_all(&incoming).map_err(|error| this.failed(&incoming, error))?;
+                this.clear(&incoming, age)?;
             }
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&incoming);
             made.and_then(|()| sync_folder(&incoming)).map_err(|error| this.failed(&incoming, error))?;
@@ -166,6 +179,22 @@ impl Blobs {
             Ok(names)
         })
         .await
+    }
+
+    /// Removes files that nobody has written for so long. One that another server removes meanwhile is gone as well.
+    fn clear(&self, incoming: &Path, age: Duration) -> Result<(), BlobError> {
+        for path in self.entries(incoming)? {
+            let written = fs::metadata(&path).and_then(|part| part.modified());
+            // A time to come is another machine's clock, not an age.
+            let is_old = written.is_ok_and(|at| at.elapsed().unwrap_or_default() >= age);
+            match if is_old { fs::remove_file(&path) } else { Ok(()) } {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(self.failed(&path, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn entries(&self, folder: &Path) -> Result<Vec<PathBuf>, BlobError> {

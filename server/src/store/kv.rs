@@ -373,17 +373,20 @@ impl<K: Kv> Store for KvStore<K> {
 
 #[cfg(test)]
 impl<K: Kv> KvStore<K> {
-    /// Writes a document as somebody would who has the file and this very program: past every rule, with a right check.
-    pub(crate) fn tamper(&self, key: &Key, body: Option<Vec<u8>>) {
-        let bytes = key.to_bytes();
-        let row = body.map(|body| frame::row_bytes(&Row { revision: Revision(1), body }));
-        let value = row.map(|row| frame::seal(Space::Rows, &bytes, &row));
-        self.overwrite(key, value);
+    /// Writes documents as somebody would who has the file and this very program: past every rule, with right checks.
+    pub(crate) fn tamper(&self, rows: impl IntoIterator<Item = (Key, Option<Vec<u8>>)>) {
+        let sealed = |(key, body): (Key, Option<Vec<u8>>)| {
+            let row = body.map(|body| frame::row_bytes(&Row { revision: Revision(1), body }));
+            let value = row.map(|row| frame::seal(Space::Rows, &key.to_bytes(), &row));
+            (key, value)
+        };
+        self.overwrite(rows.into_iter().map(sealed));
     }
 
-    /// Writes a value as somebody would who has only the file.
-    pub(crate) fn overwrite(&self, key: &Key, value: Option<Vec<u8>>) {
-        let entries = BTreeMap::from([((Space::Rows, key.to_bytes()), value)]);
+    /// Writes values as somebody would who has only the file.
+    pub(crate) fn overwrite(&self, values: impl IntoIterator<Item = (Key, Option<Vec<u8>>)>) {
+        let at = |(key, value): (Key, Option<Vec<u8>>)| ((Space::Rows, key.to_bytes()), value);
+        let entries = values.into_iter().map(at).collect();
         self.engine.write(WriteBatch { entries, frees: false }).expect("written");
     }
 }

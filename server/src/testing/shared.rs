@@ -1,10 +1,11 @@
 //! One store as several servers see it: each has a seat of its own, and hears of the others by `changes` alone.
 //!
-//! A seat can lose touch: `changes` then waits until it is found again, as with a database that does not answer. All
-//! other verbs go through. Nothing here is used outside tests.
+//! A seat can lose touch: `changes` then waits until it is found again, as with a database that does not answer; and
+//! something can be made to happen between a decision and its commit. Nothing here is used outside tests.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 
 use cordon_proto::time::Millis;
 use tokio::sync::watch;
@@ -19,11 +20,25 @@ pub(crate) struct Seat {
     store: Arc<dyn Store>,
     latest: watch::Sender<Revision>,
     lost: watch::Sender<bool>,
+    before: Mutex<Option<Meanwhile>>,
 }
+
+/// Something that happens elsewhere.
+type Meanwhile = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Seat {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, latest: watch::Sender::default(), lost: watch::Sender::default() }
+        Self {
+            store,
+            latest: watch::Sender::default(),
+            lost: watch::Sender::default(),
+            before: Mutex::default(),
+        }
+    }
+
+    /// Lets something happen elsewhere between the next decision here and its commit.
+    pub(crate) fn before_commit(&self, meanwhile: impl Future<Output = ()> + Send + 'static) {
+        *self.before.lock().expect("nobody panicked") = Some(Box::pin(meanwhile));
     }
 
     /// Loses touch with the others, or finds it again.
@@ -42,7 +57,13 @@ impl Store for Seat {
     }
 
     fn commit(&self, commit: Commit) -> Answer<'_, Committed> {
-        self.store.commit(commit)
+        Box::pin(async move {
+            let meanwhile = self.before.lock().expect("nobody panicked").take();
+            if let Some(meanwhile) = meanwhile {
+                meanwhile.await;
+            }
+            self.store.commit(commit).await
+        })
     }
 
     fn append(&self, delivery: Delivery) -> Answer<'_, Appended> {

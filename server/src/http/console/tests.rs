@@ -435,3 +435,21 @@ async fn pages_of_a_list_are_whole_and_in_order() {
     found.must("2 of 6");
     assert_eq!(order(&console.get("/devices").await.text).len(), SERIALS.len());
 }
+
+#[tokio::test]
+async fn the_overview_says_what_is_wrong_with_the_server_itself() {
+    // Goal: a person learns of a full disk and of rot where they look first. Method: each in turn, then neither.
+    let console = Console::empty().await;
+    let app = console.bench.app().clone();
+    app.care.note(app.clock.now(), Some("the disk under the store is full: free space there".to_owned()));
+    console.get("/").await.must("stores nothing now").must("free space there");
+    app.care.note(app.clock.now(), None);
+    assert!(!console.get("/").await.has("stores nothing now"));
+    let incoming =
+        app.blobs.put(1000).await.expect("begun").write(vec![1; 100].into()).await.expect("written");
+    let name = incoming.finish(None).await.expect("kept").sha256;
+    let path = app.config.path(&app.config.blobs).join(&name.to_string()[..2]).join(name.to_string());
+    std::fs::write(path, [2; 100]).expect("damaged");
+    assert!(app.blobs.set_aside(name).await.expect("read"));
+    console.get("/").await.must("1 image is damaged").must(&name.to_string());
+}

@@ -71,6 +71,8 @@ async fn a_stream_over_its_limit_or_given_up_leaves_nothing() {
     drop(blobs.put(10).await.expect("begun").write(Bytes::from_static(b"half")).await.expect("written"));
     assert_eq!(files_in(&blobs.incoming()), 0);
     fs::write(blobs.incoming().join("left"), b"by a crash").expect("written");
+    Blobs::open_beside(folder.path().to_owned()).await.expect("opened by another server");
+    assert_eq!(files_in(&blobs.incoming()), 1, "it may be another server's, and at work");
     let blobs = Blobs::open(folder.path().to_owned()).await.expect("opened again");
     assert_eq!((files_in(&blobs.incoming()), blobs.list().await.expect("listed").len()), (0, 1));
 }

@@ -40,6 +40,7 @@ impl Days {
     pub(super) fn ready(
         &self,
         session: &mut Session,
+        schema: &str,
         batch: &WriteBatch,
     ) -> Result<BTreeSet<(Space, i64)>, Failure> {
         let puts = batch.entries.iter().filter(|(_, value)| value.is_some());
@@ -47,7 +48,7 @@ impl Days {
         let mut fresh: BTreeSet<(Space, i64)> = days.collect();
         fresh.retain(|day| !self.known.contains(day));
         for (space, day) in &fresh {
-            make(session, *space, *day)?;
+            make(session, schema, *space, *day)?;
         }
         Ok(fresh)
     }
@@ -115,11 +116,11 @@ fn is_in_the_way(failure: &Failure) -> bool {
 }
 
 /// Whole chunks fit a page, so none is put aside: `toast_tuple_target` is the most that a page holds.
-fn make(session: &mut Session, space: Space, day: i64) -> Result<(), Failure> {
+fn make(session: &mut Session, schema: &str, space: Space, day: i64) -> Result<(), Failure> {
     let name = name_of(space, day);
     let bounds = bound(space, day).zip(bound(space, day.saturating_add(1)));
     let Some((from, to)) = bounds.filter(|_| (0..END).contains(&day)) else { return Ok(()) };
-    if is(session, sql::IS_THERE, &name)? {
+    if is(session, sql::IS_THERE, &[&schema, &name])? {
         return Ok(());
     }
     let table = space.name();

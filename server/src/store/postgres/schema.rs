@@ -3,7 +3,8 @@
 //! All of it happens in one transaction under the store's lock, so servers that start together do not meet. What the
 //! bytes in the tables mean has a version of its own (`own/format`). Read next: [`migrate`].
 
-use super::session::{Failure, Session};
+use super::session::{Failure, Parameter, Session};
+use super::sql;
 
 /// The steps, the first one first.
 pub(super) const STEPS: &[&str] = &[FIRST];
@@ -26,7 +27,6 @@ CREATE TABLE epoch (dropped bigint NOT NULL);
 INSERT INTO epoch VALUES (0);
 ";
 
-const SCHEMA_IS_THERE: &str = "SELECT to_regnamespace($1) IS NOT NULL";
 const TAKEN: &str = "SELECT coalesce(max(step), 0) FROM migrations";
 const TAKE: &str = "INSERT INTO migrations (step) VALUES ($1)";
 
@@ -64,10 +64,10 @@ pub(super) fn migrate(
     steps: &[&str],
 ) -> Result<(), MigrateError> {
     session.ahead(lock);
-    if !is(session, SCHEMA_IS_THERE, schema)? {
+    if !is(session, sql::SCHEMA_IS_THERE, &[&schema])? {
         session.batch(&format!("CREATE SCHEMA {schema}"))?;
     }
-    if !is(session, super::sql::IS_THERE, &format!("{schema}.migrations"))? {
+    if !is(session, sql::IS_THERE, &[&schema, &"migrations"])? {
         let made = "CREATE TABLE migrations (step int PRIMARY KEY, taken timestamptz NOT NULL DEFAULT now())";
         session.batch(made)?;
     }
@@ -86,8 +86,12 @@ pub(super) fn migrate(
     Ok(session.batch("COMMIT")?)
 }
 
-/// A question about a name that is answered with a boolean.
-pub(super) fn is(session: &mut Session, sql: &'static str, name: &str) -> Result<bool, Failure> {
-    let rows = session.query(sql, &[&name])?;
+/// A question that is answered with a boolean.
+pub(super) fn is(
+    session: &mut Session,
+    sql: &'static str,
+    parameters: &[Parameter<'_>],
+) -> Result<bool, Failure> {
+    let rows = session.query(sql, parameters)?;
     Ok(rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or(false))
 }

@@ -115,6 +115,8 @@ fn said(error: &tokio_postgres::Error) -> String {
 pub(super) struct Terms {
     /// Accept a server that may lose commits: only for the power cuts that must show it.
     pub(super) unsynced: bool,
+    /// How long a transaction may say nothing.
+    pub(super) silence: &'static str,
 }
 
 /// Called for each notice of the channel that is listened to.
@@ -252,7 +254,7 @@ pub(super) async fn open(settings: &Settings, terms: Terms, tell: Option<Tell>) 
         None => within(CONNECT, dial(settings, NoTls, tell)).await?,
         Some(tls) => within(CONNECT, dial(settings, tls.clone(), tell)).await?,
     };
-    let answers = within(CONNECT, client.simple_query(&set_up(&settings.schema))).await?;
+    let answers = within(CONNECT, client.simple_query(&set_up(&settings.schema, terms))).await?;
     judge(&answers, terms)?;
     Ok(client)
 }
@@ -275,13 +277,12 @@ where
 }
 
 /// What every session is told, and what is asked of its server; the schema is a plain name.
-///
-/// A server of ours that froze in the middle of a transaction holds everybody up for five seconds, no longer.
-fn set_up(schema: &str) -> String {
+fn set_up(schema: &str, terms: Terms) -> String {
+    let silence = terms.silence;
     format!(
         "SET search_path = {schema}, pg_temp; SET client_min_messages = warning; SET jit = off; \
          SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
-         SET idle_in_transaction_session_timeout = '5s'; \
+         SET idle_in_transaction_session_timeout = '{silence}'; \
          SELECT set_config('synchronous_commit', 'on', false) \
           WHERE current_setting('synchronous_commit') <> 'remote_apply'; \
          SELECT current_setting('server_version_num'), current_setting('fsync'), \

@@ -2,7 +2,8 @@
 //!
 //! The text is libpq's, as a URL or in keywords, with words of our own: `schema`, `password_file`, `sslrootcert`. Over a
 //! network only TLS is spoken, with a certificate that the named authorities signed for that very host: `require`
-//! means the same as `verify-full` here. The text may hold a password, so no error repeats any of it. Read next:
+//! means the same as `verify-full` here. A
+//! password stands in a file; one that was written into the text is refused, and no error repeats any of it. Read next:
 //! [`Settings::parse`].
 
 use std::net::IpAddr;
@@ -56,6 +57,11 @@ pub enum SettingsError {
     /// TLS without an authority.
     #[error("TLS to PostgreSQL needs the authority of its certificate: name it by `sslrootcert=FILE`")]
     NoAuthority,
+    /// A secret among the settings.
+    #[error(
+        "a password does not belong into `store`: put it alone into a file, and name it by `password_file=FILE`"
+    )]
+    Password,
     /// The authority cannot be used.
     #[error("the authority of PostgreSQL's certificate cannot be used")]
     Authority(#[source] TlsError),
@@ -87,6 +93,9 @@ impl Settings {
     pub(super) fn parse(text: &str, folder: &Path) -> Result<Self, SettingsError> {
         let (rest, own) = split(text);
         let mut config: Config = rest.parse().map_err(|_| SettingsError::Form)?;
+        if config.get_password().is_some() {
+            return Err(SettingsError::Password);
+        }
         let schema = own.schema.unwrap_or(SCHEMA);
         if !is_plain(schema) {
             return Err(SettingsError::Schema);
@@ -202,13 +211,13 @@ mod tests {
     fn both_forms_of_the_text_are_read_and_our_words_taken_out() {
         // Goal: an operator writes what libpq knows. Method: a URL and keywords; the parts that come out.
         for text in [
-            "//ann:s3cret@localhost:5433/fleet?schema=north&application_name=x",
-            "host=localhost port=5433 user=ann password=s3cret dbname=fleet schema=north application_name=x",
+            "//ann@localhost:5433/fleet?schema=north&application_name=x",
+            "host=localhost port=5433 user=ann dbname=fleet schema=north application_name=x",
         ] {
             let settings = parsed(text).expect("read");
             let config = &settings.config;
             assert_eq!((config.get_user(), config.get_dbname()), (Some("ann"), Some("fleet")), "{text}");
-            assert_eq!((config.get_ports(), config.get_password()), (&[5433][..], Some(&b"s3cret"[..])));
+            assert_eq!((config.get_ports(), config.get_application_name()), (&[5433][..], Some("x")));
             assert_eq!((settings.schema.as_str(), settings.tls.is_none()), ("north", true));
         }
         assert_eq!(parsed("host=/run/postgresql").expect("read").schema, SCHEMA);
@@ -236,6 +245,7 @@ mod tests {
     fn no_error_repeats_what_stands_in_the_text() {
         // Goal: a password never reaches a log. Method: texts that fail, each with the same secret.
         for text in [
+            "//ann:s3cret@localhost/fleet",
             "//ann:s3cret@ho st/fleet?sslmode=s3cret",
             "host=a s3cret=1",
             "host=a password='s3cret",
@@ -243,7 +253,7 @@ mod tests {
             "host=/a schema=S3cret password=s3cret",
             "host=db password=s3cret",
         ] {
-            let error = parsed(text).err().expect("refused");
+            let error = parsed(text).err().expect(text);
             let said = format!("{error} {error:?}").to_lowercase();
             assert!(!said.contains("s3cret"), "{said}");
         }

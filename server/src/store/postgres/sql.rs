@@ -30,8 +30,11 @@ pub(super) const OWN: &str =
 pub(super) const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 /// Bytes of the whole database.
 pub(super) const SIZE: &str = "SELECT pg_database_size(current_database())";
-/// Whether a table of this name is in the schema.
-pub(super) const IS_THERE: &str = "SELECT to_regclass($1) IS NOT NULL";
+/// Whether a schema has a table. A query sees what others have just made; a look-up of the name may not.
+pub(super) const IS_THERE: &str = "SELECT EXISTS (SELECT FROM pg_class JOIN pg_namespace AS schema \
+    ON schema.oid = relnamespace WHERE nspname = $1 AND relname = $2)";
+/// Whether there is a schema.
+pub(super) const SCHEMA_IS_THERE: &str = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
 /// The partitions of a table.
 pub(super) const PARTITIONS: &str =
     "SELECT relname::text FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = to_regclass($1)";
