@@ -272,7 +272,7 @@ proptest! {
         }
         for number in order.into_iter().chain(again) {
             let (change, revision) = (document(number), Revision(number + 1));
-            shuffled.follow(&[change.clone()], revision);
+            shuffled.follow([&change], revision);
             prop_assert!(shuffled.has(change.key(), revision));
         }
         prop_assert_eq!(seen(&straight), seen(&shuffled));

@@ -14,7 +14,7 @@ use cordon_server_core::triage::{self, Verb, decide};
 use super::*;
 use crate::http::device::router;
 use crate::people::Doer;
-use crate::repositories::Repositories;
+use crate::repositories::{KnownRelease, Repositories};
 use crate::rollouts::Rollouts;
 use crate::testing::{Bench, Enrolled, PATIENCE as LONG, Reply, Wire, checkin as checkin_of, person, text};
 
@@ -200,6 +200,39 @@ async fn a_batch_that_reaches_two_servers_is_heeded_once() {
     within_a_second("a decision", || one.app().fleet.get(id).is_some_and(|one| !one.findings.is_empty()))
         .await;
     assert!(closed(&one) && closed(&two));
+}
+
+#[tokio::test]
+async fn an_image_that_another_server_took_in_is_waited_for_and_not_denied() {
+    // Goal: a device does not give a release up because this server's folder lacks it yet. Method: a release taken in
+    // at the first without its bytes; ask the second for it and for another one; then the bytes come.
+    let ([(one, _), (two, _)], device) = pair().await;
+    let bytes = b"an image".as_slice();
+    let release = KnownRelease {
+        v: 1,
+        repository: "halden".parse().expect("a name"),
+        release: "vp-3/4.2.2".parse().expect("a path"),
+        model: text("VP-3"),
+        counter: 1,
+        floor: 0,
+        sha256: Sha256::of(bytes),
+        length: 8,
+        imported: NOW,
+    };
+    let key = Key::Release { repository: release.repository.clone(), release: release.release.clone() };
+    let draft = Commit::draft(NOW, person()).put(key, serde_json::to_vec(&release).expect("JSON"));
+    one.app().commit(draft).await.expect("committed");
+    let known = || two.app().director().is_some_and(|director| director.knows_image(&release.sha256));
+    within_a_second("a release", known).await;
+    let mut wire = two.device(&device).await;
+    let reply = wire.get(&format!("/v1/targets/{}", release.sha256), &[]).await;
+    assert_eq!((reply.status, reply.code().as_str()), (503, "target_not_here"));
+    assert!(reply.headers.contains_key("retry-after"));
+    let reply = wire.get(&format!("/v1/targets/{}", Sha256([7; 32])), &[]).await;
+    assert_eq!((reply.status, reply.code().as_str()), (404, "no_such_target"));
+    let part = one.app().blobs.put(8).await.expect("begun").write(bytes.into()).await.expect("written");
+    part.finish(Some(release.sha256)).await.expect("kept in the folder of both");
+    assert_eq!(wire.get(&format!("/v1/targets/{}", release.sha256), &[]).await.body, bytes);
 }
 
 #[tokio::test]

@@ -5,11 +5,7 @@
 //! only on their order. Kills and power cuts are rounds of their own. It is outside of tests only by the feature
 //! `conformance`, and in no program that ships.
 
-<<<<<<< HEAD
-#![cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "a test, seen from another package"))]
-=======
 #![expect(clippy::indexing_slicing, reason = "these are tests, also where another package runs them")]
->>>>>>> main
 
 mod histories;
 mod verbs;

@@ -159,11 +159,7 @@ impl Postgres {
 
     /// Writes a batch and commits, all in the transaction that holds the store.
     fn write_held(&self, session: &mut Session, days: &mut Days, batch: &WriteBatch) -> Result<(), Failure> {
-<<<<<<< HEAD
-        let made = days.ready(session, batch)?;
-=======
         let made = days.ready(session, &self.settings.schema, batch)?;
->>>>>>> main
         let writes = Writes::of(batch);
         let mut statements = writes.statements();
         let told = followed(batch).map(|revision| revision.0.to_string());
