@@ -320,7 +320,7 @@ fn entry() -> impl Strategy<Value = (Space, Vec<u8>, Option<Vec<u8>>)> {
     let space = prop_oneof![Just(Space::Rows), Just(Space::Feed), Just(Space::Events)];
     (space, proptest::collection::vec(0_u8..3, 0..4), value).prop_map(|(space, key, value)| {
         // A pattern, so that pieces in a wrong order are seen.
-        let value = value.map(|(seed, bytes)| (0..bytes).map(|at| (at % 251) as u8 ^ seed).collect());
+        let value = value.map(|(seed, bytes)| (0..251_u8).cycle().take(bytes).map(|at| at ^ seed).collect());
         (space, key, value)
     })
 }
