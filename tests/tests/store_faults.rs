@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use cordon_sim::faults::checker::Answered;
-use cordon_sim::faults::image;
+use cordon_sim::faults::image::{self, Image};
 use cordon_sim::faults::kills::Kills;
 use cordon_sim::faults::powercut::PowerCuts;
 use cordon_sim::faults::subject::{Engine, Habit, Subject};
@@ -84,6 +84,41 @@ fn postgres_loses_nothing_when_the_power_goes() {
     if skip::require_package("initdb").is_some() {
         survives_power_cuts(Engine::Postgres);
     }
+}
+
+/// Writes until the disk is full, makes room, checks.
+fn survives_a_full_disk(engine: Engine) {
+    if let Err(error) = image::probe() {
+        assert!(!skip::require_right(&format!("to mount a disk ({error:#})"), "a full disk", false));
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = Image::make(&folder.path().join("disk"), 96).expect("a disk");
+    let mounted = disk.mount(&folder.path().join("mounted")).expect("mounted");
+    let ballast = mounted.path().join("ballast");
+    std::fs::write(&ballast, vec![7; 60_000_000]).expect("written");
+    let place = mounted.path().join("store");
+    Subject::prepare(engine, &place).expect("prepared");
+    let subject = Subject::of(Path::new(SIM), engine, &place, Habit::Right);
+    let mut writing = subject.write(11, 0, None).expect("begun");
+    let ended = writing.wait().expect_err("the disk is small").to_string();
+    assert!(ended.contains("full"), "{engine}: {ended}");
+    std::fs::remove_file(ballast).expect("removed");
+    let verdict = subject.check(&Answered { seed: 11, runs: vec![writing.answered()] }).expect("checked");
+    assert!(verdict.is_clean() && verdict.commits > 50, "{engine}: {verdict}");
+    mounted.unmount().expect("nobody uses it");
+}
+
+#[test]
+fn redb_loses_nothing_on_a_full_disk() {
+    // Goal: what was answered before the disk was full is there, and writing goes on. Method: a small disk, filled.
+    survives_a_full_disk(Engine::Redb);
+}
+
+#[test]
+fn sled_loses_nothing_on_a_full_disk() {
+    // Goal: as for redb. Method: the same.
+    survives_a_full_disk(Engine::Sled);
 }
 
 #[test]
