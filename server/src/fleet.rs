@@ -266,6 +266,14 @@ impl Fleet {
         urgent.iter().filter_map(|device| view.members.get(device)).cloned().collect()
     }
 
+    /// Takes those of these devices up again of which something is still to be written down.
+    pub fn urgent_again(&self, devices: impl IntoIterator<Item = DeviceId>) {
+        let mut view = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let View { members, urgent, .. } = &mut *view;
+        let is_due = |device: &DeviceId| members.get(device).is_some_and(|member| member.unwritten().is_some());
+        urgent.extend(devices.into_iter().filter(is_due));
+    }
+
     /// Whether the document that `revision` wrote under this key, or a later one, is held, or need not be.
     #[must_use]
     pub fn has(&self, key: &Key, revision: Revision) -> bool {

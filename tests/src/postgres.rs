@@ -22,7 +22,7 @@ use crate::skip::require_package;
 /// Longest path of a folder: the socket's name must fit behind it.
 const FOLDER_BYTES: usize = 90;
 /// Looks at a starting or stopping server, one every [`LOOK`].
-const LOOKS: u32 = 1200;
+const LOOKS: u32 = 7200;
 const LOOK: Duration = Duration::from_millis(25);
 /// Who it runs as where the tests run as root, in this order.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
@@ -91,7 +91,7 @@ impl Cluster {
     /// Starts the server with more arguments, such as `-c`, `fsync=off`, and waits until it answers.
     ///
     /// # Errors
-    /// If it ends by itself, with the end of its log, or does not answer within 30 s.
+    /// If it ends by itself, with the end of its log, or does not answer within 180 s.
     pub fn start(&mut self, arguments: &[&str]) -> anyhow::Result<()> {
         ensure!(self.postmaster.is_none(), "the server runs already");
         self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
@@ -112,13 +112,13 @@ impl Cluster {
             sleep(LOOK);
         }
         self.kill()?;
-        bail!("postgres was not ready within 30 s: {}", self.log())
+        bail!("postgres was not ready within 180 s: {}", self.log())
     }
 
     /// Ends the server in order: sessions are cut off, everything is written down.
     ///
     /// # Errors
-    /// If it has not ended after 30 s; then it is killed.
+    /// If it has not ended after 180 s; then it is killed.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         self.end(Signal::INT)
     }
@@ -126,7 +126,7 @@ impl Cluster {
     /// Kills the server and every process of it at once, as the kernel would for want of memory.
     ///
     /// # Errors
-    /// If a process outlives it by 30 s.
+    /// If a process outlives it by 180 s.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         let Some(mut postmaster) = self.postmaster.take() else { return Ok(()) };
         // Held first: it can no longer start a process that this does not see.
@@ -227,7 +227,7 @@ impl Cluster {
             sleep(LOOK);
         }
         self.kill()?;
-        bail!("postgres did not end within 30 s: {}", self.log())
+        bail!("postgres did not end within 180 s: {}", self.log())
     }
 
     fn log(&self) -> String {

@@ -25,7 +25,6 @@ const DAY_MS: i64 = 86_400_000;
 impl App {
     /// Writes down what devices have said since the last time, and says for how many.
     pub async fn write_down(&self) -> Result<usize, CommitError> {
-        drop(self.fleet.take_urgent());
         let members = self.fleet.all();
         let due: Vec<&Arc<Member>> = members.iter().filter(|member| member.unwritten().is_some()).collect();
         let mut written = 0;
@@ -36,15 +35,20 @@ impl App {
     }
 
     /// Writes down at once what devices asked for that another server must answer. A device that somebody else has
-    /// just written is left for the next time.
+    /// just written, or that the store did not take, is tried again the next time: whoever asks for a go may not be
+    /// forgotten until the next round of all.
     pub async fn write_urgent(&self) -> Result<usize, CommitError> {
         let members = self.fleet.take_urgent();
         let due: Vec<&Arc<Member>> = members.iter().filter(|member| member.unwritten().is_some()).collect();
-        let mut written = 0;
+        let (mut written, mut failed) = (0, None);
         for some in due.chunks(DEVICES_A_COMMIT) {
-            written += self.write_some(some.to_vec()).await?;
+            match self.write_some(some.to_vec()).await {
+                Ok(some) => written += some,
+                Err(error) => failed = Some(error),
+            }
         }
-        Ok(written)
+        self.fleet.urgent_again(due.into_iter().map(|member| member.id()));
+        failed.map_or(Ok(written), Err)
     }
 
     /// One commit; a device that conflicts is left out and the rest tried again.

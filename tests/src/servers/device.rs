@@ -135,7 +135,8 @@ impl Device {
             }
             Err(error) => {
                 self.account.failed(&error);
-                self.at = (self.at + 1) % self.doors.len();
+                // Not simply the next one: the kills go round too.
+                self.at = fastrand::usize(..self.doors.len());
                 sleep(PAUSE).await;
                 None
             }
@@ -143,9 +144,13 @@ impl Device {
     }
 
     async fn check_in(&mut self, stop: &watch::Receiver<bool>) {
-        let Ok(link) = self.link() else { return };
-        let answer = link.checkin(&self.says()).await;
-        let Some(answer) = self.after(link, answer).await else { return };
+        let mut answer = None;
+        while answer.is_none() && !*stop.borrow() {
+            let Ok(link) = self.link() else { return };
+            let said = link.checkin(&self.says()).await;
+            answer = self.after(link, said).await;
+        }
+        let Some(answer) = answer else { return };
         match (&self.update, answer.order, answer.permit) {
             (Update::Idle, Some(offer), _) => self.update = Update::Wants(offer.order),
             (Update::Wants(order), _, Some(permit)) if permit.order == *order => {
