@@ -270,7 +270,8 @@ impl Fleet {
     pub fn urgent_again(&self, devices: impl IntoIterator<Item = DeviceId>) {
         let mut view = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let View { members, urgent, .. } = &mut *view;
-        let is_due = |device: &DeviceId| members.get(device).is_some_and(|member| member.unwritten().is_some());
+        let is_due =
+            |device: &DeviceId| members.get(device).is_some_and(|member| member.unwritten().is_some());
         urgent.extend(devices.into_iter().filter(is_due));
     }
 

@@ -5,7 +5,7 @@ use cordon_proto::ids::{Hardware, Name, Text, TokenId};
 use cordon_proto::receipt::{Outcome, Receipt};
 use cordon_proto::telemetry::{Finding, Severity};
 use cordon_proto::wire;
-use cordon_server_core::device::{Act, DeviceKind, Identity, Placement, Source, VERSION};
+use cordon_server_core::device::{Act, DeviceKind, Identity, Placement, Source, VERSION, Wanted};
 use cordon_server_core::risk::facts::{Impact, Reach};
 use proptest::prelude::*;
 
@@ -163,6 +163,23 @@ fn what_was_heard_survives_a_commit_and_is_written_down_once() {
     assert!(fleet.get(id(1)).expect("there").unwritten().is_some(), "seen at least once an hour");
     assert_eq!(member.seen, Some(NOW.plus_seconds(5)), "a snapshot does not change under its reader");
     assert!(!fleet.heard(id(9), Some(report(InterlockState::Standby)), None, NOW), "nobody of that name");
+}
+
+#[test]
+fn a_request_for_a_go_stays_urgent_until_it_is_written() {
+    // Goal: a conflict does not send it to the round of all. Method: ask, fail to write, ask again; then write.
+    let fleet = Fleet::default();
+    fleet.follow(&[put(&device(1, 10))], Revision(1));
+    let wants = Wanted { order: "w1".parse().expect("a name"), action: Action::Install };
+    let asking = Report { wants: Some(wants), ..report(InterlockState::Standby) };
+    fleet.heard(id(1), Some(asking), None, NOW);
+    assert_eq!(fleet.take_urgent().len(), 1);
+    assert!(fleet.take_urgent().is_empty(), "taken up by somebody");
+    fleet.urgent_again([id(1)]);
+    let due = fleet.take_urgent().first().and_then(|member| member.unwritten()).expect("still due");
+    fleet.follow(&[put(&due)], Revision(2));
+    fleet.urgent_again([id(1)]);
+    assert!(fleet.take_urgent().is_empty(), "it is written");
 }
 
 #[test]
