@@ -6,14 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use cordon_proto::ids::DeviceId;
 use cordon_proto::receipt::Outcome;
-use cordon_proto::time::{Millis, Timestamp};
+use cordon_proto::time::Timestamp;
 use cordon_server_core::audit::Recorded;
 use cordon_server_core::change::{Index, Key, Kind};
 use cordon_server_core::device::Device;
@@ -26,9 +25,10 @@ use crate::clock::Clock;
 use crate::leases::Leases;
 use crate::store::memory::Memory;
 use crate::store::{
-    Answer, Appended, Backup, Change, Chunk, Commit, Committed, Cursor, Delivery, EventPage, EventQuery,
-    Expired, Feed, Health, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Sink, Store, StoreError,
+    Answer, Change, Commit, Committed, Cursor, Feed, LeaseAnswer, LeaseRequest, Page, Revision, Row, Store,
+    StoreError,
 };
+use crate::testing::shared::hand_on;
 
 /// Steps of the driver after which a world that has not ended is stuck.
 const STEPS: usize = 60_000;
@@ -78,18 +78,6 @@ impl Store for Slow {
         })
     }
 
-    fn append(&self, delivery: Delivery) -> Answer<'_, Appended> {
-        self.store.append(delivery)
-    }
-
-    fn events(&self, query: EventQuery) -> Answer<'_, EventPage> {
-        self.store.events(query)
-    }
-
-    fn expire(&self, before: Millis) -> Answer<'_, Expired> {
-        self.store.expire(before)
-    }
-
     fn changes(&self, after: Revision, limit: usize) -> Answer<'_, Feed> {
         Box::pin(async move {
             slowly().await;
@@ -104,30 +92,6 @@ impl Store for Slow {
         })
     }
 
-    fn load(&self, set: Set, generation: u64, chunk: Chunk) -> Answer<'_, ()> {
-        self.store.load(set, generation, chunk)
-    }
-
-    fn drop_generation(&self, set: Set, generation: u64) -> Answer<'_, u64> {
-        self.store.drop_generation(set, generation)
-    }
-
-    fn backup(&self, to: PathBuf) -> Answer<'_, Backup> {
-        self.store.backup(to)
-    }
-
-    fn backup_into(&self, into: Sink) -> Answer<'_, Backup> {
-        self.store.backup_into(into)
-    }
-
-    fn restore(&self, from: PathBuf) -> Answer<'_, Backup> {
-        self.store.restore(from)
-    }
-
-    fn health(&self) -> Answer<'_, Health> {
-        self.store.health()
-    }
-
     fn latest(&self) -> watch::Receiver<Revision> {
         self.store.latest()
     }
@@ -135,6 +99,8 @@ impl Store for Slow {
     fn is_shared(&self) -> bool {
         true
     }
+
+    hand_on!();
 }
 
 async fn slowly() {

@@ -3,17 +3,75 @@
 //! A seat can lose touch: `changes` then waits until it is found again, as with a database that does not answer; and
 //! something can be made to happen between a decision and its commit. Nothing here is used outside tests.
 
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use cordon_proto::time::Millis;
 use tokio::sync::watch;
 
 use crate::store::{
-    Answer, Appended, Backup, Chunk, Commit, Committed, Cursor, Delivery, EventPage, EventQuery, Expired,
-    Feed, Health, Index, Key, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Sink, Store,
+    Answer, Commit, Committed, Cursor, Feed, Index, Key, LeaseAnswer, LeaseRequest, Page, Revision, Row,
+    Store,
 };
+
+/// The verbs that a wrapper around `self.store` hands on as they are.
+macro_rules! hand_on {
+    () => {
+        fn append(
+            &self,
+            delivery: $crate::store::Delivery,
+        ) -> $crate::store::Answer<'_, $crate::store::Appended> {
+            self.store.append(delivery)
+        }
+
+        fn events(
+            &self,
+            query: $crate::store::EventQuery,
+        ) -> $crate::store::Answer<'_, $crate::store::EventPage> {
+            self.store.events(query)
+        }
+
+        fn expire(
+            &self,
+            before: cordon_proto::time::Millis,
+        ) -> $crate::store::Answer<'_, $crate::store::Expired> {
+            self.store.expire(before)
+        }
+
+        fn load(
+            &self,
+            set: $crate::store::Set,
+            generation: u64,
+            chunk: $crate::store::Chunk,
+        ) -> $crate::store::Answer<'_, ()> {
+            self.store.load(set, generation, chunk)
+        }
+
+        fn drop_generation(
+            &self,
+            set: $crate::store::Set,
+            generation: u64,
+        ) -> $crate::store::Answer<'_, u64> {
+            self.store.drop_generation(set, generation)
+        }
+
+        fn backup(&self, to: std::path::PathBuf) -> $crate::store::Answer<'_, $crate::store::Backup> {
+            self.store.backup(to)
+        }
+
+        fn backup_into(&self, into: $crate::store::Sink) -> $crate::store::Answer<'_, $crate::store::Backup> {
+            self.store.backup_into(into)
+        }
+
+        fn restore(&self, from: std::path::PathBuf) -> $crate::store::Answer<'_, $crate::store::Backup> {
+            self.store.restore(from)
+        }
+
+        fn health(&self) -> $crate::store::Answer<'_, $crate::store::Health> {
+            self.store.health()
+        }
+    };
+}
+pub(crate) use hand_on;
 
 /// A server's seat at a store that others write too.
 pub(crate) struct Seat {
@@ -66,18 +124,6 @@ impl Store for Seat {
         })
     }
 
-    fn append(&self, delivery: Delivery) -> Answer<'_, Appended> {
-        self.store.append(delivery)
-    }
-
-    fn events(&self, query: EventQuery) -> Answer<'_, EventPage> {
-        self.store.events(query)
-    }
-
-    fn expire(&self, before: Millis) -> Answer<'_, Expired> {
-        self.store.expire(before)
-    }
-
     fn changes(&self, after: Revision, limit: usize) -> Answer<'_, Feed> {
         Box::pin(async move {
             // The sender lives as long as we do.
@@ -90,30 +136,6 @@ impl Store for Seat {
         self.store.lease(request)
     }
 
-    fn load(&self, set: Set, generation: u64, chunk: Chunk) -> Answer<'_, ()> {
-        self.store.load(set, generation, chunk)
-    }
-
-    fn drop_generation(&self, set: Set, generation: u64) -> Answer<'_, u64> {
-        self.store.drop_generation(set, generation)
-    }
-
-    fn backup(&self, to: PathBuf) -> Answer<'_, Backup> {
-        self.store.backup(to)
-    }
-
-    fn backup_into(&self, into: Sink) -> Answer<'_, Backup> {
-        self.store.backup_into(into)
-    }
-
-    fn restore(&self, from: PathBuf) -> Answer<'_, Backup> {
-        self.store.restore(from)
-    }
-
-    fn health(&self) -> Answer<'_, Health> {
-        self.store.health()
-    }
-
     /// Never a hint: another machine's commits give none.
     fn latest(&self) -> watch::Receiver<Revision> {
         self.latest.subscribe()
@@ -122,4 +144,6 @@ impl Store for Seat {
     fn is_shared(&self) -> bool {
         true
     }
+
+    hand_on!();
 }
