@@ -6,14 +6,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
 use cordon_agent::clock::{Floor, SystemClock, TrustedClock};
 use cordon_agent::files::Folder;
-use cordon_agent::identity::{Applicant, Identity, enrol};
+use cordon_agent::identity::{Applicant, Identity, IdentityError, enrol};
 use cordon_agent::link::{Link, Patience};
 use cordon_agent::tls::Route;
+use cordon_proto::checkin::{
+    CheckinRequest, InterlockState, SensorReport, Software, UpdateReport, UpdateState,
+};
 use cordon_proto::enrol::EnrolmentString;
-use cordon_proto::ids::{Hardware, Text};
+use cordon_proto::ids::{Hardware, Sha256, Text};
 use cordon_proto::telemetry::{Batch, Body, Direction, FlowRow, Position, Protocol};
 use cordon_proto::time::{Millis, Timestamp};
 
@@ -43,8 +45,11 @@ pub fn hardware(maker: &str, model: &str, serial: &str) -> Hardware {
 
 impl Light {
     /// Enrols a device whose state is kept under `folder`.
-    pub async fn enrol(folder: &Path, string: &str, hardware: Hardware) -> anyhow::Result<Self> {
-        let string: EnrolmentString = string.parse().context("not an enrolment string")?;
+    ///
+    /// # Panics
+    /// If `string` is no enrolment string: it is the server's own.
+    pub async fn enrol(folder: &Path, string: &str, hardware: Hardware) -> Result<Self, IdentityError> {
+        let string: EnrolmentString = string.parse().expect("the server's own string");
         let state = Folder::open(folder.join(hardware.serial.as_str()))?;
         let applicant =
             Applicant { hardware: hardware.clone(), addresses: Vec::new(), proxy: None, clock: clock() };
@@ -58,6 +63,35 @@ impl Light {
         identity.site.device_port = port.unwrap_or(identity.site.device_port);
         let route = Route { host: identity.site.host.clone(), ..Route::default() };
         Ok(Link::new(&identity, &route, clock(), patience)?)
+    }
+}
+
+/// What a device says of itself that has nothing to tell; the fields are public.
+#[must_use]
+pub fn says(hardware: &Hardware) -> CheckinRequest {
+    CheckinRequest {
+        boot: 1,
+        device_time: Timestamp(1_790_000_000),
+        agent_version: Text::lossy("0.1.0"),
+        uptime_s: 1,
+        hardware: hardware.clone(),
+        software: Software {
+            release: None,
+            counter: 0,
+            sha256: Sha256([0; 32]),
+            floor: 0,
+            slot: Text::lossy("A"),
+        },
+        update: UpdateReport { state: UpdateState::Idle, order: None, blocked_by: vec![], fetched_bytes: 0 },
+        interlock: InterlockState::Unknown,
+        sensor: SensorReport { tier: None, note: None, profile_keys: 0, learning: true },
+        inventory_root: Sha256([0; 32]),
+        key_protection: Text::lossy("file"),
+        spool_records: 0,
+        spool_lost: 0,
+        content_version: 0,
+        director_root_version: 0,
+        want_permit: None,
     }
 }
 

@@ -197,7 +197,7 @@ async fn enrol_one(home: &Path, line: &str, serial: &str) -> anyhow::Result<Ligh
         }
         sleep(DOWN).await;
     }
-    Light::enrol(home, line, hardware(MAKER, MODEL, serial)).await
+    Ok(Light::enrol(home, line, hardware(MAKER, MODEL, serial)).await?)
 }
 
 /// A signed order for each wave, and the rollout over them.

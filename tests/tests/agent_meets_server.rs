@@ -10,14 +10,12 @@ use cordon_agent::files::Folder;
 use cordon_agent::identity::{Applicant, Identity, IdentityError, Site, enrol};
 use cordon_agent::link::{Link, LinkError, Patience, Repository};
 use cordon_agent::tls::Route;
-use cordon_proto::checkin::{
-    CheckinRequest, InterlockState, SensorReport, Software, UpdateReport, UpdateState, WaitRequest,
-};
+use cordon_proto::checkin::{CheckinRequest, WaitRequest};
 use cordon_proto::enrol::EnrolmentString;
 use cordon_proto::ids::{Hardware, Sha256, Text};
 use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::telemetry::{Batch, Body, Position};
-use cordon_proto::time::{Millis, Timestamp};
+use cordon_proto::time::Millis;
 use cordon_server::clock::Clock;
 use cordon_server::config::Config;
 use cordon_server::init;
@@ -26,6 +24,7 @@ use cordon_server_core::admit::{Binding, TokenOrder};
 use cordon_server_core::audit::Actor;
 use cordon_server_core::device::{Act, DeviceKind, Placement};
 use cordon_server_core::risk::facts::{Impact, Reach};
+use cordon_sim::light::says;
 
 struct Meeting {
     server: Server,
@@ -113,24 +112,7 @@ fn link(identity: &Identity) -> Link {
 }
 
 fn checkin(serial: &str, inventory: &Inventory) -> CheckinRequest {
-    CheckinRequest {
-        boot: 1,
-        device_time: Timestamp(1_800_000_000),
-        agent_version: text("0.1.0"),
-        uptime_s: 1,
-        hardware: hardware(serial),
-        software: Software { release: None, counter: 0, sha256: Sha256([0; 32]), floor: 0, slot: text("A") },
-        update: UpdateReport { state: UpdateState::Idle, order: None, blocked_by: vec![], fetched_bytes: 0 },
-        interlock: InterlockState::Unknown,
-        sensor: SensorReport { tier: None, note: None, profile_keys: 0, learning: true },
-        inventory_root: inventory.root(),
-        key_protection: text("file"),
-        spool_records: 0,
-        spool_lost: 0,
-        content_version: 0,
-        director_root_version: 0,
-        want_permit: None,
-    }
+    CheckinRequest { inventory_root: inventory.root(), ..says(&hardware(serial)) }
 }
 
 #[tokio::test]

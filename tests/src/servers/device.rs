@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cordon_agent::link::{Link, LinkError, Patience};
 use cordon_proto::checkin::{
-    Action, CheckinRequest, InterlockState, PermitRequest, SensorReport, Software, UpdateReport, UpdateState,
+    Action, CheckinRequest, InterlockState, PermitRequest, Software, UpdateReport, UpdateState,
 };
 use cordon_proto::ids::{DeviceId, Name, Sha256, Text};
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
@@ -17,7 +17,7 @@ use cordon_proto::time::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::light::{Light, flows};
+use crate::light::{Light, flows, says};
 
 /// The release of the rollout.
 pub const RELEASE: &str = "bench-pc/2.0.0";
@@ -205,29 +205,18 @@ impl Device {
             Update::Idle | Update::Installed(_) | Update::Done => None,
         };
         let is_new = matches!(self.update, Update::Installed(_) | Update::Done);
+        let idle = says(&self.light.hardware);
         CheckinRequest {
-            boot: 1,
-            device_time: Timestamp(1_790_000_000),
-            agent_version: Text::lossy("0.1.0"),
-            uptime_s: 1,
-            hardware: self.light.hardware.clone(),
             software: Software {
                 release: is_new.then(|| RELEASE.parse().expect("a valid name")),
                 counter: if is_new { COUNTER } else { 0 },
-                sha256: Sha256([0; 32]),
-                floor: 0,
-                slot: Text::lossy("A"),
+                ..idle.software
             },
             update: UpdateReport { state, order, blocked_by: vec![], fetched_bytes: 0 },
             interlock: InterlockState::Standby,
-            sensor: SensorReport { tier: Some(0), note: None, profile_keys: 0, learning: true },
-            inventory_root: Sha256([0; 32]),
-            key_protection: Text::lossy("file"),
-            spool_records: 0,
-            spool_lost: 0,
-            content_version: 0,
             director_root_version: 1,
             want_permit: want,
+            ..idle
         }
     }
 
