@@ -1,13 +1,40 @@
-//! What an engine knows of the disk under it: whether a sync ever failed, and how much room is left.
+//! What the engines that keep files share: how they are opened, whether a sync of their disk ever failed, how much room
+//! is left.
 //!
 //! Whoever asks after a failed sync is told so, for as long as the process lives: the kernel may have dropped the
-//! pages while showing them still. Shared by the engines that keep files; nothing here writes.
+//! pages while showing them still. Nothing here writes.
 
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::StoreError;
+use super::kv::Gather;
+
+/// How a store in files is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes of pages kept in memory, as far as the engine keeps to it.
+    pub cache_bytes: usize,
+    /// Bytes that must stay free on the disk; below it only removals are let through.
+    pub reserve_bytes: u64,
+    /// How writes are gathered.
+    pub gather: Gather,
+    /// Leaves the syncs out: see [`Terms::unsynced`](super::open::Terms::unsynced).
+    #[doc(hidden)]
+    pub unsynced: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 64 * 1024 * 1024,
+            reserve_bytes: 64 * 1024 * 1024,
+            gather: Gather::default(),
+            unsynced: false,
+        }
+    }
+}
 
 /// What is known of the disk, across openings of the store.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::disk::Options;
 use super::memory::Memory;
 use super::postgres::{self, Postgres};
 #[cfg(feature = "sled")]
@@ -49,6 +50,14 @@ pub struct Terms {
     pub unsynced: bool,
 }
 
+impl Terms {
+    /// What they are for an engine that keeps files.
+    fn files(self) -> Options {
+        let options = Options { unsynced: self.unsynced, ..Options::default() };
+        Options { reserve_bytes: self.reserve_bytes.unwrap_or(options.reserve_bytes), ..options }
+    }
+}
+
 /// Opens the store that `text` names: `redb:PATH`, `sled:DIR`, `postgres:…` or `memory`. Paths start at `folder`.
 pub async fn open(text: &str, folder: &Path, terms: Terms) -> Result<Arc<dyn Store>, StoreOpenError> {
     if text == "memory" {
@@ -60,8 +69,7 @@ pub async fn open(text: &str, folder: &Path, terms: Terms) -> Result<Arc<dyn Sto
     let path = folder.join(place);
     match engine {
         "redb" => {
-            let mut options = redb::Options { unsynced: terms.unsynced, ..redb::Options::default() };
-            options.reserve_bytes = terms.reserve_bytes.unwrap_or(options.reserve_bytes);
+            let options = terms.files();
             Ok(Arc::new(blocking(move || redb::Redb::open(&path, options)).await??))
         }
         "postgres" => {
@@ -71,8 +79,7 @@ pub async fn open(text: &str, folder: &Path, terms: Terms) -> Result<Arc<dyn Sto
         }
         #[cfg(feature = "sled")]
         "sled" => {
-            let mut options = sled::Options { unsynced: terms.unsynced, ..sled::Options::default() };
-            options.reserve_bytes = terms.reserve_bytes.unwrap_or(options.reserve_bytes);
+            let options = terms.files();
             Ok(Arc::new(blocking(move || sled::Sled::open(&path, options)).await??))
         }
         #[cfg(not(feature = "sled"))]

@@ -23,38 +23,14 @@ use redb::{
 };
 
 use self::disk::Disk;
+pub use super::disk::Options;
 use super::disk::{self as disks, DiskState};
-use super::kv::{Condition, Gather, Kv, KvStore, Space, Span, View, Visit, WriteBatch};
+use super::kv::{Condition, Kv, KvStore, Space, Span, View, Visit, WriteBatch};
 use super::{StoreError, blobs};
 
 /// How often and how long apart a moment without readers is looked for.
 const RECLAIM_TRIES: u32 = 100;
 const RECLAIM_PAUSE: Duration = Duration::from_millis(20);
-
-/// How a redb store is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Bytes of pages kept in memory.
-    pub cache_bytes: usize,
-    /// Bytes that must stay free on the disk; below it only removals are let through.
-    pub reserve_bytes: u64,
-    /// How writes are gathered.
-    pub gather: Gather,
-    /// Leaves the syncs out: see [`Terms::unsynced`](super::open::Terms::unsynced).
-    #[doc(hidden)]
-    pub unsynced: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            cache_bytes: 64 * 1024 * 1024,
-            reserve_bytes: 64 * 1024 * 1024,
-            gather: Gather::default(),
-            unsynced: false,
-        }
-    }
-}
 
 /// The redb engine.
 #[derive(Debug)]

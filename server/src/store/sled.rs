@@ -23,35 +23,11 @@ use std::time::Duration;
 
 use self::layout::{Laid, Stored, TALLY_KEY};
 use self::mark::{Mark, Tally};
+pub use super::disk::Options;
 use super::disk::{self, DiskState};
-use super::kv::{Condition, Gather, Kv, KvStore, Space, Span, View, Visit, WriteBatch};
+use super::kv::{Condition, Kv, KvStore, Space, Span, View, Visit, WriteBatch};
 use super::{StoreError, blobs};
 use crate::chance;
-
-/// How a sled store is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Bytes of pages kept in memory, as far as sled keeps to it.
-    pub cache_bytes: u64,
-    /// Bytes that must stay free on the disk; below it only removals are let through.
-    pub reserve_bytes: u64,
-    /// How writes are gathered.
-    pub gather: Gather,
-    /// Leaves the syncs out: see [`Terms::unsynced`](super::open::Terms::unsynced).
-    #[doc(hidden)]
-    pub unsynced: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            cache_bytes: 64 * 1024 * 1024,
-            reserve_bytes: 64 * 1024 * 1024,
-            gather: Gather::default(),
-            unsynced: false,
-        }
-    }
-}
 
 /// The sled engine.
 #[derive(Debug)]
@@ -365,7 +341,7 @@ fn open_tree(
     fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(unreachable)?;
     let config = sled::Config::new()
         .path(folder)
-        .cache_capacity(options.cache_bytes)
+        .cache_capacity(u64::try_from(options.cache_bytes).unwrap_or(u64::MAX))
         .mode(sled::Mode::LowSpace)
         .flush_every_ms(None);
     let database = open_database(&config).map_err(refused)?;
