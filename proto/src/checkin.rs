@@ -62,6 +62,21 @@ pub struct CheckinRequest {
     /// The order that waits for the server's go.
     #[n(15)]
     pub want_permit: Option<PermitRequest>,
+    /// Check-ins of this run of the agent, this one counted; 0 from agents that do not count.
+    #[n(16)]
+    #[cbor(default)]
+    pub sequence: u64,
+    /// A number drawn at random when the agent started: tells two agents apart that started from one copied state.
+    #[n(17)]
+    #[cbor(default)]
+    pub run: u64,
+    /// SHA-256 over the operating system's machine identifier; `None` where the machine has none.
+    #[n(18)]
+    pub machine: Option<Sha256>,
+    /// Version of the signed bundle of authorities that the device trusts; 0 for the pin it enrolled with.
+    #[n(19)]
+    #[cbor(default)]
+    pub ca_version: u64,
 }
 
 /// What runs on the device, and what it would still accept.
@@ -278,6 +293,10 @@ pub struct CheckinAnswer {
     /// To be handed to the next wait, so that no change between the two is missed.
     #[n(9)]
     pub wait_token: u64,
+    /// Version of the newest signed bundle of authorities, at `/v1/authorities/{version}`; 0 while there is none.
+    #[n(10)]
+    #[cbor(default)]
+    pub ca_version: u64,
 }
 
 /// A long poll: answered when something changed for this device, or after `max_s`.

@@ -170,6 +170,29 @@ fn digest_of(text: &str) -> Option<Sha256> {
 /// only RFC 7030 do not send it; their serial is read from the request's subject.
 pub const HARDWARE_HEADER: &str = "x-cordon-hardware";
 
+/// Name of the request header with which Cordon's own agent binds a certification request to the connection that
+/// carries it. A client that sends it is held to it; one that does not is a plain EST client.
+pub const BINDING_HEADER: &str = "x-enrol-binding";
+
+/// Label of the TLS exporter that both ends read, with an empty context and 32 bytes (RFC 9266 section 4.2).
+pub const BINDING_EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
+
+const BINDING_LABEL: &[u8] = b"cordon enrol binding v1\0";
+
+/// What the key of a certification request signs: the connection, by its exporter, and the request, by its hash. The
+/// header holds the signature (ECDSA P-256 over SHA-256, ASN.1 DER) in base64url without padding.
+#[must_use]
+pub fn binding_message(exporter: &[u8; 32], request: &[u8]) -> Vec<u8> {
+    [BINDING_LABEL, exporter, &Sha256::of(request).0].concat()
+}
+
+/// The name by which the enrolment plane is asked for where it shares a port with the device plane: devices and
+/// foreign clients reach it under this name in TLS (SNI), everything else is the device plane.
+#[must_use]
+pub fn shared_name(host: &str) -> String {
+    alloc::format!("enrol.{host}")
+}
+
 /// Value of [`HARDWARE_HEADER`]: base64url without padding of the CBOR of the hardware.
 #[must_use]
 pub fn hardware_header(hardware: &Hardware) -> String {

@@ -11,10 +11,12 @@ use core::fmt::Debug;
 
 use minicbor::{Decode, Encode};
 
+use crate::authorities::{Authorities, RootSignature, SignedAuthorities};
 use crate::checkin::{
     Action, Blocked, CheckinAnswer, CheckinRequest, InterlockState, OrderOffer, Permit, PermitRequest,
     ScopeProof, SensorReport, Software, UpdateReport, UpdateState, WaitAnswer, WaitRequest,
 };
+use crate::farewell::{Cause, Farewell, FarewellBody};
 use crate::ids::{DeviceId, Hardware, Sha256, Text};
 use crate::inventory::{Inventory, Row, Section};
 use crate::receipt::{Outcome, Receipt, ReceiptBody};
@@ -71,6 +73,21 @@ fn request() -> CheckinRequest {
         content_version: 0,
         director_root_version: 1,
         want_permit: Some(PermitRequest { order: "0187".parse().expect("a name"), action: Action::Install }),
+        sequence: 0,
+        run: 0,
+        machine: None,
+        ca_version: 0,
+    }
+}
+
+/// As [`request`], from an agent that counts its check-ins.
+fn counted_request() -> CheckinRequest {
+    CheckinRequest {
+        sequence: 12,
+        run: 0x0123_4567_89ab_cdef,
+        machine: Some(Sha256([0x77; 32])),
+        ca_version: 2,
+        ..request()
     }
 }
 
@@ -94,6 +111,7 @@ fn answer() -> CheckinAnswer {
         want_inventory: true,
         director_version: 9,
         wait_token: 77,
+        ca_version: 0,
     }
 }
 
@@ -179,6 +197,28 @@ fn receipt() -> Receipt {
     Receipt::sign::<()>(&body, |_| Ok(vec![0x30, 0x00])).expect("the signer does not fail")
 }
 
+fn farewell() -> Farewell {
+    let body = FarewellBody {
+        device: DeviceId::from_random([9; 16]),
+        hardware: hardware().identity(),
+        cause: Cause::Retired,
+        time: Timestamp(1_795_252_000),
+        counter: 42,
+        sha256: Sha256([0x66; 32]),
+        records_unsent: 3,
+    };
+    Farewell::sign::<()>(&body, |_| Ok(vec![0x30, 0x00])).expect("the signer does not fail")
+}
+
+fn authorities() -> SignedAuthorities {
+    let bundle =
+        Authorities { version: 2, issued: Timestamp(1_795_252_000), roots: vec![vec![0x30, 0x01].into()] };
+    SignedAuthorities {
+        body: wire::write(&bundle).into(),
+        signatures: vec![RootSignature { key: Sha256([0x88; 32]), signature: vec![0x30, 0x00].into() }],
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| alloc::format!("{byte:02x}")).collect()
 }
@@ -197,11 +237,27 @@ where
     assert_eq!(&wire::read::<T>(&unhex(sample), 1 << 20).expect("reads"), value, "{name}");
 }
 
+/// The sample of an earlier version, which has fewer fields, must read as `value`.
+fn reads<T>(name: &str, sample: &str, value: &T)
+where
+    T: PartialEq + Debug + for<'b> Decode<'b, ()>,
+{
+    assert_eq!(&wire::read::<T>(&unhex(sample), 1 << 20).expect("reads"), value, "{name}");
+}
+
 #[test]
 fn samples_of_version_one_parse_for_ever() {
     // Goal: devices in the field and servers of later versions understand each other. Method: stored bytes.
-    same("checkin-request", include_str!("../golden/v1/checkin-request.hex"), &request());
-    same("checkin-answer", include_str!("../golden/v1/checkin-answer.hex"), &answer());
+    reads("checkin-request", include_str!("../golden/v1/checkin-request.hex"), &request());
+    reads("checkin-answer", include_str!("../golden/v1/checkin-answer.hex"), &answer());
+    same("checkin-request-2", include_str!("../golden/v1/checkin-request-2.hex"), &counted_request());
+    same(
+        "checkin-answer-2",
+        include_str!("../golden/v1/checkin-answer-2.hex"),
+        &CheckinAnswer { ca_version: 2, ..answer() },
+    );
+    same("farewell", include_str!("../golden/v1/farewell.hex"), &farewell());
+    same("authorities", include_str!("../golden/v1/authorities.hex"), &authorities());
     same(
         "wait-request",
         include_str!("../golden/v1/wait-request.hex"),

@@ -11,9 +11,11 @@
 extern crate alloc;
 
 pub mod audit;
+pub mod authorities;
 pub mod canonical;
 pub mod checkin;
 pub mod enrol;
+pub mod farewell;
 #[cfg(test)]
 mod golden;
 pub mod ids;

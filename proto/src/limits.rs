@@ -236,5 +236,19 @@ pub const TOKEN_BITS: usize = 256;
 pub const TOKEN_HOURS: u32 = 24;
 /// Hours an enrolment token may live at most.
 pub const TOKEN_HOURS_MAX: u32 = 24 * 90;
+/// Days after its end in which a certificate may still ask for the next one, by default and at most.
+pub const GRACE_DAYS: u32 = 90;
+/// Requests that wait for a person's approval at once; further ones are told to come again.
+pub const APPROVAL_QUEUE: usize = 1000;
+/// Days a request waits for approval before it is dropped.
+pub const APPROVAL_DAYS: i64 = 14;
+/// Root certificates in one signed bundle of authorities.
+pub const AUTHORITIES: usize = 8;
+/// Bytes of one signed bundle of authorities.
+pub const AUTHORITIES_BYTES: usize = 16 * 1024;
+/// Bundles followed one after the other in one check-in.
+pub const AUTHORITIES_STEPS: u64 = 16;
+/// Seconds between two check-ins of a metered device.
+pub const METERED_CHECKIN_S: u32 = 6 * 3600;
 /// Devices one model token may enrol.
 pub const TOKEN_COUNT: u32 = 10_000;

@@ -259,6 +259,10 @@ pub(crate) fn checkin(device: &Enrolled) -> CheckinRequest {
         content_version: 0,
         director_root_version: 0,
         want_permit: None,
+        sequence: 0,
+        run: 0,
+        machine: None,
+        ca_version: 0,
     }
 }
 

@@ -92,6 +92,10 @@ pub fn says(hardware: &Hardware) -> CheckinRequest {
         content_version: 0,
         director_root_version: 0,
         want_permit: None,
+        sequence: 0,
+        run: 0,
+        machine: None,
+        ca_version: 0,
     }
 }
 

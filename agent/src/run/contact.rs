@@ -195,6 +195,10 @@ impl Contact {
             content_version: 0,
             director_root_version: update.director_root_version,
             want_permit: update.want_permit,
+            sequence: 0,
+            run: 0,
+            machine: None,
+            ca_version: 0,
         }
     }
 

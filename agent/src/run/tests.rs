@@ -190,6 +190,7 @@ impl World {
             want_inventory,
             director_version: 1,
             wait_token: 1,
+            ca_version: 0,
         }))
     }
 

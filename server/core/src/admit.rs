@@ -14,7 +14,7 @@ use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::device::{self, Contest, Device, Identity, Placement, SUPERSEDED, Source, State};
+use crate::device::{self, Asking, Device, Identity, Placement, SUPERSEDED, Source, State};
 
 #[cfg(test)]
 mod tests;
@@ -219,18 +219,19 @@ pub fn decide(
         Some(device) => returning(device, token, &request)?,
     };
     let token = Token { used: token.used.saturating_add(1), ..token.clone() };
-    let device = Device { state: State::Active, since: now, contest: None, ..device };
+    let device = Device { state: State::Active, since: now, asking: None, ..device };
     Ok(Admission::Issue(alloc::boxed::Box::new(Admitted { device, token, request })))
 }
 
 /// The device with the foreign key noted on it; `None` if that key is noted already, so that a loop writes once.
 #[must_use]
 pub fn contested(device: &Device, request: &Request, now: Timestamp) -> Option<Device> {
-    if device.contest.as_ref().is_some_and(|contest| contest.key == request.key) {
+    if device.asking.as_ref().is_some_and(|asking| asking.key == request.key) {
         return None;
     }
-    let contest = Contest { key: request.key, at: now, from: request.from.clone() };
-    Some(Device { contest: Some(contest), ..device.clone() })
+    let with = Text::lossy(&alloc::format!("token {}", request.token));
+    let asking = Asking { key: request.key, at: now, from: request.from.clone(), with, approved: None };
+    Some(Device { asking: Some(asking), ..device.clone() })
 }
 
 /// Whether what the request states agrees with itself and with what the token was made for.
@@ -255,7 +256,7 @@ fn fits(token: &Token, request: &Request) -> Result<(), Refused> {
 /// The certificate that this very request was answered with before.
 fn answered(device: &Device, request: &Request, now: Timestamp) -> Option<Sha256> {
     let identity = device.identity.as_ref()?;
-    let same = identity.key == request.key && identity.token == request.token;
+    let same = identity.key == request.key && identity.token == Some(request.token);
     (same && device.state == State::Active && now <= identity.not_after).then_some(identity.leaf)
 }
 
@@ -271,8 +272,11 @@ fn newcomer(token: &Token, request: &Request, fresh: DeviceId) -> Device {
         since: token.created,
         reason: Text::lossy("enrolled with a token"),
         identity: None,
+        next: None,
         superseded: Vec::new(),
-        contest: None,
+        asking: None,
+        doubt: None,
+        farewell: None,
         report: None,
         reported: None,
         last_seen: None,
@@ -328,7 +332,7 @@ impl Admitted {
             device.superseded.drain(..surplus);
         }
         let (key, token_id) = (request.key, request.token);
-        device.identity = Some(Identity { leaf, key, token: token_id, issued, not_after });
+        device.identity = Some(Identity { leaf, key, token: Some(token_id), issued, not_after });
         (device, token)
     }
 }

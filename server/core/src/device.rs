@@ -52,12 +52,21 @@ pub struct Device {
     /// The certificate in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// A certificate that was handed out and has not spoken yet. The one in force lives until this one has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Identity>,
     /// Fingerprints of certificates that were replaced, newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub superseded: Vec<Sha256>,
-    /// Another key that asked for this device's identity and was not given it.
+    /// A key that asked for this device's identity and waits for a person.
+    #[serde(default, alias = "contest", skip_serializing_if = "Option::is_none")]
+    pub asking: Option<Asking>,
+    /// Why there may be more than one machine behind this identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub contest: Option<Contest>,
+    pub doubt: Option<Doubt>,
+    /// The last thing it signed before it wiped itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub farewell: Option<Taken>,
     /// The last check-in that said something new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
@@ -179,23 +188,78 @@ pub struct Identity {
     pub leaf: Sha256,
     /// SHA-256 of its SubjectPublicKeyInfo.
     pub key: Sha256,
-    /// The token that paid for it.
-    pub token: TokenId,
+    /// The token that paid for it; none for a renewal, a birth certificate or a person's approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenId>,
     /// When it was issued.
     pub issued: Timestamp,
     /// The last second of its validity.
     pub not_after: Timestamp,
 }
 
-/// A key that asked for an identity which another key holds.
+/// A key that asked for an identity and waits for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Contest {
+pub struct Asking {
     /// SHA-256 of the asking key's SubjectPublicKeyInfo.
     pub key: Sha256,
-    /// When it asked.
+    /// When it asked first.
     pub at: Timestamp,
     /// From where.
     pub from: Text,
+    /// What it brought: `token ID`, `birth certificate of ANCHOR`, `renewal`, or `nothing`.
+    #[serde(default = "nothing")]
+    pub with: Text,
+    /// When a person said yes to this very key, and who; it is given its certificate when it asks again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Approval>,
+}
+
+fn nothing() -> Text {
+    Text::lossy("nothing")
+}
+
+/// A person's yes to one key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// When.
+    pub at: Timestamp,
+    /// Whose: the actor as the journal writes it.
+    pub by: String,
+}
+
+/// Why there may be more than one machine behind one identity. Nothing is cut off by it: the certificate in force
+/// lives on, but none is renewed until a person has looked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// What was seen.
+    pub kind: DoubtKind,
+    /// When it was seen first.
+    pub at: Timestamp,
+    /// What exactly, for people.
+    pub evidence: Text,
+}
+
+/// What makes us doubt that one identity is one machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DoubtKind {
+    /// One certificate in use from two addresses at the same time.
+    Overlap,
+    /// A certificate that was replaced, or whose device was retired, is used again.
+    Reuse,
+    /// Its count of boots or check-ins ran backwards.
+    Backwards,
+    /// Two identities say that they are the same machine.
+    SameMachine,
+}
+
+/// The device's own last receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// When the server got it.
+    pub at: Timestamp,
+    /// The signed bytes as received (`cordon_proto::farewell::Farewell`), base64url without padding.
+    pub bytes: String,
 }
 
 /// The certificate as it was handed out, under `Key::Leaf`.
@@ -295,6 +359,8 @@ pub enum Access {
     Update,
     /// Telling what it saw, and waiting for news.
     Telling,
+    /// Handing in its last receipt.
+    Farewell,
 }
 
 /// Why a device's request is refused. Only [`Refused::UnknownDevice`] lets an agent drop its identity.
@@ -340,7 +406,7 @@ impl Refused {
 /// Whether the holder of the certificate `leaf`, which belongs or belonged to `device`, may ask for `access` now.
 pub fn may(device: Option<&Device>, leaf: &Sha256, access: Access, now: Timestamp) -> Result<(), Refused> {
     let device = device.ok_or(Refused::UnknownDevice)?;
-    let Some(identity) = device.identity.as_ref().filter(|identity| identity.leaf == *leaf) else {
+    let Some(identity) = device.holding(leaf) else {
         let known = device.superseded.contains(leaf);
         return Err(if known { Refused::Superseded } else { Refused::UnknownDevice });
     };
@@ -348,7 +414,9 @@ pub fn may(device: Option<&Device>, leaf: &Sha256, access: Access, now: Timestam
         return Err(Refused::Expired);
     }
     match (device.state, access) {
-        (State::Active, _) | (State::Quarantined, Access::Status | Access::Update) => Ok(()),
+        (State::Active, _)
+        | (State::Quarantined, Access::Status | Access::Update | Access::Farewell)
+        | (State::Retired | State::Lost, Access::Farewell) => Ok(()),
         (State::Quarantined, Access::Telling) => Err(Refused::Quarantined),
         (State::Retired, _) => Err(Refused::Retired),
         (State::Lost, _) => Err(Refused::Lost),
@@ -368,6 +436,12 @@ impl Device {
     #[must_use]
     pub fn from_body(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok().filter(|device: &Self| device.v == VERSION)
+    }
+
+    /// The identity behind a certificate that opens doors: the one in force, or the one that was handed out to follow it.
+    #[must_use]
+    pub fn holding(&self, leaf: &Sha256) -> Option<&Identity> {
+        self.identity.iter().chain(&self.next).find(|identity| identity.leaf == *leaf)
     }
 
     /// The device after a person's act, with the person's reason.

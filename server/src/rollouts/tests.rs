@@ -143,7 +143,7 @@ pub(super) fn pump(number: u8) -> Device {
     let identity = Identity {
         leaf: Sha256([number; 32]),
         key: Sha256([number; 32]),
-        token: TokenId([0; 32]),
+        token: Some(TokenId([0; 32])),
         issued: NOW,
         not_after: NOW.plus_seconds(86_400),
     };
@@ -160,7 +160,10 @@ pub(super) fn pump(number: u8) -> Device {
         reason: text("enrolled"),
         identity: Some(identity),
         superseded: Vec::new(),
-        contest: None,
+        asking: None,
+        next: None,
+        doubt: None,
+        farewell: None,
         report: None,
         reported: None,
         last_seen: None,

@@ -216,6 +216,10 @@ impl Device {
             interlock: InterlockState::Standby,
             director_root_version: 1,
             want_permit: want,
+            sequence: 0,
+            run: 0,
+            machine: None,
+            ca_version: 0,
             ..idle
         }
     }

@@ -123,6 +123,7 @@ fn checked_in(next_s: u32) -> Reply {
         want_inventory: false,
         director_version: 0,
         wait_token: 5,
+        ca_version: 0,
     };
     Reply::ok(wire::write(&answer))
 }

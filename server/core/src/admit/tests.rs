@@ -86,7 +86,7 @@ fn a_token_lets_its_own_serial_in_once() {
     assert_eq!(device.hardware, hardware("A"));
     assert!(device.stated);
     let identity = device.identity.as_ref().expect("an identity");
-    assert_eq!((identity.key, identity.token), (Sha256([1; 32]), TokenId([9; 32])));
+    assert_eq!((identity.key, identity.token), (Sha256([1; 32]), Some(TokenId([9; 32]))));
     let second = decide(request("A", 2), known(&token, Some(&device)), fresh(), NOW);
     assert_eq!(second, Err(Refused::TokenUsed));
 }
@@ -162,7 +162,7 @@ fn another_key_for_a_living_serial_waits_and_the_old_one_lives() {
         Err(Refused::PendingApproval)
     );
     let noted = contested(&device, &impostor, NOW).expect("noted");
-    assert_eq!(noted.contest.as_ref().map(|contest| contest.key), Some(Sha256([2; 32])));
+    assert_eq!(noted.asking.as_ref().map(|asking| asking.key), Some(Sha256([2; 32])));
     assert_eq!(noted.identity, device.identity, "the old certificate lives on");
     assert_eq!(contested(&noted, &impostor, NOW), None, "a loop of the same key writes once");
 }
@@ -179,7 +179,7 @@ fn a_person_can_say_beforehand_that_a_new_key_comes() {
     let (after, _) = issued(decide(request("A", 2), known(&token, Some(&moved)), fresh(), NOW), NOW);
     assert_eq!(after.id, device.id);
     assert_eq!(after.superseded, [Sha256([1; 32])]);
-    assert_eq!(after.contest, None);
+    assert_eq!(after.asking, None);
     assert_eq!(after.placement.ward, text("ICU 3"), "where a person moved it is where it stays");
     let status = |leaf| device::may(Some(&after), &Sha256([leaf; 32]), device::Access::Status, NOW);
     assert_eq!((status(1), status(2)), (Err(device::Refused::Superseded), Ok(())));

@@ -47,12 +47,15 @@ fn device(state: State) -> Device {
         identity: Some(Identity {
             leaf: LEAF,
             key: Sha256([2; 32]),
-            token: TokenId([3; 32]),
+            token: Some(TokenId([3; 32])),
             issued: NOW,
             not_after: NOW.plus_seconds(1000),
         }),
         superseded: vec![Sha256([4; 32])],
-        contest: None,
+        asking: None,
+        next: None,
+        doubt: None,
+        farewell: None,
         report: None,
         reported: None,
         last_seen: None,
@@ -77,6 +80,10 @@ fn checkin() -> CheckinRequest {
         content_version: 0,
         director_root_version: 1,
         want_permit: Some(PermitRequest { order: "o-1".parse().expect("name"), action: Action::Install }),
+        sequence: 0,
+        run: 0,
+        machine: None,
+        ca_version: 0,
     }
 }
 

@@ -45,7 +45,7 @@ fn device(number: u8) -> crate::device::Device {
     let identity = Identity {
         leaf: Sha256([number; 32]),
         key: Sha256([number; 32]),
-        token: TokenId([0; 32]),
+        token: Some(TokenId([0; 32])),
         issued: NOW,
         not_after: NOW.plus_seconds(86_400),
     };
@@ -61,7 +61,10 @@ fn device(number: u8) -> crate::device::Device {
         reason: text("enrolled"),
         identity: Some(identity),
         superseded: vec![],
-        contest: None,
+        asking: None,
+        next: None,
+        doubt: None,
+        farewell: None,
         report: Some(report()),
         reported: None,
         last_seen: None,

@@ -196,7 +196,7 @@ fn identity_fact(member: &Member, now: Timestamp) -> Fact {
 /// Lines under the answer that change no score.
 fn notes(desk: &Desk, member: &Member, steps: &[NextStep]) -> Vec<Said> {
     let mut notes = Vec::new();
-    if let Some(contest) = &member.device.contest {
+    if let Some(contest) = &member.device.asking {
         let words = format!(
             "Another key asked for this identity from {} on {}, and was refused. If nobody reset the device, look for a copy of it.",
             contest.from, contest.at

@@ -131,7 +131,7 @@ fn halted(desk: &Desk) -> Vec<Need> {
 fn contested(roster: &Roster) -> Vec<Need> {
     let need = |entry: &Arc<Entry>| {
         let device = &entry.member.device;
-        let contest = device.contest.as_ref().filter(|_| entry.counted)?;
+        let contest = device.asking.as_ref().filter(|_| entry.counted)?;
         Some(Need {
             band: Band::Critical,
             what: format!("A second key asks for the identity of {}", device.hardware.serial).into(),

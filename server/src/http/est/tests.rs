@@ -179,7 +179,7 @@ async fn another_key_for_a_living_serial_is_kept_waiting() {
     let reply = bench.ask_to_enrol("A", &device_key(), &second.secret).await;
     assert_eq!((reply.status, reply.code().as_str()), (409, "pending_approval"));
     let member = bench.app().fleet.get(old.id).expect("there");
-    assert!(member.device.contest.is_some() && member.is_active(), "noted, and the old one lives");
+    assert!(member.device.asking.is_some() && member.is_active(), "noted, and the old one lives");
     let binding = Binding::Serial { serial: text("A"), replaces: true };
     let knowing = bench.app().make_token(order(binding), &person()).await.expect("a token");
     let reply = bench.ask_to_enrol("A", &device_key(), &knowing.secret).await;
