@@ -43,7 +43,7 @@ mod report;
 mod tests;
 
 pub use enrol::EnrolError;
-pub use people::{ActError, ApiToken, SignInLinks, TokenMade};
+pub use people::{ActError, ApiToken, Listed, SignInLinks, Stated, TokenMade, waiting};
 pub use report::{CheckinError, ReceiptError, ReceiptTaken};
 
 /// Locks that keep requests with one token in a queue, so that a token for many devices does not become a race.
