@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::super::operator::Operator;
 use super::count;
+use crate::app::waiting;
 use super::standing::{is_counted, is_placed, kind_words, place_words, silent_from, states_of};
 use crate::appraisal::{NewestReleases, appraise};
 use crate::fleet::Member;
@@ -141,6 +142,11 @@ impl Roster {
     /// One device.
     pub(super) fn get(&self, device: DeviceId) -> Option<&Arc<Entry>> {
         self.by_id.get(&device)
+    }
+
+    /// How many keys wait for a person.
+    pub(super) fn waiting(&self, now: Timestamp) -> u64 {
+        count(self.entries.iter().filter(|entry| waiting(&entry.member.device, now).is_some()).count())
     }
 
     /// One finding by its name.

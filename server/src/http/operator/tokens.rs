@@ -39,38 +39,38 @@ pub(super) fn routes() -> Router<Operator> {
 }
 
 /// What a token is asked for.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenAsk {
     /// The model.
-    model: String,
+    pub(crate) model: String,
     /// The maker, where the token should insist on it.
-    manufacturer: Option<String>,
+    pub(crate) manufacturer: Option<String>,
     /// One device, by its maker's number. Either this or `count`.
-    serial: Option<String>,
+    pub(crate) serial: Option<String>,
     /// Whether that device may come with a new key (after a factory reset).
     #[serde(default)]
-    replaces: bool,
+    pub(crate) replaces: bool,
     /// So many devices of the model. Either this or `serial`.
-    count: Option<u32>,
+    pub(crate) count: Option<u32>,
     /// Where they will stand.
-    site: Option<String>,
+    pub(crate) site: Option<String>,
     /// Where they will stand.
-    ward: Option<String>,
+    pub(crate) ward: Option<String>,
     /// What they are for: `infusion-pump`, `patient-monitor`, `ventilator`, `kiosk`, …
-    kind: Option<String>,
+    pub(crate) kind: Option<String>,
     /// Who reaches them over the network: `isolated`, `segmented`, `flat`, `internet`.
-    zone: Option<String>,
+    pub(crate) zone: Option<String>,
     /// Who can stand before them: `locked-room`, `clinical-area`, `public`.
-    place: Option<String>,
+    pub(crate) place: Option<String>,
     /// Free text, to find them by.
     #[serde(default)]
-    tags: Vec<String>,
+    pub(crate) tags: Vec<String>,
     /// How long the token lives.
-    hours: Option<u32>,
+    pub(crate) hours: Option<u32>,
     /// In a list: SHA-256 of the secret (its base64url text, at least 128 random bits) that the caller drew and keeps,
     /// hexadecimal.
-    id: Option<String>,
+    pub(crate) id: Option<String>,
 }
 
 /// Tokens for a list of devices, at most 500 at a time. Each row brings the hash of a secret of the caller's.
@@ -276,7 +276,7 @@ pub async fn create(
     }
     let app = &operator.app;
     let way = way(app)?;
-    let made = app.make_token(order_of(ask)?, &caller.actor).await?;
+    let made = app.make_token(ask.order()?, &caller.actor).await?;
     let (id, expires) = (made.id.to_string(), made.token.expires.to_string());
     Ok((StatusCode::CREATED, Json(TokenAnswer { id, token: made.secret, expires, way })))
 }
@@ -311,7 +311,7 @@ fn orders_of(rows: Vec<TokenAsk>) -> Result<Vec<(TokenId, TokenOrder)>, Problem>
         let at = |what: &str| refused("list_refused", format!("row {}: {what}", place.saturating_add(1)));
         let id = ask.id.as_deref().and_then(|id| id.parse::<TokenId>().ok());
         let id = id.ok_or_else(|| at("`id` is SHA-256 of the secret's text, 64 hexadecimal digits"))?;
-        let order = order_of(ask).map_err(|problem| at(problem.detail()))?;
+        let order = ask.order().map_err(|problem| at(problem.detail()))?;
         if let Binding::Serial { serial, .. } = &order.binding
             && !devices.insert((order.model.clone(), serial.clone()))
         {
@@ -348,30 +348,33 @@ pub fn way(app: &App) -> Result<Way, Problem> {
     })
 }
 
-fn order_of(ask: TokenAsk) -> Result<TokenOrder, Problem> {
-    let text = |value: &str, what: &str| text_of("token_refused", value, what);
-    let binding = match (&ask.serial, ask.count) {
-        (Some(serial), None) => Binding::Serial { serial: text(serial, "serial")?, replaces: ask.replaces },
-        (None, Some(count)) => Binding::Count { count },
-        (Some(_), Some(_)) | (None, None) => {
-            return Err(refused("token_refused", "a token is for one `serial` or for a `count` of devices"));
-        }
-    };
-    let place = PlaceAsk {
-        site: ask.site.clone(),
-        ward: ask.ward.clone(),
-        kind: ask.kind.clone(),
-        zone: ask.zone.clone(),
-        place: ask.place.clone(),
-        tags: ask.tags.clone(),
-    };
-    Ok(TokenOrder {
-        manufacturer: ask.manufacturer.as_deref().map(|maker| text(maker, "manufacturer")).transpose()?,
-        model: text(&ask.model, "model")?,
-        binding,
-        placement: place.placement()?,
-        hours: ask.hours.unwrap_or(limits::TOKEN_HOURS),
-    })
+impl TokenAsk {
+    /// The order that it is.
+        pub(crate) fn order(&self) -> Result<TokenOrder, Problem> {
+        let text = |value: &str, what: &str| text_of("token_refused", value, what);
+        let binding = match (&self.serial, self.count) {
+            (Some(serial), None) => Binding::Serial { serial: text(serial, "serial")?, replaces: self.replaces },
+            (None, Some(count)) => Binding::Count { count },
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(refused("token_refused", "a token is for one `serial` or for a `count` of devices"));
+            }
+        };
+        let place = PlaceAsk {
+            site: self.site.clone(),
+            ward: self.ward.clone(),
+            kind: self.kind.clone(),
+            zone: self.zone.clone(),
+            place: self.place.clone(),
+            tags: self.tags.clone(),
+        };
+        Ok(TokenOrder {
+            manufacturer: self.manufacturer.as_deref().map(|maker| text(maker, "manufacturer")).transpose()?,
+            model: text(&self.model, "model")?,
+            binding,
+            placement: place.placement()?,
+            hours: self.hours.unwrap_or(limits::TOKEN_HOURS),
+        })
+    }
 }
 
 /// Where devices will stand and what they are for, as a person states it.
