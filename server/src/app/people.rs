@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use cordon_proto::ids::{DeviceId, Text, TokenId};
 use cordon_proto::time::Timestamp;
-use cordon_server_core::admit::{OrderRefused, Token};
+use cordon_server_core::admit::{NotAsking, OrderRefused, Token};
 use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::Commit;
 use cordon_server_core::device::{Act, Device, NotPossible};
@@ -22,7 +22,7 @@ use crate::chance;
 mod approvals;
 mod tokens;
 
-pub use approvals::{Stated, waiting};
+pub use approvals::Stated;
 pub use tokens::Listed;
 use crate::store::{Expected, Key, StoreError};
 
@@ -46,11 +46,8 @@ pub enum ActError {
     #[error(transparent)]
     Order(#[from] OrderRefused),
     /// It is not this key that asks for the device's identity now.
-    #[error(
-        "another key asks for this device's identity now, or none: look at the list again and compare the fingerprint \
-         with the one that the device shows"
-    )]
-    NotAsking,
+    #[error(transparent)]
+    NotAsking(#[from] NotAsking),
     /// A device whose model nobody knows cannot come in.
     #[error("nobody has said what this device is: state its model with the approval")]
     ModelUnknown,

@@ -243,7 +243,7 @@ impl From<ActError> for Problem {
             ActError::NotPossible(error) => {
                 Self::new(StatusCode::CONFLICT, "not_possible", "Not possible now", error.to_string())
             }
-            ActError::NotAsking | ActError::NoDoubt | ActError::SerialTaken | ActError::TokenExists => {
+            ActError::NotAsking(_) | ActError::NoDoubt | ActError::SerialTaken | ActError::TokenExists => {
                 Self::new(StatusCode::CONFLICT, "not_possible", "Not possible now", error.to_string())
             }
             ActError::ModelUnknown => refused("model_unknown", error.to_string()),

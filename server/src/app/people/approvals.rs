@@ -5,11 +5,10 @@
 //! the same key asks again. Read next: `cordon_server_core::admit`, `cordon_server_core::device::Asking`.
 
 use cordon_proto::ids::{DeviceId, Hardware, Sha256, Text};
-use cordon_proto::limits;
-use cordon_proto::time::Timestamp;
+use cordon_server_core::admit::{Denied, NotAsking, approve, cleared, deny, waiting};
 use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::Commit;
-use cordon_server_core::device::{Asking, Device, Placement};
+use cordon_server_core::device::{Device, Placement};
 
 use super::{ActError, TRIES};
 use crate::app::{App, name};
@@ -24,13 +23,6 @@ pub struct Stated {
     pub placement: Option<Placement>,
 }
 
-/// The key that waits for a person's answer, if one does.
-#[must_use]
-pub fn waiting(device: &Device, now: Timestamp) -> Option<&Asking> {
-    let asking = device.asking.as_ref().filter(|asking| asking.approved.is_none())?;
-    (now.seconds_since(asking.at) < limits::APPROVAL_DAYS * 86_400).then_some(asking)
-}
-
 impl App {
     /// Says yes to the key that asks for a device's identity.
     pub async fn approve(
@@ -43,8 +35,8 @@ impl App {
         for _ in 0..TRIES {
             let now = self.clock.now();
             let (known, row) = self.stored_device(device).await?.ok_or(ActError::Unknown("device"))?;
-            waiting(&known, now).filter(|asking| asking.key == key).ok_or(ActError::NotAsking)?;
-            let approved = admit::approve(&known, key, actor.to_string(), now)?;
+            waiting(&known, now).filter(|asking| asking.key == key).ok_or(NotAsking)?;
+            let approved = approve(&known, &key, actor.to_string(), now)?;
             let after = completed(approved, stated)?;
             let entry = Entry {
                 before: Some(Summary::of(&asked(&known))),
@@ -70,20 +62,30 @@ impl App {
         Err(StoreError::Conflict(Key::Device(device)).into())
     }
 
-    /// Says no to the key that asks for a device's identity. The certificate in force, if there is one, lives on.
+    /// Says no to the key that asks for a device's identity, and remembers the key. The certificate in force, if there
+    /// is one, lives on; a device that was known by its asking alone goes.
     pub async fn deny(
         &self,
         (device, key): (DeviceId, Sha256),
         reason: &Text,
         actor: &Actor,
-    ) -> Result<Device, ActError> {
-        self.answered(device, actor, |known, now| {
-            let denied = admit::deny(known, key, now)?;
+    ) -> Result<(), ActError> {
+        for _ in 0..TRIES {
+            let now = self.clock.now();
+            let (known, row) = self.stored_device(device).await?.ok_or(ActError::Unknown("device"))?;
+            let left = deny(&known, &key)?;
             let entry =
-                Entry { before: Some(Summary::of(&asked(known))), ..answer("device.deny", device, reason) };
-            Ok((denied, entry))
-        })
-        .await
+                Entry { before: Some(Summary::of(&asked(&known))), ..answer("device.deny", device, reason) };
+            let serial = known.hardware.serial.clone();
+            let denied = Denied { v: 1, device, serial, at: now, by: actor.to_string() };
+            let draft = Commit::draft(now, actor.clone()).put(Key::Pending(key), denied.to_body()).audit(entry);
+            match self.commit(self.let_go(draft, (&known, row), &left).await?).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Conflict(Key::Device(device)).into())
     }
 
     /// Says that a device's identity is one machine after all, whatever was seen.
@@ -93,27 +95,15 @@ impl App {
         reason: &Text,
         actor: &Actor,
     ) -> Result<Device, ActError> {
-        self.answered(device, actor, |known, _| {
+        for _ in 0..TRIES {
+            let now = self.clock.now();
+            let (known, row) = self.stored_device(device).await?.ok_or(ActError::Unknown("device"))?;
             let doubt = known.doubt.as_ref().ok_or(ActError::NoDoubt)?;
+            let after = cleared(&known).ok_or(ActError::NoDoubt)?;
             let entry = Entry {
                 before: Some(Summary::of(&format!("since {}: {}", doubt.at, doubt.evidence))),
                 ..answer("device.clear-doubt", device, reason)
             };
-            Ok((admit::clear_doubt(known), entry))
-        })
-        .await
-    }
-
-    async fn answered(
-        &self,
-        device: DeviceId,
-        actor: &Actor,
-        decide: impl Fn(&Device, Timestamp) -> Result<(Device, Entry), ActError>,
-    ) -> Result<Device, ActError> {
-        for _ in 0..TRIES {
-            let now = self.clock.now();
-            let (known, row) = self.stored_device(device).await?.ok_or(ActError::Unknown("device"))?;
-            let (after, entry) = decide(&known, now)?;
             let key = Key::Device(device);
             let draft = Commit::draft(now, actor.clone())
                 .expect(key.clone(), row)
@@ -178,31 +168,5 @@ fn answer(act: &str, device: DeviceId, reason: &Text) -> Entry {
     Entry {
         reason: Some(reason.clone()),
         ..Entry::new(name(act), Text::lossy(&format!("device:{device}")))
-    }
-}
-
-/// Stand-ins until the policy brings them.
-mod admit {
-    use super::*;
-    use cordon_server_core::device::Approval;
-
-    pub(super) fn approve(
-        device: &Device,
-        key: Sha256,
-        by: String,
-        now: Timestamp,
-    ) -> Result<Device, ActError> {
-        let asking = device.asking.clone().filter(|asking| asking.key == key).ok_or(ActError::NotAsking)?;
-        let asking = Asking { approved: Some(Approval { at: now, by }), ..asking };
-        Ok(Device { asking: Some(asking), ..device.clone() })
-    }
-
-    pub(super) fn deny(device: &Device, key: Sha256, _: Timestamp) -> Result<Device, ActError> {
-        device.asking.as_ref().filter(|asking| asking.key == key).ok_or(ActError::NotAsking)?;
-        Ok(Device { asking: None, ..device.clone() })
-    }
-
-    pub(super) fn clear_doubt(device: &Device) -> Device {
-        Device { doubt: None, ..device.clone() }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cordon_proto::ids::{DeviceId, Name, Sha256};
 use cordon_proto::time::Timestamp;
+use cordon_server_core::admit::waiting;
 use cordon_server_core::risk::next_step::Act;
 use cordon_server_core::risk::{Band, NextStep};
 use cordon_server_core::triage;
@@ -18,7 +19,6 @@ use tokio::time::Instant;
 
 use super::super::operator::Operator;
 use super::count;
-use crate::app::waiting;
 use super::standing::{is_counted, is_placed, kind_words, place_words, silent_from, states_of};
 use crate::appraisal::{NewestReleases, appraise};
 use crate::fleet::Member;

@@ -13,7 +13,6 @@ use cordon_proto::enrol::from_base64url;
 use cordon_proto::ids::{DeviceId, Sha256};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
-use cordon_server_core::admit::Binding;
 use cordon_server_core::device::{Device, Identity, Leaf};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -99,12 +98,10 @@ pub async fn tokens_of(app: &App, device: &Device) -> Result<Vec<TokenView>, Pro
         device.identity.iter().chain(&device.next).filter_map(|identity| identity.token).collect();
     let all = super::tokens::newest_first(app).await?;
     let its = all.iter().filter(|(id, token)| {
-        let named = match &token.order.binding {
-            Binding::Serial { serial, .. } => {
-                *serial == device.hardware.serial && token.order.model == device.hardware.model
-            }
-            Binding::Count { .. } => false,
-        };
+        let binding = &token.order.binding;
+        let named = binding.serial() == Some(&device.hardware.serial)
+            && token.order.model == device.hardware.model
+            || binding.instead_of() == Some(device.id);
         named || paid.contains(id)
     });
     Ok(its.map(|(id, token)| TokenView::of(*id, token, now)).collect())

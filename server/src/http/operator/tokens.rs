@@ -51,6 +51,8 @@ pub struct TokenAsk {
     /// Whether that device may come with a new key (after a factory reset).
     #[serde(default)]
     pub(crate) replaces: bool,
+    /// Where the serial is a new main board's: the known device whose record goes on with it.
+    pub(crate) instead_of: Option<String>,
     /// So many devices of the model. Either this or `serial`.
     pub(crate) count: Option<u32>,
     /// Where they will stand.
@@ -167,6 +169,8 @@ pub struct TokenView {
     pub serial: Option<String>,
     /// Whether the next key of that device replaces the present one.
     pub replaces: bool,
+    /// The known device whose record goes on with this new main board.
+    pub instead_of: Option<String>,
     /// How many devices it lets in.
     pub count: u32,
     /// How many it has let in.
@@ -198,16 +202,17 @@ impl TokenView {
     #[must_use]
     pub fn of(id: TokenId, token: &Token, now: Timestamp) -> Self {
         let (order, placement) = (&token.order, &token.order.placement);
-        let (serial, replaces) = match &order.binding {
-            Binding::Serial { serial, replaces } => (Some(serial.to_string()), *replaces),
-            Binding::Count { .. } => (None, false),
+        let replaces = match &order.binding {
+            Binding::Serial { replaces, .. } => *replaces,
+            Binding::Count { .. } | Binding::Board { .. } => false,
         };
         Self {
             id: id.to_string(),
             state: token_state(token, now),
             model: order.model.to_string(),
-            serial,
+            serial: order.binding.serial().map(ToString::to_string),
             replaces,
+            instead_of: order.binding.instead_of().map(|device| device.to_string()),
             count: order.binding.devices(),
             used: token.used,
             site: placement.site.to_string(),
@@ -312,7 +317,7 @@ fn orders_of(rows: Vec<TokenAsk>) -> Result<Vec<(TokenId, TokenOrder)>, Problem>
         let id = ask.id.as_deref().and_then(|id| id.parse::<TokenId>().ok());
         let id = id.ok_or_else(|| at("`id` is SHA-256 of the secret's text, 64 hexadecimal digits"))?;
         let order = ask.order().map_err(|problem| at(problem.detail()))?;
-        if let Binding::Serial { serial, .. } = &order.binding
+        if let Some(serial) = order.binding.serial()
             && !devices.insert((order.model.clone(), serial.clone()))
         {
             return Err(at("this model and serial stand in the list twice"));
@@ -352,11 +357,19 @@ impl TokenAsk {
     /// The order that it is.
         pub(crate) fn order(&self) -> Result<TokenOrder, Problem> {
         let text = |value: &str, what: &str| text_of("token_refused", value, what);
-        let binding = match (&self.serial, self.count) {
-            (Some(serial), None) => Binding::Serial { serial: text(serial, "serial")?, replaces: self.replaces },
-            (None, Some(count)) => Binding::Count { count },
-            (Some(_), Some(_)) | (None, None) => {
-                return Err(refused("token_refused", "a token is for one `serial` or for a `count` of devices"));
+        let binding = match (&self.serial, self.count, &self.instead_of) {
+            (Some(serial), None, None) => {
+                Binding::Serial { serial: text(serial, "serial")?, replaces: self.replaces }
+            }
+            (Some(serial), None, Some(device)) if !self.replaces => {
+                let instead_of = parsed(device, "device")?;
+                Binding::Board { serial: text(serial, "serial")?, instead_of }
+            }
+            (None, Some(count), None) if !self.replaces => Binding::Count { count },
+            _ => {
+                let detail = "a token is for one `serial`, which may be a new key's (`replaces`) or a new main board's \
+                              (`instead_of`), or for a `count` of devices";
+                return Err(refused("token_refused", detail));
             }
         };
         let place = PlaceAsk {
