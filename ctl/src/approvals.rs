@@ -87,7 +87,8 @@ impl Answer {
     fn send(&self, api: &Api, verb: &str) -> Result<Report, Failure> {
         let asked = match (&self.device, self.fingerprint, &self.all_from) {
             (Some(device), Some(key), None) => {
-                let name = if device.parse::<cordon_proto::ids::DeviceId>().is_ok() { "device" } else { "serial" };
+                let name =
+                    if device.parse::<cordon_proto::ids::DeviceId>().is_ok() { "device" } else { "serial" };
                 vec![json!({name: device, "fingerprint": key.to_string()})]
             }
             (None, None, Some(file)) => read_pairs(file)?,
@@ -121,7 +122,8 @@ impl Answer {
 
     fn body(&self, verb: &str, rows: &[Value]) -> Value {
         let place = [("site", &self.site), ("ward", &self.ward), ("kind", &self.kind)];
-        let place = place.into_iter().filter_map(|(name, text)| Some((name.to_owned(), json!(text.as_ref()?))));
+        let place =
+            place.into_iter().filter_map(|(name, text)| Some((name.to_owned(), json!(text.as_ref()?))));
         let mut body = json!({"verb": verb, "reason": self.reason, "rows": rows,
             "placement": Value::Object(place.collect())});
         if let (Some(model), Value::Object(fields)) = (&self.model, &mut body) {

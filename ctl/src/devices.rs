@@ -161,7 +161,8 @@ fn end_words(id: &DeviceId, doing: &str) -> String {
 fn history(api: &Api, id: &DeviceId, most: usize) -> Result<Report, Failure> {
     let id = id.to_string();
     let mut whole = api.get(&["devices", &id, "history"], &[])?;
-    let list = |page: &Value, name: &str| page.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let list =
+        |page: &Value, name: &str| page.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let mut entries = list(&whole, "entries");
     let mut next = whole.get("next").and_then(Value::as_u64);
     while let Some(before) = next.filter(|_| entries.len() < most) {

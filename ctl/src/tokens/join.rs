@@ -86,7 +86,8 @@ fn completed(text: &str, director_root: Sha256) -> Result<EnrolmentString, Failu
             if whole.director_root == director_root {
                 return Ok(whole);
             }
-            let detail = "this enrolment string names another director root than your own copy: do not use it";
+            let detail =
+                "this enrolment string names another director root than your own copy: do not use it";
             Err(Failure::refused("foreign director", detail))
         }
     }
@@ -106,7 +107,9 @@ mod tests {
         let whole = completed(&open, ours).unwrap();
         assert_eq!((whole.director_root, whole.ca_pin), (ours, Sha256([9; 32])));
         assert_eq!(completed(&whole.to_string(), ours).unwrap(), whole);
-        assert!(completed(&whole.to_string(), theirs).unwrap_err().to_string().contains("another director root"));
+        assert!(
+            completed(&whole.to_string(), theirs).unwrap_err().to_string().contains("another director root")
+        );
         for bad in ["", "cordon1:h:1:2#x##y", "cordon2:h:1:2#a##b"] {
             assert_eq!(completed(bad, ours).unwrap_err().status(), 1, "{bad}");
         }

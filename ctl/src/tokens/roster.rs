@@ -42,10 +42,8 @@ pub(super) struct Row {
 impl Row {
     /// The row's own part of what is asked of the server.
     pub(super) fn body(&self) -> BTreeMap<&'static str, Value> {
-        let mut body: BTreeMap<_, _> = BTreeMap::from([
-            ("serial", json!(self.serial.as_str())),
-            ("model", json!(self.model.as_str())),
-        ]);
+        let mut body: BTreeMap<_, _> =
+            BTreeMap::from([("serial", json!(self.serial.as_str())), ("model", json!(self.model.as_str()))]);
         for (name, value) in &self.fields {
             let value = match *name {
                 "tags" => json!(tags(value).collect::<Vec<_>>()),
@@ -206,8 +204,8 @@ mod tests {
     #[test]
     fn lists_are_read_as_spreadsheets_write_them() {
         // Goal: what people export is understood. Method: comma, semicolon with byte order mark, tab, quotes, blanks.
-        let rows =
-            parse("Serial,Ward,tags\r\n 1 ,\"4B, east\",a|b\r\n\r\n2,,\r\n".as_bytes(), Some("VP-3")).unwrap();
+        let rows = parse("Serial,Ward,tags\r\n 1 ,\"4B, east\",a|b\r\n\r\n2,,\r\n".as_bytes(), Some("VP-3"))
+            .unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[0].serial.as_str(), rows[0].fields["ward"].as_str()), ("1", "4B, east"));
         assert_eq!(rows[0].body()["tags"], json!(["a", "b"]));

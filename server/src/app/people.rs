@@ -22,9 +22,9 @@ use crate::chance;
 mod approvals;
 mod tokens;
 
+use crate::store::{Expected, Key, StoreError};
 pub use approvals::Stated;
 pub use tokens::Listed;
-use crate::store::{Expected, Key, StoreError};
 
 /// How often an act decides anew when others were faster.
 const TRIES: u32 = 8;

@@ -67,7 +67,12 @@ type Done = Result<Response, Fault>;
 /// The pages behind the door, and what lies before it: sign-in and files. It has the listener's fallback. With it the
 /// console's eye for the live stream, which the operator plane is layered with.
 pub fn router(operator: Operator) -> (Router, Live) {
-    let desk = Arc::new(Desk { operator, rosters: Rosters::default(), toasts: Toasts::default(), shown: tokens::Shown::default() });
+    let desk = Arc::new(Desk {
+        operator,
+        rosters: Rosters::default(),
+        toasts: Toasts::default(),
+        shown: tokens::Shown::default(),
+    });
     let pages = Router::new()
         .route("/", get(overview::show))
         .route("/devices", get(devices::show))

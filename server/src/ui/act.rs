@@ -7,8 +7,8 @@
 
 use askama::Template;
 
-use super::said::Said;
 use super::marks::fingerprint;
+use super::said::Said;
 use super::state::DeviceState;
 use super::words::{number, plural};
 use super::{Frame, Markup, paths};
@@ -352,7 +352,13 @@ mod tests {
     use super::*;
 
     fn thing(n: u64) -> Thing {
-        Thing { id: format!("d{n}"), name: "VP3".into(), place: "4B".into(), state: DeviceState::Standby, key: None }
+        Thing {
+            id: format!("d{n}"),
+            name: "VP3".into(),
+            place: "4B".into(),
+            state: DeviceState::Standby,
+            key: None,
+        }
     }
 
     #[test]

@@ -269,9 +269,7 @@ pub fn icon(icon: Icon) -> Markup {
         Icon::Waiting => {
             "<path d=\"M4 2.2h8M4 13.8h8M4.8 2.2c0 3.4 3.2 3.6 3.2 5.8s-3.2 2.4-3.2 5.8M11.2 2.2c0 3.4-3.2 3.6-3.2 5.8s3.2 2.4 3.2 5.8\"/>"
         }
-        Icon::Tokens => {
-            "<circle cx=\"5.2\" cy=\"8\" r=\"3\"/><path d=\"M8.2 8h6M11.4 8v2.6M13.8 8v1.8\"/>"
-        }
+        Icon::Tokens => "<circle cx=\"5.2\" cy=\"8\" r=\"3\"/><path d=\"M8.2 8h6M11.4 8v2.6M13.8 8v1.8\"/>",
         Icon::Audit => {
             "<rect x=\"3\" y=\"1.8\" width=\"10\" height=\"12.4\" rx=\"1.4\"/><path d=\"M5.6 5.2h4.8M5.6 8h4.8M5.6 10.8h4.8\"/>"
         }

@@ -78,7 +78,8 @@ impl App {
                 Entry { before: Some(Summary::of(&asked(&known))), ..answer("device.deny", device, reason) };
             let serial = known.hardware.serial.clone();
             let denied = Denied { v: 1, device, serial, at: now, by: actor.to_string() };
-            let draft = Commit::draft(now, actor.clone()).put(Key::Pending(key), denied.to_body()).audit(entry);
+            let draft =
+                Commit::draft(now, actor.clone()).put(Key::Pending(key), denied.to_body()).audit(entry);
             match self.commit(self.let_go(draft, (&known, row), &left).await?).await {
                 Ok(_) => return Ok(()),
                 Err(error) if error.is_conflict() => {}
@@ -165,8 +166,5 @@ fn asked(device: &Device) -> String {
 }
 
 fn answer(act: &str, device: DeviceId, reason: &Text) -> Entry {
-    Entry {
-        reason: Some(reason.clone()),
-        ..Entry::new(name(act), Text::lossy(&format!("device:{device}")))
-    }
+    Entry { reason: Some(reason.clone()), ..Entry::new(name(act), Text::lossy(&format!("device:{device}"))) }
 }

@@ -102,10 +102,8 @@ impl App {
             after: Some(Summary::of(&summary)),
             ..Entry::new(name("token.create"), Text::lossy(&format!("token:{id}")))
         };
-        let draft = draft
-            .expect(Key::Token(id), Expected::Absent)
-            .put(Key::Token(id), token.to_body())
-            .audit(entry);
+        let draft =
+            draft.expect(Key::Token(id), Expected::Absent).put(Key::Token(id), token.to_body()).audit(entry);
         let fresh = DeviceId::from_random(chance::random());
         let Some(device) = token.expected(fresh) else { return Ok(draft) };
         let hardware = &device.hardware;
@@ -152,7 +150,8 @@ impl App {
     pub async fn tokens(&self) -> Result<Vec<(TokenId, Token)>, StoreError> {
         let (mut tokens, mut from) = (Vec::new(), Cursor::First);
         loop {
-            let page = self.store.scan(Index::All(Kind::Token), from, cordon_proto::limits::PAGE_ROWS).await?;
+            let page =
+                self.store.scan(Index::All(Kind::Token), from, cordon_proto::limits::PAGE_ROWS).await?;
             for (key, row) in page.rows {
                 let Key::Token(id) = key else { continue };
                 let token =

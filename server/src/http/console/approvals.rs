@@ -92,8 +92,10 @@ pub(super) async fn answer(
     if let Some(again) = refused(&desk, &visitor, Section::Waiting, &question, &posted).await? {
         return Ok(again);
     }
-    let given = |name: &str| posted.get(name).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-    let place = PlaceAsk { site: given("site"), ward: given("ward"), kind: given("kind"), ..PlaceAsk::default() };
+    let given =
+        |name: &str| posted.get(name).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let place =
+        PlaceAsk { site: given("site"), ward: given("ward"), kind: given("kind"), ..PlaceAsk::default() };
     let spoken = Spoken::new(verb, posted.reason(), given("model").as_deref(), &place)?;
     let (mut done, mut left) = (0, 0);
     for (device, key) in &asked.keys {

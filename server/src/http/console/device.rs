@@ -234,12 +234,14 @@ fn step_view(desk: &Desk, member: &Member, step: NextStep) -> StepView {
     let act = match &step.act {
         Act::Decide(finding) => Some(("Review".to_owned(), paths::finding(finding))),
         Act::Install(_) | Act::ExplainUpdate => Some(rollout_act(desk, member)),
+        Act::SettleDoubt => Some(("See identity".to_owned(), paths::identity(&member.id().to_string()))),
         Act::Find(_)
         | Act::Segment
         | Act::Reinstall
         | Act::ReplacePassword
         | Act::CloseServices(_)
         | Act::Harden
+        | Act::ProtectKey
         | Act::ImportAdvisories
         | Act::WaitForMaker => None,
     };

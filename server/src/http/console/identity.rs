@@ -63,7 +63,9 @@ fn standing(member: &Member, now: Timestamp) -> (String, String) {
     let reason = Said::sentence(device.reason.as_str()).to_string();
     let told = |answer: &str, means: &str| (answer.to_owned(), means.to_owned());
     match device.state {
-        Trust::Expected => told("It has not come yet.", "A token was made for it; it gets its identity with that."),
+        Trust::Expected => {
+            told("It has not come yet.", "A token was made for it; it gets its identity with that.")
+        }
         Trust::Pending => told("It has none yet.", "A person has to answer the key that asks."),
         Trust::Quarantined => (
             "In quarantine.".to_owned(),
@@ -71,14 +73,12 @@ fn standing(member: &Member, now: Timestamp) -> (String, String) {
                 "Since {since}: {reason}. It may only check status and take updates; therapy and network are untouched."
             ),
         ),
-        Trust::Retired => (
-            "It has ended.".to_owned(),
-            format!("Retired {since}: {reason}. {}", farewell_words(device)),
-        ),
-        Trust::Lost => (
-            "Reported lost.".to_owned(),
-            format!("Since {since}: {reason}. {}", farewell_words(device)),
-        ),
+        Trust::Retired => {
+            ("It has ended.".to_owned(), format!("Retired {since}: {reason}. {}", farewell_words(device)))
+        }
+        Trust::Lost => {
+            ("Reported lost.".to_owned(), format!("Since {since}: {reason}. {}", farewell_words(device)))
+        }
         Trust::Active if device.doubt.is_some() => {
             told("Not sure.", "There may be more than one machine behind it. It works, and is not renewed.")
         }

@@ -134,12 +134,17 @@ fn halted(desk: &Desk) -> Vec<Need> {
 /// Keys that wait for a person: graver where a living identity would get another key.
 fn waiting(roster: &Roster, now: Timestamp) -> Vec<Need> {
     let asks = roster.entries.iter().filter_map(|entry| Some((entry, waits(&entry.member.device, now)?)));
-    let (foreign, new): (Vec<_>, Vec<_>) = asks.partition(|(entry, _)| entry.member.device.identity.is_some());
+    let (foreign, new): (Vec<_>, Vec<_>) =
+        asks.partition(|(entry, _)| entry.member.device.identity.is_some());
     let one = |(entry, asking): &(&Arc<Entry>, &Asking)| Need {
         band: Band::Critical,
         what: format!("A second key asks for the identity of {}", entry.member.device.hardware.serial).into(),
-        more: format!("in {}, from {}. It waits for a person", place_words(&entry.member.device), asking.from)
-            .into(),
+        more: format!(
+            "in {}, from {}. It waits for a person",
+            place_words(&entry.member.device),
+            asking.from
+        )
+        .into(),
         owner: Owner::Security,
         when: When::Since(asking.at),
         act: ("See its identity".into(), paths::identity(&entry.row.id)),
@@ -148,8 +153,11 @@ fn waiting(roster: &Roster, now: Timestamp) -> Vec<Need> {
     if let Some(oldest) = new.iter().map(|(_, asking)| asking.at).min() {
         needs.push(Need {
             band: Band::Medium,
-            what: format!("{} for a person to be let in", plural(count(new.len()), "device waits", "devices wait"))
-                .into(),
+            what: format!(
+                "{} for a person to be let in",
+                plural(count(new.len()), "device waits", "devices wait")
+            )
+            .into(),
             more: Said::default(),
             owner: Owner::It,
             when: When::Since(oldest),

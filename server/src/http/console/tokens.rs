@@ -156,7 +156,8 @@ fn made_of(way: &Way, made: &TokenMade) -> Result<Made, Fault> {
     let host = if way.host.contains(':') { format!("[{}]", way.host) } else { way.host.clone() };
     let view = TokenView::of(made.id, &made.token, made.token.created);
     let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' };
-    let name: String = view.serial.as_deref().unwrap_or(order.model.as_str()).chars().map(safe).take(64).collect();
+    let name: String =
+        view.serial.as_deref().unwrap_or(order.model.as_str()).chars().map(safe).take(64).collect();
     Ok(Made {
         whom: format!("{} {}", order.model, whom(view.serial.as_deref(), view.count)).into(),
         // The third part, the director root, is empty: it comes from the person's own copy.
@@ -172,22 +173,21 @@ fn made_of(way: &Way, made: &TokenMade) -> Result<Made, Fault> {
     })
 }
 
-fn form(
-    desk: &Desk,
-    visitor: &Visitor,
-    typed: Vec<(String, String)>,
-    fault: Option<String>,
-) -> Html<String> {
+fn form(desk: &Desk, visitor: &Visitor, typed: Vec<(String, String)>, fault: Option<String>) -> Html<String> {
     let page = Form { typed, kinds: KINDS.to_vec(), fault, once: chance::secret() };
     Html(render_form(&desk.frame(visitor, Section::Tokens, &desk.roster()), &page))
 }
 
 /// What the form asks for.
 fn ask_of(posted: &Posted) -> Result<TokenAsk, super::Problem> {
-    let given = |name: &str| posted.get(name).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    let given =
+        |name: &str| posted.get(name).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
     let number = |name: &'static str| {
         let wrong = || {
-            super::super::operator::refused("token_refused", format!("the number of {name} is a whole number"))
+            super::super::operator::refused(
+                "token_refused",
+                format!("the number of {name} is a whole number"),
+            )
         };
         given(name).map(|text| text.parse::<u32>().map_err(|_| wrong())).transpose()
     };
@@ -223,9 +223,7 @@ pub(super) async fn revoke(
 ) -> Done {
     let posted = visitor.form(request).await?;
     let (token_id, token) = token_of(&desk, &id).await?;
-    if let Some(again) =
-        refused(&desk, &visitor, Section::Tokens, &question(&id, &token), &posted).await?
-    {
+    if let Some(again) = refused(&desk, &visitor, Section::Tokens, &question(&id, &token), &posted).await? {
         return Ok(again);
     }
     let reason = good_reason(posted.reason())?;

@@ -189,8 +189,12 @@ pub async fn list(State(operator): State<Operator>) -> Answered<ApprovalList> {
 #[must_use]
 pub fn all_waiting(app: &App) -> Vec<ApprovalView> {
     let now = app.clock.now();
-    let mut views: Vec<ApprovalView> =
-        app.fleet.all().iter().filter_map(|member: &std::sync::Arc<Member>| ApprovalView::of(&member.device, now)).collect();
+    let mut views: Vec<ApprovalView> = app
+        .fleet
+        .all()
+        .iter()
+        .filter_map(|member: &std::sync::Arc<Member>| ApprovalView::of(&member.device, now))
+        .collect();
     views.sort_by(|a, b| a.since.cmp(&b.since).then_with(|| a.serial.cmp(&b.serial)));
     views
 }
@@ -302,17 +306,22 @@ impl Spoken {
     /// Says it to the key that asks for a device's identity.
     pub async fn to(&self, app: &App, caller: &Caller, device: DeviceId, key: Sha256) -> Result<(), Problem> {
         match self.verb {
-            Verb::Approve => app.approve((device, key), &self.stated, &self.reason, &caller.actor).await?,
+            Verb::Approve => {
+                app.approve((device, key), &self.stated, &self.reason, &caller.actor).await?;
+            }
             Verb::Deny => app.deny((device, key), &self.reason, &caller.actor).await?,
-        };
+        }
         Ok(())
     }
 }
 
 /// A fingerprint as people write it: digits in any groups.
 pub fn fingerprint(text: &str) -> Result<Sha256, Problem> {
-    let digits: String =
-        text.chars().filter(|c| !matches!(c, ':' | ' ' | '-' | '\u{202f}')).collect::<String>().to_lowercase();
+    let digits: String = text
+        .chars()
+        .filter(|c| !matches!(c, ':' | ' ' | '-' | '\u{202f}'))
+        .collect::<String>()
+        .to_lowercase();
     digits.parse().map_err(|_| {
         refused("bad_fingerprint", "give the key's whole fingerprint: 64 hexadecimal digits, in any groups")
     })

@@ -260,8 +260,8 @@ pub async fn list(State(operator): State<Operator>, Query(query): Query<TokenQue
         wanted.as_deref().is_none_or(|wanted| Some(wanted) == found)
     };
     let views = all.iter().skip(behind).map(|(id, token)| TokenView::of(*id, token, now));
-    let mut fitting = views
-        .filter(|view| is(&query.state, Some(view.state)) && is(&query.serial, view.serial.as_deref()));
+    let mut fitting =
+        views.filter(|view| is(&query.state, Some(view.state)) && is(&query.serial, view.serial.as_deref()));
     let tokens: Vec<TokenView> = fitting.by_ref().take(limit).collect();
     let more = fitting.next().is_some();
     let next = tokens.last().filter(|_| more).map(|view| view.id.clone());
@@ -277,7 +277,10 @@ pub async fn create(
 ) -> Result<(StatusCode, Json<TokenAnswer>), Problem> {
     let ask: TokenAsk = json(request, "TokenAsk").await?;
     if ask.id.is_some() {
-        return Err(refused("token_refused", "`id` belongs into a list: this one token's secret is made here"));
+        return Err(refused(
+            "token_refused",
+            "`id` belongs into a list: this one token's secret is made here",
+        ));
     }
     let app = &operator.app;
     let way = way(app)?;
@@ -355,7 +358,7 @@ pub fn way(app: &App) -> Result<Way, Problem> {
 
 impl TokenAsk {
     /// The order that it is.
-        pub(crate) fn order(&self) -> Result<TokenOrder, Problem> {
+    pub(crate) fn order(&self) -> Result<TokenOrder, Problem> {
         let text = |value: &str, what: &str| text_of("token_refused", value, what);
         let binding = match (&self.serial, self.count, &self.instead_of) {
             (Some(serial), None, None) => {
@@ -381,7 +384,11 @@ impl TokenAsk {
             tags: self.tags.clone(),
         };
         Ok(TokenOrder {
-            manufacturer: self.manufacturer.as_deref().map(|maker| text(maker, "manufacturer")).transpose()?,
+            manufacturer: self
+                .manufacturer
+                .as_deref()
+                .map(|maker| text(maker, "manufacturer"))
+                .transpose()?,
             model: text(&self.model, "model")?,
             binding,
             placement: place.placement()?,

@@ -81,12 +81,8 @@ impl Act {
             "It is {words}. It lets nobody in any more. Devices that came in with it stay: retire or quarantine those \
              by themselves."
         );
-        let act = Self::new(
-            "Take 1 token back?".into(),
-            &text,
-            paths::revoke_token(id),
-            paths::TOKENS.into(),
-        );
+        let act =
+            Self::new("Take 1 token back?".into(), &text, paths::revoke_token(id), paths::TOKENS.into());
         Self { danger: true, ..act }
     }
 }
