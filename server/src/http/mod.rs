@@ -135,11 +135,11 @@ impl Plane {
     /// Accepts and serves until `drain` turns true, then lets requests under way end.
     pub async fn serve(self, listener: TcpListener, drain: watch::Receiver<bool>) {
         let shared = Arc::new(Shared::of(self, drain));
-        let begin = |stream, address, handshake| {
+        let begin = |stream, address| {
             let place = shared.place()?;
-            Some(converse(stream, address, handshake, place, shared.clone()))
+            Some(converse(stream, address, place, shared.clone()))
         };
-        welcome(listener, &shared.handshakes, Ending::of(&shared), begin).await;
+        welcome(listener, Ending::of(&shared), begin).await;
     }
 }
 
@@ -178,12 +178,8 @@ impl Ending {
 }
 
 /// Accepts until the drain, one task for each connection that `begin` takes; then lets them end.
-async fn welcome<F>(
-    listener: TcpListener,
-    handshakes: &Arc<Semaphore>,
-    ending: Ending,
-    begin: impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit) -> Option<F>,
-) where
+async fn welcome<F>(listener: TcpListener, ending: Ending, begin: impl Fn(TcpStream, SocketAddr) -> Option<F>)
+where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut tasks = JoinSet::new();
@@ -191,11 +187,11 @@ async fn welcome<F>(
         let accepted = tokio::select! {
             () = drained(&ending.drain) => break,
             Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
-            accepted = accept(&listener, handshakes) => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address, handshake)) => {
-                if let Some(conversation) = begin(stream, address, handshake) {
+            Ok((stream, address)) => {
+                if let Some(conversation) = begin(stream, address) {
                     tasks.spawn(conversation);
                 }
             }
@@ -212,34 +208,24 @@ async fn welcome<F>(
     }
 }
 
-/// The next connection, once there is room for its handshake. Meanwhile the system queues.
-async fn accept(
-    listener: &TcpListener,
-    handshakes: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let handshake = handshakes.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, address) = listener.accept().await?;
-    Ok((stream, address, handshake))
-}
-
 /// One connection from its handshake to its end.
-async fn converse(
-    stream: TcpStream,
-    address: SocketAddr,
-    handshake: OwnedSemaphorePermit,
-    place: Place,
-    shared: Arc<Shared>,
-) {
+async fn converse(stream: TcpStream, address: SocketAddr, place: Place, shared: Arc<Shared>) {
     // Small answers leave at once.
     let _ = stream.set_nodelay(true);
     let Some(acceptor) = &shared.tls else {
-        drop(handshake);
         shared.metrics.opened();
         return speak(stream, Peer { address, leaf: None }, place, shared.clone()).await;
     };
+    let Some(turn) = turn(&shared.handshakes).await else { return shared.metrics.shed("queue") };
     let shaken = tokio::time::timeout(shared.limits.handshake, acceptor.accept(stream)).await;
-    drop(handshake);
+    drop(turn);
     greet(shaken, address, place, shared.clone()).await;
+}
+
+/// A turn among the handshakes under way, in the order of asking; none within [`limits::HANDSHAKE_QUEUE_MS`].
+async fn turn(handshakes: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    let queue = Duration::from_millis(limits::HANDSHAKE_QUEUE_MS);
+    tokio::time::timeout(queue, handshakes.clone().acquire_owned()).await.ok()?.ok()
 }
 
 /// Who a connection is, once its handshake has ended one way or the other.

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 
-use super::{Ending, Plane, Shared, greet, welcome};
+use super::{Ending, Plane, Shared, greet, turn, welcome};
 
 /// The two planes of one listener. Both speak TLS.
 pub struct SharedPort {
@@ -43,9 +43,15 @@ impl SharedPort {
             devices: Arc::new(Shared::of(self.devices, drain)),
         });
         // Nobody's plane is known before the first message, so those who have not sent it yet are bounded by themselves.
-        let greetings = Arc::new(Semaphore::new(sides.devices.limits.handshakes));
-        let begin = |stream, address, greeting| Some(sort(stream, address, greeting, sides.clone()));
-        welcome(listener, &greetings, Ending::of(&sides.devices), begin).await;
+        let hall = Arc::new(Semaphore::new(sides.devices.limits.connections));
+        let begin = |stream, address| {
+            let Ok(greeting) = hall.clone().try_acquire_owned() else {
+                sides.devices.metrics.shed("full");
+                return None;
+            };
+            Some(sort(stream, address, greeting, sides.clone()))
+        };
+        welcome(listener, Ending::of(&sides.devices), begin).await;
     }
 }
 
@@ -77,11 +83,9 @@ async fn sort(stream: TcpStream, address: SocketAddr, greeting: OwnedSemaphorePe
     let plane = sides.plane(hello.client_hello().server_name()).clone();
     let Some(place) = plane.place() else { return };
     let Some(tls) = &plane.tls else { return plane.metrics.shed("handshake") };
-    let Ok(Ok(handshake)) = timeout_at(until, plane.handshakes.clone().acquire_owned()).await else {
-        return plane.metrics.shed("slow-handshake");
-    };
+    let Some(turn) = turn(&plane.handshakes).await else { return plane.metrics.shed("queue") };
     let shaken = timeout_at(until, hello.into_stream(tls.config().clone())).await;
-    drop(handshake);
+    drop(turn);
     greet(shaken, address, place, plane.clone()).await;
 }
 
@@ -142,7 +146,10 @@ mod tests {
         }
         // An address is no name: without one it is the device plane, which demands a certificate.
         for name in ["localhost", "127.0.0.1"] {
-            assert!(named(&bench, name, None).await.ended().await, "{name} lets nobody in without a certificate");
+            assert!(
+                named(&bench, name, None).await.ended().await,
+                "{name} lets nobody in without a certificate"
+            );
         }
         let metrics = &bench.app().metrics;
         assert_eq!(metrics.plane("device").count_shed("handshake"), 2);
@@ -161,7 +168,8 @@ mod tests {
         for _ in 0..3 {
             held.push(named(&bench, "enrol.localhost", None).await);
         }
-        let turned_away = Wire::open_as("enrol.localhost", bench.server.ready.device, bench.client(None)).await;
+        let turned_away =
+            Wire::open_as("enrol.localhost", bench.server.ready.device, bench.client(None)).await;
         assert!(turned_away.is_err(), "two places and one to say so");
         assert_eq!(plane.count_shed("full"), 1);
         let mut ours = named(&bench, "localhost", Some(&device)).await;
