@@ -11,6 +11,7 @@ use cordon_proto::limits;
 use serde::Deserialize;
 
 use crate::age::Recipient;
+use crate::ca::key::KeySetting;
 use crate::files::{self, FileError};
 
 /// All settings of one server.
@@ -41,6 +42,10 @@ pub struct Config {
     /// The folder of the certificate authority.
     #[serde(default = "default_ca")]
     pub ca: PathBuf,
+    /// How issuing keys are kept: `age:FILE`, sealed for the identity in FILE; `pkcs11:…`, in a token; or, if it is not
+    /// given, in plain with mode 0600.
+    #[serde(default)]
+    pub ca_key: KeySetting,
     /// The folder of the director's snapshot and timestamp keys.
     #[serde(default = "default_keys")]
     pub keys: PathBuf,
@@ -88,6 +93,9 @@ pub struct Enrolment {
     pub listen: SocketAddr,
     /// Days a device's certificate lives, 1 to 90.
     pub leaf_days: u32,
+    /// Where third parties find the list of void certificates; it goes into each leaf. `{issuer}` stands for the
+    /// identifier of the issuing key.
+    pub crl_url: Option<String>,
     /// Refused requests that one address may cause in a row before it has to wait.
     pub refusals: u32,
     /// Refused requests that one address gets back each minute.
@@ -279,6 +287,10 @@ impl Config {
         within("limits.idle_s", bounds.idle_s, 1, limits::IDLE_CONNECTION_S)?;
         within("limits.drain_s", bounds.drain_s, 1, limits::IDLE_CONNECTION_S)?;
         within("enrolment.leaf_days", enrolment.leaf_days, 1, 90)?;
+        if enrolment.crl_url.as_ref().is_some_and(|url| !url.starts_with("http") || !url.is_ascii()) {
+            let (bounds, found) = ("an address that begins with http".to_owned(), "another text".to_owned());
+            return Err(ConfigError::Bounds { key: "enrolment.crl_url", bounds, found });
+        }
         within("enrolment.refusals", enrolment.refusals, 1, 1000)?;
         within("enrolment.refusals_per_minute", enrolment.refusals_per_minute, 1, 1000)?;
         within("device.checkin_s", device.checkin_s, 1, 86_400)?;
@@ -367,6 +379,7 @@ impl Default for Enrolment {
         Self {
             listen: everywhere(8444),
             leaf_days: limits::LEAF_DAYS,
+            crl_url: None,
             refusals: 128,
             refusals_per_minute: 10,
         }

@@ -17,7 +17,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::app::{App, Parts};
 use crate::audit_log::{AUDIT_KEY, AuditKey, AuditKeyError};
-use crate::ca::{Ca, CaError};
+use crate::ca::authority::warn_of_open_keys;
+use crate::ca::{Authority, CaError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, ControlError};
@@ -200,7 +201,10 @@ impl Server {
         if (online.are_examples() || audit.is_example()) && !is_trial {
             return Err(ServeError::ExampleKeys);
         }
-        let ca = Ca::load(&config.path(&config.ca))?;
+        let ca = Authority::open(&config)?;
+        if !is_trial {
+            warn_of_open_keys(&ca);
+        }
         if let Some(root) = example::published_root(&*store).await?.filter(|_| !is_trial) {
             return Err(ServeError::ExampleRoot(root));
         }
@@ -217,7 +221,7 @@ impl Server {
         let operator = Operator { app: app.clone(), rollouts, repositories };
         let control = control::bind(&app.config.path(&app.config.control)).await?;
         let names = app.config.certificate_names();
-        let certificate = ServerCertificate::make(&app.ca, &names, app.clock.now())?;
+        let certificate = ServerCertificate::make(&app.ca.for_server(), &names, app.clock.now())?;
         let mut server = Self {
             ready: Ready {
                 enrolment: app.config.enrolment.listen,

@@ -274,6 +274,7 @@ fn newcomer(token: &Token, request: &Request, fresh: DeviceId) -> Device {
         identity: None,
         next: None,
         superseded: Vec::new(),
+        replaced: Vec::new(),
         asking: None,
         doubt: None,
         farewell: None,
@@ -327,9 +328,12 @@ impl Admitted {
     pub fn with(self, leaf: Sha256, issued: Timestamp, not_after: Timestamp) -> (Device, Token) {
         let Self { mut device, token, request } = self;
         if let Some(old) = device.identity.take() {
-            device.superseded.push(old.leaf);
-            let surplus = device.superseded.len().saturating_sub(SUPERSEDED);
-            device.superseded.drain(..surplus);
+            // No ordinary renewal ends here: a person let this key take the other's place.
+            for list in [&mut device.superseded, &mut device.replaced] {
+                list.push(old.leaf);
+                let surplus = list.len().saturating_sub(SUPERSEDED);
+                list.drain(..surplus);
+            }
         }
         let (key, token_id) = (request.key, request.token);
         device.identity = Some(Identity { leaf, key, token: Some(token_id), issued, not_after });

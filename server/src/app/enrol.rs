@@ -124,7 +124,8 @@ impl App {
     ) -> Result<CertificateDer<'static>, EnrolError> {
         let now = self.clock.now();
         let (id, days) = (admitted.device().id, self.config.enrolment.leaf_days);
-        let issued = self.ca.issue(key, Subject { device: id, serial: &request.serial }, days, now)?;
+        let subject = Subject { device: id, serial: &request.serial };
+        let issued = self.issuing_for(id).issue(key, subject, days, now)?;
         let (device, token) = admitted.with(issued.fingerprint, now, issued.not_after);
         let before = loaded.device.as_ref().map_or("unknown", |(device, _)| device.state.word());
         let entry = Entry {

@@ -52,6 +52,7 @@ fn device(byte: u8, leaf: u8) -> Device {
             not_after: NOW.plus_seconds(1000),
         }),
         superseded: vec![],
+        replaced: Vec::new(),
         asking: None,
         next: None,
         doubt: None,
@@ -75,6 +76,7 @@ fn report(interlock: InterlockState) -> Report {
         spool_lost: 0,
         content_version: 0,
         director_root_version: 0,
+        ca_version: 0,
         wants: None,
     }
 }

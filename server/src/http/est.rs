@@ -22,7 +22,7 @@ use cordon_proto::limits;
 use cordon_server_core::admit::{self, Refused};
 
 use super::problem::Problem;
-use super::{Peer, body, rate};
+use super::{Peer, authorities, body, rate};
 use crate::app::{App, EnrolError};
 use crate::ca::certs_only;
 use crate::ca::request::Request as CertificationRequest;
@@ -51,6 +51,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/.well-known/est/csrattrs", get(csrattrs))
         .route("/.well-known/est/simpleenroll", post(simpleenroll))
         .route("/.well-known/est/simplereenroll", post(simplereenroll))
+        .merge(authorities::lists())
         .method_not_allowed_fallback(|| async { Problem::no_method() })
         .fallback(|| async { Problem::no_route() })
         .with_state(app)
@@ -58,7 +59,7 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// The certificates of the authority (RFC 7030 section 4.1).
 async fn cacerts(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    reply(&headers, "application/pkcs7-mime", app.ca.bundle())
+    reply(&headers, "application/pkcs7-mime", app.ca.standing().cacerts())
 }
 
 /// What a request should look like (RFC 7030 section 4.5).

@@ -160,6 +160,7 @@ pub(super) fn pump(number: u8) -> Device {
         reason: text("enrolled"),
         identity: Some(identity),
         superseded: Vec::new(),
+        replaced: Vec::new(),
         asking: None,
         next: None,
         doubt: None,
@@ -195,6 +196,7 @@ pub(super) fn asking(mut device: Device, order: &str) -> Device {
         spool_lost: 0,
         content_version: 0,
         director_root_version: 1,
+        ca_version: 0,
         wants: Some(WantedGo { order: name(order), action: Action::Install }),
     });
     device

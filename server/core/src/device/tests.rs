@@ -52,6 +52,7 @@ fn device(state: State) -> Device {
             not_after: NOW.plus_seconds(1000),
         }),
         superseded: vec![Sha256([4; 32])],
+        replaced: Vec::new(),
         asking: None,
         next: None,
         doubt: None,
@@ -183,6 +184,7 @@ fn stored_documents_are_read_for_ever() {
     let bare = Device {
         identity: None,
         superseded: vec![],
+        replaced: Vec::new(),
         placement: Placement { tags: vec![], ..read.placement.clone() },
         reason: text("a token was made for it"),
         ..device(State::Expected)

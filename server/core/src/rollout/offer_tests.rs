@@ -61,6 +61,7 @@ fn device(number: u8) -> crate::device::Device {
         reason: text("enrolled"),
         identity: Some(identity),
         superseded: vec![],
+        replaced: Vec::new(),
         asking: None,
         next: None,
         doubt: None,
@@ -90,6 +91,7 @@ fn report() -> Report {
         spool_lost: 0,
         content_version: 0,
         director_root_version: 1,
+        ca_version: 0,
         wants: Some(Wanted { order: name("w1"), action: Action::Install }),
     }
 }
