@@ -292,8 +292,6 @@ impl Desk<'_> {
         let present = pins(&standing);
         let both: Vec<Sha256> = present.iter().copied().chain([new]).collect();
         self.follows(&present, &bytes, &both)?;
-        // Without it, a device that first comes after the end of the change would never believe a bundle.
-        self.follows(&[new], &bytes, &both)?;
         files::replace(&self.authority.folder.join(State::bundle(version)), &bytes)?;
         (state.next, state.version) = (Some(tier), version);
         let words = format!("root {} staged, bundle {version} with both roots", base64url(&new.0));
@@ -324,6 +322,7 @@ impl Desk<'_> {
         };
         let (bytes, alone) = (bytes(bundle)?, [ca.pin()]);
         self.follows(&pins(&standing), &bytes, &alone)?;
+        // A device that first comes after this knows the new root only.
         self.follows(&alone, &bytes, &alone)?;
         state.version = state.version.saturating_add(1);
         files::replace(&self.authority.folder.join(State::bundle(state.version)), &bytes)?;

@@ -408,7 +408,8 @@ impl Unpack {
 }
 
 fn file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    if path.to_string_lossy().ends_with("key.pem") {
+    let name = path.to_string_lossy();
+    if name.ends_with("key.pem") || name.ends_with("key.age") {
         files::create_secret(path, bytes)
     } else {
         files::create_public(path, bytes)

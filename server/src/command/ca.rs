@@ -201,7 +201,7 @@ impl Desktop {
         let (key, issuing) = self.issuing(&new, token).await?;
         let version = status.bundle.saturating_add(1);
         let roots = [old.certificate(), new.certificate()];
-        let bundle = base64url(&make::bundle(version, &roots, &[&old, &new], self.now)?);
+        let bundle = base64url(&make::bundle(version, &roots, &[&old], self.now)?);
         let root = base64url(new.certificate());
         self.done(Ask::Stage { key, issuing, root, bundle }).await?;
         tell(&format!(
