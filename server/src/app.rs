@@ -35,14 +35,18 @@ use crate::store::blobs::Blobs;
 use crate::store::{Answer, Change, Committed, Cursor, Index, Key, Kind, Store, StoreError};
 use crate::waits::Waits;
 
+mod doubt;
 mod enrol;
+mod farewell;
 mod keep;
 mod people;
 mod report;
 #[cfg(test)]
 mod tests;
 
+pub use doubt::Speaker;
 pub use enrol::EnrolError;
+pub use farewell::FarewellError;
 pub use people::{ActError, ApiToken, SignInLinks, TokenMade};
 pub use report::{CheckinError, ReceiptError, ReceiptTaken};
 

@@ -11,6 +11,7 @@ extern crate alloc;
 pub mod admit;
 pub mod audit;
 pub mod change;
+pub mod clone;
 pub mod device;
 pub mod policy;
 pub mod publish;

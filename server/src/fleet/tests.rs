@@ -76,6 +76,7 @@ fn report(interlock: InterlockState) -> Report {
         content_version: 0,
         director_root_version: 0,
         wants: None,
+        voice: None,
     }
 }
 

@@ -196,6 +196,7 @@ pub(super) fn asking(mut device: Device, order: &str) -> Device {
         content_version: 0,
         director_root_version: 1,
         wants: Some(WantedGo { order: name(order), action: Action::Install }),
+        voice: None,
     });
     device
 }

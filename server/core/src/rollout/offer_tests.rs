@@ -91,6 +91,7 @@ fn report() -> Report {
         content_version: 0,
         director_root_version: 1,
         wants: Some(Wanted { order: name("w1"), action: Action::Install }),
+        voice: None,
     }
 }
 

@@ -278,6 +278,7 @@ fn report(state: UpdateState, interlock: InterlockState) -> Report {
         content_version: 0,
         director_root_version: 1,
         wants: None,
+        voice: None,
     }
 }
 
