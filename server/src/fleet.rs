@@ -435,13 +435,12 @@ impl Fleet {
                 let mut member = Member::clone(&known);
                 member.seen = member.seen.max(device.last_seen);
                 let cleared = member.device.doubt.is_some() && device.doubt.is_none();
-                if cleared {
-                    // Whoever of the two is left begins anew.
-                    member.trace = Trace::default();
-                }
                 // What another server heard later is newer than what was heard here.
-                if device.reported >= member.reported || cleared {
+                if device.reported >= member.reported {
                     (member.report, member.reported) = (device.report.clone().map(Arc::new), device.reported);
+                }
+                if cleared {
+                    member.forget_voices();
                 }
                 (member.device, member.revision) = (Arc::new(device), revision);
                 member
@@ -484,6 +483,14 @@ impl View {
 }
 
 impl Member {
+    /// A person has looked: whoever of two voices is left begins anew.
+    fn forget_voices(&mut self) {
+        self.trace = Trace::default();
+        if let Some(report) = &mut self.report {
+            Arc::make_mut(report).voice = None;
+        }
+    }
+
     fn put_inventory(&mut self, inventory: InventoryView, revision: Revision) {
         if self.applied.inventory < Some(revision) {
             (self.inventory, self.applied.inventory) = (Some(Arc::new(inventory)), Some(revision));

@@ -23,7 +23,7 @@ use cordon_proto::limits;
 use cordon_proto::receipt::Receipt;
 use cordon_proto::telemetry::Batch;
 use cordon_proto::wire::{self, WireError};
-use cordon_server_core::device::{Access, OtherHardware, may};
+use cordon_server_core::device::{Access, OtherHardware, Refused, may};
 use minicbor::{Decode, Encode};
 use zstd::bulk::Decompressor;
 
@@ -93,12 +93,9 @@ async fn identify(
     if member.is_none() {
         member = app.look_up(&leaf.fingerprint).await?;
     }
-    let now = app.clock.now();
-    let known = member.as_ref().map(|member| &*member.device);
-    if let Err(refused) = may(known, &leaf.fingerprint, access, now) {
+    if let Err(refused) = open_to(&app, member.as_deref(), &leaf, access) {
         app.tried(member.as_deref(), &leaf.fingerprint, refused).await;
-        let detail = refused.to_string();
-        return Err(Problem::new(StatusCode::FORBIDDEN, refused.code(), "Refused", detail).closing());
+        return Err(refused.into());
     }
     let Some(member) = member else { return Err(Problem::no_route()) };
     if let Err(seconds) = app.device_rates.take(member.id(), app.clock.now_ms()) {
@@ -107,6 +104,11 @@ async fn identify(
     app.fleet.heard(member.id(), None, None, app.clock.now_ms());
     request.extensions_mut().insert(Caller { member, leaf, address });
     Ok(next.run(request).await)
+}
+
+/// Whether the door stands open now to the holder of `leaf`.
+fn open_to(app: &App, member: Option<&Member>, leaf: &PeerLeaf, access: Access) -> Result<(), Refused> {
+    may(member.map(|member| &*member.device), &leaf.fingerprint, access, app.clock.now())
 }
 
 /// Refuses for now. The body is read to its end, so that the connection lives and the device need not shake hands anew.
@@ -143,6 +145,9 @@ async fn wait(
         token = body::within(time, changed) => token,
         () = app.drained() => None,
     };
+    // Much may have happened meanwhile, and what woke it may be that it is no longer trusted.
+    let member = app.fleet.get(caller.member.id());
+    open_to(&app, member.as_deref(), &caller.leaf, Access::Telling)?;
     Ok(cbor(&WaitAnswer { token: token.unwrap_or(request.token), changed: token.is_some() }))
 }
 
@@ -263,6 +268,12 @@ impl Unpack {
             Err(error) if error.to_string().contains("too small") => Err(Problem::too_large(limit)),
             Err(_) => Err(Problem::malformed("Batch", "it is not zstd")),
         }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        Self::new(StatusCode::FORBIDDEN, refused.code(), "Refused", refused.to_string()).closing()
     }
 }
 
