@@ -7,6 +7,7 @@
 
 pub(crate) mod est;
 pub mod key;
+pub mod keystore;
 
 use std::net::IpAddr;
 use std::sync::Arc;
