@@ -221,13 +221,7 @@ impl Fleet {
     }
 
     /// Notes that a certificate was tried which opens nothing any more.
-    pub fn tried(
-        &self,
-        device: DeviceId,
-        leaf: &Sha256,
-        ended: Ended,
-        at: Millis,
-    ) -> Option<Suspicion> {
+    pub fn tried(&self, device: DeviceId, leaf: &Sha256, ended: Ended, at: Millis) -> Option<Suspicion> {
         self.change(device, |member| member.trace.refuse(leaf, ended, at))
     }
 
@@ -473,7 +467,9 @@ impl View {
         if let Some(devices) = before.as_ref().and_then(|before| self.by_machine.get_mut(before)) {
             devices.remove(&device);
         }
-        if let Some(before) = before.filter(|before| self.by_machine.get(before).is_some_and(BTreeSet::is_empty)) {
+        if let Some(before) =
+            before.filter(|before| self.by_machine.get(before).is_some_and(BTreeSet::is_empty))
+        {
             self.by_machine.remove(&before);
         }
         if let Some(now) = now {

@@ -15,6 +15,7 @@ use crate::faults::Verdict;
 use crate::faults::kills::Kills;
 use crate::faults::powercut::PowerCuts;
 use crate::faults::subject::Engine;
+use crate::fuzz::Fuzzing;
 use crate::reconnect::Reconnect;
 use crate::servers::UnderFire;
 
@@ -40,6 +41,8 @@ pub enum Name {
     Servers,
     /// A whole fleet reconnects at once to a server on redb, whatever engine is named.
     Reconnect,
+    /// Bent bytes for every reader of outside bytes, whatever engine is named.
+    Fuzz,
 }
 
 /// How long, on what.
@@ -148,6 +151,7 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::Powercut => Box::new(PowerCuts::new(sim, options.engine)?),
         Name::Kills => Box::new(Kills::new(sim, options.engine)),
         Name::Servers => Box::new(UnderFire),
+        Name::Fuzz => Box::new(Fuzzing),
         Name::Reconnect => Box::new(Reconnect { devices: options.devices }),
     })
 }

@@ -41,7 +41,9 @@ impl App {
         if let Some(suspicion) = self.fleet.listen(id, &speaker.leaf, &word) {
             self.suspect(id, &suspicion).await;
         }
-        let Some(twin) = request.machine.and_then(|machine| self.fleet.twin(id, &machine, now)) else { return };
+        let Some(twin) = request.machine.and_then(|machine| self.fleet.twin(id, &machine, now)) else {
+            return;
+        };
         if member.is_active() {
             for (one, other) in [(member, &*twin), (&*twin, member)] {
                 let hardware = &other.device.hardware;

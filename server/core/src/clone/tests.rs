@@ -265,7 +265,8 @@ fn live(speech: Speech, events: &[Event]) -> Servers {
 #[test]
 fn ten_thousand_honest_lives_raise_no_doubt() {
     // Goal: no false alarm. Method: lives of up to 60 events each, drawn by chance; any suspicion fails.
-    let mut runner = TestRunner::new(Config { cases: 10_000, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: 10_000, failure_persistence: None, ..Config::default() });
     let lives = (speech(), proptest::collection::vec(event(), 1..60));
     let outcome = runner.run(&lives, |(speech, events)| {
         let servers = live(speech, &events);
@@ -419,7 +420,9 @@ fn every_doubt_has_words_for_people_that_fit() {
     for kind in [DoubtKind::Overlap, DoubtKind::Reuse, DoubtKind::Backwards, DoubtKind::SameMachine] {
         let finding = Suspicion::new(kind, "seen").finding(BEGIN.seconds());
         assert!(finding.title.as_str().len() <= 48, "{}", finding.title);
-        for sentence in [&finding.what_changed, &finding.why_it_matters, &finding.how_sure, &finding.what_to_do] {
+        for sentence in
+            [&finding.what_changed, &finding.why_it_matters, &finding.how_sure, &finding.what_to_do]
+        {
             assert!(sentence.as_str().ends_with('.'), "{sentence} was cut");
         }
         assert_eq!(finding.key.as_str(), kind.word());

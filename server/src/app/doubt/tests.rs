@@ -160,7 +160,13 @@ async fn one_machine_under_two_identities_is_a_doubt_of_both_and_can_be_accepted
     assert!(evidence.as_str().contains("VP-3 B"), "{evidence}");
     let (finding, record) = member.findings.iter().next().expect("a finding");
     let until = bench.clock.now().plus_seconds(86_400);
-    let muted = decide(Record::clone(record), Verb::Mute { until }, "ines", "one image, known to us", bench.clock.now());
+    let muted = decide(
+        Record::clone(record),
+        Verb::Mute { until },
+        "ines",
+        "one image, known to us",
+        bench.clock.now(),
+    );
     let body = serde_json::to_vec(&muted.expect("muted")).expect("JSON");
     let key = Key::Finding { device: devices[0].id, finding: *finding };
     bench.app().commit(Commit::draft(bench.clock.now(), person()).put(key, body)).await.expect("muted");

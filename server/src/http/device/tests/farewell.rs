@@ -32,10 +32,9 @@ async fn say(bench: &Bench, device: &Enrolled, bytes: &[u8]) -> Reply {
 async fn a_retired_or_lost_device_may_take_leave_and_nothing_else() {
     // Goal: the last receipt, once. Method: retire and lose a device each; every other route; the farewell, twice.
     let bench = Bench::start(&[]).await;
-    for (serial, act, cause, word) in [
-        ("A", Act::Retire, Cause::Retired, "retired"),
-        ("B", Act::ReportLost, Cause::Lost, "lost"),
-    ] {
+    for (serial, act, cause, word) in
+        [("A", Act::Retire, Cause::Retired, "retired"), ("B", Act::ReportLost, Cause::Lost, "lost")]
+    {
         let device = bench.enrol(serial).await;
         let mut open = bench.device(&device).await;
         check_in(&mut open, &device).await;
