@@ -29,7 +29,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::app::{App, TokenMade};
+use crate::app::{App, Speaker, TokenMade};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::init;
@@ -85,6 +85,13 @@ pub(crate) struct Enrolled {
     pub(crate) hardware: Hardware,
     pub(crate) leaf: CertificateDer<'static>,
     pub(crate) key: KeyPair,
+}
+
+impl Enrolled {
+    /// Who speaks for it, where a test does without a connection.
+    pub(crate) fn speaker(&self) -> Speaker {
+        Speaker { leaf: Sha256::of(&self.leaf), address: SocketAddr::from(([127, 0, 0, 1], 4000)) }
+    }
 }
 
 impl Bench {

@@ -1,5 +1,5 @@
 //! Tests of the device plane over real mutual TLS: who is let in, and what each route answers. What slow and greedy
-//! clients get stands in [`greedy`].
+//! clients get stands in [`greedy`], the end of an identity in [`farewell`], the bite of a quarantine in [`revoked`].
 
 use cordon_proto::audit::SignedHead;
 use cordon_proto::checkin::{Action, CheckinAnswer, InterlockState};
@@ -22,7 +22,9 @@ use crate::testing::{
     Bench, Enrolled, PATIENCE, Reply, Wire, checkin as checkin_of, device_key, person, text,
 };
 
+mod farewell;
 mod greedy;
+mod revoked;
 
 const SECOND: Duration = Duration::from_secs(1);
 
