@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use cordon_proto::enrol::EnrolmentString;
+use cordon_proto::enrol::{EnrolmentString, enrolment_name};
 use cordon_proto::ids::{DeviceId, Hardware, Sha256};
 use cordon_proto::time::Timestamp;
 use rustls::pki_types::CertificateDer;
@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::TrustedClock;
 use crate::files::{FileError, Folder};
+use crate::link::proxy::Proxy;
 use crate::link::{LinkError, Retry};
 use crate::tls::{self, Route, TlsError, Trust};
 use key::{ClientKey, DeviceKey, FileKey, KeyError};
@@ -67,12 +68,19 @@ impl Site {
     /// `HOST:PORT` as it stands in a URL.
     #[must_use]
     pub fn authority(&self, port: u16) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{port}", self.host)
-        } else {
-            format!("{}:{port}", self.host)
-        }
+        authority(&self.host, port)
     }
+
+    /// The name under which the enrolment plane is asked for.
+    pub fn enrolment_host(&self) -> Result<String, IdentityError> {
+        let name = enrolment_name(&self.host, (self.enrolment_port, self.device_port));
+        name.ok_or_else(|| IdentityError::NoName(self.host.clone()))
+    }
+}
+
+/// `HOST:PORT` as it stands in a URL.
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// An enrolled device.
@@ -116,6 +124,11 @@ pub enum IdentityError {
         /// The present identity.
         device: DeviceId,
     },
+    /// One port for both planes, and no name to tell them apart by.
+    #[error(
+        "the enrolment string gives one port for enrolment and device plane, which are told apart by name, but {0} is an address; ask for a string with the server's name, and set `server` to its address where no name look-up works"
+    )]
+    NoName(String),
     /// No client could be built.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -157,6 +170,7 @@ impl IdentityError {
             | Self::Damaged(_)
             | Self::Request
             | Self::Enrolled { .. }
+            | Self::NoName(_)
             | Self::Tls(_)
             | Self::Token
             | Self::ForeignCertificate
@@ -256,7 +270,7 @@ pub struct Applicant {
     /// Addresses of the server where they are configured.
     pub addresses: Vec<IpAddr>,
     /// The configured proxy.
-    pub proxy: Option<String>,
+    pub proxy: Option<Proxy>,
     /// The time certificates are judged by.
     pub clock: TrustedClock,
 }
@@ -331,14 +345,16 @@ async fn ask(
     applicant: &Applicant,
     request: &[u8],
 ) -> Result<(CertificateDer<'static>, Vec<CertificateDer<'static>>), IdentityError> {
+    let site = Site::from(string);
     let route = Route {
-        host: string.host.clone(),
+        host: site.enrolment_host()?,
         addresses: applicant.addresses.clone(),
         proxy: applicant.proxy.clone(),
+        metered: false,
     };
     let trust = Trust { pin: string.ca_pin, roots: Vec::new(), clock: applicant.clock.clone() };
     let client = tls::client(&route, trust, None)?;
-    let authority = string.authority(string.enrolment_port);
+    let authority = authority(&route.host, string.enrolment_port);
     let base = format!("https://{authority}/.well-known/est");
     let failed = |source| IdentityError::Server { host: authority.clone(), source };
     let authorities = est::cacerts(&client, &base).await.map_err(failed)?;

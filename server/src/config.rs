@@ -310,7 +310,8 @@ impl Config {
             return Err(ConfigError::Bounds { key: "host", bounds, found: format!("`{}`", self.host) });
         }
         if self.shares_port() && self.host.parse::<IpAddr>().is_ok() {
-            let bounds = "a host name where enrolment and device plane share a port: TLS names no address".to_owned();
+            let bounds =
+                "a host name where enrolment and device plane share a port: TLS names no address".to_owned();
             return Err(ConfigError::Bounds { key: "host", bounds, found: format!("`{}`", self.host) });
         }
         Ok(self)

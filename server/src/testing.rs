@@ -291,7 +291,11 @@ impl Wire {
     }
 
     /// The same, asking for a server of this name.
-    pub(crate) async fn open_as(name: &str, address: SocketAddr, config: ClientConfig) -> std::io::Result<Self> {
+    pub(crate) async fn open_as(
+        name: &str,
+        address: SocketAddr,
+        config: ClientConfig,
+    ) -> std::io::Result<Self> {
         let tcp = TcpStream::connect(address).await?;
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use cordon_agent_core::backoff::{Backoff, spread};
+use cordon_agent_core::backoff::{Backoff, next_report, spread};
 use cordon_proto::checkin::{CheckinRequest, WaitRequest};
 use cordon_proto::ids::{Hardware, Text};
 use cordon_proto::limits;
@@ -34,6 +34,9 @@ pub struct Pace {
     pub gap: Duration,
     /// Between two batches at least, where the cause is urgent.
     pub urgent_gap: Duration,
+    /// Between two reports of a device whose every byte is paid for, unless the server asks for more. Such a device
+    /// does not wait for pushes, and hands in with its report what others hand in at once.
+    pub metered: Option<Duration>,
 }
 
 impl Default for Pace {
@@ -43,6 +46,7 @@ impl Default for Pace {
             slowly: Duration::from_secs(3600),
             gap: Duration::from_millis(500),
             urgent_gap: Duration::from_secs(5),
+            metered: None,
         }
     }
 }
@@ -171,7 +175,7 @@ impl Contact {
         let arrived = Millis(i64::try_from(self.clock.monotonic().as_millis()).unwrap_or(i64::MAX));
         self.peers.heard.send_replace(Some(Heard { answer, arrived }));
         // `next_s` is a lower bound; the spread keeps a fleet apart.
-        Ok(spread(next_ms, chance()).max(next_ms))
+        Ok(next_report(next_ms, self.pace.metered.map(millis), chance()))
     }
 
     fn request(&mut self) -> CheckinRequest {
@@ -244,6 +248,9 @@ impl Contact {
     /// out beside it.
     async fn rest(&mut self, next_ms: u64) -> Rested {
         let due = Instant::now() + Duration::from_millis(next_ms);
+        if self.pace.metered.is_some() {
+            return self.rest_in_silence(due).await;
+        }
         let waiter = self.link.waiter();
         loop {
             let left = due.saturating_duration_since(Instant::now());
@@ -274,6 +281,21 @@ impl Contact {
                     return Rested::Due;
                 }
                 Err(error) => return Rested::Failed(error),
+            }
+        }
+    }
+
+    /// The rest of a metered device: nothing is asked and nothing listened for. Only the updater is not kept waiting:
+    /// its few words are about a machine that stands ready to change, or has just changed.
+    async fn rest_in_silence(&mut self, due: Instant) -> Rested {
+        loop {
+            let sent = self.sent.update;
+            tokio::select! {
+                () = sleep_until(due) => return Rested::Due,
+                Ok(_) = self.peers.update.wait_for(|view| view.urgent != sent) => {}
+            }
+            if let Err(error) = self.send_urgent(Urgent::Update).await {
+                return Rested::Failed(error);
             }
         }
     }
@@ -313,8 +335,7 @@ impl Contact {
         match retry {
             Retry::Soon | Retry::After(_) => ordinary,
             Retry::Slowly | Retry::Never => {
-                let slowly = u64::try_from(self.pace.slowly.as_millis()).unwrap_or(u64::MAX);
-                Duration::from_millis(spread(slowly, chance())).max(ordinary)
+                Duration::from_millis(spread(millis(self.pace.slowly), chance())).max(ordinary)
             }
         }
     }
@@ -381,6 +402,10 @@ async fn forward(
         at = at.saturating_add(length);
     }
     Ok(())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A die from the kernel; a kernel without chance gives the middle.

@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::time::Duration;
 
 use cordon_agent_core::update::{Installed, Record, Slot, report};
 use cordon_proto::checkin::{Blocked, InterlockState, UpdateReport, UpdateState};
@@ -13,7 +14,7 @@ use cordon_proto::ids::{Sha256, Text};
 use cordon_proto::update::release::InterlockClass;
 use tokio::sync::{mpsc, watch};
 
-use super::contact::{self, Contact, ContactView, Facts};
+use super::contact::{self, Contact, ContactView, Facts, Pace};
 use super::messages::{Heard, QUEUE, ToSensor, UpdateView};
 use super::ports::{Installer, Ports};
 use super::receipts::Outbox;
@@ -70,6 +71,8 @@ pub(super) fn agent(config: &Config, ports: Ports) -> Result<Agent, RunError> {
     let eyes = Eyes { capture, host, clock: clock.clone(), rhythm: tempo.rhythm };
     let sensing = Sensing::open(eyes, state.clone(), record.starts.saturating_add(1))?;
 
+    let metered = config.metered.map(|seconds| Duration::from_secs(seconds.into()));
+    let pace = Pace { metered, ..tempo.pace };
     let (to_link, link_calls) = mpsc::channel(QUEUE);
     let wires = Wires::new(&sensing, first_view(&record, shared.state()));
     let facts = Facts {
@@ -101,7 +104,7 @@ pub(super) fn agent(config: &Config, ports: Ports) -> Result<Agent, RunError> {
     updating.show();
     Ok(Agent {
         server: link.waiter(),
-        contact: Contact::new(link, facts, clock, tempo.pace, wires.contact),
+        contact: Contact::new(link, facts, clock, pace, wires.contact),
         sensing,
         updating,
         telling,
@@ -113,7 +116,12 @@ pub(super) fn agent(config: &Config, ports: Ports) -> Result<Agent, RunError> {
 }
 
 fn route(config: &Config, identity: &Identity) -> Route {
-    Route { host: identity.site.host.clone(), addresses: config.server.clone(), proxy: config.proxy.clone() }
+    Route {
+        host: identity.site.host.clone(),
+        addresses: config.server.clone(),
+        proxy: config.proxy.clone(),
+        metered: config.metered.is_some(),
+    }
 }
 
 /// The channels between the roles, sorted by who gets which end.

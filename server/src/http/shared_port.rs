@@ -142,7 +142,10 @@ mod tests {
         }
         // An address is no name: without one it is the device plane, which demands a certificate.
         for name in ["localhost", "127.0.0.1"] {
-            assert!(named(&bench, name, None).await.ended().await, "{name} lets nobody in without a certificate");
+            assert!(
+                named(&bench, name, None).await.ended().await,
+                "{name} lets nobody in without a certificate"
+            );
         }
         let metrics = &bench.app().metrics;
         assert_eq!(metrics.plane("device").count_shed("handshake"), 2);
@@ -161,7 +164,8 @@ mod tests {
         for _ in 0..3 {
             held.push(named(&bench, "enrol.localhost", None).await);
         }
-        let turned_away = Wire::open_as("enrol.localhost", bench.server.ready.device, bench.client(None)).await;
+        let turned_away =
+            Wire::open_as("enrol.localhost", bench.server.ready.device, bench.client(None)).await;
         assert!(turned_away.is_err(), "two places and one to say so");
         assert_eq!(plane.count_shed("full"), 1);
         let mut ours = named(&bench, "localhost", Some(&device)).await;
