@@ -8,6 +8,8 @@ use cordon_proto::time::Timestamp;
 
 /// `INTEGER`.
 pub const INTEGER: u8 = 0x02;
+/// `OCTET STRING`.
+pub const OCTET_STRING: u8 = 0x04;
 /// `OBJECT IDENTIFIER`.
 pub const OBJECT: u8 = 0x06;
 /// `SEQUENCE`.

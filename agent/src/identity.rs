@@ -8,6 +8,8 @@
 pub(crate) mod est;
 pub mod key;
 pub mod keystore;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 
 use std::net::IpAddr;
 use std::sync::Arc;
