@@ -58,6 +58,12 @@ pub enum LinkError {
         /// The TLS alert.
         alert: String,
     },
+    /// The device could not prove who it is: its own key does not sign.
+    #[error("this device cannot prove who it is: {cause}")]
+    OwnKey {
+        /// What is wrong with the key, and what to do.
+        cause: String,
+    },
     /// The server knows whom it talks to, and refuses.
     #[error("the server refuses this device: {refusal}{}", shown(detail))]
     Refused {
@@ -225,6 +231,7 @@ impl LinkError {
             Self::Proxy(ProxyFault::Unauthorised) => Retry::Slowly,
             Self::Unreachable { .. }
             | Self::Proxy(_)
+            | Self::OwnKey { .. }
             | Self::WrongServer(_)
             | Self::Busy { .. }
             | Self::Rejected { .. }

@@ -105,7 +105,8 @@ impl KeyStore for TokenKeys {
         let mut id = [0; 8];
         getrandom::fill(&mut id).map_err(|_| KeyError::Library)?;
         let name = format!("{}{:016x}", self.prefix, u64::from_be_bytes(id));
-        let both = [Attribute::Token(true), Attribute::Label(name.clone().into_bytes()), Attribute::Id(id.into())];
+        let both =
+            [Attribute::Token(true), Attribute::Label(name.clone().into_bytes()), Attribute::Id(id.into())];
         let public = [
             both.as_slice(),
             &[Attribute::Private(false), Attribute::Verify(true), Attribute::EcParams(P256.to_vec())],

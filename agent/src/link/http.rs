@@ -111,6 +111,8 @@ fn failed(error: &reqwest::Error) -> LinkError {
         Some(rustls::Error::AlertReceived(alert)) if about_our_certificate(*alert) => {
             LinkError::CertificateRefused { alert: format!("{alert:?}") }
         }
+        // Only our own signer speaks in free text.
+        Some(rustls::Error::General(cause)) => LinkError::OwnKey { cause: cause.clone() },
         Some(_) | None => match ProxyFault::of(error) {
             Some(fault) => LinkError::Proxy(fault),
             None => LinkError::Unreachable { cause: innermost(error) },

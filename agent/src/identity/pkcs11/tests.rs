@@ -11,7 +11,8 @@ fn a_signature_of_two_numbers_becomes_what_a_verifier_takes() {
     use ring::rand::SystemRandom;
     use ring::signature as ec;
     let random = SystemRandom::new();
-    let pkcs8 = ec::EcdsaKeyPair::generate_pkcs8(&ec::ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("a key");
+    let pkcs8 =
+        ec::EcdsaKeyPair::generate_pkcs8(&ec::ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("a key");
     let fixed = &ec::ECDSA_P256_SHA256_FIXED_SIGNING;
     let key = ec::EcdsaKeyPair::from_pkcs8(fixed, pkcs8.as_ref(), &random).expect("reads");
     let point = ec::KeyPair::public_key(&key).as_ref();
