@@ -6,6 +6,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, ensure};
 
@@ -28,14 +29,13 @@ impl Namespace {
         if !require_root(test) {
             return Ok(None);
         }
-        // Addresses of the range for benchmarks (RFC 2544), another net for each process.
-        let process = std::process::id();
-        let [_, _, high, low] = process.to_be_bytes();
-        let net = low & 0xfc;
-        let gate = Ipv4Addr::new(198, 18 | (high & 1), high, net | 1);
-        let device = Ipv4Addr::new(198, 18 | (high & 1), high, net | 2);
-        let (name, outer, inner) =
-            (format!("cordon-{process}"), format!("cdo{process}"), format!("cdi{process}"));
+        // Addresses of the range for benchmarks (RFC 2544), another net for each value of each process.
+        static OPENED: AtomicU32 = AtomicU32::new(0);
+        let (process, number) = (std::process::id(), OPENED.fetch_add(1, Ordering::Relaxed));
+        let [_, _, high, low] = process.wrapping_mul(8).wrapping_add(number).wrapping_mul(4).to_be_bytes();
+        let [gate, device] = [1, 2].map(|end| Ipv4Addr::new(198, 18 | (high & 1), high, low | end));
+        let name = format!("cordon-{process}-{number}");
+        let [outer, inner] = ["o", "i"].map(|end| format!("cd{end}{process}x{number}"));
         let held = program(&ip).args(["netns", "add", &name]).output()?.status.success();
         if !require_right("to make network namespaces", test, held) {
             return Ok(None);

@@ -210,7 +210,8 @@ impl fmt::Debug for TokenKey {
 }
 
 impl Token {
-    /// Does something in an open session; one that has become useless is replaced once.
+    /// Does something in an open session. Where that fails, a session is opened anew, and at last the module begun anew:
+    /// some forget a token that was restarted only then.
     fn with<T>(&self, act: impl Fn(&Session) -> Result<T, TokenError>) -> Result<T, TokenError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = &open.session {
@@ -219,20 +220,26 @@ impl Token {
                 Err(error) => tracing::debug!(%error, "the token's session is opened anew"),
             }
         }
-        open.session = None;
-        let session = match self.session(&mut open) {
-            // A module may have to forget a token that was restarted before it sees it again.
+        match self.anew(&mut open, &act) {
             Err(TokenError::Failed(_) | TokenError::Absent(_)) => {
                 let _ = module(&self.uri)?.finalize();
-                self.session(&mut open)?
+                self.anew(&mut open, &act)
             }
-            session => session?,
-        };
-        let done = act(&session);
-        if done.is_ok() {
-            open.session = Some(session);
+            done => done,
         }
-        done
+    }
+
+    /// The same in a new session, which is kept if it serves.
+    fn anew<T>(
+        &self,
+        open: &mut Open,
+        act: impl Fn(&Session) -> Result<T, TokenError>,
+    ) -> Result<T, TokenError> {
+        open.session = None;
+        let session = self.session(open)?;
+        let done = act(&session)?;
+        open.session = Some(session);
+        Ok(done)
     }
 
     /// A session of ours, logged in.
