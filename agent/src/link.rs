@@ -8,10 +8,13 @@ pub(crate) mod http;
 pub mod proxy;
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cordon_agent_core::renew::Word;
 use cordon_proto::checkin::{CheckinAnswer, CheckinRequest, WaitAnswer, WaitRequest};
+use cordon_proto::farewell::Farewell;
 use cordon_proto::ids::{Name, Sha256};
 use cordon_proto::limits;
 use cordon_proto::receipt::Receipt;
@@ -220,6 +223,32 @@ pub enum Retry {
 }
 
 impl LinkError {
+    /// The word by which the server refuses the device itself; `None` for any other trouble.
+    #[must_use]
+    pub fn word(&self) -> Option<Word> {
+        match self {
+            Self::CertificateRefused { alert } if alert == "CertificateExpired" => Some(Word::Ended),
+            Self::CertificateRefused { .. } => Some(Word::Certificate),
+            Self::Refused { refusal, .. } => Some(match refusal {
+                Refusal::UnknownDevice => Word::UnknownDevice,
+                Refusal::Quarantined => Word::Quarantined,
+                Refusal::Retired => Word::Retired,
+                Refusal::Lost => Word::Lost,
+                Refusal::Superseded => Word::Superseded,
+                Refusal::HardwareMismatch => Word::HardwareMismatch,
+            }),
+            Self::Unreachable { .. }
+            | Self::Proxy(_)
+            | Self::OwnKey { .. }
+            | Self::WrongServer(_)
+            | Self::Busy { .. }
+            | Self::Rejected { .. }
+            | Self::Malformed { .. }
+            | Self::TooLarge { .. }
+            | Self::Stalled { .. } => None,
+        }
+    }
+
     /// When to try again.
     #[must_use]
     pub fn retry(&self) -> Retry {
@@ -272,7 +301,8 @@ impl Default for Patience {
 
 /// The device plane of one server, over one client.
 pub struct Link {
-    client: Client,
+    /// Shared by all handles, so that a new certificate reaches them all.
+    client: Arc<Mutex<Client>>,
     base: String,
     patience: Patience,
     compressor: Option<zstd::bulk::Compressor<'static>>,
@@ -294,7 +324,18 @@ impl Link {
     ) -> Result<Self, TlsError> {
         let client = tls::client(route, identity.trust(clock), Some(identity.certified_key()))?;
         let base = format!("https://{}/v1", identity.site.authority(identity.site.device_port));
-        Ok(Self { client, base, patience, compressor: None })
+        Ok(Self { client: Arc::new(Mutex::new(client)), base, patience, compressor: None })
+    }
+
+    /// Shows another certificate, or believes other roots, from the next call on; what is under way goes on as it is.
+    pub fn exchange(&self, identity: &Identity, route: &Route, clock: TrustedClock) -> Result<(), TlsError> {
+        let client = tls::client(route, identity.trust(clock), Some(identity.certified_key()))?;
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+        Ok(())
+    }
+
+    fn client(&self) -> Client {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says what the device is and does, and hears what is new.
@@ -312,7 +353,7 @@ impl Link {
     #[must_use]
     pub fn waiter(&self) -> Self {
         Self {
-            client: self.client.clone(),
+            client: Arc::clone(&self.client),
             base: self.base.clone(),
             patience: self.patience,
             compressor: None,
@@ -367,7 +408,16 @@ impl Link {
             Repository::Director => "director".to_owned(),
             Repository::Image(name) => format!("image/{name}"),
         };
-        let request = self.client.get(format!("{}/tuf/{folder}/{file}", self.base));
+        self.fetch(&format!("tuf/{folder}/{file}"), limit).await
+    }
+
+    /// The signed bundle of authorities of this version; `None` where the server has none.
+    pub async fn authorities(&self, version: u64) -> Result<Option<Vec<u8>>, LinkError> {
+        self.fetch(&format!("authorities/{version}"), limits::AUTHORITIES_BYTES).await
+    }
+
+    async fn fetch(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, LinkError> {
+        let request = self.client().get(format!("{}/{path}", self.base));
         let answer = http::accept(request, self.patience.answer).await?;
         match answer.status() {
             StatusCode::OK => http::body(answer, limit).await.map(Some),
@@ -376,9 +426,15 @@ impl Link {
         }
     }
 
+    /// Hands in the farewell; the same one twice is no error.
+    pub async fn farewell(&self, farewell: &Farewell) -> Result<(), LinkError> {
+        let request = self.post("farewell").body(wire::write(farewell));
+        http::send(request, self.patience.answer).await.map(|_| ())
+    }
+
     /// An image from byte `from` on. The server may start at 0 all the same: see [`Download::start`].
     pub async fn target(&self, sha256: &Sha256, from: u64) -> Result<Download, LinkError> {
-        let mut request = self.client.get(format!("{}/targets/{sha256}", self.base));
+        let mut request = self.client().get(format!("{}/targets/{sha256}", self.base));
         if from > 0 {
             request =
                 request.header(RANGE, format!("bytes={from}-")).header(IF_RANGE, format!("\"{sha256}\""));
@@ -405,7 +461,7 @@ impl Link {
     }
 
     fn post(&self, route: &str) -> reqwest::RequestBuilder {
-        self.client.post(format!("{}/{route}", self.base)).header(CONTENT_TYPE, "application/cbor")
+        self.client().post(format!("{}/{route}", self.base)).header(CONTENT_TYPE, "application/cbor")
     }
 }
 

@@ -71,7 +71,7 @@ pub fn next_report(asked_ms: u64, metered_ms: Option<u64>, jitter: u32) -> u64 {
 }
 
 /// `whole · jitter / 2³²`: a uniform share of `whole`, `whole` itself excluded.
-fn share(whole: u64, jitter: u32) -> u64 {
+pub(crate) fn share(whole: u64, jitter: u32) -> u64 {
     let product = u128::from(whole) * u128::from(jitter);
     u64::try_from(product >> 32).unwrap_or(u64::MAX)
 }

@@ -94,6 +94,8 @@ impl TokenKeys {
         let tier = if words.to_ascii_lowercase().contains("tpm2") { "tpm" } else { "pkcs11" };
         let token = Arc::new(Token { uri: uri.clone(), tier, open: Mutex::default() });
         token.with(|_| Ok(()))?;
+        // The same folder by whatever way it was named.
+        let folder = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
         let digest = Sha256::of(folder.as_os_str().as_encoded_bytes()).to_string();
         let prefix = format!("{PREFIX}{}-", digest.get(..8).unwrap_or(&digest));
         Ok(Self { token, prefix })

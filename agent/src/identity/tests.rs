@@ -5,9 +5,14 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use cordon_proto::ids::Hardware;
+
+use super::keystore::KEY_SUFFIX;
 use super::*;
 use crate::clock::{Floor, SystemClock};
 use crate::fake::{Authority, DEVICE, Server, enrolment_plane};
+use crate::files::Folder;
+use crate::tls;
 
 const TOKEN: &str = "dGhlLW9uZS10aW1lLXNlY3JldA";
 
@@ -21,7 +26,13 @@ pub(crate) fn trusted_clock() -> TrustedClock {
 }
 
 fn applicant() -> Applicant {
-    Applicant { hardware: hardware(), addresses: Vec::new(), proxy: None, clock: trusted_clock() }
+    Applicant {
+        hardware: hardware(),
+        addresses: Vec::new(),
+        proxy: None,
+        metered: false,
+        clock: trusted_clock(),
+    }
 }
 
 fn string(server: &Server, pin: Sha256) -> EnrolmentString {
@@ -189,7 +200,7 @@ async fn forgetting_removes_key_and_certificate() {
     let server = enrolment_plane(Arc::clone(&authority), TOKEN);
     let (_root, folder) = scratch();
     enrol(&folder, &string(&server, authority.pin()), &applicant()).await.expect("enrols");
-    forget(&folder).expect("forgets");
+    Home::from(&folder).forget().expect("forgets");
     assert!(Identity::load(&folder).expect("reads").is_none());
     assert!(folder.names().expect("lists").is_empty());
 }

@@ -12,7 +12,8 @@ use super::*;
 use crate::fake::{Asked, Authority, Options, Reply, Server, enrolment_plane};
 use crate::files::Folder;
 use crate::identity::tests::{hardware, trusted_clock};
-use crate::identity::{self, Applicant};
+use crate::identity::{self, Applicant, Home};
+use crate::run::keeping::Keeping;
 
 const TOKEN: &str = "dGhlLW9uZS10aW1lLXNlY3JldA";
 pub(crate) const MUTUAL: Options = Options { with_root: false, mutual: true, one_answer: false, port: 0 };
@@ -43,7 +44,13 @@ impl Site {
             token: TOKEN.to_owned(),
         };
         let addresses = vec!["127.0.0.1".parse().expect("an address")];
-        let applicant = Applicant { hardware: hardware(), addresses, proxy: None, clock: trusted_clock() };
+        let applicant = Applicant {
+            hardware: hardware(),
+            addresses,
+            proxy: None,
+            metered: false,
+            clock: trusted_clock(),
+        };
         let identity = identity::enrol(&folder, &string, &applicant).await.expect("enrols");
         Self { authority, identity, folder, root }
     }
@@ -51,6 +58,23 @@ impl Site {
     /// The state folder of the device.
     pub(crate) fn state(&self) -> &std::path::Path {
         self.root.path()
+    }
+
+    pub(crate) fn keeping(&self) -> Keeping {
+        let home = Home::from(&self.folder);
+        let held = home.held().expect("reads").expect("is there");
+        let addresses = vec!["127.0.0.1".parse().expect("an address")];
+        Keeping::new(
+            home,
+            held,
+            Applicant {
+                hardware: hardware(),
+                addresses,
+                proxy: None,
+                metered: false,
+                clock: trusted_clock(),
+            },
+        )
     }
 
     pub(crate) fn link(&self, server: &Server) -> Link {

@@ -558,7 +558,8 @@ async fn two_agents_never_share_a_state_folder_and_a_stranger_does_not_run() {
     rig.until("it runs", |world| (!world.checkins.is_empty()).then_some(())).await;
     assert!(matches!(rig.start().ended().await, Exit::Fatal(RunError::Taken(_))));
     agent.stop().await;
-    crate::identity::forget(&rig.state().inside("identity").expect("opens")).expect("forgets");
+    let identity = rig.state().inside("identity").expect("opens");
+    crate::identity::Home::from(&identity).forget().expect("forgets");
     assert!(matches!(rig.start().ended().await, Exit::Fatal(RunError::NotEnrolled)));
 }
 

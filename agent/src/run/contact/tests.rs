@@ -95,7 +95,7 @@ impl Rig {
     }
 
     fn contact(&mut self, server: &Server) -> Contact {
-        let facts = Facts { boot: 1, hardware: hardware(), key_protection: "file".parse().expect("a text") };
+        let facts = Facts { boot: 1, hardware: hardware(), run: 7, machine: Some(Sha256([3; 32])) };
         let pace = Pace {
             backoff: Backoff::new(40, 400),
             slowly: Duration::from_secs(60),
@@ -104,7 +104,8 @@ impl Rig {
             metered: None,
         };
         let peers = self.peers.take().expect("one contact a rig");
-        Contact::new(self.site.link(server), facts, trusted_clock(), pace, peers)
+        let (link, keeping) = (self.site.link(server), self.site.keeping());
+        Contact::new((link, keeping), facts, trusted_clock(), pace, peers)
     }
 
     fn waiting(&self) -> usize {
