@@ -7,11 +7,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use cordon_proto::limits;
+use cordon_proto::{enrol, limits};
 use serde::Deserialize;
 
 use crate::age::Recipient;
 use crate::files::{self, FileError};
+
+mod enrolment;
+
+pub use enrolment::{AnchorSettings, Enrolment};
 
 /// All settings of one server.
 #[derive(Clone, Debug, Deserialize)]
@@ -66,7 +70,8 @@ pub struct Config {
     /// Backups.
     #[serde(default)]
     pub backup: Backup,
-    /// The enrolment plane.
+    /// The enrolment plane. Where it has the device plane's address and port, both share it: see
+    /// [`Config::shares_port`].
     #[serde(default)]
     pub enrolment: Enrolment,
     /// The device plane.
@@ -78,20 +83,6 @@ pub struct Config {
     /// Bounds on what outsiders may hold.
     #[serde(default)]
     pub limits: Bounds,
-}
-
-/// The enrolment plane.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Enrolment {
-    /// Where it listens.
-    pub listen: SocketAddr,
-    /// Days a device's certificate lives, 1 to 90.
-    pub leaf_days: u32,
-    /// Refused requests that one address may cause in a row before it has to wait.
-    pub refusals: u32,
-    /// Refused requests that one address gets back each minute.
-    pub refusals_per_minute: u32,
 }
 
 /// The device plane.
@@ -254,11 +245,21 @@ impl Config {
         listeners.iter().all(|address| address.ip().is_loopback())
     }
 
+    /// Whether the enrolment plane and the device plane are one listener, told apart by the name that a connection asks
+    /// for in TLS. Port 0 is no port yet: each plane gets a free one.
+    #[must_use]
+    pub fn shares_port(&self) -> bool {
+        self.enrolment.listen == self.device.listen && self.device.listen.port() != 0
+    }
+
     /// The names and addresses that the server's certificate is for.
     #[must_use]
     pub fn certificate_names(&self) -> Vec<String> {
         let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
         names.push(self.host.clone());
+        if self.shares_port() {
+            names.push(enrol::shared_name(&self.host));
+        }
         names.extend(self.names.iter().cloned());
         let listeners = [self.enrolment.listen, self.device.listen, self.operator.listen];
         names.extend(
@@ -270,7 +271,7 @@ impl Config {
     }
 
     fn bounded(self) -> Result<Self, ConfigError> {
-        let (bounds, enrolment, device) = (&self.limits, &self.enrolment, &self.device);
+        let (bounds, device) = (&self.limits, &self.device);
         within("limits.connections", bounds.connections, 1, limits::CONNECTIONS)?;
         within("limits.handshakes", bounds.handshakes, 1, limits::HANDSHAKES)?;
         within("limits.requests", bounds.requests, 1, limits::CONNECTIONS)?;
@@ -278,9 +279,7 @@ impl Config {
         within("limits.headers_s", bounds.headers_s, 1, limits::HEADERS_S)?;
         within("limits.idle_s", bounds.idle_s, 1, limits::IDLE_CONNECTION_S)?;
         within("limits.drain_s", bounds.drain_s, 1, limits::IDLE_CONNECTION_S)?;
-        within("enrolment.leaf_days", enrolment.leaf_days, 1, 90)?;
-        within("enrolment.refusals", enrolment.refusals, 1, 1000)?;
-        within("enrolment.refusals_per_minute", enrolment.refusals_per_minute, 1, 1000)?;
+        self.enrolment.bounded()?;
         within("device.checkin_s", device.checkin_s, 1, 86_400)?;
         within("device.requests", device.requests, 1, 100_000)?;
         within("device.requests_per_minute", device.requests_per_minute, 1, 100_000)?;
@@ -296,6 +295,11 @@ impl Config {
         }
         if self.host.is_empty() || self.host.contains(|c: char| c.is_whitespace() || c == '#' || c == '/') {
             let bounds = "a host name or an address without brackets".to_owned();
+            return Err(ConfigError::Bounds { key: "host", bounds, found: format!("`{}`", self.host) });
+        }
+        if self.shares_port() && self.host.parse::<IpAddr>().is_ok() {
+            let bounds =
+                "a host name where enrolment and device plane share a port: TLS names no address".to_owned();
             return Err(ConfigError::Bounds { key: "host", bounds, found: format!("`{}`", self.host) });
         }
         Ok(self)
@@ -362,17 +366,6 @@ fn everywhere(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port)
 }
 
-impl Default for Enrolment {
-    fn default() -> Self {
-        Self {
-            listen: everywhere(8444),
-            leaf_days: limits::LEAF_DAYS,
-            refusals: 128,
-            refusals_per_minute: 10,
-        }
-    }
-}
-
 impl Default for DevicePlane {
     fn default() -> Self {
         Self {
@@ -418,6 +411,8 @@ impl Default for Bounds {
 
 #[cfg(test)]
 mod tests {
+    use cordon_server_core::admit::Admit;
+
     use super::*;
 
     fn parse(text: &str, overrides: &[&str]) -> Result<Config, ConfigError> {
@@ -462,6 +457,34 @@ mod tests {
     }
 
     #[test]
+    fn two_planes_on_one_port_need_a_name_of_their_own() {
+        // Goal: one port by SNI. Method: one address for both, the certificate's names, an address as host, port 0.
+        let one = ["device.listen=127.0.0.1:8443", "enrolment.listen=127.0.0.1:8443"];
+        let config = parse("host = 'cordon.example'", &one).expect("fits");
+        assert!(config.shares_port());
+        assert!(config.certificate_names().contains(&"enrol.cordon.example".to_owned()));
+        let error = parse("host = '192.0.2.7'", &one).expect_err("has no name").to_string();
+        assert!(error.contains("share a port") && error.contains("192.0.2.7"), "{error}");
+        let free = ["device.listen=127.0.0.1:0", "enrolment.listen=127.0.0.1:0"];
+        assert!(!parse("host = '192.0.2.7'", &free).expect("fits").shares_port());
+        assert!(!parse("host = 'x'", &[]).expect("fits").shares_port());
+    }
+
+    #[test]
+    fn a_maker_is_an_anchor_that_lets_in_the_expected_alone_unless_it_says_more() {
+        // Goal: `[[enrolment.anchor]]`. Method: the least and the most that can be said; a misspelt word.
+        let least = "host = 'x'\n[[enrolment.anchor]]\nname = 'halden'\ncertificates = 'halden.pem'\nmanufacturer = 'Halden'\n";
+        let config = parse(least, &[]).expect("enough");
+        let anchor = config.enrolment.anchor[0].anchor();
+        assert_eq!((anchor.admit, anchor.require_binding, anchor.models.len()), (Admit::Expected, false, 0));
+        assert!(!config.enrolment.terms().approval_queue && !config.enrolment.tls12);
+        let more = format!("{least}models = ['VP-3']\nadmit = 'approval'\nrequire_binding = true\n");
+        let anchor = parse(&more, &[]).expect("fits").enrolment.anchor[0].anchor();
+        assert_eq!((anchor.admit, anchor.require_binding, anchor.models.len()), (Admit::Approval, true, 1));
+        assert!(parse(&format!("{least}admit = 'everybody'\n"), &[]).is_err());
+    }
+
+    #[test]
     fn limits_can_be_tightened_and_never_loosened() {
         // Goal: the limits hold. Method: the edge and one beyond, for each kind of figure.
         assert!(parse("host = 'x'", &["limits.headers_s=1", "limits.connections=8"]).is_ok());
@@ -478,6 +501,8 @@ mod tests {
             "backup.keep=0",
             "backup.folder=backups",
             "enrolment.leaf_days=91",
+            "enrolment.grace_days=91",
+            "enrolment.approval_retry_s=0",
             "device.checkin_s=0",
             "host=",
             "host='a b'",

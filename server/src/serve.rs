@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::{Extension, Router};
+use cordon_proto::enrol;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,6 +27,7 @@ use crate::files::{self, FileError};
 use crate::follow;
 use crate::http::console::live::Live;
 use crate::http::operator::Operator;
+use crate::http::shared_port::SharedPort;
 use crate::http::{self, Limits, Plane, device, est, probes};
 use crate::jobs;
 use crate::online::{OnlineError, OnlineKeys};
@@ -34,6 +36,7 @@ use crate::rollouts::{RolloutError, Rollouts};
 use crate::store::blobs::{BlobError, Blobs};
 use crate::store::open::{self, StoreOpenError, Terms};
 use crate::store::{Store, StoreError};
+use crate::tls::clients::Clients;
 use crate::tls::{self, ClientCertificate, ServerCertificate, TlsError};
 
 /// Why a server does not start.
@@ -103,7 +106,7 @@ pub enum ServeError {
     Part,
 }
 
-/// What a ready file says: where the planes listen, and the process.
+/// What a ready file says: where the planes listen, two of them perhaps in one place, and the process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ready {
     /// The enrolment plane.
@@ -243,49 +246,72 @@ impl Server {
         if let Err(error) = self.app.write_down().await {
             tracing::error!(error = crate::log::chain(&error), "the last reports could not be written down");
         }
+        if let Err(error) = self.app.write_guesses().await {
+            tracing::error!(error = crate::log::chain(&error), "the last guesses could not be written down");
+        }
         self.app.leases.release_all().await;
     }
 
     async fn planes(&mut self, certificate: &ServerCertificate, people: Operator) -> Result<(), ServeError> {
         let app = self.app.clone();
-        let enrolment = tls::config(&app.ca, certificate.with_root(), ClientCertificate::Optional)?;
+        let anchors = [app.ca.issuing().clone(), app.ca.root().clone()];
+        let clients = Arc::new(Clients::load(&app.config, move || anchors.to_vec())?);
+        let tls12 = app.config.enrolment.tls12;
+        let enrolment = tls::enrolment(certificate.with_root(), clients.clone(), tls12)?;
         let devices = tls::config(&app.ca, certificate.same(), ClientCertificate::Required)?;
         let operator = match app.config.operator.listen.ip().is_loopback() {
             true => None,
             false => Some(tls::config(&app.ca, certificate.with_root(), ClientCertificate::None)?),
         };
-        self.ready.enrolment = self
-            .plane("enrolment", self.ready.enrolment, Some(enrolment.into()), est::router(app.clone()))
-            .await?;
-        self.ready.device =
-            self.plane("device", self.ready.device, Some(devices.into()), device::router(app)).await?;
-        let tls = operator.map(TlsAcceptor::from);
-        self.ready.operator =
-            self.plane("operator", self.ready.operator, tls, operator_router(people).0).await?;
+        let enrolment = self.plane("enrolment", Some(enrolment.into()), est::router(app.clone(), clients));
+        let devices = self.plane("device", Some(devices.into()), device::router(app.clone()));
+        if app.config.shares_port() {
+            let (listener, reached) = self.listener("device", self.ready.device).await?;
+            self.app.reached_at("enrolment", reached);
+            (self.ready.enrolment, self.ready.device) = (reached, reached);
+            let port = SharedPort { name: enrol::shared_name(&app.config.host), enrolment, devices };
+            self.tasks.spawn(port.serve(listener, self.app.drain.clone()));
+        } else {
+            self.ready.enrolment = self.open("enrolment", self.ready.enrolment, enrolment).await?;
+            self.ready.device = self.open("device", self.ready.device, devices).await?;
+        }
+        let people = self.plane("operator", operator.map(TlsAcceptor::from), operator_router(people).0);
+        self.ready.operator = self.open("operator", self.ready.operator, people).await?;
         Ok(())
     }
 
-    async fn plane(
-        &mut self,
-        name: &'static str,
-        address: SocketAddr,
-        tls: Option<TlsAcceptor>,
-        router: Router,
-    ) -> Result<SocketAddr, ServeError> {
-        let failed = |source| ServeError::Listen { plane: name, address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let reached = listener.local_addr().map_err(failed)?;
-        self.app.reached_at(name, reached);
-        let plane = Plane {
-            listener,
+    fn plane(&self, name: &'static str, tls: Option<TlsAcceptor>, router: Router) -> Plane {
+        Plane {
             tls,
             router,
             limits: Limits::from(&self.app.config.limits),
             metrics: self.app.metrics.plane(name),
             connections: self.app.connections.clone(),
-        };
-        self.tasks.spawn(Plane::serve(plane, self.app.drain.clone()));
+        }
+    }
+
+    /// A plane with a listener of its own.
+    async fn open(
+        &mut self,
+        name: &'static str,
+        address: SocketAddr,
+        plane: Plane,
+    ) -> Result<SocketAddr, ServeError> {
+        let (listener, reached) = self.listener(name, address).await?;
+        self.tasks.spawn(plane.serve(listener, self.app.drain.clone()));
         Ok(reached)
+    }
+
+    async fn listener(
+        &self,
+        plane: &'static str,
+        address: SocketAddr,
+    ) -> Result<(TcpListener, SocketAddr), ServeError> {
+        let failed = |source| ServeError::Listen { plane, address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let reached = listener.local_addr().map_err(failed)?;
+        self.app.reached_at(plane, reached);
+        Ok((listener, reached))
     }
 }
 

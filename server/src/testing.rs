@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use cordon_proto::checkin::{
     CheckinRequest, InterlockState, SensorReport, Software, UpdateReport, UpdateState,
 };
-use cordon_proto::enrol::hardware_header;
+use cordon_proto::enrol::{hardware_header, shared_name};
 use cordon_proto::ids::{DeviceId, Hardware, Sha256, Text};
 use cordon_proto::time::Timestamp;
 use cordon_server_core::admit::{Binding, TokenOrder};
@@ -182,7 +182,10 @@ impl Bench {
     }
 
     pub(crate) async fn enrolment(&self) -> Wire {
-        Wire::open(self.server.ready.enrolment, self.client(None)).await.expect("a connection")
+        let config = &self.app().config;
+        let shared = config.shares_port().then(|| shared_name(&config.host));
+        let name = shared.as_deref().unwrap_or("localhost");
+        Wire::open_as(name, self.server.ready.enrolment, self.client(None)).await.expect("a connection")
     }
 
     pub(crate) async fn device(&self, device: &Enrolled) -> Wire {
@@ -284,8 +287,17 @@ pub(crate) struct Reply {
 impl Wire {
     /// Connects and shakes hands.
     pub(crate) async fn open(address: SocketAddr, config: ClientConfig) -> std::io::Result<Self> {
+        Self::open_as("localhost", address, config).await
+    }
+
+    /// The same, asking for a server of this name.
+    pub(crate) async fn open_as(
+        name: &str,
+        address: SocketAddr,
+        config: ClientConfig,
+    ) -> std::io::Result<Self> {
         let tcp = TcpStream::connect(address).await?;
-        let name = ServerName::try_from("localhost").expect("a name");
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
         let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
         Ok(Self { stream, read: Vec::new() })
     }

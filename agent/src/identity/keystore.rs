@@ -39,7 +39,9 @@ pub enum KeyStoreError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The stored name is none that this store gives.
-    #[error("the stored name of the private key is not one of this agent's; the file that holds it is damaged")]
+    #[error(
+        "the stored name of the private key is not one of this agent's; the file that holds it is damaged"
+    )]
     Name,
 }
 
