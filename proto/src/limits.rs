@@ -5,6 +5,9 @@
 
 /// Seconds a TLS handshake may take.
 pub const TLS_HANDSHAKE_S: u64 = 5;
+/// Milliseconds a connection waits for its handshake to begin while others are under way. Whoever waits longer is sent
+/// away at once, so that those who are let in are served soon and the others come again when they choose to.
+pub const HANDSHAKE_QUEUE_MS: u64 = 1000;
 /// Seconds in which the head of a request must have arrived.
 pub const HEADERS_S: u64 = 5;
 /// Bytes of a request's head.

@@ -42,7 +42,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-pub use enrol::EnrolError;
+pub use enrol::{EnrolError, Granted, Guesses};
 pub use people::{ActError, ApiToken, SignInLinks, TokenMade};
 pub use report::{CheckinError, ReceiptError, ReceiptTaken};
 
@@ -87,6 +87,8 @@ pub struct App {
     pub device_rates: Rates<DeviceId>,
     /// Refused enrolments of each address.
     pub refusal_rates: Rates<IpAddr>,
+    /// Credentials that meant nothing.
+    pub guesses: Guesses,
     director: OnceLock<Arc<dyn Director>>,
     work: Arc<Semaphore>,
     turns: Vec<Arc<tokio::sync::Mutex<()>>>,
@@ -182,6 +184,7 @@ impl App {
             ),
             device_rates: Rates::new(config.device.requests, config.device.requests_per_minute),
             refusal_rates: Rates::new(config.enrolment.refusals, config.enrolment.refusals_per_minute),
+            guesses: Guesses::default(),
             work: Arc::new(Semaphore::new(config.limits.requests)),
             turns: std::iter::repeat_with(Arc::default).take(TURNS).collect(),
             bundle: Sha256::of(ca.bundle()),
@@ -333,7 +336,7 @@ impl App {
         self.waits.ring_all(followed.devices);
     }
 
-    /// The queue of requests with this token.
+    /// The queue of requests that would change the same thing.
     fn turn(&self, token: &TokenId) -> Arc<tokio::sync::Mutex<()>> {
         let [first, ..] = token.as_bytes();
         let place = usize::from(*first) % TURNS;

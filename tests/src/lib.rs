@@ -4,6 +4,7 @@
 //! `main.rs` for the commands, `skip.rs` for how a test says that it cannot run, `tidy.rs` for the rules.
 
 pub mod bench;
+pub mod caller;
 pub mod command;
 pub mod demo;
 pub mod faults;
@@ -15,6 +16,8 @@ pub mod namespace;
 pub mod one_device;
 pub mod postgres;
 pub mod program;
+pub mod reconnect;
+pub mod scan;
 pub mod servers;
 pub mod skip;
 pub mod soak;

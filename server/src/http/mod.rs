@@ -1,6 +1,6 @@
 //! Who may speak to us: the accept loop of every plane, with its limits.
 //!
-//! TLS 1.3 is ended here and nowhere else, so that the certificate a connection proved is a fact of that connection
+//! TLS is ended here and nowhere else, so that the certificate a connection proved is a fact of that connection
 //! ([`Peer`]) and never a header. Everything an outsider may hold is bounded: handshakes, heads, idle connections,
 //! unread answers, connections in all. Over the limit a few are told so, the rest are dropped. Nothing here knows a
 //! route. Read next: [`Plane::serve`], [`connection`] for the clocks, `shared_port` for two planes behind one listener,
@@ -16,12 +16,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use axum::response::IntoResponse;
+use cordon_proto::enrol::BINDING_EXPORTER;
 use cordon_proto::limits;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
+use rustls::{ProtocolVersion, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -63,8 +65,28 @@ const FAREWELL: Duration = Duration::from_millis(100);
 pub struct Peer {
     /// Where it comes from.
     pub address: SocketAddr,
-    /// The certificate that the handshake verified, if one was shown.
+    /// The certificate that the handshake verified, if one was shown and has a key of our kind.
     pub leaf: Option<Arc<PeerLeaf>>,
+    /// All certificates that were shown, the verified one first.
+    pub shown: Arc<[CertificateDer<'static>]>,
+    /// What only the two ends of this TLS 1.3 connection know (RFC 9266), to bind a request to it.
+    pub exporter: Option<[u8; 32]>,
+}
+
+impl Peer {
+    /// Whoever speaks without encryption.
+    fn plain(address: SocketAddr) -> Self {
+        Self { address, leaf: None, shown: Arc::default(), exporter: None }
+    }
+
+    /// What a finished handshake says.
+    fn of(address: SocketAddr, tls: &ServerConnection) -> Self {
+        let shown: Arc<[CertificateDer<'static>]> = tls.peer_certificates().unwrap_or_default().into();
+        let leaf = shown.first().and_then(PeerLeaf::of).map(Arc::new);
+        let modern = tls.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let export = || tls.export_keying_material([0; 32], BINDING_EXPORTER, Some(&[])).ok();
+        Self { address, leaf, shown, exporter: modern.then(export).flatten() }
+    }
 }
 
 /// What is served behind a listener.
@@ -135,11 +157,11 @@ impl Plane {
     /// Accepts and serves until `drain` turns true, then lets requests under way end.
     pub async fn serve(self, listener: TcpListener, drain: watch::Receiver<bool>) {
         let shared = Arc::new(Shared::of(self, drain));
-        let begin = |stream, address, handshake| {
+        let begin = |stream, address| {
             let place = shared.place()?;
-            Some(converse(stream, address, handshake, place, shared.clone()))
+            Some(converse(stream, address, place, shared.clone()))
         };
-        welcome(listener, &shared.handshakes, Ending::of(&shared), begin).await;
+        welcome(listener, Ending::of(&shared), begin).await;
     }
 }
 
@@ -178,12 +200,8 @@ impl Ending {
 }
 
 /// Accepts until the drain, one task for each connection that `begin` takes; then lets them end.
-async fn welcome<F>(
-    listener: TcpListener,
-    handshakes: &Arc<Semaphore>,
-    ending: Ending,
-    begin: impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit) -> Option<F>,
-) where
+async fn welcome<F>(listener: TcpListener, ending: Ending, begin: impl Fn(TcpStream, SocketAddr) -> Option<F>)
+where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut tasks = JoinSet::new();
@@ -191,11 +209,11 @@ async fn welcome<F>(
         let accepted = tokio::select! {
             () = drained(&ending.drain) => break,
             Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
-            accepted = accept(&listener, handshakes) => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address, handshake)) => {
-                if let Some(conversation) = begin(stream, address, handshake) {
+            Ok((stream, address)) => {
+                if let Some(conversation) = begin(stream, address) {
                     tasks.spawn(conversation);
                 }
             }
@@ -212,34 +230,24 @@ async fn welcome<F>(
     }
 }
 
-/// The next connection, once there is room for its handshake. Meanwhile the system queues.
-async fn accept(
-    listener: &TcpListener,
-    handshakes: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let handshake = handshakes.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, address) = listener.accept().await?;
-    Ok((stream, address, handshake))
-}
-
 /// One connection from its handshake to its end.
-async fn converse(
-    stream: TcpStream,
-    address: SocketAddr,
-    handshake: OwnedSemaphorePermit,
-    place: Place,
-    shared: Arc<Shared>,
-) {
+async fn converse(stream: TcpStream, address: SocketAddr, place: Place, shared: Arc<Shared>) {
     // Small answers leave at once.
     let _ = stream.set_nodelay(true);
     let Some(acceptor) = &shared.tls else {
-        drop(handshake);
         shared.metrics.opened();
-        return speak(stream, Peer { address, leaf: None }, place, shared.clone()).await;
+        return speak(stream, Peer::plain(address), place, shared.clone()).await;
     };
+    let Some(turn) = turn(&shared.handshakes).await else { return shared.metrics.shed("queue") };
     let shaken = tokio::time::timeout(shared.limits.handshake, acceptor.accept(stream)).await;
-    drop(handshake);
+    drop(turn);
     greet(shaken, address, place, shared.clone()).await;
+}
+
+/// A turn among the handshakes under way, in the order of asking; none within [`limits::HANDSHAKE_QUEUE_MS`].
+async fn turn(handshakes: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    let queue = Duration::from_millis(limits::HANDSHAKE_QUEUE_MS);
+    tokio::time::timeout(queue, handshakes.clone().acquire_owned()).await.ok()?.ok()
 }
 
 /// Who a connection is, once its handshake has ended one way or the other.
@@ -258,12 +266,8 @@ async fn greet(
         Err(_) => return shared.metrics.shed("slow-handshake"),
     };
     shared.metrics.opened();
-    let shown = stream.get_ref().1.peer_certificates().and_then(<[CertificateDer<'_>]>::first);
-    let leaf = shown.and_then(PeerLeaf::of).map(Arc::new);
-    if shown.is_some() && leaf.is_none() {
-        return shared.metrics.shed("foreign-key");
-    }
-    speak(stream, Peer { address, leaf }, place, shared).await;
+    let peer = Peer::of(address, stream.get_ref().1);
+    speak(stream, peer, place, shared).await;
 }
 
 /// Speaks HTTP on a connection that is ready for it.

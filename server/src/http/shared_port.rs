@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 
-use super::{Ending, Plane, Shared, greet, welcome};
+use super::{Ending, Plane, Shared, greet, turn, welcome};
 
 /// The two planes of one listener. Both speak TLS.
 pub struct SharedPort {
@@ -43,9 +43,15 @@ impl SharedPort {
             devices: Arc::new(Shared::of(self.devices, drain)),
         });
         // Nobody's plane is known before the first message, so those who have not sent it yet are bounded by themselves.
-        let greetings = Arc::new(Semaphore::new(sides.devices.limits.handshakes));
-        let begin = |stream, address, greeting| Some(sort(stream, address, greeting, sides.clone()));
-        welcome(listener, &greetings, Ending::of(&sides.devices), begin).await;
+        let hall = Arc::new(Semaphore::new(sides.devices.limits.connections));
+        let begin = |stream, address| {
+            let Ok(greeting) = hall.clone().try_acquire_owned() else {
+                sides.devices.metrics.shed("full");
+                return None;
+            };
+            Some(sort(stream, address, greeting, sides.clone()))
+        };
+        welcome(listener, Ending::of(&sides.devices), begin).await;
     }
 }
 
@@ -77,11 +83,9 @@ async fn sort(stream: TcpStream, address: SocketAddr, greeting: OwnedSemaphorePe
     let plane = sides.plane(hello.client_hello().server_name()).clone();
     let Some(place) = plane.place() else { return };
     let Some(tls) = &plane.tls else { return plane.metrics.shed("handshake") };
-    let Ok(Ok(handshake)) = timeout_at(until, plane.handshakes.clone().acquire_owned()).await else {
-        return plane.metrics.shed("slow-handshake");
-    };
+    let Some(turn) = turn(&plane.handshakes).await else { return plane.metrics.shed("queue") };
     let shaken = timeout_at(until, hello.into_stream(tls.config().clone())).await;
-    drop(handshake);
+    drop(turn);
     greet(shaken, address, place, plane.clone()).await;
 }
 
