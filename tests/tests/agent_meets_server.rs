@@ -104,7 +104,13 @@ impl Meeting {
 }
 
 fn applicant(serial: &str) -> Applicant {
-    Applicant { hardware: hardware(serial), addresses: Vec::new(), proxy: None, clock: clock() }
+    Applicant {
+        hardware: hardware(serial),
+        addresses: Vec::new(),
+        proxy: None,
+        metered: false,
+        clock: clock(),
+    }
 }
 
 fn link(identity: &Identity) -> Link {
