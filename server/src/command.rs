@@ -145,8 +145,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
     let runtime = runtime.context("the system gives no threads")?;
     match command {
         Command::Init { dir, admin_token_file, host, example_keys, store, ca_key } => {
-            let options =
-                init::Options { folder: dir, admin_token_file, host, example_keys, store, ca_key };
+            let options = init::Options { folder: dir, admin_token_file, host, example_keys, store, ca_key };
             let laid = runtime.block_on(init::run(&options, Clock::system().now()))?;
             tell(&options, &laid);
             Ok(())

@@ -197,7 +197,9 @@ pub async fn ask(path: &Path, question: &Question, mut told: impl FnMut(u64)) ->
         read.map_err(|_| ControlError::Answer)?;
         match serde_json::from_str(&line).map_err(|_| ControlError::Answer)? {
             Reply::Written(bytes) => told(bytes),
-            reply @ (Reply::Link(_) | Reply::BackedUp(_) | Reply::Authority(_) | Reply::Refused(_)) => return Ok(reply),
+            reply @ (Reply::Link(_) | Reply::BackedUp(_) | Reply::Authority(_) | Reply::Refused(_)) => {
+                return Ok(reply);
+            }
         }
     }
 }

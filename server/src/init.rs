@@ -197,7 +197,9 @@ fn settings(options: &Options) -> String {
     );
     if let Some(place) = &options.ca_key {
         let place = toml::Value::from(place.as_str());
-        text.push_str(&format!("\n# How issuing keys are kept: sealed for an identity, or in a token.\nca_key = {place}\n"));
+        text.push_str(&format!(
+            "\n# How issuing keys are kept: sealed for an identity, or in a token.\nca_key = {place}\n"
+        ));
     }
     if options.example_keys {
         text.push_str(

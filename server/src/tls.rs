@@ -135,12 +135,8 @@ pub fn config(
         ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&version::TLS13])?;
     let builder = match clients {
         ClientCertificate::None => builder.with_no_client_auth(),
-        ClientCertificate::Optional => {
-            builder.with_client_cert_verifier(authority.client_verifier(false))
-        },
-        ClientCertificate::Required => {
-            builder.with_client_cert_verifier(authority.client_verifier(true))
-        },
+        ClientCertificate::Optional => builder.with_client_cert_verifier(authority.client_verifier(false)),
+        ClientCertificate::Required => builder.with_client_cert_verifier(authority.client_verifier(true)),
     };
     let mut config = builder.with_cert_resolver(Arc::new(certificate));
     config.send_tls13_tickets = 0;
@@ -175,7 +171,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let now = Timestamp(1_800_000_000);
         crate::ca::make::lay(folder.path(), &KeySetting::Plain, now).expect("laid");
-        let ca = Authority::load(folder.path().to_owned(), KeySetting::Plain, None).expect("loads").for_server();
+        let ca =
+            Authority::load(folder.path().to_owned(), KeySetting::Plain, None).expect("loads").for_server();
         let names = ["localhost".to_owned()];
         let certificate = ServerCertificate::make(&ca, &names, now).expect("made");
         let long = certificate.with_root();
@@ -193,7 +190,8 @@ mod tests {
         assert_eq!(leaf(&certificate).0, leaf(&long).0, "both planes change together");
         let other = tempfile::tempdir().expect("a folder");
         crate::ca::make::lay(other.path(), &KeySetting::Plain, now).expect("laid");
-        let ca = Authority::load(other.path().to_owned(), KeySetting::Plain, None).expect("loads").for_server();
+        let ca =
+            Authority::load(other.path().to_owned(), KeySetting::Plain, None).expect("loads").for_server();
         assert!(certificate.renew(&ca, &names, due).expect("made"), "another authority at once");
         assert!(!certificate.renew(&ca, &names, due).expect("asked"));
     }

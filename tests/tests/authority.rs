@@ -175,8 +175,10 @@ async fn openssl_accepts_our_leaves_and_our_lists() {
     let list = async || {
         std::fs::write(owner.path("crl.der"), owner.get("/.well-known/cordon/crl").await).expect("written");
         let (file, converted) = (owner.text("crl.der"), owner.text("crl.pem"));
-        let turned =
-            openssl(&judge, &["crl", "-inform", "DER", "-in", &file, "-out", &converted, "-CAfile", &issuing, "-verify"]);
+        let turned = openssl(
+            &judge,
+            &["crl", "-inform", "DER", "-in", &file, "-out", &converted, "-CAfile", &issuing, "-verify"],
+        );
         assert!(turned.0 && turned.1.contains("verify OK"), "{turned:?}");
         openssl(&judge, &["crl", "-in", &converted, "-noout", "-text"]).1
     };
@@ -206,7 +208,10 @@ async fn openssl_accepts_our_leaves_and_our_lists() {
     let later = (cordon_server::clock::Clock::system().now().0 + 2 * 86_400).to_string();
     let late = verify(&[&checked[..], &["-attime", &later]].concat(), &sound);
     assert!(!late.0 && late.1.contains("CRL has expired"), "{late:?}");
-    assert_eq!(owner.get(&format!("/.well-known/cordon/crl/{issuer}")).await, std::fs::read(owner.path("crl.der")).expect("read"));
+    assert_eq!(
+        owner.get(&format!("/.well-known/cordon/crl/{issuer}")).await,
+        std::fs::read(owner.path("crl.der")).expect("read")
+    );
     owner.ctl(&["devices", "release", &device_of(one.leaf()), "--reason", "it was ours"]);
     sleep(Duration::from_millis(500)).await;
     assert!(list().await.contains("No Revoked Certificates") && verify(&checked, &leaf).0);
@@ -217,7 +222,8 @@ async fn openssl_accepts_our_leaves_and_our_lists() {
 async fn a_sealed_issuing_key_opens_with_its_identity_alone() {
     // Goal: the key encrypted at rest. Method: warn of a plain one; seal it under a running server; start again with
     // the identity, with one that others may read, and without.
-    let mut owner = Owner::lay(1, &[("[enrolment]", "ca_key = \"age:../ca-identity.txt\"\n[enrolment]")]).await;
+    let mut owner =
+        Owner::lay(1, &[("[enrolment]", "ca_key = \"age:../ca-identity.txt\"\n[enrolment]")]).await;
     owner.server.start(&[]).await.expect("a plain key beside the setting still starts");
     let warned = owner.server.logged().expect("a log");
     assert!(warned.contains("ca seal") && warned.contains("root.key.pem"), "{warned}");
@@ -259,7 +265,8 @@ async fn an_issuing_key_in_a_token_signs_there_and_lies_in_no_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
     std::fs::create_dir(path("tokens")).expect("made");
-    std::fs::write(path("softhsm.conf"), format!("directories.tokendir = {}\n", path("tokens"))).expect("written");
+    std::fs::write(path("softhsm.conf"), format!("directories.tokendir = {}\n", path("tokens")))
+        .expect("written");
     std::fs::write(path("pin"), "4711\n").expect("written");
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path("pin"), std::fs::Permissions::from_mode(0o600)).expect("chmod");
@@ -272,8 +279,12 @@ async fn an_issuing_key_in_a_token_signs_there_and_lies_in_no_file() {
     run(&soft, &["--init-token", "--free", "--label", "ca", "--pin", "4711", "--so-pin", "0815"]);
     let module = module.to_str().expect("text").to_owned();
     for (label, id) in [("issuing", "01"), ("issuing-2", "02")] {
-        let key = ["--keypairgen", "--key-type", "EC:prime256v1", "--sensitive", "--label", label, "--id", id];
-        run(&tool, &[&["--module", &module, "-l", "--pin", "4711", "--token-label", "ca"], &key[..]].concat());
+        let key =
+            ["--keypairgen", "--key-type", "EC:prime256v1", "--sensitive", "--label", label, "--id", id];
+        run(
+            &tool,
+            &[&["--module", &module, "-l", "--pin", "4711", "--token-label", "ca"], &key[..]].concat(),
+        );
     }
     let uri = |label: &str| {
         format!("pkcs11:token=ca;object={label}?module-path={module}&pin-source=file:{}", path("pin"))
@@ -325,11 +336,11 @@ async fn a_command_that_is_killed_at_any_time_leaves_a_server_that_starts() {
     let root_key = owner.text("server/ca/root.key.pem");
     let config = owner.text("server/cordon.toml");
     let mut renewed = 0;
-    for round in 0..16_u64 {
+    for round in 0..10_u64 {
         let mut command = program(SIM);
         command.args(["server", "ca", "renew-issuing", "--config", &config, "--root-key", &root_key]);
         let mut child = command.stderr(std::process::Stdio::null()).spawn().expect("starts");
-        sleep(Duration::from_millis(round * 7)).await;
+        sleep(Duration::from_millis(round * 11)).await;
         let _ = child.kill();
         renewed += usize::from(child.wait().expect("ended").success());
         let status = owner.status();
@@ -339,7 +350,11 @@ async fn a_command_that_is_killed_at_any_time_leaves_a_server_that_starts() {
     owner.done(&["renew-issuing", "--root-key", &root_key]);
     owner.server.start(&[]).await.expect("starts");
     let device = Rotating::new(&owner, 0);
-    assert_eq!(device.check_in(&owner).await.expect("answered").ca_version, 0, "its leaf is of a former authority");
+    assert_eq!(
+        device.check_in(&owner).await.expect("answered").ca_version,
+        0,
+        "its leaf is of a former authority"
+    );
     owner.server.stop().await.expect("drains");
 }
 
@@ -439,7 +454,9 @@ async fn a_root_is_replaced_under_a_thousand_devices_and_none_is_lost_unless_for
     assert!(!owner.ca(&["stage", "--root-key", &stranger, "--new-root-key", &new_key]).status.success());
     assert!(!Path::new(&new_key).exists(), "nothing is left of a step that was not taken");
     owner.done(&["stage", "--root-key", &old_key, "--new-root-key", &new_key]);
-    assert!(!owner.ca(&["stage", "--root-key", &old_key, "--new-root-key", &owner.text("x")]).status.success());
+    assert!(
+        !owner.ca(&["stage", "--root-key", &old_key, "--new-root-key", &owner.text("x")]).status.success()
+    );
     let soon = owner.ca(&["switch"]);
     assert!(!soon.status.success() && said(&soon).contains("0 of 1000"), "{}", said(&soon));
     owner.server.kill();
@@ -449,22 +466,34 @@ async fn a_root_is_replaced_under_a_thousand_devices_and_none_is_lost_unless_for
     assert!(lost.is_empty(), "{lost:?}");
     let status = shared.status();
     assert_eq!((&status["phase"], &status["bundle"]), (&Value::from("staged"), &Value::from(1)));
-    assert_eq!((&status["tally"]["ready"], &status["tally"]["missing"]), (&Value::from(990), &Value::from(10)));
+    assert_eq!(
+        (&status["tally"]["ready"], &status["tally"]["missing"]),
+        (&Value::from(990), &Value::from(10))
+    );
     shared.done(&["switch"]);
     let finish = ["finish", "--root-key", &new_key, "--root-key", &old_key];
     let stranding = shared.ca(&finish);
     assert!(!stranding.status.success() && said(&stranding).contains("S-000990"), "{}", said(&stranding));
     assert!(!shared.ca(&[&finish[..], &["--force"]].concat()).status.success(), "a force without a reason");
-    // Nine come back in time, one of them after a second kill; one never does.
+    // A killed server knows less than before, never more: what was not written down is asked again at the next check-ins.
+    // Nine of the ten come back in time; one never does.
     let owner = Arc::get_mut(&mut shared).expect("nobody else");
     owner.server.kill();
     owner.server.start(&settings).await.expect("a killed server starts in the middle");
-    let lost = all_catch_up(&shared, &mut fleet[FLEET - OFFLINE..FLEET - 1]).await;
+    let lost = all_catch_up(&shared, &mut fleet[..FLEET - 1]).await;
     assert!(lost.is_empty(), "a device that slept through the switch is lost: {lost:?}");
     let stranding = shared.ca(&finish);
-    assert!(said(&stranding).contains("1 devices") && said(&stranding).contains("S-000999"), "{}", said(&stranding));
+    assert!(
+        said(&stranding).contains("1 devices") && said(&stranding).contains("S-000999"),
+        "{}",
+        said(&stranding)
+    );
     let old_alone = shared.ca(&["finish", "--root-key", &old_key, "--force", "--reason", "x"]);
-    assert!(!old_alone.status.success() && said(&old_alone).contains("new root's key"), "{}", said(&old_alone));
+    assert!(
+        !old_alone.status.success() && said(&old_alone).contains("new root's key"),
+        "{}",
+        said(&old_alone)
+    );
     shared.done(&[&finish[..], &["--force", "--reason", "S-000999 was scrapped last year"]].concat());
     let status = shared.status();
     assert_eq!((&status["phase"], &status["bundle"]), (&Value::from("settled"), &Value::from(2)));

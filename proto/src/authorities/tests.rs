@@ -76,7 +76,10 @@ fn a_device_that_comes_after_the_change_begins_with_the_newest_bundle() {
     assert_eq!(begun, Believed { version: 2, pins: vec![pin(2)] });
     let none = late.step(&bundle(0, &[2], &[2]), &[], &Toy).map(|_| ());
     assert_eq!(none, Err(AuthoritiesError::Version { found: 0, wanted: 1 }));
-    assert_eq!((late.wants(0), late.wants(4), begun.wants(4), begun.wants(2)), (None, Some(4), Some(3), None));
+    assert_eq!(
+        (late.wants(0), late.wants(4), begun.wants(4), begun.wants(2)),
+        (None, Some(4), Some(3), None)
+    );
     assert_eq!(begun.wants(1), None, "a server that was restored has nothing new");
 }
 

@@ -68,7 +68,9 @@ impl LeafFacts {
     pub fn of(der: &[u8]) -> Option<Self> {
         let (_, read) = x509_parser::parse_x509_certificate(der).ok()?;
         let issuer = read.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::AuthorityKeyIdentifier(identifier) => Some(hex(identifier.key_identifier.as_ref()?.0)),
+            ParsedExtension::AuthorityKeyIdentifier(identifier) => {
+                Some(hex(identifier.key_identifier.as_ref()?.0))
+            }
             _ => None,
         })?;
         let not_after = Timestamp(read.validity().not_after.timestamp());

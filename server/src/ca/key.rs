@@ -103,7 +103,9 @@ impl TryFrom<String> for KeySetting {
         match text.split_once(':') {
             Some(("age", file)) if !file.is_empty() => Ok(Self::Sealed(file.into())),
             Some(("pkcs11", _)) => Ok(Self::Token(text)),
-            _ => Err("`ca_key` is `age:FILE`, FILE being the identity that the issuing key is sealed for, or `pkcs11:…`"),
+            _ => Err(
+                "`ca_key` is `age:FILE`, FILE being the identity that the issuing key is sealed for, or `pkcs11:…`",
+            ),
         }
     }
 }
@@ -141,7 +143,9 @@ impl KeySetting {
 
     /// Writes a new key in the form that the setting wants; never over another.
     pub fn write(&self, path: &Path, pem: &str) -> Result<(), KeyError> {
-        let Some(identity) = self.identity(false)? else { return Ok(files::create_secret(path, pem.as_bytes())?) };
+        let Some(identity) = self.identity(false)? else {
+            return Ok(files::create_secret(path, pem.as_bytes())?);
+        };
         let mut sealer = Sealer::new(Vec::new(), &identity.recipient())?;
         sealer.write_all(pem.as_bytes())?;
         Ok(files::create_secret(path, &sealer.finish()?)?)
@@ -175,7 +179,8 @@ fn file(folder: &Path, name: &str, setting: &KeySetting) -> Result<IssuingKey, K
         true => {
             let identity = setting.identity(false)?.ok_or_else(|| KeyError::NoIdentity(name.to_owned()))?;
             let sealed = |source| KeyError::Sealed { file: name.to_owned(), source };
-            let mut opener = Opener::new(bytes.as_slice(), std::slice::from_ref(&identity)).map_err(sealed)?;
+            let mut opener =
+                Opener::new(bytes.as_slice(), std::slice::from_ref(&identity)).map_err(sealed)?;
             let mut pem = Zeroizing::new(Vec::new());
             opener.read_to_end(&mut pem)?;
             pem

@@ -279,7 +279,9 @@ impl Desk<'_> {
             state.former.push(former);
             return Ok(Plan { state, action: "ca.renew-issuing", words, force: None });
         }
-        Err(StepError::Unfit("the issuing certificate is not signed by a root in force, or is not for its key"))
+        Err(StepError::Unfit(
+            "the issuing certificate is not signed by a root in force, or is not for its key",
+        ))
     }
 
     fn stage(&self, tier: Tier, bundle: &str) -> Result<Plan, StepError> {
@@ -339,7 +341,9 @@ impl Desk<'_> {
     fn seal(&self) -> Result<Plan, StepError> {
         let Authority { folder, setting, .. } = self.authority;
         let KeySetting::Sealed(_) = setting else {
-            return Err(StepError::Unfit("set `ca_key = \"age:FILE\"` first: FILE is the identity to seal for"));
+            return Err(StepError::Unfit(
+                "set `ca_key = \"age:FILE\"` first: FILE is the identity to seal for",
+            ));
         };
         setting.identity(true)?;
         let mut state = self.authority.standing().state.clone();
@@ -364,7 +368,12 @@ impl Desk<'_> {
     }
 
     /// Checks that a key, its certificate and a root make an authority whose leaves hold, and writes the certificates.
-    fn new_tier(&self, key: &KeyPlace, issuing: &str, root: &CertificateDer<'static>) -> Result<Tier, StepError> {
+    fn new_tier(
+        &self,
+        key: &KeyPlace,
+        issuing: &str,
+        root: &CertificateDer<'static>,
+    ) -> Result<Tier, StepError> {
         let Authority { folder, setting, .. } = self.authority;
         let issuing = certificate(issuing)?;
         let ca = Ca::new(key.open(folder, setting)?, issuing.clone(), root.clone(), "the new certificate")?;

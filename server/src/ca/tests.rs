@@ -199,8 +199,7 @@ fn the_bundle_holds_exactly_the_two_authorities() {
     let standing = load(folder.path()).expect("loads").standing();
     let bundle = standing.cacerts();
     for certificate in [ca.issuing(), ca.root()] {
-        let found =
-            bundle.windows(certificate.len()).filter(|window| *window == &certificate[..]).count();
+        let found = bundle.windows(certificate.len()).filter(|window| *window == &certificate[..]).count();
         assert_eq!(found, 1);
     }
     let framing = bundle.len() - ca.issuing().len() - ca.root().len();

@@ -113,10 +113,16 @@ impl KeyUri {
     fn session(&self) -> Result<(Session, ObjectHandle), KeyError> {
         let module = module(&self.module)?;
         let mut slots = module.get_slots_with_initialized_token().map_err(token)?.into_iter();
-        let slot = slots.find(|slot| module.get_token_info(*slot).is_ok_and(|found| {
-            let label = self.token.as_ref().is_none_or(|wanted| found.label().trim_end() == wanted);
-            label && self.token_serial.as_ref().is_none_or(|wanted| found.serial_number().trim_end() == wanted)
-        }));
+        let slot = slots.find(|slot| {
+            module.get_token_info(*slot).is_ok_and(|found| {
+                let label = self.token.as_ref().is_none_or(|wanted| found.label().trim_end() == wanted);
+                label
+                    && self
+                        .token_serial
+                        .as_ref()
+                        .is_none_or(|wanted| found.serial_number().trim_end() == wanted)
+            })
+        });
         let slot = slot.ok_or_else(|| KeyError::Token("no such token is plugged in".to_owned()))?;
         let session = module.open_ro_session(slot).map_err(token)?;
         let pin = files::read_credential(&self.pin_source)?;

@@ -165,7 +165,8 @@ pub async fn run(order: &Order, now: Timestamp) -> Result<Restored, RestoreError
     let renewed = Repositories::new(store, Arc::new(online)).renew_after_restore(by, &told).await;
     let ca = config.path(&config.ca);
     let in_force = State::read(&ca, &config.ca_key)?;
-    let roots = in_force.tiers().map(|tier| files::read(&ca.join(&tier.root))).collect::<Result<Vec<_>, _>>()?;
+    let roots =
+        in_force.tiers().map(|tier| files::read(&ca.join(&tier.root))).collect::<Result<Vec<_>, _>>()?;
     files::create_public(&order.folder.join(init::CA), &roots.concat())?;
     let here = blobs.list().await?;
     let missing = listed.into_keys().filter(|sha256| here.binary_search(sha256).is_err()).collect();

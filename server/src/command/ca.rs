@@ -108,12 +108,18 @@ pub(super) async fn run(step: Step) -> anyhow::Result<()> {
     match step {
         Step::Status { config, json } => {
             let status = Desktop::open(&config)?.status().await?;
-            if json { say(&serde_json::to_string_pretty(&status)?) } else { show(&status) }
+            if json {
+                say(&serde_json::to_string_pretty(&status)?)
+            } else {
+                show(&status)
+            }
             Ok(())
         }
         Step::Seal { config } => {
             Desktop::open(&config)?.done(Ask::Seal).await?;
-            tell("Copies of the plain key may remain on the disk and in older backups: `ca renew-issuing` makes a new one.");
+            tell(
+                "Copies of the plain key may remain on the disk and in older backups: `ca renew-issuing` makes a new one.",
+            );
             Ok(())
         }
         Step::RenewIssuing { config, root_key, issuing_key } => {
@@ -214,13 +220,16 @@ impl Desktop {
 
     async fn finish(&self, keys: &[PathBuf], force: Option<String>) -> anyhow::Result<()> {
         let status = self.status().await?;
-        let Some(new) = status.authorities.get(1) else { bail!("no new root is staged: begin with `ca stage`") };
+        let Some(new) = status.authorities.get(1) else {
+            bail!("no new root is staged: begin with `ca stage`")
+        };
         let mut by = Vec::new();
         for key in keys {
             by.push(held(&status, key)?);
         }
         let new = by.iter().find(|root| base64url(&root.pin().0) == new.root_pin);
-        let new = new.context("the new root's key is needed: the file that `ca stage --new-root-key` wrote")?;
+        let new =
+            new.context("the new root's key is needed: the file that `ca stage --new-root-key` wrote")?;
         let version = status.bundle.saturating_add(1);
         let signers: Vec<&Root> = by.iter().collect();
         let bundle = base64url(&make::bundle(version, &[new.certificate()], &signers, self.now)?);

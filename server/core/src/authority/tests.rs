@@ -35,7 +35,10 @@ fn the_steps_have_one_order_and_nothing_but_force_leaves_a_device_behind() {
     assert_eq!(may_switch(Phase::Staged, 1, &ten, false), Ok(()));
     let eleven = Tally::of(fleet(&serials, 11), 1);
     let refused = may_switch(Phase::Staged, 1, &eleven, false).expect_err("98.9 in 100");
-    assert!(refused.to_string().contains("989 of 1000") && refused.to_string().contains("SN-0999"), "{refused}");
+    assert!(
+        refused.to_string().contains("989 of 1000") && refused.to_string().contains("SN-0999"),
+        "{refused}"
+    );
     assert_eq!(may_switch(Phase::Staged, 1, &eleven, true), Ok(()));
     let refused = may_finish(Phase::Switched, 1, &ten, false).expect_err("ten would be lost");
     assert!(refused.to_string().starts_with("10 devices"), "{refused}");
@@ -68,7 +71,10 @@ fn a_leaf_comes_from_the_new_root_only_for_whoever_said_it_believes_it() {
     for phase in [Phase::Settled, Phase::Staged] {
         assert!((0..4).all(|believes| !issues_new(phase, 2, believes)));
     }
-    assert_eq!([0, 1, 2, 3].map(|believes| issues_new(Phase::Switched, 2, believes)), [false, false, true, true]);
+    assert_eq!(
+        [0, 1, 2, 3].map(|believes| issues_new(Phase::Switched, 2, believes)),
+        [false, false, true, true]
+    );
 }
 
 fn device(state: State) -> Device {
@@ -120,7 +126,8 @@ fn the_list_holds_what_people_decided_and_no_ordinary_renewal() {
         };
         assert_eq!(found, wanted, "{state:?}");
     }
-    let quarantined = device(State::Active).after(Act::Quarantine, Text::lossy("seen"), NOW).expect("possible");
+    let quarantined =
+        device(State::Active).after(Act::Quarantine, Text::lossy("seen"), NOW).expect("possible");
     assert_eq!(revoked(&quarantined).len(), 3);
     let released = quarantined.after(Act::Release, Text::lossy("fine"), NOW).expect("possible");
     assert_eq!(revoked(&released).len(), 1, "a hold ends");
@@ -133,7 +140,10 @@ fn the_end_is_said_at_ninety_thirty_and_seven_days() {
     for days in WARN_DAYS {
         assert_eq!(before(days * DAY_S), Some(days));
     }
-    assert_eq!([before(90 * DAY_S + 1), before(30 * DAY_S + 1), before(7 * DAY_S + 1)], [None, Some(90), Some(30)]);
+    assert_eq!(
+        [before(90 * DAY_S + 1), before(30 * DAY_S + 1), before(7 * DAY_S + 1)],
+        [None, Some(90), Some(30)]
+    );
     assert_eq!([before(0), before(-5)], [Some(7), Some(7)]);
 }
 
