@@ -75,7 +75,7 @@ impl Population {
     /// Writes `count` active devices of `model` into the store of the server laid at `folder`, which must not run.
     pub async fn settle(folder: &Path, model: &str, count: usize) -> anyhow::Result<Self> {
         let config = Config::load(&folder.join("cordon.toml"), &[])?;
-        let ca = Authority::open(&config)?.for_devices(0);
+        let ca = Authority::open(&config)?.for_server();
         let store = open::open(&config.store, &config.folder, Terms::default()).await?;
         let mut residents = Vec::with_capacity(count);
         let numbers: Vec<usize> = (0..count).collect();
@@ -90,7 +90,7 @@ impl Population {
     /// A device that holds a good certificate of which no table knows: nobody may ever serve it.
     pub fn stranger(&self, folder: &Path) -> anyhow::Result<Resident> {
         let config = Config::load(&folder.join("cordon.toml"), &[])?;
-        let (resident, _) = identity(&*Authority::open(&config)?.for_devices(0), "STRANGER")?;
+        let (resident, _) = identity(&Authority::open(&config)?.for_server(), "STRANGER")?;
         Ok(resident)
     }
 
@@ -172,6 +172,7 @@ fn identity(ca: &Ca, serial: &str) -> anyhow::Result<(Resident, Device)> {
         leaf: issued.fingerprint,
         key: Sha256::of(&key.subject_public_key_info()),
         token: None,
+        renews: false,
         issued: now,
         not_after: issued.not_after,
     };

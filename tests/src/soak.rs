@@ -16,6 +16,7 @@ use crate::faults::kills::Kills;
 use crate::faults::powercut::PowerCuts;
 use crate::faults::subject::Engine;
 use crate::reconnect::Reconnect;
+use crate::scan::Scans;
 use crate::servers::UnderFire;
 
 pub mod state;
@@ -40,6 +41,8 @@ pub enum Name {
     Servers,
     /// A whole fleet reconnects at once to a server on redb, whatever engine is named.
     Reconnect,
+    /// Outside scanners look at both TLS planes of a server on redb, whatever engine is named.
+    Scan,
 }
 
 /// How long, on what.
@@ -148,6 +151,7 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::Powercut => Box::new(PowerCuts::new(sim, options.engine)?),
         Name::Kills => Box::new(Kills::new(sim, options.engine)),
         Name::Servers => Box::new(UnderFire),
+        Name::Scan => Box::new(Scans),
         Name::Reconnect => Box::new(Reconnect { devices: options.devices }),
     })
 }

@@ -194,6 +194,9 @@ pub struct Identity {
     /// The token that paid for it; none for a renewal, a birth certificate or a person's approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenId>,
+    /// Whether the holder of the former one asked for it: a renewal.
+    #[serde(default)]
+    pub renews: bool,
     /// When it was issued.
     pub issued: Timestamp,
     /// The last second of its validity.

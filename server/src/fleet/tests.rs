@@ -48,6 +48,7 @@ fn device(byte: u8, leaf: u8) -> Device {
             leaf: Sha256([leaf; 32]),
             key: Sha256([leaf; 32]),
             token: Some(TokenId([1; 32])),
+            renews: false,
             issued: NOW,
             not_after: NOW.plus_seconds(1000),
         }),

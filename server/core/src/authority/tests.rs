@@ -98,6 +98,7 @@ fn device(state: State) -> Device {
         leaf: Sha256([leaf; 32]),
         key: Sha256([leaf; 32]),
         token: None,
+        renews: false,
         issued: NOW,
         not_after: NOW.plus_seconds(9),
     };

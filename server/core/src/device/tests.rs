@@ -48,6 +48,7 @@ fn device(state: State) -> Device {
             leaf: LEAF,
             key: Sha256([2; 32]),
             token: Some(TokenId([3; 32])),
+            renews: false,
             issued: NOW,
             not_after: NOW.plus_seconds(1000),
         }),

@@ -46,6 +46,7 @@ fn device(number: u8) -> crate::device::Device {
         leaf: Sha256([number; 32]),
         key: Sha256([number; 32]),
         token: Some(TokenId([0; 32])),
+        renews: false,
         issued: NOW,
         not_after: NOW.plus_seconds(86_400),
     };

@@ -239,6 +239,7 @@ pub(super) fn device(now: Timestamp, number: usize) -> Device {
             leaf: Sha256([mark; 32]),
             key: Sha256([mark; 32]),
             token: Some(TokenId([0; 32])),
+            renews: false,
             issued: now.plus_seconds(-86_400),
             not_after: now.plus_seconds(29 * 86_400),
         }),
