@@ -172,6 +172,7 @@ impl Meeting {
             host: "127.0.0.1".to_owned(),
             example_keys: false,
             store: init::STORE.to_owned(),
+            ca_key: None,
         };
         let clock = Clock::system();
         let laid = init::run(&options, clock.now()).await.expect("laid");
