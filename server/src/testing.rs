@@ -29,7 +29,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::app::{App, TokenMade};
+use crate::app::{App, Speaker, TokenMade};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::init;
@@ -87,6 +87,13 @@ pub(crate) struct Enrolled {
     pub(crate) key: KeyPair,
 }
 
+impl Enrolled {
+    /// Who speaks for it, where a test does without a connection.
+    pub(crate) fn speaker(&self) -> Speaker {
+        Speaker { leaf: Sha256::of(&self.leaf), address: SocketAddr::from(([127, 0, 0, 1], 4000)) }
+    }
+}
+
 impl Bench {
     /// A new server with documents in memory.
     pub(crate) async fn start(sets: &[&str]) -> Self {
@@ -102,6 +109,7 @@ impl Bench {
             host: "localhost".to_owned(),
             example_keys: false,
             store: init::STORE.to_owned(),
+            ca_key: None,
         };
         init::run(&options, Clock::system().now()).await.expect("laid");
         folder
@@ -195,7 +203,7 @@ impl Bench {
     /// A client's TLS, with or without a device's certificate, that would resume sessions if it could.
     pub(crate) fn client(&self, device: Option<&Enrolled>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
-        roots.add(self.app().ca.root().clone()).expect("an anchor");
+        roots.add(self.app().ca.for_server().root().clone()).expect("an anchor");
         let builder = builder(&[&rustls::version::TLS13]).with_root_certificates(roots);
         match device {
             None => builder.with_no_client_auth(),

@@ -8,6 +8,7 @@ pub mod caller;
 pub mod command;
 pub mod demo;
 pub mod faults;
+pub mod fuzz;
 pub mod hospital;
 pub mod http_proxy;
 pub mod light;

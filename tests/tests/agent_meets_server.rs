@@ -61,6 +61,7 @@ impl Meeting {
             host: host.to_owned(),
             example_keys: false,
             store: init::STORE.to_owned(),
+            ca_key: None,
         };
         let clock = Clock::system();
         let laid = init::run(&options, clock.now()).await.expect("laid");

@@ -1,5 +1,5 @@
 //! Tests of the device plane over real mutual TLS: who is let in, and what each route answers. What slow and greedy
-//! clients get stands in [`greedy`].
+//! clients get stands in [`greedy`], the end of an identity in [`farewell`], the bite of a quarantine in [`revoked`].
 
 use cordon_proto::audit::SignedHead;
 use cordon_proto::checkin::{Action, CheckinAnswer, InterlockState};
@@ -22,7 +22,9 @@ use crate::testing::{
     Bench, Enrolled, PATIENCE, Reply, Wire, checkin as checkin_of, device_key, person, text,
 };
 
+mod farewell;
 mod greedy;
+mod revoked;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -154,7 +156,8 @@ async fn only_a_certificate_in_the_table_gets_in() {
     };
     let serial = text("A");
     let subject = Subject { device: device.id, serial: &serial };
-    let unlisted = bench.app().ca.issue(&request.key, subject, 30, bench.clock.now()).expect("issued");
+    let unlisted =
+        bench.app().ca.for_devices(0).issue(&request.key, subject, 30, bench.clock.now()).expect("issued");
     let stranger = Enrolled { leaf: unlisted.der, key, id: device.id, hardware: device.hardware.clone() };
     let mut wire = bench.device(&stranger).await;
     let reply = wire.post("/v1/checkin", &wire::write(&checkin_of(&stranger))).await;
