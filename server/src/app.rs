@@ -45,7 +45,7 @@ mod report;
 mod tests;
 
 pub use doubt::Speaker;
-pub use enrol::EnrolError;
+pub use enrol::{EnrolError, Granted, Guesses};
 pub use farewell::FarewellError;
 pub use people::{ActError, ApiToken, SignInLinks, TokenMade};
 pub use report::{CheckinError, ReceiptError, ReceiptTaken};
@@ -91,6 +91,8 @@ pub struct App {
     pub device_rates: Rates<DeviceId>,
     /// Refused enrolments of each address.
     pub refusal_rates: Rates<IpAddr>,
+    /// Credentials that meant nothing.
+    pub guesses: Guesses,
     director: OnceLock<Arc<dyn Director>>,
     work: Arc<Semaphore>,
     turns: Vec<Arc<tokio::sync::Mutex<()>>>,
@@ -186,6 +188,7 @@ impl App {
             ),
             device_rates: Rates::new(config.device.requests, config.device.requests_per_minute),
             refusal_rates: Rates::new(config.enrolment.refusals, config.enrolment.refusals_per_minute),
+            guesses: Guesses::default(),
             work: Arc::new(Semaphore::new(config.limits.requests)),
             turns: std::iter::repeat_with(Arc::default).take(TURNS).collect(),
             bundle: Sha256::of(ca.bundle()),
@@ -337,7 +340,7 @@ impl App {
         self.waits.ring_all(followed.devices);
     }
 
-    /// The queue of requests with this token.
+    /// The queue of requests that would change the same thing.
     fn turn(&self, token: &TokenId) -> Arc<tokio::sync::Mutex<()>> {
         let [first, ..] = token.as_bytes();
         let place = usize::from(*first) % TURNS;

@@ -13,6 +13,10 @@ use serde::Deserialize;
 use crate::age::Recipient;
 use crate::files::{self, FileError};
 
+mod enrolment;
+
+pub use enrolment::{AnchorSettings, Enrolment};
+
 /// All settings of one server.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,20 +83,6 @@ pub struct Config {
     /// Bounds on what outsiders may hold.
     #[serde(default)]
     pub limits: Bounds,
-}
-
-/// The enrolment plane.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Enrolment {
-    /// Where it listens.
-    pub listen: SocketAddr,
-    /// Days a device's certificate lives, 1 to 90.
-    pub leaf_days: u32,
-    /// Refused requests that one address may cause in a row before it has to wait.
-    pub refusals: u32,
-    /// Refused requests that one address gets back each minute.
-    pub refusals_per_minute: u32,
 }
 
 /// The device plane.
@@ -281,7 +271,7 @@ impl Config {
     }
 
     fn bounded(self) -> Result<Self, ConfigError> {
-        let (bounds, enrolment, device) = (&self.limits, &self.enrolment, &self.device);
+        let (bounds, device) = (&self.limits, &self.device);
         within("limits.connections", bounds.connections, 1, limits::CONNECTIONS)?;
         within("limits.handshakes", bounds.handshakes, 1, limits::HANDSHAKES)?;
         within("limits.requests", bounds.requests, 1, limits::CONNECTIONS)?;
@@ -289,9 +279,7 @@ impl Config {
         within("limits.headers_s", bounds.headers_s, 1, limits::HEADERS_S)?;
         within("limits.idle_s", bounds.idle_s, 1, limits::IDLE_CONNECTION_S)?;
         within("limits.drain_s", bounds.drain_s, 1, limits::IDLE_CONNECTION_S)?;
-        within("enrolment.leaf_days", enrolment.leaf_days, 1, 90)?;
-        within("enrolment.refusals", enrolment.refusals, 1, 1000)?;
-        within("enrolment.refusals_per_minute", enrolment.refusals_per_minute, 1, 1000)?;
+        self.enrolment.bounded()?;
         within("device.checkin_s", device.checkin_s, 1, 86_400)?;
         within("device.requests", device.requests, 1, 100_000)?;
         within("device.requests_per_minute", device.requests_per_minute, 1, 100_000)?;
@@ -378,17 +366,6 @@ fn everywhere(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port)
 }
 
-impl Default for Enrolment {
-    fn default() -> Self {
-        Self {
-            listen: everywhere(8444),
-            leaf_days: limits::LEAF_DAYS,
-            refusals: 128,
-            refusals_per_minute: 10,
-        }
-    }
-}
-
 impl Default for DevicePlane {
     fn default() -> Self {
         Self {
@@ -434,6 +411,8 @@ impl Default for Bounds {
 
 #[cfg(test)]
 mod tests {
+    use cordon_server_core::admit::Admit;
+
     use super::*;
 
     fn parse(text: &str, overrides: &[&str]) -> Result<Config, ConfigError> {
@@ -492,6 +471,20 @@ mod tests {
     }
 
     #[test]
+    fn a_maker_is_an_anchor_that_lets_in_the_expected_alone_unless_it_says_more() {
+        // Goal: `[[enrolment.anchor]]`. Method: the least and the most that can be said; a misspelt word.
+        let least = "host = 'x'\n[[enrolment.anchor]]\nname = 'halden'\ncertificates = 'halden.pem'\nmanufacturer = 'Halden'\n";
+        let config = parse(least, &[]).expect("enough");
+        let anchor = config.enrolment.anchor[0].anchor();
+        assert_eq!((anchor.admit, anchor.require_binding, anchor.models.len()), (Admit::Expected, false, 0));
+        assert!(!config.enrolment.terms().approval_queue && !config.enrolment.tls12);
+        let more = format!("{least}models = ['VP-3']\nadmit = 'approval'\nrequire_binding = true\n");
+        let anchor = parse(&more, &[]).expect("fits").enrolment.anchor[0].anchor();
+        assert_eq!((anchor.admit, anchor.require_binding, anchor.models.len()), (Admit::Approval, true, 1));
+        assert!(parse(&format!("{least}admit = 'everybody'\n"), &[]).is_err());
+    }
+
+    #[test]
     fn limits_can_be_tightened_and_never_loosened() {
         // Goal: the limits hold. Method: the edge and one beyond, for each kind of figure.
         assert!(parse("host = 'x'", &["limits.headers_s=1", "limits.connections=8"]).is_ok());
@@ -508,6 +501,8 @@ mod tests {
             "backup.keep=0",
             "backup.folder=backups",
             "enrolment.leaf_days=91",
+            "enrolment.grace_days=91",
+            "enrolment.approval_retry_s=0",
             "device.checkin_s=0",
             "host=",
             "host='a b'",

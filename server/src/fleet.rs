@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use cordon_proto::ids::{DeviceId, HardwareId, Sha256};
+use cordon_proto::ids::{DeviceId, HardwareId, Sha256, Text};
 use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::receipt::ReceiptBody;
 use cordon_proto::time::{Millis, Timestamp};
+use cordon_server_core::admit;
 use cordon_server_core::clone::{ALIVE_MS, Ended, Kept, Suspicion, Trace, Word};
 use cordon_server_core::device::{Device, Proof, Report, State};
 use cordon_server_core::triage;
@@ -237,6 +238,19 @@ impl Fleet {
         others.filter_map(|other| view.members.get(other)).find(alive).cloned()
     }
 
+    /// The devices of any model with this serial, for a client that does not state its model.
+    #[must_use]
+    pub fn by_serial(&self, serial: &Text) -> Vec<Arc<Member>> {
+        let view = self.read();
+        view.members.values().filter(|member| member.device.hardware.serial == *serial).cloned().collect()
+    }
+
+    /// How many keys wait for a person.
+    #[must_use]
+    pub fn waiting(&self, now: Timestamp) -> usize {
+        self.read().members.values().filter(|member| admit::waiting(&member.device, now).is_some()).count()
+    }
+
     /// All devices, by name. A snapshot: it does not change under its reader.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Member>> {
@@ -331,7 +345,7 @@ impl Fleet {
         }
     }
 
-    /// Forgets findings that were not found when all documents were read anew, `read` being what was found and `upto`
+    /// Forgets findings and devices that were not found when all documents were read anew, `read` being what was found and `upto`
     /// the last transaction before.
     pub fn forget_all_but(&self, read: &HashSet<Key>, upto: Revision) -> Followed {
         let mut followed = Followed::default();
@@ -344,6 +358,10 @@ impl Fleet {
             for finding in member.findings.keys().filter(is_gone) {
                 let gone = Change::Delete(Key::Finding { device, finding: *finding });
                 followed.devices.extend(self.follow([&gone], upto).devices);
+            }
+            if member.revision <= upto && !read.contains(&Key::Device(device)) {
+                let gone = Change::Delete(Key::Device(device));
+                followed.devices.extend(self.follow([&gone], upto.next()).devices);
             }
         }
         followed
@@ -396,10 +414,27 @@ impl Fleet {
     }
 
     fn delete(&self, key: &Key, revision: Revision, followed: &mut Followed) {
-        if let Key::Finding { device, finding } = key {
-            self.change(*device, |member| member.remove_finding(finding, revision));
-            followed.devices.push(*device);
+        match key {
+            Key::Finding { device, finding } => {
+                self.change(*device, |member| member.remove_finding(finding, revision));
+                followed.devices.push(*device);
+            }
+            Key::Device(device) => followed.devices.extend(self.remove(*device, revision)),
+            _ => {}
         }
+    }
+
+    /// Forgets a device that asked to come in and never did. No other is ever deleted.
+    fn remove(&self, device: DeviceId, revision: Revision) -> Option<DeviceId> {
+        let mut view = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let member = view.members.get(&device).filter(|known| known.revision < revision)?.clone();
+        let hardware = member.device.hardware.identity();
+        if view.by_hardware.get(&hardware) == Some(&device) {
+            view.by_hardware.remove(&hardware);
+        }
+        view.urgent.remove(&device);
+        view.members.remove(&device);
+        Some(device)
     }
 
     fn put_device(&self, device: Device, revision: Revision, followed: &mut Followed) -> DeviceId {

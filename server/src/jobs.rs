@@ -52,6 +52,8 @@ pub fn start(tasks: &mut JoinSet<()>, operator: &Operator, certificate: ServerCe
     let people = operator.clone();
     tasks.spawn(each(HOURLY, app.clone(), move |_| renew(people.clone())));
     tasks.spawn(each(HOURLY, app.clone(), forget));
+    tasks.spawn(each(HOURLY, app.clone(), forget_waiting));
+    tasks.spawn(each(WRITE_DOWN, app.clone(), write_guesses));
     tasks.spawn(each(LOOK, app.clone(), care::watch::look));
     tasks.spawn(each(HOURLY, app.clone(), scrub));
     tasks.spawn(each(HOURLY, app.clone(), back_up));
@@ -153,6 +155,22 @@ async fn forget(app: Arc<App>) {
         }
         Ok(_) => {}
         Err(error) => tracing::error!(error = chain(&error), "old telemetry could not be forgotten"),
+    }
+}
+
+async fn forget_waiting(app: Arc<App>) {
+    match app.forget_waiting().await {
+        Ok(0) => {}
+        Ok(keys) => tracing::info!(keys, "keys that nobody approved in time were forgotten"),
+        Err(error) => {
+            tracing::error!(error = chain(&error), "keys that wait too long could not be forgotten")
+        }
+    }
+}
+
+async fn write_guesses(app: Arc<App>) {
+    if let Err(error) = app.write_guesses().await {
+        tracing::error!(error = chain(&error), "guessed tokens could not be told to the journal");
     }
 }
 

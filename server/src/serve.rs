@@ -36,6 +36,7 @@ use crate::rollouts::{RolloutError, Rollouts};
 use crate::store::blobs::{BlobError, Blobs};
 use crate::store::open::{self, StoreOpenError, Terms};
 use crate::store::{Store, StoreError};
+use crate::tls::clients::Clients;
 use crate::tls::{self, ClientCertificate, ServerCertificate, TlsError};
 
 /// Why a server does not start.
@@ -245,18 +246,24 @@ impl Server {
         if let Err(error) = self.app.write_down().await {
             tracing::error!(error = crate::log::chain(&error), "the last reports could not be written down");
         }
+        if let Err(error) = self.app.write_guesses().await {
+            tracing::error!(error = crate::log::chain(&error), "the last guesses could not be written down");
+        }
         self.app.leases.release_all().await;
     }
 
     async fn planes(&mut self, certificate: &ServerCertificate, people: Operator) -> Result<(), ServeError> {
         let app = self.app.clone();
-        let enrolment = tls::config(&app.ca, certificate.with_root(), ClientCertificate::Optional)?;
+        let anchors = [app.ca.issuing().clone(), app.ca.root().clone()];
+        let clients = Arc::new(Clients::load(&app.config, move || anchors.to_vec())?);
+        let tls12 = app.config.enrolment.tls12;
+        let enrolment = tls::enrolment(certificate.with_root(), clients.clone(), tls12)?;
         let devices = tls::config(&app.ca, certificate.same(), ClientCertificate::Required)?;
         let operator = match app.config.operator.listen.ip().is_loopback() {
             true => None,
             false => Some(tls::config(&app.ca, certificate.with_root(), ClientCertificate::None)?),
         };
-        let enrolment = self.plane("enrolment", Some(enrolment.into()), est::router(app.clone()));
+        let enrolment = self.plane("enrolment", Some(enrolment.into()), est::router(app.clone(), clients));
         let devices = self.plane("device", Some(devices.into()), device::router(app.clone()));
         if app.config.shares_port() {
             let (listener, reached) = self.listener("device", self.ready.device).await?;

@@ -1,9 +1,10 @@
-//! TLS of the server, and towards its database: version 1.3 and nothing older, ring, no tickets, our own certificate,
+//! TLS of the server, and towards its database: version 1.3 and nothing older (but see [`enrolment`]), ring, no tickets, our own certificate,
 //! made anew in time.
 //!
 //! A resumed session would skip the look at the device's certificate (measured: a revoked leaf was accepted on a
 //! ticket), so no plane gives tickets. The device plane demands a certificate of our own authority; whether it is in
-//! force is asked on every request, not here. Read next: [`ServerCertificate`].
+//! force is asked on every request, not here. Read next: [`ServerCertificate`],
+//! [`clients`] for the enrolment plane.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,9 +16,13 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig, version};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme, SupportedCipherSuite, version};
 
 use crate::ca::{Ca, CaError};
+
+pub mod clients;
+
+use self::clients::Clients;
 
 /// Seconds before its end at which the server's certificate is made anew.
 const RENEW_S: i64 = 10 * 86_400;
@@ -50,8 +55,6 @@ pub enum TlsError {
 pub enum ClientCertificate {
     /// Not asked for.
     None,
-    /// May be shown: enrolment.
-    Optional,
     /// Must be shown: devices.
     Required,
 }
@@ -134,14 +137,35 @@ pub fn config(
         ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&version::TLS13])?;
     let builder = match clients {
         ClientCertificate::None => builder.with_no_client_auth(),
-        ClientCertificate::Optional => builder.with_client_cert_verifier(verifier(ca, true)?),
-        ClientCertificate::Required => builder.with_client_cert_verifier(verifier(ca, false)?),
+        ClientCertificate::Required => builder.with_client_cert_verifier(verifier(ca)?),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(certificate));
+    Ok(settled(builder.with_cert_resolver(Arc::new(certificate))))
+}
+
+/// The configuration of the enrolment plane, where a certificate may be shown. `tls12` lets in third-party clients that
+/// know nothing newer, with forward secrecy and the one kind of certificate that we have.
+pub fn enrolment(
+    certificate: ServerCertificate,
+    clients: Arc<Clients>,
+    tls12: bool,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut provider = default_provider();
+    provider.cipher_suites.retain(|suite| match suite {
+        SupportedCipherSuite::Tls13(_) => true,
+        SupportedCipherSuite::Tls12(suite) => suite.sign.contains(&SignatureScheme::ECDSA_NISTP256_SHA256),
+    });
+    let versions: &[_] = if tls12 { &[&version::TLS13, &version::TLS12] } else { &[&version::TLS13] };
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(versions)?;
+    let builder = builder.with_client_cert_verifier(clients);
+    Ok(settled(builder.with_cert_resolver(Arc::new(certificate))))
+}
+
+/// What is true of every plane: no session is resumed.
+fn settled(mut config: ServerConfig) -> Arc<ServerConfig> {
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 /// Our side of a connection to a database: its certificate must be for its name and of an authority in this file.
@@ -160,13 +184,13 @@ pub fn client(authorities: &Path) -> Result<ClientConfig, TlsError> {
 }
 
 /// Devices show a leaf of the issuing authority, with or without what is above it.
-fn verifier(ca: &Ca, optional: bool) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+fn verifier(ca: &Ca) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let mut anchors = RootCertStore::empty();
     for anchor in [ca.issuing(), ca.root()] {
         anchors.add(anchor.clone())?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(anchors.into(), Arc::new(default_provider()));
-    Ok(if optional { builder.allow_unauthenticated().build()? } else { builder.build()? })
+    Ok(builder.build()?)
 }
 
 #[cfg(test)]

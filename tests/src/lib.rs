@@ -16,6 +16,7 @@ pub mod one_device;
 pub mod postgres;
 pub mod program;
 pub mod reconnect;
+pub mod scan;
 pub mod servers;
 pub mod skip;
 pub mod soak;

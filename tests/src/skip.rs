@@ -58,11 +58,17 @@ pub fn require_package(program: &str) -> Option<PathBuf> {
     let package = PROGRAMS.iter().find(|(name, _)| *name == program).map(|(_, package)| *package);
     let package = package
         .unwrap_or_else(|| panic!("{program} is not in skip::PROGRAMS: add it with its Debian package"));
-    let found = search_path().into_iter().map(|folder| folder.join(program)).find(|path| path.is_file());
+    let found = look_up(program);
     if found.is_none() {
         absent(program, package);
     }
     found
+}
+
+/// The path of an outside program that a soak cannot do without; `None` where it is not installed.
+#[must_use]
+pub fn look_up(program: &str) -> Option<PathBuf> {
+    search_path().into_iter().map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 /// The path of an outside file (a jar, a library), or `None` after saying that the test is skipped.

@@ -17,6 +17,7 @@ use crate::faults::powercut::PowerCuts;
 use crate::faults::subject::Engine;
 use crate::fuzz::Fuzzing;
 use crate::reconnect::Reconnect;
+use crate::scan::Scans;
 use crate::servers::UnderFire;
 
 pub mod state;
@@ -43,6 +44,8 @@ pub enum Name {
     Reconnect,
     /// Bent bytes for every reader of outside bytes, whatever engine is named.
     Fuzz,
+    /// Outside scanners look at both TLS planes of a server on redb, whatever engine is named.
+    Scan,
 }
 
 /// How long, on what.
@@ -152,6 +155,7 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::Kills => Box::new(Kills::new(sim, options.engine)),
         Name::Servers => Box::new(UnderFire),
         Name::Fuzz => Box::new(Fuzzing),
+        Name::Scan => Box::new(Scans),
         Name::Reconnect => Box::new(Reconnect { devices: options.devices }),
     })
 }

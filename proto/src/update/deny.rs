@@ -38,7 +38,13 @@ pub const EXAMPLE_KEYS: [(&str, &str); 22] = [
 /// Whether the private half of this key is published with the source.
 #[must_use]
 pub fn is_example_key(key: &PublicKey) -> bool {
-    let digest = Sha256::of(&key.bytes).to_string();
+    is_example_bytes(&key.bytes)
+}
+
+/// The same for the bytes of a public key, wherever they stand.
+#[must_use]
+pub fn is_example_bytes(public: &[u8]) -> bool {
+    let digest = Sha256::of(public).to_string();
     EXAMPLE_KEYS.iter().any(|(_, listed)| *listed == digest)
 }
 

@@ -1,105 +1,43 @@
-//! Who may come in: one-time tokens, what they are bound to, and the decision over one enrolment request.
+//! Who may come in: the one policy over every request for a certificate, whatever it brings.
 //!
-//! A token is at least 128 random bits, kept as its hash, expires, and pays for one device or a stated number of them.
-//! [`decide`] is the whole policy. It never re-keys a device silently: the same serial with another key waits for a
-//! person while the old certificate lives on, so a copied token cannot push a device out. A repetition by the same
-//! key gets the same certificate, so a lost answer costs nothing. Nothing of the request but key, serial and stated
-//! hardware has any weight here. Read next: [`crate::device`] for what comes out.
+//! A request brings a token, a birth certificate under a maker's anchor, or nothing; [`decide`] answers *issue*, *the
+//! same as before*, *wait for a person*, or a named refusal. It never re-keys a device silently: a serial that has an
+//! identity and comes with another key waits for a person while the old certificate lives on, unless a person said
+//! beforehand that the key may change. A repetition by the same key gets the same certificate, so a lost answer costs
+//! nothing. Nothing of the request but key, serial and stated hardware has any weight here.
+//!
+//! Read next: `token` and `anchor` for what is brought, `queue` for waiting, `renew` for the next certificate,
+//! [`crate::device`] for what comes out, and `docs/decisions/0010-identity.md`.
 
-use alloc::string::String;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cordon_proto::ids::{DeviceId, Hardware, Sha256, Text, TokenId};
-use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use crate::device::{self, Asking, Device, Identity, Placement, SUPERSEDED, Source, State};
+use crate::device::{self, Asking, Device, DeviceKind, Identity, Placement, Source, State};
+use crate::risk::facts::{Impact, Reach};
 
+mod anchor;
+mod queue;
+mod renew;
 #[cfg(test)]
 mod tests;
+mod token;
 
-/// The version of the document under `Key::Token`.
-pub const VERSION: u32 = 1;
-
-/// An enrolment token, without its secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Token {
-    /// Version of this document.
-    pub v: u32,
-    /// What it was made for.
-    pub order: TokenOrder,
-    /// When it was made.
-    pub created: Timestamp,
-    /// By whom: the actor as the journal writes it.
-    pub by: String,
-    /// From then on it pays for nothing.
-    pub expires: Timestamp,
-    /// When a person took it back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revoked: Option<Timestamp>,
-    /// Certificates it has paid for.
-    pub used: u32,
-}
-
-/// What a person asks a token for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TokenOrder {
-    /// The devices' maker, where the token should insist on it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub manufacturer: Option<Text>,
-    /// The kind of device.
-    pub model: Text,
-    /// One device, or some.
-    pub binding: Binding,
-    /// Where the devices will stand and what they are for.
-    pub placement: Placement,
-    /// How long it lives.
-    #[serde(default = "default_hours")]
-    pub hours: u32,
-}
-
-/// Whom a token lets in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Binding {
-    /// One device.
-    Serial {
-        /// Its maker's number.
-        serial: Text,
-        /// Whether it may come with a new key although it already has an identity (after a factory reset). Only a
-        /// person who knows the device should say so.
-        #[serde(default)]
-        replaces: bool,
-    },
-    /// That many devices of the model, none of them known already.
-    Count {
-        /// How many.
-        count: u32,
-    },
-}
-
-fn default_hours() -> u32 {
-    limits::TOKEN_HOURS
-}
-
-/// Why a token is not made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OrderRefused {
-    /// No devices, or too many.
-    #[error("a token is for 1 to {} devices of a model: make several for more", limits::TOKEN_COUNT)]
-    Count,
-    /// No life, or too long a one.
-    #[error("a token lives 1 to {} hours", limits::TOKEN_HOURS_MAX)]
-    Hours,
-}
+pub use anchor::{Admit, Anchor};
+pub use queue::{Denied, Left, NotAsking, approve, cleared, deny, stale, waiting};
+pub use renew::{Renewal, RenewalRefused, Renewed, Renewing, first_word, renew};
+pub use token::{Binding, OrderRefused, Token, TokenOrder, VERSION};
 
 /// One request for enrolment, reduced to what may weigh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The hash of the secret that was sent.
-    pub token: TokenId,
+    /// What it brings.
+    pub credential: Credential,
     /// SHA-256 of the SubjectPublicKeyInfo that was proved.
     pub key: Sha256,
     /// The serial in the certification request.
@@ -108,15 +46,54 @@ pub struct Request {
     pub hardware: Option<Hardware>,
     /// Where it came from, for people.
     pub from: Text,
+    /// Whether it proved that it was made for the connection that carried it.
+    pub bound: bool,
+}
+
+/// What a request brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// The hash of a one-time secret.
+    Token(TokenId),
+    /// A birth certificate that the connection proved.
+    Birth {
+        /// The anchor that it stands under.
+        anchor: Arc<Anchor>,
+        /// The serial in it.
+        serial: Text,
+    },
+    /// Nothing.
+    Nothing,
+}
+
+/// What the owner configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Whether a request that brings nothing may wait for a person.
+    pub approval_queue: bool,
+    /// Whether a token alone is not enough: the request must be bound to its connection.
+    pub require_binding: bool,
+    /// Days after its end in which a certificate may still ask for the next one.
+    pub grace_days: u32,
+    /// Whether everybody may keep the key when renewing.
+    pub same_key_renewal: bool,
 }
 
 /// What is stored about the parties of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Known<'a> {
     /// The token of that hash.
     pub token: Option<&'a Token>,
-    /// The device of the token's model with the request's serial.
+    /// The device of the model with the request's serial; for a new board the device that it was built into.
     pub device: Option<&'a Device>,
+    /// For a new board: another device that stands under its serial already.
+    pub holder: Option<&'a Device>,
+    /// The model that the serial is known under, for a request that states none.
+    pub model: Option<&'a Text>,
+    /// Whether a person said no to this key.
+    pub denied: bool,
+    /// Whether no more may wait.
+    pub queue_full: bool,
 }
 
 /// What becomes of a request that is not refused.
@@ -125,23 +102,42 @@ pub enum Admission {
     /// It was answered before: hand out this certificate again.
     Same(Sha256),
     /// A certificate is to be made and written down with [`Admitted::with`].
-    Issue(alloc::boxed::Box<Admitted>),
+    Issue(Box<Admitted>),
+    /// A person has to decide first. The device is to be written down, if there is one.
+    Wait(Option<Box<Device>>),
 }
 
 /// A device that may come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
     device: Device,
-    token: Token,
-    request: Request,
+    /// The token, spent once more.
+    token: Option<Token>,
+    key: Sha256,
+    paid_by: Option<TokenId>,
+    /// Whether the certificate in force lives until the new one has spoken.
+    follows: bool,
 }
 
-/// Why nobody comes in. Each is shown to the asking side but [`Refused::UnknownToken`], which says nothing.
+/// What stands in the store after a certificate was handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The device.
+    pub device: Device,
+    /// The token, if one was spent.
+    pub token: Option<Token>,
+}
+
+/// Why nobody comes in. Each is shown to the asking side but [`Refused::UnknownToken`] and [`Refused::NoCredential`],
+/// which say nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// There is no such token.
     #[error("no such token")]
     UnknownToken,
+    /// It brings nothing, and nobody is let in like that.
+    #[error("no credential")]
+    NoCredential,
     /// A person took it back.
     #[error("this token was taken back: ask the owner for a new one")]
     TokenRevoked,
@@ -153,23 +149,39 @@ pub enum Refused {
         "this token was used: each device needs its own; if this device never got its certificate, ask for a new token"
     )]
     TokenUsed,
-    /// The request is for another serial than the token, or names two serials.
+    /// The request is for another serial than token or birth certificate, or names two serials.
     #[error(
-        "the request's serial is not the one that the token is for, or request and stated hardware differ"
+        "the request's serial is not the one that the token or the birth certificate is for, or request and stated \
+         hardware differ"
     )]
     SerialMismatch,
     /// The device says it is another model.
-    #[error("the token is for another model than the device states")]
+    #[error("the token or the birth certificate is for another model than the device states")]
     ModelMismatch,
     /// The device says it is of another maker.
-    #[error("the token is for another manufacturer than the device states")]
+    #[error("the token or the birth certificate is for another manufacturer than the device states")]
     ManufacturerMismatch,
-    /// The serial has an identity with another key.
+    /// A new board's serial is a device of its own.
     #[error(
-        "a device with this serial already has an identity with another key, which lives on: a person must \
-         retire it, or make a token for this serial that says that it replaces"
+        "this serial belongs to another device of the owner: ask the owner to retire it, or for another token"
     )]
-    PendingApproval,
+    SerialTaken,
+    /// A birth certificate of a device that nobody announced.
+    #[error("the owner does not expect this serial: ask the owner to announce it or to make a token for it")]
+    NotExpected,
+    /// Not bound to its connection.
+    #[error(
+        "the owner lets in only requests that are bound to their connection, as Cordon's own agent sends them"
+    )]
+    BindingRequired,
+    /// A person said no to this key.
+    #[error(
+        "a person said no to this key: ask the owner's security team, and make a new key before you ask again"
+    )]
+    ApprovalDenied,
+    /// Too many wait already.
+    #[error("too many devices wait for approval: ask the owner to look at the list, and come again")]
+    QueueFull,
 }
 
 impl Refused {
@@ -178,13 +190,18 @@ impl Refused {
     pub fn code(self) -> &'static str {
         match self {
             Self::UnknownToken => "unknown_token",
+            Self::NoCredential => "no_credential",
             Self::TokenRevoked => "token_revoked",
             Self::TokenExpired => "token_expired",
             Self::TokenUsed => "token_used",
             Self::SerialMismatch => "serial_mismatch",
             Self::ModelMismatch => "model_mismatch",
             Self::ManufacturerMismatch => "manufacturer_mismatch",
-            Self::PendingApproval => "pending_approval",
+            Self::SerialTaken => "serial_taken",
+            Self::NotExpected => "not_expected",
+            Self::BindingRequired => "binding_required",
+            Self::ApprovalDenied => "approval_denied",
+            Self::QueueFull => "approval_queue_full",
         }
     }
 }
@@ -195,124 +212,327 @@ impl Refused {
 /// token and device are still what was read, and decides again when they are not: so a token is used once, however
 /// many ask at the same time.
 pub fn decide(
-    request: Request,
+    request: &Request,
     known: Known<'_>,
+    terms: &Terms,
     fresh: DeviceId,
     now: Timestamp,
 ) -> Result<Admission, Refused> {
-    let token = known.token.ok_or(Refused::UnknownToken)?;
-    if token.revoked.is_some() {
-        return Err(Refused::TokenRevoked);
-    }
-    fits(token, &request)?;
-    if let Some(leaf) = known.device.and_then(|device| answered(device, &request, now)) {
+    let warrant = warrant(request, known, terms, now)?;
+    if let Some(leaf) = known.device.and_then(|device| answered(device, request, now)) {
         return Ok(Admission::Same(leaf));
     }
-    if now >= token.expires {
-        return Err(Refused::TokenExpired);
+    if let Some(device) = known.device.filter(|device| queue::is_approved(device, &request.key, now)) {
+        return Ok(Admission::Issue(Box::new(approved(device, request, now))));
     }
-    if token.used >= token.order.binding.devices() {
-        return Err(Refused::TokenUsed);
+    if let Warrant::Token(token) = warrant {
+        token.pays(now)?;
+        if known.holder.is_some_and(|holder| holder.identity.is_some()) {
+            return Err(Refused::SerialTaken);
+        }
     }
-    let device = match known.device {
-        None => newcomer(token, &request, fresh),
-        Some(device) => returning(device, token, &request)?,
+    let may_come_in = match known.device {
+        None => unknown(&warrant),
+        Some(device) => returning(device, &warrant, request),
     };
-    let token = Token { used: token.used.saturating_add(1), ..token.clone() };
-    let device = Device { state: State::Active, since: now, asking: None, ..device };
-    Ok(Admission::Issue(alloc::boxed::Box::new(Admitted { device, token, request })))
-}
-
-/// The device with the foreign key noted on it; `None` if that key is noted already, so that a loop writes once.
-#[must_use]
-pub fn contested(device: &Device, request: &Request, now: Timestamp) -> Option<Device> {
-    if device.asking.as_ref().is_some_and(|asking| asking.key == request.key) {
-        return None;
-    }
-    let with = Text::lossy(&alloc::format!("token {}", request.token));
-    let asking = Asking { key: request.key, at: now, from: request.from.clone(), with, approved: None };
-    Some(Device { asking: Some(asking), ..device.clone() })
-}
-
-/// Whether what the request states agrees with itself and with what the token was made for.
-fn fits(token: &Token, request: &Request) -> Result<(), Refused> {
-    if let Some(hardware) = &request.hardware {
-        if hardware.serial != request.serial {
-            return Err(Refused::SerialMismatch);
-        }
-        if hardware.model != token.order.model {
-            return Err(Refused::ModelMismatch);
-        }
-        if token.order.manufacturer.as_ref().is_some_and(|maker| *maker != hardware.manufacturer) {
-            return Err(Refused::ManufacturerMismatch);
-        }
-    }
-    match &token.order.binding {
-        Binding::Serial { serial, replaces: _ } if *serial != request.serial => Err(Refused::SerialMismatch),
-        Binding::Serial { .. } | Binding::Count { .. } => Ok(()),
+    match may_come_in {
+        Verdict::In => Ok(Admission::Issue(Box::new(admitted(&warrant, request, known, fresh, now)))),
+        Verdict::Unlisted if !terms.approval_queue => Err(Refused::NotExpected),
+        Verdict::Unlisted | Verdict::Ask => wait(&warrant, request, known, fresh, now),
     }
 }
 
-/// The certificate that this very request was answered with before.
+/// What was brought, as far as it stands by itself.
+#[derive(Clone, Copy)]
+enum Warrant<'a> {
+    Token(&'a Token),
+    Birth(&'a Anchor),
+    Nothing,
+}
+
+/// What is to be done with a key that has no certificate yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Let it in.
+    In,
+    /// Ask a person.
+    Ask,
+    /// Proved to be what it says, and nobody announced it.
+    Unlisted,
+}
+
+fn warrant<'a>(
+    request: &'a Request,
+    known: Known<'a>,
+    terms: &Terms,
+    now: Timestamp,
+) -> Result<Warrant<'a>, Refused> {
+    match &request.credential {
+        Credential::Token(_) => {
+            let token = known.token.ok_or(Refused::UnknownToken)?;
+            if token.revoked.is_some() {
+                return Err(Refused::TokenRevoked);
+            }
+            token.fits(request)?;
+            if token.order.binding.instead_of().is_some() && known.device.is_none() {
+                return Err(Refused::SerialMismatch);
+            }
+            if terms.require_binding && !request.bound {
+                return Err(Refused::BindingRequired);
+            }
+            Ok(Warrant::Token(token))
+        }
+        Credential::Birth { anchor, serial } => {
+            anchor.fits(serial, request)?;
+            if anchor.require_binding && !request.bound {
+                return Err(Refused::BindingRequired);
+            }
+            Ok(Warrant::Birth(anchor))
+        }
+        Credential::Nothing => {
+            request.agrees()?;
+            // Whoever is announced has something better to show, and nobody else takes its place in the line.
+            let announced = known.device.is_some_and(|device| device.state == State::Expected);
+            let decided = known.device.is_some_and(|device| {
+                queue::is_approved(device, &request.key, now) || answered(device, request, now).is_some()
+            });
+            let heard = decided || (terms.approval_queue && !announced);
+            if heard { Ok(Warrant::Nothing) } else { Err(Refused::NoCredential) }
+        }
+    }
+}
+
+/// The certificate that this very key was answered with before, by the same token or by none.
 fn answered(device: &Device, request: &Request, now: Timestamp) -> Option<Sha256> {
-    let identity = device.identity.as_ref()?;
-    let same = identity.key == request.key && identity.token == Some(request.token);
-    (same && device.state == State::Active && now <= identity.not_after).then_some(identity.leaf)
+    let trusted = matches!(device.state, State::Active | State::Quarantined);
+    let paid = |identity: &Identity| match (&request.credential, identity.token) {
+        (Credential::Token(asked), Some(paid)) => *asked == paid,
+        (Credential::Token(_), None) | (Credential::Birth { .. } | Credential::Nothing, _) => true,
+    };
+    let mut held = device.next.iter().chain(&device.identity);
+    let same = held.find(|held| held.key == request.key && paid(held) && now <= held.not_after);
+    same.filter(|_| trusted).map(|identity| identity.leaf)
 }
 
-fn newcomer(token: &Token, request: &Request, fresh: DeviceId) -> Device {
-    Device {
-        v: device::VERSION,
-        id: fresh,
-        hardware: token.hardware_of(request),
-        stated: request.hardware.is_some(),
-        source: Source::Agent,
-        placement: token.order.placement.clone(),
-        state: State::Pending,
-        since: token.created,
-        reason: Text::lossy("enrolled with a token"),
-        identity: None,
-        next: None,
-        superseded: Vec::new(),
-        asking: None,
-        doubt: None,
-        farewell: None,
-        report: None,
-        reported: None,
-        last_seen: None,
+/// A serial that nobody knows.
+fn unknown(warrant: &Warrant<'_>) -> Verdict {
+    match warrant {
+        Warrant::Token(_) => Verdict::In,
+        Warrant::Nothing => Verdict::Ask,
+        Warrant::Birth(anchor) => match anchor.admit {
+            Admit::All => Verdict::In,
+            Admit::Expected => Verdict::Unlisted,
+            Admit::Approval => Verdict::Ask,
+        },
     }
 }
 
 /// A serial that is known already.
-fn returning(known: &Device, token: &Token, request: &Request) -> Result<Device, Refused> {
-    let same_key = known.identity.as_ref().is_some_and(|identity| identity.key == request.key);
-    let same_maker = request
-        .hardware
-        .as_ref()
-        .is_none_or(|h| !known.stated || h.manufacturer == known.hardware.manufacturer);
-    let welcome = match known.state {
-        State::Expected | State::Pending => true,
-        State::Active => same_key || token.order.binding.replaces(),
-        State::Quarantined => false,
-        State::Retired | State::Lost => token.order.binding.is_serial() && token.created >= known.since,
+fn returning(known: &Device, warrant: &Warrant<'_>, request: &Request) -> Verdict {
+    let maker = request.hardware.as_ref().map(|hardware| &hardware.manufacturer);
+    let maker = match warrant {
+        Warrant::Birth(anchor) => Some(&anchor.manufacturer),
+        Warrant::Token(_) | Warrant::Nothing => maker,
     };
-    if !(welcome && same_maker) {
-        return Err(Refused::PendingApproval);
+    if known.stated && maker.is_some_and(|maker| *maker != known.hardware.manufacturer) {
+        return Verdict::Ask;
     }
-    let first = matches!(known.state, State::Expected | State::Pending);
-    let newcomer = newcomer(token, request, known.id);
-    let hardware =
-        if request.hardware.is_some() || first { newcomer.hardware } else { known.hardware.clone() };
-    let placement = if first { newcomer.placement } else { known.placement.clone() };
-    let stated = newcomer.stated || known.stated;
-    Ok(Device {
-        hardware,
-        placement,
-        stated,
-        reason: newcomer.reason,
-        source: Source::Agent,
-        ..known.clone()
-    })
+    let same_key = known.identity.as_ref().is_some_and(|identity| identity.key == request.key);
+    let welcome = match (warrant, known.state) {
+        (Warrant::Nothing, _) | (_, State::Quarantined) => false,
+        (Warrant::Token(_), State::Expected | State::Pending) => true,
+        (Warrant::Token(token), State::Active) => same_key || token.order.binding.replaces(),
+        (Warrant::Token(token), State::Retired | State::Lost) => {
+            token.order.binding.serial().is_some() && token.created >= known.since
+        }
+        (Warrant::Birth(anchor), State::Expected) => anchor.admit != Admit::Approval,
+        (Warrant::Birth(anchor), State::Active) => same_key && anchor.admit != Admit::Approval,
+        (Warrant::Birth(anchor), State::Pending) => anchor.admit == Admit::All,
+        (Warrant::Birth(_), State::Retired | State::Lost) => false,
+    };
+    if welcome { Verdict::In } else { Verdict::Ask }
+}
+
+/// A device that comes in by what it brought.
+fn admitted(
+    warrant: &Warrant<'_>,
+    request: &Request,
+    known: Known<'_>,
+    fresh: DeviceId,
+    now: Timestamp,
+) -> Admitted {
+    let newcomer = newcomer(warrant, request, known.model);
+    let token = match warrant {
+        Warrant::Token(token) => Some(Token { used: token.used.saturating_add(1), ..(*token).clone() }),
+        Warrant::Birth(_) | Warrant::Nothing => None,
+    };
+    let board = token.as_ref().is_some_and(|token| token.order.binding.instead_of().is_some());
+    let device = match known.device {
+        None => newcomer.device(fresh, State::Active, now),
+        Some(device) => newcomer.taking_over(device, request, board),
+    };
+    let reason = match warrant {
+        Warrant::Birth(anchor) => format!("enrolled with a birth certificate of {}", anchor.name),
+        Warrant::Token(_) | Warrant::Nothing => "enrolled with a token".to_string(),
+    };
+    let paid_by = match &request.credential {
+        Credential::Token(id) => Some(*id),
+        Credential::Birth { .. } | Credential::Nothing => None,
+    };
+    let state = known.device.map_or(State::Pending, |device| device.state);
+    let follows = state == State::Active && !board;
+    let device = trusted(device, state, Text::lossy(&reason), now);
+    Admitted { device, token, key: request.key, paid_by, follows }
+}
+
+/// A device whose very key a person said yes to. A quarantined one stays so: that is another question.
+fn approved(device: &Device, request: &Request, now: Timestamp) -> Admitted {
+    let by = device.asking.as_ref().and_then(|asking| asking.approved.as_ref());
+    let reason = by.map_or_else(|| "approved".to_string(), |approval| format!("approved by {}", approval.by));
+    let follows = matches!(device.state, State::Active | State::Quarantined);
+    let state = device.state;
+    let hardware = request.hardware.clone().filter(|_| !device.stated);
+    let stated = device.stated || hardware.is_some();
+    let hardware = hardware.unwrap_or_else(|| device.hardware.clone());
+    let device = Device { hardware, stated, source: Source::Agent, ..device.clone() };
+    let device = trusted(device, state, Text::lossy(&reason), now);
+    Admitted { device, token: None, key: request.key, paid_by: None, follows }
+}
+
+/// The device as it is trusted with a new key: what asked and what was doubted is decided.
+fn trusted(device: Device, before: State, reason: Text, now: Timestamp) -> Device {
+    let state = if before == State::Quarantined { before } else { State::Active };
+    let since = if state == before { device.since } else { now };
+    let reason = if state == State::Quarantined { device.reason.clone() } else { reason };
+    // What it once took leave of is over.
+    Device { state, since, reason, asking: None, doubt: None, farewell: None, ..device }
+}
+
+/// A key that a person has to look at.
+fn wait(
+    warrant: &Warrant<'_>,
+    request: &Request,
+    known: Known<'_>,
+    fresh: DeviceId,
+    now: Timestamp,
+) -> Result<Admission, Refused> {
+    if known.denied {
+        return Err(Refused::ApprovalDenied);
+    }
+    let asking = request.asking(now);
+    let noted = match known.device {
+        Some(device) => queue::noted(device, asking, now),
+        None => {
+            let device = newcomer(warrant, request, known.model).device(fresh, State::Pending, now);
+            Some(Device { asking: Some(asking), reason: Text::lossy("asks to come in"), ..device })
+        }
+    };
+    // Tokens are counted by those who make them.
+    let counted = !matches!(warrant, Warrant::Token(_));
+    if noted.is_some() && counted && known.queue_full {
+        return Err(Refused::QueueFull);
+    }
+    Ok(Admission::Wait(noted.map(Box::new)))
+}
+
+/// What a request says about a device that is not known, or is announced only.
+struct Newcomer {
+    hardware: Hardware,
+    stated: bool,
+    placement: Placement,
+}
+
+fn newcomer(warrant: &Warrant<'_>, request: &Request, model: Option<&Text>) -> Newcomer {
+    let stated = request.hardware.is_some();
+    match warrant {
+        Warrant::Token(token) => Newcomer {
+            hardware: token.hardware(request.hardware.as_ref(), &request.serial),
+            stated,
+            placement: token.order.placement.clone(),
+        },
+        Warrant::Birth(anchor) => {
+            Newcomer { hardware: anchor.hardware(request, model), stated, placement: nowhere() }
+        }
+        Warrant::Nothing => {
+            let unsaid = || Hardware {
+                manufacturer: Text::lossy(""),
+                model: model.cloned().unwrap_or_else(|| Text::lossy("")),
+                revision: Text::lossy(""),
+                serial: request.serial.clone(),
+            };
+            let hardware = request.hardware.clone().unwrap_or_else(unsaid);
+            Newcomer { hardware, stated, placement: nowhere() }
+        }
+    }
+}
+
+/// A place that a person has still to name.
+fn nowhere() -> Placement {
+    Placement {
+        site: Text::lossy(""),
+        ward: Text::lossy(""),
+        kind: DeviceKind::Other,
+        impact: Impact::default(),
+        reach: Reach::default(),
+        tags: Vec::new(),
+    }
+}
+
+impl Newcomer {
+    fn device(self, id: DeviceId, state: State, since: Timestamp) -> Device {
+        Device {
+            v: device::VERSION,
+            id,
+            hardware: self.hardware,
+            stated: self.stated,
+            source: Source::Agent,
+            placement: self.placement,
+            state,
+            since,
+            reason: Text::lossy(""),
+            identity: None,
+            next: None,
+            superseded: Vec::new(),
+            asking: None,
+            doubt: None,
+            farewell: None,
+            report: None,
+            reported: None,
+            last_seen: None,
+        }
+    }
+
+    /// The known device with what the request says of it. Where a person moved it is where it stays.
+    fn taking_over(self, known: &Device, request: &Request, board: bool) -> Device {
+        let announced = known.state == State::Expected;
+        let first = announced || known.state == State::Pending;
+        let says = request.hardware.is_some() || first || board;
+        let hardware = if says { self.hardware } else { known.hardware.clone() };
+        let unplaced = first && known.placement == nowhere();
+        let own = self.placement != nowhere() && (announced || unplaced);
+        let placement = if own { self.placement } else { known.placement.clone() };
+        let stated = self.stated || (known.stated && !board);
+        Device { hardware, stated, placement, source: Source::Agent, ..known.clone() }
+    }
+}
+
+impl Request {
+    /// Whether the serial in the request is the one that our agent stated beside it.
+    fn agrees(&self) -> Result<(), Refused> {
+        match &self.hardware {
+            Some(hardware) if hardware.serial != self.serial => Err(Refused::SerialMismatch),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn asking(&self, now: Timestamp) -> Asking {
+        let with = match &self.credential {
+            Credential::Token(id) => format!("token {id}"),
+            Credential::Birth { anchor, .. } => format!("birth certificate of {}", anchor.name),
+            Credential::Nothing => "nothing".to_string(),
+        };
+        Asking { key: self.key, at: now, from: self.from.clone(), with: Text::lossy(&with), approved: None }
+    }
 }
 
 impl Admitted {
@@ -322,93 +542,19 @@ impl Admitted {
         &self.device
     }
 
-    /// Device and token as they are once the certificate is handed out. `leaf` is its SHA-256; `not_after` its end.
+    /// What stands in the store once the certificate is handed out. `leaf` is its SHA-256; `not_after` its end.
     #[must_use]
-    pub fn with(self, leaf: Sha256, issued: Timestamp, not_after: Timestamp) -> (Device, Token) {
-        let Self { mut device, token, request } = self;
-        if let Some(old) = device.identity.take() {
-            device.superseded.push(old.leaf);
-            let surplus = device.superseded.len().saturating_sub(SUPERSEDED);
-            device.superseded.drain(..surplus);
+    pub fn with(self, leaf: Sha256, issued: Timestamp, not_after: Timestamp) -> Outcome {
+        let Self { mut device, token, key, paid_by, follows } = self;
+        let identity = Identity { leaf, key, token: paid_by, issued, not_after };
+        if follows && device.identity.is_some() {
+            renew::follow(&mut device, identity);
+        } else {
+            let former = device.identity.replace(identity);
+            renew::supersede(&mut device, former);
+            let silent = device.next.take();
+            renew::supersede(&mut device, silent);
         }
-        let (key, token_id) = (request.key, request.token);
-        device.identity = Some(Identity { leaf, key, token: Some(token_id), issued, not_after });
-        (device, token)
-    }
-}
-
-impl Binding {
-    /// How many certificates it pays for.
-    #[must_use]
-    pub fn devices(&self) -> u32 {
-        match self {
-            Self::Serial { .. } => 1,
-            Self::Count { count } => *count,
-        }
-    }
-
-    fn replaces(&self) -> bool {
-        match self {
-            Self::Serial { serial: _, replaces } => *replaces,
-            Self::Count { .. } => false,
-        }
-    }
-
-    fn is_serial(&self) -> bool {
-        match self {
-            Self::Serial { .. } => true,
-            Self::Count { .. } => false,
-        }
-    }
-}
-
-impl Token {
-    /// A token made to order; who holds its secret is not known here.
-    pub fn new(order: TokenOrder, by: String, now: Timestamp) -> Result<Self, OrderRefused> {
-        if !(1..=limits::TOKEN_COUNT).contains(&order.binding.devices()) {
-            return Err(OrderRefused::Count);
-        }
-        if !(1..=limits::TOKEN_HOURS_MAX).contains(&order.hours) {
-            return Err(OrderRefused::Hours);
-        }
-        let expires = now.plus_seconds(i64::from(order.hours) * 3600);
-        Ok(Self { v: VERSION, order, created: now, by, expires, revoked: None, used: 0 })
-    }
-
-    /// The device that a token for one serial announces, so that people see whom they wait for.
-    #[must_use]
-    pub fn expected(&self, fresh: DeviceId) -> Option<Device> {
-        let Binding::Serial { serial, replaces: _ } = &self.order.binding else { return None };
-        let request = Request {
-            token: TokenId([0; 32]),
-            key: Sha256([0; 32]),
-            serial: serial.clone(),
-            hardware: None,
-            from: Text::lossy(""),
-        };
-        let reason = Text::lossy("a token was made for it");
-        Some(Device { state: State::Expected, reason, ..newcomer(self, &request, fresh) })
-    }
-
-    /// The bytes under `Key::Token`.
-    #[must_use]
-    pub fn to_body(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("strings, integers and lists are always JSON")
-    }
-
-    /// Reads stored bytes; `None` for a version that this program does not know.
-    #[must_use]
-    pub fn from_body(body: &[u8]) -> Option<Self> {
-        serde_json::from_slice(body).ok().filter(|token: &Self| token.v == VERSION)
-    }
-
-    /// What the device is made of, by its own word or else by the token's.
-    fn hardware_of(&self, request: &Request) -> Hardware {
-        request.hardware.clone().unwrap_or_else(|| Hardware {
-            manufacturer: self.order.manufacturer.clone().unwrap_or_else(|| Text::lossy("")),
-            model: self.order.model.clone(),
-            revision: Text::lossy(""),
-            serial: request.serial.clone(),
-        })
+        Outcome { device, token }
     }
 }

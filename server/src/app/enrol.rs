@@ -1,25 +1,48 @@
-//! Enrolment: load what is known, let the policy decide, commit certificate and token together.
+//! Enrolment and renewal: load what is known, let the policy decide, commit certificate and device together.
 //!
 //! Token, device and serial are preconditions of one commit, so of any number of racing requests one wins and the
-//! others decide anew. The certificate is handed out only after the commit is durable; a request that is repeated
-//! after a lost answer finds it in the store.
+//! others decide anew. A certificate is handed out only after the commit is durable; a request that is repeated after
+//! a lost answer finds it in the store. A key that has to wait is noted, nothing else. Read next: `known` for what is
+//! loaded, `renewal` for the next certificate, `guesses` for credentials that mean nothing.
 
 use cordon_proto::enrol::{base64url, from_base64url};
-use cordon_proto::ids::{DeviceId, Sha256, Text};
-use cordon_server_core::admit::{self, Admission, Admitted, Known, Refused, Token, decide};
+use cordon_proto::ids::{DeviceId, Sha256, Text, TokenId};
+use cordon_server_core::admit::{self, Admission, Admitted, Credential, Outcome, Refused, decide};
 use cordon_server_core::audit::{Actor, Entry, Summary};
-use cordon_server_core::change::Commit;
+use cordon_server_core::change::{Commit, Draft};
 use cordon_server_core::device::{Device, Leaf, VERSION};
 use rustls::pki_types::CertificateDer;
 
-use super::{App, CommitError, name, serial_row, server};
+use self::known::Loaded;
+use super::{App, CommitError, name, server};
 use crate::ca::request::DeviceKey;
-use crate::ca::{CaError, Subject};
+use crate::ca::{CaError, Issued, Subject};
 use crate::chance;
-use crate::store::{Expected, Key, Row, StoreError};
+use crate::store::{Expected, Key, StoreError};
+
+mod guesses;
+mod known;
+mod renewal;
+#[cfg(test)]
+mod tests;
+mod waiting;
+
+pub use guesses::Guesses;
 
 /// How often a request decides anew when others were faster.
 const TRIES: u32 = 16;
+
+/// What a request is answered with that is not refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Granted {
+    /// A certificate.
+    Leaf(CertificateDer<'static>),
+    /// Come again: a person has to decide first.
+    Wait {
+        /// Whether something was written down for it, which an address may not cause without end.
+        noted: bool,
+    },
+}
 
 /// Why no certificate was handed out.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +50,9 @@ pub enum EnrolError {
     /// The policy says no.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// The policy says no to a renewal.
+    #[error(transparent)]
+    Renewal(#[from] admit::RenewalRefused),
     /// Others were faster all the time.
     #[error("too many requests for one device at once")]
     Busy,
@@ -41,21 +67,10 @@ pub enum EnrolError {
     Ca(#[from] CaError),
 }
 
-/// What is stored about the parties of one request, with what the commit will expect of it.
-struct Loaded {
-    token: Option<(Token, Row)>,
-    serial: Option<(Key, Option<Row>)>,
-    device: Option<(Device, Row)>,
-}
-
 impl App {
     /// Answers one request for enrolment whose key was proved.
-    pub async fn enrol(
-        &self,
-        request: &admit::Request,
-        key: &DeviceKey,
-    ) -> Result<CertificateDer<'static>, EnrolError> {
-        let turn = self.turn(&request.token);
+    pub async fn enrol(&self, request: &admit::Request, key: &DeviceKey) -> Result<Granted, EnrolError> {
+        let turn = self.turn(&queue_of(request));
         let _turn = turn.lock().await;
         for _ in 0..TRIES {
             match self.enrol_once(request, key).await {
@@ -66,19 +81,11 @@ impl App {
         Err(EnrolError::Busy)
     }
 
-    async fn enrol_once(
-        &self,
-        request: &admit::Request,
-        key: &DeviceKey,
-    ) -> Result<CertificateDer<'static>, EnrolError> {
+    async fn enrol_once(&self, request: &admit::Request, key: &DeviceKey) -> Result<Granted, EnrolError> {
         let now = self.clock.now();
         let loaded = self.parties(request).await?;
-        let known = Known {
-            token: loaded.token.as_ref().map(|(token, _)| token),
-            device: loaded.device.as_ref().map(|(device, _)| device),
-        };
         let fresh = DeviceId::from_random(chance::random());
-        match decide(request.clone(), known, fresh, now) {
+        match decide(request, loaded.known(), &self.config.enrolment.terms(), fresh, now) {
             Ok(Admission::Same(leaf)) => {
                 self.metrics.enrolment("repeated");
                 self.leaf(leaf).await
@@ -86,32 +93,22 @@ impl App {
             Ok(Admission::Issue(admitted)) => {
                 let leaf = self.grant(*admitted, request, key, &loaded).await?;
                 self.metrics.enrolment("issued");
-                Ok(leaf)
+                Ok(Granted::Leaf(leaf))
+            }
+            Ok(Admission::Wait(device)) => {
+                let noted = device.is_some();
+                if let Some(device) = device {
+                    self.note_waiting(&device, request, &loaded).await?;
+                }
+                self.metrics.enrolment("waiting");
+                Ok(Granted::Wait { noted })
             }
             Err(refused) => {
-                self.note_refusal(refused, request, &loaded).await?;
+                self.note_refusal(refused, request).await?;
                 self.metrics.enrolment(refused.code());
                 Err(refused.into())
             }
         }
-    }
-
-    async fn parties(&self, request: &admit::Request) -> Result<Loaded, StoreError> {
-        let mut loaded = Loaded { token: None, serial: None, device: None };
-        let token_key = Key::Token(request.token);
-        let Some(row) = self.store.get(token_key.clone()).await? else { return Ok(loaded) };
-        let token = Token::from_body(&row.body).ok_or_else(|| StoreError::Corrupt(token_key.to_string()))?;
-        let key = Key::DeviceBySerial { model: token.order.model.clone(), serial: request.serial.clone() };
-        loaded.token = Some((token, row));
-        let serial = self.store.get(key.clone()).await?;
-        if let Some(found) = &serial {
-            let device = Key::Device(serial_row(&key, &found.body)?);
-            let row = self.store.get(device.clone()).await?;
-            let read = row.and_then(|row| Some((Device::from_body(&row.body)?, row)));
-            loaded.device = Some(read.ok_or_else(|| StoreError::Corrupt(device.to_string()))?);
-        }
-        loaded.serial = Some((key, serial));
-        Ok(loaded)
     }
 
     /// Makes the certificate and commits it with everything that must be true of it.
@@ -123,75 +120,130 @@ impl App {
         loaded: &Loaded,
     ) -> Result<CertificateDer<'static>, EnrolError> {
         let now = self.clock.now();
-        let (id, days) = (admitted.device().id, self.config.enrolment.leaf_days);
-        let issued = self.ca.issue(key, Subject { device: id, serial: &request.serial }, days, now)?;
-        let (device, token) = admitted.with(issued.fingerprint, now, issued.not_after);
+        let issued = self.issue(admitted.device(), key)?;
+        let Outcome { device, token } = admitted.with(issued.fingerprint, now, issued.not_after);
+        let actor = match request.credential {
+            Credential::Token(id) => Actor::Token(id),
+            Credential::Birth { .. } | Credential::Nothing => server("enrolment"),
+        };
         let before = loaded.device.as_ref().map_or("unknown", |(device, _)| device.state.word());
         let entry = Entry {
             reason: Some(device.reason.clone()),
             before: Some(Summary::of(before)),
-            after: Some(Summary::of(&format!(
-                "{}, {} {}, certificate {} until {}, key {}, from {}",
-                device.state.word(),
-                device.hardware.model,
-                device.hardware.serial,
-                issued.fingerprint,
-                issued.not_after,
-                request.key,
-                request.from
-            ))),
-            ..Entry::new(name("device.enrol"), Text::lossy(&format!("device:{id}")))
+            ..told("device.enrol", &device, &issued, (&request.key, &request.from))
         };
-        let leaf = Leaf { v: VERSION, device: id, der: base64url(&issued.der) };
-        let mut draft = Commit::draft(now, Actor::Token(request.token))
-            .expect(Key::Token(request.token), Expected::of(loaded.token.as_ref().map(|(_, row)| row)))
-            .expect(Key::Device(id), Expected::of(loaded.device.as_ref().map(|(_, row)| row)))
-            .expect(Key::Leaf(issued.fingerprint), Expected::Absent)
-            .put(Key::Token(request.token), token.to_body())
-            .put(Key::Device(id), device.to_body())
-            .put(Key::Leaf(issued.fingerprint), leaf.to_body())
-            .audit(entry);
-        if let Some((key, row)) = &loaded.serial {
-            draft = draft.expect(key.clone(), Expected::of(row.as_ref()));
-            if row.is_none() {
-                draft = draft.put(key.clone(), id.as_bytes().to_vec());
+        let row = Expected::of(loaded.device.as_ref().map(|(_, row)| row));
+        let mut draft = handed_out(Commit::draft(now, actor), &device, row, &issued).audit(entry);
+        if let Credential::Token(id) = request.credential {
+            // Expected even where it is not spent: taken back meanwhile, it lets nobody in.
+            let row = loaded.token.as_ref().map(|(_, row)| row);
+            draft = draft.expect(Key::Token(id), Expected::of(row));
+            if let Some(token) = token {
+                draft = draft.put(Key::Token(id), token.to_body());
             }
         }
-        self.commit(draft).await?;
+        self.commit(self.indexed(draft, &device, loaded).await?).await?;
         Ok(issued.der)
     }
 
+    /// Makes a device's certificate.
+    fn issue(&self, device: &Device, key: &DeviceKey) -> Result<Issued, CaError> {
+        let subject = Subject { device: device.id, serial: &device.hardware.serial };
+        self.ca.issue(key, subject, self.config.enrolment.leaf_days, self.clock.now())
+    }
+
     /// A certificate that was handed out before.
-    async fn leaf(&self, fingerprint: Sha256) -> Result<CertificateDer<'static>, EnrolError> {
+    async fn leaf(&self, fingerprint: Sha256) -> Result<Granted, EnrolError> {
         let key = Key::Leaf(fingerprint);
         let row = self.store.get(key.clone()).await?;
         let der = row.and_then(|row| from_base64url(&Leaf::from_body(&row.body)?.der));
-        Ok(der.map(CertificateDer::from).ok_or_else(|| StoreError::Corrupt(key.to_string()))?)
+        let der = der.map(CertificateDer::from).ok_or_else(|| StoreError::Corrupt(key.to_string()))?;
+        Ok(Granted::Leaf(der))
     }
 
-    /// Writes the refusal into the journal, and a foreign key onto the device it asked for.
-    async fn note_refusal(
+    /// Writes a waiting key down, with the device that it asked for.
+    async fn note_waiting(
         &self,
-        refused: Refused,
+        device: &Device,
         request: &admit::Request,
         loaded: &Loaded,
     ) -> Result<(), EnrolError> {
         let now = self.clock.now();
         let entry = Entry {
-            reason: Some(Text::lossy(refused.code())),
-            after: Some(Summary::of(&format!(
-                "serial {}, key {}, from {}",
-                request.serial, request.key, request.from
-            ))),
-            ..Entry::new(name("enrol.refuse"), Text::lossy(&format!("token:{}", request.token)))
+            reason: device.asking.as_ref().map(|asking| asking.with.clone()),
+            after: Some(asked(request)),
+            ..Entry::new(name("enrol.wait"), Text::lossy(&format!("device:{}", device.id)))
         };
-        let mut draft = Commit::draft(now, server("enrolment"));
-        if let (Refused::PendingApproval, Some((device, row))) = (refused, &loaded.device) {
-            let Some(noted) = admit::contested(device, request, now) else { return Ok(()) };
-            let key = Key::Device(device.id);
-            draft = draft.expect(key.clone(), Expected::of(Some(row))).put(key, noted.to_body());
-        }
-        self.commit(draft.audit(entry)).await?;
+        let row = Expected::of(loaded.device.as_ref().map(|(_, row)| row));
+        let draft = Commit::draft(now, server("enrolment"))
+            .expect(Key::Device(device.id), row)
+            // A person who says no at this moment is heard.
+            .expect(Key::Pending(request.key), Expected::Absent)
+            .put(Key::Device(device.id), device.to_body())
+            .audit(entry);
+        self.commit(self.indexed(draft, device, loaded).await?).await?;
         Ok(())
     }
+
+    /// Writes the refusal into the journal. What brings no credential of ours is counted instead, so that a stranger
+    /// cannot fill the journal.
+    async fn note_refusal(&self, refused: Refused, request: &admit::Request) -> Result<(), EnrolError> {
+        let object = match (refused, &request.credential) {
+            (Refused::UnknownToken, _) => {
+                self.guesses.note(&request.from);
+                return Ok(());
+            }
+            (Refused::NoCredential | Refused::QueueFull | Refused::ApprovalDenied, _)
+            | (_, Credential::Nothing) => return Ok(()),
+            (_, Credential::Token(id)) => format!("token:{id}"),
+            (_, Credential::Birth { anchor, .. }) => format!("anchor:{}", anchor.name),
+        };
+        let entry = Entry {
+            reason: Some(Text::lossy(refused.code())),
+            after: Some(asked(request)),
+            ..Entry::new(name("enrol.refuse"), Text::lossy(&object))
+        };
+        self.commit(Commit::draft(self.clock.now(), server("enrolment")).audit(entry)).await?;
+        Ok(())
+    }
+}
+
+/// The queue that a request stands in: requests that would change the same thing decide one after the other.
+fn queue_of(request: &admit::Request) -> TokenId {
+    match &request.credential {
+        Credential::Token(id) => *id,
+        Credential::Birth { .. } => TokenId(Sha256::of(request.serial.as_str().as_bytes()).0),
+        // All in one, so that no more wait than may.
+        Credential::Nothing => TokenId([0; 32]),
+    }
+}
+
+/// A device with a certificate of its own, whatever led to it.
+fn handed_out(draft: Draft, device: &Device, row: Expected, issued: &Issued) -> Draft {
+    let leaf = Leaf { v: VERSION, device: device.id, der: base64url(&issued.der) };
+    draft
+        .expect(Key::Device(device.id), row)
+        .expect(Key::Leaf(issued.fingerprint), Expected::Absent)
+        .put(Key::Device(device.id), device.to_body())
+        .put(Key::Leaf(issued.fingerprint), leaf.to_body())
+}
+
+/// What the journal says of a certificate that was handed out.
+fn told(act: &str, device: &Device, issued: &Issued, (key, from): (&Sha256, &Text)) -> Entry {
+    let after = format!(
+        "{}, {} {}, certificate {} until {}, key {key}, from {from}",
+        device.state.word(),
+        device.hardware.model,
+        device.hardware.serial,
+        issued.fingerprint,
+        issued.not_after,
+    );
+    Entry {
+        after: Some(Summary::of(&after)),
+        ..Entry::new(name(act), Text::lossy(&format!("device:{}", device.id)))
+    }
+}
+
+fn asked(request: &admit::Request) -> Summary {
+    Summary::of(&format!("serial {}, key {}, from {}", request.serial, request.key, request.from))
 }

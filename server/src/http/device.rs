@@ -101,6 +101,12 @@ async fn identify(
     if let Err(seconds) = app.device_rates.take(member.id(), app.clock.now_ms()) {
         return refuse(request, Problem::too_many(seconds)).await;
     }
+    let mut member = member;
+    if member.device.next.as_ref().is_some_and(|next| next.leaf == leaf.fingerprint) {
+        // Its first word: from now on it is the one in force, and the former one is superseded.
+        app.spoke(&member, &leaf.fingerprint).await?;
+        member = app.fleet.get(member.id()).unwrap_or(member);
+    }
     app.fleet.heard(member.id(), None, None, app.clock.now_ms());
     request.extensions_mut().insert(Caller { member, leaf, address });
     Ok(next.run(request).await)

@@ -1,51 +1,48 @@
 //! The enrolment plane: EST (RFC 7030) as third-party clients really speak it.
 //!
-//! A reply is one line of base64 and a line end, folded only for the one client that needs it; a 401 has no body; white
-//! space in requests is nothing; the head of a reply stays short. A refusal of a known token says why, an unknown one
-//! learns nothing. What becomes of a request is decided in `server/core`'s `admit`. Read next: [`router`].
+//! `simpleenroll` takes a token, a birth certificate, or nothing; `simplereenroll` the present certificate, which may
+//! have ended. Who has to wait gets a 202 without a body. A 401 has no body either; a refusal of a known credential says
+//! why, an unknown one learns nothing. What becomes of a request is decided in `server/core`'s `admit`. Read next:
+//! [`router`], `form` for what stands on the wire.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use base64::Engine;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
-use cordon_proto::enrol::{HARDWARE_HEADER, read_hardware_header};
-use cordon_proto::ids::{Hardware, Text, TokenId};
+use cordon_proto::enrol::{
+    BINDING_HEADER, HARDWARE_HEADER, binding_message, from_base64url, read_hardware_header,
+};
+use cordon_proto::ids::{Hardware, Text};
 use cordon_proto::limits;
-use cordon_server_core::admit::{self, Refused};
+use cordon_server_core::admit::{self, Credential, Refused};
+use rustls::pki_types::UnixTime;
 
 use super::problem::Problem;
 use super::{Peer, body, rate};
-use crate::app::{App, EnrolError};
+use crate::app::{App, EnrolError, Granted};
 use crate::ca::certs_only;
 use crate::ca::request::Request as CertificationRequest;
+use crate::chance;
+use crate::tls::clients::{Clients, Origin};
 
-/// Characters of a line for clients of libest, which read no longer ones.
-const FOLD: usize = 64;
-const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
+mod form;
+#[cfg(test)]
+mod tests;
 
-/// `CsrAttrs` (RFC 8951 section 3.2): a key on P-256, ECDSA with SHA-256.
-const CSR_ATTRIBUTES: [u8; 35] = [
-    0x30, 0x21, 0x30, 0x15, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x31, 0x0a, 0x06, 0x08,
-    0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03,
-    0x02,
-];
+use self::form::{CSR_ATTRIBUTES, decode, reply, token};
 
-/// Standard base64; whether it is padded is the client's affair.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+/// Seconds after which a full queue is asked again, before jitter.
+const QUEUE_FULL_S: u64 = 600;
+const CERTIFICATE: &str = "application/pkcs7-mime; smime-type=certs-only";
 
 /// The routes of the enrolment plane.
-pub fn router(app: Arc<App>) -> Router {
+pub fn router(app: Arc<App>, clients: Arc<Clients>) -> Router {
     Router::new()
         .route("/.well-known/est/cacerts", get(cacerts))
         .route("/.well-known/est/csrattrs", get(csrattrs))
@@ -53,6 +50,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/.well-known/est/simplereenroll", post(simplereenroll))
         .method_not_allowed_fallback(|| async { Problem::no_method() })
         .fallback(|| async { Problem::no_route() })
+        .layer(Extension(clients))
         .with_state(app)
 }
 
@@ -66,36 +64,188 @@ async fn csrattrs(headers: HeaderMap) -> Response {
     reply(&headers, "application/csrattrs", &CSR_ATTRIBUTES)
 }
 
-/// A certificate for a token (RFC 7030 section 4.2.1).
+/// A certificate for a token, a birth certificate, or a person's yes (RFC 7030 section 4.2.1).
 async fn simpleenroll(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
+    Extension(clients): Extension<Arc<Clients>>,
     request: Request,
 ) -> Response {
-    let client = rate::client(peer.address.ip());
-    if let Err(seconds) = app.refusal_rates.check(&client, app.clock.now_ms()) {
-        app.metrics.enrolment("too-many");
-        return Problem::too_many(seconds).into_response();
-    }
     let (head, body) = request.into_parts();
-    match enrol(&app, &peer, &head.headers, body).await {
-        Ok(certificate) => {
-            reply(&head.headers, "application/pkcs7-mime; smime-type=certs-only", &certificate)
-        }
-        Err(refusal) => {
-            // Only what the client is to blame for counts against it.
-            if refusal.is_clients() {
-                let _ = app.refusal_rates.take(client, app.clock.now_ms());
-            }
-            refusal.into_response()
-        }
+    let asking = Asking { app: &app, peer: &peer, headers: &head.headers };
+    if let Err(refusal) = asking.may_be_refused() {
+        return refusal.into_response();
     }
+    let answer = match asking.parse(body).await {
+        Ok(parsed) => asking.enrol(&clients, &parsed).await,
+        Err(refusal) => Err(refusal),
+    };
+    asking.answer(answer)
 }
 
-/// Renewal is not built yet, and an answer that pretends would strand devices.
-async fn simplereenroll() -> Problem {
-    let detail = "this server does not renew certificates yet: enrol again with a token before the end";
-    Problem::new(StatusCode::NOT_IMPLEMENTED, "renewal_not_offered", "Renewal is not offered yet", detail)
+/// The next certificate for the present one (RFC 7030 section 4.2.2), which may have ended.
+async fn simplereenroll(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Extension(clients): Extension<Arc<Clients>>,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let asking = Asking { app: &app, peer: &peer, headers: &head.headers };
+    let member = peer.leaf.as_ref().and_then(|leaf| app.fleet.by_leaf(&leaf.fingerprint));
+    // Devices behind one address do not pay for each other, once they have shown who they are.
+    let rate = match &member {
+        Some(member) => app
+            .device_rates
+            .take(member.id(), app.clock.now_ms())
+            .map_err(|seconds| Refusal::from(Problem::too_many(seconds))),
+        None => asking.may_be_refused(),
+    };
+    if let Err(refusal) = rate {
+        return refusal.into_response();
+    }
+    let answer = match asking.parse(body).await {
+        Ok(parsed) => asking.renew(&clients, &parsed).await,
+        Err(refusal) => Err(refusal),
+    };
+    if member.is_some() { asking.say(answer) } else { asking.answer(answer) }
+}
+
+/// Who asks, and with what beside the body.
+struct Asking<'a> {
+    app: &'a App,
+    peer: &'a Peer,
+    headers: &'a HeaderMap,
+}
+
+/// A body whose key was proved.
+struct Parsed {
+    request: CertificationRequest,
+    /// Whether it was made for this connection.
+    bound: bool,
+}
+
+impl Asking<'_> {
+    fn may_be_refused(&self) -> Result<(), Refusal> {
+        let client = rate::client(self.peer.address.ip());
+        self.app.refusal_rates.check(&client, self.app.clock.now_ms()).map_err(|seconds| {
+            self.app.metrics.enrolment("too-many");
+            Problem::too_many(seconds).into()
+        })
+    }
+
+    /// Reads and checks a certification request. Whoever brings a credential that cannot be one is not read.
+    async fn parse(&self, body: Body) -> Result<Parsed, Refusal> {
+        if self.headers.contains_key(AUTHORIZATION) && token(self.headers).is_none() {
+            return Err(Refusal::Unauthorized);
+        }
+        let body = body::read(self.headers, body, limits::EST_BODY_BYTES).await?;
+        let malformed = || {
+            let detail = "the body is not base64 of a certification request";
+            bad_request("malformed_csr", "Certification request", detail)
+        };
+        let der = decode(&body).ok_or_else(malformed)?;
+        let request = CertificationRequest::parse(&der)
+            .map_err(|error| bad_request(error.code(), "Certification request", error.to_string()))?;
+        let bound = self.bound(&request, &der)?;
+        Ok(Parsed { request, bound })
+    }
+
+    /// Whether the request was made for this connection. One that says so must be.
+    fn bound(&self, request: &CertificationRequest, der: &[u8]) -> Result<bool, Refusal> {
+        let Some(value) = self.headers.get(BINDING_HEADER) else { return Ok(false) };
+        let signature = value.to_str().ok().and_then(|value| from_base64url(value.trim()));
+        let proved = self.peer.exporter.zip(signature).is_some_and(|(exporter, signature)| {
+            request.key.verifies(&binding_message(&exporter, der), &signature)
+        });
+        if proved {
+            return Ok(true);
+        }
+        let detail = "the header X-Enrol-Binding is not of this connection and this request: whatever stands between \
+                      device and server must let TLS through untouched";
+        Err(Problem::new(StatusCode::FORBIDDEN, "binding_refused", "Binding", detail).into())
+    }
+
+    async fn enrol(&self, clients: &Clients, parsed: &Parsed) -> Result<Granted, Refusal> {
+        let hardware = hardware(self.headers)?;
+        let Some(_work) = self.app.begin_work() else { return Err(Problem::busy().into()) };
+        let request = admit::Request {
+            credential: self.credential(clients),
+            key: parsed.request.key_digest,
+            serial: parsed.request.serial.clone(),
+            hardware,
+            from: self.from(),
+            bound: parsed.bound,
+        };
+        self.app.enrol(&request, &parsed.request.key).await.map_err(refusal)
+    }
+
+    /// A token before a birth certificate: who sends both has chosen.
+    fn credential(&self, clients: &Clients) -> Credential {
+        if let Some(token) = token(self.headers) {
+            return Credential::Token(token);
+        }
+        match self.origin(clients) {
+            Some(Origin::Birth { anchor, serial }) => Credential::Birth { anchor, serial },
+            Some(Origin::Own) | None => Credential::Nothing,
+        }
+    }
+
+    async fn renew(&self, clients: &Clients, parsed: &Parsed) -> Result<Granted, Refusal> {
+        let own = self.origin(clients) == Some(Origin::Own);
+        let Some(leaf) = self.peer.leaf.as_ref().filter(|_| own) else {
+            let detail = "renewal needs the device's present certificate, shown in the TLS handshake";
+            let problem = Problem::new(StatusCode::FORBIDDEN, "no_certificate", "No certificate", detail);
+            return Err(problem.into());
+        };
+        let Some(_work) = self.app.begin_work() else { return Err(Problem::busy().into()) };
+        let renewal = admit::Renewal {
+            leaf: leaf.fingerprint,
+            key: parsed.request.key_digest,
+            serial: parsed.request.serial.clone(),
+            from: self.from(),
+        };
+        self.app.renew(&renewal, &parsed.request.key).await.map_err(refusal)
+    }
+
+    fn origin(&self, clients: &Clients) -> Option<Origin> {
+        let seconds = u64::try_from(self.app.clock.now().0).unwrap_or(0);
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        clients.origin(&self.peer.shown, now).ok()
+    }
+
+    fn from(&self) -> Text {
+        Text::lossy(&self.peer.address.ip().to_string())
+    }
+
+    /// The answer, with what it costs the address that asked: only what the client is to blame for, or makes us write.
+    fn answer(&self, answer: Result<Granted, Refusal>) -> Response {
+        let costs = match &answer {
+            Ok(Granted::Leaf(_)) => false,
+            Ok(Granted::Wait { noted }) => *noted,
+            Err(refusal) => refusal.is_clients(),
+        };
+        if costs {
+            let client = rate::client(self.peer.address.ip());
+            let _ = self.app.refusal_rates.take(client, self.app.clock.now_ms());
+        }
+        self.say(answer)
+    }
+
+    fn say(&self, answer: Result<Granted, Refusal>) -> Response {
+        match answer {
+            Ok(Granted::Leaf(leaf)) => match certs_only::write(&[leaf]) {
+                Ok(der) => reply(self.headers, CERTIFICATE, &der),
+                Err(error) => Problem::internal(&error).into_response(),
+            },
+            Ok(Granted::Wait { noted: _ }) => {
+                let seconds = chance::jittered(self.app.config.enrolment.approval_retry_s.into());
+                (StatusCode::ACCEPTED, [(RETRY_AFTER, HeaderValue::from(seconds))], Body::empty())
+                    .into_response()
+            }
+            Err(refusal) => refusal.into_response(),
+        }
+    }
 }
 
 /// What a refused request is answered with.
@@ -133,57 +283,40 @@ impl IntoResponse for Refusal {
     }
 }
 
-async fn enrol(app: &App, peer: &Peer, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
-    let token = token(headers).ok_or(Refusal::Unauthorized)?;
-    let hardware = hardware(headers)?;
-    let body = body::read(headers, body, limits::EST_BODY_BYTES).await?;
-    let der = decode(&body)?;
-    let parsed = CertificationRequest::parse(&der)
-        .map_err(|error| bad_request(error.code(), "Certification request", error.to_string()))?;
-    let Some(_work) = app.begin_work() else { return Err(Problem::busy().into()) };
-    let from = Text::lossy(&peer.address.ip().to_string());
-    let request =
-        admit::Request { token, key: parsed.key_digest, serial: parsed.serial.clone(), hardware, from };
-    let leaf = app.enrol(&request, &parsed.key).await.map_err(refusal)?;
-    certs_only::write(&[leaf]).map_err(|error| Problem::internal(&error).into())
-}
-
 fn refusal(error: EnrolError) -> Refusal {
     let refused = match error {
         EnrolError::Refused(refused) => refused,
+        EnrolError::Renewal(refused) => {
+            let (code, detail) = (refused.code(), refused.to_string());
+            return Problem::new(StatusCode::FORBIDDEN, code, "Not renewed", detail).into();
+        }
         EnrolError::Busy => return Problem::busy().into(),
         EnrolError::Store(error) => return Problem::from(error).into(),
         EnrolError::Commit(error) => return Problem::from(error).into(),
         EnrolError::Ca(error) => return Problem::internal(&error).into(),
     };
-    let status = match refused {
-        Refused::UnknownToken => return Refusal::Unauthorized,
+    let problem = |status| Problem::new(status, refused.code(), "Not enrolled", refused.to_string());
+    match refused {
+        Refused::UnknownToken | Refused::NoCredential => Refusal::Unauthorized,
+        Refused::QueueFull => {
+            let seconds = chance::jittered(QUEUE_FULL_S);
+            problem(StatusCode::SERVICE_UNAVAILABLE).retry_after(seconds).into()
+        }
         Refused::TokenRevoked
         | Refused::TokenExpired
         | Refused::TokenUsed
         | Refused::SerialMismatch
         | Refused::ModelMismatch
-        | Refused::ManufacturerMismatch => StatusCode::FORBIDDEN,
-        Refused::PendingApproval => StatusCode::CONFLICT,
-    };
-    Problem::new(status, refused.code(), "Not enrolled", refused.to_string()).into()
+        | Refused::ManufacturerMismatch
+        | Refused::SerialTaken
+        | Refused::NotExpected
+        | Refused::BindingRequired
+        | Refused::ApprovalDenied => problem(StatusCode::FORBIDDEN).into(),
+    }
 }
 
 fn bad_request(code: &'static str, title: &'static str, detail: impl Into<String>) -> Refusal {
     Problem::new(StatusCode::BAD_REQUEST, code, title, detail).into()
-}
-
-/// The hash of the token in `Authorization: Basic base64(user:token)`. The user's name has no meaning here.
-fn token(headers: &HeaderMap) -> Option<TokenId> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, encoded) = value.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = LENIENT.decode(encoded.trim()).ok()?;
-    let (_, token) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    // What cannot be a token is not looked up.
-    (16..=128).contains(&token.len()).then(|| TokenId::of(token))
 }
 
 fn hardware(headers: &HeaderMap) -> Result<Option<Hardware>, Refusal> {
@@ -194,48 +327,3 @@ fn hardware(headers: &HeaderMap) -> Result<Option<Hardware>, Refusal> {
         bad_request("malformed_hardware", "Hardware", detail)
     })
 }
-
-/// The DER in a body of base64, white space and padding as the client likes (RFC 8951 section 3.1).
-fn decode(body: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let digits: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    LENIENT.decode(digits).map_err(|_| {
-        bad_request(
-            "malformed_csr",
-            "Certification request",
-            "the body is not base64 of a certification request",
-        )
-    })
-}
-
-/// A reply as every measured client reads it.
-fn reply(headers: &HeaderMap, kind: &'static str, der: &[u8]) -> Response {
-    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    let text = encode(der, agent.starts_with("libest"));
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static(kind)),
-        (TRANSFER_ENCODING, HeaderValue::from_static("base64")),
-    ];
-    (headers, text).into_response()
-}
-
-fn encode(der: &[u8], fold: bool) -> String {
-    let line = STANDARD.encode(der);
-    if !fold {
-        return line + "\n";
-    }
-    let mut text = String::with_capacity(line.len() + line.len() / FOLD + 1);
-    let mut rest = line.as_str();
-    while let Some((head, tail)) = rest.split_at_checked(FOLD) {
-        text.push_str(head);
-        text.push('\n');
-        rest = tail;
-    }
-    if !rest.is_empty() {
-        text.push_str(rest);
-        text.push('\n');
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,6 @@
 //! Who may speak to us: the accept loop of every plane, with its limits.
 //!
-//! TLS 1.3 is ended here and nowhere else, so that the certificate a connection proved is a fact of that connection
+//! TLS is ended here and nowhere else, so that the certificate a connection proved is a fact of that connection
 //! ([`Peer`]) and never a header. Everything an outsider may hold is bounded: handshakes, heads, idle connections,
 //! unread answers, connections in all. Over the limit a few are told so, the rest are dropped. Nothing here knows a
 //! route. Read next: [`Plane::serve`], [`connection`] for the clocks, `shared_port` for two planes behind one listener,
@@ -16,12 +16,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use axum::response::IntoResponse;
+use cordon_proto::enrol::BINDING_EXPORTER;
 use cordon_proto::limits;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
+use rustls::{ProtocolVersion, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -63,8 +65,28 @@ const FAREWELL: Duration = Duration::from_millis(100);
 pub struct Peer {
     /// Where it comes from.
     pub address: SocketAddr,
-    /// The certificate that the handshake verified, if one was shown.
+    /// The certificate that the handshake verified, if one was shown and has a key of our kind.
     pub leaf: Option<Arc<PeerLeaf>>,
+    /// All certificates that were shown, the verified one first.
+    pub shown: Arc<[CertificateDer<'static>]>,
+    /// What only the two ends of this TLS 1.3 connection know (RFC 9266), to bind a request to it.
+    pub exporter: Option<[u8; 32]>,
+}
+
+impl Peer {
+    /// Whoever speaks without encryption.
+    fn plain(address: SocketAddr) -> Self {
+        Self { address, leaf: None, shown: Arc::default(), exporter: None }
+    }
+
+    /// What a finished handshake says.
+    fn of(address: SocketAddr, tls: &ServerConnection) -> Self {
+        let shown: Arc<[CertificateDer<'static>]> = tls.peer_certificates().unwrap_or_default().into();
+        let leaf = shown.first().and_then(PeerLeaf::of).map(Arc::new);
+        let modern = tls.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let export = || tls.export_keying_material([0; 32], BINDING_EXPORTER, Some(&[])).ok();
+        Self { address, leaf, shown, exporter: modern.then(export).flatten() }
+    }
 }
 
 /// What is served behind a listener.
@@ -214,7 +236,7 @@ async fn converse(stream: TcpStream, address: SocketAddr, place: Place, shared: 
     let _ = stream.set_nodelay(true);
     let Some(acceptor) = &shared.tls else {
         shared.metrics.opened();
-        return speak(stream, Peer { address, leaf: None }, place, shared.clone()).await;
+        return speak(stream, Peer::plain(address), place, shared.clone()).await;
     };
     let Some(turn) = turn(&shared.handshakes).await else { return shared.metrics.shed("queue") };
     let shaken = tokio::time::timeout(shared.limits.handshake, acceptor.accept(stream)).await;
@@ -244,12 +266,8 @@ async fn greet(
         Err(_) => return shared.metrics.shed("slow-handshake"),
     };
     shared.metrics.opened();
-    let shown = stream.get_ref().1.peer_certificates().and_then(<[CertificateDer<'_>]>::first);
-    let leaf = shown.and_then(PeerLeaf::of).map(Arc::new);
-    if shown.is_some() && leaf.is_none() {
-        return shared.metrics.shed("foreign-key");
-    }
-    speak(stream, Peer { address, leaf }, place, shared).await;
+    let peer = Peer::of(address, stream.get_ref().1);
+    speak(stream, peer, place, shared).await;
 }
 
 /// Speaks HTTP on a connection that is ready for it.

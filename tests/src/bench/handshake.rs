@@ -69,7 +69,7 @@ async fn both(folder: &Path, nginx: &Path) -> anyhow::Result<()> {
     let laid = folder.join("server");
     let population = Population::settle(&laid, "Bench-PC", CALLERS).await?;
     hospital.start(&settings).await?;
-    let peer = Nginx::start(folder, &laid, nginx).await?;
+    let peer = Nginx::start(folder, &laid, (nginx, Manner::Peer)).await?;
     let mut sides = [
         Side::new("cordon-server, device table asked", hospital.ready().device, hospital.ready().pid)?,
         Side::new("nginx, ssl_verify_client on", peer.address, peer.child.id())?,
@@ -169,14 +169,26 @@ fn report(sides: &mut [Side; 2]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How an nginx is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// As a device plane would be: TLS 1.3, client certificates demanded, no tickets.
+    Peer,
+    /// As nothing of ours may be: TLS 1.2, old ciphers, tickets.
+    Careless,
+}
+
 /// The peer: one process, one worker, on a loopback port.
-struct Nginx {
+#[derive(Debug)]
+pub struct Nginx {
     child: Child,
-    address: SocketAddr,
+    /// Where it listens.
+    pub address: SocketAddr,
 }
 
 impl Nginx {
-    async fn start(folder: &Path, laid: &Path, nginx: &Path) -> anyhow::Result<Self> {
+    /// Starts one below `folder` with a certificate of the authority laid at `laid`.
+    pub async fn start(folder: &Path, laid: &Path, (nginx, manner): (&Path, Manner)) -> anyhow::Result<Self> {
         let place = folder.join("nginx");
         std::fs::create_dir_all(&place)?;
         let config = Config::load(&laid.join("cordon.toml"), &[])?;
@@ -190,7 +202,7 @@ impl Nginx {
             std::fs::write(place.join(name), text)?;
         }
         let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        std::fs::write(place.join("nginx.conf"), settings(port))?;
+        std::fs::write(place.join("nginx.conf"), settings(port, manner))?;
         let child = program(nginx)
             .arg("-p")
             .arg(&place)
@@ -218,7 +230,13 @@ impl Drop for Nginx {
 }
 
 /// A worker that shares its process with the master, so that all of its CPU is in one place.
-fn settings(port: u16) -> String {
+fn settings(port: u16, manner: Manner) -> String {
+    let tls = match manner {
+        Manner::Peer => {
+            "ssl_protocols TLSv1.3; ssl_session_tickets off; ssl_session_cache off; ssl_verify_client on;"
+        }
+        Manner::Careless => "ssl_protocols TLSv1.2; ssl_ciphers ALL:@SECLEVEL=0; ssl_session_tickets on;",
+    };
     let place = PathBuf::from("tmp");
     let place = place.display();
     format!(
@@ -228,9 +246,9 @@ fn settings(port: u16) -> String {
          access_log off; client_body_temp_path {place}; proxy_temp_path {place}; fastcgi_temp_path {place};\n\
          uwsgi_temp_path {place}; scgi_temp_path {place};\n\
          server {{\n\
-         listen 127.0.0.1:{port} ssl; ssl_protocols TLSv1.3; ssl_session_tickets off; ssl_session_cache off;\n\
+         listen 127.0.0.1:{port} ssl; {tls}\n\
          ssl_certificate chain.pem; ssl_certificate_key key.pem;\n\
-         ssl_client_certificate anchors.pem; ssl_verify_client on; ssl_verify_depth 3;\n\
+         ssl_client_certificate anchors.pem; ssl_verify_depth 3;\n\
          location / {{ return {NOT_THERE}; }}\n\
          }}\n\
          }}\n"

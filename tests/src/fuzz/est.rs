@@ -5,7 +5,7 @@
 //! need what came before it; the one sent last is the one that is printed.
 
 use std::net::SocketAddr;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -95,7 +95,12 @@ impl Plane {
     fn ask(&mut self, request: Request<Body>) -> (u16, String) {
         self.asked = self.asked.wrapping_add(1);
         let address = SocketAddr::from((self.asked.to_be_bytes(), 4000));
-        let router = self.router.clone().layer(Extension(Peer { address, leaf: None }));
+        let router = self.router.clone().layer(Extension(Peer {
+            address,
+            leaf: None,
+            shown: Arc::default(),
+            exporter: None,
+        }));
         self.runtime.block_on(async {
             let Ok(response) = router.oneshot(request).await;
             let status = response.status().as_u16();

@@ -1,0 +1,187 @@
+//! The next certificate of a device that has one: followed, never replaced, until the next one has spoken.
+//!
+//! `identity` is in force, `next` was handed out and is silent; both open every door. [`first_word`] moves `next` to
+//! `identity`. So an answer that is lost, a kill between two writes and a restored backup all leave one that works. A
+//! new key each time: the same one only where it lives in hardware, which the device's report says, or where the owner
+//! allows it to all. Read next: `docs/decisions/0010-identity.md`.
+
+use alloc::boxed::Box;
+
+use cordon_proto::ids::{Sha256, Text};
+use cordon_proto::time::Timestamp;
+
+use super::{Terms, queue};
+use crate::device::{self, Asking, Device, Identity, SUPERSEDED, State};
+
+const DAY_S: i64 = 86_400;
+
+/// One request for the next certificate, over a connection that proved the present one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// SHA-256 of the certificate that the connection proved.
+    pub leaf: Sha256,
+    /// SHA-256 of the SubjectPublicKeyInfo that was proved by the request.
+    pub key: Sha256,
+    /// The serial in the certification request.
+    pub serial: Text,
+    /// Where it came from, for people.
+    pub from: Text,
+}
+
+/// What becomes of a renewal that is not refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// It was answered before: hand out this certificate again.
+    Same(Sha256),
+    /// A certificate is to be made and written down with [`Renewing::with`].
+    Issue(Box<Renewing>),
+    /// A person has to look first. The device is to be written down, if there is one.
+    Wait(Option<Box<Device>>),
+}
+
+/// A device that gets its next certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewing {
+    device: Device,
+    key: Sha256,
+}
+
+/// Why no next certificate is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RenewalRefused {
+    /// The identity does not allow it.
+    #[error(transparent)]
+    Identity(#[from] device::Refused),
+    /// The request names another device.
+    #[error("the request's serial is not that of the device whose certificate was shown")]
+    SerialMismatch,
+    /// No new key.
+    #[error(
+        "the request is for the key of the present certificate: make a new key; if yours cannot leave its chip, the \
+         owner can allow this in the server's configuration"
+    )]
+    SameKey,
+}
+
+impl RenewalRefused {
+    /// The word for programs.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Identity(refused) => refused.code(),
+            Self::SerialMismatch => "serial_mismatch",
+            Self::SameKey => "same_key",
+        }
+    }
+}
+
+/// Decides one renewal of the device that has or had the certificate.
+pub fn renew(
+    device: Option<&Device>,
+    renewal: &Renewal,
+    terms: &Terms,
+    now: Timestamp,
+) -> Result<Renewed, RenewalRefused> {
+    let device = entitled(device, &renewal.leaf, terms, now)?;
+    // RFC 7030 section 4.2.2 wants the subject of the present certificate; its serial says the same.
+    if renewal.serial != device.hardware.serial && renewal.serial.as_str() != alloc::format!("{}", device.id)
+    {
+        return Err(RenewalRefused::SerialMismatch);
+    }
+    let spoken = first_word(device, &renewal.leaf);
+    let device = spoken.as_ref().unwrap_or(device);
+    if let Some(next) = device.next.as_ref().filter(|next| next.key == renewal.key && now <= next.not_after) {
+        return Ok(Renewed::Same(next.leaf));
+    }
+    let same = device.identity.as_ref().is_some_and(|identity| identity.key == renewal.key);
+    if same && !(terms.same_key_renewal || key_is_in_hardware(device)) {
+        return Err(RenewalRefused::SameKey);
+    }
+    if device.doubt.is_some() && !queue::is_approved(device, &renewal.key, now) {
+        return Ok(Renewed::Wait(queue::noted(device, renewal.asking(now), now).map(Box::new)));
+    }
+    Ok(Renewed::Issue(Box::new(Renewing { device: device.clone(), key: renewal.key })))
+}
+
+/// The device once the certificate `leaf` has spoken for the first time; `None` if that is no news. The former one is
+/// superseded by it.
+#[must_use]
+pub fn first_word(device: &Device, leaf: &Sha256) -> Option<Device> {
+    device.next.as_ref().filter(|next| next.leaf == *leaf)?;
+    let mut device = device.clone();
+    let next = device.next.take();
+    let former = core::mem::replace(&mut device.identity, next);
+    supersede(&mut device, former);
+    Some(device)
+}
+
+impl Renewal {
+    fn asking(&self, now: Timestamp) -> Asking {
+        let with = Text::lossy("renewal");
+        Asking { key: self.key, at: now, from: self.from.clone(), with, approved: None }
+    }
+}
+
+impl Renewing {
+    /// The device that the certificate is for.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The device as it is once the certificate is handed out. `leaf` is its SHA-256; `not_after` its end.
+    #[must_use]
+    pub fn with(self, leaf: Sha256, issued: Timestamp, not_after: Timestamp) -> Device {
+        let Self { mut device, key } = self;
+        if device.asking.as_ref().is_some_and(|asking| asking.key == key) {
+            // A person chose this one of two: that was the answer to the doubt.
+            (device.asking, device.doubt) = (None, None);
+        }
+        follow(&mut device, Identity { leaf, key, token: None, issued, not_after });
+        device
+    }
+}
+
+/// Hands out a certificate that follows the one in force. One that was handed out before and never spoke is over.
+pub(super) fn follow(device: &mut Device, identity: Identity) {
+    let silent = device.next.replace(identity);
+    supersede(device, silent);
+}
+
+/// Remembers a certificate that opens nothing any more.
+pub(super) fn supersede(device: &mut Device, former: Option<Identity>) {
+    device.superseded.extend(former.map(|identity| identity.leaf));
+    let surplus = device.superseded.len().saturating_sub(SUPERSEDED);
+    device.superseded.drain(..surplus);
+}
+
+/// The device, if the certificate may ask for the next one: one in force or at most so long past its end.
+fn entitled<'a>(
+    device: Option<&'a Device>,
+    leaf: &Sha256,
+    terms: &Terms,
+    now: Timestamp,
+) -> Result<&'a Device, device::Refused> {
+    let device = device.ok_or(device::Refused::UnknownDevice)?;
+    let Some(identity) = device.holding(leaf) else {
+        let known = device.superseded.contains(leaf);
+        return Err(if known { device::Refused::Superseded } else { device::Refused::UnknownDevice });
+    };
+    match device.state {
+        State::Active => {}
+        State::Quarantined => return Err(device::Refused::Quarantined),
+        State::Retired => return Err(device::Refused::Retired),
+        State::Lost => return Err(device::Refused::Lost),
+        State::Expected | State::Pending => return Err(device::Refused::UnknownDevice),
+    }
+    let grace_s = i64::from(terms.grace_days) * DAY_S;
+    if now > identity.not_after.plus_seconds(grace_s) {
+        return Err(device::Refused::Expired);
+    }
+    Ok(device)
+}
+
+/// Whether the device says that its key cannot leave it. Only the device loses by a lie.
+fn key_is_in_hardware(device: &Device) -> bool {
+    device.report.as_ref().is_some_and(|report| report.key_protection.as_str() != "file")
+}

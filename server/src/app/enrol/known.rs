@@ -1,0 +1,164 @@
+//! What is stored about the parties of a request for enrolment, and the index of serials that goes with it.
+//!
+//! Rows are kept as they were read: they are what the commit takes for granted.
+
+use cordon_proto::ids::{DeviceId, Sha256, Text};
+use cordon_proto::limits;
+use cordon_server_core::admit::{self, Credential, Known, Token};
+use cordon_server_core::change::Draft;
+use cordon_server_core::device::Device;
+
+use crate::app::{App, serial_row};
+use crate::store::{Expected, Key, Row, StoreError};
+
+/// What is stored about the parties of one request.
+#[derive(Default)]
+pub(super) struct Loaded {
+    pub(super) token: Option<(Token, Row)>,
+    /// The row of the request's serial, and under which key it is looked for.
+    pub(super) serial: Option<(Key, Option<Row>)>,
+    pub(super) device: Option<(Device, Row)>,
+    /// Another device under a new board's serial.
+    holder: Option<(Device, Row)>,
+    model: Option<Text>,
+    denied: bool,
+    queue_full: bool,
+}
+
+impl Loaded {
+    /// The same as the policy wants it.
+    pub(super) fn known(&self) -> Known<'_> {
+        let device = |pair: &'_ Option<(Device, Row)>| pair.is_some();
+        debug_assert!(
+            !device(&self.holder) || device(&self.device),
+            "a holder stands beside a board's device"
+        );
+        Known {
+            token: self.token.as_ref().map(|(token, _)| token),
+            device: self.device.as_ref().map(|(device, _)| device),
+            holder: self.holder.as_ref().map(|(device, _)| device),
+            model: self.model.as_ref(),
+            denied: self.denied,
+            queue_full: self.queue_full,
+        }
+    }
+}
+
+impl App {
+    /// Loads what a request is about.
+    pub(super) async fn parties(&self, request: &admit::Request) -> Result<Loaded, StoreError> {
+        let mut loaded = Loaded::default();
+        let model = match &request.credential {
+            Credential::Token(id) => {
+                let key = Key::Token(*id);
+                let Some(row) = self.store.get(key.clone()).await? else { return Ok(loaded) };
+                let token =
+                    Token::from_body(&row.body).ok_or_else(|| StoreError::Corrupt(key.to_string()))?;
+                let model = token.order.model.clone();
+                loaded.token = Some((token, row));
+                model
+            }
+            Credential::Birth { .. } | Credential::Nothing => {
+                loaded.queue_full = self.fleet.waiting(self.clock.now()) >= limits::APPROVAL_QUEUE;
+                let model = self.model_of(request);
+                loaded.model = Some(model.clone());
+                model
+            }
+        };
+        let key = Key::DeviceBySerial { model, serial: request.serial.clone() };
+        let serial = self.store.get(key.clone()).await?;
+        if let Some(found) = &serial {
+            let device = self.load_device(serial_row(&key, &found.body)?).await?;
+            loaded.device = Some(device.ok_or_else(|| StoreError::Corrupt(key.to_string()))?);
+        }
+        loaded.serial = Some((key, serial));
+        self.load_board(&mut loaded).await?;
+        if loaded.device.is_some() || loaded.token.is_none() {
+            loaded.denied = self.store.get(Key::Pending(request.key)).await?.is_some();
+        }
+        Ok(loaded)
+    }
+
+    /// For a new board: the device that it was built into, instead of whoever has its serial.
+    async fn load_board(&self, loaded: &mut Loaded) -> Result<(), StoreError> {
+        let board = loaded.token.as_ref().and_then(|(token, _)| token.order.binding.instead_of());
+        let Some(board) = board else { return Ok(()) };
+        if loaded.device.as_ref().is_some_and(|(device, _)| device.id == board) {
+            return Ok(());
+        }
+        loaded.holder = loaded.device.take();
+        loaded.device = self.load_device(board).await?;
+        if loaded.device.is_none() {
+            loaded.holder = None;
+        }
+        Ok(())
+    }
+
+    async fn load_device(&self, id: DeviceId) -> Result<Option<(Device, Row)>, StoreError> {
+        let key = Key::Device(id);
+        let Some(row) = self.store.get(key.clone()).await? else { return Ok(None) };
+        let device = Device::from_body(&row.body).ok_or_else(|| StoreError::Corrupt(key.to_string()))?;
+        Ok(Some((device, row)))
+    }
+
+    /// The model that a request is about: what it states, or what its serial is known under, or what its maker makes.
+    fn model_of(&self, request: &admit::Request) -> Text {
+        if let Some(hardware) = &request.hardware {
+            return hardware.model.clone();
+        }
+        let anchor = match &request.credential {
+            Credential::Birth { anchor, .. } => Some(anchor),
+            Credential::Token(_) | Credential::Nothing => None,
+        };
+        let mut models: Vec<Text> = self
+            .fleet
+            .by_serial(&request.serial)
+            .into_iter()
+            .map(|member| member.device.hardware.model.clone())
+            .filter(|model| anchor.is_none_or(|anchor| anchor.covers(model)))
+            .collect();
+        models.dedup();
+        let only = anchor.map(|anchor| anchor.models.as_slice()).unwrap_or_default();
+        match (models.as_slice(), only) {
+            ([model], _) | ([], [model]) => model.clone(),
+            _ => Text::lossy(""),
+        }
+    }
+
+    /// Writes the index of serials after the device. A changed board leaves its former serial, and whoever only asked
+    /// under the new one.
+    pub(super) async fn indexed(
+        &self,
+        mut draft: Draft,
+        device: &Device,
+        loaded: &Loaded,
+    ) -> Result<Draft, StoreError> {
+        let Some((key, row)) = &loaded.serial else { return Ok(draft) };
+        draft = draft.expect(key.clone(), Expected::of(row.as_ref()));
+        let leads_here = row.as_ref().is_some_and(|row| row.body == device.id.as_bytes());
+        if !leads_here {
+            draft = draft.put(key.clone(), device.id.as_bytes().to_vec());
+        }
+        if let Some((holder, row)) = &loaded.holder {
+            let key = Key::Device(holder.id);
+            draft = draft.expect(key.clone(), Expected::of(Some(row))).delete(key);
+        }
+        let Some((before, _)) = &loaded.device else { return Ok(draft) };
+        if before.hardware.serial != device.hardware.serial {
+            let former = Key::DeviceBySerial {
+                model: before.hardware.model.clone(),
+                serial: before.hardware.serial.clone(),
+            };
+            let row = self.store.get(former.clone()).await?;
+            if row.as_ref().is_some_and(|row| row.body == before.id.as_bytes()) {
+                draft = draft.expect(former.clone(), Expected::of(row.as_ref())).delete(former);
+            }
+        }
+        Ok(draft)
+    }
+}
+
+/// The queue of requests about one device.
+pub(super) fn queue_of_device(id: DeviceId) -> Sha256 {
+    Sha256::of(id.as_bytes())
+}
