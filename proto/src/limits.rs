@@ -5,6 +5,9 @@
 
 /// Seconds a TLS handshake may take.
 pub const TLS_HANDSHAKE_S: u64 = 5;
+/// Milliseconds a connection waits for its handshake to begin while others are under way. Whoever waits longer is sent
+/// away at once, so that those who are let in are served soon and the others come again when they choose to.
+pub const HANDSHAKE_QUEUE_MS: u64 = 1000;
 /// Seconds in which the head of a request must have arrived.
 pub const HEADERS_S: u64 = 5;
 /// Bytes of a request's head.
@@ -250,5 +253,7 @@ pub const AUTHORITIES_BYTES: usize = 16 * 1024;
 pub const AUTHORITIES_STEPS: u64 = 16;
 /// Seconds between two check-ins of a metered device.
 pub const METERED_CHECKIN_S: u32 = 6 * 3600;
+/// Seconds between two check-ins that a metered device may be set to at most.
+pub const METERED_CHECKIN_MAX_S: u32 = 7 * 24 * 3600;
 /// Devices one model token may enrol.
 pub const TOKEN_COUNT: u32 = 10_000;

@@ -7,10 +7,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use cordon_proto::limits;
+use cordon_proto::{enrol, limits};
 use serde::Deserialize;
 
 use crate::age::Recipient;
+use crate::ca::key::KeySetting;
 use crate::files::{self, FileError};
 
 mod enrolment;
@@ -45,6 +46,10 @@ pub struct Config {
     /// The folder of the certificate authority.
     #[serde(default = "default_ca")]
     pub ca: PathBuf,
+    /// How issuing keys are kept: `age:FILE`, sealed for the identity in FILE; `pkcs11:…`, in a token; or, if it is not
+    /// given, in plain with mode 0600.
+    #[serde(default)]
+    pub ca_key: KeySetting,
     /// The folder of the director's snapshot and timestamp keys.
     #[serde(default = "default_keys")]
     pub keys: PathBuf,
@@ -70,7 +75,8 @@ pub struct Config {
     /// Backups.
     #[serde(default)]
     pub backup: Backup,
-    /// The enrolment plane.
+    /// The enrolment plane. Where it has the device plane's address and port, both share it: see
+    /// [`Config::shares_port`].
     #[serde(default)]
     pub enrolment: Enrolment,
     /// The device plane.
@@ -244,11 +250,21 @@ impl Config {
         listeners.iter().all(|address| address.ip().is_loopback())
     }
 
+    /// Whether the enrolment plane and the device plane are one listener, told apart by the name that a connection asks
+    /// for in TLS. Port 0 is no port yet: each plane gets a free one.
+    #[must_use]
+    pub fn shares_port(&self) -> bool {
+        self.enrolment.listen == self.device.listen && self.device.listen.port() != 0
+    }
+
     /// The names and addresses that the server's certificate is for.
     #[must_use]
     pub fn certificate_names(&self) -> Vec<String> {
         let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
         names.push(self.host.clone());
+        if self.shares_port() {
+            names.push(enrol::shared_name(&self.host));
+        }
         names.extend(self.names.iter().cloned());
         let listeners = [self.enrolment.listen, self.device.listen, self.operator.listen];
         names.extend(
@@ -284,6 +300,11 @@ impl Config {
         }
         if self.host.is_empty() || self.host.contains(|c: char| c.is_whitespace() || c == '#' || c == '/') {
             let bounds = "a host name or an address without brackets".to_owned();
+            return Err(ConfigError::Bounds { key: "host", bounds, found: format!("`{}`", self.host) });
+        }
+        if self.shares_port() && self.host.parse::<IpAddr>().is_ok() {
+            let bounds =
+                "a host name where enrolment and device plane share a port: TLS names no address".to_owned();
             return Err(ConfigError::Bounds { key: "host", bounds, found: format!("`{}`", self.host) });
         }
         Ok(self)
@@ -438,6 +459,20 @@ mod tests {
             let error = parse("host = 'x'", &[change]).expect_err(change);
             assert!(error.to_string().contains(words), "{change}: {error}");
         }
+    }
+
+    #[test]
+    fn two_planes_on_one_port_need_a_name_of_their_own() {
+        // Goal: one port by SNI. Method: one address for both, the certificate's names, an address as host, port 0.
+        let one = ["device.listen=127.0.0.1:8443", "enrolment.listen=127.0.0.1:8443"];
+        let config = parse("host = 'cordon.example'", &one).expect("fits");
+        assert!(config.shares_port());
+        assert!(config.certificate_names().contains(&"enrol.cordon.example".to_owned()));
+        let error = parse("host = '192.0.2.7'", &one).expect_err("has no name").to_string();
+        assert!(error.contains("share a port") && error.contains("192.0.2.7"), "{error}");
+        let free = ["device.listen=127.0.0.1:0", "enrolment.listen=127.0.0.1:0"];
+        assert!(!parse("host = '192.0.2.7'", &free).expect("fits").shares_port());
+        assert!(!parse("host = 'x'", &[]).expect("fits").shares_port());
     }
 
     #[test]

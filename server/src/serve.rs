@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::{Extension, Router};
+use cordon_proto::enrol;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,7 +18,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::app::{App, Parts};
 use crate::audit_log::{AUDIT_KEY, AuditKey, AuditKeyError};
-use crate::ca::{Ca, CaError};
+use crate::ca::authority::warn_of_open_keys;
+use crate::ca::{Authority, CaError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, ControlError};
@@ -26,6 +28,7 @@ use crate::files::{self, FileError};
 use crate::follow;
 use crate::http::console::live::Live;
 use crate::http::operator::Operator;
+use crate::http::shared_port::SharedPort;
 use crate::http::{self, Limits, Plane, device, est, probes};
 use crate::jobs;
 use crate::online::{OnlineError, OnlineKeys};
@@ -104,7 +107,7 @@ pub enum ServeError {
     Part,
 }
 
-/// What a ready file says: where the planes listen, and the process.
+/// What a ready file says: where the planes listen, two of them perhaps in one place, and the process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ready {
     /// The enrolment plane.
@@ -201,7 +204,10 @@ impl Server {
         if (online.are_examples() || audit.is_example()) && !is_trial {
             return Err(ServeError::ExampleKeys);
         }
-        let ca = Ca::load(&config.path(&config.ca))?;
+        let ca = Authority::open(&config)?;
+        if !is_trial {
+            warn_of_open_keys(&ca);
+        }
         if let Some(root) = example::published_root(&*store).await?.filter(|_| !is_trial) {
             return Err(ServeError::ExampleRoot(root));
         }
@@ -218,7 +224,7 @@ impl Server {
         let operator = Operator { app: app.clone(), rollouts, repositories };
         let control = control::bind(&app.config.path(&app.config.control)).await?;
         let names = app.config.certificate_names();
-        let certificate = ServerCertificate::make(&app.ca, &names, app.clock.now())?;
+        let certificate = ServerCertificate::make(&app.ca.for_server(), &names, app.clock.now())?;
         let mut server = Self {
             ready: Ready {
                 enrolment: app.config.enrolment.listen,
@@ -252,8 +258,8 @@ impl Server {
 
     async fn planes(&mut self, certificate: &ServerCertificate, people: Operator) -> Result<(), ServeError> {
         let app = self.app.clone();
-        let anchors = [app.ca.issuing().clone(), app.ca.root().clone()];
-        let clients = Arc::new(Clients::load(&app.config, move || anchors.to_vec())?);
+        let authority = app.ca.clone();
+        let clients = Arc::new(Clients::load(&app.config, move || authority.anchors())?);
         let tls12 = app.config.enrolment.tls12;
         let enrolment = tls::enrolment(certificate.with_root(), clients.clone(), tls12)?;
         let devices = tls::config(&app.ca, certificate.same(), ClientCertificate::Required)?;
@@ -261,43 +267,55 @@ impl Server {
             true => None,
             false => Some(tls::config(&app.ca, certificate.with_root(), ClientCertificate::None)?),
         };
-        self.ready.enrolment = self
-            .plane(
-                "enrolment",
-                self.ready.enrolment,
-                Some(enrolment.into()),
-                est::router(app.clone(), clients),
-            )
-            .await?;
-        self.ready.device =
-            self.plane("device", self.ready.device, Some(devices.into()), device::router(app)).await?;
-        let tls = operator.map(TlsAcceptor::from);
-        self.ready.operator =
-            self.plane("operator", self.ready.operator, tls, operator_router(people).0).await?;
+        let enrolment = self.plane("enrolment", Some(enrolment.into()), est::router(app.clone(), clients));
+        let devices = self.plane("device", Some(devices.into()), device::router(app.clone()));
+        if app.config.shares_port() {
+            let (listener, reached) = self.listener("device", self.ready.device).await?;
+            self.app.reached_at("enrolment", reached);
+            (self.ready.enrolment, self.ready.device) = (reached, reached);
+            let port = SharedPort { name: enrol::shared_name(&app.config.host), enrolment, devices };
+            self.tasks.spawn(port.serve(listener, self.app.drain.clone()));
+        } else {
+            self.ready.enrolment = self.open("enrolment", self.ready.enrolment, enrolment).await?;
+            self.ready.device = self.open("device", self.ready.device, devices).await?;
+        }
+        let people = self.plane("operator", operator.map(TlsAcceptor::from), operator_router(people).0);
+        self.ready.operator = self.open("operator", self.ready.operator, people).await?;
         Ok(())
     }
 
-    async fn plane(
-        &mut self,
-        name: &'static str,
-        address: SocketAddr,
-        tls: Option<TlsAcceptor>,
-        router: Router,
-    ) -> Result<SocketAddr, ServeError> {
-        let failed = |source| ServeError::Listen { plane: name, address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let reached = listener.local_addr().map_err(failed)?;
-        self.app.reached_at(name, reached);
-        let plane = Plane {
-            listener,
+    fn plane(&self, name: &'static str, tls: Option<TlsAcceptor>, router: Router) -> Plane {
+        Plane {
             tls,
             router,
             limits: Limits::from(&self.app.config.limits),
             metrics: self.app.metrics.plane(name),
             connections: self.app.connections.clone(),
-        };
-        self.tasks.spawn(Plane::serve(plane, self.app.drain.clone()));
+        }
+    }
+
+    /// A plane with a listener of its own.
+    async fn open(
+        &mut self,
+        name: &'static str,
+        address: SocketAddr,
+        plane: Plane,
+    ) -> Result<SocketAddr, ServeError> {
+        let (listener, reached) = self.listener(name, address).await?;
+        self.tasks.spawn(plane.serve(listener, self.app.drain.clone()));
         Ok(reached)
+    }
+
+    async fn listener(
+        &self,
+        plane: &'static str,
+        address: SocketAddr,
+    ) -> Result<(TcpListener, SocketAddr), ServeError> {
+        let failed = |source| ServeError::Listen { plane, address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let reached = listener.local_addr().map_err(failed)?;
+        self.app.reached_at(plane, reached);
+        Ok((listener, reached))
     }
 }
 

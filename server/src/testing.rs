@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use cordon_proto::checkin::{
     CheckinRequest, InterlockState, SensorReport, Software, UpdateReport, UpdateState,
 };
-use cordon_proto::enrol::hardware_header;
+use cordon_proto::enrol::{hardware_header, shared_name};
 use cordon_proto::ids::{DeviceId, Hardware, Sha256, Text};
 use cordon_proto::time::Timestamp;
 use cordon_server_core::admit::{Binding, TokenOrder};
@@ -29,7 +29,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::app::{App, TokenMade};
+use crate::app::{App, Speaker, TokenMade};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::init;
@@ -38,6 +38,7 @@ use crate::store::memory::Memory;
 use crate::store::{Cursor, Index, Key, Kind, Store};
 use crate::testing::shared::Seat;
 
+pub(crate) mod faulty;
 pub(crate) mod shared;
 
 /// Longer than anything a test waits for.
@@ -87,14 +88,31 @@ pub(crate) struct Enrolled {
     pub(crate) key: KeyPair,
 }
 
+impl Enrolled {
+    /// Who speaks for it, where a test does without a connection.
+    pub(crate) fn speaker(&self) -> Speaker {
+        Speaker { leaf: Sha256::of(&self.leaf), address: SocketAddr::from(([127, 0, 0, 1], 4000)) }
+    }
+}
+
 impl Bench {
     /// A new server with documents in memory.
     pub(crate) async fn start(sets: &[&str]) -> Self {
         Self::open(Self::laid().await, &[&["store=memory"], sets].concat()).await
     }
 
+    /// A new server whose authority was made so many days ago.
+    pub(crate) async fn aged(days: i64, sets: &[&str]) -> Self {
+        let made = Clock::system().now().plus_seconds(-days * 86_400);
+        Self::open(Self::laid_at(made).await, &[&["store=memory"], sets].concat()).await
+    }
+
     /// A folder with all that a server needs.
-    async fn laid() -> Arc<tempfile::TempDir> {
+    pub(crate) async fn laid() -> Arc<tempfile::TempDir> {
+        Self::laid_at(Clock::system().now()).await
+    }
+
+    async fn laid_at(now: Timestamp) -> Arc<tempfile::TempDir> {
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         let options = init::Options {
             folder: folder.path().to_owned(),
@@ -102,8 +120,9 @@ impl Bench {
             host: "localhost".to_owned(),
             example_keys: false,
             store: init::STORE.to_owned(),
+            ca_key: None,
         };
-        init::run(&options, Clock::system().now()).await.expect("laid");
+        init::run(&options, now).await.expect("laid");
         folder
     }
 
@@ -120,7 +139,7 @@ impl Bench {
         [(one, seat_one), (two, seat_two)]
     }
 
-    async fn over(
+    pub(crate) async fn over(
         store: Arc<dyn Store>,
         folder: Arc<tempfile::TempDir>,
         sets: &[&str],
@@ -182,7 +201,10 @@ impl Bench {
     }
 
     pub(crate) async fn enrolment(&self) -> Wire {
-        Wire::open(self.server.ready.enrolment, self.client(None)).await.expect("a connection")
+        let config = &self.app().config;
+        let shared = config.shares_port().then(|| shared_name(&config.host));
+        let name = shared.as_deref().unwrap_or("localhost");
+        Wire::open_as(name, self.server.ready.enrolment, self.client(None)).await.expect("a connection")
     }
 
     pub(crate) async fn device(&self, device: &Enrolled) -> Wire {
@@ -192,7 +214,7 @@ impl Bench {
     /// A client's TLS, with or without a device's certificate, that would resume sessions if it could.
     pub(crate) fn client(&self, device: Option<&Enrolled>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
-        roots.add(self.app().ca.root().clone()).expect("an anchor");
+        roots.add(self.app().ca.for_server().root().clone()).expect("an anchor");
         let builder = builder(&[&rustls::version::TLS13]).with_root_certificates(roots);
         match device {
             None => builder.with_no_client_auth(),
@@ -284,8 +306,17 @@ pub(crate) struct Reply {
 impl Wire {
     /// Connects and shakes hands.
     pub(crate) async fn open(address: SocketAddr, config: ClientConfig) -> std::io::Result<Self> {
+        Self::open_as("localhost", address, config).await
+    }
+
+    /// The same, asking for a server of this name.
+    pub(crate) async fn open_as(
+        name: &str,
+        address: SocketAddr,
+        config: ClientConfig,
+    ) -> std::io::Result<Self> {
         let tcp = TcpStream::connect(address).await?;
-        let name = ServerName::try_from("localhost").expect("a name");
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
         let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
         Ok(Self { stream, read: Vec::new() })
     }

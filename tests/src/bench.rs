@@ -1,12 +1,13 @@
 //! Benches: figures beside a peer, both measured in one run, printed with process, command line and CPU ticks.
 //!
 //! A missing peer ends the bench with 1: a figure without its pair says nothing. Read next: [`agent_footprint`], [`store`],
-//! [`ingest`].
+//! [`ingest`], [`handshake`].
 
 use clap::ValueEnum;
 
 pub mod agent_footprint;
 pub mod footprint;
+pub mod handshake;
 pub mod ingest;
 pub mod store;
 
@@ -19,6 +20,8 @@ pub enum Name {
     Store,
     /// Durable batches over mutual TLS beside the raw store.
     Ingest,
+    /// CPU of a full mutual-TLS handshake with its authorised request, beside nginx.
+    Handshake,
 }
 
 /// Runs one bench.
@@ -27,5 +30,6 @@ pub fn run(name: Name) -> anyhow::Result<()> {
         Name::AgentFootprint => agent_footprint::run(),
         Name::Store => store::run(),
         Name::Ingest => ingest::run(),
+        Name::Handshake => handshake::run(),
     }
 }

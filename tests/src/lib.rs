@@ -4,16 +4,23 @@
 //! `main.rs` for the commands, `skip.rs` for how a test says that it cannot run, `tidy.rs` for the rules.
 
 pub mod bench;
+pub mod caller;
 pub mod command;
 pub mod demo;
 pub mod faults;
+pub mod fuzz;
 pub mod hospital;
+pub mod http_proxy;
 pub mod light;
 pub mod mutants;
+pub mod namespace;
 pub mod one_device;
 pub mod postgres;
 pub mod program;
+pub mod reconnect;
+pub mod scan;
 pub mod servers;
 pub mod skip;
 pub mod soak;
 pub mod tidy;
+pub mod token;

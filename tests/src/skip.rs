@@ -19,10 +19,12 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("age-keygen", "age"),
     ("chromium", "chromium"),
     ("curl", "curl"),
+    ("dbus-daemon", "dbus-daemon"),
     ("debsecan", "debsecan"),
     ("faketime", "faketime"),
     ("git", "git"),
     ("initdb", "postgresql-15"),
+    ("ip", "iproute2"),
     ("java", "openjdk-17-jdk-headless"),
     ("javac", "openjdk-17-jdk-headless"),
     ("mender", "mender-client"),
@@ -36,6 +38,10 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("softflowd", "softflowd"),
     ("softhsm2-util", "softhsm2"),
     ("strace", "strace"),
+    ("swtpm", "swtpm"),
+    ("tinyproxy", "tinyproxy-bin"),
+    ("tpm2-abrmd", "tpm2-abrmd"),
+    ("tpm2_ptool", "libtpm2-pkcs11-tools"),
 ];
 
 /// Where Debian keeps programs that are not on everybody's path.
@@ -58,11 +64,17 @@ pub fn require_package(program: &str) -> Option<PathBuf> {
     let package = PROGRAMS.iter().find(|(name, _)| *name == program).map(|(_, package)| *package);
     let package = package
         .unwrap_or_else(|| panic!("{program} is not in skip::PROGRAMS: add it with its Debian package"));
-    let found = search_path().into_iter().map(|folder| folder.join(program)).find(|path| path.is_file());
+    let found = look_up(program);
     if found.is_none() {
         absent(program, package);
     }
     found
+}
+
+/// The path of an outside program that a soak cannot do without; `None` where it is not installed.
+#[must_use]
+pub fn look_up(program: &str) -> Option<PathBuf> {
+    search_path().into_iter().map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 /// The path of an outside file (a jar, a library), or `None` after saying that the test is skipped.

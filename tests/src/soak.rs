@@ -15,6 +15,9 @@ use crate::faults::Verdict;
 use crate::faults::kills::Kills;
 use crate::faults::powercut::PowerCuts;
 use crate::faults::subject::Engine;
+use crate::fuzz::Fuzzing;
+use crate::reconnect::Reconnect;
+use crate::scan::Scans;
 use crate::servers::UnderFire;
 
 pub mod state;
@@ -23,6 +26,8 @@ use self::state::State;
 
 /// Minutes of a soak that is told neither minutes nor rounds.
 const MINUTES: u64 = 10;
+/// Devices that come back in one round.
+const DEVICES: usize = 100_000;
 /// Rounds between two lines of progress.
 const PROGRESS: u64 = 10;
 
@@ -35,6 +40,12 @@ pub enum Name {
     Kills,
     /// Servers that share one PostgreSQL are killed under load, whatever engine is named.
     Servers,
+    /// A whole fleet reconnects at once to a server on redb, whatever engine is named.
+    Reconnect,
+    /// Outside scanners look at both TLS planes of a server on redb, whatever engine is named.
+    Scan,
+    /// Bent bytes for every reader of outside bytes, whatever engine is named.
+    Fuzz,
 }
 
 /// How long, on what.
@@ -54,6 +65,9 @@ pub struct Options {
     /// Where the count is kept from call to call; below the build folder if not said.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
+    /// Devices that come back in one round of `reconnect`.
+    #[arg(long, value_name = "N", default_value_t = DEVICES)]
+    pub devices: usize,
     /// Neither read nor write a count, and write no report.
     #[arg(long)]
     pub no_report: bool,
@@ -140,6 +154,9 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::Powercut => Box::new(PowerCuts::new(sim, options.engine)?),
         Name::Kills => Box::new(Kills::new(sim, options.engine)),
         Name::Servers => Box::new(UnderFire),
+        Name::Scan => Box::new(Scans),
+        Name::Fuzz => Box::new(Fuzzing),
+        Name::Reconnect => Box::new(Reconnect { devices: options.devices }),
     })
 }
 

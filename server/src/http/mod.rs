@@ -3,7 +3,8 @@
 //! TLS is ended here and nowhere else, so that the certificate a connection proved is a fact of that connection
 //! ([`Peer`]) and never a header. Everything an outsider may hold is bounded: handshakes, heads, idle connections,
 //! unread answers, connections in all. Over the limit a few are told so, the rest are dropped. Nothing here knows a
-//! route. Read next: [`Plane::serve`], [`connection`] for the clocks, `est` and `device` for the routes.
+//! route. Read next: [`Plane::serve`], [`connection`] for the clocks, `shared_port` for two planes behind one listener,
+//! `est` and `device` for the routes.
 
 use std::convert::Infallible;
 use std::io;
@@ -27,7 +28,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::error::Elapsed;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use self::connection::{Activity, Answer, Times, Watched};
@@ -38,6 +41,7 @@ use crate::config::Bounds;
 use crate::connections::Connections;
 use crate::metrics::PlaneMetrics;
 
+pub mod authorities;
 pub mod body;
 pub mod connection;
 pub mod console;
@@ -49,6 +53,7 @@ pub mod problem;
 pub mod range;
 pub mod rate;
 pub mod repository;
+pub mod shared_port;
 
 /// Pause after the system refused to accept a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -71,7 +76,8 @@ pub struct Peer {
 
 impl Peer {
     /// Whoever speaks without encryption.
-    fn plain(address: SocketAddr) -> Self {
+    #[must_use]
+    pub fn plain(address: SocketAddr) -> Self {
         Self { address, leaf: None, shown: Arc::default(), exporter: None }
     }
 
@@ -85,10 +91,8 @@ impl Peer {
     }
 }
 
-/// One listener with what it serves.
+/// What is served behind a listener.
 pub struct Plane {
-    /// Where connections come in.
-    pub listener: TcpListener,
     /// Without it the plane speaks plain HTTP, which only a loopback listener may.
     pub tls: Option<TlsAcceptor>,
     /// The routes.
@@ -132,7 +136,7 @@ impl From<&Bounds> for Limits {
     }
 }
 
-/// What every connection of a plane shares.
+/// A plane at work: what all its connections share.
 struct Shared {
     tls: Option<TlsAcceptor>,
     router: Router,
@@ -140,6 +144,9 @@ struct Shared {
     metrics: PlaneMetrics,
     connections: Arc<Connections>,
     drain: watch::Receiver<bool>,
+    room: Arc<Semaphore>,
+    spare: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
 }
 
 /// A place among the connections, and whether there is room to serve it.
@@ -150,75 +157,108 @@ struct Place {
 
 impl Plane {
     /// Accepts and serves until `drain` turns true, then lets requests under way end.
-    pub async fn serve(self, drain: watch::Receiver<bool>) {
-        let Self { listener, tls, router, limits, metrics, connections } = self;
+    pub async fn serve(self, listener: TcpListener, drain: watch::Receiver<bool>) {
+        let shared = Arc::new(Shared::of(self, drain));
+        let begin = |stream, address| {
+            let place = shared.place()?;
+            Some(converse(stream, address, place, shared.clone()))
+        };
+        welcome(listener, Ending::of(&shared), begin).await;
+    }
+}
+
+impl Shared {
+    fn of(plane: Plane, drain: watch::Receiver<bool>) -> Self {
+        let Plane { tls, router, limits, metrics, connections } = plane;
         let room = Arc::new(Semaphore::new(limits.connections));
         let spare = Arc::new(Semaphore::new(limits.connections / 16 + 1));
         let handshakes = Arc::new(Semaphore::new(limits.handshakes));
-        let shared = Arc::new(Shared { tls, router, limits, metrics, connections, drain });
-        let mut tasks = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                () = drained(&shared.drain) => break,
-                Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
-                accepted = accept(&listener, &handshakes) => accepted,
-            };
-            let (stream, address, handshake) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
+        Self { tls, router, limits, metrics, connections, drain, room, spare, handshakes }
+    }
+
+    /// A place for one more connection; `None`, and counted, where there is none.
+    fn place(&self) -> Option<Place> {
+        if let Ok(permit) = self.room.clone().try_acquire_owned() {
+            return Some(Place { _permit: permit, busy: false });
+        }
+        let spare = self.spare.clone().try_acquire_owned().ok();
+        if spare.is_none() {
+            self.metrics.shed("full");
+        }
+        spare.map(|permit| Place { _permit: permit, busy: true })
+    }
+}
+
+/// How a listener ends.
+struct Ending {
+    drain: watch::Receiver<bool>,
+    patience: Duration,
+}
+
+impl Ending {
+    fn of(shared: &Shared) -> Self {
+        Self { drain: shared.drain.clone(), patience: shared.limits.drain }
+    }
+}
+
+/// Accepts until the drain, one task for each connection that `begin` takes; then lets them end.
+async fn welcome<F>(listener: TcpListener, ending: Ending, begin: impl Fn(TcpStream, SocketAddr) -> Option<F>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut tasks = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = drained(&ending.drain) => break,
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                if let Some(conversation) = begin(stream, address) {
+                    tasks.spawn(conversation);
                 }
-            };
-            let Some(place) = place(&room, &spare) else {
-                shared.metrics.shed("full");
-                continue;
-            };
-            tasks.spawn(converse(stream, address, handshake, place, shared.clone()));
-        }
-        drop(listener);
-        let all_ended = async { while tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(limits.drain, all_ended).await.is_err() {
-            tracing::warn!("requests under way were cut off");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
-}
-
-/// The next connection, once there is room for its handshake. Meanwhile the system queues.
-async fn accept(
-    listener: &TcpListener,
-    handshakes: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let handshake = handshakes.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, address) = listener.accept().await?;
-    Ok((stream, address, handshake))
-}
-
-fn place(room: &Arc<Semaphore>, spare: &Arc<Semaphore>) -> Option<Place> {
-    if let Ok(permit) = room.clone().try_acquire_owned() {
-        return Some(Place { _permit: permit, busy: false });
+    drop(listener);
+    let all_ended = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(ending.patience, all_ended).await.is_err() {
+        tracing::warn!("requests under way were cut off");
     }
-    spare.clone().try_acquire_owned().ok().map(|permit| Place { _permit: permit, busy: true })
 }
 
 /// One connection from its handshake to its end.
-async fn converse(
-    stream: TcpStream,
-    address: SocketAddr,
-    handshake: OwnedSemaphorePermit,
-    place: Place,
-    shared: Arc<Shared>,
-) {
+async fn converse(stream: TcpStream, address: SocketAddr, place: Place, shared: Arc<Shared>) {
     // Small answers leave at once.
     let _ = stream.set_nodelay(true);
     let Some(acceptor) = &shared.tls else {
-        drop(handshake);
         shared.metrics.opened();
         return speak(stream, Peer::plain(address), place, shared.clone()).await;
     };
+    let Some(turn) = turn(&shared.handshakes).await else { return shared.metrics.shed("queue") };
     let shaken = tokio::time::timeout(shared.limits.handshake, acceptor.accept(stream)).await;
-    drop(handshake);
+    drop(turn);
+    greet(shaken, address, place, shared.clone()).await;
+}
+
+/// A turn among the handshakes under way, in the order of asking; none within [`limits::HANDSHAKE_QUEUE_MS`].
+async fn turn(handshakes: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    let queue = Duration::from_millis(limits::HANDSHAKE_QUEUE_MS);
+    tokio::time::timeout(queue, handshakes.clone().acquire_owned()).await.ok()?.ok()
+}
+
+/// Who a connection is, once its handshake has ended one way or the other.
+async fn greet(
+    shaken: Result<io::Result<TlsStream<TcpStream>>, Elapsed>,
+    address: SocketAddr,
+    place: Place,
+    shared: Arc<Shared>,
+) {
     let stream = match shaken {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {

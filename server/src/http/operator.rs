@@ -26,6 +26,7 @@ use crate::rollouts::{RolloutError, Rollouts};
 
 pub mod approvals;
 pub mod audit;
+pub mod crl;
 pub mod devices;
 pub mod events;
 pub mod findings;
@@ -68,6 +69,8 @@ pub struct Operator {
         audit::export,
         audit::inclusion,
         audit::consistency,
+        crl::list,
+        crl::of_issuer,
         devices::fleet,
         devices::list,
         devices::show,
@@ -111,6 +114,7 @@ pub fn router(operator: Operator) -> Router {
     Router::new()
         .merge(approvals::routes())
         .merge(audit::routes())
+        .merge(crl::routes())
         .merge(devices::routes())
         .merge(events::routes())
         .merge(findings::routes())
