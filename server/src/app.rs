@@ -37,7 +37,9 @@ use crate::store::{Answer, Change, Committed, Cursor, Index, Key, Kind, Store, S
 use crate::waits::Waits;
 
 mod authority;
+mod doubt;
 mod enrol;
+mod farewell;
 mod keep;
 mod people;
 mod report;
@@ -45,8 +47,10 @@ mod report;
 mod tests;
 
 pub use authority::CrlError;
+pub use doubt::Speaker;
 pub use enrol::{EnrolError, Granted, Guesses};
-pub use people::{ActError, ApiToken, SignInLinks, TokenMade};
+pub use farewell::FarewellError;
+pub use people::{ActError, ApiToken, Listed, SignInLinks, Stated, TokenMade};
 pub use report::{CheckinError, ReceiptError, ReceiptTaken};
 
 /// Locks that keep requests with one token in a queue, so that a token for many devices does not become a race.

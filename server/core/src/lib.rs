@@ -12,6 +12,7 @@ pub mod admit;
 pub mod audit;
 pub mod authority;
 pub mod change;
+pub mod clone;
 pub mod device;
 pub mod policy;
 pub mod publish;

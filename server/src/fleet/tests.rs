@@ -79,6 +79,7 @@ fn report(interlock: InterlockState) -> Report {
         director_root_version: 0,
         ca_version: 0,
         wants: None,
+        voice: None,
     }
 }
 

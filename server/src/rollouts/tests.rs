@@ -199,6 +199,7 @@ pub(super) fn asking(mut device: Device, order: &str) -> Device {
         director_root_version: 1,
         ca_version: 0,
         wants: Some(WantedGo { order: name(order), action: Action::Install }),
+        voice: None,
     });
     device
 }

@@ -94,6 +94,7 @@ fn report() -> Report {
         director_root_version: 1,
         ca_version: 0,
         wants: Some(Wanted { order: name("w1"), action: Action::Install }),
+        voice: None,
     }
 }
 

@@ -281,6 +281,7 @@ fn report(state: UpdateState, interlock: InterlockState) -> Report {
         director_root_version: 1,
         ca_version: 0,
         wants: None,
+        voice: None,
     }
 }
 
