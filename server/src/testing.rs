@@ -109,6 +109,7 @@ impl Bench {
             host: "localhost".to_owned(),
             example_keys: false,
             store: init::STORE.to_owned(),
+            ca_key: None,
         };
         init::run(&options, Clock::system().now()).await.expect("laid");
         folder
@@ -202,7 +203,7 @@ impl Bench {
     /// A client's TLS, with or without a device's certificate, that would resume sessions if it could.
     pub(crate) fn client(&self, device: Option<&Enrolled>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
-        roots.add(self.app().ca.root().clone()).expect("an anchor");
+        roots.add(self.app().ca.for_server().root().clone()).expect("an anchor");
         let builder = builder(&[&rustls::version::TLS13]).with_root_certificates(roots);
         match device {
             None => builder.with_no_client_auth(),

@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 use cordon_proto::enrol::base64url;
 use cordon_proto::ids::{DeviceId, Sha256, Text};
 use cordon_proto::limits;
-use cordon_server::ca::{Ca, Subject};
+use cordon_server::ca::{Authority, Ca, Subject};
 use cordon_server::chance;
 use cordon_server::clock::Clock;
 use cordon_server::config::Config;
@@ -67,7 +67,7 @@ impl Population {
     /// Writes `count` active devices of `model` into the store of the server laid at `folder`, which must not run.
     pub async fn settle(folder: &Path, model: &str, count: usize) -> anyhow::Result<Self> {
         let config = Config::load(&folder.join("cordon.toml"), &[])?;
-        let ca = Ca::load(&config.path(&config.ca))?;
+        let ca = Authority::open(&config)?.for_server();
         let store = open::open(&config.store, &config.folder, Terms::default()).await?;
         let mut residents = Vec::with_capacity(count);
         let numbers: Vec<usize> = (0..count).collect();
@@ -82,7 +82,7 @@ impl Population {
     /// A device that holds a good certificate of which no table knows: nobody may ever serve it.
     pub fn stranger(&self, folder: &Path) -> anyhow::Result<Resident> {
         let config = Config::load(&folder.join("cordon.toml"), &[])?;
-        let (resident, _) = identity(&Ca::load(&config.path(&config.ca))?, "STRANGER")?;
+        let (resident, _) = identity(&Authority::open(&config)?.for_server(), "STRANGER")?;
         Ok(resident)
     }
 
@@ -156,6 +156,7 @@ fn identity(ca: &Ca, serial: &str) -> anyhow::Result<(Resident, Device)> {
         leaf: issued.fingerprint,
         key: Sha256::of(&key.subject_public_key_info()),
         token: None,
+        renews: false,
         issued: now,
         not_after: issued.not_after,
     };

@@ -56,6 +56,7 @@ impl Meeting {
             host: "localhost".to_owned(),
             example_keys: false,
             store: init::STORE.to_owned(),
+            ca_key: None,
         };
         let clock = Clock::system();
         let laid = init::run(&options, clock.now()).await.expect("laid");

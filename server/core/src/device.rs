@@ -61,6 +61,9 @@ pub struct Device {
     /// Fingerprints of certificates that were replaced, newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub superseded: Vec<Sha256>,
+    /// Those of them whose place another key took by a person's word: they are void for third parties too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Sha256>,
     /// A key that asked for this device's identity and waits for a person.
     #[serde(default, alias = "contest", skip_serializing_if = "Option::is_none")]
     pub asking: Option<Asking>,
@@ -194,6 +197,9 @@ pub struct Identity {
     /// The token that paid for it; none for a renewal, a birth certificate or a person's approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenId>,
+    /// Whether the holder of the former one asked for it: a renewal.
+    #[serde(default)]
+    pub renews: bool,
     /// When it was issued.
     pub issued: Timestamp,
     /// The last second of its validity.

@@ -10,6 +10,7 @@ extern crate alloc;
 
 pub mod admit;
 pub mod audit;
+pub mod authority;
 pub mod change;
 pub mod clone;
 pub mod device;

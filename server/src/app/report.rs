@@ -108,7 +108,7 @@ impl App {
             want_inventory: held != Some(request.inventory_root),
             director_version: self.director().map_or(0, |director| director.director_version()),
             wait_token,
-            ca_version: 0,
+            ca_version: self.ca.standing().state.version,
         })
     }
 

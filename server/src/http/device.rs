@@ -28,7 +28,7 @@ use minicbor::{Decode, Encode};
 use zstd::bulk::Decompressor;
 
 use super::problem::Problem;
-use super::{Peer, body, repository};
+use super::{Peer, authorities, body, repository};
 use crate::app::{App, CheckinError, FarewellError, ReceiptError, Speaker};
 use crate::ca::PeerLeaf;
 use crate::fleet::Member;
@@ -49,7 +49,7 @@ struct Caller {
 
 /// The routes of the device plane.
 pub fn router(app: Arc<App>) -> Router {
-    let status = Router::new().route("/v1/checkin", post(checkin));
+    let status = Router::new().route("/v1/checkin", post(checkin)).merge(authorities::bundles());
     let update = Router::new()
         .route("/v1/receipts", post(receipts))
         .route("/v1/tuf/director/{file}", get(repository::director_file))

@@ -41,6 +41,7 @@ use crate::config::Bounds;
 use crate::connections::Connections;
 use crate::metrics::PlaneMetrics;
 
+pub mod authorities;
 pub mod body;
 pub mod connection;
 pub mod console;

@@ -25,6 +25,7 @@ use crate::repositories::{PublishError, Repositories};
 use crate::rollouts::{RolloutError, Rollouts};
 
 pub mod audit;
+pub mod crl;
 pub mod devices;
 pub mod events;
 pub mod findings;
@@ -63,6 +64,8 @@ pub struct Operator {
         audit::export,
         audit::inclusion,
         audit::consistency,
+        crl::list,
+        crl::of_issuer,
         devices::fleet,
         devices::list,
         devices::show,
@@ -100,6 +103,7 @@ pub fn openapi() -> String {
 pub fn router(operator: Operator) -> Router {
     Router::new()
         .merge(audit::routes())
+        .merge(crl::routes())
         .merge(devices::routes())
         .merge(events::routes())
         .merge(findings::routes())

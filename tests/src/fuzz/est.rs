@@ -19,6 +19,7 @@ use cordon_server::config::Config;
 use cordon_server::http::{Peer, est};
 use cordon_server::init;
 use cordon_server::serve::Server;
+use cordon_server::tls::clients::Clients;
 use cordon_server_core::admit::{Binding, TokenOrder};
 use cordon_server_core::audit::Actor;
 use cordon_server_core::device::{DeviceKind, Placement};
@@ -75,6 +76,7 @@ impl Plane {
                 host: "localhost".to_owned(),
                 example_keys: false,
                 store: init::STORE.to_owned(),
+                ca_key: None,
             };
             let clock = Clock::system();
             let server = runtime.block_on(async {
@@ -85,7 +87,9 @@ impl Plane {
                 let config = Config::load(&laid.config, &sets)?;
                 anyhow::Ok(Server::start(config, clock).await?)
             })?;
-            let router = est::router(server.app.clone());
+            let authority = server.app.ca.clone();
+            let clients = Arc::new(Clients::load(&server.app.config, move || authority.anchors())?);
+            let router = est::router(server.app.clone(), clients);
             Ok(Self { runtime, server, router, asked: 0, _folder: folder })
         };
         started().unwrap_or_else(|error| panic!("the server of the fuzz driver does not start: {error:#}"))

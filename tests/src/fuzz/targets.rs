@@ -4,7 +4,7 @@
 //! promise: a certificate that is more than a leaf, a message that reads differently once written again. Read next:
 //! [`super::feed`].
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use cordon_proto::authorities::SignedAuthorities;
 use cordon_proto::checkin::CheckinRequest;
@@ -17,9 +17,12 @@ use cordon_proto::telemetry::{Batch, Body};
 use cordon_proto::update::document::Document;
 use cordon_proto::update::metadata::{Root, Snapshot, Targets, Timestamp as TufTimestamp};
 use cordon_proto::wire;
+
 use cordon_server::ca::request::Request;
-use cordon_server::ca::{Ca, PeerLeaf, Subject};
-use cordon_server::{clock::Clock, init};
+use cordon_server::ca::{Authority, Ca, PeerLeaf, Subject};
+use cordon_server::clock::Clock;
+use cordon_server::config::Config;
+use cordon_server::init;
 use minicbor::{Decode, Encode};
 use rcgen::PublicKeyData;
 use rustls::pki_types::CertificateDer;
@@ -116,8 +119,8 @@ pub const PLANTED: Target =
     Target { name: "planted", parsed: "planted parsed", der: true, samples: samples::requests, run: planted };
 
 /// The authority that the driver issues under.
-static CA: LazyLock<Ca> = LazyLock::new(|| {
-    let made = || -> anyhow::Result<Ca> {
+static CA: LazyLock<Arc<Ca>> = LazyLock::new(|| {
+    let made = || -> anyhow::Result<Arc<Ca>> {
         let folder = tempfile::Builder::new().prefix("cordon-fuzz-").tempdir()?;
         let options = init::Options {
             folder: folder.path().to_owned(),
@@ -125,10 +128,11 @@ static CA: LazyLock<Ca> = LazyLock::new(|| {
             host: "localhost".to_owned(),
             example_keys: false,
             store: init::STORE.to_owned(),
+            ca_key: None,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(init::run(&options, Clock::system().now()))?;
-        Ok(Ca::load(&folder.path().join("ca"))?)
+        let laid = runtime.block_on(init::run(&options, Clock::system().now()))?;
+        Ok(Authority::open(&Config::load(&laid.config, &[])?)?.for_server())
     };
     made().unwrap_or_else(|error| panic!("no authority for the fuzz driver: {error:#}"))
 });

@@ -34,6 +34,9 @@ pub struct Report {
     pub content_version: u64,
     /// Version of the director root that it trusts, 0 for none.
     pub director_root_version: u64,
+    /// Version of the bundle of authorities that it believes, 0 for its first pin.
+    #[serde(default)]
+    pub ca_version: u64,
     /// The go that it asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wants: Option<Wanted>,
@@ -79,6 +82,7 @@ impl Report {
             spool_lost: request.spool_lost,
             content_version: request.content_version,
             director_root_version: request.director_root_version,
+            ca_version: request.ca_version,
             wants: request
                 .want_permit
                 .as_ref()

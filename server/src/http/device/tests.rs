@@ -156,7 +156,8 @@ async fn only_a_certificate_in_the_table_gets_in() {
     };
     let serial = text("A");
     let subject = Subject { device: device.id, serial: &serial };
-    let unlisted = bench.app().ca.issue(&request.key, subject, 30, bench.clock.now()).expect("issued");
+    let unlisted =
+        bench.app().ca.for_devices(0).issue(&request.key, subject, 30, bench.clock.now()).expect("issued");
     let stranger = Enrolled { leaf: unlisted.der, key, id: device.id, hardware: device.hardware.clone() };
     let mut wire = bench.device(&stranger).await;
     let reply = wire.post("/v1/checkin", &wire::write(&checkin_of(&stranger))).await;

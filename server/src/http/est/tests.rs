@@ -32,7 +32,7 @@ async fn replies_have_the_form_that_every_measured_client_reads() {
     assert_eq!((body.matches('\n').count(), body.ends_with('\n')), (1, true));
     let der = STANDARD.decode(body.trim_end()).expect("base64");
     let certificates = certificates_in(&der);
-    let ca = &bench.app().ca;
+    let ca = bench.app().ca.for_server();
     assert_eq!(certificates.len(), 2);
     assert!(certificates.contains(ca.root()) && certificates.contains(ca.issuing()));
     let folded = get(&bench, "cacerts", &[("User-Agent", "libest 3.2.0")]).await.text();
