@@ -86,13 +86,33 @@ impl Floor {
 pub struct TrustedClock {
     clock: Arc<dyn Clock>,
     floor: Floor,
+    /// What the server's clock is ahead of the monotonic one, in seconds; `i64::MIN` before it has spoken.
+    ahead: Arc<AtomicI64>,
 }
 
 impl TrustedClock {
     /// A clock over a floor.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, floor: Floor) -> Self {
-        Self { clock, floor }
+        Self { clock, floor, ahead: Arc::new(AtomicI64::new(i64::MIN)) }
+    }
+
+    /// Hears the server's clock over a pinned connection: it raises the floor, and is carried on from here.
+    pub fn hear(&self, server: Timestamp) {
+        self.floor.raise(server);
+        let ahead = server.0.saturating_sub(self.monotonic_s()).max(i64::MIN + 1);
+        self.ahead.store(ahead, Ordering::Relaxed);
+    }
+
+    /// What the server's clock says now; `None` before it has spoken in this run.
+    #[must_use]
+    pub fn heard(&self) -> Option<Timestamp> {
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        (ahead != i64::MIN).then(|| Timestamp(ahead.saturating_add(self.monotonic_s())))
+    }
+
+    fn monotonic_s(&self) -> i64 {
+        i64::try_from(self.clock.monotonic().as_secs()).unwrap_or(i64::MAX)
     }
 
     /// The later of clock and floor.
@@ -150,6 +170,10 @@ pub(crate) mod tests {
         assert_eq!(trusted.now(), later);
         clock.0.store(later.0 + 1, Ordering::Relaxed);
         assert_eq!(trusted.now(), later.plus_seconds(1));
+        assert_eq!(trusted.heard(), None, "nobody has said the time");
+        trusted.hear(later.plus_seconds(-9));
+        assert_eq!((trusted.heard(), trusted.floor().at()), (Some(later.plus_seconds(-9)), later));
+        assert_eq!(trusted.clone().heard(), trusted.heard(), "all handles hear it");
         assert_eq!(Floor::new(Some(later)).at(), later, "the configuration may raise it");
         assert!(Floor::new(Some(Timestamp(0))).at() >= Timestamp(BUILT), "but not lower it");
     }

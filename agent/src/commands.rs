@@ -15,20 +15,25 @@ use crate::config::{Config, Sources};
 const USAGE: &str = "\
 cordon-agent [--state DIR] [--config FILE] COMMAND
 
-  enrol --with FILE|-       join the owner's fleet with a join file, or its line on standard input
+  enrol --with FILE|- [--wait SECONDS]
+                            join the owner's fleet with a join file, or its line on standard input; where a person
+                            has to approve, ask again for so long (300 s), after that `run` goes on asking
   run [--once]              watch, report, install what both signatures allow; --once: one report
   status [--json]           what is installed, what blocks an update and why, who the device is
   inventory [--root DIR]    what the device is made of, as JSON lines
   interlock hold|release    keep the device from rebooting, or end that
   trust-director FILE       trust an owner's director root, where none is trusted yet
   forget-site               forget identity, profile and spool; never roots, floor or versions
-  retire                    as forget-site, at the end of the device's service
+  retire                    sign a farewell, hand it in if the server can be reached, then forget as above
 ";
+
+/// Seconds that `enrol` waits for a person's approval unless told otherwise.
+const WAIT_S: u64 = 300;
 
 /// One command, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Command {
-    Enrol { with: PathBuf },
+    Enrol { with: PathBuf, wait_s: u64 },
     Run { once: bool },
     Status { json: bool },
     Inventory { root: PathBuf },
@@ -72,14 +77,14 @@ fn execute(sources: &Sources, command: Command) -> anyhow::Result<ExitCode> {
         Command::Help => print!("{USAGE}"),
         Command::Version => println!("cordon-agent {}", env!("CARGO_PKG_VERSION")),
         Command::Inventory { root } => local::inventory(&root)?,
-        Command::Enrol { with } => local::enrol(&config()?, &with)?,
+        Command::Enrol { with, wait_s } => local::enrol(&config()?, &with, wait_s)?,
         Command::Run { once: false } => return local::run(config()?),
         Command::Run { once: true } => local::once(config()?)?,
         Command::Status { json } => local::status(&config()?, json)?,
         Command::Interlock { hold } => local::interlock(&config()?, hold)?,
         Command::TrustDirector { root } => local::trust_director(&config()?, &root)?,
-        Command::ForgetSite => local::forget(&config()?, "forgotten")?,
-        Command::Retire => local::forget(&config()?, "retired")?,
+        Command::ForgetSite => local::forget(&config()?)?,
+        Command::Retire => local::retire(&config()?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -95,7 +100,8 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Sources, Command),
             (Long("config"), _) => sources.config = Some(parser.value()?.into()),
             (Long("help") | Short('h'), _) => command = Some(Command::Help),
             (Long("version"), _) => command = Some(Command::Version),
-            (Long("with"), Some(Command::Enrol { with })) => *with = parser.value()?.into(),
+            (Long("with"), Some(Command::Enrol { with, .. })) => *with = parser.value()?.into(),
+            (Long("wait"), Some(Command::Enrol { wait_s, .. })) => *wait_s = parser.value()?.parse()?,
             (Long("once"), Some(Command::Run { once })) => *once = true,
             (Long("json"), Some(Command::Status { json })) => *json = true,
             (Long("root"), Some(Command::Inventory { root })) => *root = parser.value()?.into(),
@@ -104,7 +110,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Sources, Command),
         }
     }
     match command {
-        Some(Command::Enrol { with }) if with.as_os_str().is_empty() => {
+        Some(Command::Enrol { with, .. }) if with.as_os_str().is_empty() => {
             Err("enrol needs --with FILE, or --with - for standard input".into())
         }
         Some(command) => Ok((sources, command)),
@@ -114,7 +120,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Sources, Command),
 
 fn named(word: &OsStr, parser: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     Ok(match word.to_str().unwrap_or_default() {
-        "enrol" => Command::Enrol { with: PathBuf::new() },
+        "enrol" => Command::Enrol { with: PathBuf::new(), wait_s: WAIT_S },
         "run" => Command::Run { once: false },
         "status" => Command::Status { json: false },
         "inventory" => Command::Inventory { root: PathBuf::from("/") },

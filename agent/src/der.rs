@@ -1,4 +1,4 @@
-//! The few DER forms that the device reads: a public key, and its own certificate.
+//! The few DER forms that the device reads, a public key and its own certificate, and the one it writes, a request.
 //!
 //! Signatures and chains are judged by ring and webpki; nothing here decides whether anything is to be believed. A
 //! full X.509 reader would weigh as much as the rest of the enrolment. Whatever is not of the expected form is `None`.
@@ -8,6 +8,8 @@ use cordon_proto::time::Timestamp;
 
 /// `INTEGER`.
 pub const INTEGER: u8 = 0x02;
+/// `OCTET STRING`.
+pub const OCTET_STRING: u8 = 0x04;
 /// `OBJECT IDENTIFIER`.
 pub const OBJECT: u8 = 0x06;
 /// `SEQUENCE`.
@@ -20,10 +22,18 @@ pub const CONTEXT_0: u8 = 0xa0;
 const BIT_STRING: u8 = 0x03;
 const UTF8_STRING: u8 = 0x0c;
 const PRINTABLE_STRING: u8 = 0x13;
+const TELETEX_STRING: u8 = 0x14;
+const IA5_STRING: u8 = 0x16;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
+/// `1.2.840.10045.4.3.2`, ECDSA with SHA-256 (RFC 5758 section 3.2), as DER content.
+const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 /// `2.5.4.3`, the common name (RFC 5280 appendix A.1), as DER content.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+/// `2.5.4.10`, the organisation's name.
+const ORGANISATION: &[u8] = &[0x55, 0x04, 0x0a];
+/// Characters of a stranger's name that are shown.
+const SHOWN_CHARS: usize = 64;
 
 /// One element of the wanted tag: its content, and what follows it.
 #[must_use]
@@ -60,6 +70,38 @@ pub fn public_key(info: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// One element with these parts as its content.
+fn written(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let bytes = length.to_be_bytes();
+    let head = match length {
+        0..=0x7f => bytes.get(bytes.len() - 1..).map(<[u8]>::to_vec),
+        0x80..=0xff => bytes.get(bytes.len() - 1..).map(|low| [&[0x81], low].concat()),
+        // Nothing written here comes near 64 KiB.
+        _ => bytes.get(bytes.len() - 2..).map(|low| [&[0x82], low].concat()),
+    };
+    let mut element = vec![tag];
+    element.extend(head.unwrap_or_default());
+    parts.iter().for_each(|part| element.extend_from_slice(part));
+    element
+}
+
+/// A certification request for a P-256 key (RFC 2986 section 4): one common name, no attributes. `sign` makes an ECDSA
+/// signature over SHA-256 in ASN.1 DER, or nothing.
+pub fn certification_request(
+    common_name: &str,
+    spki: &[u8],
+    sign: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+) -> Option<Vec<u8>> {
+    let name = [written(OBJECT, &[COMMON_NAME]), written(UTF8_STRING, &[common_name.as_bytes()])].concat();
+    let names = written(SEQUENCE, &[&written(SET, &[&written(SEQUENCE, &[&name])])]);
+    let version = written(INTEGER, &[&[0]]);
+    let request = written(SEQUENCE, &[&version, &names, spki, &written(CONTEXT_0, &[])]);
+    let signature = sign(&request)?;
+    let algorithm = written(SEQUENCE, &[&written(OBJECT, &[ECDSA_WITH_SHA256])]);
+    Some(written(SEQUENCE, &[&request, &algorithm, &written(BIT_STRING, &[&[0], &signature])]))
+}
+
 /// What is read from a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Certificate<'a> {
@@ -76,6 +118,25 @@ pub struct Certificate<'a> {
 /// Reads a certificate (RFC 5280 section 4.1).
 #[must_use]
 pub fn certificate(der: &[u8]) -> Option<Certificate<'_>> {
+    let ([not_before, not_after], fields) = validity(der)?;
+    let (subject, fields) = element(fields, SEQUENCE)?;
+    let (_key, after_key) = element(fields, SEQUENCE)?;
+    Some(Certificate {
+        common_name: attribute(subject, COMMON_NAME)?,
+        not_before,
+        not_after,
+        spki: fields.get(..fields.len() - after_key.len())?,
+    })
+}
+
+/// The first second of any certificate, whatever its subject is called.
+#[must_use]
+pub fn not_before(der: &[u8]) -> Option<Timestamp> {
+    validity(der).map(|([not_before, _], _)| not_before)
+}
+
+/// First and last second of a certificate, and the fields that follow them.
+fn validity(der: &[u8]) -> Option<([Timestamp; 2], &[u8])> {
     let (certificate, after) = element(der, SEQUENCE)?;
     let (to_be_signed, signature) = element(certificate, SEQUENCE)?;
     let (_algorithm, signature) = element(signature, SEQUENCE)?;
@@ -88,27 +149,44 @@ pub fn certificate(der: &[u8]) -> Option<Certificate<'_>> {
     let (_algorithm, fields) = element(fields, SEQUENCE)?;
     let (_issuer, fields) = element(fields, SEQUENCE)?;
     let (validity, fields) = element(fields, SEQUENCE)?;
-    let (subject, fields) = element(fields, SEQUENCE)?;
-    let (_key, after_key) = element(fields, SEQUENCE)?;
     let (not_before, validity) = time(validity)?;
     let (not_after, rest) = time(validity)?;
-    Some(Certificate {
-        common_name: common_name(subject)?,
-        not_before,
-        not_after: rest.is_empty().then_some(not_after)?,
-        spki: fields.get(..fields.len() - after_key.len())?,
-    })
+    rest.is_empty().then_some(([not_before, not_after], fields))
 }
 
-fn common_name(mut names: &[u8]) -> Option<&str> {
+/// The name by which people know who issued a certificate: the issuer's common name, or its organisation where it has
+/// none. It is a stranger's word, to be shown and never believed: shortened, and without characters that could disturb
+/// a terminal or turn a line around.
+#[must_use]
+pub fn issuer(der: &[u8]) -> Option<String> {
+    let (certificate, _) = element(der, SEQUENCE)?;
+    let (fields, _) = element(certificate, SEQUENCE)?;
+    // Version 1 leaves its number out.
+    let fields = element(fields, CONTEXT_0).map_or(fields, |(_version, fields)| fields);
+    let (_serial, fields) = element(fields, INTEGER)?;
+    let (_algorithm, fields) = element(fields, SEQUENCE)?;
+    let (issuer, _) = element(fields, SEQUENCE)?;
+    let name = attribute(issuer, COMMON_NAME).or_else(|| attribute(issuer, ORGANISATION))?;
+    Some(name.chars().filter(|c| !is_disturbing(*c)).take(SHOWN_CHARS).collect())
+}
+
+/// Control characters, invisible ones, and those that set the direction of writing.
+fn is_disturbing(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// The first attribute of that kind in a name (RFC 5280 section 4.1.2.4), where it is a text that can be read.
+fn attribute<'a>(mut names: &'a [u8], wanted: &[u8]) -> Option<&'a str> {
     while !names.is_empty() {
         let (mut set, after) = element(names, SET)?;
         while !set.is_empty() {
             let (pair, following) = element(set, SEQUENCE)?;
             let (kind, value) = element(pair, OBJECT)?;
-            if kind == COMMON_NAME {
+            if kind == wanted {
                 let (tag, text, rest) = next(value)?;
-                let readable = rest.is_empty() && [UTF8_STRING, PRINTABLE_STRING].contains(&tag);
+                let texts = [UTF8_STRING, PRINTABLE_STRING, TELETEX_STRING, IA5_STRING];
+                let readable = rest.is_empty() && texts.contains(&tag);
                 return readable.then_some(text).and_then(|text| str::from_utf8(text).ok());
             }
             set = following;
@@ -141,9 +219,12 @@ mod tests {
     use rcgen::{
         CertificateParams, DistinguishedName, DnType, DnValue, KeyPair, PublicKeyData, date_time_ymd,
     };
+    use x509_parser::certification_request::X509CertificationRequest;
     use x509_parser::parse_x509_certificate;
+    use x509_parser::prelude::FromDer;
 
     use super::*;
+    use crate::identity::key::DeviceKey;
 
     fn made(names: &[(DnType, DnValue)], years: (i32, i32)) -> (Vec<u8>, KeyPair) {
         let mut params = CertificateParams::default();
@@ -183,6 +264,48 @@ mod tests {
     }
 
     #[test]
+    fn whoever_issued_a_strange_chain_is_named_without_harm() {
+        // Goal: the name people know TLS inspection by. Method: common name, organisation alone, hostile text, cuts.
+        let named = |names: &[(DnType, &str)]| {
+            let names: Vec<_> =
+                names.iter().map(|(kind, text)| (kind.clone(), DnValue::from(*text))).collect();
+            made(&names, (2026, 2027)).0
+        };
+        let inspector =
+            named(&[(DnType::OrganizationName, "Zscaler Inc."), (DnType::CommonName, "Zscaler Root CA")]);
+        assert_eq!(issuer(&inspector).as_deref(), Some("Zscaler Root CA"));
+        assert_eq!(
+            issuer(&named(&[(DnType::OrganizationName, "Klinik D\u{fc}ne")])).as_deref(),
+            Some("Klinik D\u{fc}ne")
+        );
+        let hostile = named(&[(DnType::CommonName, "a\u{1b}[2J\r\nb\u{202e}c\u{200b}d")]);
+        assert_eq!(issuer(&hostile).as_deref(), Some("a[2Jbcd"));
+        let long = named(&[(DnType::CommonName, &"x".repeat(500))]);
+        assert_eq!(issuer(&long).map(|name| name.len()), Some(SHOWN_CHARS));
+        assert_eq!(issuer(&named(&[])), None);
+        assert!((0..80).all(|cut| issuer(&inspector[..cut]).is_none()));
+    }
+
+    #[test]
+    fn a_request_is_read_and_believed_by_a_full_reader_whatever_the_names_length() {
+        // Goal: PKCS#10 as others read it. Method: x509-parser reads name and key, rcgen checks the signature; names
+        // around the turns of the length's form.
+        let (key, _) = crate::identity::key::FileKey::generate().expect("makes a key");
+        for length in [1, 9, 20, 60, 110, 127, 128, 200, 255, 256] {
+            let name = "n".repeat(length);
+            let made = certification_request(&name, key.spki(), |message| key.sign(message).ok());
+            let der = made.expect("is made");
+            let (rest, read) = X509CertificationRequest::from_der(&der).expect("is PKCS#10");
+            assert!(rest.is_empty());
+            let info = &read.certification_request_info;
+            assert_eq!(info.subject.to_string(), format!("CN={name}"));
+            assert_eq!(info.subject_pki.raw, key.spki());
+            rcgen::CertificateSigningRequestParams::from_der(&der.into()).expect("proves possession");
+        }
+        assert_eq!(certification_request("n", key.spki(), |_| None), None, "no signature, no request");
+    }
+
+    #[test]
     fn what_is_cut_or_followed_by_more_is_refused() {
         // Goal: one form, whole. Method: every prefix of a certificate and a key, and one byte more.
         let (der, _) = made(&[(DnType::CommonName, DnValue::from("dev"))], (2026, 2027));
@@ -203,11 +326,11 @@ mod tests {
             at in any::<proptest::sample::Index>(),
             to in any::<u8>(),
         ) {
-            let _ = (certificate(&bytes), public_key(&bytes), time(&bytes));
+            let _ = (certificate(&bytes), public_key(&bytes), time(&bytes), issuer(&bytes));
             let (mut der, _) = made(&[(DnType::CommonName, DnValue::from("dev"))], (2026, 2051));
             let at = at.index(der.len());
             der[at] = to;
-            let _ = certificate(&der);
+            let _ = (certificate(&der), issuer(&der));
         }
     }
 }

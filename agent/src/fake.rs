@@ -57,7 +57,7 @@ impl Authority {
     }
 
     /// Chain and key of a server on this machine.
-    fn server(&self, with_root: bool) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    pub(crate) fn server(&self, with_root: bool) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).expect("plain names");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -1,40 +1,49 @@
-//! Who the device is to its owner: key, certificate, site; and how it gets them once (EST `simpleenroll`).
+//! Who the device is to its owner: key, certificate, site, and whom it believes.
 //!
-//! Order of enrolment, safe at every crash: key and request are on disk, then the token is sent, then the certificate
-//! is on disk in one write. A second try uses the same key and gets the same certificate. The token is sent only over
-//! a connection whose chain ended in the pinned root, and is never stored. Nothing here drops an identity by itself:
-//! only a person does (`forget-site`, `retire`). Read next: [`key`], [`crate::tls`].
+//! Two certificates may be held, the one in force and the next; whatever dies in between, one of them works. Nothing
+//! here drops an identity by itself: a person does (`forget-site`, `retire`, enrolling anew where the server knows the
+//! device no more), or the owner's word that the device is retired or lost. Read next: [`slots`] for what is on disk
+//! and in which order, [`enrolment`] and [`renewal`] for how it comes, [`crate::tls`].
 
+pub mod authorities;
+mod binding;
+pub mod enrolment;
 pub(crate) mod est;
+pub mod farewell;
 pub mod key;
 pub mod keystore;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
+mod renewal;
+pub mod slots;
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use cordon_proto::enrol::EnrolmentString;
-use cordon_proto::ids::{DeviceId, Hardware, Sha256};
+use cordon_agent_core::renew::Life;
+use cordon_proto::authorities::Believed;
+use cordon_proto::enrol::{EnrolmentString, enrolment_name};
+use cordon_proto::ids::{DeviceId, Sha256};
+use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
+use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::TrustedClock;
-use crate::files::{FileError, Folder};
+use crate::der;
+use crate::files::FileError;
 use crate::link::{LinkError, Retry};
-use crate::tls::{self, Route, TlsError, Trust};
-use key::{ClientKey, DeviceKey, FileKey, KeyError};
+use crate::tls::{TlsError, Trust};
+use key::{ClientKey, DeviceKey, KeyError};
+use keystore::KeyStoreError;
 
-/// Bytes of any file here.
-const FILE_BYTES: usize = 64 * 1024;
-/// The enrolled identity.
-const CURRENT: &str = "current.json";
-/// An enrolment under way: the name of its key, and the request.
-const PENDING: &str = "pending.json";
-/// The key of an enrolment: the first 16 hexadecimal digits of its SPKI's hash, then this.
-const KEY_SUFFIX: &str = ".p8";
+pub use enrolment::{Applicant, enrol, enrol_anew};
+pub use renewal::renew;
+pub use slots::{Held, Home};
+
+/// Seconds between two questions whether a person has approved, where the server names none.
+const APPROVAL_S: u64 = 60;
 
 /// Where the device belongs: an enrolment string without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,12 +76,19 @@ impl Site {
     /// `HOST:PORT` as it stands in a URL.
     #[must_use]
     pub fn authority(&self, port: u16) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{port}", self.host)
-        } else {
-            format!("{}:{port}", self.host)
-        }
+        authority(&self.host, port)
     }
+
+    /// The name under which the enrolment plane is asked for.
+    pub fn enrolment_host(&self) -> Result<String, IdentityError> {
+        let name = enrolment_name(&self.host, (self.enrolment_port, self.device_port));
+        name.ok_or_else(|| IdentityError::NoName(self.host.clone()))
+    }
+}
+
+/// `HOST:PORT` as it stands in a URL.
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// An enrolled device.
@@ -86,6 +102,8 @@ pub struct Identity {
     pub not_before: Timestamp,
     /// Its certificate's last second.
     pub not_after: Timestamp,
+    /// The roots it believes, by their keys.
+    pub believed: Believed,
     key: Arc<dyn DeviceKey>,
     leaf: CertificateDer<'static>,
     roots: Vec<CertificateDer<'static>>,
@@ -100,6 +118,9 @@ pub enum IdentityError {
     /// The key cannot be made or read.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// No key can be made, found or removed.
+    #[error(transparent)]
+    KeyStore(#[from] KeyStoreError),
     /// A file here is not what this version writes, or key and certificate do not belong together.
     #[error("the stored identity is damaged ({0}); forget the site and enrol again with a new token")]
     Damaged(&'static str),
@@ -115,6 +136,35 @@ pub enum IdentityError {
         host: String,
         /// The present identity.
         device: DeviceId,
+    },
+    /// One port for both planes, and no name to tell them apart by.
+    #[error(
+        "the enrolment string gives one port for enrolment and device plane, which are told apart by name, but {0} is an address; ask for a string with the server's name, and set `server` to its address where no name look-up works"
+    )]
+    NoName(String),
+    /// An enrolment elsewhere waits for a person.
+    #[error(
+        "this device waits for approval at {host}; run `cordon-agent forget-site` first if it is to belong elsewhere"
+    )]
+    Joining {
+        /// The server it waits at.
+        host: String,
+    },
+    /// A person at the server has to approve the key.
+    #[error("a person must approve this device at the server; the fingerprint of its key is {fingerprint}")]
+    Waiting {
+        /// SHA-256 of the key's SubjectPublicKeyInfo.
+        fingerprint: Sha256,
+        /// Seconds after which to ask again.
+        retry_after_s: Option<u64>,
+    },
+    /// The server refuses this device for a reason that another try does not change.
+    #[error("the server refuses this enrolment ({code}){}{detail}; ask the owner's IT", if detail.is_empty() { "" } else { ": " })]
+    Denied {
+        /// The machine-readable reason.
+        code: String,
+        /// The server's sentence.
+        detail: String,
     },
     /// No client could be built.
     #[error(transparent)]
@@ -152,11 +202,18 @@ impl IdentityError {
                 ..
             } => Retry::Never,
             Self::Server { source, .. } => source.retry(),
+            Self::Waiting { retry_after_s, .. } => {
+                Retry::After(retry_after_s.unwrap_or(APPROVAL_S).clamp(1, limits::RETRY_AFTER_S))
+            }
             Self::File(_)
             | Self::Key(_)
+            | Self::KeyStore(_)
             | Self::Damaged(_)
             | Self::Request
             | Self::Enrolled { .. }
+            | Self::NoName(_)
+            | Self::Joining { .. }
+            | Self::Denied { .. }
             | Self::Tls(_)
             | Self::Token
             | Self::ForeignCertificate
@@ -165,46 +222,17 @@ impl IdentityError {
     }
 }
 
-/// The identity as stored.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    v: u8,
-    key: String,
-    site: Site,
-    leaf: String,
-    roots: Vec<String>,
-}
-
-/// An enrolment under way as stored.
-#[derive(Serialize, Deserialize)]
-struct Pending {
-    v: u8,
-    key: String,
-    request: String,
-}
-
 impl Identity {
-    /// The identity in `folder`; `None` before enrolment.
-    pub fn load(folder: &Folder) -> Result<Option<Self>, IdentityError> {
-        let Some(bytes) = folder.read(CURRENT, FILE_BYTES)? else { return Ok(None) };
-        let damaged = IdentityError::Damaged;
-        let stored: Stored = serde_json::from_slice(&bytes).map_err(|_| damaged("current.json"))?;
-        if stored.v != 1 {
-            return Err(damaged("current.json is of a newer version"));
-        }
-        let key = load_key(folder, &stored.key)?.ok_or(damaged("the private key is missing"))?;
-        let leaf = decoded(&stored.leaf).ok_or(damaged("certificate"))?;
-        let roots = stored.roots.iter().map(|text| decoded(text)).collect::<Option<Vec<_>>>();
-        Self::assemble(key, stored.site, leaf, roots.ok_or(damaged("CA certificates"))?)
-            .map(Some)
-            .ok_or(damaged("key and certificate do not belong together"))
+    /// The identity to be used of those in a home; `None` before enrolment.
+    pub fn load(home: impl Into<Home>) -> Result<Option<Self>, IdentityError> {
+        Ok(home.into().held()?.map(|held| held.identity))
     }
 
     fn assemble(
         key: Arc<dyn DeviceKey>,
         site: Site,
         leaf: CertificateDer<'static>,
-        roots: Vec<CertificateDer<'static>>,
+        (believed, roots): (Believed, Vec<CertificateDer<'static>>),
     ) -> Option<Self> {
         let read = est::read_leaf(&leaf)?;
         (read.spki == key.spki()).then_some(Self {
@@ -212,6 +240,7 @@ impl Identity {
             site,
             not_before: read.not_before,
             not_after: read.not_after,
+            believed,
             key,
             leaf,
             roots,
@@ -224,6 +253,14 @@ impl Identity {
         self.key.as_ref()
     }
 
+    /// Whether this identity's key made `signature` over `message`.
+    #[must_use]
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        der::public_key(self.key.spki()).is_some_and(|key| {
+            UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key).verify(message, signature).is_ok()
+        })
+    }
+
     /// What TLS shows to the server.
     #[must_use]
     pub fn certified_key(&self) -> Arc<CertifiedKey> {
@@ -234,137 +271,62 @@ impl Identity {
     /// Whom this device believes.
     #[must_use]
     pub fn trust(&self, clock: TrustedClock) -> Trust {
-        Trust { pin: self.site.ca_pin, roots: self.roots.clone(), clock }
-    }
-}
-
-/// Removes every trace of the identity: certificate first, then keys. Roots, floor and versions live elsewhere.
-pub fn forget(folder: &Folder) -> Result<(), FileError> {
-    folder.remove(CURRENT)?;
-    folder.remove(PENDING)?;
-    for name in folder.names()?.iter().filter(|name| name.ends_with(KEY_SUFFIX)) {
-        folder.remove(name)?;
-    }
-    Ok(())
-}
-
-/// What enrolment needs besides the enrolment string.
-#[derive(Clone, Debug)]
-pub struct Applicant {
-    /// What the device is.
-    pub hardware: Hardware,
-    /// Addresses of the server where they are configured.
-    pub addresses: Vec<IpAddr>,
-    /// The configured proxy.
-    pub proxy: Option<String>,
-    /// The time certificates are judged by.
-    pub clock: TrustedClock,
-}
-
-/// Enrols once, or goes on where an earlier try stopped. Enrolling again at the same site is no error.
-pub async fn enrol(
-    folder: &Folder,
-    string: &EnrolmentString,
-    applicant: &Applicant,
-) -> Result<Identity, IdentityError> {
-    let site = Site::from(string);
-    if let Some(identity) = Identity::load(folder)? {
-        if identity.site == site {
-            return Ok(identity);
+        Trust {
+            pins: self.believed.pins.clone(),
+            roots: self.roots.clone(),
+            clock,
+            own_end: Some(self.not_after),
         }
-        return Err(IdentityError::Enrolled { host: identity.site.host, device: identity.device });
     }
-    let Attempt { key, name, request } = prepare(folder, &applicant.hardware)?;
-    let (leaf, authorities) = ask(string, applicant, &request).await?;
-    let roots: Vec<_> =
-        authorities.into_iter().filter(|ca| tls::key_hash(ca) == Some(string.ca_pin)).collect();
-    if roots.is_empty() {
-        return Err(IdentityError::NoPinnedRoot);
-    }
-    let stored = Stored {
-        v: 1,
-        key: name,
-        site: site.clone(),
-        leaf: STANDARD.encode(&leaf),
-        roots: roots.iter().map(|root| STANDARD.encode(root)).collect(),
-    };
-    let identity = Identity::assemble(key, site, leaf, roots).ok_or(IdentityError::ForeignCertificate)?;
-    folder.write(CURRENT, &json(&stored))?;
-    // The identity stands; what is left of the attempt is only litter.
-    folder.remove(PENDING)?;
-    for name in folder.names()?.iter().filter(|name| name.ends_with(KEY_SUFFIX) && **name != stored.key) {
-        folder.remove(name)?;
-    }
-    Ok(identity)
-}
 
-/// Key and request of an enrolment under way, both on disk.
-struct Attempt {
-    key: Arc<dyn DeviceKey>,
-    name: String,
-    request: Vec<u8>,
-}
-
-/// The attempt under way, made and persisted where there is none.
-fn prepare(folder: &Folder, hardware: &Hardware) -> Result<Attempt, IdentityError> {
-    if let Some(bytes) = folder.read(PENDING, FILE_BYTES)? {
-        let damaged = || IdentityError::Damaged("pending.json");
-        let pending: Pending = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
-        let request = STANDARD.decode(&pending.request).map_err(|_| damaged())?;
-        let key = load_key(folder, &pending.key)?.ok_or_else(damaged)?;
-        return Ok(Attempt { key, name: pending.key, request });
+    /// Believes the roots that another identity of the same device believes.
+    pub(crate) fn believe_as(&mut self, other: &Self) {
+        (self.believed, self.roots) = (other.believed.clone(), other.roots.clone());
     }
-    let (key, secret) = FileKey::generate()?;
-    let digest = Sha256::of(key.spki()).to_string();
-    let name = format!("{}{KEY_SUFFIX}", digest.get(..16).unwrap_or(&digest));
-    let request = est::certificate_request(&key, hardware).ok_or(IdentityError::Request)?;
-    folder.write(&name, &secret)?;
-    let pending = Pending { v: 1, key: name.clone(), request: STANDARD.encode(&request) };
-    folder.write(PENDING, &json(&pending))?;
-    Ok(Attempt { key: Arc::new(key), name, request })
-}
 
-/// The two requests of EST. The pin is held by the client's verifier on every connection, so the first of them, which
-/// carries no secret, fails where the server is not the pinned one.
-async fn ask(
-    string: &EnrolmentString,
-    applicant: &Applicant,
-    request: &[u8],
-) -> Result<(CertificateDer<'static>, Vec<CertificateDer<'static>>), IdentityError> {
-    let route = Route {
-        host: string.host.clone(),
-        addresses: applicant.addresses.clone(),
-        proxy: applicant.proxy.clone(),
-    };
-    let trust = Trust { pin: string.ca_pin, roots: Vec::new(), clock: applicant.clock.clone() };
-    let client = tls::client(&route, trust, None)?;
-    let authority = string.authority(string.enrolment_port);
-    let base = format!("https://{authority}/.well-known/est");
-    let failed = |source| IdentityError::Server { host: authority.clone(), source };
-    let authorities = est::cacerts(&client, &base).await.map_err(failed)?;
-    let leaf = est::simpleenroll(&client, &base, (string, &applicant.hardware), request).await;
-    match leaf {
-        Ok(leaf) => Ok((leaf, authorities)),
-        Err(LinkError::Rejected { status: 401, .. }) => Err(IdentityError::Token),
-        Err(source) => Err(failed(source)),
+    /// When renewal of this certificate begins. Its die is its own hash, so a restart does not throw it again.
+    #[must_use]
+    pub fn renews(&self) -> Timestamp {
+        let [a, b, c, d, ..] = Sha256::of(&self.leaf).0;
+        self.life().due(u32::from_be_bytes([a, b, c, d]))
+    }
+
+    /// First and last second of the certificate.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        Life { not_before: self.not_before, not_after: self.not_after }
+    }
+
+    /// Whether an enrolment string is of the very site that this device is of, whatever root it is pinned to by now.
+    #[must_use]
+    pub fn is_at(&self, string: &EnrolmentString) -> bool {
+        let believed = |pin: &Sha256| *pin == self.site.ca_pin || self.believed.pins.contains(pin);
+        let site = Site { ca_pin: self.site.ca_pin, ..Site::from(string) };
+        site == self.site && believed(&string.ca_pin)
     }
 }
 
-fn load_key(folder: &Folder, name: &str) -> Result<Option<Arc<dyn DeviceKey>>, IdentityError> {
-    if name.contains('/') || !name.ends_with(KEY_SUFFIX) {
-        return Err(IdentityError::Damaged("the name of the key file"));
+/// The identity in force, shared by all who sign with it.
+#[derive(Clone, Debug)]
+pub struct InForce(Arc<Mutex<Arc<Identity>>>);
+
+impl InForce {
+    /// Shares an identity.
+    #[must_use]
+    pub fn new(identity: Identity) -> Self {
+        Self(Arc::new(Mutex::new(Arc::new(identity))))
     }
-    let Some(secret) = folder.read_secret(name, FILE_BYTES)? else { return Ok(None) };
-    let secret = zeroize::Zeroizing::new(secret);
-    Ok(Some(Arc::new(FileKey::from_pkcs8(&secret)?)))
-}
 
-fn decoded(text: &str) -> Option<CertificateDer<'static>> {
-    STANDARD.decode(text).ok().map(CertificateDer::from)
-}
+    /// The identity as it is now.
+    #[must_use]
+    pub fn now(&self) -> Arc<Identity> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 
-fn json<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec_pretty(value).expect("plain fields always serialise")
+    /// Another one is in force from now on.
+    pub fn replace(&self, identity: Identity) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
+    }
 }
 
 #[cfg(test)]

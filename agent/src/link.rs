@@ -5,12 +5,16 @@
 //! exchange, [`crate::run`] for who calls and when.
 
 pub(crate) mod http;
+pub mod proxy;
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cordon_agent_core::renew::Word;
 use cordon_proto::checkin::{CheckinAnswer, CheckinRequest, WaitAnswer, WaitRequest};
+use cordon_proto::farewell::Farewell;
 use cordon_proto::ids::{Name, Sha256};
 use cordon_proto::limits;
 use cordon_proto::receipt::Receipt;
@@ -20,6 +24,7 @@ use minicbor::{Decode, Encode};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE};
 use reqwest::{Client, Response, StatusCode};
 
+use self::proxy::ProxyFault;
 use crate::clock::TrustedClock;
 use crate::identity::Identity;
 use crate::tls::{self, Route, TlsError};
@@ -42,6 +47,9 @@ pub enum LinkError {
         /// The innermost cause.
         cause: String,
     },
+    /// The proxy that stands between refuses, or is down.
+    #[error("the proxy {0}; everything waits meanwhile")]
+    Proxy(ProxyFault),
     /// Whoever answers is not the pinned server, or its certificate is not valid now.
     #[error("whoever answers is not the server this device belongs to: {0}; nothing was sent")]
     WrongServer(Distrust),
@@ -52,6 +60,12 @@ pub enum LinkError {
     CertificateRefused {
         /// The TLS alert.
         alert: String,
+    },
+    /// The device could not prove who it is: its own key does not sign.
+    #[error("this device cannot prove who it is: {cause}")]
+    OwnKey {
+        /// What is wrong with the key, and what to do.
+        cause: String,
     },
     /// The server knows whom it talks to, and refuses.
     #[error("the server refuses this device: {refusal}{}", shown(detail))]
@@ -105,7 +119,12 @@ pub enum LinkError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Distrust {
     /// Its chain does not end in the pinned root.
-    Pin,
+    Pin {
+        /// Who issued the chain's top, by its own word; empty where it gives no readable name.
+        issuer: String,
+        /// `HOST:PORT` as asked for.
+        server: String,
+    },
     /// Its chain does, but is not valid: expired, other name, bad signature.
     Certificate(String),
 }
@@ -113,7 +132,13 @@ pub enum Distrust {
 impl fmt::Display for Distrust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pin => f.write_str("its certificate does not end in the pinned CA"),
+            Self::Pin { issuer, .. } if issuer.is_empty() => {
+                f.write_str("its certificate does not end in the pinned CA")
+            }
+            Self::Pin { issuer, server } => write!(
+                f,
+                "its certificate does not end in the pinned CA, but was issued by '{issuer}': TLS inspection or another server stands between; ask the network team to exempt {server} from inspection"
+            ),
             Self::Certificate(cause) => write!(f, "its certificate is not valid ({cause})"),
         }
     }
@@ -198,6 +223,32 @@ pub enum Retry {
 }
 
 impl LinkError {
+    /// The word by which the server refuses the device itself; `None` for any other trouble.
+    #[must_use]
+    pub fn word(&self) -> Option<Word> {
+        match self {
+            Self::CertificateRefused { alert } if alert == "CertificateExpired" => Some(Word::Ended),
+            Self::CertificateRefused { .. } => Some(Word::Certificate),
+            Self::Refused { refusal, .. } => Some(match refusal {
+                Refusal::UnknownDevice => Word::UnknownDevice,
+                Refusal::Quarantined => Word::Quarantined,
+                Refusal::Retired => Word::Retired,
+                Refusal::Lost => Word::Lost,
+                Refusal::Superseded => Word::Superseded,
+                Refusal::HardwareMismatch => Word::HardwareMismatch,
+            }),
+            Self::Unreachable { .. }
+            | Self::Proxy(_)
+            | Self::OwnKey { .. }
+            | Self::WrongServer(_)
+            | Self::Busy { .. }
+            | Self::Rejected { .. }
+            | Self::Malformed { .. }
+            | Self::TooLarge { .. }
+            | Self::Stalled { .. } => None,
+        }
+    }
+
     /// When to try again.
     #[must_use]
     pub fn retry(&self) -> Retry {
@@ -205,7 +256,11 @@ impl LinkError {
             Self::Busy { retry_after_s: Some(seconds), .. } => Retry::After(*seconds),
             // A person has to act first; asking every few minutes would not help.
             Self::CertificateRefused { .. } | Self::Refused { .. } => Retry::Slowly,
+            // Asking on with a wrong password may lock the account.
+            Self::Proxy(ProxyFault::Unauthorised) => Retry::Slowly,
             Self::Unreachable { .. }
+            | Self::Proxy(_)
+            | Self::OwnKey { .. }
             | Self::WrongServer(_)
             | Self::Busy { .. }
             | Self::Rejected { .. }
@@ -246,7 +301,8 @@ impl Default for Patience {
 
 /// The device plane of one server, over one client.
 pub struct Link {
-    client: Client,
+    /// Shared by all handles, so that a new certificate reaches them all.
+    client: Arc<Mutex<Client>>,
     base: String,
     patience: Patience,
     compressor: Option<zstd::bulk::Compressor<'static>>,
@@ -268,7 +324,18 @@ impl Link {
     ) -> Result<Self, TlsError> {
         let client = tls::client(route, identity.trust(clock), Some(identity.certified_key()))?;
         let base = format!("https://{}/v1", identity.site.authority(identity.site.device_port));
-        Ok(Self { client, base, patience, compressor: None })
+        Ok(Self { client: Arc::new(Mutex::new(client)), base, patience, compressor: None })
+    }
+
+    /// Shows another certificate, or believes other roots, from the next call on; what is under way goes on as it is.
+    pub fn exchange(&self, identity: &Identity, route: &Route, clock: TrustedClock) -> Result<(), TlsError> {
+        let client = tls::client(route, identity.trust(clock), Some(identity.certified_key()))?;
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+        Ok(())
+    }
+
+    fn client(&self) -> Client {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says what the device is and does, and hears what is new.
@@ -286,7 +353,7 @@ impl Link {
     #[must_use]
     pub fn waiter(&self) -> Self {
         Self {
-            client: self.client.clone(),
+            client: Arc::clone(&self.client),
             base: self.base.clone(),
             patience: self.patience,
             compressor: None,
@@ -341,7 +408,16 @@ impl Link {
             Repository::Director => "director".to_owned(),
             Repository::Image(name) => format!("image/{name}"),
         };
-        let request = self.client.get(format!("{}/tuf/{folder}/{file}", self.base));
+        self.fetch(&format!("tuf/{folder}/{file}"), limit).await
+    }
+
+    /// The signed bundle of authorities of this version; `None` where the server has none.
+    pub async fn authorities(&self, version: u64) -> Result<Option<Vec<u8>>, LinkError> {
+        self.fetch(&format!("authorities/{version}"), limits::AUTHORITIES_BYTES).await
+    }
+
+    async fn fetch(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, LinkError> {
+        let request = self.client().get(format!("{}/{path}", self.base));
         let answer = http::accept(request, self.patience.answer).await?;
         match answer.status() {
             StatusCode::OK => http::body(answer, limit).await.map(Some),
@@ -350,9 +426,15 @@ impl Link {
         }
     }
 
+    /// Hands in the farewell; the same one twice is no error.
+    pub async fn farewell(&self, farewell: &Farewell) -> Result<(), LinkError> {
+        let request = self.post("farewell").body(wire::write(farewell));
+        http::send(request, self.patience.answer).await.map(|_| ())
+    }
+
     /// An image from byte `from` on. The server may start at 0 all the same: see [`Download::start`].
     pub async fn target(&self, sha256: &Sha256, from: u64) -> Result<Download, LinkError> {
-        let mut request = self.client.get(format!("{}/targets/{sha256}", self.base));
+        let mut request = self.client().get(format!("{}/targets/{sha256}", self.base));
         if from > 0 {
             request =
                 request.header(RANGE, format!("bytes={from}-")).header(IF_RANGE, format!("\"{sha256}\""));
@@ -379,7 +461,7 @@ impl Link {
     }
 
     fn post(&self, route: &str) -> reqwest::RequestBuilder {
-        self.client.post(format!("{}/{route}", self.base)).header(CONTENT_TYPE, "application/cbor")
+        self.client().post(format!("{}/{route}", self.base)).header(CONTENT_TYPE, "application/cbor")
     }
 }
 

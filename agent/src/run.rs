@@ -6,8 +6,11 @@
 //! Read next: [`ports`], docs/ARCHITECTURE.md "One update, end to end".
 
 pub(crate) mod contact;
+mod entering;
 mod evidence;
 mod health;
+pub(crate) mod keeping;
+pub(crate) mod leaving;
 mod messages;
 pub mod ports;
 mod receipts;
@@ -22,8 +25,11 @@ pub(crate) mod tests;
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use cordon_proto::farewell::Cause;
+use cordon_proto::ids::HardwareId;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -34,8 +40,11 @@ use crate::interlock::InterlockError;
 use crate::link::LinkError;
 use crate::tls::TlsError;
 use contact::Contact;
+use entering::Entered;
+use leaving::Leaver;
 use messages::{ToLink, ToSensor};
 use sensing::Sensing;
+use setup::Base;
 use updating::Updating;
 
 pub use contact::Pace;
@@ -53,6 +62,8 @@ pub enum Exit {
     Stopped,
     /// The device is to be rebooted now: the boot control is armed or rolled back.
     Reboot,
+    /// The device has left its owner: it has signed its farewell and wiped what it knew.
+    Left,
     /// It cannot run.
     Fatal(RunError),
 }
@@ -107,8 +118,6 @@ struct Agent {
     interlock: Option<crate::interlock::Socket>,
     shared: crate::interlock::Shared,
     server: crate::link::Link,
-    /// Held as long as the agent runs.
-    _lock: std::fs::File,
 }
 
 struct Calls {
@@ -116,26 +125,50 @@ struct Calls {
     link: mpsc::Receiver<ToLink>,
 }
 
-/// Runs until told to stop, until a reboot is due, or until it cannot go on.
+/// Runs until told to stop, until a reboot is due, until the device leaves its owner, or until it cannot go on.
 pub async fn run(config: Config, ports: Ports, shutdown: impl Future<Output = ()>) -> Exit {
-    let agent = match setup::agent(&config, ports) {
-        Ok(agent) => agent,
+    let mut shutdown = std::pin::pin!(shutdown);
+    let base = match Base::open(&config, Arc::clone(&ports.clock)) {
+        Ok(base) => base,
         Err(error) => return Exit::Fatal(error),
     };
-    let Agent { contact, sensing, updating, telling, calls, interlock, shared, server, _lock } = agent;
+    let entered = tokio::select! {
+        () = &mut shutdown => return Exit::Stopped,
+        entered = entering::enter(&base, &config, ports.tempo) => entered,
+    };
+    let held = match entered {
+        Ok(Entered::Held(held)) => *held,
+        Ok(Entered::Left) => return Exit::Left,
+        Err(error) => return Exit::Fatal(error),
+    };
+    match setup::agent(&base, held, &config, ports) {
+        Ok(agent) => serve(agent, &base, config.hardware.identity(), shutdown).await,
+        Err(error) => Exit::Fatal(error),
+    }
+}
+
+/// Why the roles end.
+enum Ended {
+    Exit(Exit),
+    Leave(Cause),
+}
+
+async fn serve(agent: Agent, base: &Base, hardware: HardwareId, shutdown: impl Future<Output = ()>) -> Exit {
+    let Agent { contact, sensing, updating, telling, calls, interlock, shared, server } = agent;
+    let (in_force, link) = (contact.in_force(), server.waiter());
     let (stop, stopped) = watch::channel(false);
     let mut sensor = std::pin::pin!(sensing.run(calls.sensor, stopped.clone()));
     let socket = serve_interlock(interlock, shared, stopped.clone());
     let mut interlock = std::pin::pin!(socket);
     let mut telling = std::pin::pin!(telling.run(stopped));
-    let exit = tokio::select! {
-        () = shutdown => Exit::Stopped,
-        () = updating.run() => Exit::Reboot,
-        () = contact.run() => Exit::Stopped,
-        () = contact::serve(server, calls.link) => Exit::Stopped,
-        () = &mut sensor => Exit::Stopped,
-        () = &mut interlock => Exit::Stopped,
-        () = &mut telling => Exit::Stopped,
+    let ended = tokio::select! {
+        () = shutdown => Ended::Exit(Exit::Stopped),
+        () = updating.run() => Ended::Exit(Exit::Reboot),
+        cause = contact.run() => Ended::Leave(cause),
+        () = contact::serve(server, calls.link) => Ended::Exit(Exit::Stopped),
+        () = &mut sensor => Ended::Exit(Exit::Stopped),
+        () = &mut interlock => Ended::Exit(Exit::Stopped),
+        () = &mut telling => Ended::Exit(Exit::Stopped),
     };
     stop.send_replace(true);
     // What is open is ended and saved; a role that does not come to its end in time is cut off, as a crash would.
@@ -143,13 +176,30 @@ pub async fn run(config: Config, ports: Ports, shutdown: impl Future<Output = ()
     if timeout(ENDING, ending).await.is_err() {
         tracing::warn!("the agent was cut off while it ended");
     }
-    exit
+    match ended {
+        Ended::Exit(exit) => exit,
+        Ended::Leave(cause) => {
+            tracing::warn!(
+                ?cause,
+                "the owner's server says that this device is to leave; it takes leave and is wiped"
+            );
+            match Leaver::new(base, hardware, &in_force.now()).leave(cause, Some(&link)).await {
+                Ok(_) => Exit::Left,
+                Err(error) => Exit::Fatal(error),
+            }
+        }
+    }
 }
 
 /// One report: look, check in, hand in what waits, and end.
 pub async fn once(config: Config, ports: Ports) -> Result<(), OnceError> {
-    let agent = setup::agent(&config, ports)?;
-    let Agent { mut contact, sensing, updating, telling, calls, server, _lock, .. } = agent;
+    let base = Base::open(&config, Arc::clone(&ports.clock))?;
+    let held = match entering::enter(&base, &config, ports.tempo).await? {
+        Entered::Held(held) => *held,
+        Entered::Left => return Ok(()),
+    };
+    let agent = setup::agent(&base, held, &config, ports)?;
+    let Agent { mut contact, sensing, updating, telling, calls, server, .. } = agent;
     let (stop, stopped) = watch::channel(false);
     let mut sensor = std::pin::pin!(sensing.run(calls.sensor, stopped.clone()));
     let mut telling = std::pin::pin!(telling.run(stopped));

@@ -7,12 +7,14 @@
 use std::fmt;
 
 use cordon_proto::checkin::{Blocked, InterlockState, UpdateState};
+use cordon_proto::farewell::Cause;
 use cordon_proto::ids::{DeviceId, HardwareId, Name, Sha256, TargetPath};
 use cordon_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{FileError, Folder};
 use crate::identity::Identity;
+use crate::identity::farewell::{self, Kept};
 
 /// The file's name in the state folder.
 const FILE: &str = "status.json";
@@ -53,6 +55,12 @@ pub struct Status {
     pub spool: Spool,
     /// Version of the trusted director root; 0: no update is taken.
     pub director_root_version: u64,
+    /// The fingerprint of the key that a person is to approve; filled in by whoever reads.
+    #[serde(default)]
+    pub waiting: Option<Sha256>,
+    /// How the device left its owner last; filled in by whoever reads.
+    #[serde(default)]
+    pub farewell: Option<Kept>,
 }
 
 /// What is installed.
@@ -99,6 +107,15 @@ pub struct IdentityStatus {
     pub not_after: String,
     /// The server it belongs to.
     pub server: String,
+    /// When its renewal begins, RFC 3339.
+    #[serde(default)]
+    pub renews: String,
+    /// Why the last renewal failed.
+    #[serde(default)]
+    pub renewal_error: Option<String>,
+    /// Version of the bundle of authorities that is believed; 0 for the pin of the join file.
+    #[serde(default)]
+    pub authorities: u64,
 }
 
 /// The contact with the server.
@@ -143,6 +160,8 @@ impl Status {
             contact: Contact::default(),
             spool: Spool::default(),
             director_root_version: 0,
+            waiting: None,
+            farewell: None,
         }
     }
 
@@ -177,6 +196,9 @@ impl From<&Identity> for IdentityStatus {
             key_protection: identity.key().protection().to_owned(),
             not_after: identity.not_after.to_string(),
             server: identity.site.authority(identity.site.device_port),
+            renews: identity.renews().to_string(),
+            renewal_error: None,
+            authorities: identity.believed.version,
         }
     }
 }
@@ -185,17 +207,7 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let running = if self.running { "runs" } else { "does not run; as of its last word" };
         writeln!(f, "agent      {running}, {}", self.written)?;
-        match &self.identity {
-            Some(identity) => writeln!(
-                f,
-                "identity   {} at {}, certificate until {}, key in {}",
-                identity.id, identity.server, identity.not_after, identity.key_protection
-            )?,
-            None => writeln!(
-                f,
-                "identity   none: run `cordon-agent enrol --with FILE` with the owner's join file"
-            )?,
-        }
+        self.write_identity(f)?;
         writeln!(f, "hardware   {}", self.hardware)?;
         self.write_software(f)?;
         self.write_update(f)?;
@@ -205,6 +217,45 @@ impl fmt::Display for Status {
 }
 
 impl Status {
+    fn write_identity(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(identity) = &self.identity else { return self.write_nobody(f) };
+        writeln!(
+            f,
+            "identity   {} at {}, certificate until {}, key in {}",
+            identity.id, identity.server, identity.not_after, identity.key_protection
+        )?;
+        write!(f, "           renewed from {} on", identity.renews)?;
+        match &identity.renewal_error {
+            Some(error) => writeln!(f, "; the last try failed: {error}"),
+            None => writeln!(f),
+        }
+    }
+
+    /// Who the device is not any more, or not yet.
+    fn write_nobody(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(fingerprint) = self.waiting {
+            return writeln!(
+                f,
+                "identity   waits for a person to approve the key with fingerprint {fingerprint}"
+            );
+        }
+        let Some(farewell) = &self.farewell else {
+            return writeln!(
+                f,
+                "identity   none: run `cordon-agent enrol --with FILE` with the owner's join file"
+            );
+        };
+        let cause = match farewell.cause {
+            Cause::Retired => "retired by its owner",
+            Cause::Lost => "reported lost by its owner, and wiped",
+            Cause::AtDevice => "retired at the device",
+        };
+        writeln!(f, "identity   none: {} was {cause} on {}", farewell.device, farewell.time)?;
+        let handed_in =
+            if farewell.handed_in { "the server has it too" } else { "the server may not have it" };
+        writeln!(f, "           its signed farewell stands in {}: {handed_in}", farewell::FILE)
+    }
+
     fn write_software(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.installed {
             Some(installed) => {

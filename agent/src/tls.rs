@@ -3,7 +3,9 @@
 //! A server is believed if its chain verifies by WebPKI up to a root whose SubjectPublicKeyInfo has the pinned hash;
 //! no other root exists, and no system store is read. Session resumption is off: a resumed session would skip both
 //! the pin and a renewed certificate (measured: `evidence` in docs/decisions). Time is the trusted clock's. It must
-//! never be given a way round the verifier. Read next: [`crate::link`], [`crate::identity`].
+//! never be given a way round the verifier. A clock below its floor is wrong, and one beyond the end of the device's own
+//! certificate probably: then a server certificate need only be valid at some time from the floor on, the last time that
+//! the server itself said, so that a wrong clock does not cut the device off. Read next: [`crate::link`], [`crate::identity`].
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use cordon_proto::ids::Sha256;
 use cordon_proto::limits;
+use cordon_proto::time::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -18,25 +21,32 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, version::TLS13,
+    CertificateError, ClientConfig, DigitallySignedStruct, KeyLog, NoKeyLog, OtherError, RootCertStore,
+    SignatureScheme, version::TLS13,
 };
 
 use crate::clock::TrustedClock;
+use crate::der;
+use crate::link::proxy::{Proxy, ProxyError};
 
 /// Seconds for the TCP connection, on top of the handshake's.
 const CONNECT_S: u64 = 10;
 /// An idle connection is dropped this much before the server would drop it.
 const IDLE_MARGIN_S: u64 = 10;
+/// Seconds an idle connection of a metered device is kept: through one report, not to the next.
+const METERED_IDLE_S: u64 = 2;
 
 /// Whom to believe.
 #[derive(Clone, Debug)]
 pub struct Trust {
-    /// SHA-256 of the root CA's SubjectPublicKeyInfo.
-    pub pin: Sha256,
+    /// SHA-256 of the SubjectPublicKeyInfo of each root that is believed: one, and two while a root is replaced.
+    pub pins: Vec<Sha256>,
     /// Roots kept from enrolment; empty before it, when the server sends its root along.
     pub roots: Vec<CertificateDer<'static>>,
     /// The time certificates are judged by.
     pub clock: TrustedClock,
+    /// The last second of the device's own certificate. A clock beyond it is probably wrong.
+    pub own_end: Option<Timestamp>,
 }
 
 /// How to get there.
@@ -47,7 +57,9 @@ pub struct Route {
     /// Its addresses where they are known; a name look-up otherwise.
     pub addresses: Vec<IpAddr>,
     /// An HTTP proxy that is asked to CONNECT.
-    pub proxy: Option<String>,
+    pub proxy: Option<Proxy>,
+    /// Whether every byte is paid for: one connection, closed after each report.
+    pub metered: bool,
 }
 
 /// Why no client could be built.
@@ -59,29 +71,49 @@ pub enum TlsError {
     /// The HTTP client refuses the configuration; nearly always the proxy's address.
     #[error("the HTTP client cannot be built, check `proxy`: {0}")]
     Client(#[from] reqwest::Error),
+    /// What the proxy needs cannot be read.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
 }
 
-/// A client that believes only the pinned root and, where given, shows the device's certificate.
-#[expect(clippy::disallowed_methods, reason = "the one permitted builder of HTTP clients")]
+/// A client that believes only the pinned roots and, where given, shows the device's certificate.
 pub fn client(
     route: &Route,
     trust: Trust,
     identity: Option<Arc<CertifiedKey>>,
 ) -> Result<reqwest::Client, TlsError> {
+    client_heard(route, trust, identity, Arc::new(NoKeyLog))
+}
+
+/// As [`client`]; `secrets` hears what rustls tells of each connection's secrets. Nothing but the binding of a request to
+/// its connection may use it.
+#[expect(clippy::disallowed_methods, reason = "the one permitted builder of HTTP clients")]
+pub fn client_heard(
+    route: &Route,
+    trust: Trust,
+    identity: Option<Arc<CertifiedKey>>,
+    secrets: Arc<dyn KeyLog>,
+) -> Result<reqwest::Client, TlsError> {
+    let (connections, idle_s) = match route.metered {
+        // One for the wait and its reports, one for what is fetched beside it.
+        false => (2, limits::IDLE_CONNECTION_S.saturating_sub(IDLE_MARGIN_S)),
+        true => (1, METERED_IDLE_S),
+    };
+    let mut configuration = configuration(trust, identity)?;
+    configuration.key_log = secrets;
     let mut builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(configuration(trust, identity)?)
+        .tls_backend_preconfigured(configuration)
         .https_only(true)
         .http1_only()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .no_proxy()
         .connect_timeout(Duration::from_secs(CONNECT_S + limits::TLS_HANDSHAKE_S))
-        // One for the wait and its reports, one for what is fetched beside it.
-        .pool_max_idle_per_host(2)
-        .pool_idle_timeout(Duration::from_secs(limits::IDLE_CONNECTION_S.saturating_sub(IDLE_MARGIN_S)))
+        .pool_max_idle_per_host(connections)
+        .pool_idle_timeout(Duration::from_secs(idle_s))
         .user_agent(concat!("cordon-agent/", env!("CARGO_PKG_VERSION")));
     if let Some(proxy) = &route.proxy {
-        builder = builder.proxy(reqwest::Proxy::https(proxy)?);
+        builder = builder.proxy(proxy.for_client()?);
     }
     if !route.addresses.is_empty() {
         let addresses: Vec<_> = route.addresses.iter().map(|address| SocketAddr::new(*address, 0)).collect();
@@ -112,6 +144,11 @@ pub fn key_hash(certificate: &CertificateDer<'_>) -> Option<Sha256> {
     Some(Sha256::of(parsed.subject_public_key_info().as_ref()))
 }
 
+/// A chain that ends elsewhere, or one that claims the pinned root's name without its signature.
+fn about_the_anchor(cause: &CertificateError) -> bool {
+    [CertificateError::UnknownIssuer, CertificateError::BadSignature].contains(cause)
+}
+
 /// The device's certificate, whatever the server hints at.
 #[derive(Debug)]
 struct OneIdentity(Arc<CertifiedKey>);
@@ -123,6 +160,23 @@ impl ResolvesClientCert for OneIdentity {
 
     fn has_certs(&self) -> bool {
         true
+    }
+}
+
+/// A presented chain that does not end in the pinned root, by the name of whoever issued its top. TLS inspection shows
+/// itself by it.
+#[derive(Debug, thiserror::Error)]
+#[error("the chain does not end in the pinned root")]
+pub(crate) struct ForeignChain {
+    /// The issuer of the chain's last certificate; empty where it has no readable name.
+    pub(crate) issuer: String,
+}
+
+impl ForeignChain {
+    fn of(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> rustls::Error {
+        let top = intermediates.last().unwrap_or(end_entity);
+        let chain = Self { issuer: der::issuer(top).unwrap_or_default() };
+        CertificateError::Other(OtherError(Arc::new(chain))).into()
     }
 }
 
@@ -139,13 +193,28 @@ impl PinVerifier {
     fn anchors(&self, presented: &[CertificateDer<'_>]) -> RootCertStore {
         let mut anchors = RootCertStore::empty();
         for root in self.trust.roots.iter().chain(presented) {
-            if key_hash(root) == Some(self.trust.pin) {
+            if key_hash(root).is_some_and(|hash| self.trust.pins.contains(&hash)) {
                 // A certificate that webpki cannot read as an anchor is no anchor.
                 let _ = anchors.add(root.clone().into_owned());
             }
         }
         anchors
     }
+
+    fn clock_is_doubtful(&self) -> bool {
+        let clock = &self.trust.clock;
+        let below = clock.raw().seconds() < clock.floor().at();
+        below || self.trust.own_end.is_some_and(|end| clock.now() > end)
+    }
+}
+
+fn about_time(error: &rustls::Error) -> bool {
+    use CertificateError as Cause;
+    let rustls::Error::InvalidCertificate(cause) = error else { return false };
+    matches!(
+        cause,
+        Cause::Expired | Cause::ExpiredContext { .. } | Cause::NotValidYet | Cause::NotValidYetContext { .. }
+    )
 }
 
 impl ServerCertVerifier for PinVerifier {
@@ -159,15 +228,27 @@ impl ServerCertVerifier for PinVerifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let anchors = self.anchors(intermediates);
         if anchors.is_empty() {
-            return Err(CertificateError::ApplicationVerificationFailure.into());
+            return Err(ForeignChain::of(end_entity, intermediates));
         }
         let provider = Arc::clone(&self.provider);
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(anchors), provider)
             .build()
             .map_err(|error| rustls::Error::General(error.to_string()))?;
-        let seconds = u64::try_from(self.trust.clock.now().0).unwrap_or(0);
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let judged = |at: Timestamp| {
+            let seconds = u64::try_from(at.0).unwrap_or(0);
+            let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+            webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, at)
+        };
+        let clock = &self.trust.clock;
+        match judged(clock.now()) {
+            Err(error) if self.clock_is_doubtful() && about_time(&error) => {
+                judged(clock.floor().at().max(der::not_before(end_entity).unwrap_or(Timestamp(0))))
+            }
+            Err(rustls::Error::InvalidCertificate(cause)) if about_the_anchor(&cause) => {
+                Err(ForeignChain::of(end_entity, intermediates))
+            }
+            verdict => verdict,
+        }
     }
 
     fn verify_tls12_signature(

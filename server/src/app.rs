@@ -50,7 +50,7 @@ pub use authority::CrlError;
 pub use doubt::Speaker;
 pub use enrol::{EnrolError, Granted, Guesses};
 pub use farewell::FarewellError;
-pub use people::{ActError, ApiToken, SignInLinks, TokenMade};
+pub use people::{ActError, ApiToken, Listed, SignInLinks, Stated, TokenMade};
 pub use report::{CheckinError, ReceiptError, ReceiptTaken};
 
 /// Locks that keep requests with one token in a queue, so that a token for many devices does not become a race.

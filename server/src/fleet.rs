@@ -213,6 +213,19 @@ impl Fleet {
         view.by_hardware.get(&hardware).and_then(|device| view.members.get(device)).cloned()
     }
 
+    /// The devices of any model with this serial, for a client that does not state its model.
+    #[must_use]
+    pub fn by_serial(&self, serial: &Text) -> Vec<Arc<Member>> {
+        let view = self.read();
+        view.members.values().filter(|member| member.device.hardware.serial == *serial).cloned().collect()
+    }
+
+    /// How many keys wait for a person.
+    #[must_use]
+    pub fn waiting(&self, now: Timestamp) -> usize {
+        self.read().members.values().filter(|member| admit::waiting(&member.device, now).is_some()).count()
+    }
+
     /// Listens to whose voice a check-in is.
     pub fn listen(&self, device: DeviceId, leaf: &Sha256, word: &Word) -> Option<Suspicion> {
         self.change(device, |member| {
@@ -236,19 +249,6 @@ impl Fleet {
         };
         let others = view.by_machine.get(machine)?.iter().filter(|other| **other != device);
         others.filter_map(|other| view.members.get(other)).find(alive).cloned()
-    }
-
-    /// The devices of any model with this serial, for a client that does not state its model.
-    #[must_use]
-    pub fn by_serial(&self, serial: &Text) -> Vec<Arc<Member>> {
-        let view = self.read();
-        view.members.values().filter(|member| member.device.hardware.serial == *serial).cloned().collect()
-    }
-
-    /// How many keys wait for a person.
-    #[must_use]
-    pub fn waiting(&self, now: Timestamp) -> usize {
-        self.read().members.values().filter(|member| admit::waiting(&member.device, now).is_some()).count()
     }
 
     /// All devices, by name. A snapshot: it does not change under its reader.

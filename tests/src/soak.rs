@@ -42,10 +42,10 @@ pub enum Name {
     Servers,
     /// A whole fleet reconnects at once to a server on redb, whatever engine is named.
     Reconnect,
-    /// Bent bytes for every reader of outside bytes, whatever engine is named.
-    Fuzz,
     /// Outside scanners look at both TLS planes of a server on redb, whatever engine is named.
     Scan,
+    /// Bent bytes for every reader of outside bytes, whatever engine is named.
+    Fuzz,
 }
 
 /// How long, on what.
@@ -154,8 +154,8 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::Powercut => Box::new(PowerCuts::new(sim, options.engine)?),
         Name::Kills => Box::new(Kills::new(sim, options.engine)),
         Name::Servers => Box::new(UnderFire),
-        Name::Fuzz => Box::new(Fuzzing),
         Name::Scan => Box::new(Scans),
+        Name::Fuzz => Box::new(Fuzzing),
         Name::Reconnect => Box::new(Reconnect { devices: options.devices }),
     })
 }

@@ -12,6 +12,7 @@ pub mod detect;
 pub mod flow;
 pub mod interlock;
 pub mod profile;
+pub mod renew;
 pub mod report;
 pub mod sensor;
 pub mod spool;

@@ -12,23 +12,27 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use cordon_agent_core::backoff::Backoff;
 use cordon_agent_core::interlock::Claim;
-use cordon_proto::checkin::InterlockState;
+use cordon_proto::checkin::{InterlockState, WaitRequest};
 use cordon_proto::enrol::EnrolmentString;
+use cordon_proto::farewell::Cause;
 use cordon_proto::limits;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use crate::boot::REBOOT_STATUS;
-use crate::clock::{Floor, SystemClock, TrustedClock};
+use crate::clock::{Clock, Floor, SystemClock, TrustedClock};
 use crate::config::Config;
 use crate::files::{self, Folder};
 use crate::host;
-use crate::identity::{self, Applicant, Identity, IdentityError};
+use crate::identity::farewell::{self, Kept};
+use crate::identity::{self, Applicant, Home, Identity, IdentityError};
 use crate::interlock::{self, Client};
-use crate::link::Retry;
+use crate::link::{Link, LinkError, Patience, Refusal, Retry};
 use crate::log;
-use crate::run::{self, Exit, Ports, contact, setup, tuf};
+use crate::run::leaving::{self, Leaver};
+use crate::run::setup::{self, Base};
+use crate::run::{self, Exit, Ports, RunError, contact, tuf};
 use crate::status::{IdentityStatus, Status};
 
 /// Bytes of a join file.
@@ -37,50 +41,80 @@ const JOIN_BYTES: usize = 4096;
 const ENROL_TRIES: u32 = 6;
 
 /// Joins the owner's fleet.
-pub(super) fn enrol(config: &Config, with: &Path) -> anyhow::Result<()> {
+pub(super) fn enrol(config: &Config, with: &Path, wait_s: u64) -> anyhow::Result<()> {
     let string: EnrolmentString = join_text(with)?.parse()?;
-    let state = Folder::open(&config.state)?;
-    let folder = state.inside("identity")?;
-    if let Some(identity) = Identity::load(&folder)?
-        && identity.site == identity::Site::from(&string)
-    {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let present = Home::of(config, &Folder::open(&config.state)?)?.held()?.map(|held| held.identity);
+    let base = match Base::open(config, Arc::clone(&clock)) {
+        // The running agent uses the identity that it has.
+        Err(RunError::Taken(_)) if present.as_ref().is_some_and(|identity| identity.is_at(&string)) => None,
+        base => Some(base?),
+    };
+    let runtime = runtime()?;
+    let anew = match (&present, &base) {
+        (Some(identity), Some(base)) if identity.is_at(&string) => {
+            runtime.block_on(is_unknown(identity, &base.applicant(config)))
+        }
+        _ => false,
+    };
+    if let Some(identity) = present.filter(|identity| !anew && identity.is_at(&string)) {
         println!("already enrolled as {} at {}", identity.device, identity.site.host);
         return Ok(());
     }
-    let _lock = setup::lock(&state)?;
-    let applicant = Applicant {
-        hardware: config.hardware.clone(),
-        addresses: config.server.clone(),
-        proxy: config.proxy.clone(),
-        clock: clock(config),
+    let Some(base) = base else { bail!("the agent runs; stop it first") };
+    let until = clock.monotonic() + Duration::from_secs(wait_s);
+    let ask = async || match anew {
+        true => identity::enrol_anew(&base.home, &string, &base.applicant(config)).await,
+        false => identity::enrol(&base.home, &string, &base.applicant(config)).await,
     };
-    let identity = runtime()?.block_on(enrol_patiently(&folder, &string, &applicant))?;
+    let identity = runtime.block_on(patiently(ask, || until.saturating_sub(clock.monotonic())))?;
     println!("enrolled as {} at {}, certificate until {}", identity.device, string.host, identity.not_after);
     Ok(())
 }
 
-async fn enrol_patiently(
-    folder: &Folder,
-    string: &EnrolmentString,
-    applicant: &Applicant,
-) -> Result<Identity, IdentityError> {
+/// Whether the server says that it does not know this identity: the only word for which a person may replace it.
+async fn is_unknown(identity: &Identity, applicant: &Applicant) -> bool {
+    let route = applicant.route(&identity.site.host);
+    let Ok(link) = Link::new(identity, &route, applicant.clock.clone(), Patience::default()) else {
+        return false;
+    };
+    let answer = link.wait(&WaitRequest { token: 0, max_s: 0 }).await;
+    matches!(answer, Err(LinkError::Refused { refusal: Refusal::UnknownDevice, .. }))
+}
+
+/// Asks until there is an identity: some tries where the failure may pass, and for the time that is `left` where a person
+/// has to approve.
+async fn patiently(
+    ask: impl AsyncFn() -> Result<Identity, IdentityError>,
+    left: impl Fn() -> Duration,
+) -> anyhow::Result<Identity> {
     let mut backoff = Backoff::default();
     loop {
-        let error = match identity::enrol(folder, string, applicant).await {
+        let error = match ask().await {
             Ok(identity) => return Ok(identity),
             Err(error) => error,
         };
         let asked = match error.retry() {
             Retry::Soon => None,
             Retry::After(seconds) => Some(seconds),
-            Retry::Slowly | Retry::Never => return Err(error),
+            Retry::Slowly | Retry::Never => return Err(error.into()),
         };
-        let pause = backoff.failed(asked, contact::chance());
-        if backoff.failures() >= ENROL_TRIES {
-            return Err(error);
-        }
-        eprintln!("cordon-agent: {error}; again in {} s", pause.div_ceil(1000));
-        sleep(Duration::from_millis(pause)).await;
+        let pause = Duration::from_millis(backoff.failed(asked, contact::chance()));
+        let pause = match &error {
+            IdentityError::Waiting { .. } if left().is_zero() => {
+                return Err(anyhow::Error::from(error).context(
+                    "not enrolled yet; `cordon-agent run` goes on asking, and so does enrolling again",
+                ));
+            }
+            IdentityError::Waiting { .. } => {
+                backoff.succeeded();
+                pause.min(left())
+            }
+            _ if backoff.failures() >= ENROL_TRIES => return Err(error.into()),
+            _ => pause,
+        };
+        eprintln!("cordon-agent: {error}; again in {} s", pause.as_millis().div_ceil(1000));
+        sleep(pause).await;
     }
 }
 
@@ -110,6 +144,10 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
     match exit {
         Exit::Stopped => Ok(ExitCode::SUCCESS),
         Exit::Reboot => Ok(ExitCode::from(REBOOT_STATUS)),
+        Exit::Left => {
+            eprintln!("cordon-agent: this device has left its owner; enrol it anew if it is back in use");
+            Ok(ExitCode::SUCCESS)
+        }
         Exit::Fatal(error) => Err(error.into()),
     }
 }
@@ -138,11 +176,18 @@ pub(super) fn current_status(config: &Config, state: &Folder) -> anyhow::Result<
         None => Status::unborn(config.hardware.identity(), clock.raw().seconds()),
     };
     status.running = setup::lock(state).is_err();
-    match Identity::load(&state.inside("identity")?) {
-        Ok(identity) => status.identity = identity.as_ref().map(IdentityStatus::from),
+    let home = Home::of(config, state)?;
+    match Identity::load(&home) {
+        Ok(identity) => {
+            let failed = status.identity.take().and_then(|told| told.renewal_error);
+            let told = identity.as_ref().map(IdentityStatus::from);
+            status.identity = told.map(|told| IdentityStatus { renewal_error: failed, ..told });
+        }
         // A key that others may read, or a damaged file: shown, so that the rest is still told.
         Err(error) => status.contact.error = Some(error.to_string()),
     }
+    status.waiting = identity::enrolment::waits(&home, &config.hardware);
+    status.farewell = Kept::read(state).ok().flatten();
     status.director_root_version = tuf::director_root_version(&state.inside("tuf")?, clock.now());
     Ok(status)
 }
@@ -182,25 +227,57 @@ pub(super) fn trust_director(config: &Config, root: &Path) -> anyhow::Result<()>
 }
 
 /// Forgets identity, profile and spool. Roots, floor and versions stay, and so do receipts that nobody has yet.
-pub(super) fn forget(config: &Config, word: &str) -> anyhow::Result<()> {
-    let state = Folder::open(&config.state)?;
-    if setup::lock(&state).is_err() {
-        bail!("the agent runs; stop it first");
-    }
-    if rustix::process::geteuid().as_raw() != owner(&state)? {
-        bail!("only the owner of {} may do this", state.path().display());
-    }
-    let device = Identity::load(&state.inside("identity")?).ok().flatten().map(|identity| identity.device);
-    identity::forget(&state.inside("identity")?)?;
-    run::sensing::forget(&state)?;
-    state.remove("status.json")?;
+pub(super) fn forget(config: &Config) -> anyhow::Result<()> {
+    let base = alone(config)?;
+    let device = Identity::load(&base.home).ok().flatten().map(|identity| identity.device);
+    leaving::wipe(&base.state, &base.home)?;
     match device {
         Some(device) => {
-            println!("{device} is {word} here; tell the owner's IT, so that the server knows too")
+            println!("{device} is forgotten here; tell the owner's IT, so that the server knows too")
         }
-        None => println!("{word}; there was no identity"),
+        None => println!("forgotten; there was no identity"),
     }
     Ok(())
+}
+
+/// Signs a farewell, hands it in if the server can be reached, and forgets.
+pub(super) fn retire(config: &Config) -> anyhow::Result<()> {
+    let base = alone(config)?;
+    let Ok(Some(identity)) = Identity::load(&base.home) else {
+        leaving::wipe(&base.state, &base.home)?;
+        println!("retired; there was no identity");
+        return Ok(());
+    };
+    let applicant = base.applicant(config);
+    let link =
+        Link::new(&identity, &applicant.route(&identity.site.host), applicant.clock, Patience::default());
+    let leaver = Leaver::new(&base, config.hardware.identity(), &identity);
+    let kept = runtime()?.block_on(leaver.leave(Cause::AtDevice, link.ok().as_ref()))?;
+    let place = base.state.path().join(farewell::FILE);
+    match kept {
+        Some(kept) if kept.handed_in => {
+            println!("{} is retired; the server has its farewell, a copy is {}", kept.device, place.display())
+        }
+        Some(kept) => println!(
+            "{} is retired here, but the server does not have its farewell; bring {} to the owner's IT",
+            kept.device,
+            place.display()
+        ),
+        None => println!("{} is retired here without a farewell; tell the owner's IT", identity.device),
+    }
+    Ok(())
+}
+
+/// The state folder, for somebody who may empty it, while no agent runs.
+fn alone(config: &Config) -> anyhow::Result<Base> {
+    let base = match Base::open(config, Arc::new(SystemClock::new())) {
+        Err(RunError::Taken(_)) => bail!("the agent runs; stop it first"),
+        base => base?,
+    };
+    if rustix::process::geteuid().as_raw() != owner(&base.state)? {
+        bail!("only the owner of {} may do this", base.state.path().display());
+    }
+    Ok(base)
 }
 
 fn owner(state: &Folder) -> anyhow::Result<u32> {

@@ -12,8 +12,8 @@ fn parsed(line: &str) -> Result<(Sources, Command), String> {
 fn every_command_of_the_contract_parses() {
     // Goal: the fixed names and flags. Method: one line each.
     let lines = [
-        ("enrol --with join.txt", Command::Enrol { with: PathBuf::from("join.txt") }),
-        ("enrol --with -", Command::Enrol { with: PathBuf::from("-") }),
+        ("enrol --with join.txt", Command::Enrol { with: PathBuf::from("join.txt"), wait_s: 300 }),
+        ("enrol --with - --wait 0", Command::Enrol { with: PathBuf::from("-"), wait_s: 0 }),
         ("run", Command::Run { once: false }),
         ("run --once", Command::Run { once: true }),
         ("status", Command::Status { json: false }),
@@ -40,7 +40,17 @@ fn every_command_of_the_contract_parses() {
 #[test]
 fn what_is_no_command_is_usage_and_nothing_is_promised_that_does_not_exist() {
     // Goal: exit 2, and no command of a later issue in the help. Method: mistakes, and the text.
-    for line in ["", "enrol", "fly", "run now", "interlock", "interlock maybe", "status --root /", "--what"] {
+    for line in [
+        "",
+        "enrol",
+        "fly",
+        "run now",
+        "interlock",
+        "interlock maybe",
+        "run --wait 3",
+        "status --root /",
+        "--what",
+    ] {
         assert!(parsed(line).is_err(), "{line:?}");
     }
     for later in ["install-bundle", "observe", "tuf-conformance"] {

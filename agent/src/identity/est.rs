@@ -6,16 +6,15 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use cordon_proto::enrol::{EnrolmentString, HARDWARE_HEADER, hardware_header};
+use cordon_proto::enrol::{BINDING_HEADER, HARDWARE_HEADER, hardware_header};
 use cordon_proto::ids::{DeviceId, Hardware, Text};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
-use rcgen::{CertificateParams, DistinguishedName, DnType};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use rustls::pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
-use super::key::{DeviceKey, RequestKey};
+use super::key::DeviceKey;
 use crate::der::{self, CONTEXT_0, INTEGER, OBJECT, SEQUENCE, SET, element};
 use crate::link::{LinkError, http};
 
@@ -26,11 +25,7 @@ const SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x0
 
 /// A PKCS#10 request for `hardware`, signed by `key`, as DER.
 pub(super) fn certificate_request(key: &dyn DeviceKey, hardware: &Hardware) -> Option<Vec<u8>> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, hardware.serial.as_str());
-    let request = params.serialize_request(&RequestKey(key)).ok()?;
-    Some(request.der().to_vec())
+    der::certification_request(hardware.serial.as_str(), key.spki(), |message| key.sign(message).ok())
 }
 
 /// The CA certificates of the server: whatever `cacerts` holds.
@@ -42,21 +37,39 @@ pub(super) async fn cacerts(
     certificates_of(&http::body(answer, ANSWER_BYTES).await?).ok_or_else(malformed)
 }
 
-/// Asks for a certificate by token. The caller has persisted the key before.
-pub(super) async fn simpleenroll(
+/// A request for a certificate.
+pub(super) struct Asking<'a> {
+    /// What the device is.
+    pub(super) hardware: &'a Hardware,
+    /// The one-time secret; none where the present certificate speaks.
+    pub(super) token: Option<&'a str>,
+    /// The PKCS#10 request.
+    pub(super) request: &'a [u8],
+    /// The proof that it travels on this connection.
+    pub(super) binding: Option<String>,
+}
+
+/// Asks for a certificate: by token (`simpleenroll`), or by the present one (`simplereenroll`). The caller has persisted
+/// the key before.
+pub(super) async fn ask(
     client: &reqwest::Client,
     base: &str,
-    (string, hardware): (&EnrolmentString, &Hardware),
-    request: &[u8],
+    asking: Asking<'_>,
 ) -> Result<CertificateDer<'static>, LinkError> {
-    let credential = Zeroizing::new(format!("{}:{}", header_safe(&hardware.serial), string.token));
-    let authorization = Zeroizing::new(format!("Basic {}", STANDARD.encode(credential.as_bytes())));
-    let call = client
-        .post(format!("{base}/simpleenroll"))
-        .header(AUTHORIZATION, authorization.as_str())
+    let route = if asking.token.is_some() { "simpleenroll" } else { "simplereenroll" };
+    let mut call = client
+        .post(format!("{base}/{route}"))
         .header(CONTENT_TYPE, "application/pkcs10")
-        .header(HARDWARE_HEADER, hardware_header(hardware))
-        .body(STANDARD.encode(request));
+        .header(HARDWARE_HEADER, hardware_header(asking.hardware))
+        .body(STANDARD.encode(asking.request));
+    if let Some(token) = asking.token {
+        let credential = Zeroizing::new(format!("{}:{token}", header_safe(&asking.hardware.serial)));
+        let authorization = Zeroizing::new(format!("Basic {}", STANDARD.encode(credential.as_bytes())));
+        call = call.header(AUTHORIZATION, authorization.as_str());
+    }
+    if let Some(binding) = asking.binding {
+        call = call.header(BINDING_HEADER, binding);
+    }
     let answer = http::send(call, http::QUICK).await?;
     let mut issued =
         certificates_of(&http::body(answer, ANSWER_BYTES).await?).ok_or_else(malformed)?.into_iter();

@@ -1,14 +1,13 @@
 //! The device's private key: made here, kept in one 0600 file, used only through [`DeviceKey`].
 //!
 //! The key must never leave the device, never be logged, and never be read from a file that others may read. Adapters
-//! lend it to rcgen (certificate request) and rustls (client authentication); receipts are signed by it directly. A
-//! secure element or TPM will be another implementation of the same trait.
+//! lend it to rustls for client authentication; requests and receipts are signed by it directly. A secure element or
+//! TPM will be another implementation of the same trait.
 
 use std::fmt;
 use std::sync::Arc;
 
 use cordon_proto::ids::Sha256;
-use rcgen::{PKCS_ECDSA_P256_SHA256, PublicKeyData};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use rustls::pki_types::SubjectPublicKeyInfoDer;
@@ -43,6 +42,17 @@ pub enum KeyError {
         "the stored private key is damaged; restore it, or forget the site and enrol again with a new token"
     )]
     Damaged,
+    /// The token that holds the key does not answer, or holds it no more.
+    #[error(
+        "the security token that holds the private key does not sign; put it back or restart its service, the agent opens it again by itself"
+    )]
+    Token,
+}
+
+/// The SubjectPublicKeyInfo of an uncompressed P-256 point; `None` for any other bytes.
+#[cfg(feature = "pkcs11")]
+pub(super) fn spki_of(point: &[u8]) -> Option<Vec<u8>> {
+    (point.len() == 65 && point.first() == Some(&4)).then(|| [SPKI_HEAD.as_slice(), point].concat())
 }
 
 /// A key kept in a file.
@@ -92,25 +102,6 @@ impl fmt::Debug for FileKey {
     }
 }
 
-/// The key as rcgen wants it.
-pub(super) struct RequestKey<'a>(pub(super) &'a dyn DeviceKey);
-
-impl PublicKeyData for RequestKey<'_> {
-    fn der_bytes(&self) -> &[u8] {
-        self.0.spki().get(SPKI_HEAD.len()..).unwrap_or_default()
-    }
-
-    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
-        &PKCS_ECDSA_P256_SHA256
-    }
-}
-
-impl rcgen::SigningKey for RequestKey<'_> {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        self.0.sign(message).map_err(|_| rcgen::Error::RemoteKeyError)
-    }
-}
-
 /// The key as rustls wants it.
 #[derive(Clone, Debug)]
 pub(super) struct ClientKey(pub(super) Arc<dyn DeviceKey>);
@@ -143,11 +134,12 @@ impl Signer for ClientKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rcgen::PublicKeyData;
     use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 
     #[test]
     fn a_stored_key_comes_back_as_the_same_key_and_its_signature_verifies() {
-        // Goal: PKCS#8 round trip, SPKI form, ASN.1 signature. Method: ring's verifier and rcgen's reading of the SPKI.
+        // Goal: PKCS#8 round trip, SPKI form, ASN.1 signature. Method: ring's verifier and rcgen's form of the SPKI.
         let (key, stored) = FileKey::generate().expect("makes a key");
         let again = FileKey::from_pkcs8(&stored).expect("reads it back");
         assert_eq!(key.spki(), again.spki());
@@ -156,7 +148,8 @@ mod tests {
         let verifier = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point);
         assert!(verifier.verify(b"message", &signature).is_ok());
         assert!(verifier.verify(b"another", &signature).is_err());
-        assert_eq!(RequestKey(&key).subject_public_key_info(), key.spki(), "our DER head is the standard's");
+        let theirs = rcgen::KeyPair::try_from(stored.as_slice()).expect("rcgen reads it");
+        assert_eq!(theirs.subject_public_key_info(), key.spki(), "our DER head is the standard's");
     }
 
     #[test]

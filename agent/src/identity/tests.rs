@@ -5,9 +5,14 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use cordon_proto::ids::Hardware;
+
+use super::keystore::KEY_SUFFIX;
 use super::*;
 use crate::clock::{Floor, SystemClock};
 use crate::fake::{Authority, DEVICE, Server, enrolment_plane};
+use crate::files::Folder;
+use crate::tls;
 
 const TOKEN: &str = "dGhlLW9uZS10aW1lLXNlY3JldA";
 
@@ -21,7 +26,13 @@ pub(crate) fn trusted_clock() -> TrustedClock {
 }
 
 fn applicant() -> Applicant {
-    Applicant { hardware: hardware(), addresses: Vec::new(), proxy: None, clock: trusted_clock() }
+    Applicant {
+        hardware: hardware(),
+        addresses: Vec::new(),
+        proxy: None,
+        metered: false,
+        clock: trusted_clock(),
+    }
 }
 
 fn string(server: &Server, pin: Sha256) -> EnrolmentString {
@@ -118,6 +129,23 @@ async fn a_wrong_token_and_another_site_are_refused_in_words() {
     assert!(error.contains(DEVICE) && error.contains("forget-site"), "{error}");
 }
 
+#[test]
+fn one_port_for_both_planes_is_asked_for_by_another_name() {
+    // Goal: one port by SNI, and no silent try without a name. Method: a site with one port, by name and by address.
+    let site = |host: &str, device_port| Site {
+        host: host.to_owned(),
+        enrolment_port: 443,
+        device_port,
+        ca_pin: Sha256([1; 32]),
+        director_root: Sha256([2; 32]),
+    };
+    let name = |site: Site| site.enrolment_host().map_err(|error| error.to_string());
+    assert_eq!(name(site("cordon.example", 443)).as_deref(), Ok("enrol.cordon.example"));
+    assert_eq!(name(site("192.0.2.7", 8443)).as_deref(), Ok("192.0.2.7"));
+    let error = name(site("192.0.2.7", 443)).expect_err("has no name");
+    assert!(error.contains("192.0.2.7 is an address") && error.contains("`server`"), "{error}");
+}
+
 #[tokio::test]
 async fn a_key_file_that_others_may_read_is_refused() {
     // Goal: the refusal of sshd. Method: mode 0644 on the key of an enrolled device.
@@ -172,7 +200,7 @@ async fn forgetting_removes_key_and_certificate() {
     let server = enrolment_plane(Arc::clone(&authority), TOKEN);
     let (_root, folder) = scratch();
     enrol(&folder, &string(&server, authority.pin()), &applicant()).await.expect("enrols");
-    forget(&folder).expect("forgets");
+    Home::from(&folder).forget().expect("forgets");
     assert!(Identity::load(&folder).expect("reads").is_none());
     assert!(folder.names().expect("lists").is_empty());
 }

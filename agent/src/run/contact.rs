@@ -1,28 +1,36 @@
 //! The link role: check in, hand in what waits, listen for a push until the next report is due; and fetch for others.
 //!
-//! It decides nothing: answers go to the updater as they are, and no answer whatsoever removes the identity. Every
-//! failure is waited out by the jittered schedule, or longer where the server says so. While it waits, everything
-//! stays in the spool. Read next: [`crate::link`], [`super::messages`].
+//! It decides nothing: answers go to the updater as they are, and what a refusal means for the identity is the keeper's
+//! ([`super::keeping`]). Every failure is waited out by the jittered schedule, or longer where the server says so. While
+//! it waits, everything stays in the spool. Read next: [`crate::link`], [`super::messages`].
 
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use cordon_agent_core::backoff::{Backoff, spread};
+use cordon_agent_core::backoff::{Backoff, next_report, spread};
+use cordon_agent_core::renew::Course;
 use cordon_proto::checkin::{CheckinRequest, WaitRequest};
-use cordon_proto::ids::{Hardware, Text};
+use cordon_proto::farewell::Cause;
+use cordon_proto::ids::{Hardware, Sha256, Text};
 use cordon_proto::limits;
 use cordon_proto::telemetry::Batch;
 use cordon_proto::time::{Millis, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::keeping::Keeping;
 use super::messages::{Heard, Piece, SensorView, ToLink, ToSensor, UpdateView};
 use crate::clock::TrustedClock;
+use crate::identity::InForce;
 use crate::link::{Link, LinkError, Refusal, Retry};
+use crate::status::IdentityStatus;
 
 /// Bytes of records in one batch: with room to spare even where nothing compresses.
 const BATCH_BYTES: usize = limits::TELEMETRY_BYTES / 2;
+/// Milliseconds between two looks at whether the certificate is to be renewed, at most.
+const RENEWAL_LOOK_MS: u64 = 3600 * 1000;
+
 /// The rhythm of the link. Tests and the simulator shorten it; nothing else does.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -34,6 +42,9 @@ pub struct Pace {
     pub gap: Duration,
     /// Between two batches at least, where the cause is urgent.
     pub urgent_gap: Duration,
+    /// Between two reports of a device whose every byte is paid for, unless the server asks for more. Such a device
+    /// does not wait for pushes, and hands in with its report what others hand in at once.
+    pub metered: Option<Duration>,
 }
 
 impl Default for Pace {
@@ -43,6 +54,7 @@ impl Default for Pace {
             slowly: Duration::from_secs(3600),
             gap: Duration::from_millis(500),
             urgent_gap: Duration::from_secs(5),
+            metered: None,
         }
     }
 }
@@ -52,7 +64,10 @@ impl Default for Pace {
 pub(crate) struct Facts {
     pub(crate) boot: u64,
     pub(crate) hardware: Hardware,
-    pub(crate) key_protection: Text,
+    /// Drawn at this start: tells two agents apart that started from one copied state.
+    pub(crate) run: u64,
+    /// The hash of the operating system's own identifier.
+    pub(crate) machine: Option<Sha256>,
 }
 
 /// How the contact with the server stands, for `status`.
@@ -68,6 +83,8 @@ pub(crate) struct ContactView {
     pub(crate) error: Option<LinkError>,
     /// Records the server would not take and that were given up.
     pub(crate) given_up: u64,
+    /// Who the device is, and how its renewal stands.
+    pub(crate) identity: Option<IdentityStatus>,
 }
 
 /// The other roles as the link sees them.
@@ -86,7 +103,10 @@ pub(crate) struct Contact {
     clock: TrustedClock,
     pace: Pace,
     peers: Peers,
+    keeping: Keeping,
     wait_token: u64,
+    /// Check-ins of this run.
+    sequence: u64,
     batch_bytes: usize,
     /// What of the two roles' urgent causes has been sent.
     sent: Sent,
@@ -108,13 +128,36 @@ enum Rested {
 }
 
 impl Contact {
-    pub(crate) fn new(link: Link, facts: Facts, clock: TrustedClock, pace: Pace, peers: Peers) -> Self {
+    pub(crate) fn new(
+        (link, keeping): (Link, Keeping),
+        facts: Facts,
+        clock: TrustedClock,
+        pace: Pace,
+        peers: Peers,
+    ) -> Self {
         let sent = Sent { sensor: 0, update: 0, again: Instant::now() };
-        Self { link, facts, clock, pace, peers, wait_token: 0, batch_bytes: BATCH_BYTES, sent }
+        Self {
+            link,
+            facts,
+            clock,
+            pace,
+            peers,
+            keeping,
+            wait_token: 0,
+            sequence: 0,
+            batch_bytes: BATCH_BYTES,
+            sent,
+        }
     }
 
-    /// Reports for ever; ends by being dropped.
-    pub(crate) async fn run(mut self) {
+    /// The identity in force, for others.
+    pub(crate) fn in_force(&self) -> InForce {
+        self.keeping.in_force()
+    }
+
+    /// Reports until the owner says that the device is to leave.
+    pub(crate) async fn run(mut self) -> Cause {
+        self.show_identity();
         loop {
             let failed = match self.report().await {
                 Ok(next_ms) => match self.rest(next_ms).await {
@@ -123,10 +166,21 @@ impl Contact {
                 },
                 Err(error) => Some(error),
             };
-            match failed {
-                Some(error) => sleep(self.pause(error)).await,
-                None => sleep(self.pace.gap).await,
-            }
+            let Some(error) = failed else {
+                sleep(self.pace.gap).await;
+                continue;
+            };
+            let pause = match self.keeping.course(&error) {
+                Course::Leave(cause) => return cause,
+                Course::Other => {
+                    self.failed(error);
+                    self.keeping.show_other(&self.link);
+                    self.pace.gap
+                }
+                Course::Renew if self.renew_if_due().await => self.pace.gap,
+                Course::Renew | Course::Wait => self.pause(error),
+            };
+            sleep(pause).await;
         }
     }
 
@@ -135,7 +189,23 @@ impl Contact {
         let next_ms = self.check_in().await?;
         self.hand_in_unless_quarantined().await?;
         self.pace.backoff.succeeded();
-        Ok(next_ms)
+        // The next certificate proves itself at once.
+        Ok(if self.renew_if_due().await { 0 } else { next_ms })
+    }
+
+    async fn renew_if_due(&mut self) -> bool {
+        let renewed = self.keeping.renew_if_due(&self.link).await;
+        self.show_identity();
+        renewed
+    }
+
+    fn show_identity(&self) {
+        let identity = Some(self.keeping.status());
+        self.peers.view.send_if_modified(|view| {
+            let changed = view.identity != identity;
+            view.identity.clone_from(&identity);
+            changed
+        });
     }
 
     /// A quarantined device may check in and nothing more; what waits stays in the spool.
@@ -152,8 +222,12 @@ impl Contact {
     async fn check_in(&mut self) -> Result<u64, LinkError> {
         let request = self.request();
         let answer = self.link.checkin(&request).await?;
-        // Only a pinned, verified connection gets here, so the server's clock may raise the floor.
-        self.clock.floor().raise(answer.time);
+        // Only a pinned, verified connection gets here, so the server's clock may be believed.
+        self.clock.hear(answer.time);
+        self.keeping.answered();
+        if answer.ca_version > self.keeping.identity().believed.version {
+            self.keeping.follow_authorities(answer.ca_version, &self.link).await;
+        }
         self.wait_token = answer.wait_token;
         let next_ms = u64::from(answer.next_s.max(1)).saturating_mul(1000);
         if answer.want_inventory {
@@ -165,19 +239,22 @@ impl Contact {
                 last: Some(now),
                 server_time: Some(time),
                 given_up: view.given_up,
+                identity: view.identity.take(),
                 ..ContactView::default()
             };
         });
         let arrived = Millis(i64::try_from(self.clock.monotonic().as_millis()).unwrap_or(i64::MAX));
         self.peers.heard.send_replace(Some(Heard { answer, arrived }));
         // `next_s` is a lower bound; the spread keeps a fleet apart.
-        Ok(spread(next_ms, chance()).max(next_ms))
+        Ok(next_report(next_ms, self.pace.metered.map(millis), chance()))
     }
 
     fn request(&mut self) -> CheckinRequest {
         let sensor = self.peers.sensor.borrow_and_update().clone();
         let update = self.peers.update.borrow_and_update().clone();
         self.sent.update = update.urgent;
+        self.sequence += 1;
+        let identity = self.keeping.identity();
         CheckinRequest {
             boot: self.facts.boot,
             device_time: self.clock.raw().seconds(),
@@ -189,16 +266,16 @@ impl Contact {
             interlock: update.interlock,
             sensor: sensor.report,
             inventory_root: sensor.inventory_root,
-            key_protection: self.facts.key_protection.clone(),
+            key_protection: Text::lossy(identity.key().protection()),
             spool_records: sensor.spool_records,
             spool_lost: sensor.spool_lost,
             content_version: 0,
             director_root_version: update.director_root_version,
             want_permit: update.want_permit,
-            sequence: 0,
-            run: 0,
-            machine: None,
-            ca_version: 0,
+            sequence: self.sequence,
+            run: self.facts.run,
+            machine: self.facts.machine,
+            ca_version: identity.believed.version,
         }
     }
 
@@ -244,6 +321,9 @@ impl Contact {
     /// out beside it.
     async fn rest(&mut self, next_ms: u64) -> Rested {
         let due = Instant::now() + Duration::from_millis(next_ms);
+        if self.pace.metered.is_some() {
+            return self.rest_in_silence(due).await;
+        }
         let waiter = self.link.waiter();
         loop {
             let left = due.saturating_duration_since(Instant::now());
@@ -257,8 +337,10 @@ impl Contact {
             let answer = loop {
                 tokio::select! {
                     answer = &mut wait => break answer,
-                    urgent = self.urgent() => if let Err(error) = self.send_urgent(urgent).await {
-                        return Rested::Failed(error);
+                    urgent = self.urgent() => match self.send_urgent(urgent).await {
+                        Ok(false) => {}
+                        Ok(true) => return Rested::Due,
+                        Err(error) => return Rested::Failed(error),
                     },
                 }
             };
@@ -278,33 +360,67 @@ impl Contact {
         }
     }
 
-    /// Resolves when the updater or the sensor has something that should not wait.
+    /// The rest of a metered device: nothing is asked and nothing listened for. Only the updater and a renewal are not
+    /// kept waiting: they are rare, and the updater's few words are about a machine that is about to change, or just has.
+    async fn rest_in_silence(&mut self, due: Instant) -> Rested {
+        loop {
+            let urgent = tokio::select! {
+                () = sleep_until(due) => return Rested::Due,
+                urgent = self.urgent() => urgent,
+            };
+            match self.send_urgent(urgent).await {
+                Ok(false) => {}
+                Ok(true) => return Rested::Due,
+                Err(error) => return Rested::Failed(error),
+            }
+        }
+    }
+
+    /// Resolves when the updater or the sensor has something that should not wait, or the certificate is to be renewed.
     async fn urgent(&mut self) -> Urgent {
-        let (sent, peers) = (&self.sent, &mut self.peers);
+        let renewal_ms = self.keeping.wait_ms();
+        let renewal = async {
+            match renewal_ms {
+                Some(wait_ms) => sleep(Duration::from_millis(wait_ms.min(RENEWAL_LOOK_MS))).await,
+                None => std::future::pending().await,
+            }
+        };
+        let (sent, peers, metered) = (&self.sent, &mut self.peers, self.pace.metered.is_some());
         let sensor = async {
+            if metered {
+                // Handed in with the next report.
+                std::future::pending::<()>().await;
+            }
             sleep_until(sent.again).await;
             let _ = peers.sensor.wait_for(|view| view.urgent != sent.sensor).await;
         };
         tokio::select! {
             _ = peers.update.wait_for(|view| view.urgent != sent.update) => Urgent::Update,
             () = sensor => Urgent::Sensor,
+            () = renewal => Urgent::Renewal,
         }
     }
 
-    async fn send_urgent(&mut self, urgent: Urgent) -> Result<(), LinkError> {
+    /// Does what does not wait; whether a check-in is due by it.
+    async fn send_urgent(&mut self, urgent: Urgent) -> Result<bool, LinkError> {
         match urgent {
-            Urgent::Update => self.check_in().await.map(|_| ()),
-            Urgent::Sensor => self.hand_in_unless_quarantined().await,
+            Urgent::Update => self.check_in().await.map(|_| false),
+            Urgent::Sensor => self.hand_in_unless_quarantined().await.map(|()| false),
+            Urgent::Renewal => Ok(self.renew_if_due().await),
         }
+    }
+
+    fn failed(&mut self, error: LinkError) {
+        self.peers.view.send_modify(|view| {
+            view.failures = view.failures.saturating_add(1);
+            view.error = Some(error);
+        });
     }
 
     /// How long to stay away after a failure.
     fn pause(&mut self, error: LinkError) -> Duration {
         let retry = error.retry();
-        self.peers.view.send_modify(|view| {
-            view.failures = view.failures.saturating_add(1);
-            view.error = Some(error);
-        });
+        self.failed(error);
         let asked = match retry {
             Retry::After(seconds) => Some(seconds),
             Retry::Soon | Retry::Slowly | Retry::Never => None,
@@ -313,8 +429,7 @@ impl Contact {
         match retry {
             Retry::Soon | Retry::After(_) => ordinary,
             Retry::Slowly | Retry::Never => {
-                let slowly = u64::try_from(self.pace.slowly.as_millis()).unwrap_or(u64::MAX);
-                Duration::from_millis(spread(slowly, chance())).max(ordinary)
+                Duration::from_millis(spread(millis(self.pace.slowly), chance())).max(ordinary)
             }
         }
     }
@@ -324,6 +439,7 @@ impl Contact {
 enum Urgent {
     Update,
     Sensor,
+    Renewal,
 }
 
 /// Serves the other roles' calls until nobody can call any more. An image flows beside the other calls, because whoever
@@ -368,7 +484,7 @@ async fn flowing(image: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
 /// Streams an image to whoever asked, until the end, an error, or their loss of interest.
 async fn forward(
     link: &Link,
-    (sha256, from): (&cordon_proto::ids::Sha256, u64),
+    (sha256, from): (&Sha256, u64),
     pieces: &mpsc::Sender<Result<Piece, LinkError>>,
 ) -> Result<(), LinkError> {
     let mut download = link.target(sha256, from).await?;
@@ -381,6 +497,10 @@ async fn forward(
         at = at.saturating_add(length);
     }
     Ok(())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A die from the kernel; a kernel without chance gives the middle.

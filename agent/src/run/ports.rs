@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cordon_proto::ids::Sha256;
 use cordon_proto::inventory::Inventory;
 use cordon_proto::update::refusal::Power;
 
@@ -26,11 +27,18 @@ use crate::slot::Slots;
 
 /// Where the kernel shows mains and batteries.
 const POWER: &str = "/sys/class/power_supply";
+/// The operating system's identifier of the machine, below its root.
+const MACHINE_ID: &str = "etc/machine-id";
+const MACHINE_LABEL: &[u8] = b"cordon machine v1\0";
 
 /// What reads the machine's inventory.
 pub trait Host: Send {
     /// What the machine is made of.
     fn inventory(&mut self) -> Inventory;
+    /// The hash of the operating system's own identifier of the machine; `None` where there is none.
+    fn machine(&mut self) -> Option<Sha256> {
+        None
+    }
 }
 
 /// What says whether the machine is on mains.
@@ -129,6 +137,17 @@ impl Host for Machine {
     fn inventory(&mut self) -> Inventory {
         host::take(&self.root)
     }
+
+    fn machine(&mut self) -> Option<Sha256> {
+        machine_of(&self.root.text(MACHINE_ID).ok()?)
+    }
+}
+
+/// The hash under which a machine's identifier is told: the identifier itself is nobody's business (machine-id(5)).
+fn machine_of(text: &str) -> Option<Sha256> {
+    let id = text.trim();
+    let whole = id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit());
+    whole.then(|| Sha256::of(&[MACHINE_LABEL, id.as_bytes()].concat()))
 }
 
 /// The kernel's power supply class.
@@ -184,6 +203,23 @@ fn power_of(folder: &Path) -> Power {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_is_told_by_a_hash_of_its_identifier_and_only_where_it_has_one() {
+        // Goal: clones are seen, the identifier itself is not told. Method: machine-id(5) as written, then what is none.
+        let root = tempfile::tempdir().expect("a scratch folder");
+        fs::create_dir(root.path().join("etc")).expect("makes the folder");
+        let told = |text: &str| {
+            fs::write(root.path().join(MACHINE_ID), text).expect("writes");
+            Machine::at(root.path()).expect("opens").machine()
+        };
+        let id = "0123456789abcdef0123456789abcdef";
+        let expected = Sha256::of(format!("cordon machine v1\0{id}").as_bytes());
+        assert_eq!(told(&format!("{id}\n")), Some(expected));
+        for none in ["", "uninitialized\n", &id[1..]] {
+            assert_eq!(told(none), None, "{none:?}");
+        }
+    }
 
     #[test]
     fn mains_wins_the_emptiest_battery_counts_and_no_supply_at_all_is_mains() {

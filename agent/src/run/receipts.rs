@@ -1,7 +1,8 @@
 //! The outbox of receipts: signed, kept on disk, handed in until the server has them.
 //!
-//! The same number is the same receipt: one that is kept already is never signed again, so a crash between keeping and
-//! noting it leaves no second one. A receipt is removed only after the server took it. Read next:
+//! The same number is the same receipt: what is kept already never changes, so a crash between keeping and noting it
+//! leaves no second one. Only its signature does: the server believes the key of the certificate that is shown, so a
+//! receipt from before a renewal is signed again as it leaves. It is removed only after the server took it. Read next:
 //! `cordon_proto::receipt`.
 
 use cordon_agent_core::update::Report;
@@ -74,15 +75,15 @@ impl Outbox {
         Ok(self.folder.write(&name, &wire::write(&receipt))?)
     }
 
-    /// The oldest receipt that is still to be handed in, with its name.
-    pub(crate) fn next(&self) -> Result<Option<(String, Receipt)>, FileError> {
+    /// The oldest receipt that is still to be handed in, with its name, signed by the key in force.
+    pub(crate) fn next(&self, identity: &Identity) -> Result<Option<(String, Receipt)>, FileError> {
         for name in self.folder.names()?.into_iter().filter(|name| name.ends_with(SUFFIX)) {
             if self.refused.contains(&name) {
                 continue;
             }
             let Some(bytes) = self.folder.read(&name, limits::BODY_BYTES)? else { continue };
             match wire::read(&bytes, limits::BODY_BYTES) {
-                Ok(receipt) => return Ok(Some((name, receipt))),
+                Ok(receipt) => return Ok(Some((name, in_force(receipt, identity)))),
                 // Damaged on disk: it proves nothing any more, and must not hold back the others.
                 Err(_) => self.folder.remove(&name)?,
             }
@@ -98,6 +99,18 @@ impl Outbox {
     /// The server will not take it; it stays for people to look at.
     pub(crate) fn refused(&mut self, name: String) {
         self.refused.push(name);
+    }
+}
+
+/// The receipt with a signature of the key in force; as it is where that key cannot sign now.
+fn in_force(receipt: Receipt, identity: &Identity) -> Receipt {
+    let signed_by_it = |message: &[u8], signature: &[u8]| identity.verifies(message, signature);
+    if receipt.open(signed_by_it).is_ok() {
+        return receipt;
+    }
+    match receipt.open(|_, _| true).map(|body| Receipt::sign(&body, |message| identity.key().sign(message))) {
+        Ok(Ok(signed)) => signed,
+        Ok(Err(_)) | Err(_) => receipt,
     }
 }
 
@@ -141,17 +154,17 @@ mod tests {
         outbox.keep(&report(10), identity, id, Timestamp(5)).expect("is kept");
         outbox.keep(&report(10), identity, id, Timestamp(6)).expect("is kept already");
         outbox.keep(&report(9), identity, id, Timestamp(7)).expect("is kept");
-        let (first, _) = outbox.next().expect("reads").expect("waits");
+        let (first, _) = outbox.next(identity).expect("reads").expect("waits");
         outbox.taken(&first).expect("is removed");
-        let (name, receipt) = outbox.next().expect("reads").expect("waits");
+        let (name, receipt) = outbox.next(identity).expect("reads").expect("waits");
         let key = PublicKey { scheme: Scheme::EcdsaP256, bytes: identity.key().spki().to_vec() };
         let body = receipt
             .open(|message, signature| crate::verifier::DeviceVerifier.verify(&key, message, signature));
         let body = body.expect("verifies");
         assert_eq!((body.time, body.counter, body.device), (Timestamp(5), 2, identity.device));
         outbox.refused(name);
-        assert!(outbox.next().expect("reads").is_none(), "a refused one holds nobody back");
+        assert!(outbox.next(identity).expect("reads").is_none(), "a refused one holds nobody back");
         let again = Outbox::new(outbox.folder.clone());
-        assert!(again.next().expect("reads").is_some(), "and is tried again after a restart");
+        assert!(again.next(identity).expect("reads").is_some(), "and is tried again after a restart");
     }
 }

@@ -83,7 +83,7 @@ impl Sensing {
     pub(crate) fn open(eyes: Eyes, state: Folder, starts: u64) -> Result<Self, super::RunError> {
         let detectors = load_detectors(&state)?;
         let sensor = Sensor::new(FlowTable::new(RandomState::new()), detectors);
-        let storage = SpoolFolder::open(state.path().join(SPOOL))?;
+        let storage = storage(&state)?;
         let spool = Spool::open(storage, Bounds::default(), starts).map_err(super::RunError::Spool)?;
         let view = SensorView {
             report: SensorReport { tier: None, note: None, profile_keys: 0, learning: true },
@@ -313,6 +313,11 @@ pub fn teach(state: &Folder, sightings: &[Sighting], until: Millis) -> Result<()
     sensor.finish(until, &mut output);
     sensor.detectors_mut().freeze(until);
     state.write(PROFILE, &sensor.detectors().keep())
+}
+
+/// The spool's segments.
+pub(crate) fn storage(state: &Folder) -> Result<SpoolFolder, FileError> {
+    SpoolFolder::open(state.path().join(SPOOL))
 }
 
 /// Removes profile and spool, for a device that leaves its site.

@@ -6,6 +6,8 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use cordon_agent_core::update::{Installed, Record, Slot, report};
 use cordon_proto::checkin::{Blocked, InterlockState, UpdateReport, UpdateState};
@@ -13,7 +15,8 @@ use cordon_proto::ids::{Sha256, Text};
 use cordon_proto::update::release::InterlockClass;
 use tokio::sync::{mpsc, watch};
 
-use super::contact::{self, Contact, ContactView, Facts};
+use super::contact::{self, Contact, ContactView, Facts, Pace};
+use super::keeping::Keeping;
 use super::messages::{Heard, QUEUE, ToSensor, UpdateView};
 use super::ports::{Installer, Ports};
 use super::receipts::Outbox;
@@ -23,14 +26,13 @@ use super::tuf::Repositories;
 use super::updating::{self, Updating};
 use super::{Agent, Calls, RunError};
 use crate::boot::BootError;
-use crate::clock::{Floor, TrustedClock};
+use crate::clock::{Clock, Floor, TrustedClock};
 use crate::config::Config;
 use crate::files::Folder;
-use crate::identity::Identity;
+use crate::identity::{Applicant, Held, Home};
 use crate::interlock::Socket;
 use crate::link::Link;
 use crate::store::{Found, SecurityStore};
-use crate::tls::Route;
 use crate::zone::{ZONEINFO, Zone};
 
 /// The lock's name in the state folder.
@@ -54,39 +56,74 @@ pub(crate) fn interlock_path(config: &Config) -> std::path::PathBuf {
     config.interlock_socket.clone().unwrap_or_else(|| config.state.join("interlock.sock"))
 }
 
+/// What every start stands on.
+pub(crate) struct Base {
+    pub(crate) state: Folder,
+    pub(crate) home: Home,
+    pub(crate) clock: TrustedClock,
+    /// Held as long as the agent runs.
+    _lock: File,
+}
+
+impl Base {
+    /// Takes the state folder; refused while another agent has it.
+    pub(crate) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, RunError> {
+        let state = Folder::open(&config.state)?;
+        let lock = lock(&state)?;
+        let home = Home::of(config, &state)?;
+        let clock = TrustedClock::new(clock, Floor::new(config.clock_floor));
+        Ok(Self { state, home, clock, _lock: lock })
+    }
+
+    /// What asking for a certificate needs.
+    pub(crate) fn applicant(&self, config: &Config) -> Applicant {
+        Applicant {
+            hardware: config.hardware.clone(),
+            addresses: config.server.clone(),
+            proxy: config.proxy.clone(),
+            metered: config.metered.is_some(),
+            clock: self.clock.clone(),
+        }
+    }
+}
+
 /// Opens and wires everything.
-pub(super) fn agent(config: &Config, ports: Ports) -> Result<Agent, RunError> {
-    let state = Folder::open(&config.state)?;
-    let lock = lock(&state)?;
-    let identity = Identity::load(&state.inside("identity")?)?.ok_or(RunError::NotEnrolled)?;
+pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> Result<Agent, RunError> {
+    let Base { state, clock, .. } = base;
     let zone = Zone::of(&config.timezone, Path::new(ZONEINFO));
     let zone = zone.ok_or_else(|| RunError::Zone(config.timezone.clone()))?;
-    let Ports { capture, host, power, interlock: shared, installer, clock, tempo } = ports;
-    let (record, store, installer) = security(&state, installer);
-    let clock = TrustedClock::new(clock, Floor::new(config.clock_floor));
+    let Ports { capture, mut host, power, interlock: shared, installer, clock: _, tempo } = ports;
+    let (record, store, installer) = security(state, installer);
     clock.floor().raise(record.latest());
-    clock.floor().raise(identity.not_before);
-    let link = Link::new(&identity, &route(config, &identity), clock.clone(), tempo.patience)?;
+    clock.floor().raise(held.identity.not_before);
+    let applicant = base.applicant(config);
+    let site = held.identity.site.clone();
+    let link = Link::new(&held.identity, &applicant.route(&site.host), clock.clone(), tempo.patience)?;
+    let keeping = Keeping::new(base.home.clone(), held, applicant);
+    let machine = host.machine();
     let eyes = Eyes { capture, host, clock: clock.clone(), rhythm: tempo.rhythm };
     let sensing = Sensing::open(eyes, state.clone(), record.starts.saturating_add(1))?;
 
+    let metered = config.metered.map(|seconds| Duration::from_secs(seconds.into()));
+    let pace = Pace { metered, ..tempo.pace };
     let (to_link, link_calls) = mpsc::channel(QUEUE);
     let wires = Wires::new(&sensing, first_view(&record, shared.state()));
     let facts = Facts {
         boot: sensing.boot(),
         hardware: config.hardware.clone(),
-        key_protection: Text::lossy(identity.key().protection()),
+        run: getrandom::u64().unwrap_or_default(),
+        machine,
     };
-    let (who, hardware) = ((&identity).into(), config.hardware.identity());
+    let (who, hardware) = (keeping.status(), config.hardware.identity());
     let telling = Telling::new(state.clone(), who, hardware, clock.clone(), wires.views);
-    let site = (identity.site.director_root, identity.site.host.as_str());
+    let site = (site.director_root, site.host.as_str());
     let repositories =
         Repositories::new(state.inside("tuf")?, config.image_root.clone(), site, to_link.clone());
     let means =
         updating::Means { store, installer, repositories, outbox: Outbox::new(state.inside("receipts")?) };
     let device = updating::Device {
         hardware: config.hardware.clone(),
-        identity,
+        identity: keeping.in_force(),
         zone,
         health: config.health.clone(),
         clock: clock.clone(),
@@ -101,19 +138,14 @@ pub(super) fn agent(config: &Config, ports: Ports) -> Result<Agent, RunError> {
     updating.show();
     Ok(Agent {
         server: link.waiter(),
-        contact: Contact::new(link, facts, clock, tempo.pace, wires.contact),
+        contact: Contact::new((link, keeping), facts, clock.clone(), pace, wires.contact),
         sensing,
         updating,
         telling,
         calls: Calls { sensor: wires.sensor_calls, link: link_calls },
         interlock: socket(config)?,
         shared,
-        _lock: lock,
     })
-}
-
-fn route(config: &Config, identity: &Identity) -> Route {
-    Route { host: identity.site.host.clone(), addresses: config.server.clone(), proxy: config.proxy.clone() }
 }
 
 /// The channels between the roles, sorted by who gets which end.

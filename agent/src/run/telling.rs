@@ -99,7 +99,7 @@ impl Telling {
             sensor_tier: sensor.report.tier,
             sensor_note: sensor.report.note.as_ref().map(Text::to_string),
             profile: Profile { keys: sensor.report.profile_keys, learning: sensor.report.learning },
-            identity: Some(self.identity.clone()),
+            identity: contact.identity.or_else(|| Some(self.identity.clone())),
             hardware: self.hardware,
             contact: Contact {
                 last: contact.last.map(|at| at.to_string()),
@@ -112,6 +112,8 @@ impl Telling {
                 fault: sensor.spool_fault,
             },
             director_root_version: update.director_root_version,
+            waiting: None,
+            farewell: None,
         }
     }
 }

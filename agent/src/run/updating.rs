@@ -34,7 +34,7 @@ use super::receipts::Outbox;
 use super::tuf::Repositories;
 use crate::clock::TrustedClock;
 use crate::config::Health;
-use crate::identity::Identity;
+use crate::identity::InForce;
 use crate::interlock::Shared;
 use crate::link::Repository;
 use crate::store::SecurityStore;
@@ -47,7 +47,7 @@ const LATEST_S: i64 = 3600;
 /// What the updater knows of the device.
 pub(crate) struct Device {
     pub(crate) hardware: Hardware,
-    pub(crate) identity: Identity,
+    pub(crate) identity: InForce,
     pub(crate) zone: Zone,
     pub(crate) health: Health,
     pub(crate) clock: TrustedClock,

@@ -29,6 +29,9 @@ fn full() -> Status {
             key_protection: "file".to_owned(),
             not_after: "2026-12-21T09:05:06Z".to_owned(),
             server: "cordon.example:8443".to_owned(),
+            renews: "2026-12-11T09:05:06Z".to_owned(),
+            renewal_error: Some("the server asks to wait 60 s".to_owned()),
+            authorities: 1,
         }),
         hardware: HardwareId([0x11; 32]),
         contact: Contact {
@@ -42,6 +45,8 @@ fn full() -> Status {
             fault: Some("the disk is full; new records are dropped and counted".to_owned()),
         },
         director_root_version: 1,
+        waiting: None,
+        farewell: None,
     }
 }
 
@@ -51,6 +56,7 @@ fn the_text_explains_itself() {
     let expected = "\
 agent      runs, 2026-11-21T09:05:06Z
 identity   6ba7b810-9dad-41d1-80b4-00c04fd430c8 at cordon.example:8443, certificate until 2026-12-21T09:05:06Z, key in file
+           renewed from 2026-12-11T09:05:06Z on; the last try failed: the server asks to wait 60 s
 hardware   1111111111111111111111111111111111111111111111111111111111111111
 installed  vp-3/4.2.1, counter 41, slot A, hash abababababababababababababababababababababababababababababababab
 floor      counter 40 is the oldest accepted version

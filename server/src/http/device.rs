@@ -101,15 +101,19 @@ async fn identify(
     if let Err(seconds) = app.device_rates.take(member.id(), app.clock.now_ms()) {
         return refuse(request, Problem::too_many(seconds)).await;
     }
-    let mut member = member;
-    if member.device.next.as_ref().is_some_and(|next| next.leaf == leaf.fingerprint) {
-        // Its first word: from now on it is the one in force, and the former one is superseded.
-        app.spoke(&member, &leaf.fingerprint).await?;
-        member = app.fleet.get(member.id()).unwrap_or(member);
-    }
+    let member = first_word(&app, member, &leaf).await?;
     app.fleet.heard(member.id(), None, None, app.clock.now_ms());
     request.extensions_mut().insert(Caller { member, leaf, address });
     Ok(next.run(request).await)
+}
+
+/// The device as it is once its certificate has spoken: one that was handed out to follow another is in force now.
+async fn first_word(app: &App, member: Arc<Member>, leaf: &PeerLeaf) -> Result<Arc<Member>, Problem> {
+    if member.device.next.as_ref().is_none_or(|next| next.leaf != leaf.fingerprint) {
+        return Ok(member);
+    }
+    app.spoke(&member, &leaf.fingerprint).await?;
+    Ok(app.fleet.get(member.id()).unwrap_or(member))
 }
 
 /// Whether the door stands open now to the holder of `leaf`.

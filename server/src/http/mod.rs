@@ -76,7 +76,8 @@ pub struct Peer {
 
 impl Peer {
     /// Whoever speaks without encryption.
-    fn plain(address: SocketAddr) -> Self {
+    #[must_use]
+    pub fn plain(address: SocketAddr) -> Self {
         Self { address, leaf: None, shown: Arc::default(), exporter: None }
     }
 

@@ -159,7 +159,7 @@ async fn live(config: Config, unit: Unit, capture: Fed, stop: watch::Receiver<bo
         };
         match run(config.clone(), ports, shutdown).await {
             Exit::Reboot => {}
-            Exit::Stopped => return,
+            Exit::Stopped | Exit::Left => return,
             Exit::Fatal(error) => return eprintln!("{}: {error}", unit.serial()),
         }
     }

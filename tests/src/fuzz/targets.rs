@@ -17,7 +17,6 @@ use cordon_proto::telemetry::{Batch, Body};
 use cordon_proto::update::document::Document;
 use cordon_proto::update::metadata::{Root, Snapshot, Targets, Timestamp as TufTimestamp};
 use cordon_proto::wire;
-
 use cordon_server::ca::request::Request;
 use cordon_server::ca::{Authority, Ca, PeerLeaf, Subject};
 use cordon_server::clock::Clock;

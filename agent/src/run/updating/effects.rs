@@ -87,8 +87,8 @@ impl Updating {
 
     fn emit(&mut self, report: &Report) {
         let device = &self.device;
-        let (identity, hardware) = (&device.identity, device.hardware.identity());
-        match self.means.outbox.keep(report, identity, hardware, device.clock.raw().seconds()) {
+        let (identity, hardware) = (device.identity.now(), device.hardware.identity());
+        match self.means.outbox.keep(report, &identity, hardware, device.clock.raw().seconds()) {
             Ok(()) => self.queue.push_back(Event::ReceiptKept { serial: report.serial }),
             Err(error) => tracing::error!(%error, "the receipt cannot be kept; it is tried again"),
         }
@@ -97,7 +97,7 @@ impl Updating {
     /// Hands in the receipts that wait, oldest first, until one does not go through.
     pub(super) async fn deliver(&mut self) {
         loop {
-            let (name, receipt) = match self.means.outbox.next() {
+            let (name, receipt) = match self.means.outbox.next(&self.device.identity.now()) {
                 Ok(Some(next)) => next,
                 Ok(None) => return,
                 Err(error) => return tracing::error!(%error, "the receipts cannot be read"),

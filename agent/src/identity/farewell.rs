@@ -1,0 +1,78 @@
+//! The farewell on disk: the receipt that the device signed before it wiped what it knew of its owner.
+//!
+//! It is on disk before anything is wiped, so a wipe that died is known at the next start by it: the farewell verifies
+//! with the key of the identity that is still there. One that does not is the past of a device that was enrolled anew.
+//! It holds no secret and is never removed, only replaced by a later one. Read next: `cordon_proto::farewell`,
+//! [`crate::run`] for the order of leaving.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use cordon_proto::farewell::{Cause, Farewell, FarewellBody};
+use cordon_proto::ids::DeviceId;
+use cordon_proto::time::Timestamp;
+use cordon_proto::{limits, wire};
+use serde::{Deserialize, Serialize};
+
+use super::slots::{FILE_BYTES, json, read};
+use super::{Identity, IdentityError};
+use crate::files::Folder;
+
+/// The file's name in the state folder.
+pub const FILE: &str = "farewell.json";
+
+/// The farewell as kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    v: u8,
+    /// The device.
+    pub device: DeviceId,
+    /// Why it took leave.
+    pub cause: Cause,
+    /// When, by its own clock.
+    pub time: Timestamp,
+    /// The signed receipt: base64 of its CBOR.
+    receipt: String,
+    /// Whether the server has it.
+    pub handed_in: bool,
+}
+
+impl Kept {
+    /// The farewell in the state folder.
+    pub fn read(state: &Folder) -> Result<Option<Self>, IdentityError> {
+        state.read(FILE, FILE_BYTES)?.map(|bytes| read(&bytes, FILE)).transpose()
+    }
+
+    /// Signs a farewell and keeps it.
+    pub fn sign(state: &Folder, identity: &Identity, body: &FarewellBody) -> Result<Self, IdentityError> {
+        let signed = Farewell::sign(body, |message| identity.key().sign(message))?;
+        let kept = Self {
+            v: 1,
+            device: body.device,
+            cause: body.cause,
+            time: body.time,
+            receipt: STANDARD.encode(wire::write(&signed)),
+            handed_in: false,
+        };
+        state.write(FILE, &json(&kept))?;
+        Ok(kept)
+    }
+
+    /// The server has it.
+    pub fn handed_in(&mut self, state: &Folder) -> Result<(), IdentityError> {
+        self.handed_in = true;
+        Ok(state.write(FILE, &json(self))?)
+    }
+
+    /// The receipt, as it is handed in.
+    #[must_use]
+    pub fn receipt(&self) -> Option<Farewell> {
+        wire::read(&STANDARD.decode(&self.receipt).ok()?, limits::BODY_BYTES).ok()
+    }
+
+    /// Whether this identity signed it.
+    #[must_use]
+    pub fn is_of(&self, identity: &Identity) -> bool {
+        let verify = |message: &[u8], signature: &[u8]| identity.verifies(message, signature);
+        self.receipt().is_some_and(|farewell| farewell.open(verify).is_ok())
+    }
+}

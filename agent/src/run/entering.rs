@@ -1,0 +1,85 @@
+//! What a start finds of the identity: one to run with, an enrolment that waits for a person, a leave that died, or none.
+//!
+//! A device that waits goes on asking instead of failing; one that left ends calmly and stays as it is until a person
+//! enrols it anew. Nothing is decided here but the order of looking. Read next: [`super::setup`], [`super::leaving`].
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::contact::{Pace, chance};
+use super::leaving::{self, Leaver};
+use super::setup::Base;
+use super::{RunError, ports::Tempo};
+use crate::config::Config;
+use crate::identity::enrolment::go_on;
+use crate::identity::farewell::Kept;
+use crate::identity::{Applicant, Held, IdentityError};
+use crate::link::{Link, LinkError, Retry};
+
+/// What there is.
+pub(super) enum Entered {
+    /// An identity to run with.
+    Held(Box<Held>),
+    /// The device has left its owner.
+    Left,
+}
+
+/// Looks, and waits where a person has to approve.
+pub(super) async fn enter(base: &Base, config: &Config, tempo: Tempo) -> Result<Entered, RunError> {
+    let applicant = base.applicant(config);
+    while base.home.waits()? {
+        let failed = match go_on(&base.home, &applicant).await {
+            Ok(_) => break,
+            Err(error) => error,
+        };
+        let Some(pause) = pause(&failed, tempo.pace) else {
+            // What was refused for good is not asked again; an identity from before goes on.
+            if base.home.held()?.is_some() {
+                tracing::error!(error = %failed, "the enrolment that waited has ended");
+                break;
+            }
+            return Err(failed.into());
+        };
+        tracing::warn!(error = %failed, "the enrolment waits; it is asked again");
+        sleep(pause).await;
+    }
+    stand(base, &applicant, tempo).await
+}
+
+/// What there is now, without waiting for anybody.
+async fn stand(base: &Base, applicant: &Applicant, tempo: Tempo) -> Result<Entered, RunError> {
+    let farewell = Kept::read(&base.state).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the farewell on disk cannot be read");
+        None
+    });
+    match (base.home.held()?, farewell) {
+        (Some(held), Some(farewell)) if farewell.is_of(&held.identity) => {
+            let route = applicant.route(&held.identity.site.host);
+            let link = Link::new(&held.identity, &route, base.clock.clone(), tempo.patience)?;
+            let leaver = Leaver::new(base, applicant.hardware.identity(), &held.identity);
+            leaver.leave(farewell.cause, Some(&link)).await?;
+            Ok(Entered::Left)
+        }
+        (Some(held), _) => Ok(Entered::Held(Box::new(held))),
+        (None, Some(_)) => {
+            leaving::wipe(&base.state, &base.home)?;
+            Ok(Entered::Left)
+        }
+        (None, None) => Err(RunError::NotEnrolled),
+    }
+}
+
+/// How long to wait before the next question; `None` where none follows.
+fn pause(error: &IdentityError, mut pace: Pace) -> Option<Duration> {
+    let asked = match error {
+        IdentityError::Server { source: LinkError::WrongServer(_), .. } => return Some(pace.slowly),
+        other => match other.retry() {
+            Retry::Soon => None,
+            Retry::After(seconds) => Some(seconds),
+            Retry::Slowly => return Some(pace.slowly),
+            Retry::Never => return None,
+        },
+    };
+    Some(Duration::from_millis(pace.backoff.failed(asked, chance())))
+}

@@ -1,0 +1,198 @@
+//! The identity while the agent runs: which certificate is shown, when the next one is asked for, what a refusal means.
+//!
+//! The decisions are `cordon_agent_core::renew`'s, the files [`crate::identity::slots`]'s; this keeps the two and the
+//! link in step. A certificate is shown only after it is on disk, and the one before it stands until the server has
+//! answered under the new one. No trouble here stops the reports. Read next: [`super::contact`], which asks.
+
+use cordon_agent_core::renew::{Asked, Course, Renewal, believed, course};
+use cordon_proto::limits;
+
+use super::contact::chance;
+use crate::identity::authorities::{self, Followed};
+use crate::identity::{self, Applicant, Held, Home, Identity, IdentityError, InForce};
+use crate::link::{Link, LinkError, Retry};
+use crate::status::IdentityStatus;
+
+/// The keeper of the identity.
+pub(crate) struct Keeping {
+    home: Home,
+    applicant: Applicant,
+    held: Held,
+    in_force: InForce,
+    renewal: Renewal,
+    error: Option<String>,
+    /// The certificate shown was answered since it was taken up.
+    answered: bool,
+    /// Both certificates were refused since the last answer.
+    both_refused: bool,
+}
+
+impl Keeping {
+    pub(crate) fn new(home: Home, held: Held, applicant: Applicant) -> Self {
+        let in_force = InForce::new(held.identity.clone());
+        Self {
+            home,
+            applicant,
+            held,
+            in_force,
+            renewal: Renewal::default(),
+            error: None,
+            answered: false,
+            both_refused: false,
+        }
+    }
+
+    /// The identity shown now.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.held.identity
+    }
+
+    /// The identity in force, for others.
+    pub(crate) fn in_force(&self) -> InForce {
+        self.in_force.clone()
+    }
+
+    /// How it stands, for people.
+    pub(crate) fn status(&self) -> IdentityStatus {
+        IdentityStatus { renewal_error: self.error.clone(), ..IdentityStatus::from(self.identity()) }
+    }
+
+    /// The server has answered a check-in under the certificate shown.
+    pub(crate) fn answered(&mut self) {
+        self.both_refused = false;
+        if std::mem::replace(&mut self.answered, true) {
+            return;
+        }
+        let settled = match (self.held.on_trial, &self.held.other) {
+            (true, _) => self.home.settle(),
+            // The one in force is answered after the next one was refused.
+            (false, Some(_)) => self.home.drop_next(),
+            (false, None) => Ok(()),
+        };
+        match settled {
+            Ok(()) => {
+                self.held.on_trial = false;
+                self.held.other = None;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the certificates on disk cannot be put in order; it is tried again");
+                self.answered = false;
+            }
+        }
+    }
+
+    /// What to do about a failed call.
+    pub(crate) fn course(&mut self, error: &LinkError) -> Course {
+        let Some(word) = error.word() else { return Course::Wait };
+        // After both were refused there is a wait; then both are tried again.
+        let other = self.held.other.is_some() && !std::mem::take(&mut self.both_refused);
+        let taken = course(word, other);
+        if taken == Course::Renew {
+            self.renewal.ended();
+        }
+        taken
+    }
+
+    /// Shows the other certificate that is held.
+    pub(crate) fn show_other(&mut self, link: &Link) {
+        let Some(other) = self.held.other.take() else { return };
+        tracing::warn!("the server refuses this certificate; the other one is shown");
+        self.held.other = Some(std::mem::replace(&mut self.held.identity, other));
+        // Back where it began: both were refused, and a person has to act first.
+        self.both_refused = !self.held.on_trial;
+        self.held.on_trial = !self.held.on_trial;
+        self.take_up(link);
+    }
+
+    fn take_up(&mut self, link: &Link) {
+        self.answered = false;
+        self.in_force.replace(self.held.identity.clone());
+        let route = self.applicant.route(&self.held.identity.site.host);
+        if let Err(error) = link.exchange(&self.held.identity, &route, self.applicant.clock.clone()) {
+            tracing::error!(%error, "no client could be built for this certificate; the one before is still shown");
+        }
+    }
+
+    /// Milliseconds until the next certificate is to be asked for; `None` while nobody knows the time.
+    pub(crate) fn wait_ms(&self) -> Option<u64> {
+        let clock = &self.applicant.clock;
+        let now = believed(clock.heard(), clock.raw().seconds(), clock.floor().at());
+        // One that has not proved itself is not followed by a third.
+        let due = self.held.identity.renews();
+        self.renewal.wait_ms(due, now, self.monotonic_ms())
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        u64::try_from(self.applicant.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Asks for the next certificate if it is time, and shows it from now on. Whether there is one.
+    pub(crate) async fn renew_if_due(&mut self, link: &Link) -> bool {
+        if self.wait_ms() != Some(0) {
+            return false;
+        }
+        match identity::renew(&self.home, &self.held.identity, &self.applicant).await {
+            Ok(next) => {
+                tracing::info!(until = %next.not_after, "the next certificate is here");
+                self.held.other = Some(std::mem::replace(&mut self.held.identity, next));
+                self.held.on_trial = true;
+                self.renewal.succeeded();
+                (self.error, self.both_refused) = (None, false);
+                self.take_up(link);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the certificate could not be renewed; it is tried again");
+                self.renewal.failed(self.monotonic_ms(), asked(&error), chance());
+                self.error = Some(error.to_string());
+                false
+            }
+        }
+    }
+
+    /// Follows the bundles of authorities up to the server's newest, each on disk before it is believed.
+    pub(crate) async fn follow_authorities(&mut self, newest: u64, link: &Link) {
+        let mut identity = self.held.identity.clone();
+        let began = identity.believed.version;
+        let mut number = began;
+        for _ in 0..limits::AUTHORITIES_STEPS {
+            if number >= newest {
+                break;
+            }
+            number += 1;
+            let bundle = match link.authorities(number).await {
+                Ok(Some(bundle)) => bundle,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(%error, number, "the next bundle of authorities cannot be fetched");
+                    break;
+                }
+            };
+            match authorities::follow(&self.home, &mut identity, number, &bundle) {
+                Ok(Followed::Believed | Followed::Before) => {}
+                Err(error) => {
+                    tracing::error!(%error, number, "a bundle of authorities is not followed");
+                    break;
+                }
+            }
+        }
+        if identity.believed.version != began {
+            tracing::info!(version = identity.believed.version, "other authorities are believed from now on");
+            if let Some(other) = &mut self.held.other {
+                other.believe_as(&identity);
+            }
+            self.held.identity = identity;
+            let answered = self.answered;
+            self.take_up(link);
+            self.answered = answered;
+        }
+    }
+}
+
+fn asked(error: &IdentityError) -> Asked {
+    match error.retry() {
+        Retry::Soon => Asked::Nothing,
+        Retry::After(seconds) => Asked::Seconds(seconds),
+        Retry::Slowly | Retry::Never => Asked::Late,
+    }
+}
