@@ -93,7 +93,7 @@ impl Attacker {
             }
             stream.read_buf(&mut bytes).await.ok().filter(|read| *read > 0)?;
         };
-        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+        let head = String::from_utf8_lossy(bytes.get(..end)?).to_lowercase();
         let status = head.split(' ').nth(1)?.parse().ok()?;
         let length =
             head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
@@ -103,7 +103,7 @@ impl Attacker {
         if head.contains("connection: close") {
             self.open = None;
         }
-        Some((status, bytes[end..end + length].to_vec()))
+        Some((status, bytes.get(end..end + length)?.to_vec()))
     }
 }
 
@@ -172,7 +172,7 @@ async fn e5_a_token_pays_for_the_serial_it_was_made_for_and_for_no_other() {
 
 /// Requests that are no good, with the status and the word that each gets.
 fn abused() -> Vec<(&'static str, Vec<u8>, u16, &'static str)> {
-    let good = samples::requests()[0].clone();
+    let good = samples::requests().swap_remove(0);
     let mut flipped = good.clone();
     if let Some(last) = flipped.last_mut() {
         *last ^= 1;
@@ -180,31 +180,23 @@ fn abused() -> Vec<(&'static str, Vec<u8>, u16, &'static str)> {
     // The point of the key is the only run of 65 bytes that begins with 4, behind a count of unused bits.
     let mut off_curve = good.clone();
     let point = good.windows(4).position(|four| four == [0x03, 0x42, 0x00, 0x04]).expect("a P-256 key") + 4;
-    off_curve[point..point + 64].fill(7);
-    let indefinite = [&[0x30, 0x80][..], &good[4..], &[0, 0]].concat();
-    let long_form = {
-        let nodes = der::read(&good).expect("DER");
-        nodes[0].with_odd_length(1)
-    };
-    let twice = {
-        let info = &samples::request_infos()[0];
-        let mut nodes = der::read(info).expect("DER");
-        // The subject is the third part; its one name stands twice then.
-        if let der::Node::Branch { parts, .. } = &mut nodes[0] {
-            if let der::Node::Branch { parts, .. } = &mut parts[1] {
-                let name = parts[0].clone();
-                parts.push(name);
-            }
-        }
-        samples::signed_request(&der::write(&nodes))
-    };
+    off_curve.iter_mut().skip(point).take(64).for_each(|byte| *byte = 7);
+    let body = good.get(4..).unwrap_or_default();
+    let indefinite = [&[0x30, 0x80][..], body, &[0, 0]].concat();
+    let nodes = der::read(&good).expect("DER");
+    let long_form = nodes.first().expect("one part").with_odd_length(1);
+    // Counted from the root down: contents, version, subject, its one name; that stands twice then.
+    let mut nodes = der::read(&samples::request_infos().swap_remove(0)).expect("DER");
+    der::replace(&mut nodes, 3, |name| vec![name.clone(), name]);
+    let twice = samples::signed_request(&der::write(&nodes));
+    let half = good.get(..good.len() / 2).unwrap_or_default().to_vec();
     vec![
         ("a flipped bit in the proof", flipped, 400, "malformed_csr"),
         ("a point off the curve", off_curve, 400, "malformed_csr"),
         ("an indefinite length", indefinite, 400, "malformed_csr"),
         ("a length in a longer form than it needs", long_form, 400, "malformed_csr"),
         ("bytes behind the request", [good.as_slice(), &[0]].concat(), 400, "malformed_csr"),
-        ("half a request", good[..good.len() / 2].to_vec(), 400, "malformed_csr"),
+        ("half a request", half, 400, "malformed_csr"),
         ("two serials", twice, 400, "serial_missing"),
         ("no request at all", Vec::new(), 400, "malformed_csr"),
         ("a megabyte", vec![0x30; 1 << 20], 413, "too_large"),

@@ -235,10 +235,9 @@ impl Trace {
             return None;
         };
         let boot = current.boot;
-        if let Some(other) = kept.filter(|kept| kept.boot == word.boot && kept.run != word.run) {
-            if other.run != 0 && word.run != 0 {
-                return Some(one_start(current, &format!("run {:x} at another server", other.run), word));
-            }
+        let beside = |kept: &Kept| kept.boot == word.boot && kept.run != word.run && kept.run != 0;
+        if let Some(other) = kept.filter(beside).filter(|_| word.run != 0) {
+            return Some(one_start(current, &format!("run {:x} at another server", other.run), word));
         }
         if current.says(word, boot) {
             current.from = Some(word.from);
