@@ -176,6 +176,7 @@ impl Meeting {
             host: "127.0.0.1".to_owned(),
             example_keys: false,
             store: init::STORE.to_owned(),
+            ca_key: None,
         };
         // The server's first day was long ago, so that certificates can grow old by a word to its clock.
         let clock = Clock::held(Clock::system().now_ms().plus(-PAST_MS));
