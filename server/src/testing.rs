@@ -38,6 +38,7 @@ use crate::store::memory::Memory;
 use crate::store::{Cursor, Index, Key, Kind, Store};
 use crate::testing::shared::Seat;
 
+pub(crate) mod faulty;
 pub(crate) mod shared;
 
 /// Longer than anything a test waits for.
@@ -100,8 +101,18 @@ impl Bench {
         Self::open(Self::laid().await, &[&["store=memory"], sets].concat()).await
     }
 
+    /// A new server whose authority was made so many days ago.
+    pub(crate) async fn aged(days: i64, sets: &[&str]) -> Self {
+        let made = Clock::system().now().plus_seconds(-days * 86_400);
+        Self::open(Self::laid_at(made).await, &[&["store=memory"], sets].concat()).await
+    }
+
     /// A folder with all that a server needs.
-    async fn laid() -> Arc<tempfile::TempDir> {
+    pub(crate) async fn laid() -> Arc<tempfile::TempDir> {
+        Self::laid_at(Clock::system().now()).await
+    }
+
+    async fn laid_at(now: Timestamp) -> Arc<tempfile::TempDir> {
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         let options = init::Options {
             folder: folder.path().to_owned(),
@@ -111,7 +122,7 @@ impl Bench {
             store: init::STORE.to_owned(),
             ca_key: None,
         };
-        init::run(&options, Clock::system().now()).await.expect("laid");
+        init::run(&options, now).await.expect("laid");
         folder
     }
 
@@ -128,7 +139,7 @@ impl Bench {
         [(one, seat_one), (two, seat_two)]
     }
 
-    async fn over(
+    pub(crate) async fn over(
         store: Arc<dyn Store>,
         folder: Arc<tempfile::TempDir>,
         sets: &[&str],
