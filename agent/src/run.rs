@@ -153,12 +153,7 @@ enum Ended {
     Leave(Cause),
 }
 
-async fn serve(
-    agent: Agent,
-    base: &Base,
-    hardware: HardwareId,
-    shutdown: impl Future<Output = ()>,
-) -> Exit {
+async fn serve(agent: Agent, base: &Base, hardware: HardwareId, shutdown: impl Future<Output = ()>) -> Exit {
     let Agent { contact, sensing, updating, telling, calls, interlock, shared, server } = agent;
     let (in_force, link) = (contact.in_force(), server.waiter());
     let (stop, stopped) = watch::channel(false);
@@ -184,7 +179,10 @@ async fn serve(
     match ended {
         Ended::Exit(exit) => exit,
         Ended::Leave(cause) => {
-            tracing::warn!(?cause, "the owner's server says that this device is to leave; it takes leave and is wiped");
+            tracing::warn!(
+                ?cause,
+                "the owner's server says that this device is to leave; it takes leave and is wiped"
+            );
             match Leaver::new(base, hardware, &in_force.now()).leave(cause, Some(&link)).await {
                 Ok(_) => Exit::Left,
                 Err(error) => Exit::Fatal(error),

@@ -234,7 +234,10 @@ impl Status {
     /// Who the device is not any more, or not yet.
     fn write_nobody(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(fingerprint) = self.waiting {
-            return writeln!(f, "identity   waits for a person to approve the key with fingerprint {fingerprint}");
+            return writeln!(
+                f,
+                "identity   waits for a person to approve the key with fingerprint {fingerprint}"
+            );
         }
         let Some(farewell) = &self.farewell else {
             return writeln!(
@@ -248,7 +251,8 @@ impl Status {
             Cause::AtDevice => "retired at the device",
         };
         writeln!(f, "identity   none: {} was {cause} on {}", farewell.device, farewell.time)?;
-        let handed_in = if farewell.handed_in { "the server has it too" } else { "the server may not have it" };
+        let handed_in =
+            if farewell.handed_in { "the server has it too" } else { "the server may not have it" };
         writeln!(f, "           its signed farewell stands in {}: {handed_in}", farewell::FILE)
     }
 

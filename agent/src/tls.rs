@@ -179,10 +179,7 @@ fn about_time(error: &rustls::Error) -> bool {
     let rustls::Error::InvalidCertificate(cause) = error else { return false };
     matches!(
         cause,
-        Cause::Expired
-            | Cause::ExpiredContext { .. }
-            | Cause::NotValidYet
-            | Cause::NotValidYetContext { .. }
+        Cause::Expired | Cause::ExpiredContext { .. } | Cause::NotValidYet | Cause::NotValidYetContext { .. }
     )
 }
 

@@ -40,7 +40,17 @@ fn every_command_of_the_contract_parses() {
 #[test]
 fn what_is_no_command_is_usage_and_nothing_is_promised_that_does_not_exist() {
     // Goal: exit 2, and no command of a later issue in the help. Method: mistakes, and the text.
-    for line in ["", "enrol", "fly", "run now", "interlock", "interlock maybe", "run --wait 3", "status --root /", "--what"] {
+    for line in [
+        "",
+        "enrol",
+        "fly",
+        "run now",
+        "interlock",
+        "interlock maybe",
+        "run --wait 3",
+        "status --root /",
+        "--what",
+    ] {
         assert!(parsed(line).is_err(), "{line:?}");
     }
     for later in ["install-bundle", "observe", "tuf-conformance"] {

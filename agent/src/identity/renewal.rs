@@ -31,5 +31,8 @@ pub async fn renew(
 }
 
 fn is_about_the_request(error: &IdentityError) -> bool {
-    matches!(error, IdentityError::Server { source: LinkError::Rejected { status: 400 | 409 | 413 | 422, .. }, .. })
+    matches!(
+        error,
+        IdentityError::Server { source: LinkError::Rejected { status: 400 | 409 | 413 | 422, .. }, .. }
+    )
 }
