@@ -5,6 +5,7 @@
 //! itself; never from the server. Read next: [`crate::run`].
 
 mod form;
+pub mod key_place;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,9 +15,11 @@ use cordon_proto::ids::{Hardware, Name};
 use cordon_proto::time::Timestamp;
 
 use self::form::{File, HealthValue};
+use self::key_place::KeyPlace;
 use crate::boot::Setting;
 use crate::files::{self, FileError};
 use crate::host::{self, Root};
+use crate::link::proxy::Proxy;
 
 /// Bytes of a configuration file.
 const CONFIG_BYTES: usize = 64 * 1024;
@@ -44,8 +47,12 @@ pub struct Config {
     pub interlock_socket: Option<PathBuf>,
     /// Addresses of the server, used in place of a name look-up.
     pub server: Vec<IpAddr>,
-    /// HTTP CONNECT proxy, `http://HOST:PORT`.
-    pub proxy: Option<String>,
+    /// HTTP CONNECT proxy, `http://HOST:PORT`, and the file of what it is told about us.
+    pub proxy: Option<Proxy>,
+    /// Seconds between two reports of a device whose every byte is paid for; `None` for any other.
+    pub metered: Option<u32>,
+    /// Where the device's private key is kept.
+    pub key: KeyPlace,
     /// A time before which it cannot be.
     pub clock_floor: Option<Timestamp>,
     /// What must hold after a trial boot, besides a check-in.
@@ -140,12 +147,10 @@ impl Config {
         if let Some(boot) = &file.boot {
             Setting::parse(boot).map_err(|error| value("boot", &error.to_string()))?;
         }
-        if file.proxy.as_ref().is_some_and(|proxy| !proxy.starts_with("http://")) {
-            return Err(value(
-                "proxy",
-                "must be http://HOST:PORT (the connection inside it stays encrypted)",
-            ));
-        }
+        let auth_file = file.proxy_auth_file.map(|auth_file| folder.join(auth_file));
+        let proxy = Proxy::parse(file.proxy, auth_file).map_err(|(key, wrong)| value(key, wrong))?;
+        let key = file.key.as_deref().map_or(Ok(KeyPlace::File), KeyPlace::parse);
+        let key = key.map_err(|error| value("key", &error.to_string()))?;
         let clock_floor = file.clock_floor.as_deref().map(Timestamp::parse).transpose();
         let clock_floor = clock_floor.map_err(|error| value("clock_floor", &error.to_string()))?;
         let hardware = match file.hardware {
@@ -169,7 +174,9 @@ impl Config {
             timezone: file.timezone.unwrap_or_else(|| "UTC".to_owned()),
             interlock_socket: file.interlock_socket.map(|socket| folder.join(socket)),
             server: file.server,
-            proxy: file.proxy,
+            proxy,
+            metered: file.metered,
+            key,
             clock_floor,
             health: health(file.health, folder)
                 .ok_or_else(|| value("health", "must be [\"program\", …] or \"file:PATH\""))?,

@@ -8,6 +8,8 @@ use cordon_proto::time::Timestamp;
 
 /// `INTEGER`.
 pub const INTEGER: u8 = 0x02;
+/// `OCTET STRING`.
+pub const OCTET_STRING: u8 = 0x04;
 /// `OBJECT IDENTIFIER`.
 pub const OBJECT: u8 = 0x06;
 /// `SEQUENCE`.
@@ -20,12 +22,18 @@ pub const CONTEXT_0: u8 = 0xa0;
 const BIT_STRING: u8 = 0x03;
 const UTF8_STRING: u8 = 0x0c;
 const PRINTABLE_STRING: u8 = 0x13;
+const TELETEX_STRING: u8 = 0x14;
+const IA5_STRING: u8 = 0x16;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 /// `1.2.840.10045.4.3.2`, ECDSA with SHA-256 (RFC 5758 section 3.2), as DER content.
 const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 /// `2.5.4.3`, the common name (RFC 5280 appendix A.1), as DER content.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+/// `2.5.4.10`, the organisation's name.
+const ORGANISATION: &[u8] = &[0x55, 0x04, 0x0a];
+/// Characters of a stranger's name that are shown.
+const SHOWN_CHARS: usize = 64;
 
 /// One element of the wanted tag: its content, and what follows it.
 #[must_use]
@@ -114,7 +122,7 @@ pub fn certificate(der: &[u8]) -> Option<Certificate<'_>> {
     let (subject, fields) = element(fields, SEQUENCE)?;
     let (_key, after_key) = element(fields, SEQUENCE)?;
     Some(Certificate {
-        common_name: common_name(subject)?,
+        common_name: attribute(subject, COMMON_NAME)?,
         not_before,
         not_after,
         spki: fields.get(..fields.len() - after_key.len())?,
@@ -146,15 +154,39 @@ fn validity(der: &[u8]) -> Option<([Timestamp; 2], &[u8])> {
     rest.is_empty().then_some(([not_before, not_after], fields))
 }
 
-fn common_name(mut names: &[u8]) -> Option<&str> {
+/// The name by which people know who issued a certificate: the issuer's common name, or its organisation where it has
+/// none. It is a stranger's word, to be shown and never believed: shortened, and without characters that could disturb
+/// a terminal or turn a line around.
+#[must_use]
+pub fn issuer(der: &[u8]) -> Option<String> {
+    let (certificate, _) = element(der, SEQUENCE)?;
+    let (fields, _) = element(certificate, SEQUENCE)?;
+    // Version 1 leaves its number out.
+    let fields = element(fields, CONTEXT_0).map_or(fields, |(_version, fields)| fields);
+    let (_serial, fields) = element(fields, INTEGER)?;
+    let (_algorithm, fields) = element(fields, SEQUENCE)?;
+    let (issuer, _) = element(fields, SEQUENCE)?;
+    let name = attribute(issuer, COMMON_NAME).or_else(|| attribute(issuer, ORGANISATION))?;
+    Some(name.chars().filter(|c| !is_disturbing(*c)).take(SHOWN_CHARS).collect())
+}
+
+/// Control characters, invisible ones, and those that set the direction of writing.
+fn is_disturbing(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// The first attribute of that kind in a name (RFC 5280 section 4.1.2.4), where it is a text that can be read.
+fn attribute<'a>(mut names: &'a [u8], wanted: &[u8]) -> Option<&'a str> {
     while !names.is_empty() {
         let (mut set, after) = element(names, SET)?;
         while !set.is_empty() {
             let (pair, following) = element(set, SEQUENCE)?;
             let (kind, value) = element(pair, OBJECT)?;
-            if kind == COMMON_NAME {
+            if kind == wanted {
                 let (tag, text, rest) = next(value)?;
-                let readable = rest.is_empty() && [UTF8_STRING, PRINTABLE_STRING].contains(&tag);
+                let texts = [UTF8_STRING, PRINTABLE_STRING, TELETEX_STRING, IA5_STRING];
+                let readable = rest.is_empty() && texts.contains(&tag);
                 return readable.then_some(text).and_then(|text| str::from_utf8(text).ok());
             }
             set = following;
@@ -232,6 +264,29 @@ mod tests {
     }
 
     #[test]
+    fn whoever_issued_a_strange_chain_is_named_without_harm() {
+        // Goal: the name people know TLS inspection by. Method: common name, organisation alone, hostile text, cuts.
+        let named = |names: &[(DnType, &str)]| {
+            let names: Vec<_> =
+                names.iter().map(|(kind, text)| (kind.clone(), DnValue::from(*text))).collect();
+            made(&names, (2026, 2027)).0
+        };
+        let inspector =
+            named(&[(DnType::OrganizationName, "Zscaler Inc."), (DnType::CommonName, "Zscaler Root CA")]);
+        assert_eq!(issuer(&inspector).as_deref(), Some("Zscaler Root CA"));
+        assert_eq!(
+            issuer(&named(&[(DnType::OrganizationName, "Klinik D\u{fc}ne")])).as_deref(),
+            Some("Klinik D\u{fc}ne")
+        );
+        let hostile = named(&[(DnType::CommonName, "a\u{1b}[2J\r\nb\u{202e}c\u{200b}d")]);
+        assert_eq!(issuer(&hostile).as_deref(), Some("a[2Jbcd"));
+        let long = named(&[(DnType::CommonName, &"x".repeat(500))]);
+        assert_eq!(issuer(&long).map(|name| name.len()), Some(SHOWN_CHARS));
+        assert_eq!(issuer(&named(&[])), None);
+        assert!((0..80).all(|cut| issuer(&inspector[..cut]).is_none()));
+    }
+
+    #[test]
     fn a_request_is_read_and_believed_by_a_full_reader_whatever_the_names_length() {
         // Goal: PKCS#10 as others read it. Method: x509-parser reads name and key, rcgen checks the signature; names
         // around the turns of the length's form.
@@ -271,11 +326,11 @@ mod tests {
             at in any::<proptest::sample::Index>(),
             to in any::<u8>(),
         ) {
-            let _ = (certificate(&bytes), public_key(&bytes), time(&bytes));
+            let _ = (certificate(&bytes), public_key(&bytes), time(&bytes), issuer(&bytes));
             let (mut der, _) = made(&[(DnType::CommonName, DnValue::from("dev"))], (2026, 2051));
             let at = at.index(der.len());
             der[at] = to;
-            let _ = certificate(&der);
+            let _ = (certificate(&der), issuer(&der));
         }
     }
 }

@@ -31,7 +31,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// A secret that group or world may read.
-    #[error("{} has mode {mode:o}; a private key must be readable by its owner alone (chmod 600), and a key that others could read is to be replaced", path.display())]
+    #[error("{} has mode {mode:o}; a secret must be readable by its owner alone (chmod 600), and one that others could read is to be replaced", path.display())]
     TooOpen {
         /// The file.
         path: PathBuf,
@@ -113,17 +113,10 @@ impl Folder {
 
     /// As [`Self::read`], and refuses a file that others than its owner may read or write.
     pub fn read_secret(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, FileError> {
-        let path = self.path.join(name);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(io_error("read", &path, source)),
-        };
-        let mode = file.metadata().map_err(|source| io_error("read", &path, source))?.mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(FileError::TooOpen { path, mode });
+        match read_secret_file(&self.path.join(name), limit) {
+            Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
         }
-        read_bounded(file, &path, limit).map(Some)
     }
 
     /// Replaces a file whole: after `Ok` it survives a power cut, before it the old one does. Mode 0600.
@@ -194,6 +187,16 @@ pub fn refuse_world_writable(path: &Path) -> Result<(), FileError> {
 /// A file anywhere, at most `limit` bytes.
 pub fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     let file = File::open(path).map_err(|source| io_error("read", path, source))?;
+    read_bounded(file, path, limit)
+}
+
+/// As [`read_file`], and refuses a file that others than its owner may read or write.
+pub fn read_secret_file(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+    let file = File::open(path).map_err(|source| io_error("read", path, source))?;
+    let mode = file.metadata().map_err(|source| io_error("read", path, source))?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(FileError::TooOpen { path: path.to_owned(), mode });
+    }
     read_bounded(file, path, limit)
 }
 

@@ -12,6 +12,8 @@ pub(crate) mod est;
 pub mod farewell;
 pub mod key;
 pub mod keystore;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 mod renewal;
 pub mod slots;
 
@@ -19,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cordon_agent_core::renew::Life;
 use cordon_proto::authorities::Believed;
-use cordon_proto::enrol::EnrolmentString;
+use cordon_proto::enrol::{EnrolmentString, enrolment_name};
 use cordon_proto::ids::{DeviceId, Sha256};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
@@ -74,12 +76,19 @@ impl Site {
     /// `HOST:PORT` as it stands in a URL.
     #[must_use]
     pub fn authority(&self, port: u16) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{port}", self.host)
-        } else {
-            format!("{}:{port}", self.host)
-        }
+        authority(&self.host, port)
     }
+
+    /// The name under which the enrolment plane is asked for.
+    pub fn enrolment_host(&self) -> Result<String, IdentityError> {
+        let name = enrolment_name(&self.host, (self.enrolment_port, self.device_port));
+        name.ok_or_else(|| IdentityError::NoName(self.host.clone()))
+    }
+}
+
+/// `HOST:PORT` as it stands in a URL.
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// An enrolled device.
@@ -128,6 +137,11 @@ pub enum IdentityError {
         /// The present identity.
         device: DeviceId,
     },
+    /// One port for both planes, and no name to tell them apart by.
+    #[error(
+        "the enrolment string gives one port for enrolment and device plane, which are told apart by name, but {0} is an address; ask for a string with the server's name, and set `server` to its address where no name look-up works"
+    )]
+    NoName(String),
     /// An enrolment elsewhere waits for a person.
     #[error(
         "this device waits for approval at {host}; run `cordon-agent forget-site` first if it is to belong elsewhere"
@@ -197,6 +211,7 @@ impl IdentityError {
             | Self::Damaged(_)
             | Self::Request
             | Self::Enrolled { .. }
+            | Self::NoName(_)
             | Self::Joining { .. }
             | Self::Denied { .. }
             | Self::Tls(_)

@@ -5,6 +5,7 @@
 //! exchange, [`crate::run`] for who calls and when.
 
 pub(crate) mod http;
+pub mod proxy;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,7 @@ use minicbor::{Decode, Encode};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE};
 use reqwest::{Client, Response, StatusCode};
 
+use self::proxy::ProxyFault;
 use crate::clock::TrustedClock;
 use crate::identity::Identity;
 use crate::tls::{self, Route, TlsError};
@@ -45,6 +47,9 @@ pub enum LinkError {
         /// The innermost cause.
         cause: String,
     },
+    /// The proxy that stands between refuses, or is down.
+    #[error("the proxy {0}; everything waits meanwhile")]
+    Proxy(ProxyFault),
     /// Whoever answers is not the pinned server, or its certificate is not valid now.
     #[error("whoever answers is not the server this device belongs to: {0}; nothing was sent")]
     WrongServer(Distrust),
@@ -55,6 +60,12 @@ pub enum LinkError {
     CertificateRefused {
         /// The TLS alert.
         alert: String,
+    },
+    /// The device could not prove who it is: its own key does not sign.
+    #[error("this device cannot prove who it is: {cause}")]
+    OwnKey {
+        /// What is wrong with the key, and what to do.
+        cause: String,
     },
     /// The server knows whom it talks to, and refuses.
     #[error("the server refuses this device: {refusal}{}", shown(detail))]
@@ -108,7 +119,12 @@ pub enum LinkError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Distrust {
     /// Its chain does not end in the pinned root.
-    Pin,
+    Pin {
+        /// Who issued the chain's top, by its own word; empty where it gives no readable name.
+        issuer: String,
+        /// `HOST:PORT` as asked for.
+        server: String,
+    },
     /// Its chain does, but is not valid: expired, other name, bad signature.
     Certificate(String),
 }
@@ -116,7 +132,13 @@ pub enum Distrust {
 impl fmt::Display for Distrust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pin => f.write_str("its certificate does not end in the pinned CA"),
+            Self::Pin { issuer, .. } if issuer.is_empty() => {
+                f.write_str("its certificate does not end in the pinned CA")
+            }
+            Self::Pin { issuer, server } => write!(
+                f,
+                "its certificate does not end in the pinned CA, but was issued by '{issuer}': TLS inspection or another server stands between; ask the network team to exempt {server} from inspection"
+            ),
             Self::Certificate(cause) => write!(f, "its certificate is not valid ({cause})"),
         }
     }
@@ -216,6 +238,8 @@ impl LinkError {
                 Refusal::HardwareMismatch => Word::HardwareMismatch,
             }),
             Self::Unreachable { .. }
+            | Self::Proxy(_)
+            | Self::OwnKey { .. }
             | Self::WrongServer(_)
             | Self::Busy { .. }
             | Self::Rejected { .. }
@@ -232,7 +256,11 @@ impl LinkError {
             Self::Busy { retry_after_s: Some(seconds), .. } => Retry::After(*seconds),
             // A person has to act first; asking every few minutes would not help.
             Self::CertificateRefused { .. } | Self::Refused { .. } => Retry::Slowly,
+            // Asking on with a wrong password may lock the account.
+            Self::Proxy(ProxyFault::Unauthorised) => Retry::Slowly,
             Self::Unreachable { .. }
+            | Self::Proxy(_)
+            | Self::OwnKey { .. }
             | Self::WrongServer(_)
             | Self::Busy { .. }
             | Self::Rejected { .. }

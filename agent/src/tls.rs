@@ -21,17 +21,20 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, KeyLog, NoKeyLog, RootCertStore, SignatureScheme,
-    version::TLS13,
+    CertificateError, ClientConfig, DigitallySignedStruct, KeyLog, NoKeyLog, OtherError, RootCertStore,
+    SignatureScheme, version::TLS13,
 };
 
 use crate::clock::TrustedClock;
 use crate::der;
+use crate::link::proxy::{Proxy, ProxyError};
 
 /// Seconds for the TCP connection, on top of the handshake's.
 const CONNECT_S: u64 = 10;
 /// An idle connection is dropped this much before the server would drop it.
 const IDLE_MARGIN_S: u64 = 10;
+/// Seconds an idle connection of a metered device is kept: through one report, not to the next.
+const METERED_IDLE_S: u64 = 2;
 
 /// Whom to believe.
 #[derive(Clone, Debug)]
@@ -54,7 +57,9 @@ pub struct Route {
     /// Its addresses where they are known; a name look-up otherwise.
     pub addresses: Vec<IpAddr>,
     /// An HTTP proxy that is asked to CONNECT.
-    pub proxy: Option<String>,
+    pub proxy: Option<Proxy>,
+    /// Whether every byte is paid for: one connection, closed after each report.
+    pub metered: bool,
 }
 
 /// Why no client could be built.
@@ -66,6 +71,9 @@ pub enum TlsError {
     /// The HTTP client refuses the configuration; nearly always the proxy's address.
     #[error("the HTTP client cannot be built, check `proxy`: {0}")]
     Client(#[from] reqwest::Error),
+    /// What the proxy needs cannot be read.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
 }
 
 /// A client that believes only the pinned roots and, where given, shows the device's certificate.
@@ -86,6 +94,11 @@ pub fn client_heard(
     identity: Option<Arc<CertifiedKey>>,
     secrets: Arc<dyn KeyLog>,
 ) -> Result<reqwest::Client, TlsError> {
+    let (connections, idle_s) = match route.metered {
+        // One for the wait and its reports, one for what is fetched beside it.
+        false => (2, limits::IDLE_CONNECTION_S.saturating_sub(IDLE_MARGIN_S)),
+        true => (1, METERED_IDLE_S),
+    };
     let mut configuration = configuration(trust, identity)?;
     configuration.key_log = secrets;
     let mut builder = reqwest::Client::builder()
@@ -96,12 +109,11 @@ pub fn client_heard(
         .referer(false)
         .no_proxy()
         .connect_timeout(Duration::from_secs(CONNECT_S + limits::TLS_HANDSHAKE_S))
-        // One for the wait and its reports, one for what is fetched beside it.
-        .pool_max_idle_per_host(2)
-        .pool_idle_timeout(Duration::from_secs(limits::IDLE_CONNECTION_S.saturating_sub(IDLE_MARGIN_S)))
+        .pool_max_idle_per_host(connections)
+        .pool_idle_timeout(Duration::from_secs(idle_s))
         .user_agent(concat!("cordon-agent/", env!("CARGO_PKG_VERSION")));
     if let Some(proxy) = &route.proxy {
-        builder = builder.proxy(reqwest::Proxy::https(proxy)?);
+        builder = builder.proxy(proxy.for_client()?);
     }
     if !route.addresses.is_empty() {
         let addresses: Vec<_> = route.addresses.iter().map(|address| SocketAddr::new(*address, 0)).collect();
@@ -132,6 +144,11 @@ pub fn key_hash(certificate: &CertificateDer<'_>) -> Option<Sha256> {
     Some(Sha256::of(parsed.subject_public_key_info().as_ref()))
 }
 
+/// A chain that ends elsewhere, or one that claims the pinned root's name without its signature.
+fn about_the_anchor(cause: &CertificateError) -> bool {
+    [CertificateError::UnknownIssuer, CertificateError::BadSignature].contains(cause)
+}
+
 /// The device's certificate, whatever the server hints at.
 #[derive(Debug)]
 struct OneIdentity(Arc<CertifiedKey>);
@@ -143,6 +160,23 @@ impl ResolvesClientCert for OneIdentity {
 
     fn has_certs(&self) -> bool {
         true
+    }
+}
+
+/// A presented chain that does not end in the pinned root, by the name of whoever issued its top. TLS inspection shows
+/// itself by it.
+#[derive(Debug, thiserror::Error)]
+#[error("the chain does not end in the pinned root")]
+pub(crate) struct ForeignChain {
+    /// The issuer of the chain's last certificate; empty where it has no readable name.
+    pub(crate) issuer: String,
+}
+
+impl ForeignChain {
+    fn of(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> rustls::Error {
+        let top = intermediates.last().unwrap_or(end_entity);
+        let chain = Self { issuer: der::issuer(top).unwrap_or_default() };
+        CertificateError::Other(OtherError(Arc::new(chain))).into()
     }
 }
 
@@ -194,7 +228,7 @@ impl ServerCertVerifier for PinVerifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let anchors = self.anchors(intermediates);
         if anchors.is_empty() {
-            return Err(CertificateError::ApplicationVerificationFailure.into());
+            return Err(ForeignChain::of(end_entity, intermediates));
         }
         let provider = Arc::clone(&self.provider);
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(anchors), provider)
@@ -209,6 +243,9 @@ impl ServerCertVerifier for PinVerifier {
         match judged(clock.now()) {
             Err(error) if self.clock_is_doubtful() && about_time(&error) => {
                 judged(clock.floor().at().max(der::not_before(end_entity).unwrap_or(Timestamp(0))))
+            }
+            Err(rustls::Error::InvalidCertificate(cause)) if about_the_anchor(&cause) => {
+                Err(ForeignChain::of(end_entity, intermediates))
             }
             verdict => verdict,
         }

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
-use crate::{audit, devices, keys, order, release, repo, rollouts, tokens};
+use crate::{approvals, audit, devices, keys, order, release, repo, rollouts, tokens};
 
 /// Keys, signing, approving, asking.
 #[derive(Debug, Parser)]
@@ -62,10 +62,13 @@ pub enum Command {
     /// Sign and verify the owner's orders.
     #[command(subcommand)]
     Order(order::Command),
-    /// Make enrolment tokens.
+    /// Make, list and take back enrolment tokens.
     #[command(subcommand)]
     Tokens(tokens::Command),
-    /// List, show, quarantine and release devices.
+    /// Answer keys that ask for a device's identity.
+    #[command(subcommand)]
+    Approvals(approvals::Command),
+    /// List and show devices and their history; quarantine, release, retire.
     #[command(subcommand)]
     Devices(devices::Command),
     /// Create, list, show, halt and resume rollouts.
@@ -88,6 +91,7 @@ impl Command {
             Self::Release(command) => command.run(session),
             Self::Order(command) => command.run(session),
             Self::Tokens(command) => command.run(session),
+            Self::Approvals(command) => command.run(session),
             Self::Devices(command) => command.run(session),
             Self::Rollouts(command) => command.run(session),
             Self::Audit(command) => command.run(session),

@@ -1,7 +1,9 @@
-//! `cordonctl devices`: list, show, quarantine and release.
+//! `cordonctl devices`: list, show, the history of an identity, and what people do to identities.
 //!
-//! A quarantine needs a reason, which stands in the audit log; it touches neither therapy nor network. Read next:
-//! [`crate::api`].
+//! Every act needs a reason, which stands in the audit log; none touches therapy or network. What a device does about
+//! an end (it wipes what it knows of its owner) is said before a person agrees. Read next: [`crate::api`].
+
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use cordon_proto::ids::DeviceId;
@@ -38,7 +40,24 @@ pub enum Command {
         /// Its id.
         id: DeviceId,
     },
-    /// Stop trusting a device; therapy and network stay untouched.
+    /// Show the history of one identity: its certificates, its tokens, and what the audit log says, newest first.
+    History {
+        /// Its id.
+        id: DeviceId,
+        /// So many entries of the log at most.
+        #[arg(long, default_value_t = limits::PAGE_ROWS)]
+        limit: usize,
+    },
+    /// Take the last receipt that a device signed before it wiped itself.
+    Farewell {
+        /// Its id.
+        id: DeviceId,
+        /// The file to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Stop trusting a device within a second; it may only check status and take updates. Therapy and network stay
+    /// untouched.
     Quarantine {
         /// Its id.
         id: DeviceId,
@@ -48,6 +67,38 @@ pub enum Command {
     },
     /// Trust a device again.
     Release {
+        /// Its id.
+        id: DeviceId,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// End a device's use: at its next contact it wipes what it knows of its owner and leaves a last signed receipt.
+    Retire {
+        /// Its id.
+        id: DeviceId,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Report a device lost: at its next contact it wipes what it knows of its owner and leaves a last signed receipt.
+    Lost {
+        /// Its id.
+        id: DeviceId,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// A lost device turned up; it stays in quarantine until it is released.
+    Find {
+        /// Its id.
+        id: DeviceId,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Say that a device's identity is one machine after all; its certificate may be renewed again.
+    ClearDoubt {
         /// Its id.
         id: DeviceId,
         /// Why.
@@ -72,10 +123,66 @@ impl Command {
                 Ok(Report::table(&COLUMNS, &rows, Value::Array(rows.clone())))
             }
             Self::Show { id } => Ok(Report::document(api.get(&["devices", &id.to_string()], &[])?)),
+            Self::History { id, limit } => history(&api, id, *limit),
+            Self::Farewell { id, out } => {
+                let bytes = api.bytes(&["devices", &id.to_string(), "farewell"], &[])?;
+                let none = || Failure::refused("no farewell", format!("{id} has not taken leave"));
+                crate::folder::write_whole(out, &bytes.ok_or_else(none)?)?;
+                let out = out.display().to_string();
+                Ok(Report::new(format!("{out} written"), json!({"file": out})))
+            }
             Self::Quarantine { id, reason } => act(&api, id, "quarantine", reason),
             Self::Release { id, reason } => act(&api, id, "release", reason),
+            Self::Retire { id, reason } => {
+                session.agree(&end_words(id, "retire it"), "Retire it?")?;
+                act(&api, id, "retire", reason)
+            }
+            Self::Lost { id, reason } => {
+                session.agree(&end_words(id, "report it lost"), "Report it lost?")?;
+                act(&api, id, "report-lost", reason)
+            }
+            Self::Find { id, reason } => act(&api, id, "find", reason),
+            Self::ClearDoubt { id, reason } => act(&api, id, "clear-doubt", reason),
         }
     }
+}
+
+/// What the end of a device's use does to it.
+fn end_words(id: &DeviceId, doing: &str) -> String {
+    format!(
+        "Device {id}: you are about to {doing}.\n\
+         At once nothing of it is trusted any more. At its next contact it wipes its identity, profile, content and\n\
+         spool, and leaves a last signed receipt. Therapy, network and the running release stay untouched. To use it\n\
+         again it must be enrolled anew.\n"
+    )
+}
+
+/// The history of one identity, page by page up to `most` entries.
+fn history(api: &Api, id: &DeviceId, most: usize) -> Result<Report, Failure> {
+    let id = id.to_string();
+    let mut whole = api.get(&["devices", &id, "history"], &[])?;
+    let list =
+        |page: &Value, name: &str| page.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut entries = list(&whole, "entries");
+    let mut next = whole.get("next").and_then(Value::as_u64);
+    while let Some(before) = next.filter(|_| entries.len() < most) {
+        let page = api.get(&["devices", &id, "history"], &[("before", before.to_string())])?;
+        entries.extend(list(&page, "entries"));
+        next = page.get("next").and_then(Value::as_u64).filter(|further| *further < before);
+    }
+    entries.truncate(most);
+    let table = |columns: &[&str], rows: &[Value]| Report::table(columns, rows, Value::Null).text;
+    let text = format!(
+        "CERTIFICATES\n{}\nTOKENS\n{}\nHISTORY\n{}",
+        table(&["standing", "from", "until", "fingerprint", "why"], &list(&whole, "certificates")),
+        table(&["state", "created", "expires", "by", "id"], &list(&whole, "tokens")),
+        table(&["at", "action", "actor", "reason", "before", "after"], &entries),
+    );
+    if let Value::Object(fields) = &mut whole {
+        fields.insert("entries".to_owned(), Value::Array(entries));
+        fields.insert("next".to_owned(), json!(next));
+    }
+    Ok(Report::new(text, whole))
 }
 
 fn act(api: &Api, id: &DeviceId, act: &str, reason: &str) -> Result<Report, Failure> {

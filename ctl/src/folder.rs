@@ -3,8 +3,9 @@
 //! Files appear whole or not at all, and a versioned file that is signed enough is never replaced by other bytes.
 //! What is read here is not believed here: see [`crate::chain`].
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use cordon_proto::ids::Sha256;
@@ -157,4 +158,25 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let mut file = File::create(&partial).map_err(wrong)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(wrong)?;
     fs::rename(&partial, path).map_err(wrong)
+}
+
+/// Writes a file with a secret whole, in place of an earlier one; only its owner may read it, at no moment anybody else.
+pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let wrong = |error: std::io::Error| Failure::file("write", path, &error);
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    match fs::remove_file(&partial) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(wrong(error)),
+        Err(_) | Ok(()) => {}
+    }
+    write_new_secret(&partial, bytes)?;
+    fs::rename(&partial, path).map_err(wrong)
+}
+
+/// Writes a new file with a secret that only its owner may read.
+pub(crate) fn write_new_secret(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let wrong = |error: std::io::Error| Failure::file("write", path, &error);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(wrong)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(wrong)
 }

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub mod api;
+pub mod approvals;
 pub mod arguments;
 pub mod audit;
 pub mod chain;

@@ -34,19 +34,30 @@ impl Session<'_> {
     /// # Errors
     /// The person did not agree, or nothing could be shown.
     pub fn about_to_sign(&mut self, text: &str) -> Result<(), Failure> {
-        let unseen = |_| {
-            Failure::refused("not shown", "what is about to be signed could not be written to the screen")
-        };
-        write!(self.shown, "About to sign:\n{text}").map_err(unseen)?;
+        self.ask(&format!("About to sign:\n{text}"), "Sign this?", "not signed")
+    }
+
+    /// Shows what is about to happen; on a terminal a person must agree, unless `--yes` was given.
+    ///
+    /// # Errors
+    /// The person did not agree, or nothing could be shown.
+    pub fn agree(&mut self, text: &str, question: &str) -> Result<(), Failure> {
+        self.ask(text, question, "not done")
+    }
+
+    fn ask(&mut self, text: &str, question: &str, refusal: &str) -> Result<(), Failure> {
+        let unseen =
+            |_| Failure::refused("not shown", "what is about to happen could not be written to the screen");
+        write!(self.shown, "{text}").map_err(unseen)?;
         if self.options.yes || !std::io::stdin().is_terminal() {
             return Ok(());
         }
-        write!(self.shown, "Sign this? [y/N] ").and_then(|()| self.shown.flush()).map_err(unseen)?;
+        write!(self.shown, "{question} [y/N] ").and_then(|()| self.shown.flush()).map_err(unseen)?;
         let mut answer = String::new();
         std::io::stdin().lock().read_line(&mut answer).map_err(unseen)?;
         match answer.trim() {
             "y" | "yes" => Ok(()),
-            _ => Err(Failure::refused("not signed", "you did not agree; nothing was written")),
+            _ => Err(Failure::refused(refusal, "you did not agree; nothing was written")),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! A device starts with one pin, from its enrolment string. A root is replaced by steps: a bundle with both roots, signed
 //! by the old root's key, then a bundle with the new one alone. Bundles are followed one version after the other, as TUF
 //! roots are, so that a device that slept through several catches up; each is judged by what was believed before it.
+//! A device that has only its pin begins with the newest one, whatever its number: the bundles before were signed by
+//! roots that this device was never told of.
 //! The server only carries them: the roots' keys are offline. Nothing here parses a certificate: the caller says which
 //! key it holds. Read next: [`Believed::step`], and `enrol` for the first pin.
 
@@ -110,6 +112,13 @@ impl SignedAuthorities {
 }
 
 impl Believed {
+    /// The version to ask for next, the newest one being `newest`; `None` if there is nothing to follow.
+    #[must_use]
+    pub fn wants(&self, newest: u64) -> Option<u64> {
+        let next = if self.version == 0 { newest } else { self.version.saturating_add(1) };
+        (next <= newest && newest > self.version).then_some(next)
+    }
+
     /// What is believed after this bundle, and the roots' certificates. `known` are certificates of the present pins,
     /// as far as the caller has them; those in the bundle itself count as well, because a pin is the proof.
     pub fn step(
@@ -120,7 +129,8 @@ impl Believed {
     ) -> Result<(Self, Vec<Vec<u8>>), AuthoritiesError> {
         let (signed, bundle) = SignedAuthorities::read(bytes)?;
         let wanted = self.version.saturating_add(1);
-        if bundle.version != wanted {
+        let begins = self.version == 0 && bundle.version > 0;
+        if bundle.version != wanted && !begins {
             return Err(AuthoritiesError::Version { found: bundle.version, wanted });
         }
         let roots: Vec<&[u8]> = bundle.roots.iter().map(|root| root.as_slice()).collect();

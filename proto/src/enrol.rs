@@ -193,6 +193,17 @@ pub fn shared_name(host: &str) -> String {
     alloc::format!("enrol.{host}")
 }
 
+/// The name under which the enrolment plane of a server is asked for, given its host and both ports: its own name where
+/// each plane has a port, [`shared_name`] where they share one. `None` where they share one and the host is an address,
+/// because TLS names no address (RFC 6066 section 3).
+#[must_use]
+pub fn enrolment_name(host: &str, (enrolment_port, device_port): (u16, u16)) -> Option<String> {
+    if enrolment_port != device_port {
+        return Some(host.to_owned());
+    }
+    host.parse::<core::net::IpAddr>().is_err().then(|| shared_name(host))
+}
+
 /// Value of [`HARDWARE_HEADER`]: base64url without padding of the CBOR of the hardware.
 #[must_use]
 pub fn hardware_header(hardware: &Hardware) -> String {
@@ -283,6 +294,16 @@ mod tests {
         {
             assert_eq!(read_hardware_header(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn one_port_for_both_planes_asks_by_another_name() {
+        // Goal: decision 0010, one port. Method: two ports, one, and one where there is no name.
+        assert_eq!(enrolment_name("cordon.example", (8444, 8443)).as_deref(), Some("cordon.example"));
+        assert_eq!(enrolment_name("192.0.2.7", (8444, 8443)).as_deref(), Some("192.0.2.7"));
+        assert_eq!(enrolment_name("cordon.example", (443, 443)).as_deref(), Some("enrol.cordon.example"));
+        assert_eq!(enrolment_name("192.0.2.7", (443, 443)), None);
+        assert_eq!(enrolment_name("2001:db8::7", (443, 443)), None);
     }
 
     proptest! {

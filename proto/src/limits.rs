@@ -253,5 +253,7 @@ pub const AUTHORITIES_BYTES: usize = 16 * 1024;
 pub const AUTHORITIES_STEPS: u64 = 16;
 /// Seconds between two check-ins of a metered device.
 pub const METERED_CHECKIN_S: u32 = 6 * 3600;
+/// Seconds between two check-ins that a metered device may be set to at most.
+pub const METERED_CHECKIN_MAX_S: u32 = 7 * 24 * 3600;
 /// Devices one model token may enrol.
 pub const TOKEN_COUNT: u32 = 10_000;

@@ -20,7 +20,8 @@ use cordon_server_core::device::{Leaf, State};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::audit_log::{AuditKey, AuditLog};
-use crate::ca::Ca;
+use crate::ca::Authority;
+use crate::ca::crl::Lists;
 use crate::care::Care;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -35,15 +36,21 @@ use crate::store::blobs::Blobs;
 use crate::store::{Answer, Change, Committed, Cursor, Index, Key, Kind, Store, StoreError};
 use crate::waits::Waits;
 
+mod authority;
+mod doubt;
 mod enrol;
+mod farewell;
 mod keep;
 mod people;
 mod report;
 #[cfg(test)]
 mod tests;
 
+pub use authority::CrlError;
+pub use doubt::Speaker;
 pub use enrol::{EnrolError, Granted, Guesses};
-pub use people::{ActError, ApiToken, SignInLinks, TokenMade};
+pub use farewell::FarewellError;
+pub use people::{ActError, ApiToken, Listed, SignInLinks, Stated, TokenMade};
 pub use report::{CheckinError, ReceiptError, ReceiptTaken};
 
 /// Locks that keep requests with one token in a queue, so that a token for many devices does not become a race.
@@ -59,8 +66,10 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// Images.
     pub blobs: Blobs,
-    /// The certificate authority.
-    pub ca: Ca,
+    /// The certificate authorities.
+    pub ca: Arc<Authority>,
+    /// The lists of void certificates.
+    pub lists: Lists,
     /// The director's snapshot and timestamp keys.
     pub online: Arc<OnlineKeys>,
     /// The sealed audit log.
@@ -92,7 +101,6 @@ pub struct App {
     director: OnceLock<Arc<dyn Director>>,
     work: Arc<Semaphore>,
     turns: Vec<Arc<tokio::sync::Mutex<()>>>,
-    bundle: Sha256,
     reached: Mutex<HashMap<&'static str, SocketAddr>>,
 }
 
@@ -106,8 +114,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Images.
     pub blobs: Blobs,
-    /// The certificate authority.
-    pub ca: Ca,
+    /// The certificate authorities.
+    pub ca: Authority,
     /// The director's snapshot and timestamp keys.
     pub online: OnlineKeys,
     /// The key of the audit log.
@@ -187,13 +195,13 @@ impl App {
             guesses: Guesses::default(),
             work: Arc::new(Semaphore::new(config.limits.requests)),
             turns: std::iter::repeat_with(Arc::default).take(TURNS).collect(),
-            bundle: Sha256::of(ca.bundle()),
             audit: Arc::new(AuditLog::new(store.clone(), audit)),
             config,
             clock,
             store,
             blobs,
-            ca,
+            ca: Arc::new(ca),
+            lists: Lists::default(),
             online: Arc::new(online),
             director: OnceLock::new(),
             fleet: Fleet::default(),
@@ -267,7 +275,7 @@ impl App {
     /// SHA-256 of the bundle that `cacerts` answers with.
     #[must_use]
     pub fn ca_bundle(&self) -> Sha256 {
-        self.bundle
+        self.ca.standing().digest()
     }
 
     /// A place among the requests that are worked on; none if the server is busy.
@@ -308,6 +316,10 @@ impl App {
         self.metrics.gauge(states.map(|state| (state.word(), count(state))), self.connections.distinct());
         let audit = self.audit.standing();
         self.metrics.audit(&audit, self.clock.now());
+        for ca in self.ca.standing().in_force() {
+            let (issuing, root) = ca.ends();
+            self.metrics.authority(&ca.key_identifier(), issuing, root);
+        }
     }
 
     /// The device of a certificate that is not known here, if it enrolled at another server a moment ago. To say that

@@ -1,42 +1,55 @@
-//! The certificate authority: the issuing key that signs device leaves and the server's own certificate.
+//! The certificate authority: issuing keys that sign device leaves and the server's own certificate.
 //!
 //! Of a request only the key and its proof are taken ([`request`]); every name, use and date in a leaf is written
 //! here. A leaf is never a CA, never lives past its issuer, and its serial number is random. The root's key is not
-//! needed to run and is never loaded. Read next: [`make`], which lays both tiers; [`certs_only`], the form of EST.
+//! needed to run and is never loaded. One issuing authority is a [`Ca`]; which there are, and which of them signs what,
+//! is [`authority`]'s. Read next: [`authority`]; [`steps`] for how they change; [`crl`] for what third parties ask.
 
-use std::path::Path;
+use std::fmt;
 
 use cordon_proto::ids::{DeviceId, Sha256, Text};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use rcgen::{
-    CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PublicKeyData, SanType, SerialNumber,
+    CertificateParams, CrlDistributionPoint, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
+use x509_parser::prelude::ParsedExtension;
 
 use crate::chance;
-use crate::files::{self, FileError};
+use crate::files::FileError;
 
+pub mod authority;
 pub mod certs_only;
+pub mod crl;
+pub mod key;
 pub mod make;
 pub mod request;
+pub mod state;
+pub mod steps;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "pkcs11")]
+mod token;
 
-/// File of the root certificate, in the authority's folder.
+pub use authority::Authority;
+use key::IssuingKey;
+
+/// File of the first root certificate, in the authority's folder.
 pub const ROOT_CERTIFICATE: &str = "root.pem";
-/// File of the root's key: made there, to be carried away.
+/// File of the first root's key: made there, to be carried away.
 pub const ROOT_KEY: &str = "root.key.pem";
-/// File of the issuing certificate.
+/// File of the first issuing certificate.
 pub const ISSUING_CERTIFICATE: &str = "issuing.pem";
-/// File of the issuing key.
+/// File of the first issuing key.
 pub const ISSUING_KEY: &str = "issuing.key.pem";
 
 /// Days the server's own certificate lives; it is made anew at every start and before it runs out.
 pub const SERVER_LEAF_DAYS: u32 = 30;
+/// What stands in `enrolment.crl_url` for the identifier of the issuing key.
+pub const ISSUER_MARK: &str = "{issuer}";
 
 const DAY_S: i64 = 86_400;
 
@@ -50,13 +63,25 @@ pub enum CaError {
     #[error("{file} is not a PEM file of a P-256 {what}: restore it from a backup")]
     Pem {
         /// The file.
-        file: &'static str,
+        file: String,
         /// `key` or `certificate`.
         what: &'static str,
     },
     /// The key is not the certificate's.
-    #[error("{ISSUING_KEY} is not the key of {ISSUING_CERTIFICATE}: restore both from one backup")]
-    Mismatch,
+    #[error("the issuing key is not the key of {file}: restore both from one backup")]
+    Mismatch {
+        /// The certificate's file.
+        file: String,
+    },
+    /// The issuing key.
+    #[error(transparent)]
+    Key(#[from] key::KeyError),
+    /// The list of what is in force.
+    #[error("{} is not readable as a list of authorities: restore the folder from a backup", state::STATE)]
+    State,
+    /// The verifier of client certificates.
+    #[error("an authority's certificate cannot be used as an anchor")]
+    Anchor(#[from] rustls::server::VerifierBuilderError),
     /// The issuing certificate is past its end, or nearly.
     #[error("the issuing certificate ended at {not_after}: make a new one with the root's key")]
     Ended {
@@ -91,37 +116,37 @@ pub struct Subject<'a> {
     pub serial: &'a Text,
 }
 
-/// The issuing authority and the certificates above it.
-#[derive(Debug)]
+/// An issuing authority: its key, its certificate, and the root above it.
 pub struct Ca {
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Issuer<'static, IssuingKey>,
     issuing: CertificateDer<'static>,
-    issuing_not_after: Timestamp,
+    facts: Facts,
     root: CertificateDer<'static>,
-    pin: Sha256,
-    bundle: Vec<u8>,
-    key: Sha256,
+    root_facts: Facts,
+    crl_url: Option<String>,
 }
 
 impl Ca {
-    /// Reads root certificate, issuing certificate and issuing key. The key must be readable by its owner alone.
-    pub fn load(folder: &Path) -> Result<Self, CaError> {
-        let key = files::read_secret(&folder.join(ISSUING_KEY))?;
-        let key = std::str::from_utf8(&key).ok().and_then(|pem| KeyPair::from_pem(pem).ok());
-        let key = key.filter(|key| key.is_compatible(&rcgen::PKCS_ECDSA_P256_SHA256));
-        let key = key.ok_or(CaError::Pem { file: ISSUING_KEY, what: "key" })?;
-        let issuing = certificate(folder, ISSUING_CERTIFICATE)?;
-        let root = certificate(folder, ROOT_CERTIFICATE)?;
-        let issuing_facts = facts(&issuing, ISSUING_CERTIFICATE)?;
-        let root_facts = facts(&root, ROOT_CERTIFICATE)?;
-        let spki = key.subject_public_key_info();
-        if issuing_facts.spki != Sha256::of(&spki) {
-            return Err(CaError::Mismatch);
+    /// Puts one together. `file` names the certificate where something is wrong.
+    pub fn new(
+        key: IssuingKey,
+        issuing: CertificateDer<'static>,
+        root: CertificateDer<'static>,
+        file: &str,
+    ) -> Result<Self, CaError> {
+        let (facts, root_facts) = (Facts::of(&issuing, file)?, Facts::of(&root, ROOT_CERTIFICATE)?);
+        if facts.spki != Sha256::of(&key.subject_public_key_info()) {
+            return Err(CaError::Mismatch { file: file.to_owned() });
         }
-        let bundle = certs_only::write(&[issuing.clone(), root.clone()])?;
         let issuer = Issuer::from_ca_cert_der(&issuing, key)?;
-        let (pin, issuing_not_after) = (root_facts.spki, issuing_facts.not_after);
-        Ok(Self { issuer, issuing, issuing_not_after, root, pin, bundle, key: issuing_facts.spki })
+        Ok(Self { issuer, issuing, facts, root, root_facts, crl_url: None })
+    }
+
+    /// The same with a place of its list of void certificates in each leaf.
+    #[must_use]
+    pub fn with_crl_url(self, url: Option<&str>) -> Self {
+        let crl_url = url.map(|url| url.replace(ISSUER_MARK, &self.key_identifier()));
+        Self { crl_url, ..self }
     }
 
     /// The root certificate.
@@ -139,19 +164,25 @@ impl Ca {
     /// SHA-256 of the root's SubjectPublicKeyInfo: the pin in enrolment strings.
     #[must_use]
     pub fn pin(&self) -> Sha256 {
-        self.pin
+        self.root_facts.spki
     }
 
-    /// SHA-256 of the SubjectPublicKeyInfo of each key that is used here, for the list of keys that must not be.
+    /// SHA-256 of the issuing key's SubjectPublicKeyInfo.
     #[must_use]
-    pub fn keys(&self) -> [Sha256; 2] {
-        [self.pin, self.key]
+    pub fn key(&self) -> Sha256 {
+        self.facts.spki
     }
 
-    /// The certs-only PKCS#7 that `cacerts` answers with, DER.
+    /// The subject key identifier of the issuing certificate, hexadecimal.
     #[must_use]
-    pub fn bundle(&self) -> &[u8] {
-        &self.bundle
+    pub fn key_identifier(&self) -> String {
+        hex(&self.facts.identifier)
+    }
+
+    /// When the issuing certificate and the root end.
+    #[must_use]
+    pub fn ends(&self) -> (Timestamp, Timestamp) {
+        (self.facts.not_after, self.root_facts.not_after)
     }
 
     /// Makes a device's certificate for `days`. `key` was proved; everything else is ours.
@@ -170,6 +201,8 @@ impl Ca {
         let name = format!("urn:uuid:{device}");
         params.subject_alt_names = vec![SanType::URI(name.as_str().try_into()?)];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let place = self.crl_url.iter().map(|url| CrlDistributionPoint { uris: vec![url.clone()] });
+        params.crl_distribution_points = place.collect();
         let der = params.signed_by(key, &self.issuer)?.der().clone();
         Ok(Issued { fingerprint: Sha256::of(&der), der, not_after })
     }
@@ -191,10 +224,10 @@ impl Ca {
 
     /// The end of a leaf's life: never past the issuer's.
     fn end(&self, days: u32, now: Timestamp) -> Result<Timestamp, CaError> {
-        if now >= self.issuing_not_after {
-            return Err(CaError::Ended { not_after: self.issuing_not_after });
+        if now >= self.facts.not_after {
+            return Err(CaError::Ended { not_after: self.facts.not_after });
         }
-        Ok(now.plus_seconds(i64::from(days) * DAY_S).min(self.issuing_not_after))
+        Ok(now.plus_seconds(i64::from(days) * DAY_S).min(self.facts.not_after))
     }
 }
 
@@ -234,21 +267,37 @@ fn serial_number_attribute() -> DnType {
     DnType::CustomDnType(vec![2, 5, 4, 5])
 }
 
-fn certificate(folder: &Path, file: &'static str) -> Result<CertificateDer<'static>, CaError> {
-    let bytes = files::read(&folder.join(file))?;
-    CertificateDer::from_pem_slice(&bytes).map_err(|_| CaError::Pem { file, what: "certificate" })
-}
-
+/// What is read of an authority's certificate.
+#[derive(Clone, Debug)]
 struct Facts {
     spki: Sha256,
+    identifier: Vec<u8>,
     not_after: Timestamp,
 }
 
-fn facts(certificate: &CertificateDer<'_>, file: &'static str) -> Result<Facts, CaError> {
-    let (_, read) = x509_parser::parse_x509_certificate(certificate)
-        .map_err(|_| CaError::Pem { file, what: "certificate" })?;
-    let not_after = Timestamp(read.validity().not_after.timestamp());
-    Ok(Facts { spki: Sha256::of(read.public_key().raw), not_after })
+impl Facts {
+    fn of(certificate: &CertificateDer<'_>, file: &str) -> Result<Self, CaError> {
+        let unread = || CaError::Pem { file: file.to_owned(), what: "certificate" };
+        let (_, read) = x509_parser::parse_x509_certificate(certificate).map_err(|_| unread())?;
+        let identifier = read.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0.to_vec()),
+            _ => None,
+        });
+        let not_after = Timestamp(read.validity().not_after.timestamp());
+        let spki = Sha256::of(read.public_key().raw);
+        Ok(Self { spki, identifier: identifier.ok_or_else(unread)?, not_after })
+    }
+}
+
+/// Bytes in hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl fmt::Debug for Ca {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ca {}", self.key_identifier())
+    }
 }
 
 /// What the device plane needs to know of a certificate that the handshake has verified.

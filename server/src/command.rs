@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::control::{self, ControlError, Question, Reply};
 use crate::{init, log, serve};
 
+mod ca;
 mod care;
 
 /// The server of a fleet of medical devices and kiosks.
@@ -46,6 +47,10 @@ enum Command {
         /// Where documents and telemetry are kept: `redb:PATH`, or `postgres:…` for several servers.
         #[arg(long, default_value = init::STORE)]
         store: String,
+        /// How the issuing key is kept: `age:FILE`, sealed for the identity in FILE, which is made if it is missing; or
+        /// `pkcs11:…`, in a token. Without, in plain with mode 0600.
+        #[arg(long)]
+        ca_key: Option<String>,
     },
     /// Run the server until SIGTERM.
     Serve {
@@ -95,6 +100,11 @@ enum Command {
         #[arg(long)]
         store: Option<String>,
     },
+    /// The certificate authorities: how they stand, and how they are replaced.
+    Ca {
+        #[command(subcommand)]
+        command: ca::Step,
+    },
     /// Ask a running server, as the user it runs as.
     Admin {
         #[command(subcommand)]
@@ -134,8 +144,8 @@ fn execute(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("the system gives no threads")?;
     match command {
-        Command::Init { dir, admin_token_file, host, example_keys, store } => {
-            let options = init::Options { folder: dir, admin_token_file, host, example_keys, store };
+        Command::Init { dir, admin_token_file, host, example_keys, store, ca_key } => {
+            let options = init::Options { folder: dir, admin_token_file, host, example_keys, store, ca_key };
             let laid = runtime.block_on(init::run(&options, Clock::system().now()))?;
             tell(&options, &laid);
             Ok(())
@@ -152,10 +162,11 @@ fn execute(command: Command) -> anyhow::Result<()> {
             match runtime.block_on(control::ask(&path, &Question::SignInLink, |_| ()))? {
                 Reply::Link(link) => say(&link),
                 Reply::Refused(reason) => bail!(reason),
-                Reply::Written(_) | Reply::BackedUp(_) => bail!(ControlError::Answer),
+                Reply::Written(_) | Reply::BackedUp(_) | Reply::Authority(_) => bail!(ControlError::Answer),
             }
             Ok(())
         }
+        Command::Ca { command } => runtime.block_on(ca::run(command)),
         Command::Backup { config, to, with_ca_key, with_blobs } => {
             let config = Config::load(&config, &[])?;
             let to = std::path::absolute(to).context("the working folder is gone")?;

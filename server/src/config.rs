@@ -11,6 +11,7 @@ use cordon_proto::{enrol, limits};
 use serde::Deserialize;
 
 use crate::age::Recipient;
+use crate::ca::key::KeySetting;
 use crate::files::{self, FileError};
 
 mod enrolment;
@@ -45,6 +46,10 @@ pub struct Config {
     /// The folder of the certificate authority.
     #[serde(default = "default_ca")]
     pub ca: PathBuf,
+    /// How issuing keys are kept: `age:FILE`, sealed for the identity in FILE; `pkcs11:…`, in a token; or, if it is not
+    /// given, in plain with mode 0600.
+    #[serde(default)]
+    pub ca_key: KeySetting,
     /// The folder of the director's snapshot and timestamp keys.
     #[serde(default = "default_keys")]
     pub keys: PathBuf,

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::app::App;
+use crate::ca::steps::{Ask, Told};
 use crate::care::backup::{Made, Order, Progress};
 use crate::care::scheduled;
 
@@ -39,6 +40,8 @@ pub enum Question {
     SignInLink,
     /// A backup, written by the server itself.
     Backup(Order),
+    /// The authorities: how they stand, or a step.
+    Authority(Ask),
 }
 
 /// What is answered.
@@ -51,6 +54,8 @@ pub enum Reply {
     Written(u64),
     /// The backup stands.
     BackedUp(Made),
+    /// What came of a question about the authorities.
+    Authority(Told),
     /// Why there is none.
     Refused(String),
 }
@@ -135,6 +140,10 @@ async fn converse(stream: UnixStream, app: &Arc<App>) -> io::Result<()> {
                 Reply::Refused("the operator plane does not listen yet: ask again in a moment".to_owned())
             }
         },
+        Ok(Question::Authority(ask)) => match app.authority_step(&ask).await {
+            Ok(told) => Reply::Authority(told),
+            Err(error) => Reply::Refused(crate::log::chain(&error)),
+        },
         Ok(Question::Backup(order)) => return back_up(&mut stream, app, &order).await,
         Err(_) => Reply::Refused("this server does not know the question: use the same version".to_owned()),
     };
@@ -188,7 +197,9 @@ pub async fn ask(path: &Path, question: &Question, mut told: impl FnMut(u64)) ->
         read.map_err(|_| ControlError::Answer)?;
         match serde_json::from_str(&line).map_err(|_| ControlError::Answer)? {
             Reply::Written(bytes) => told(bytes),
-            reply @ (Reply::Link(_) | Reply::BackedUp(_) | Reply::Refused(_)) => return Ok(reply),
+            reply @ (Reply::Link(_) | Reply::BackedUp(_) | Reply::Authority(_) | Reply::Refused(_)) => {
+                return Ok(reply);
+            }
         }
     }
 }

@@ -70,6 +70,16 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     Ok(bytes)
 }
 
+/// Reads a secret that the system hands to this service. systemd gives such a file to root's group as well, by an access
+/// list for the service's own user, so a file of root may be readable by root's group; else as [`read_secret`].
+pub fn read_credential(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let facts = fs::metadata(path).map_err(FileError::reading(path))?;
+    if facts.uid() != 0 || facts.gid() != 0 || facts.mode() & 0o037 != 0 {
+        return read_secret(path);
+    }
+    Ok(read(path)?.into())
+}
+
 /// Reads a public file.
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
@@ -86,6 +96,14 @@ pub fn create_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// Writes a public file, durably; never over another file.
 pub fn create_public(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     create(path, bytes, 0o644).map_err(FileError::writing(path))
+}
+
+/// Removes a file, durably; one that is gone already is none.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::writing(path)(error)),
+        Ok(()) | Err(_) => sync_folder(path).map_err(FileError::writing(path)),
+    }
 }
 
 /// The names of the plain files in a folder, sorted; names that are not text are left out.

@@ -13,6 +13,7 @@ use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::receipt::ReceiptBody;
 use cordon_proto::time::{Millis, Timestamp};
 use cordon_server_core::admit;
+use cordon_server_core::clone::{ALIVE_MS, Ended, Kept, Suspicion, Trace, Word};
 use cordon_server_core::device::{Device, Proof, Report, State};
 use cordon_server_core::triage;
 use tokio::sync::watch;
@@ -50,6 +51,8 @@ pub struct Member {
     pub findings: Arc<BTreeMap<Sha256, Arc<triage::Record>>>,
     /// The newest receipts, oldest first.
     pub receipts: Arc<Vec<Arc<ReceiptView>>>,
+    /// What was noticed of its voice, in the search for clones.
+    trace: Trace,
     applied: Applied,
 }
 
@@ -125,6 +128,7 @@ struct View {
     members: BTreeMap<DeviceId, Arc<Member>>,
     by_leaf: HashMap<Sha256, DeviceId>,
     by_hardware: HashMap<HardwareId, DeviceId>,
+    by_machine: HashMap<Sha256, BTreeSet<DeviceId>>,
     urgent: BTreeSet<DeviceId>,
 }
 
@@ -141,6 +145,7 @@ impl Member {
             inventory: None,
             findings: Arc::default(),
             receipts: Arc::default(),
+            trace: Trace::default(),
             applied: Applied::default(),
         }
     }
@@ -173,6 +178,11 @@ impl Member {
     #[must_use]
     pub fn id(&self) -> DeviceId {
         self.device.id
+    }
+
+    /// The machine that it last said it is on.
+    fn machine(&self) -> Option<Sha256> {
+        self.report.as_deref().and_then(Report::machine)
     }
 
     /// Whether it is trusted.
@@ -216,6 +226,31 @@ impl Fleet {
         self.read().members.values().filter(|member| admit::waiting(&member.device, now).is_some()).count()
     }
 
+    /// Listens to whose voice a check-in is.
+    pub fn listen(&self, device: DeviceId, leaf: &Sha256, word: &Word) -> Option<Suspicion> {
+        self.change(device, |member| {
+            let kept = member.report.as_deref().and_then(|report| Kept::of(report, member.reported));
+            member.trace.hear(leaf, word, kept)
+        })
+    }
+
+    /// Notes that a certificate was tried which opens nothing any more.
+    pub fn tried(&self, device: DeviceId, leaf: &Sha256, ended: Ended, at: Millis) -> Option<Suspicion> {
+        self.change(device, |member| member.trace.refuse(leaf, ended, at))
+    }
+
+    /// Another device that is trusted, was heard lately, and says that it is this machine.
+    #[must_use]
+    pub fn twin(&self, device: DeviceId, machine: &Sha256, now: Millis) -> Option<Arc<Member>> {
+        let view = self.read();
+        let alive = |member: &&Arc<Member>| {
+            let seen = member.seen.is_some_and(|seen| now.since(seen.into()) < ALIVE_MS);
+            seen && member.is_active() && member.machine() == Some(*machine)
+        };
+        let others = view.by_machine.get(machine)?.iter().filter(|other| **other != device);
+        others.filter_map(|other| view.members.get(other)).find(alive).cloned()
+    }
+
     /// All devices, by name. A snapshot: it does not change under its reader.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Member>> {
@@ -247,10 +282,12 @@ impl Fleet {
         now: impl Into<Millis>,
     ) -> bool {
         let now = now.into();
-        let (news, urgent) = self.change(device, |member| {
+        let machine = report.as_ref().and_then(Report::machine);
+        let (news, urgent, before) = self.change(device, |member| {
             member.seen = member.seen.max(Some(now.seconds()));
             member.pulse = pulse.or(member.pulse);
-            let Some(report) = report else { return (false, false) };
+            let Some(report) = report else { return (false, false, machine) };
+            let before = member.machine();
             let news = member.report.as_deref() != Some(&report);
             let asked = member.device.report.as_ref().and_then(|report| report.wants.as_ref());
             let urgent = news && report.wants.as_ref() != asked;
@@ -259,8 +296,11 @@ impl Fleet {
                 member.reported = member.reported.map(|before| before.plus(1)).max(Some(now));
                 member.report = Some(Arc::new(report));
             }
-            (news, urgent)
+            (news, urgent, before)
         });
+        if machine != before {
+            self.state.write().unwrap_or_else(PoisonError::into_inner).moved(device, before, machine);
+        }
         if urgent {
             self.state.write().unwrap_or_else(PoisonError::into_inner).urgent.insert(device);
         }
@@ -406,9 +446,10 @@ impl Fleet {
             return id;
         }
         if device.is_cut_off() {
-            followed.cut_off.extend(held(&device));
+            followed.cut_off.extend(device.identities().map(|identity| identity.leaf));
         }
-        let leaves = device.superseded.iter().copied().chain(held(&device));
+        let leaves =
+            device.superseded.iter().copied().chain(device.identities().map(|identity| identity.leaf));
         view.by_leaf.extend(leaves.map(|leaf| (leaf, id)));
         followed.cut_off.extend(device.superseded.iter().copied());
         let old = known.as_ref().map(|known| known.device.hardware.identity());
@@ -416,20 +457,27 @@ impl Fleet {
             view.by_hardware.remove(&old);
         }
         view.by_hardware.insert(device.hardware.identity(), id);
+        let before = known.as_ref().and_then(|known| known.machine());
         let member = match known {
             None => Member::new(device, revision),
             Some(known) => {
                 let mut member = Member::clone(&known);
                 member.seen = member.seen.max(device.last_seen);
+                let cleared = member.device.doubt.is_some() && device.doubt.is_none();
                 // What another server heard later is newer than what was heard here.
                 if device.reported >= member.reported {
                     (member.report, member.reported) = (device.report.clone().map(Arc::new), device.reported);
+                }
+                if cleared {
+                    member.forget_voices();
                 }
                 (member.device, member.revision) = (Arc::new(device), revision);
                 member
             }
         };
+        let machine = member.machine();
         view.members.insert(id, Arc::new(member));
+        view.moved(id, before, machine);
         id
     }
 
@@ -448,12 +496,32 @@ impl Fleet {
     }
 }
 
-/// The certificates that open doors: the one in force, and the one that was handed out to follow it.
-fn held(device: &Device) -> impl Iterator<Item = Sha256> {
-    device.identity.iter().chain(&device.next).map(|identity| identity.leaf)
+impl View {
+    /// A device says that it is on another machine than `before`.
+    fn moved(&mut self, device: DeviceId, before: Option<Sha256>, now: Option<Sha256>) {
+        if let Some(devices) = before.as_ref().and_then(|before| self.by_machine.get_mut(before)) {
+            devices.remove(&device);
+        }
+        if let Some(before) =
+            before.filter(|before| self.by_machine.get(before).is_some_and(BTreeSet::is_empty))
+        {
+            self.by_machine.remove(&before);
+        }
+        if let Some(now) = now {
+            self.by_machine.entry(now).or_default().insert(device);
+        }
+    }
 }
 
 impl Member {
+    /// A person has looked: whoever of two voices is left begins anew.
+    fn forget_voices(&mut self) {
+        self.trace = Trace::default();
+        if let Some(report) = &mut self.report {
+            Arc::make_mut(report).voice = None;
+        }
+    }
+
     fn put_inventory(&mut self, inventory: InventoryView, revision: Revision) {
         if self.applied.inventory < Some(revision) {
             (self.inventory, self.applied.inventory) = (Some(Arc::new(inventory)), Some(revision));

@@ -48,6 +48,8 @@ pub struct Options {
     pub example_keys: bool,
     /// Where documents and telemetry are kept, as in the settings.
     pub store: String,
+    /// How the issuing key is kept, as in the settings.
+    pub ca_key: Option<String>,
 }
 
 /// Where they are kept unless said otherwise.
@@ -112,9 +114,8 @@ pub async fn run(options: &Options, now: Timestamp) -> Result<Laid, InitError> {
     let text = settings(options);
     // Checked before anything is written: a bad host is the caller's mistake, not a broken folder.
     let config = Config::parse(&text, &[], folder.clone())?;
-    let tiers = make::tiers(now)?;
-    tiers.write(&config.path(&config.ca))?;
-    files::create_public(&folder.join(CA), tiers.root.as_bytes())?;
+    let laid = make::lay(&config.path(&config.ca), &config.ca_key.within(folder), now)?;
+    files::create_public(&folder.join(CA), laid.root.as_bytes())?;
     let online = if options.example_keys { OnlineKeys::example() } else { OnlineKeys::make() };
     online.write(&config.path(&config.keys))?;
     let online_keys = online.document();
@@ -132,7 +133,7 @@ pub async fn run(options: &Options, now: Timestamp) -> Result<Laid, InitError> {
     };
     // Last, because its presence says that the folder is whole.
     files::create_public(&path, text.as_bytes())?;
-    Ok(Laid { director_root, config: path, ca_pin: base64url(&tiers.pin.0), online_keys })
+    Ok(Laid { director_root, config: path, ca_pin: base64url(&laid.pin.0), online_keys })
 }
 
 /// Makes the API token of the first administrator.
@@ -194,6 +195,12 @@ fn settings(options: &Options) -> String {
          # every_hours = 24\n\
          # keep = 14\n"
     );
+    if let Some(place) = &options.ca_key {
+        let place = toml::Value::from(place.as_str());
+        text.push_str(&format!(
+            "\n# How issuing keys are kept: sealed for an identity, or in a token.\nca_key = {place}\n"
+        ));
+    }
     if options.example_keys {
         text.push_str(
             "\n# The director's online keys are the throw-away ones of keys-example, known to everybody. The server\n\
@@ -227,6 +234,7 @@ mod tests {
             host: "cordon.example".to_owned(),
             example_keys,
             store: STORE.to_owned(),
+            ca_key: None,
         }
     }
 

@@ -5,13 +5,15 @@
 //! it never takes the server down. Of several servers on one store one does a job at a time, by a lease; reports and
 //! the own certificate are each server's own. What a job does is decided elsewhere. Read next: `leases`.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::app::App;
+use crate::ca::steps;
 use crate::care;
 use crate::http::operator::Operator;
 use crate::log::chain;
@@ -61,7 +63,9 @@ pub fn start(tasks: &mut JoinSet<()>, operator: &Operator, certificate: ServerCe
     tasks.spawn(each(DAILY, app.clone(), check_audit));
     tasks.spawn(each(HOURLY, app.clone(), thin_heads));
     let certificate = Arc::new(certificate);
-    tasks.spawn(each(HOURLY, app.clone(), move |app| renew_certificate(app, certificate.clone())));
+    tasks.spawn(each(LOOK, app.clone(), move |app| renew_certificate(app, certificate.clone())));
+    let told = Arc::default();
+    tasks.spawn(each(HOURLY, app.clone(), move |app| warn_of_ends(app, Arc::clone(&told))));
 }
 
 /// Runs `job` at once and then every `period`, until the server drains.
@@ -213,8 +217,23 @@ async fn thin_heads(app: Arc<App>) {
     }
 }
 
+/// Says what of the authorities ends soon, each sentence once.
+async fn warn_of_ends(app: Arc<App>, told: Arc<Mutex<BTreeSet<String>>>) {
+    for words in steps::warnings(&app.ca.standing(), app.clock.now()) {
+        if told.lock().unwrap_or_else(PoisonError::into_inner).insert(words.clone()) {
+            tracing::warn!("{words}");
+        }
+    }
+}
+
+/// Takes in what was done to the authorities beside this process, and keeps the own certificate under the right one.
 async fn renew_certificate(app: Arc<App>, certificate: Arc<ServerCertificate>) {
-    match certificate.renew(&app.ca, &app.config.certificate_names(), app.clock.now()) {
+    match app.ca.follow() {
+        Ok(false) => {}
+        Ok(true) => tracing::info!("the authorities' folder has changed and was read anew"),
+        Err(error) => tracing::error!(error = chain(&error), "the authorities' folder cannot be read"),
+    }
+    match certificate.renew(&app.ca.for_server(), &app.config.certificate_names(), app.clock.now()) {
         Ok(false) => {}
         Ok(true) => tracing::info!("the server's own certificate was made anew"),
         Err(error) => {

@@ -42,6 +42,7 @@ pub struct Metrics {
     view_age: Gauge<f64, AtomicU64>,
     stale: Counter,
     leases: Family<[Label; 1], Gauge>,
+    authority_ends: Family<[(&'static str, String); 2], Gauge>,
     audit_entries: Gauge<i64, AtomicI64>,
     audit_sealed: Gauge<i64, AtomicI64>,
     audit_unsealed_s: Gauge<i64, AtomicI64>,
@@ -78,6 +79,7 @@ impl Default for Metrics {
             view_age: Gauge::default(),
             stale: Counter::default(),
             leases: Family::default(),
+            authority_ends: Family::default(),
             audit_entries: Gauge::default(),
             audit_sealed: Gauge::default(),
             audit_unsealed_s: Gauge::default(),
@@ -104,6 +106,11 @@ impl Default for Metrics {
         metrics.register_care(&mut registry);
         metrics.register_sharing(&mut registry);
         metrics.register_audit(&mut registry);
+        registry.register(
+            "authority_end_seconds",
+            "When an authority's certificate ends, Unix time, by issuing key and tier",
+            metrics.authority_ends.clone(),
+        );
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -222,6 +229,14 @@ impl Metrics {
         self.audit_broken.set(i64::from(standing.fault().is_some()));
     }
 
+    /// Sets when an issuing certificate and the root above it end.
+    pub fn authority(&self, issuing_key: &str, issuing: Timestamp, root: Timestamp) {
+        for (tier, end) in [("issuing", issuing), ("root", root)] {
+            let labels = [("issuer", issuing_key.to_owned()), ("tier", tier.to_owned())];
+            self.authority_ends.get_or_create(&labels).set(end.0);
+        }
+    }
+
     fn register_audit(&self, registry: &mut Registry) {
         let gauges = [
             ("audit_entries", "Entries of the audit journal", &self.audit_entries),
@@ -318,6 +333,7 @@ mod tests {
         metrics.records("stored", 40);
         metrics.gauge([("active", 3)], 7);
         metrics.stale();
+        metrics.authority("a1", Timestamp(7), Timestamp(8));
         metrics.view(Duration::from_millis(250), [("rollouts", true)]);
         assert_eq!((plane.open(), plane.connections(), plane.count_shed("slow")), (1, 2, 1));
         let text = metrics.text();
@@ -332,6 +348,7 @@ mod tests {
             "cordon_device_leaves 7",
             "cordon_view_age_seconds 0.25",
             "cordon_stale_total 1",
+            r#"cordon_authority_end_seconds{issuer="a1",tier="root"} 8"#,
             r#"cordon_lease_held{job="rollouts"} 1"#,
             "# EOF",
         ] {

@@ -18,7 +18,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::app::{App, Parts};
 use crate::audit_log::{AUDIT_KEY, AuditKey, AuditKeyError};
-use crate::ca::{Ca, CaError};
+use crate::ca::authority::warn_of_open_keys;
+use crate::ca::{Authority, CaError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, ControlError};
@@ -203,7 +204,10 @@ impl Server {
         if (online.are_examples() || audit.is_example()) && !is_trial {
             return Err(ServeError::ExampleKeys);
         }
-        let ca = Ca::load(&config.path(&config.ca))?;
+        let ca = Authority::open(&config)?;
+        if !is_trial {
+            warn_of_open_keys(&ca);
+        }
         if let Some(root) = example::published_root(&*store).await?.filter(|_| !is_trial) {
             return Err(ServeError::ExampleRoot(root));
         }
@@ -220,7 +224,7 @@ impl Server {
         let operator = Operator { app: app.clone(), rollouts, repositories };
         let control = control::bind(&app.config.path(&app.config.control)).await?;
         let names = app.config.certificate_names();
-        let certificate = ServerCertificate::make(&app.ca, &names, app.clock.now())?;
+        let certificate = ServerCertificate::make(&app.ca.for_server(), &names, app.clock.now())?;
         let mut server = Self {
             ready: Ready {
                 enrolment: app.config.enrolment.listen,
@@ -254,8 +258,8 @@ impl Server {
 
     async fn planes(&mut self, certificate: &ServerCertificate, people: Operator) -> Result<(), ServeError> {
         let app = self.app.clone();
-        let anchors = [app.ca.issuing().clone(), app.ca.root().clone()];
-        let clients = Arc::new(Clients::load(&app.config, move || anchors.to_vec())?);
+        let authority = app.ca.clone();
+        let clients = Arc::new(Clients::load(&app.config, move || authority.anchors())?);
         let tls12 = app.config.enrolment.tls12;
         let enrolment = tls::enrolment(certificate.with_root(), clients.clone(), tls12)?;
         let devices = tls::config(&app.ca, certificate.same(), ClientCertificate::Required)?;

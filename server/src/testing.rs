@@ -29,7 +29,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::app::{App, TokenMade};
+use crate::app::{App, Speaker, TokenMade};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::init;
@@ -38,6 +38,7 @@ use crate::store::memory::Memory;
 use crate::store::{Cursor, Index, Key, Kind, Store};
 use crate::testing::shared::Seat;
 
+pub(crate) mod faulty;
 pub(crate) mod shared;
 
 /// Longer than anything a test waits for.
@@ -87,14 +88,31 @@ pub(crate) struct Enrolled {
     pub(crate) key: KeyPair,
 }
 
+impl Enrolled {
+    /// Who speaks for it, where a test does without a connection.
+    pub(crate) fn speaker(&self) -> Speaker {
+        Speaker { leaf: Sha256::of(&self.leaf), address: SocketAddr::from(([127, 0, 0, 1], 4000)) }
+    }
+}
+
 impl Bench {
     /// A new server with documents in memory.
     pub(crate) async fn start(sets: &[&str]) -> Self {
         Self::open(Self::laid().await, &[&["store=memory"], sets].concat()).await
     }
 
+    /// A new server whose authority was made so many days ago.
+    pub(crate) async fn aged(days: i64, sets: &[&str]) -> Self {
+        let made = Clock::system().now().plus_seconds(-days * 86_400);
+        Self::open(Self::laid_at(made).await, &[&["store=memory"], sets].concat()).await
+    }
+
     /// A folder with all that a server needs.
-    async fn laid() -> Arc<tempfile::TempDir> {
+    pub(crate) async fn laid() -> Arc<tempfile::TempDir> {
+        Self::laid_at(Clock::system().now()).await
+    }
+
+    async fn laid_at(now: Timestamp) -> Arc<tempfile::TempDir> {
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         let options = init::Options {
             folder: folder.path().to_owned(),
@@ -102,8 +120,9 @@ impl Bench {
             host: "localhost".to_owned(),
             example_keys: false,
             store: init::STORE.to_owned(),
+            ca_key: None,
         };
-        init::run(&options, Clock::system().now()).await.expect("laid");
+        init::run(&options, now).await.expect("laid");
         folder
     }
 
@@ -120,7 +139,7 @@ impl Bench {
         [(one, seat_one), (two, seat_two)]
     }
 
-    async fn over(
+    pub(crate) async fn over(
         store: Arc<dyn Store>,
         folder: Arc<tempfile::TempDir>,
         sets: &[&str],
@@ -195,7 +214,7 @@ impl Bench {
     /// A client's TLS, with or without a device's certificate, that would resume sessions if it could.
     pub(crate) fn client(&self, device: Option<&Enrolled>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
-        roots.add(self.app().ca.root().clone()).expect("an anchor");
+        roots.add(self.app().ca.for_server().root().clone()).expect("an anchor");
         let builder = builder(&[&rustls::version::TLS13]).with_root_certificates(roots);
         match device {
             None => builder.with_no_client_auth(),

@@ -13,12 +13,11 @@ use cordon_proto::time::Timestamp;
 use rustls::crypto::ring::{default_provider, sign::any_supported_type};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme, SupportedCipherSuite, version};
 
-use crate::ca::{Ca, CaError};
+use crate::ca::{Authority, Ca, CaError};
 
 pub mod clients;
 
@@ -73,6 +72,8 @@ struct Current {
     /// The same with the root, for devices that know the root's hash only.
     long: Arc<CertifiedKey>,
     made: Timestamp,
+    /// The issuing certificate above it.
+    issuing: CertificateDer<'static>,
 }
 
 impl ServerCertificate {
@@ -94,13 +95,14 @@ impl ServerCertificate {
         Self { current: self.current.clone(), with_root: true }
     }
 
-    /// Makes a new certificate if the present one ends soon, and says whether it did.
+    /// Makes a new certificate if the present one ends soon or another authority is in force, and says whether it did.
     pub fn renew(&self, ca: &Ca, names: &[String], now: Timestamp) -> Result<bool, TlsError> {
         let life = i64::from(crate::ca::SERVER_LEAF_DAYS) * 86_400;
-        let made = self.current.read().unwrap_or_else(PoisonError::into_inner).made;
-        if now.seconds_since(made) < life - RENEW_S {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        if now.seconds_since(current.made) < life - RENEW_S && current.issuing == *ca.issuing() {
             return Ok(false);
         }
+        drop(current);
         let made = Current::make(ca, names, now)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = made;
         Ok(true)
@@ -115,7 +117,8 @@ impl Current {
         let mut long = short.clone();
         long.push(ca.root().clone());
         let certified = |chain| Arc::new(CertifiedKey::new(chain, key.clone()));
-        Ok(Self { short: certified(short), long: certified(long), made: now })
+        let issuing = ca.issuing().clone();
+        Ok(Self { short: certified(short), long: certified(long), made: now, issuing })
     }
 }
 
@@ -126,9 +129,10 @@ impl ResolvesServerCert for ServerCertificate {
     }
 }
 
-/// The configuration of one plane.
+/// The configuration of one plane. Devices show a leaf of an authority that is in force, with or without what is above
+/// it; which those are is asked at each handshake.
 pub fn config(
-    ca: &Ca,
+    authority: &Arc<Authority>,
     certificate: ServerCertificate,
     clients: ClientCertificate,
 ) -> Result<Arc<ServerConfig>, TlsError> {
@@ -137,7 +141,7 @@ pub fn config(
         ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&version::TLS13])?;
     let builder = match clients {
         ClientCertificate::None => builder.with_no_client_auth(),
-        ClientCertificate::Required => builder.with_client_cert_verifier(verifier(ca)?),
+        ClientCertificate::Required => builder.with_client_cert_verifier(authority.client_verifier(true)),
     };
     Ok(settled(builder.with_cert_resolver(Arc::new(certificate))))
 }
@@ -183,27 +187,19 @@ pub fn client(authorities: &Path) -> Result<ClientConfig, TlsError> {
     Ok(builder.with_root_certificates(anchors).with_no_client_auth())
 }
 
-/// Devices show a leaf of the issuing authority, with or without what is above it.
-fn verifier(ca: &Ca) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let mut anchors = RootCertStore::empty();
-    for anchor in [ca.issuing(), ca.root()] {
-        anchors.add(anchor.clone())?;
-    }
-    let builder = WebPkiClientVerifier::builder_with_provider(anchors.into(), Arc::new(default_provider()));
-    Ok(builder.build()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ca::key::KeySetting;
 
     #[test]
     fn the_servers_certificate_is_made_anew_before_its_end() {
         // Goal: a server that runs for months stays reachable. Method: renew at once, a day before, at the time.
         let folder = tempfile::tempdir().expect("a folder");
         let now = Timestamp(1_800_000_000);
-        crate::ca::make::tiers(now).expect("made").write(folder.path()).expect("written");
-        let ca = Ca::load(folder.path()).expect("loads");
+        crate::ca::make::lay(folder.path(), &KeySetting::Plain, now).expect("laid");
+        let ca =
+            Authority::load(folder.path().to_owned(), KeySetting::Plain, None).expect("loads").for_server();
         let names = ["localhost".to_owned()];
         let certificate = ServerCertificate::make(&ca, &names, now).expect("made");
         let long = certificate.with_root();
@@ -219,5 +215,11 @@ mod tests {
         assert!(certificate.renew(&ca, &names, due).expect("made"));
         assert_ne!(leaf(&certificate).0, first.0);
         assert_eq!(leaf(&certificate).0, leaf(&long).0, "both planes change together");
+        let other = tempfile::tempdir().expect("a folder");
+        crate::ca::make::lay(other.path(), &KeySetting::Plain, now).expect("laid");
+        let ca =
+            Authority::load(other.path().to_owned(), KeySetting::Plain, None).expect("loads").for_server();
+        assert!(certificate.renew(&ca, &names, due).expect("made"), "another authority at once");
+        assert!(!certificate.renew(&ca, &names, due).expect("asked"));
     }
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::faults::{checker, writer};
-use crate::{bench, demo, mutants, postgres, soak, tidy};
+use crate::{bench, demo, fuzz, mutants, postgres, soak, tidy};
 
 /// The simulated fleet: demo, benches, mutants.
 #[derive(Debug, Parser)]
@@ -35,6 +35,8 @@ enum Command {
     BenchSide(bench::store::side::Task),
     /// Rounds until the time is over, with a dated report.
     Soak(soak::Options),
+    /// Bent bytes for every reader of outside bytes.
+    Fuzz(fuzz::Options),
     /// Writes to a store until it is killed.
     #[command(hide = true)]
     StoreWriter(writer::Task),
@@ -81,6 +83,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::Bench { name } => bench::run(name),
         Command::BenchSide(task) => bench::store::side::run(&task),
         Command::Soak(options) => soak::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::StoreWriter(task) => writer::run(&task),
         Command::StoreChecker(task) => checker::run(&task),
         Command::Postgres => postgres::keep(),

@@ -51,8 +51,13 @@ impl Light {
     pub async fn enrol(folder: &Path, string: &str, hardware: Hardware) -> Result<Self, IdentityError> {
         let string: EnrolmentString = string.parse().expect("the server's own string");
         let state = Folder::open(folder.join(hardware.serial.as_str()))?;
-        let applicant =
-            Applicant { hardware: hardware.clone(), addresses: Vec::new(), proxy: None, clock: clock() };
+        let applicant = Applicant {
+            hardware: hardware.clone(),
+            addresses: Vec::new(),
+            proxy: None,
+            metered: false,
+            clock: clock(),
+        };
         let identity = enrol(&state, &string, &applicant).await?;
         Ok(Self { hardware, identity })
     }

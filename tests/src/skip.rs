@@ -19,10 +19,12 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("age-keygen", "age"),
     ("chromium", "chromium"),
     ("curl", "curl"),
+    ("dbus-daemon", "dbus-daemon"),
     ("debsecan", "debsecan"),
     ("faketime", "faketime"),
     ("git", "git"),
     ("initdb", "postgresql-15"),
+    ("ip", "iproute2"),
     ("java", "openjdk-17-jdk-headless"),
     ("javac", "openjdk-17-jdk-headless"),
     ("mender", "mender-client"),
@@ -36,6 +38,10 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("softflowd", "softflowd"),
     ("softhsm2-util", "softhsm2"),
     ("strace", "strace"),
+    ("swtpm", "swtpm"),
+    ("tinyproxy", "tinyproxy-bin"),
+    ("tpm2-abrmd", "tpm2-abrmd"),
+    ("tpm2_ptool", "libtpm2-pkcs11-tools"),
 ];
 
 /// Where Debian keeps programs that are not on everybody's path.

@@ -15,6 +15,7 @@ use crate::faults::Verdict;
 use crate::faults::kills::Kills;
 use crate::faults::powercut::PowerCuts;
 use crate::faults::subject::Engine;
+use crate::fuzz::Fuzzing;
 use crate::reconnect::Reconnect;
 use crate::scan::Scans;
 use crate::servers::UnderFire;
@@ -43,6 +44,8 @@ pub enum Name {
     Reconnect,
     /// Outside scanners look at both TLS planes of a server on redb, whatever engine is named.
     Scan,
+    /// Bent bytes for every reader of outside bytes, whatever engine is named.
+    Fuzz,
 }
 
 /// How long, on what.
@@ -152,6 +155,7 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::Kills => Box::new(Kills::new(sim, options.engine)),
         Name::Servers => Box::new(UnderFire),
         Name::Scan => Box::new(Scans),
+        Name::Fuzz => Box::new(Fuzzing),
         Name::Reconnect => Box::new(Reconnect { devices: options.devices }),
     })
 }

@@ -56,6 +56,7 @@ impl Meeting {
             host: "localhost".to_owned(),
             example_keys: false,
             store: init::STORE.to_owned(),
+            ca_key: None,
         };
         let clock = Clock::system();
         let laid = init::run(&options, clock.now()).await.expect("laid");
@@ -103,7 +104,13 @@ impl Meeting {
 }
 
 fn applicant(serial: &str) -> Applicant {
-    Applicant { hardware: hardware(serial), addresses: Vec::new(), proxy: None, clock: clock() }
+    Applicant {
+        hardware: hardware(serial),
+        addresses: Vec::new(),
+        proxy: None,
+        metered: false,
+        clock: clock(),
+    }
 }
 
 fn link(identity: &Identity) -> Link {

@@ -75,6 +75,7 @@ impl Bench {
             host: "localhost".to_owned(),
             example_keys: false,
             store: init::STORE.to_owned(),
+            ca_key: None,
         };
         let clock = Clock::system();
         let laid = init::run(&options, clock.now()).await.expect("laid");

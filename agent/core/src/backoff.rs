@@ -63,6 +63,13 @@ pub fn spread(interval_ms: u64, jitter: u32) -> u64 {
     interval_ms - tenth_ms + share(tenth_ms.saturating_mul(2), jitter)
 }
 
+/// Milliseconds to the next report: what the server asked for, or a metered device's own longer interval, spread, and
+/// never less than what the server asked for.
+#[must_use]
+pub fn next_report(asked_ms: u64, metered_ms: Option<u64>, jitter: u32) -> u64 {
+    spread(asked_ms.max(metered_ms.unwrap_or(0)), jitter).max(asked_ms)
+}
+
 /// `whole · jitter / 2³²`: a uniform share of `whole`, `whole` itself excluded.
 pub(crate) fn share(whole: u64, jitter: u32) -> u64 {
     let product = u128::from(whole) * u128::from(jitter);
@@ -123,6 +130,16 @@ mod tests {
                 let least = asked.unwrap_or(0).min(limits::RETRY_AFTER_S) * 1000;
                 prop_assert!(wait >= least && wait <= limits::RETRY_AFTER_S * 1000 + limits::RETRY_LONGEST_MS);
             }
+        }
+
+        #[test]
+        fn a_metered_device_reports_by_its_own_interval_unless_the_server_asks_for_a_longer_one(
+            asked in 1_u64..1_000_000_000, metered in proptest::option::of(1_u64..1_000_000_000), die in any::<u32>(),
+        ) {
+            let wait = next_report(asked, metered, die);
+            let own = metered.unwrap_or(0);
+            prop_assert!(wait >= asked && wait >= own - own / 10);
+            prop_assert!(wait <= asked.max(own) / 10 * 11 + 11);
         }
 
         #[test]

@@ -8,10 +8,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use cordon_proto::ids::{Hardware, Name, Text};
+use cordon_proto::limits;
 use toml::de::{DeTable, DeValue};
 
 const KEYS: &str = "state, slots, boot, hardware, image_root, timezone, interlock_socket, server, proxy, \
-                    clock_floor, health";
+                    proxy_auth_file, metered, key, clock_floor, health";
 
 /// The file as written.
 #[derive(Default)]
@@ -25,6 +26,9 @@ pub(super) struct File {
     pub(super) interlock_socket: Option<PathBuf>,
     pub(super) server: Vec<IpAddr>,
     pub(super) proxy: Option<String>,
+    pub(super) proxy_auth_file: Option<PathBuf>,
+    pub(super) metered: Option<u32>,
+    pub(super) key: Option<String>,
     pub(super) clock_floor: Option<String>,
     pub(super) health: Option<HealthValue>,
 }
@@ -64,6 +68,12 @@ impl File {
                 self.server = addresses(value).ok_or_else(|| must("one IP address or a list of them"))?
             }
             "proxy" => self.proxy = Some(text()?),
+            "proxy_auth_file" => self.proxy_auth_file = Some(text()?.into()),
+            "metered" => {
+                let form = || must("true, false, or seconds between two reports, at most a week");
+                self.metered = metered(value).ok_or_else(form)?;
+            }
+            "key" => self.key = Some(text()?),
             "clock_floor" => self.clock_floor = Some(text()?),
             "health" => {
                 let form = || must("[\"program\", …] or \"file:PATH\"");
@@ -91,6 +101,18 @@ fn slots(value: &DeValue<'_>) -> Option<[PathBuf; 2]> {
 fn addresses(value: &DeValue<'_>) -> Option<Vec<IpAddr>> {
     let words = string(value).map(|one| vec![one]).or_else(|| strings(value))?;
     words.iter().map(|word| word.parse().ok()).collect()
+}
+
+/// Seconds between two reports of a metered device; the inner `None` for one that is not metered.
+fn metered(value: &DeValue<'_>) -> Option<Option<u32>> {
+    match value {
+        DeValue::Boolean(metered) => Some(metered.then_some(limits::METERED_CHECKIN_S)),
+        DeValue::Integer(seconds) => {
+            let seconds = u32::from_str_radix(seconds.as_str(), seconds.radix()).ok()?;
+            (1..=limits::METERED_CHECKIN_MAX_S).contains(&seconds).then_some(Some(seconds))
+        }
+        _ => None,
+    }
 }
 
 fn health(value: &DeValue<'_>) -> Option<HealthValue> {

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::config::key_place::KeyPlace;
+use crate::link::proxy::Proxy;
 
 const HARDWARE: &str =
     "hardware = { manufacturer = \"Halden\", model = \"VP-3\", revision = \"C\", serial = \"VP3-1\" }\n";
@@ -29,6 +31,7 @@ fn every_fixed_key_is_read_and_paths_count_from_the_file() {
     let text = format!(
         "{HARDWARE}state = \"state\"\nslots = [\"A\", \"/dev/b\"]\nboot = \"file:boot\"\ntimezone = \"Europe/Berlin\"\n\
          interlock_socket = \"/run/therapy.sock\"\nserver = \"192.0.2.7\"\nproxy = \"http://proxy:3128\"\n\
+         proxy_auth_file = \"auth\"\nmetered = true\nkey = \"file\"\n\
          clock_floor = \"2026-11-02T00:00:00Z\"\nhealth = [\"check\", \"--all\"]\nimage_root = {{ halden = \"root.json\" }}\n"
     );
     let (root, sources) = written(&text);
@@ -43,7 +46,8 @@ fn every_fixed_key_is_read_and_paths_count_from_the_file() {
     assert_eq!(config.timezone, "Europe/Berlin");
     assert_eq!(config.interlock_socket, Some(PathBuf::from("/run/therapy.sock")));
     assert_eq!(config.server, [IpAddr::from([192, 0, 2, 7])]);
-    assert_eq!(config.proxy.as_deref(), Some("http://proxy:3128"));
+    let proxy = Proxy::parse(Some("http://proxy:3128".to_owned()), Some(here.join("auth"))).expect("is one");
+    assert_eq!((config.proxy, config.metered, config.key), (proxy, Some(21_600), KeyPlace::File));
     assert_eq!(config.clock_floor, Some(Timestamp(1_793_577_600)));
     assert_eq!(config.health, Health::Program(vec!["check".to_owned(), "--all".to_owned()]));
     let other = Sources { state: Some(PathBuf::from("elsewhere")), ..sources };
@@ -57,6 +61,11 @@ fn a_mistake_is_named_with_its_key() {
     assert!(with("sate = \"x\"").contains("unknown field `sate`"));
     assert!(with("boot = \"lilo\"").contains("key `boot`: boot = \"lilo\" is not known; use file:PATH"));
     assert!(with("proxy = \"socks5://x\"").contains("key `proxy`"));
+    assert!(with("proxy = \"http://me:pw@x\"").contains("key `proxy`: must not hold a name or password"));
+    assert!(with("proxy_auth_file = \"x\"").contains("key `proxy_auth_file`: needs `proxy"));
+    assert!(with("metered = 0").contains("key `metered` must be true, false, or seconds"));
+    assert!(with("metered = 604801").contains("key `metered`"));
+    assert!(with("key = \"pkcs11:token=x?pin-value=1\"").contains("key `key`: must not hold a PIN"));
     assert!(with("clock_floor = \"yesterday\"").contains("key `clock_floor`"));
     assert!(with("health = []").contains("key `health`"));
     assert!(with("image_root = { \"../x\" = \"f\" }").contains("image_root"));

@@ -14,9 +14,10 @@ use rustls::pki_types::CertificateDer;
 
 use super::binding::Exporter;
 use super::slots::{Attempt, Home};
-use super::{Identity, IdentityError, Site, est};
+use super::{Identity, IdentityError, Site, authority, est};
 use crate::clock::TrustedClock;
 use crate::link::LinkError;
+use crate::link::proxy::Proxy;
 use crate::tls::{self, Route, Trust};
 
 /// Tries where the HTTP client took another connection than the one that the request was bound to.
@@ -32,7 +33,9 @@ pub struct Applicant {
     /// Addresses of the server where they are configured.
     pub addresses: Vec<IpAddr>,
     /// The configured proxy.
-    pub proxy: Option<String>,
+    pub proxy: Option<Proxy>,
+    /// Whether every byte is paid for.
+    pub metered: bool,
     /// The time certificates are judged by.
     pub clock: TrustedClock,
 }
@@ -41,7 +44,12 @@ impl Applicant {
     /// The way to the server.
     #[must_use]
     pub fn route(&self, host: &str) -> Route {
-        Route { host: host.to_owned(), addresses: self.addresses.clone(), proxy: self.proxy.clone() }
+        Route {
+            host: host.to_owned(),
+            addresses: self.addresses.clone(),
+            proxy: self.proxy.clone(),
+            metered: self.metered,
+        }
     }
 }
 
@@ -159,7 +167,8 @@ pub(super) async fn obtain(
         Purpose::Enrol(string) => (Site::from(*string), Some(string.token.as_str())),
         Purpose::Renew(present) => (present.site.clone(), None),
     };
-    let authority = site.authority(site.enrolment_port);
+    let host = site.enrolment_host()?;
+    let authority = authority(&host, site.enrolment_port);
     let base = format!("https://{authority}/.well-known/est");
     let mut tries = 0;
     loop {
@@ -172,8 +181,7 @@ pub(super) async fn obtain(
             }
         };
         // A fresh client has one connection, whose exporter is the one that was heard last.
-        let client =
-            tls::client_heard(&applicant.route(&site.host), trust, shown, Arc::clone(&exporter) as _)?;
+        let client = tls::client_heard(&applicant.route(&host), trust, shown, Arc::clone(&exporter) as _)?;
         let failed = |source| IdentityError::Server { host: authority.clone(), source };
         let authorities = est::cacerts(&client, &base).await.map_err(failed)?;
         let asking = est::Asking {

@@ -42,6 +42,17 @@ pub enum KeyError {
         "the stored private key is damaged; restore it, or forget the site and enrol again with a new token"
     )]
     Damaged,
+    /// The token that holds the key does not answer, or holds it no more.
+    #[error(
+        "the security token that holds the private key does not sign; put it back or restart its service, the agent opens it again by itself"
+    )]
+    Token,
+}
+
+/// The SubjectPublicKeyInfo of an uncompressed P-256 point; `None` for any other bytes.
+#[cfg(feature = "pkcs11")]
+pub(super) fn spki_of(point: &[u8]) -> Option<Vec<u8>> {
+    (point.len() == 65 && point.first() == Some(&4)).then(|| [SPKI_HEAD.as_slice(), point].concat())
 }
 
 /// A key kept in a file.

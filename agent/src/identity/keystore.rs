@@ -10,6 +10,7 @@ use cordon_proto::ids::Sha256;
 use zeroize::Zeroizing;
 
 use super::key::{DeviceKey, FileKey, KeyError};
+use crate::config::key_place::KeyPlace;
 use crate::files::{FileError, Folder};
 
 /// The name of a key file: the first 16 hexadecimal digits of its SPKI's hash, then this.
@@ -38,11 +39,31 @@ pub enum KeyStoreError {
     /// The key itself.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The token.
+    #[cfg(feature = "pkcs11")]
+    #[error("the private key's token cannot be used: {0}")]
+    Token(#[from] super::pkcs11::TokenError),
+    /// A token is configured, and this program cannot speak to any.
+    #[error(
+        "this agent was built without PKCS#11; install one that was built with it, or set key = \"file\" in the configuration"
+    )]
+    NotBuilt,
     /// The stored name is none that this store gives.
     #[error(
         "the stored name of the private key is not one of this agent's; the file that holds it is damaged"
     )]
     Name,
+}
+
+/// The store that the configuration names. `folder` holds the identity.
+pub fn open(place: &KeyPlace, folder: &Folder) -> Result<Arc<dyn KeyStore>, KeyStoreError> {
+    match place {
+        KeyPlace::File => Ok(Arc::new(KeyFiles::new(folder.clone()))),
+        #[cfg(feature = "pkcs11")]
+        KeyPlace::Token(uri) => Ok(Arc::new(super::pkcs11::TokenKeys::open(uri, folder.path())?)),
+        #[cfg(not(feature = "pkcs11"))]
+        KeyPlace::Token(_) => Err(KeyStoreError::NotBuilt),
+    }
 }
 
 /// Keys in files of mode 0600, in the identity's folder.

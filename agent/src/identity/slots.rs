@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key::DeviceKey;
 use super::keystore::{KeyFiles, KeyStore};
-use super::{Identity, IdentityError, Site, authorities, est};
+use super::{Identity, IdentityError, Site, authorities, est, keystore};
 use crate::config::Config;
 use crate::files::Folder;
 
@@ -101,8 +101,10 @@ pub(super) struct Attempt {
 
 impl Home {
     /// The home that a configuration names, in the state folder.
-    pub fn of(_config: &Config, state: &Folder) -> Result<Self, IdentityError> {
-        Ok(Self::from(&state.inside("identity")?))
+    pub fn of(config: &Config, state: &Folder) -> Result<Self, IdentityError> {
+        let folder = state.inside("identity")?;
+        let keys = keystore::open(&config.key, &folder)?;
+        Ok(Self { folder, keys })
     }
 
     /// What is held here; `None` before enrolment.

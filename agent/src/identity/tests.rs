@@ -29,7 +29,13 @@ pub(crate) fn trusted_clock() -> TrustedClock {
 }
 
 fn applicant() -> Applicant {
-    Applicant { hardware: hardware(), addresses: Vec::new(), proxy: None, clock: trusted_clock() }
+    Applicant {
+        hardware: hardware(),
+        addresses: Vec::new(),
+        proxy: None,
+        metered: false,
+        clock: trusted_clock(),
+    }
 }
 
 fn string(server: &Server, pin: Sha256) -> EnrolmentString {
@@ -124,6 +130,23 @@ async fn a_wrong_token_and_another_site_are_refused_in_words() {
     let elsewhere = EnrolmentString { host: "other.example".to_owned(), ..right };
     let error = enrol(&folder, &elsewhere, &applicant()).await.expect_err("is refused").to_string();
     assert!(error.contains(DEVICE) && error.contains("forget-site"), "{error}");
+}
+
+#[test]
+fn one_port_for_both_planes_is_asked_for_by_another_name() {
+    // Goal: one port by SNI, and no silent try without a name. Method: a site with one port, by name and by address.
+    let site = |host: &str, device_port| Site {
+        host: host.to_owned(),
+        enrolment_port: 443,
+        device_port,
+        ca_pin: Sha256([1; 32]),
+        director_root: Sha256([2; 32]),
+    };
+    let name = |site: Site| site.enrolment_host().map_err(|error| error.to_string());
+    assert_eq!(name(site("cordon.example", 443)).as_deref(), Ok("enrol.cordon.example"));
+    assert_eq!(name(site("192.0.2.7", 8443)).as_deref(), Ok("192.0.2.7"));
+    let error = name(site("192.0.2.7", 443)).expect_err("has no name");
+    assert!(error.contains("192.0.2.7 is an address") && error.contains("`server`"), "{error}");
 }
 
 #[tokio::test]

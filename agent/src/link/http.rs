@@ -14,7 +14,9 @@ use rustls::{AlertDescription, CertificateError};
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use super::proxy::ProxyFault;
 use super::{Distrust, LinkError, Refusal};
+use crate::tls::ForeignChain;
 
 /// How long an ordinary answer may take.
 pub(crate) const QUICK: Duration = Duration::from_secs(30);
@@ -102,17 +104,35 @@ pub(super) async fn explained(answer: Response) -> LinkError {
 /// What a failed exchange means: TLS says whose fault it is, everything else is the network's.
 fn failed(error: &reqwest::Error) -> LinkError {
     match tls_cause(error) {
-        Some(rustls::Error::InvalidCertificate(cause)) if about_the_anchor(cause) => {
-            LinkError::WrongServer(Distrust::Pin)
-        }
-        Some(rustls::Error::InvalidCertificate(cause)) => {
-            LinkError::WrongServer(Distrust::Certificate(format!("{cause}")))
-        }
+        Some(rustls::Error::InvalidCertificate(cause)) => LinkError::WrongServer(match foreign(cause) {
+            Some(issuer) => Distrust::Pin { issuer, server: asked(error) },
+            None => Distrust::Certificate(format!("{cause}")),
+        }),
         Some(rustls::Error::AlertReceived(alert)) if about_our_certificate(*alert) => {
             LinkError::CertificateRefused { alert: format!("{alert:?}") }
         }
-        Some(_) | None => LinkError::Unreachable { cause: innermost(error) },
+        // Only our own signer speaks in free text.
+        Some(rustls::Error::General(cause)) => LinkError::OwnKey { cause: cause.clone() },
+        Some(_) | None => match ProxyFault::of(error) {
+            Some(fault) => LinkError::Proxy(fault),
+            None => LinkError::Unreachable { cause: innermost(error) },
+        },
     }
+}
+
+/// Who issued a chain that does not end in the pinned root.
+fn foreign(cause: &CertificateError) -> Option<String> {
+    let CertificateError::Other(other) = cause else { return None };
+    let chain = other.0.downcast_ref::<ForeignChain>()?;
+    Some(chain.issuer.clone())
+}
+
+/// `HOST:PORT` of a failed request.
+fn asked(error: &reqwest::Error) -> String {
+    let url = error.url();
+    let host = url.and_then(|url| url.host_str()).unwrap_or_default();
+    let port = url.and_then(|url| url.port_or_known_default()).unwrap_or_default();
+    format!("{host}:{port}")
 }
 
 fn tls_cause(error: &reqwest::Error) -> Option<&rustls::Error> {
@@ -130,18 +150,12 @@ fn tls_cause(error: &reqwest::Error) -> Option<&rustls::Error> {
     None
 }
 
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
+pub(super) fn innermost(error: &dyn Error) -> String {
+    let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
     cause.to_string()
-}
-
-/// No pinned root, a chain that ends elsewhere, or one that claims the pinned root's name without its signature.
-fn about_the_anchor(cause: &CertificateError) -> bool {
-    use CertificateError as Cause;
-    [Cause::ApplicationVerificationFailure, Cause::UnknownIssuer, Cause::BadSignature].contains(cause)
 }
 
 /// The alerts by which a TLS server turns a client's certificate down (RFC 8446 section 6.2).

@@ -45,7 +45,13 @@ impl Site {
             token: TOKEN.to_owned(),
         };
         let addresses = vec!["127.0.0.1".parse().expect("an address")];
-        let applicant = Applicant { hardware: hardware(), addresses, proxy: None, clock: trusted_clock() };
+        let applicant = Applicant {
+            hardware: hardware(),
+            addresses,
+            proxy: None,
+            metered: false,
+            clock: trusted_clock(),
+        };
         let identity = identity::enrol(&folder, &string, &applicant).await.expect("enrols");
         Self { authority, identity, folder, root }
     }
@@ -62,7 +68,13 @@ impl Site {
         Keeping::new(
             home,
             held,
-            Applicant { hardware: hardware(), addresses, proxy: None, clock: trusted_clock() },
+            Applicant {
+                hardware: hardware(),
+                addresses,
+                proxy: None,
+                metered: false,
+                clock: trusted_clock(),
+            },
         )
     }
 
@@ -70,7 +82,7 @@ impl Site {
         let mut identity = self.identity.clone();
         identity.site.device_port = server.port;
         let addresses = vec!["127.0.0.1".parse().expect("an address")];
-        let route = Route { host: "localhost".to_owned(), addresses, proxy: None };
+        let route = Route { host: "localhost".to_owned(), addresses, ..Route::default() };
         let patience = Patience { answer: Duration::from_millis(400), stall: Duration::from_millis(100) };
         Link::new(&identity, &route, trusted_clock(), patience).expect("is built")
     }
@@ -173,7 +185,13 @@ async fn another_server_at_the_same_address_learns_nothing() {
     let stranger = Authority::new();
     let server = Server::start(&stranger, Options { mutual: false, with_root: true, ..MUTUAL }, waited);
     let error = site.link(&server).wait(&ASK).await.expect_err("is an error");
-    assert_eq!(error, LinkError::WrongServer(Distrust::Pin));
+    let issuer = "root".to_owned();
+    let asked = format!("localhost:{}", server.port);
+    assert_eq!(error, LinkError::WrongServer(Distrust::Pin { issuer, server: asked.clone() }));
+    let said = error.to_string();
+    for word in ["'root'", "TLS inspection", &format!("exempt {asked}")] {
+        assert!(said.contains(word), "{word} in {said}");
+    }
     assert!(server.lines().is_empty());
 }
 
@@ -306,7 +324,8 @@ async fn everything_works_through_a_proxy_that_is_asked_to_connect() {
     });
     let mut identity = site.identity.clone();
     identity.site.device_port = server.port;
-    let route = Route { host: "localhost".to_owned(), addresses: Vec::new(), proxy: Some(proxy) };
+    let proxy = proxy::Proxy::parse(Some(proxy), None).expect("is read");
+    let route = Route { host: "localhost".to_owned(), proxy, ..Route::default() };
     let link = Link::new(&identity, &route, trusted_clock(), Patience::default()).expect("is built");
     assert_eq!(link.wait(&ASK).await, Ok(WaitAnswer { token: 3, changed: true }));
     assert!(asked.recv().expect("was asked").starts_with(&format!("CONNECT localhost:{port} HTTP/1.1")));

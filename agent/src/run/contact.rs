@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use cordon_agent_core::backoff::{Backoff, spread};
+use cordon_agent_core::backoff::{Backoff, next_report, spread};
 use cordon_agent_core::renew::Course;
 use cordon_proto::checkin::{CheckinRequest, WaitRequest};
 use cordon_proto::farewell::Cause;
@@ -42,6 +42,9 @@ pub struct Pace {
     pub gap: Duration,
     /// Between two batches at least, where the cause is urgent.
     pub urgent_gap: Duration,
+    /// Between two reports of a device whose every byte is paid for, unless the server asks for more. Such a device
+    /// does not wait for pushes, and hands in with its report what others hand in at once.
+    pub metered: Option<Duration>,
 }
 
 impl Default for Pace {
@@ -51,6 +54,7 @@ impl Default for Pace {
             slowly: Duration::from_secs(3600),
             gap: Duration::from_millis(500),
             urgent_gap: Duration::from_secs(5),
+            metered: None,
         }
     }
 }
@@ -242,7 +246,7 @@ impl Contact {
         let arrived = Millis(i64::try_from(self.clock.monotonic().as_millis()).unwrap_or(i64::MAX));
         self.peers.heard.send_replace(Some(Heard { answer, arrived }));
         // `next_s` is a lower bound; the spread keeps a fleet apart.
-        Ok(spread(next_ms, chance()).max(next_ms))
+        Ok(next_report(next_ms, self.pace.metered.map(millis), chance()))
     }
 
     fn request(&mut self) -> CheckinRequest {
@@ -317,6 +321,9 @@ impl Contact {
     /// out beside it.
     async fn rest(&mut self, next_ms: u64) -> Rested {
         let due = Instant::now() + Duration::from_millis(next_ms);
+        if self.pace.metered.is_some() {
+            return self.rest_in_silence(due).await;
+        }
         let waiter = self.link.waiter();
         loop {
             let left = due.saturating_duration_since(Instant::now());
@@ -353,6 +360,22 @@ impl Contact {
         }
     }
 
+    /// The rest of a metered device: nothing is asked and nothing listened for. Only the updater and a renewal are not
+    /// kept waiting: they are rare, and the updater's few words are about a machine that is about to change, or just has.
+    async fn rest_in_silence(&mut self, due: Instant) -> Rested {
+        loop {
+            let urgent = tokio::select! {
+                () = sleep_until(due) => return Rested::Due,
+                urgent = self.urgent() => urgent,
+            };
+            match self.send_urgent(urgent).await {
+                Ok(false) => {}
+                Ok(true) => return Rested::Due,
+                Err(error) => return Rested::Failed(error),
+            }
+        }
+    }
+
     /// Resolves when the updater or the sensor has something that should not wait, or the certificate is to be renewed.
     async fn urgent(&mut self) -> Urgent {
         let renewal_ms = self.keeping.wait_ms();
@@ -362,8 +385,12 @@ impl Contact {
                 None => std::future::pending().await,
             }
         };
-        let (sent, peers) = (&self.sent, &mut self.peers);
+        let (sent, peers, metered) = (&self.sent, &mut self.peers, self.pace.metered.is_some());
         let sensor = async {
+            if metered {
+                // Handed in with the next report.
+                std::future::pending::<()>().await;
+            }
             sleep_until(sent.again).await;
             let _ = peers.sensor.wait_for(|view| view.urgent != sent.sensor).await;
         };
@@ -402,8 +429,7 @@ impl Contact {
         match retry {
             Retry::Soon | Retry::After(_) => ordinary,
             Retry::Slowly | Retry::Never => {
-                let slowly = u64::try_from(self.pace.slowly.as_millis()).unwrap_or(u64::MAX);
-                Duration::from_millis(spread(slowly, chance())).max(ordinary)
+                Duration::from_millis(spread(millis(self.pace.slowly), chance())).max(ordinary)
             }
         }
     }
@@ -471,6 +497,10 @@ async fn forward(
         at = at.saturating_add(length);
     }
     Ok(())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A die from the kernel; a kernel without chance gives the middle.

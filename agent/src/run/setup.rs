@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cordon_agent_core::update::{Installed, Record, Slot, report};
 use cordon_proto::checkin::{Blocked, InterlockState, UpdateReport, UpdateState};
@@ -14,7 +15,7 @@ use cordon_proto::ids::{Sha256, Text};
 use cordon_proto::update::release::InterlockClass;
 use tokio::sync::{mpsc, watch};
 
-use super::contact::{self, Contact, ContactView, Facts};
+use super::contact::{self, Contact, ContactView, Facts, Pace};
 use super::keeping::Keeping;
 use super::messages::{Heard, QUEUE, ToSensor, UpdateView};
 use super::ports::{Installer, Ports};
@@ -86,6 +87,7 @@ impl Base {
             hardware: config.hardware.clone(),
             addresses: config.server.clone(),
             proxy: config.proxy.clone(),
+            metered: config.metered.is_some(),
             clock: self.clock.clone(),
         }
     }
@@ -108,6 +110,8 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let eyes = Eyes { capture, host, clock: clock.clone(), rhythm: tempo.rhythm };
     let sensing = Sensing::open(eyes, state.clone(), record.starts.saturating_add(1))?;
 
+    let metered = config.metered.map(|seconds| Duration::from_secs(seconds.into()));
+    let pace = Pace { metered, ..tempo.pace };
     let (to_link, link_calls) = mpsc::channel(QUEUE);
     let wires = Wires::new(&sensing, first_view(&record, shared.state()));
     let facts = Facts {
@@ -140,7 +144,7 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     updating.show();
     Ok(Agent {
         server: link.waiter(),
-        contact: Contact::new((link, keeping), facts, clock.clone(), tempo.pace, wires.contact),
+        contact: Contact::new((link, keeping), facts, clock.clone(), pace, wires.contact),
         sensing,
         updating,
         telling,

@@ -34,6 +34,7 @@ use crate::boot::{BootControl, FileBoot, Setting};
 use crate::capture::fed::Fed;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Health;
+use crate::config::key_place::KeyPlace;
 use crate::fake::repository::{director, maker};
 use crate::fake::{Asked, Authority, Reply, Server};
 use crate::files::Folder;
@@ -293,6 +294,8 @@ impl Rig {
             interlock_socket: None,
             server: vec!["127.0.0.1".parse().expect("an address")],
             proxy: None,
+            metered: None,
+            key: KeyPlace::File,
             clock_floor: None,
             health: Health::CheckinOnly,
         }
@@ -309,6 +312,7 @@ impl Rig {
             slowly: Duration::from_secs(60),
             gap: Duration::from_millis(1),
             urgent_gap: Duration::from_millis(20),
+            metered: None,
         };
         let rhythm = Rhythm { look: Duration::from_millis(50), ..Rhythm::default() };
         let patience = Patience { answer: Duration::from_secs(2), stall: Duration::from_millis(200) };

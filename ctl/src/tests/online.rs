@@ -13,19 +13,27 @@ pub(super) mod server {
 
     /// A server that keeps what is PUT, gives it back on GET, and answers every POST with `posted`.
     pub(in crate::tests) fn start(posted: &str) -> (String, Stored) {
+        let posted = posted.to_owned();
+        start_with(move |_| posted.clone())
+    }
+
+    /// The same, with an answer to each POST's body.
+    pub(in crate::tests) fn start_with(
+        mut posted: impl FnMut(&[u8]) -> String + Send + 'static,
+    ) -> (String, Stored) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let (stored, posted) = (Stored::default(), posted.to_owned());
+        let stored = Stored::default();
         let shared = Arc::clone(&stored);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                answer(stream.unwrap(), &shared, &posted);
+                answer(stream.unwrap(), &shared, &mut posted);
             }
         });
         (address, stored)
     }
 
-    fn answer(mut stream: TcpStream, stored: &Stored, posted: &str) {
+    fn answer(mut stream: TcpStream, stored: &Stored, posted: &mut dyn FnMut(&[u8]) -> String) {
         let (mut bytes, mut buffer) = (Vec::new(), [0; 8192]);
         let (head, body) = loop {
             let read = stream.read(&mut buffer).unwrap();
@@ -46,8 +54,9 @@ pub(super) mod server {
                 (200, b"{}".to_vec())
             }
             "POST" => {
+                let answer = posted(&body).into_bytes();
                 stored.lock().unwrap().insert(path, body);
-                (201, posted.as_bytes().to_vec())
+                (201, answer)
             }
             _ => {
                 stored.lock().unwrap().get(&path).cloned().map_or((404, b"{}".to_vec()), |bytes| (200, bytes))

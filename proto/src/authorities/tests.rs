@@ -60,8 +60,27 @@ fn a_root_is_replaced_in_two_steps_and_a_device_that_slept_catches_up() {
     assert_eq!(roots, [certificate(1), certificate(2)]);
     let (end, _) = middle.step(&alone, &[&certificate(1)], &Toy).expect("the old root is known from before");
     assert_eq!(end, Believed { version: 2, pins: vec![pin(2)] });
-    let skipped = start().step(&alone, &[&certificate(1)], &Toy).map(|(next, _)| next);
-    assert_eq!(skipped, Err(AuthoritiesError::Version { found: 2, wanted: 1 }));
+    let third = bundle(3, &[2, 3], &[1, 2]);
+    let skipped = middle.step(&third, &[&certificate(1)], &Toy).map(|(next, _)| next);
+    assert_eq!(skipped, Err(AuthoritiesError::Version { found: 3, wanted: 2 }));
+}
+
+#[test]
+fn a_device_that_comes_after_the_change_begins_with_the_newest_bundle() {
+    // Goal: the next change reaches devices that never saw the last one. Method: the pin of the new root alone, with
+    // the bundles of a change it never saw; then what it asks for.
+    let late = Believed { version: 0, pins: vec![pin(2)] };
+    let both = late.step(&bundle(1, &[1, 2], &[1]), &[], &Toy).map(|_| ());
+    assert_eq!(both, Err(AuthoritiesError::Unsigned), "the old root means nothing to it");
+    let (begun, _) = late.step(&bundle(2, &[2], &[1, 2]), &[], &Toy).expect("signed by its own root");
+    assert_eq!(begun, Believed { version: 2, pins: vec![pin(2)] });
+    let none = late.step(&bundle(0, &[2], &[2]), &[], &Toy).map(|_| ());
+    assert_eq!(none, Err(AuthoritiesError::Version { found: 0, wanted: 1 }));
+    assert_eq!(
+        (late.wants(0), late.wants(4), begun.wants(4), begun.wants(2)),
+        (None, Some(4), Some(3), None)
+    );
+    assert_eq!(begun.wants(1), None, "a server that was restored has nothing new");
 }
 
 #[test]

@@ -492,6 +492,7 @@ impl Newcomer {
             identity: None,
             next: None,
             superseded: Vec::new(),
+            replaced: Vec::new(),
             asking: None,
             doubt: None,
             farewell: None,
@@ -545,11 +546,12 @@ impl Admitted {
     #[must_use]
     pub fn with(self, leaf: Sha256, issued: Timestamp, not_after: Timestamp) -> Outcome {
         let Self { mut device, token, key, paid_by, follows } = self;
-        let identity = Identity { leaf, key, token: paid_by, issued, not_after };
+        let identity = Identity { leaf, key, token: paid_by, renews: false, issued, not_after };
         if follows && device.identity.is_some() {
             renew::follow(&mut device, identity);
         } else {
             let former = device.identity.replace(identity);
+            renew::void(&mut device, former.as_ref());
             renew::supersede(&mut device, former);
             let silent = device.next.take();
             renew::supersede(&mut device, silent);

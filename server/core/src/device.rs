@@ -9,10 +9,13 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use cordon_proto::enrol::base64url;
+use cordon_proto::farewell::Cause;
 use cordon_proto::ids::{DeviceId, Hardware, Sha256, Text, TokenId};
 use cordon_proto::time::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::clone::Suspicion;
 use crate::risk::facts::{Impact, PatientData, Reach, Severity};
 
 mod proof;
@@ -21,7 +24,7 @@ mod report;
 mod tests;
 
 pub use proof::Proof;
-pub use report::{OtherHardware, Report, Wanted};
+pub use report::{OtherHardware, Report, Voice, Wanted};
 
 /// The version of the document under `Key::Device`.
 pub const VERSION: u32 = 1;
@@ -58,6 +61,9 @@ pub struct Device {
     /// Fingerprints of certificates that were replaced, newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub superseded: Vec<Sha256>,
+    /// Those of them whose place another key took by a person's word: they are void for third parties too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Sha256>,
     /// A key that asked for this device's identity and waits for a person.
     #[serde(default, alias = "contest", skip_serializing_if = "Option::is_none")]
     pub asking: Option<Asking>,
@@ -191,6 +197,9 @@ pub struct Identity {
     /// The token that paid for it; none for a renewal, a birth certificate or a person's approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenId>,
+    /// Whether the holder of the former one asked for it: a renewal.
+    #[serde(default)]
+    pub renews: bool,
     /// When it was issued.
     pub issued: Timestamp,
     /// The last second of its validity.
@@ -251,6 +260,19 @@ pub enum DoubtKind {
     Backwards,
     /// Two identities say that they are the same machine.
     SameMachine,
+}
+
+impl DoubtKind {
+    /// The word in the store and in the journal.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Overlap => "overlap",
+            Self::Reuse => "reuse",
+            Self::Backwards => "backwards",
+            Self::SameMachine => "same-machine",
+        }
+    }
 }
 
 /// The device's own last receipt.
@@ -441,13 +463,49 @@ impl Device {
     /// The identity behind a certificate that opens doors: the one in force, or the one that was handed out to follow it.
     #[must_use]
     pub fn holding(&self, leaf: &Sha256) -> Option<&Identity> {
-        self.identity.iter().chain(&self.next).find(|identity| identity.leaf == *leaf)
+        self.identities().find(|identity| identity.leaf == *leaf)
+    }
+
+    /// Its certificates that open doors: the one in force, and the one that was handed out to follow it.
+    pub fn identities(&self) -> impl Iterator<Item = &Identity> {
+        self.identity.iter().chain(&self.next)
     }
 
     /// The device after a person's act, with the person's reason.
     pub fn after(&self, act: Act, reason: Text, at: Timestamp) -> Result<Self, NotPossible> {
         let state = step(self.state, act)?;
         Ok(Self { state, since: at, reason, ..self.clone() })
+    }
+
+    /// The device in doubt; `None` if it is already, because the first reason is the one to look into.
+    #[must_use]
+    pub fn in_doubt(&self, suspicion: &Suspicion, at: Timestamp) -> Option<Self> {
+        let doubt = Doubt { kind: suspicion.kind, at, evidence: suspicion.evidence.clone() };
+        self.doubt.is_none().then(|| Self { doubt: Some(doubt), ..self.clone() })
+    }
+
+    /// The device after a person has looked. Which agent spoke last no longer counts: it may have been the copy.
+    #[must_use]
+    pub fn without_doubt(&self) -> Self {
+        let report = self.report.clone().map(|report| Report { voice: None, ..report });
+        Self { doubt: None, report, ..self.clone() }
+    }
+
+    /// The device after it handed in a farewell that it signed; `None` if this very one was taken before. What a person
+    /// decides at the device itself is an act; what it repeats of our own word is only noted.
+    #[must_use]
+    pub fn taking_leave(&self, cause: Cause, bytes: &[u8], at: Timestamp) -> Option<Self> {
+        let taken = Taken { at, bytes: base64url(bytes) };
+        if self.farewell.as_ref().is_some_and(|known| known.bytes == taken.bytes) {
+            return None;
+        }
+        let acts = match cause {
+            Cause::AtDevice => matches!(self.state, State::Active | State::Quarantined),
+            Cause::Retired | Cause::Lost => false,
+        };
+        let retired = acts.then(|| self.after(Act::Retire, Text::lossy("retired at the device itself"), at));
+        let device = retired.and_then(Result::ok).unwrap_or_else(|| self.clone());
+        Some(Self { farewell: Some(taken), ..device })
     }
 
     /// Whether its connections must end at once: its certificate no longer opens every door.

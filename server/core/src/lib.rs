@@ -10,7 +10,9 @@ extern crate alloc;
 
 pub mod admit;
 pub mod audit;
+pub mod authority;
 pub mod change;
+pub mod clone;
 pub mod device;
 pub mod policy;
 pub mod publish;

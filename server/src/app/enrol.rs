@@ -149,7 +149,8 @@ impl App {
     /// Makes a device's certificate.
     fn issue(&self, device: &Device, key: &DeviceKey) -> Result<Issued, CaError> {
         let subject = Subject { device: device.id, serial: &device.hardware.serial };
-        self.ca.issue(key, subject, self.config.enrolment.leaf_days, self.clock.now())
+        let issuing = self.issuing_for(device.id);
+        issuing.issue(key, subject, self.config.enrolment.leaf_days, self.clock.now())
     }
 
     /// A certificate that was handed out before.

@@ -2,14 +2,15 @@
 //! gets in.
 //!
 //! Every act names its actor and its reason in the journal, in its own transaction. Secrets leave once, at the moment
-//! they are made; what is kept is their hash. Sign-in links live in memory: a restart ends them.
+//! they are made; what is kept is their hash. Sign-in links live in memory: a restart ends them. Read next: `tokens`,
+//! `approvals`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use cordon_proto::ids::{DeviceId, Text, TokenId};
 use cordon_proto::time::Timestamp;
-use cordon_server_core::admit::{OrderRefused, Token, TokenOrder};
+use cordon_server_core::admit::{NotAsking, OrderRefused, Token};
 use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::Commit;
 use cordon_server_core::device::{Act, Device, NotPossible};
@@ -17,7 +18,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{App, CommitError, name, serial_row};
 use crate::chance;
+
+mod approvals;
+mod tokens;
+
 use crate::store::{Expected, Key, StoreError};
+pub use approvals::Stated;
+pub use tokens::Listed;
 
 /// How often an act decides anew when others were faster.
 const TRIES: u32 = 8;
@@ -38,6 +45,24 @@ pub enum ActError {
     /// The token cannot be made like that.
     #[error(transparent)]
     Order(#[from] OrderRefused),
+    /// It is not this key that asks for the device's identity now.
+    #[error(transparent)]
+    NotAsking(#[from] NotAsking),
+    /// A device whose model nobody knows cannot come in.
+    #[error("nobody has said what this device is: state its model with the approval")]
+    ModelUnknown,
+    /// The model and serial that a person stated belong to another device.
+    #[error(
+        "a device of this model with this serial is known already: if this is the same one, make it ask under its model \
+         and serial, and approve that"
+    )]
+    SerialTaken,
+    /// There is nothing to clear.
+    #[error("there is no doubt about this device's identity; somebody may have been faster")]
+    NoDoubt,
+    /// Nobody may have the same token twice.
+    #[error("a token with this id exists already and was made for something else: draw a new secret")]
+    TokenExists,
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -129,58 +154,6 @@ impl App {
         let scheme = if address.ip().is_loopback() { "http" } else { "https" };
         let secret = self.sign_in.make(self.clock.now());
         Some(format!("{scheme}://{address}/sign-in/{secret}"))
-    }
-
-    /// Makes an enrolment token; for one serial it also announces the device.
-    pub async fn make_token(&self, order: TokenOrder, actor: &Actor) -> Result<TokenMade, ActError> {
-        let now = self.clock.now();
-        let secret = chance::secret();
-        let id = TokenId::of(&secret);
-        let token = Token::new(order, actor.to_string(), now)?;
-        let summary = format!("for {} {:?}, until {}", token.order.model, token.order.binding, token.expires);
-        let entry = Entry {
-            after: Some(Summary::of(&summary)),
-            ..Entry::new(name("token.create"), Text::lossy(&format!("token:{id}")))
-        };
-        let mut draft = Commit::draft(now, actor.clone())
-            .expect(Key::Token(id), Expected::Absent)
-            .put(Key::Token(id), token.to_body())
-            .audit(entry);
-        let fresh = DeviceId::from_random(chance::random());
-        if let Some(device) = token.expected(fresh) {
-            let hardware = &device.hardware;
-            let key = Key::DeviceBySerial { model: hardware.model.clone(), serial: hardware.serial.clone() };
-            if self.store.get(key.clone()).await?.is_none() {
-                draft = draft
-                    .expect(key.clone(), Expected::Absent)
-                    .put(key, fresh.as_bytes().to_vec())
-                    .put(Key::Device(fresh), device.to_body());
-            }
-        }
-        self.commit(draft).await?;
-        Ok(TokenMade { id, secret, token })
-    }
-
-    /// Takes a token back. Doing it again changes nothing.
-    pub async fn revoke_token(&self, id: TokenId, reason: Text, actor: &Actor) -> Result<Token, ActError> {
-        let now = self.clock.now();
-        let key = Key::Token(id);
-        let row = self.store.get(key.clone()).await?.ok_or(ActError::Unknown("token"))?;
-        let token = Token::from_body(&row.body).ok_or_else(|| StoreError::Corrupt(key.to_string()))?;
-        if token.revoked.is_some() {
-            return Ok(token);
-        }
-        let revoked = Token { revoked: Some(now), ..token };
-        let entry = Entry {
-            reason: Some(reason),
-            ..Entry::new(name("token.revoke"), Text::lossy(&format!("token:{id}")))
-        };
-        let draft = Commit::draft(now, actor.clone())
-            .expect(key.clone(), Expected::of(Some(&row)))
-            .put(key, revoked.to_body())
-            .audit(entry);
-        self.commit(draft).await?;
-        Ok(revoked)
     }
 
     /// Moves a device's identity. When this returns, its live connections have been told to end if it is cut off.

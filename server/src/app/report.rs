@@ -19,7 +19,7 @@ use cordon_server_core::change::delivery::watermark_of;
 use cordon_server_core::device::{OtherHardware, Proof, Report};
 use cordon_server_core::triage;
 
-use super::{App, CommitError, name, server};
+use super::{App, CommitError, Speaker, name, server};
 use crate::ca::PeerLeaf;
 use crate::fleet::{FINDINGS, Member, Pulse};
 use crate::store::{Delivery, Expected, Key, StoreError};
@@ -74,9 +74,11 @@ impl App {
     pub async fn checkin(
         &self,
         member: &Arc<Member>,
+        speaker: &Speaker,
         request: &CheckinRequest,
     ) -> Result<CheckinAnswer, CheckinError> {
         let (id, now) = (member.id(), self.clock.now());
+        self.listen(member, speaker, request).await;
         let device = member.device.stating(&request.hardware)?;
         if device != *member.device {
             self.restate(id, request).await?;
@@ -89,7 +91,8 @@ impl App {
             uptime_s: request.uptime_s,
             spool_records: request.spool_records,
         };
-        self.fleet.heard(id, Some(Report::of(request)), Some(pulse), self.clock.now_ms());
+        let report = Report::of(request).spoken(request, speaker.leaf);
+        self.fleet.heard(id, Some(report), Some(pulse), self.clock.now_ms());
         let member = self.fleet.get(id).unwrap_or_else(|| member.clone());
         let orders = self.orders_for(&member, request, now).await?;
         let held = member.inventory.as_ref().map(|inventory| inventory.root);
@@ -105,7 +108,7 @@ impl App {
             want_inventory: held != Some(request.inventory_root),
             director_version: self.director().map_or(0, |director| director.director_version()),
             wait_token,
-            ca_version: 0,
+            ca_version: self.ca.standing().state.version,
         })
     }
 
@@ -298,7 +301,7 @@ pub(crate) fn finding_digest(finding: &Finding) -> Sha256 {
     Sha256::of(&wire::write(&(finding.detector.as_str(), finding.key.as_str())))
 }
 
-fn opened(action: &str, device: DeviceId, record: &triage::Record) -> Entry {
+pub(super) fn opened(action: &str, device: DeviceId, record: &triage::Record) -> Entry {
     Entry {
         after: Some(Summary::of(&format!("{}: {}", record.id, record.finding.title))),
         ..Entry::new(name(action), Text::lossy(&format!("device:{device}")))

@@ -20,7 +20,7 @@ async fn a_restart_rebuilds_the_fleet_from_the_store() {
     let mut request = checkin(&one);
     request.interlock = InterlockState::InUse;
     let member = bench.app().fleet.get(one.id).expect("there");
-    bench.app().checkin(&member, &request).await.expect("answered");
+    bench.app().checkin(&member, &one.speaker(), &request).await.expect("answered");
     bench.app().act(two.id, Act::ReportLost, text("not in its room"), &person()).await.expect("lost");
     let expected = |app: &App| {
         let report = app.fleet.get(one.id).and_then(|member| member.report.clone());
@@ -43,7 +43,7 @@ async fn writing_down_passes_over_a_device_that_was_changed_meanwhile() {
     let (one, two) = (bench.enrol("A").await, bench.enrol("B").await);
     for device in [&one, &two] {
         let member = bench.app().fleet.get(device.id).expect("there");
-        bench.app().checkin(&member, &checkin(device)).await.expect("answered");
+        bench.app().checkin(&member, &device.speaker(), &checkin(device)).await.expect("answered");
     }
     let stored = bench.app().fleet.get(one.id).expect("there").device.clone();
     let quarantined = stored.after(Act::Quarantine, text("beacons"), bench.clock.now()).expect("possible");

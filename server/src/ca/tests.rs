@@ -6,17 +6,24 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, SanType}
 use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::prelude::{GeneralName, ParsedExtension, X509Certificate};
 
+use std::path::Path;
+
+use super::key::{KeyError, KeySetting};
 use super::request::{Request, RequestError};
 use super::*;
 
 /// Near enough to the present for the certificates to be valid while tests run.
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
-fn authority() -> (tempfile::TempDir, Ca) {
+fn authority() -> (tempfile::TempDir, std::sync::Arc<Ca>) {
     let folder = tempfile::tempdir().expect("a folder");
-    make::tiers(NOW).expect("made").write(folder.path()).expect("written");
-    let ca = Ca::load(folder.path()).expect("loads");
+    make::lay(folder.path(), &KeySetting::Plain, NOW).expect("laid");
+    let ca = load(folder.path()).expect("loads").for_server();
     (folder, ca)
+}
+
+fn load(folder: &Path) -> Result<Authority, CaError> {
+    Authority::load(folder.to_owned(), KeySetting::Plain, None)
 }
 
 fn params(cn: &str) -> CertificateParams {
@@ -188,13 +195,14 @@ fn requests_that_prove_nothing_are_refused_by_name() {
 #[test]
 fn the_bundle_holds_exactly_the_two_authorities() {
     // Goal: `cacerts` and the reply to an enrolment. Method: both certificates' bytes stand in the PKCS#7, once.
-    let (_folder, ca) = authority();
+    let (folder, ca) = authority();
+    let standing = load(folder.path()).expect("loads").standing();
+    let bundle = standing.cacerts();
     for certificate in [ca.issuing(), ca.root()] {
-        let found =
-            ca.bundle().windows(certificate.len()).filter(|window| *window == &certificate[..]).count();
+        let found = bundle.windows(certificate.len()).filter(|window| *window == &certificate[..]).count();
         assert_eq!(found, 1);
     }
-    let framing = ca.bundle().len() - ca.issuing().len() - ca.root().len();
+    let framing = bundle.len() - ca.issuing().len() - ca.root().len();
     assert!(framing < 80, "nothing else is in there: {framing} bytes");
 }
 
@@ -211,13 +219,13 @@ fn an_authority_that_cannot_be_right_is_not_loaded() {
     let last = ca.issue(&key, subject, 30, near).expect("issued");
     assert_eq!(last.not_after, NOW.plus_seconds(730 * 86_400), "no leaf outlives its issuer");
     let path = folder.path().join(ISSUING_KEY);
-    let other = make::tiers(NOW).expect("made").issuing_key;
+    let other = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key").serialize_pem();
     std::fs::write(&path, other).expect("replaced");
-    assert!(matches!(Ca::load(folder.path()), Err(CaError::Mismatch)));
+    assert!(matches!(load(folder.path()), Err(CaError::Mismatch { .. })));
     std::fs::write(&path, "nonsense").expect("replaced");
-    assert!(matches!(Ca::load(folder.path()), Err(CaError::Pem { .. })));
+    assert!(matches!(load(folder.path()), Err(CaError::Key(KeyError::Pem(_)))));
     std::fs::remove_file(&path).expect("removed");
-    assert!(matches!(Ca::load(folder.path()), Err(CaError::File(_))));
+    assert!(matches!(load(folder.path()), Err(CaError::Key(KeyError::File(_)))));
 }
 
 #[test]

@@ -22,7 +22,8 @@ use zeroize::Zeroizing;
 use super::bundle::Bundle;
 use crate::age::{Recipient, Sealer};
 use crate::app::{name, server};
-use crate::ca::{ISSUING_KEY, ROOT_KEY};
+use crate::ca::ROOT_KEY;
+use crate::ca::key::is_issuing_key;
 use crate::config::Config;
 use crate::files::{self, FileError};
 use crate::store::blobs::{BlobError, Blobs};
@@ -259,14 +260,15 @@ fn head(config: &Config, order: &Order, now: Timestamp) -> Result<Vec<SmallFile>
         for name in files::names(&folder)? {
             let goes = match (prefix, name.as_str()) {
                 (CA, ROOT_KEY) => false,
-                (CA, ISSUING_KEY) => order.with_ca_key,
+                // Sealed or not: whoever restores it elsewhere could make devices.
+                (CA, name) if is_issuing_key(name) => order.with_ca_key && is_plain(name),
                 // A key of the authority that is not known here stays where it is.
                 (CA, name) => is_plain(name) && !name.ends_with("key.pem"),
                 (_, name) => is_plain(name),
             };
             if goes {
                 let path = folder.join(&name);
-                let is_secret = name.ends_with("key.pem");
+                let is_secret = name.ends_with("key.pem") || is_issuing_key(&name);
                 let bytes = if is_secret { files::read_secret(&path)? } else { files::read(&path)?.into() };
                 entries.push((format!("{prefix}{name}"), bytes));
             }

@@ -23,7 +23,9 @@ use super::bundle::Contents;
 use crate::age::keys::KeyError;
 use crate::age::{AgeError, Identity, Opener};
 use crate::app::server;
-use crate::ca::{ISSUING_KEY, ROOT_CERTIFICATE};
+use crate::ca::key::KeyPlace;
+use crate::ca::state::State;
+use crate::ca::{CaError, ROOT_CERTIFICATE};
 use crate::config::{Config, ConfigError};
 use crate::files::{self, FileError};
 use crate::init;
@@ -123,6 +125,9 @@ pub enum RestoreError {
     /// Filling it.
     #[error("the store could not be filled")]
     Store(#[from] StoreError),
+    /// The authorities.
+    #[error(transparent)]
+    Ca(#[from] CaError),
     /// The images.
     #[error(transparent)]
     Blobs(#[from] BlobError),
@@ -158,11 +163,18 @@ pub async fn run(order: &Order, now: Timestamp) -> Result<Restored, RestoreError
     let told = format!("from a backup of {}: what came later is not in it", known.about.made);
     let by = Doer { actor: &actor, now };
     let renewed = Repositories::new(store, Arc::new(online)).renew_after_restore(by, &told).await;
-    let root = files::read(&config.path(&config.ca).join(ROOT_CERTIFICATE))?;
-    files::create_public(&order.folder.join(init::CA), &root)?;
+    let ca = config.path(&config.ca);
+    let in_force = State::read(&ca, &config.ca_key)?;
+    let roots =
+        in_force.tiers().map(|tier| files::read(&ca.join(&tier.root))).collect::<Result<Vec<_>, _>>()?;
+    files::create_public(&order.folder.join(init::CA), &roots.concat())?;
     let here = blobs.list().await?;
     let missing = listed.into_keys().filter(|sha256| here.binary_search(sha256).is_err()).collect();
-    let key = config.path(&config.ca).join(ISSUING_KEY);
+    let keys = in_force.tiers().filter_map(|tier| match &tier.key {
+        KeyPlace::File(name) => Some(ca.join(name)),
+        KeyPlace::Token(_) => None,
+    });
+    let key = keys.into_iter().find(|key| !key.exists());
     let path = order.folder.join(init::CONFIG);
     // Last, because its presence says that the folder is whole.
     files::create_public(&path, settings.as_bytes())?;
@@ -172,7 +184,7 @@ pub async fn run(order: &Order, now: Timestamp) -> Result<Restored, RestoreError
         store: stored,
         blobs: config.path(&config.blobs),
         missing,
-        issuing_key: Some(key).filter(|key| !key.exists()),
+        issuing_key: key,
         unsigned: renewed.err().map(|error| crate::log::chain(&error)),
         settings_changed: settings != known.settings,
         about: known.about,
@@ -397,7 +409,8 @@ impl Unpack {
 }
 
 fn file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    if path.to_string_lossy().ends_with("key.pem") {
+    let name = path.to_string_lossy();
+    if name.ends_with("key.pem") || name.ends_with("key.age") {
         files::create_secret(path, bytes)
     } else {
         files::create_public(path, bytes)

@@ -27,7 +27,7 @@ pub(super) async fn by_hand(config: &Config, order: Order) -> anyhow::Result<()>
     let made = match control::ask(&socket, &Question::Backup(order.clone()), progress).await {
         Ok(Reply::BackedUp(made)) => made,
         Ok(Reply::Refused(reason)) => bail!(reason),
-        Ok(Reply::Link(_) | Reply::Written(_)) => bail!(ControlError::Answer),
+        Ok(Reply::Link(_) | Reply::Written(_) | Reply::Authority(_)) => bail!(ControlError::Answer),
         Err(ControlError::Absent { source, .. }) if nobody(&source) => alone(config, &order).await?,
         Err(error) => return Err(error.into()),
     };
@@ -55,7 +55,7 @@ pub(super) async fn by_hand(config: &Config, order: Order) -> anyhow::Result<()>
 }
 
 /// Whether no server runs, as against one that may not be asked.
-fn nobody(error: &std::io::Error) -> bool {
+pub(super) fn nobody(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
 }
 

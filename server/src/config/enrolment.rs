@@ -25,6 +25,9 @@ pub struct Enrolment {
     pub listen: SocketAddr,
     /// Days a device's certificate lives, 1 to 90.
     pub leaf_days: u32,
+    /// Where third parties find the list of void certificates; it goes into each leaf. `{issuer}` stands for the
+    /// identifier of the issuing key.
+    pub crl_url: Option<String>,
     /// Days after its end in which a certificate may still ask for the next one, 0 to 90.
     pub grace_days: u32,
     /// Refused requests that one address may cause in a row before it has to wait.
@@ -80,6 +83,10 @@ impl Enrolment {
 
     pub(super) fn bounded(&self) -> Result<(), ConfigError> {
         within("enrolment.leaf_days", self.leaf_days, 1, 90)?;
+        if self.crl_url.as_ref().is_some_and(|url| !url.starts_with("http") || !url.is_ascii()) {
+            let (bounds, found) = ("an address that begins with http".to_owned(), "another text".to_owned());
+            return Err(ConfigError::Bounds { key: "enrolment.crl_url", bounds, found });
+        }
         within("enrolment.grace_days", self.grace_days, 0, limits::GRACE_DAYS)?;
         within("enrolment.refusals", self.refusals, 1, 1000)?;
         within("enrolment.refusals_per_minute", self.refusals_per_minute, 1, 1000)?;
@@ -106,6 +113,7 @@ impl Default for Enrolment {
         Self {
             listen: everywhere(8444),
             leaf_days: limits::LEAF_DAYS,
+            crl_url: None,
             grace_days: limits::GRACE_DAYS,
             refusals: 128,
             refusals_per_minute: 10,

@@ -48,10 +48,12 @@ fn device(byte: u8, leaf: u8) -> Device {
             leaf: Sha256([leaf; 32]),
             key: Sha256([leaf; 32]),
             token: Some(TokenId([1; 32])),
+            renews: false,
             issued: NOW,
             not_after: NOW.plus_seconds(1000),
         }),
         superseded: vec![],
+        replaced: Vec::new(),
         asking: None,
         next: None,
         doubt: None,
@@ -75,7 +77,9 @@ fn report(interlock: InterlockState) -> Report {
         spool_lost: 0,
         content_version: 0,
         director_root_version: 0,
+        ca_version: 0,
         wants: None,
+        voice: None,
     }
 }
 

@@ -133,7 +133,7 @@ async fn what_a_device_tells_one_server_is_known_on_the_other() {
     let batch = Batch { records: vec![finding().record(position, Millis(1))] };
     one.app().telemetry(device.id, batch).await.expect("stored");
     let member = one.app().fleet.get(device.id).expect("there");
-    one.app().checkin(&member, &checkin_of(&device)).await.expect("answered");
+    one.app().checkin(&member, &device.speaker(), &checkin_of(&device)).await.expect("answered");
     one.app().write_down().await.expect("written");
     let at_two = || two.app().fleet.get(device.id);
     within_a_second("a finding", || at_two().is_some_and(|member| member.findings.len() == 1)).await;
@@ -150,7 +150,7 @@ async fn of_two_servers_accounts_of_a_device_the_later_one_stays() {
         bench.clock.hold_at(bench.clock.now_ms().plus(1000));
         request.interlock = interlock;
         let member = bench.app().fleet.get(device.id).expect("there");
-        bench.app().checkin(&member, &request).await.expect("answered");
+        bench.app().checkin(&member, &device.speaker(), &request).await.expect("answered");
     }
     let interlock = |bench: &Bench| {
         let member = bench.app().fleet.get(device.id)?;

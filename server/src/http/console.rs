@@ -30,12 +30,14 @@ use roster::{Roster, Rosters};
 use visitor::{Toasts, Visitor};
 
 mod acts;
+mod approvals;
 mod audit;
 mod device;
 mod devices;
 mod door;
 mod fault;
 mod findings;
+mod identity;
 pub mod live;
 mod network;
 mod overview;
@@ -43,6 +45,7 @@ mod rollout;
 mod rollouts;
 mod roster;
 mod standing;
+mod tokens;
 mod visitor;
 
 #[cfg(test)]
@@ -53,6 +56,7 @@ pub(super) struct Desk {
     operator: Operator,
     rosters: Rosters,
     toasts: Toasts,
+    shown: tokens::Shown,
 }
 
 /// A page as HTML, or why there is none.
@@ -63,7 +67,12 @@ type Done = Result<Response, Fault>;
 /// The pages behind the door, and what lies before it: sign-in and files. It has the listener's fallback. With it the
 /// console's eye for the live stream, which the operator plane is layered with.
 pub fn router(operator: Operator) -> (Router, Live) {
-    let desk = Arc::new(Desk { operator, rosters: Rosters::default(), toasts: Toasts::default() });
+    let desk = Arc::new(Desk {
+        operator,
+        rosters: Rosters::default(),
+        toasts: Toasts::default(),
+        shown: tokens::Shown::default(),
+    });
     let pages = Router::new()
         .route("/", get(overview::show))
         .route("/devices", get(devices::show))
@@ -71,7 +80,13 @@ pub fn router(operator: Operator) -> (Router, Live) {
         .route("/devices/quarantine", get(acts::ask_quarantine).post(acts::quarantine))
         .route("/devices/{id}", get(device::show))
         .route("/devices/{id}/software", get(device::software))
+        .route("/devices/{id}/identity", get(identity::show))
         .route("/devices/{id}/{act}", get(acts::ask_device).post(acts::device))
+        .route("/approvals", get(approvals::list))
+        .route("/approvals/{verb}", get(approvals::ask).post(approvals::answer))
+        .route("/tokens", get(tokens::list))
+        .route("/tokens/new", get(tokens::ask).post(tokens::make))
+        .route("/tokens/{id}/revoke", get(tokens::ask_revoke).post(tokens::revoke))
         .route("/findings", get(findings::list))
         .route("/findings/{id}", get(findings::show))
         .route("/findings/{id}/{verb}", get(acts::ask_finding).post(acts::finding))
@@ -150,7 +165,13 @@ impl Desk {
             owner: Said::from(self.operator.app.config.host.as_str()),
             clock: Clock::utc(self.now()),
             section,
-            counts: Counts { devices: roster.summary.total, findings: count(open), rollouts, halted },
+            counts: Counts {
+                devices: roster.summary.total,
+                waiting: roster.waiting(self.now()),
+                findings: count(open),
+                rollouts,
+                halted,
+            },
             person: Person { name: visitor.caller.name.as_str().into(), role: visitor.role_word().into() },
             theme: visitor.theme,
             csrf: visitor.csrf().to_owned(),

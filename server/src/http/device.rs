@@ -1,9 +1,10 @@
-//! The device plane: check-in, wait, telemetry, receipts, and the files of `repository`.
+//! The device plane: check-in, wait, telemetry, receipts, farewell, and the files of `repository`.
 //!
 //! Before any route, each request is checked against the device table: the table must be up to date, the certificate
 //! must be one that is in force now, and the device's state must allow what it asks. The body never says who it is. Messages are CBOR, bounded
 //! before and after decompression. Read next: [`router`], [`crate::app`] for what becomes of them.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,17 +18,18 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use cordon_proto::checkin::{CheckinRequest, WaitAnswer, WaitRequest};
+use cordon_proto::farewell::Farewell;
 use cordon_proto::limits;
 use cordon_proto::receipt::Receipt;
 use cordon_proto::telemetry::Batch;
 use cordon_proto::wire::{self, WireError};
-use cordon_server_core::device::{Access, OtherHardware, may};
+use cordon_server_core::device::{Access, OtherHardware, Refused, may};
 use minicbor::{Decode, Encode};
 use zstd::bulk::Decompressor;
 
 use super::problem::Problem;
-use super::{Peer, body, repository};
-use crate::app::{App, CheckinError, ReceiptError};
+use super::{Peer, authorities, body, repository};
+use crate::app::{App, CheckinError, FarewellError, ReceiptError, Speaker};
 use crate::ca::PeerLeaf;
 use crate::fleet::Member;
 
@@ -42,11 +44,12 @@ const DECOMPRESSORS: usize = 8;
 struct Caller {
     member: Arc<Member>,
     leaf: Arc<PeerLeaf>,
+    address: SocketAddr,
 }
 
 /// The routes of the device plane.
 pub fn router(app: Arc<App>) -> Router {
-    let status = Router::new().route("/v1/checkin", post(checkin));
+    let status = Router::new().route("/v1/checkin", post(checkin)).merge(authorities::bundles());
     let update = Router::new()
         .route("/v1/receipts", post(receipts))
         .route("/v1/tuf/director/{file}", get(repository::director_file))
@@ -59,7 +62,9 @@ pub fn router(app: Arc<App>) -> Router {
     let guarded = |routes: Router<Arc<App>>, access| {
         routes.route_layer(from_fn_with_state((app.clone(), access), identify))
     };
+    let leaving = Router::new().route("/v1/farewell", post(farewell));
     guarded(status, Access::Status)
+        .merge(guarded(leaving, Access::Farewell))
         .merge(guarded(update, Access::Update))
         .merge(guarded(telling, Access::Telling))
         .method_not_allowed_fallback(|| async { Problem::no_method() })
@@ -78,8 +83,9 @@ async fn identify(
         app.metrics.stale();
         return refuse(request, Problem::stale()).await;
     }
-    let leaf = request.extensions().get::<Peer>().and_then(|peer| peer.leaf.clone());
-    let leaf = leaf.ok_or_else(|| {
+    let peer = request.extensions().get::<Peer>();
+    let proved = peer.and_then(|peer| Some((peer.leaf.clone()?, peer.address)));
+    let (leaf, address) = proved.ok_or_else(|| {
         let detail = "this plane needs the certificate that the device was given when it enrolled";
         Problem::new(StatusCode::UNAUTHORIZED, "no_certificate", "No certificate", detail).closing()
     })?;
@@ -87,19 +93,32 @@ async fn identify(
     if member.is_none() {
         member = app.look_up(&leaf.fingerprint).await?;
     }
-    let now = app.clock.now();
-    may(member.as_ref().map(|member| &*member.device), &leaf.fingerprint, access, now).map_err(
-        |refused| {
-            Problem::new(StatusCode::FORBIDDEN, refused.code(), "Refused", refused.to_string()).closing()
-        },
-    )?;
+    if let Err(refused) = open_to(&app, member.as_deref(), &leaf, access) {
+        app.tried(member.as_deref(), &leaf.fingerprint, refused).await;
+        return Err(refused.into());
+    }
     let Some(member) = member else { return Err(Problem::no_route()) };
     if let Err(seconds) = app.device_rates.take(member.id(), app.clock.now_ms()) {
         return refuse(request, Problem::too_many(seconds)).await;
     }
+    let member = first_word(&app, member, &leaf).await?;
     app.fleet.heard(member.id(), None, None, app.clock.now_ms());
-    request.extensions_mut().insert(Caller { member, leaf });
+    request.extensions_mut().insert(Caller { member, leaf, address });
     Ok(next.run(request).await)
+}
+
+/// The device as it is once its certificate has spoken: one that was handed out to follow another is in force now.
+async fn first_word(app: &App, member: Arc<Member>, leaf: &PeerLeaf) -> Result<Arc<Member>, Problem> {
+    if member.device.next.as_ref().is_none_or(|next| next.leaf != leaf.fingerprint) {
+        return Ok(member);
+    }
+    app.spoke(&member, &leaf.fingerprint).await?;
+    Ok(app.fleet.get(member.id()).unwrap_or(member))
+}
+
+/// Whether the door stands open now to the holder of `leaf`.
+fn open_to(app: &App, member: Option<&Member>, leaf: &PeerLeaf, access: Access) -> Result<(), Refused> {
+    may(member.map(|member| &*member.device), &leaf.fingerprint, access, app.clock.now())
 }
 
 /// Refuses for now. The body is read to its end, so that the connection lives and the device need not shake hands anew.
@@ -118,7 +137,8 @@ async fn checkin(
 ) -> Result<Response, Problem> {
     let request: CheckinRequest = read(&headers, body, "CheckinRequest").await?;
     let _work = app.begin_work().ok_or_else(Problem::busy)?;
-    Ok(cbor(&app.checkin(&caller.member, &request).await?))
+    let speaker = Speaker { leaf: caller.leaf.fingerprint, address: caller.address };
+    Ok(cbor(&app.checkin(&caller.member, &speaker, &request).await?))
 }
 
 /// Answers when something changed, when the time is over, or when the server drains.
@@ -135,6 +155,9 @@ async fn wait(
         token = body::within(time, changed) => token,
         () = app.drained() => None,
     };
+    // Much may have happened meanwhile, and what woke it may be that it is no longer trusted.
+    let member = app.fleet.get(caller.member.id());
+    open_to(&app, member.as_deref(), &caller.leaf, Access::Telling)?;
     Ok(cbor(&WaitAnswer { token: token.unwrap_or(request.token), changed: token.is_some() }))
 }
 
@@ -174,6 +197,22 @@ async fn receipts(
         Ok(_) => Ok(StatusCode::NO_CONTENT),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The last thing that a device signs.
+async fn farewell(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let bytes = body::read(&headers, body, limits::BODY_BYTES).await?;
+    is_cbor(&headers)?;
+    let farewell: Farewell =
+        wire::read(&bytes, limits::BODY_BYTES).map_err(|error| unreadable("Farewell", &error))?;
+    let _work = app.begin_work().ok_or_else(Problem::busy)?;
+    app.farewell(&caller.member, &caller.leaf, &bytes, &farewell).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Reads a CBOR message of ordinary size.
@@ -242,6 +281,12 @@ impl Unpack {
     }
 }
 
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        Self::new(StatusCode::FORBIDDEN, refused.code(), "Refused", refused.to_string()).closing()
+    }
+}
+
 impl From<CheckinError> for Problem {
     fn from(error: CheckinError) -> Self {
         match error {
@@ -250,6 +295,22 @@ impl From<CheckinError> for Problem {
             }
             CheckinError::Store(error) => error.into(),
             CheckinError::Commit(error) => error.into(),
+        }
+    }
+}
+
+impl From<FarewellError> for Problem {
+    fn from(error: FarewellError) -> Self {
+        match error {
+            FarewellError::Signature(refused) => {
+                let detail = format!("the farewell: {refused}");
+                Self::new(StatusCode::FORBIDDEN, "farewell_not_believed", "Farewell", detail)
+            }
+            FarewellError::Another => {
+                Self::new(StatusCode::FORBIDDEN, "farewell_of_another", "Farewell", error.to_string())
+            }
+            FarewellError::Store(error) => error.into(),
+            FarewellError::Commit(error) => error.into(),
         }
     }
 }

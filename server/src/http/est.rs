@@ -24,7 +24,7 @@ use cordon_server_core::admit::{self, Credential, Refused};
 use rustls::pki_types::UnixTime;
 
 use super::problem::Problem;
-use super::{Peer, body, rate};
+use super::{Peer, authorities, body, rate};
 use crate::app::{App, EnrolError, Granted};
 use crate::ca::certs_only;
 use crate::ca::request::Request as CertificationRequest;
@@ -48,6 +48,7 @@ pub fn router(app: Arc<App>, clients: Arc<Clients>) -> Router {
         .route("/.well-known/est/csrattrs", get(csrattrs))
         .route("/.well-known/est/simpleenroll", post(simpleenroll))
         .route("/.well-known/est/simplereenroll", post(simplereenroll))
+        .merge(authorities::lists())
         .method_not_allowed_fallback(|| async { Problem::no_method() })
         .fallback(|| async { Problem::no_route() })
         .layer(Extension(clients))
@@ -56,7 +57,7 @@ pub fn router(app: Arc<App>, clients: Arc<Clients>) -> Router {
 
 /// The certificates of the authority (RFC 7030 section 4.1).
 async fn cacerts(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    reply(&headers, "application/pkcs7-mime", app.ca.bundle())
+    reply(&headers, "application/pkcs7-mime", app.ca.standing().cacerts())
 }
 
 /// What a request should look like (RFC 7030 section 4.5).

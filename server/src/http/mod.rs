@@ -41,6 +41,7 @@ use crate::config::Bounds;
 use crate::connections::Connections;
 use crate::metrics::PlaneMetrics;
 
+pub mod authorities;
 pub mod body;
 pub mod connection;
 pub mod console;
@@ -75,7 +76,8 @@ pub struct Peer {
 
 impl Peer {
     /// Whoever speaks without encryption.
-    fn plain(address: SocketAddr) -> Self {
+    #[must_use]
+    pub fn plain(address: SocketAddr) -> Self {
         Self { address, leaf: None, shown: Arc::default(), exporter: None }
     }
 

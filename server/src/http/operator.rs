@@ -24,10 +24,13 @@ use crate::people::Caller;
 use crate::repositories::{PublishError, Repositories};
 use crate::rollouts::{RolloutError, Rollouts};
 
+pub mod approvals;
 pub mod audit;
+pub mod crl;
 pub mod devices;
 pub mod events;
 pub mod findings;
+pub mod history;
 pub mod repositories;
 pub mod rollouts;
 pub mod tokens;
@@ -57,16 +60,23 @@ pub struct Operator {
         license(name = "Apache-2.0 OR MIT")
     ),
     paths(
+        approvals::list,
+        approvals::answer,
+        approvals::answer_list,
         audit::list,
         audit::head,
         audit::heads,
         audit::export,
         audit::inclusion,
         audit::consistency,
+        crl::list,
+        crl::of_issuer,
         devices::fleet,
         devices::list,
         devices::show,
         devices::act,
+        devices::farewell,
+        history::show,
         events::stream,
         findings::list,
         findings::decide,
@@ -82,8 +92,11 @@ pub struct Operator {
         rollouts::holds,
         rollouts::hold,
         rollouts::release_hold,
+        tokens::list,
         tokens::create,
+        tokens::create_list,
         tokens::revoke,
+        tokens::take_back,
     )
 )]
 struct Api;
@@ -99,10 +112,13 @@ pub fn openapi() -> String {
 /// The routes, all behind the door.
 pub fn router(operator: Operator) -> Router {
     Router::new()
+        .merge(approvals::routes())
         .merge(audit::routes())
+        .merge(crl::routes())
         .merge(devices::routes())
         .merge(events::routes())
         .merge(findings::routes())
+        .merge(history::routes())
         .merge(repositories::routes())
         .merge(rollouts::routes())
         .merge(tokens::routes())
@@ -231,6 +247,10 @@ impl From<ActError> for Problem {
             ActError::NotPossible(error) => {
                 Self::new(StatusCode::CONFLICT, "not_possible", "Not possible now", error.to_string())
             }
+            ActError::NotAsking(_) | ActError::NoDoubt | ActError::SerialTaken | ActError::TokenExists => {
+                Self::new(StatusCode::CONFLICT, "not_possible", "Not possible now", error.to_string())
+            }
+            ActError::ModelUnknown => refused("model_unknown", error.to_string()),
             ActError::Order(error) => refused("token_refused", error.to_string()),
             ActError::Store(error) => error.into(),
             ActError::Commit(error) => error.into(),

@@ -144,6 +144,7 @@ pub(super) fn pump(number: u8) -> Device {
         leaf: Sha256([number; 32]),
         key: Sha256([number; 32]),
         token: Some(TokenId([0; 32])),
+        renews: false,
         issued: NOW,
         not_after: NOW.plus_seconds(86_400),
     };
@@ -160,6 +161,7 @@ pub(super) fn pump(number: u8) -> Device {
         reason: text("enrolled"),
         identity: Some(identity),
         superseded: Vec::new(),
+        replaced: Vec::new(),
         asking: None,
         next: None,
         doubt: None,
@@ -195,7 +197,9 @@ pub(super) fn asking(mut device: Device, order: &str) -> Device {
         spool_lost: 0,
         content_version: 0,
         director_root_version: 1,
+        ca_version: 0,
         wants: Some(WantedGo { order: name(order), action: Action::Install }),
+        voice: None,
     });
     device
 }

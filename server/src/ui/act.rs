@@ -7,10 +7,13 @@
 
 use askama::Template;
 
+use super::marks::fingerprint;
 use super::said::Said;
 use super::state::DeviceState;
 use super::words::{number, plural};
 use super::{Frame, Markup, paths};
+
+mod identity;
 
 /// Characters a reason must at least have (`cordon_server_core::triage::REASON_CHARS_MIN`).
 pub const REASON_CHARS_MIN: usize = cordon_server_core::triage::REASON_CHARS_MIN;
@@ -36,6 +39,8 @@ pub struct Act {
     pub all: Option<String>,
     /// Something to choose.
     pub choice: Option<Choice>,
+    /// Something to fill in.
+    pub inputs: Vec<Input>,
     /// The button: verb, number and object again.
     pub confirm: String,
     /// Whether the button is the red one.
@@ -46,7 +51,7 @@ pub struct Act {
     pub reason: String,
     /// The last reasons of this person, at most five.
     pub reasons: Vec<Said>,
-    /// The faults of a refusal, by field: `reason`, `number` or `choice`.
+    /// The faults of a refusal, by field: `reason`, `number`, `choice` or the name of an input.
     pub faults: Vec<(&'static str, String)>,
 }
 
@@ -61,6 +66,32 @@ pub struct Thing {
     pub place: Said,
     /// The state that matters most.
     pub state: DeviceState,
+    /// The fingerprint of the key that is answered; posted with the device, so that no other key is.
+    pub key: Option<String>,
+}
+
+impl Thing {
+    /// What the form posts as `device`.
+    #[must_use]
+    pub fn posted(&self) -> String {
+        match &self.key {
+            Some(key) => format!("{}:{key}", self.id),
+            None => self.id.clone(),
+        }
+    }
+}
+
+/// A field to fill in.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Its name in the form.
+    pub name: &'static str,
+    /// Its label.
+    pub label: &'static str,
+    /// What is said about it.
+    pub note: &'static str,
+    /// What stands in it.
+    pub value: String,
 }
 
 /// A field to choose from.
@@ -88,6 +119,7 @@ impl Act {
             count: 0,
             all: None,
             choice: None,
+            inputs: Vec::new(),
             confirm,
             danger: false,
             cancel,
@@ -283,12 +315,21 @@ pub fn render(frame: &Frame, page: &Act) -> String {
 }
 
 impl Page<'_> {
+    /// Keys are all named: each one is compared.
+    fn shown(&self) -> usize {
+        if self.page.things.iter().any(|thing| thing.key.is_some()) { self.page.things.len() } else { NAMED }
+    }
+
     fn named(&self) -> Vec<&Thing> {
-        self.page.things.iter().take(NAMED).collect()
+        self.page.things.iter().take(self.shown()).collect()
+    }
+
+    fn print(&self, thing: &Thing) -> Option<Markup> {
+        thing.key.as_deref().map(fingerprint)
     }
 
     fn more(&self) -> Option<String> {
-        let more = self.page.count.saturating_sub(u64::try_from(NAMED).unwrap_or(0));
+        let more = self.page.count.saturating_sub(u64::try_from(self.shown()).unwrap_or(0));
         let named = !self.page.things.is_empty();
         (more > 0 && named).then(|| format!("and {} more", number(more)))
     }
@@ -311,7 +352,13 @@ mod tests {
     use super::*;
 
     fn thing(n: u64) -> Thing {
-        Thing { id: format!("d{n}"), name: "VP3".into(), place: "4B".into(), state: DeviceState::Standby }
+        Thing {
+            id: format!("d{n}"),
+            name: "VP3".into(),
+            place: "4B".into(),
+            state: DeviceState::Standby,
+            key: None,
+        }
     }
 
     #[test]

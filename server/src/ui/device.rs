@@ -30,6 +30,8 @@ pub struct Head {
     pub facts: Vec<Fact>,
     /// Whether it is quarantined, so that lifting is offered instead.
     pub quarantined: bool,
+    /// Whether it is trusted, so that quarantine is offered.
+    pub trusted: bool,
     /// Rows of its software inventory; none: nothing was reported, and the page is not offered.
     pub software: Option<u64>,
 }
@@ -169,6 +171,7 @@ impl Head {
         if let Some(count) = self.software {
             tabs.push(("software", "Software", paths::software(&self.id), super::words::number(count)));
         }
+        tabs.push(("identity", "Identity", paths::identity(&self.id), String::new()));
         tabs
     }
 

@@ -47,6 +47,10 @@ pub enum Section {
     Overview,
     /// Devices.
     Devices,
+    /// Keys that wait for a person.
+    Waiting,
+    /// Enrolment tokens.
+    Tokens,
     /// Findings.
     Findings,
     /// Rollouts and holds.
@@ -60,6 +64,8 @@ pub enum Section {
 pub struct Counts {
     /// All devices.
     pub devices: u64,
+    /// Keys that wait for a person.
+    pub waiting: u64,
     /// Open findings.
     pub findings: u64,
     /// Rollouts that run.
@@ -161,10 +167,14 @@ impl Frame {
             live: "",
             alarm: false,
             current: self.section == section,
-            group: section == Section::Audit,
+            group: section == Section::Tokens,
         };
         let mut devices = item(Section::Devices, Icon::Devices, "Devices", paths::DEVICES);
         (devices.count, devices.live) = (number(self.counts.devices), key::DEVICES);
+        let mut waiting = item(Section::Waiting, Icon::Waiting, "Waiting", paths::APPROVALS);
+        if self.counts.waiting > 0 {
+            (waiting.count, waiting.live) = (number(self.counts.waiting), key::WAITING);
+        }
         let mut findings = item(Section::Findings, Icon::Findings, "Findings", paths::FINDINGS);
         (findings.count, findings.live) = (number(self.counts.findings), key::FINDINGS);
         let mut rollouts = item(Section::Rollouts, Icon::Rollouts, "Rollouts", paths::ROLLOUTS);
@@ -177,8 +187,10 @@ impl Frame {
         vec![
             item(Section::Overview, Icon::Overview, "Overview", paths::OVERVIEW),
             devices,
+            waiting,
             findings,
             rollouts,
+            item(Section::Tokens, Icon::Tokens, "Tokens", paths::TOKENS),
             item(Section::Audit, Icon::Audit, "Audit", paths::AUDIT),
         ]
     }

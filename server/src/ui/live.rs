@@ -13,6 +13,8 @@ use super::words::number;
 pub mod key {
     /// All devices.
     pub const DEVICES: &str = "devices";
+    /// Keys that wait for a person.
+    pub const WAITING: &str = "waiting";
     /// Open findings.
     pub const FINDINGS: &str = "findings";
     /// Rollouts, or how many of them are halted.

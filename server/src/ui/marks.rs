@@ -186,6 +186,20 @@ pub fn octagon() -> Markup {
     )
 }
 
+/// A key's fingerprint as people compare it: groups of four digits, of which the first and the last stand out; the
+/// whole of it is always there. Anything else than hexadecimal digits is escaped.
+#[must_use]
+pub fn fingerprint(digits: &str) -> Markup {
+    let characters: Vec<char> = digits.chars().collect();
+    let last = characters.len().div_ceil(4).saturating_sub(1);
+    let group = |(place, four): (usize, &[char])| {
+        let four = escape(&four.iter().collect::<String>());
+        if place == 0 || place == last { format!("<b>{four}</b>") } else { format!("<span>{four}</span>") }
+    };
+    let groups: Vec<String> = characters.chunks(4).enumerate().map(group).collect();
+    Markup::new(format!("<code class=\"fingerprint\">{}</code>", groups.join(" ")))
+}
+
 /// Icons, 16 × 16, stroke 1.5, always beside a word except close, copy and more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Icon {
@@ -197,6 +211,10 @@ pub enum Icon {
     Findings,
     /// Rollouts.
     Rollouts,
+    /// Keys that wait for a person.
+    Waiting,
+    /// Enrolment tokens.
+    Tokens,
     /// The audit log.
     Audit,
     /// Search.
@@ -248,6 +266,10 @@ pub fn icon(icon: Icon) -> Markup {
         Icon::Rollouts => {
             "<path d=\"M1.8 13.4h3.4v-3.6h3.6V6.2h3.4V2.8\"/><path d=\"M9.9 4.6l2.3-2.3 2.2 2.3\"/>"
         }
+        Icon::Waiting => {
+            "<path d=\"M4 2.2h8M4 13.8h8M4.8 2.2c0 3.4 3.2 3.6 3.2 5.8s-3.2 2.4-3.2 5.8M11.2 2.2c0 3.4-3.2 3.6-3.2 5.8s3.2 2.4 3.2 5.8\"/>"
+        }
+        Icon::Tokens => "<circle cx=\"5.2\" cy=\"8\" r=\"3\"/><path d=\"M8.2 8h6M11.4 8v2.6M13.8 8v1.8\"/>",
         Icon::Audit => {
             "<rect x=\"3\" y=\"1.8\" width=\"10\" height=\"12.4\" rx=\"1.4\"/><path d=\"M5.6 5.2h4.8M5.6 8h4.8M5.6 10.8h4.8\"/>"
         }
@@ -296,6 +318,16 @@ mod tests {
         );
         let filled = [Band::Low, Band::Medium, Band::High, Band::Critical];
         assert_eq!(filled.map(|band| glyph(band).to_string().matches("g-on").count()), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_fingerprint_is_whole_and_in_groups() {
+        // Goal: people compare all of it. Method: golden of eight and nine digits, and text that is none.
+        assert_eq!(
+            fingerprint("0123456789ab").to_string(),
+            "<code class=\"fingerprint\"><b>0123</b> <span>4567</span> <b>89ab</b></code>"
+        );
+        assert_eq!(fingerprint("<i>").to_string(), "<code class=\"fingerprint\"><b>&#60;i&#62;</b></code>");
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! `server/ui`, served by [`assets`].
 
 pub mod act;
+pub mod approvals;
 pub mod assets;
 pub mod audit;
 pub mod badge;
@@ -23,6 +24,7 @@ pub mod entry;
 pub mod error;
 pub mod findings;
 pub mod frame;
+pub mod identity;
 pub mod live;
 pub mod marks;
 pub mod overview;
@@ -32,6 +34,7 @@ pub mod said;
 pub mod score_bar;
 pub mod software;
 pub mod state;
+pub mod tokens;
 pub mod wave_bar;
 pub mod words;
 

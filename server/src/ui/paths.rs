@@ -1,7 +1,9 @@
 //! Every address that a page links to or posts to: the contract with the router.
 //!
 //! GET pages: `/`, `/devices`, `/devices/enrol`, `/devices/{id}`, `/devices/{id}/software`,
-//! `/devices/{id}/{quarantine|release}`, `/devices/quarantine?device=…`, `/findings`, `/findings/{id}`,
+//! `/devices/{id}/identity`, `/devices/{id}/{quarantine|release|retire|report-lost|find|clear-doubt}`,
+//! `/devices/quarantine?device=…`, `/approvals`, `/approvals/{approve|deny}?key=…`, `/tokens`, `/tokens/new`,
+//! `/tokens/{id}/revoke`, `/findings`, `/findings/{id}`,
 //! `/findings/{id}/{acknowledge|mute|close|reopen}`, `/rollouts`, `/rollouts/{id}`,
 //! `/rollouts/{id}/{stop|resume|back}`, `/holds/new`, `/holds/{id}/lift`, `/audit`, `/sign-in`, `/sign-in/{secret}`.
 //! Every act is posted to the address of its GET page (bodies: [`super::act`]), `/sign-in/{secret}`, `/sign-out` and
@@ -13,6 +15,12 @@ pub const OVERVIEW: &str = "/";
 pub const DEVICES: &str = "/devices";
 /// How to enrol a device.
 pub const ENROL: &str = "/devices/enrol";
+/// Keys that ask for an identity and wait for a person.
+pub const APPROVALS: &str = "/approvals";
+/// The list of enrolment tokens.
+pub const TOKENS: &str = "/tokens";
+/// A new enrolment token.
+pub const NEW_TOKEN: &str = "/tokens/new";
 /// The list of findings.
 pub const FINDINGS: &str = "/findings";
 /// The list of rollouts.
@@ -42,7 +50,31 @@ pub fn software(id: &str) -> String {
     format!("{}/software", device(id))
 }
 
-/// An act on one device: `quarantine` or `release`.
+/// The identity of a device: its certificates, its tokens, its history.
+#[must_use]
+pub fn identity(id: &str) -> String {
+    format!("{}/identity", device(id))
+}
+
+/// The last receipt that a device signed.
+#[must_use]
+pub fn farewell(id: &str) -> String {
+    format!("/api/v1/devices/{}/farewell", encode(id))
+}
+
+/// The answer to keys that wait: `approve` or `deny`.
+#[must_use]
+pub fn answer(verb: &str) -> String {
+    format!("{APPROVALS}/{verb}")
+}
+
+/// Taking a token back.
+#[must_use]
+pub fn revoke_token(id: &str) -> String {
+    format!("{TOKENS}/{}/revoke", encode(id))
+}
+
+/// An act on one device: `quarantine`, `release`, `retire`, `report-lost`, `find` or `clear-doubt`.
 #[must_use]
 pub fn device_act(id: &str, act: &str) -> String {
     format!("{}/{act}", device(id))

@@ -139,6 +139,7 @@ impl Sample {
             name: self.said("VP3-004120"),
             place: self.said("Intensive care 2, bed 7"),
             state: DeviceState::Standby,
+            key: None,
         }
     }
 
@@ -147,7 +148,7 @@ impl Sample {
             owner: self.said("St. Brigid, all sites"),
             clock: Clock::utc(NOW),
             section,
-            counts: Counts { devices: 4812, findings: 27, rollouts: 2, halted: 1 },
+            counts: Counts { devices: 4812, waiting: 3, findings: 27, rollouts: 2, halted: 1 },
             person: Person { name: self.said("M. Okafor"), role: self.said("analyst") },
             theme: Theme::System,
             csrf: "token".into(),
@@ -243,6 +244,7 @@ impl Sample {
                 Fact::new("Identity", "valid for 64 d"),
             ],
             quarantined: false,
+            trusted: true,
             software: Some(412),
         }
     }

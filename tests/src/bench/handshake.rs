@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use cordon_server::ca::Ca;
+use cordon_server::ca::Authority;
 use cordon_server::clock::Clock;
 use cordon_server::config::Config;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -192,7 +192,7 @@ impl Nginx {
         let place = folder.join("nginx");
         std::fs::create_dir_all(&place)?;
         let config = Config::load(&laid.join("cordon.toml"), &[])?;
-        let ca = Ca::load(&config.path(&config.ca))?;
+        let ca = Authority::open(&config)?.for_server();
         let (leaf, key) = ca.server_leaf(&["127.0.0.1".to_owned()], Clock::system().now())?;
         let PrivateKeyDer::Pkcs8(key) = key else { anyhow::bail!("the key is no PKCS#8") };
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256)?.serialize_pem();

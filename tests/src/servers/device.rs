@@ -64,7 +64,8 @@ impl Account {
 
     fn failed(&mut self, error: &LinkError) {
         let kind = match error {
-            LinkError::Unreachable { .. } | LinkError::Stalled { .. } => "unreachable",
+            LinkError::Unreachable { .. } | LinkError::Stalled { .. } | LinkError::Proxy(_) => "unreachable",
+            LinkError::OwnKey { .. } => "own key",
             LinkError::Busy { .. } => "asked to wait (429, 503)",
             LinkError::Refused { .. } | LinkError::CertificateRefused { .. } => "refused",
             LinkError::WrongServer(_) => "wrong server",

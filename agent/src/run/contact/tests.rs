@@ -101,6 +101,7 @@ impl Rig {
             slowly: Duration::from_secs(60),
             gap: Duration::from_millis(1),
             urgent_gap: Duration::from_millis(100),
+            metered: None,
         };
         let peers = self.peers.take().expect("one contact a rig");
         let (link, keeping) = (self.site.link(server), self.site.keeping());
@@ -180,6 +181,40 @@ async fn a_server_that_is_gone_costs_nothing_and_everything_is_delivered_once_wh
     assert_eq!(counted.load(Ordering::Relaxed), 300_usize.div_ceil(BATCH_BYTES / 1000), "each batch once");
     assert!(rig.heard.borrow().is_some());
     drop(back);
+    running.abort();
+}
+
+#[tokio::test]
+async fn a_metered_device_reports_seldom_at_once_and_never_listens() {
+    // Goal: the metered profile. Method: every line the server is asked, while the sensor and then the updater have
+    // something urgent.
+    let mut rig = Rig::new(3).await;
+    let server = Server::start(&rig.site.authority, MUTUAL, |asked| match asked.line.as_str() {
+        "POST /v1/checkin" => checked_in(1),
+        "POST /v1/telemetry" => stored(asked),
+        _ => Reply::Hangup,
+    });
+    let mut contact = rig.contact(&server);
+    contact.pace.metered = Some(Duration::from_secs(2));
+    let running = tokio::spawn(contact.run());
+    let report = ["POST /v1/checkin", "POST /v1/telemetry"];
+    until("the first report", || rig.waiting() == 0).await;
+    assert_eq!(server.lines(), report, "what waits is handed in with the report");
+    let gap =
+        Gap { after: Position::default(), before: Position::default(), count: 1, reason: GapReason::Damaged };
+    rig.spool
+        .lock()
+        .expect("no panic")
+        .push(Body::Gap(gap).record(Position { boot: 1, sequence: 9 }, Millis(1)));
+    rig.sensor.send_modify(|view| view.urgent += 1);
+    sleep(Duration::from_millis(400)).await;
+    assert_eq!(server.lines().len(), 2, "a finding waits for the report");
+    rig.update.send_modify(|view| view.urgent += 1);
+    until("the updater is heard at once", || server.lines().len() == 3).await;
+    assert_eq!((server.lines()[2].as_str(), rig.waiting()), (report[0], 1));
+    until("the second report", || rig.waiting() == 0).await;
+    assert!(!server.lines().iter().any(|line| line.contains("/v1/wait")), "{:?}", server.lines());
+    assert_eq!(server.seen.lock().expect("no panic").handshakes.len(), 1, "on one connection");
     running.abort();
 }
 

@@ -110,7 +110,12 @@ pub fn first_word(device: &Device, leaf: &Sha256) -> Option<Device> {
     device.next.as_ref().filter(|next| next.leaf == *leaf)?;
     let mut device = device.clone();
     let next = device.next.take();
+    // After a renewal the former key is destroyed by its own holder; another's word made it void.
+    let renews = next.as_ref().is_some_and(|next| next.renews);
     let former = core::mem::replace(&mut device.identity, next);
+    if !renews {
+        void(&mut device, former.as_ref());
+    }
     supersede(&mut device, former);
     Some(device)
 }
@@ -137,7 +142,7 @@ impl Renewing {
             // A person chose this one of two: that was the answer to the doubt.
             (device.asking, device.doubt) = (None, None);
         }
-        follow(&mut device, Identity { leaf, key, token: None, issued, not_after });
+        follow(&mut device, Identity { leaf, key, token: None, renews: true, issued, not_after });
         device
     }
 }
@@ -146,6 +151,13 @@ impl Renewing {
 pub(super) fn follow(device: &mut Device, identity: Identity) {
     let silent = device.next.replace(identity);
     supersede(device, silent);
+}
+
+/// Remembers a certificate whose place another key took by a person's word, for third parties to hear of.
+pub(super) fn void(device: &mut Device, former: Option<&Identity>) {
+    device.replaced.extend(former.map(|identity| identity.leaf));
+    let surplus = device.replaced.len().saturating_sub(SUPERSEDED);
+    device.replaced.drain(..surplus);
 }
 
 /// Remembers a certificate that opens nothing any more.

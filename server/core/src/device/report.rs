@@ -34,9 +34,27 @@ pub struct Report {
     pub content_version: u64,
     /// Version of the director root that it trusts, 0 for none.
     pub director_root_version: u64,
+    /// Version of the bundle of authorities that it believes, 0 for its first pin.
+    #[serde(default)]
+    pub ca_version: u64,
     /// The go that it asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wants: Option<Wanted>,
+    /// Which running agent said so, if it says that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<Voice>,
+}
+
+/// Which running agent speaks, and on which machine; see [`crate::clone`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voice {
+    /// SHA-256 of the certificate under which it was said.
+    pub leaf: Sha256,
+    /// The run.
+    pub run: u64,
+    /// SHA-256 over the machine's identifier, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Sha256>,
 }
 
 /// A go that a device asks for.
@@ -64,11 +82,27 @@ impl Report {
             spool_lost: request.spool_lost,
             content_version: request.content_version,
             director_root_version: request.director_root_version,
+            ca_version: request.ca_version,
             wants: request
                 .want_permit
                 .as_ref()
                 .map(|wanted| Wanted { order: wanted.order.clone(), action: wanted.action }),
+            voice: None,
         }
+    }
+
+    /// The same, with what it says of the agent that speaks under the certificate `leaf`.
+    #[must_use]
+    pub fn spoken(self, request: &CheckinRequest, leaf: Sha256) -> Self {
+        let says = request.run != 0 || request.machine.is_some();
+        let voice = says.then_some(Voice { leaf, run: request.run, machine: request.machine });
+        Self { voice, ..self }
+    }
+
+    /// The machine that it was said on, if it says so.
+    #[must_use]
+    pub fn machine(&self) -> Option<Sha256> {
+        self.voice.as_ref()?.machine
     }
 }
 

@@ -48,10 +48,12 @@ fn device(state: State) -> Device {
             leaf: LEAF,
             key: Sha256([2; 32]),
             token: Some(TokenId([3; 32])),
+            renews: false,
             issued: NOW,
             not_after: NOW.plus_seconds(1000),
         }),
         superseded: vec![Sha256([4; 32])],
+        replaced: Vec::new(),
         asking: None,
         next: None,
         doubt: None,
@@ -183,6 +185,7 @@ fn stored_documents_are_read_for_ever() {
     let bare = Device {
         identity: None,
         superseded: vec![],
+        replaced: Vec::new(),
         placement: Placement { tags: vec![], ..read.placement.clone() },
         reason: text("a token was made for it"),
         ..device(State::Expected)

@@ -165,6 +165,38 @@ pub struct Posture {
     pub open_services: Option<Vec<String>>,
     /// The measured boot differs from what the release should measure.
     pub measured_boot_mismatch: Answer,
+    /// Where the device keeps the key of its identity, as it says.
+    pub key_protection: KeyProtection,
+    /// Since when there may be a second machine behind its identity.
+    pub identity_doubted: Option<Timestamp>,
+}
+
+/// Where a device keeps the key of its identity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyProtection {
+    /// It has not said, or says a word that is not known here.
+    #[default]
+    Unknown,
+    /// In a file, which can be copied.
+    File,
+    /// In a token or a secure element (PKCS#11).
+    Pkcs11,
+    /// In a TPM.
+    Tpm,
+}
+
+impl KeyProtection {
+    /// The tier of a device's own word.
+    #[must_use]
+    pub fn of(word: &str) -> Self {
+        match word {
+            "file" => Self::File,
+            "pkcs11" => Self::Pkcs11,
+            "tpm" => Self::Tpm,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// Whether the maker of the operating system still repairs it.

@@ -14,7 +14,8 @@ use cordon_proto::telemetry::Severity;
 use cordon_proto::time::Timestamp;
 
 use super::facts::{
-    Answer, Facts, Finding, FindingSeverity, Freshness, OsSupport, PatientData, Posture, ReleaseAge,
+    Answer, Facts, Finding, FindingSeverity, Freshness, KeyProtection, OsSupport, PatientData, Posture,
+    ReleaseAge,
 };
 use crate::device::{Device, Report};
 use crate::triage;
@@ -72,7 +73,13 @@ pub fn gather<'a>(known: &Known<'_>, findings: impl IntoIterator<Item = &'a tria
 }
 
 fn posture(known: &Known<'_>) -> Posture {
-    let Some(rows) = known.inventory else { return Posture::default() };
+    let tier = known.report.map(|report| KeyProtection::of(report.key_protection.as_str()));
+    let identity = Posture {
+        key_protection: tier.unwrap_or_default(),
+        identity_doubted: known.device.doubt.as_ref().map(|doubt| doubt.at),
+        ..Posture::default()
+    };
+    let Some(rows) = known.inventory else { return Posture { read_at: known.seen, ..identity } };
     let field = |section, key: &str| {
         let row = rows.iter().find(|row| row.section == section && row.key.as_str() == key)?;
         row.fields.first().map(String::as_str)
@@ -94,7 +101,7 @@ fn posture(known: &Known<'_>) -> Posture {
         disk_unencrypted: lacks("disk-encryption"),
         patient_data_at_rest: holds_data,
         os_support: os_support(field(Section::System, "support-end"), known.seen),
-        ..Posture::default()
+        ..identity
     }
 }
 

@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use cordon_proto::time::Timestamp;
 
 use super::facts::{
-    Answer, CvssSource, Exposure, Facts, Finding, FindingSeverity, OsSupport, Place, Posture, Reach,
-    ReleaseAge, Treatment, Vector, Zone,
+    Answer, CvssSource, Exposure, Facts, Finding, FindingSeverity, KeyProtection, OsSupport, Place, Posture,
+    Reach, ReleaseAge, Treatment, Vector, Zone,
 };
 use super::model::Model;
 
@@ -47,6 +47,10 @@ pub enum Cause<'a> {
     OpenService(&'a str),
     /// Measured boot differs.
     MeasuredBootMismatch,
+    /// The key of its identity lies in a file.
+    KeyInFile,
+    /// There may be a second machine behind its identity, since then.
+    IdentityDoubted(Timestamp),
     /// Last report at that time.
     Silent(Timestamp),
     /// Something newer than what runs exists since then.
@@ -89,7 +93,7 @@ pub fn parts<'a>(facts: &'a Facts, model: &Model, now: Timestamp) -> Vec<Part<'a
     let mut parts = Vec::new();
     posture(&facts.posture, model, now, &mut parts);
     freshness(facts, model, now, &mut parts);
-    findings(&facts.findings, model, now, &mut parts);
+    findings(facts, model, now, &mut parts);
     exposures(facts, model, &mut parts);
     parts.retain(|part| part.hazard > 0);
     parts
@@ -207,6 +211,13 @@ fn posture<'a>(posture: &'a Posture, model: &Model, now: Timestamp, parts: &mut 
         let p = p.min(model.os_ended_most.max(model.os_ended));
         parts.push(Part { cause: Cause::OsEnded(at), hazard: of_ten_thousandths(p, model) });
     }
+    match posture.key_protection {
+        KeyProtection::File => {
+            parts
+                .push(Part { cause: Cause::KeyInFile, hazard: of_ten_thousandths(model.key_in_file, model) });
+        }
+        KeyProtection::Unknown | KeyProtection::Pkcs11 | KeyProtection::Tpm => {}
+    }
     let mut services: Vec<&str> = posture.open_services.iter().flatten().map(|name| name.as_str()).collect();
     services.sort_unstable();
     services.dedup();
@@ -244,9 +255,18 @@ fn freshness<'a>(facts: &'a Facts, model: &Model, now: Timestamp, parts: &mut Ve
     }
 }
 
-fn findings<'a>(findings: &'a [Finding], model: &Model, now: Timestamp, parts: &mut Vec<Part<'a>>) {
+/// The kind of finding that a doubt about an identity is.
+const DOUBT_KIND: &str = "clone";
+
+/// Findings, and the doubt about an identity: it weighs until a person clears it, and of it and the findings about the
+/// same only the weightiest counts.
+fn findings<'a>(facts: &'a Facts, model: &Model, now: Timestamp, parts: &mut Vec<Part<'a>>) {
     let mut kinds: BTreeMap<&str, Part<'a>> = BTreeMap::new();
-    for finding in findings {
+    if let Some(since) = facts.posture.identity_doubted {
+        let hazard = of_ten_thousandths(model.identity_doubted, model);
+        kinds.insert(DOUBT_KIND, Part { cause: Cause::IdentityDoubted(since), hazard });
+    }
+    for finding in &facts.findings {
         let part = Part { cause: Cause::Finding(finding), hazard: of_finding(finding, model, now) };
         kinds
             .entry(&finding.kind)

@@ -68,6 +68,10 @@ figures! {
     open_service = 500,
     /// Measured boot differs.
     measured_boot_mismatch = 4000,
+    /// The key of its identity lies in a file.
+    key_in_file = 200,
+    /// There may be a second machine behind its identity; weighs until a person clears it.
+    identity_doubted = 3500,
     /// Silent for longer than `silent_days`.
     silent = 400,
     /// Days until a device counts as silent.

@@ -83,6 +83,10 @@ pub enum Act {
     CloseServices(Vec<String>),
     /// Repair its set-up at the next service: encryption, secure boot, debug port.
     Harden,
+    /// Keep the key of its identity in hardware from the next enrolment on.
+    ProtectKey,
+    /// Look whether there is a second machine behind its identity.
+    SettleDoubt,
     /// Import new advisories.
     ImportAdvisories,
     /// Wait for the maker's fix or a supported system.
@@ -95,6 +99,7 @@ const PASSWORD_DAYS: i64 = 3;
 const EXPLAIN_DAYS: i64 = 1;
 const CLOSE_SERVICE_DAYS: i64 = 7;
 const HARDEN_DAYS: i64 = 60;
+const SETTLE_DOUBT_DAYS: i64 = 1;
 const SEGMENT_DAYS: i64 = 14;
 const BEHIND_DAYS: i64 = 60;
 /// Most steps shown.
@@ -186,7 +191,7 @@ impl Draft {
     /// A low score asks only for these.
     fn counts_when_low(&self) -> bool {
         match self.act {
-            Act::Find(_) | Act::Decide(_) => true,
+            Act::Find(_) | Act::Decide(_) | Act::SettleDoubt => true,
             Act::Install(_)
             | Act::Segment
             | Act::ExplainUpdate
@@ -194,6 +199,7 @@ impl Draft {
             | Act::ReplacePassword
             | Act::CloseServices(_)
             | Act::Harden
+            | Act::ProtectKey
             | Act::ImportAdvisories
             | Act::WaitForMaker => false,
         }
@@ -368,6 +374,20 @@ fn set_up(case: &Case<'_>) -> Vec<Draft> {
         Draft::new(Act::Harden, Owner::ClinicalEngineering, "A setting at the next service is enough.")
             .due(within(HARDEN_DAYS))
             .removing(case.places(harden)),
+        Draft::new(
+            Act::ProtectKey,
+            Owner::ClinicalEngineering,
+            "Where the device has a TPM or a secure element, a new enrolment with it is enough.",
+        )
+        .due(within(HARDEN_DAYS))
+        .removing(case.places(|cause| matches!(cause, Cause::KeyInFile))),
+        Draft::new(
+            Act::SettleDoubt,
+            Owner::Security,
+            "One machine: clear the doubt. Two: quarantine it, or let one of them enrol anew.",
+        )
+        .due(case.facts.posture.identity_doubted.map(|at| at.plus_seconds(SETTLE_DOUBT_DAYS * DAY_S)))
+        .removing(case.places(|cause| matches!(cause, Cause::IdentityDoubted(_)))),
         Draft::new(Act::ImportAdvisories, Owner::It, "What was published since is not known here.")
             .due(case.facts.freshness.feed_updated.map(|at| at.plus_seconds(14 * DAY_S)))
             .removing(case.places(|cause| matches!(cause, Cause::FeedStale(_)))),
@@ -421,6 +441,12 @@ fn words(act: &Act) -> (String, String) {
         },
         Act::Harden => {
             (String::from("Repair its set-up at the next service"), String::from("Repair its set-up"))
+        }
+        Act::ProtectKey => {
+            (String::from("Keep its key in hardware, not in a file"), String::from("Protect its key"))
+        }
+        Act::SettleDoubt => {
+            (String::from("Look whether a second machine has its identity"), String::from("Settle the doubt"))
         }
         Act::ImportAdvisories => same("Import new advisories"),
         Act::WaitForMaker => same("Wait for the maker"),

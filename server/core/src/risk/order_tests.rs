@@ -19,6 +19,8 @@ use super::score::{Band, score, value};
 const ANSWERS: [Answer; 3] = [Answer::Unknown, Answer::No, Answer::Yes];
 const SEVERITIES: [Severity; 5] =
     [Severity::None, Severity::Minor, Severity::Serious, Severity::Critical, Severity::LifeSupporting];
+const TIERS: [KeyProtection; 4] =
+    [KeyProtection::Unknown, KeyProtection::File, KeyProtection::Pkcs11, KeyProtection::Tpm];
 const ZONES: [Zone; 4] = [Zone::Isolated, Zone::Segmented, Zone::Flat, Zone::Internet];
 const PLACES: [Place; 3] = [Place::LockedRoom, Place::ClinicalArea, Place::Public];
 const VECTORS: [Vector; 4] = [Vector::Physical, Vector::Local, Vector::Adjacent, Vector::Network];
@@ -51,8 +53,38 @@ fn any_exposure() -> impl Strategy<Value = Exposure> {
     })
 }
 
+#[test]
+fn a_key_in_a_file_weighs_little_and_a_doubt_about_an_identity_weighs_until_it_is_cleared() {
+    // Goal: hardware is worth something, silence is not punished, and a doubt counts once and does not fade. Method:
+    // each tier, both kinds of evidence about a copy, and months later.
+    let with = |key_protection, identity_doubted| {
+        let mut facts = Facts::unknown("d");
+        (facts.posture.key_protection, facts.posture.identity_doubted) = (key_protection, identity_doubted);
+        facts
+    };
+    let value_of = |facts: &Facts| value(facts, &RISK_V1, NOW).hundredths;
+    let file = value_of(&with(KeyProtection::File, None));
+    for tier in [KeyProtection::Unknown, KeyProtection::Pkcs11, KeyProtection::Tpm] {
+        assert_eq!(value_of(&with(tier, None)), 0, "{tier:?}");
+        assert!(file > 0 && file < 200, "{file}");
+    }
+    assert_eq!(KeyProtection::of("in a drawer"), KeyProtection::Unknown);
+    let (fresh, old) = (with(KeyProtection::Tpm, Some(NOW)), with(KeyProtection::Tpm, Some(days_ago(200))));
+    assert_eq!(value_of(&fresh), value_of(&old), "a doubt does not fade");
+    let mut both = old.clone();
+    let copy = Finding { kind: "clone".into(), ..finding("F-1", FindingSeverity::High, days_ago(1)) };
+    both.findings.push(copy);
+    assert_eq!(value_of(&both), value_of(&old), "the same evidence counts once");
+    let steps = plan(&old, &RISK_V1, NOW);
+    assert!(steps.iter().any(|step| step.short == "Settle the doubt"), "{steps:?}");
+    let mut gravest = old;
+    gravest.findings.push(Finding { kind: "clone".into(), ..finding("F-2", FindingSeverity::Critical, NOW) });
+    assert!(value_of(&gravest) > value_of(&fresh));
+}
+
 prop_compose! {
     fn any_posture()(answers in proptest::array::uniform7(select(&ANSWERS[..])), ended in proptest::option::of(-10..4000_i64),
+                     tier in select(&TIERS[..]), doubted in proptest::option::of(0..400_i64),
                      services in proptest::option::of(proptest::collection::vec("[0-9]{1,5}/tcp", 0..4))) -> Posture {
         Posture {
             read_at: Some(days_ago(1)),
@@ -66,6 +98,8 @@ prop_compose! {
             debug_port: answers[5],
             open_services: services,
             measured_boot_mismatch: answers[6],
+            key_protection: tier,
+            identity_doubted: doubted.map(days_ago),
         }
     }
 }

@@ -30,6 +30,8 @@ impl<'a> Cause<'a> {
             Self::DiskUnencrypted(_) => "posture:disk-encryption",
             Self::DebugPort => "posture:debug-port",
             Self::MeasuredBootMismatch => "posture:measured-boot",
+            Self::KeyInFile => "posture:key-in-file",
+            Self::IdentityDoubted(_) => "posture:identity-doubted",
             Self::Silent(_) => "freshness:silent",
             Self::Behind(..) => "freshness:behind",
             Self::UpdateFailed(_) => "freshness:update-failed",
@@ -52,7 +54,9 @@ impl<'a> Cause<'a> {
             | Self::DiskUnencrypted(_)
             | Self::DebugPort
             | Self::OpenService(_)
-            | Self::MeasuredBootMismatch => Kind::Posture,
+            | Self::MeasuredBootMismatch
+            | Self::KeyInFile
+            | Self::IdentityDoubted(_) => Kind::Posture,
             Self::Silent(_)
             | Self::Behind(..)
             | Self::UpdateFailed(_)
@@ -76,6 +80,8 @@ impl<'a> Cause<'a> {
             Self::DebugPort => "Debug port is open".into(),
             Self::OpenService(name) => format!("Unexpected service {name} is open to everybody"),
             Self::MeasuredBootMismatch => "Measured boot differs from its release".into(),
+            Self::KeyInFile => "The key of its identity lies in a file that can be copied".into(),
+            Self::IdentityDoubted(_) => "There may be a second machine with its identity".into(),
             Self::Silent(at) => format!("Has not reported for {}", age(*at, now)),
             Self::Behind(newest, since) => format!("{} behind release {newest}", age(*since, now)),
             Self::UpdateFailed(_) => "Last update failed".into(),
@@ -95,6 +101,7 @@ impl<'a> Cause<'a> {
             Self::UpdateFailed(at) | Self::RolledBack(at) => format!("Seen {}", ago(*at, now)),
             Self::FeedStale(at) => format!("Newest import of {}", day(*at)),
             Self::OsEnded(at) => format!("Support ended {}", day(*at)),
+            Self::IdentityDoubted(at) => format!("Seen first {}; nobody has cleared it", ago(*at, now)),
             Self::Finding(finding) => {
                 format!(
                     "Finding {}, {}, last seen {}",
@@ -110,6 +117,7 @@ impl<'a> Cause<'a> {
             | Self::DiskUnencrypted(_)
             | Self::DebugPort
             | Self::OpenService(_)
+            | Self::KeyInFile
             | Self::MeasuredBootMismatch => match facts.posture.read_at {
                 Some(at) => format!("Told by the device {}", ago(at, now)),
                 None => "Told by the device".into(),

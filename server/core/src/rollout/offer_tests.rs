@@ -46,6 +46,7 @@ fn device(number: u8) -> crate::device::Device {
         leaf: Sha256([number; 32]),
         key: Sha256([number; 32]),
         token: Some(TokenId([0; 32])),
+        renews: false,
         issued: NOW,
         not_after: NOW.plus_seconds(86_400),
     };
@@ -61,6 +62,7 @@ fn device(number: u8) -> crate::device::Device {
         reason: text("enrolled"),
         identity: Some(identity),
         superseded: vec![],
+        replaced: Vec::new(),
         asking: None,
         next: None,
         doubt: None,
@@ -90,7 +92,9 @@ fn report() -> Report {
         spool_lost: 0,
         content_version: 0,
         director_root_version: 1,
+        ca_version: 0,
         wants: Some(Wanted { order: name("w1"), action: Action::Install }),
+        voice: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each act is the very commit of the API with the person as actor. A form without the session's proof changes
 //! nothing; one without a reason comes back with its text kept. Read next: `ui::act` for the wording, `rollouts` for
-//! stops and holds.
+//! stops and holds, `super::approvals` and `super::tokens` for what lets devices in.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use cordon_proto::time::Millis;
 use cordon_server_core::device::Act as DeviceAct;
 use cordon_server_core::triage::Verb;
 
-use super::super::operator::devices::good_reason;
+use super::super::operator::devices::{Deed, good_reason};
 use super::super::operator::findings::settle;
 use super::audit::own_reasons;
 use super::device::member_of;
@@ -32,7 +32,7 @@ use crate::ui::words::plural;
 
 pub(super) mod rollouts;
 
-/// Asks before one device is quarantined or released.
+/// Asks before something is done to the identity of one device.
 pub(super) async fn ask_device(
     State(desk): State<Arc<Desk>>,
     Known(visitor): Known,
@@ -42,7 +42,7 @@ pub(super) async fn ask_device(
     ask(&desk, &visitor, Section::Devices, question).await
 }
 
-/// Quarantines or releases one device.
+/// Does something to the identity of one device.
 pub(super) async fn device(
     State(desk): State<Arc<Desk>>,
     Known(visitor): Known,
@@ -50,31 +50,46 @@ pub(super) async fn device(
     request: Request,
 ) -> Done {
     let posted = visitor.form(request).await?;
-    let (question, act) = device_question(&desk, &id, &act)?;
+    let (question, deed) = device_question(&desk, &id, &act)?;
     if let Some(again) = refused(&desk, &visitor, Section::Devices, &question, &posted).await? {
         return Ok(again);
     }
     let (begun, name) = (desk.operator.app.clock.now_ms(), question_name(&question));
     let device = member_of(&desk, &id)?.id();
-    desk.operator.app.act(device, act, good_reason(posted.reason())?, &visitor.caller.actor).await?;
-    let text = match act {
-        DeviceAct::Quarantine => format!("{name} quarantined {}", desk.time_since(begun)),
-        DeviceAct::Release | DeviceAct::Retire | DeviceAct::ReportLost | DeviceAct::Find => {
-            format!("Quarantine of {name} lifted {}", desk.time_since(begun))
+    deed.done(&desk.operator, &visitor.caller, device, good_reason(posted.reason())?).await?;
+    let took = desk.time_since(begun);
+    let text = match deed {
+        Deed::Step(DeviceAct::Quarantine) => format!("{name} quarantined {took}"),
+        Deed::Step(DeviceAct::Release) => format!("Quarantine of {name} lifted {took}"),
+        Deed::Step(DeviceAct::Retire) => format!("{name} retired {took}"),
+        Deed::Step(DeviceAct::ReportLost) => format!("{name} reported lost {took}"),
+        Deed::Step(DeviceAct::Find) => format!("{name} was found; it stays in quarantine"),
+        Deed::ClearDoubt => format!("Doubt about {name} cleared {took}"),
+    };
+    let quarantined = deed == Deed::Step(DeviceAct::Quarantine);
+    let undo = quarantined.then(|| paths::device_act(&id, "release"));
+    let page = match deed {
+        Deed::Step(DeviceAct::Quarantine | DeviceAct::Release) => paths::device(&id),
+        Deed::Step(DeviceAct::Retire | DeviceAct::ReportLost | DeviceAct::Find) | Deed::ClearDoubt => {
+            paths::identity(&id)
         }
     };
-    let undo = (act == DeviceAct::Quarantine).then(|| paths::device_act(&id, "release"));
-    desk.done(&visitor, Toast { text, undo }, &paths::device(&id))
+    desk.done(&visitor, Toast { text, undo }, &page)
 }
 
-fn device_question(desk: &Desk, id: &str, act: &str) -> Result<(Act, DeviceAct), Fault> {
+fn device_question(desk: &Desk, id: &str, act: &str) -> Result<(Act, Deed), Fault> {
     let member = member_of(desk, id)?;
     let thing = thing_of(&member, desk.now());
-    match act {
-        "quarantine" => Ok((Act::quarantine(vec![thing]), DeviceAct::Quarantine)),
-        "release" => Ok((Act::release(thing), DeviceAct::Release)),
-        _ => Err(Fault::Missing("act")),
-    }
+    let deed = Deed::of(act).ok_or(Fault::Missing("act"))?;
+    let question = match deed {
+        Deed::Step(DeviceAct::Quarantine) => Act::quarantine(vec![thing]),
+        Deed::Step(DeviceAct::Release) => Act::release(thing),
+        Deed::Step(DeviceAct::Retire) => Act::retire(thing),
+        Deed::Step(DeviceAct::ReportLost) => Act::report_lost(thing),
+        Deed::Step(DeviceAct::Find) => Act::find(thing),
+        Deed::ClearDoubt => Act::clear_doubt(thing),
+    };
+    Ok((question, deed))
 }
 
 fn question_name(question: &Act) -> String {
@@ -180,14 +195,14 @@ fn mute(desk: &Desk, posted: &Posted) -> Verb {
 }
 
 /// The question as a page, with the person's own last reasons.
-async fn ask(desk: &Desk, visitor: &Visitor, section: Section, question: Act) -> Page {
+pub(super) async fn ask(desk: &Desk, visitor: &Visitor, section: Section, question: Act) -> Page {
     let reasons = own_reasons(desk, &visitor.caller.actor).await?;
     let frame = desk.frame(visitor, section, &desk.roster());
     Ok(Html(render(&frame, &Act { reasons, ..question })))
 }
 
 /// The question again, with what is wrong beside its field; none if nothing is.
-async fn refused(
+pub(super) async fn refused(
     desk: &Desk,
     visitor: &Visitor,
     section: Section,
@@ -205,7 +220,7 @@ async fn refused(
 
 impl Desk {
     /// Leaves a word for the next page and goes there.
-    fn done(&self, visitor: &Visitor, toast: Toast, address: &str) -> Done {
+    pub(super) fn done(&self, visitor: &Visitor, toast: Toast, address: &str) -> Done {
         self.rosters.forget();
         self.toasts.leave(visitor.csrf(), toast);
         Ok(see_other(address))

@@ -11,13 +11,15 @@ use cordon_proto::ids::DeviceId;
 use cordon_proto::inventory::{Inventory, Row, Section as Part};
 use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
+use cordon_server_core::admit::waiting;
 use cordon_server_core::device::{Source, State as Trust};
 use cordon_server_core::risk::model::RISK_V1;
 use cordon_server_core::risk::next_step::Act;
 use cordon_server_core::risk::{NextStep, Score};
 
-use super::audit::{about, object_of};
+use super::audit::about;
 use super::fault::Fault;
+use super::identity::doubt_words;
 use super::network::network;
 use super::roster::cut;
 use super::standing::{covers, kind_words, place_words, release_words, states_of};
@@ -49,7 +51,7 @@ pub(super) async fn show(
         notes: notes(&desk, &member, &appraised.steps),
         steps: appraised.steps.into_iter().map(|step| step_view(&desk, &member, step)).collect(),
         events: events(&desk, &member, &appraised.score).await?,
-        history_href: Some(paths::with_query(paths::AUDIT, &[("object", &object_of(member.id()))])),
+        history_href: Some(paths::identity(&id)),
         network: network(&desk, &member, None).await?,
         facts: appraised.facts,
         score: appraised.score,
@@ -110,7 +112,7 @@ fn package(row: &Row) -> Package {
     }
 }
 
-fn head_of(desk: &Desk, member: &Member, now: Timestamp) -> Head {
+pub(super) fn head_of(desk: &Desk, member: &Member, now: Timestamp) -> Head {
     let (device, hardware) = (&member.device, &member.device.hardware);
     let (one, many) = kind_words(device.placement.kind);
     let list = |query: DeviceQuery| query.address();
@@ -132,6 +134,7 @@ fn head_of(desk: &Desk, member: &Member, now: Timestamp) -> Head {
             identity_fact(member, now),
         ],
         quarantined: device.state == Trust::Quarantined,
+        trusted: device.state == Trust::Active,
         software: member.inventory.as_ref().map(|inventory| count(inventory.packages)),
     }
 }
@@ -196,12 +199,19 @@ fn identity_fact(member: &Member, now: Timestamp) -> Fact {
 /// Lines under the answer that change no score.
 fn notes(desk: &Desk, member: &Member, steps: &[NextStep]) -> Vec<Said> {
     let mut notes = Vec::new();
-    if let Some(contest) = &member.device.asking {
+    if let Some(asking) = waiting(&member.device, desk.now()) {
         let words = format!(
-            "Another key asked for this identity from {} on {}, and was refused. If nobody reset the device, look for a copy of it.",
-            contest.from, contest.at
+            "A key asks for this identity from {} since {} and waits for a person. If nobody reset the device, look for a copy of it.",
+            asking.from, asking.at
         );
         notes.push(Said::sentence(words));
+    }
+    if let Some(doubt) = &member.device.doubt {
+        notes.push(Said::sentence(format!(
+            "{}: {}. Look whether there is a second machine; see Identity.",
+            doubt_words(doubt.kind),
+            doubt.evidence
+        )));
     }
     notes.extend(hold_on(desk, member).map(Said::sentence));
     // Where a step installs, it tells this itself.
@@ -224,12 +234,14 @@ fn step_view(desk: &Desk, member: &Member, step: NextStep) -> StepView {
     let act = match &step.act {
         Act::Decide(finding) => Some(("Review".to_owned(), paths::finding(finding))),
         Act::Install(_) | Act::ExplainUpdate => Some(rollout_act(desk, member)),
+        Act::SettleDoubt => Some(("See identity".to_owned(), paths::identity(&member.id().to_string()))),
         Act::Find(_)
         | Act::Segment
         | Act::Reinstall
         | Act::ReplacePassword
         | Act::CloseServices(_)
         | Act::Harden
+        | Act::ProtectKey
         | Act::ImportAdvisories
         | Act::WaitForMaker => None,
     };
@@ -277,8 +289,17 @@ async fn events(desk: &Desk, member: &Member, score: &Score) -> Result<Vec<Chang
     Ok(events)
 }
 
-fn act_words(action: &str) -> String {
+pub(super) fn act_words(action: &str) -> String {
     match action {
+        "device.approve" => "Key approved".into(),
+        "device.deny" => "Key turned away".into(),
+        "device.clear-doubt" => "Doubt cleared".into(),
+        "device.doubt" => "Its identity is in doubt".into(),
+        "device.renew" => "Certificate renewed".into(),
+        "device.farewell" => "Took leave and wiped itself".into(),
+        "token.create" => "Token made".into(),
+        "token.revoke" => "Token taken back".into(),
+        "enrol.refuse" => "Enrolment refused".into(),
         "device.enrol" => "Enrolled".into(),
         "device.quarantine" => "Quarantined".into(),
         "device.release" => "Quarantine lifted".into(),

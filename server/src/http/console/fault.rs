@@ -138,8 +138,10 @@ fn page_of(here: &str) -> &str {
     let path = here.split('?').next().unwrap_or(here);
     match path.rsplit_once('/') {
         _ if path.starts_with("/holds") => paths::ROLLOUTS,
+        _ if path.starts_with("/tokens") => paths::TOKENS,
         Some((page, _)) if page.matches('/').count() >= 2 => page,
         _ if path.starts_with("/devices") => paths::DEVICES,
+        _ if path.starts_with("/approvals") => paths::APPROVALS,
         _ if path.starts_with("/findings") || path.starts_with("/rollouts") => path,
         _ => paths::OVERVIEW,
     }
@@ -153,6 +155,8 @@ fn sentence(text: &str) -> String {
 fn section_of(here: &str) -> Section {
     match here.split(['/', '?']).nth(1) {
         Some("devices") => Section::Devices,
+        Some("approvals") => Section::Waiting,
+        Some("tokens") => Section::Tokens,
         Some("findings") => Section::Findings,
         Some("rollouts" | "holds") => Section::Rollouts,
         Some("audit") => Section::Audit,

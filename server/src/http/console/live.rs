@@ -83,6 +83,7 @@ impl Look {
         let running = self.rollouts.values().filter(|mark| mark.state == Standing::Running).count();
         let mut values = BTreeMap::from([
             (key::DEVICES, self.roster.summary.total),
+            (key::WAITING, self.roster.waiting(now)),
             (key::FINDINGS, count(open)),
             (key::CRITICAL, critical),
             (key::HIGH, high),
@@ -101,6 +102,9 @@ impl Look {
         if !Arc::ptr_eq(&self.roster, &before.roster) {
             devices(&self.roster, &before.roster, &mut changed);
             findings(&self.roster, &before.roster, &mut changed);
+            if !asks_alike(&self.roster, &before.roster) {
+                changed.push(paths::APPROVALS.to_owned());
+            }
         }
         let other = |(id, mark): &(&Name, &Mark)| before.rollouts.get(*id) != Some(*mark);
         let rollouts: Vec<String> =
@@ -152,7 +156,20 @@ fn reads_alike(a: &Member, b: &Member) -> bool {
         && Arc::ptr_eq(&a.receipts, &b.receipts)
         && a.inventory == b.inventory;
     // A heartbeat that is written down is a new document that says the same.
-    alike && a.device.state == b.device.state && a.device.placement == b.device.placement
+    let (a, b) = (&a.device, &b.device);
+    let asks = a.asking == b.asking && a.doubt == b.doubt && a.farewell == b.farewell;
+    alike && asks && a.state == b.state && a.placement == b.placement
+}
+
+/// Whether the same keys wait.
+fn asks_alike(a: &Roster, b: &Roster) -> bool {
+    let asking = |roster: &Roster| -> Vec<_> {
+        let asks = roster.entries.iter().filter_map(|entry| {
+            entry.member.device.asking.as_ref().map(|asking| (entry.member.id(), asking.clone()))
+        });
+        asks.collect::<BTreeMap<_, _>>().into_iter().collect()
+    };
+    asking(a) == asking(b)
 }
 
 /// Whether a device's row would read the same.

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Html;
 use cordon_proto::time::Timestamp;
+use cordon_server_core::admit::waiting as waits;
+use cordon_server_core::device::Asking;
 use cordon_server_core::risk::{Band, Owner};
 use cordon_server_core::rollout::State as Standing;
 
 use super::audit::last_change;
+use super::identity::doubt_words;
 use super::roster::{Entry, Found, Roster};
 use super::standing::{SILENT_S, place_words, severity_of};
 use super::visitor::Known;
@@ -67,7 +70,8 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Known(visitor): Known) -
 fn needs(desk: &Desk, roster: &Roster, now: Timestamp) -> Vec<Need> {
     let mut needs = of_the_server(desk, now);
     needs.extend(halted(desk));
-    needs.extend(contested(roster));
+    needs.extend(waiting(roster, now));
+    needs.extend(doubted(roster));
     needs.extend(grave(roster, now));
     let failed = [
         (DeviceState::RolledBack, "rolled its last update back", "rolled their last update back"),
@@ -127,18 +131,54 @@ fn halted(desk: &Desk) -> Vec<Need> {
     })
 }
 
-/// Identities that a second key asked for.
-fn contested(roster: &Roster) -> Vec<Need> {
+/// Keys that wait for a person: graver where a living identity would get another key.
+fn waiting(roster: &Roster, now: Timestamp) -> Vec<Need> {
+    let asks = roster.entries.iter().filter_map(|entry| Some((entry, waits(&entry.member.device, now)?)));
+    let (foreign, new): (Vec<_>, Vec<_>) =
+        asks.partition(|(entry, _)| entry.member.device.identity.is_some());
+    let one = |(entry, asking): &(&Arc<Entry>, &Asking)| Need {
+        band: Band::Critical,
+        what: format!("A second key asks for the identity of {}", entry.member.device.hardware.serial).into(),
+        more: format!(
+            "in {}, from {}. It waits for a person",
+            place_words(&entry.member.device),
+            asking.from
+        )
+        .into(),
+        owner: Owner::Security,
+        when: When::Since(asking.at),
+        act: ("See its identity".into(), paths::identity(&entry.row.id)),
+    };
+    let mut needs: Vec<Need> = foreign.iter().take(NAMED).map(one).collect();
+    if let Some(oldest) = new.iter().map(|(_, asking)| asking.at).min() {
+        needs.push(Need {
+            band: Band::Medium,
+            what: format!(
+                "{} for a person to be let in",
+                plural(count(new.len()), "device waits", "devices wait")
+            )
+            .into(),
+            more: Said::default(),
+            owner: Owner::It,
+            when: When::Since(oldest),
+            act: ("See who waits".into(), paths::APPROVALS.into()),
+        });
+    }
+    needs
+}
+
+/// Identities behind which there may be more than one machine.
+fn doubted(roster: &Roster) -> Vec<Need> {
     let need = |entry: &Arc<Entry>| {
         let device = &entry.member.device;
-        let contest = device.asking.as_ref().filter(|_| entry.counted)?;
+        let doubt = device.doubt.as_ref().filter(|_| entry.counted)?;
         Some(Need {
             band: Band::Critical,
-            what: format!("A second key asks for the identity of {}", device.hardware.serial).into(),
-            more: format!("in {}, from {}. It was refused", place_words(device), contest.from).into(),
+            what: format!("{}: {}", device.hardware.serial, doubt_words(doubt.kind)).into(),
+            more: format!("in {}. Its certificate is not renewed meanwhile", place_words(device)).into(),
             owner: Owner::Security,
-            when: When::Since(contest.at),
-            act: ("See device".into(), paths::device(&entry.row.id)),
+            when: When::Since(doubt.at),
+            act: ("See its identity".into(), paths::identity(&entry.row.id)),
         })
     };
     roster.entries.iter().filter_map(need).take(NAMED).collect()

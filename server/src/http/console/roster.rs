@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cordon_proto::ids::{DeviceId, Name, Sha256};
 use cordon_proto::time::Timestamp;
+use cordon_server_core::admit::waiting;
 use cordon_server_core::risk::next_step::Act;
 use cordon_server_core::risk::{Band, NextStep};
 use cordon_server_core::triage;
@@ -141,6 +142,11 @@ impl Roster {
     /// One device.
     pub(super) fn get(&self, device: DeviceId) -> Option<&Arc<Entry>> {
         self.by_id.get(&device)
+    }
+
+    /// How many keys wait for a person.
+    pub(super) fn waiting(&self, now: Timestamp) -> u64 {
+        count(self.entries.iter().filter(|entry| waiting(&entry.member.device, now).is_some()).count())
     }
 
     /// One finding by its name.

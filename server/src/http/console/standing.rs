@@ -148,6 +148,7 @@ pub(super) fn thing_of(member: &Member, now: Timestamp) -> Thing {
         name: member.device.hardware.serial.as_str().into(),
         place: place_words(&member.device).into(),
         state: states_of(member, now).first().copied().unwrap_or(DeviceState::Online),
+        key: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the console as a browser meets it: pages, counts and their lists, forms, the door, hostile text.
 
 mod fixture;
+mod identities;
 
 use axum::http::StatusCode;
 use cordon_proto::telemetry::Severity;

@@ -128,6 +128,11 @@ impl Posted {
         self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
+    /// All fields as they came.
+    pub(super) fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+
     /// The reason, without the blanks round it.
     pub(super) fn reason(&self) -> &str {
         self.get("reason").unwrap_or_default().trim()

@@ -1,5 +1,5 @@
 //! Tests of the device plane over real mutual TLS: who is let in, and what each route answers. What slow and greedy
-//! clients get stands in [`greedy`].
+//! clients get stands in [`greedy`], the end of an identity in [`farewell`], the bite of a quarantine in [`revoked`].
 
 use cordon_proto::audit::SignedHead;
 use cordon_proto::checkin::{Action, CheckinAnswer, InterlockState};
@@ -22,7 +22,9 @@ use crate::testing::{
     Bench, Enrolled, PATIENCE, Reply, Wire, checkin as checkin_of, device_key, person, text,
 };
 
+mod farewell;
 mod greedy;
+mod revoked;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -154,7 +156,8 @@ async fn only_a_certificate_in_the_table_gets_in() {
     };
     let serial = text("A");
     let subject = Subject { device: device.id, serial: &serial };
-    let unlisted = bench.app().ca.issue(&request.key, subject, 30, bench.clock.now()).expect("issued");
+    let unlisted =
+        bench.app().ca.for_devices(0).issue(&request.key, subject, 30, bench.clock.now()).expect("issued");
     let stranger = Enrolled { leaf: unlisted.der, key, id: device.id, hardware: device.hardware.clone() };
     let mut wire = bench.device(&stranger).await;
     let reply = wire.post("/v1/checkin", &wire::write(&checkin_of(&stranger))).await;
@@ -247,7 +250,8 @@ async fn a_retired_device_is_refused_on_every_route_and_every_connection() {
 
 #[tokio::test]
 async fn a_superseded_leaf_is_told_so_and_ended() {
-    // Goal: no two identities of one device. Method: re-enrol with a token that replaces; use the old certificate.
+    // Goal: no two identities of one device. Method: re-enrol with a token that replaces; the old certificate lives until the
+    // new one has spoken, then it is used once more.
     use cordon_server_core::admit::Binding;
     let bench = Bench::start(&[]).await;
     let old = bench.enrol("A").await;
@@ -255,7 +259,10 @@ async fn a_superseded_leaf_is_told_so_and_ended() {
     check_in(&mut open, &old).await;
     let binding = Binding::Serial { serial: text("A"), replaces: true };
     let token = bench.app().make_token(crate::testing::order(binding), &person()).await.expect("a token");
-    assert_eq!(bench.ask_to_enrol("A", &device_key(), &token.secret).await.status, 200);
+    let next = Sha256::of(&bench.ask_to_enrol("A", &device_key(), &token.secret).await.leaf());
+    check_in(&mut open, &old).await;
+    let member = bench.app().fleet.by_leaf(&next).expect("in the table");
+    bench.app().spoke(&member, &next).await.expect("heeded");
     assert!(open.ended().await);
     let reply = bench.device(&old).await.post("/v1/checkin", &wire::write(&checkin_of(&old))).await;
     assert_eq!((reply.status, reply.code().as_str()), (403, "superseded"));

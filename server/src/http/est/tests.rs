@@ -1,8 +1,9 @@
 //! Tests of the enrolment plane over real TLS: the form that third-party clients need, and every refusal.
 
-use cordon_proto::ids::Sha256;
+use cordon_proto::ids::{DeviceId, Sha256};
 use cordon_server_core::admit::Binding;
-use cordon_server_core::device::{Act, State};
+use cordon_server_core::change::Commit;
+use cordon_server_core::device::{Act, Device, State};
 use proptest::prelude::*;
 
 use axum::http::header::AUTHORIZATION;
@@ -12,9 +13,36 @@ use base64::engine::general_purpose::STANDARD;
 use super::form::encode;
 use super::*;
 use crate::store::{Key, Kind};
-use crate::testing::{Bench, Reply, certificates_in, csr, device_key, hardware, order, person, text};
+use crate::testing::{Bench, Reply, Wire, certificates_in, csr, device_key, hardware, order, person, text};
+
+mod abuse;
+mod binding;
+mod birth;
+mod queue;
+mod renewal;
 
 const EST: &str = "/.well-known/est/";
+
+/// Asks for a certificate over a connection of this kind.
+async fn ask(bench: &Bench, client: rustls::ClientConfig, route: &str, body: &str) -> Reply {
+    let mut wire = Wire::open(bench.server.ready.enrolment, client).await.expect("a connection");
+    let kind = [("Content-Type", "application/pkcs10")];
+    wire.ask("POST", &format!("{EST}{route}"), &kind, body.as_bytes()).await
+}
+
+/// Writes a device down as a person, or a doubt, left it.
+async fn left(bench: &Bench, device: &Device) {
+    let draft = Commit::draft(bench.clock.now(), person()).put(Key::Device(device.id), device.to_body());
+    bench.app().commit(draft).await.expect("committed");
+}
+
+/// A person's yes to the key that asks for this device.
+async fn yes(bench: &Bench, id: DeviceId) {
+    let device = bench.app().fleet.get(id).expect("there").device.clone();
+    let key = device.asking.as_ref().expect("asks").key;
+    let after = admit::approve(&device, &key, person().to_string(), bench.clock.now()).expect("asks");
+    left(bench, &after).await;
+}
 
 async fn get(bench: &Bench, route: &str, headers: &[(&str, &str)]) -> Reply {
     bench.enrolment().await.get(&format!("{EST}{route}"), headers).await
@@ -32,7 +60,7 @@ async fn replies_have_the_form_that_every_measured_client_reads() {
     assert_eq!((body.matches('\n').count(), body.ends_with('\n')), (1, true));
     let der = STANDARD.decode(body.trim_end()).expect("base64");
     let certificates = certificates_in(&der);
-    let ca = &bench.app().ca;
+    let ca = bench.app().ca.for_server();
     assert_eq!(certificates.len(), 2);
     assert!(certificates.contains(ca.root()) && certificates.contains(ca.issuing()));
     let folded = get(&bench, "cacerts", &[("User-Agent", "libest 3.2.0")]).await.text();

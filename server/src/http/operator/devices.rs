@@ -6,6 +6,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use cordon_proto::checkin::{Software, UpdateReport};
+use cordon_proto::enrol::from_base64url;
 use cordon_proto::ids::{DeviceId, Text};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Answered, Operator, json, not_found, parsed, refused};
+use crate::app::ActError;
 use crate::appraisal::{Appraised, NewestReleases, appraise};
 use crate::fleet::Member;
 use crate::http::problem::Problem;
@@ -25,6 +27,7 @@ pub(super) fn routes() -> Router<Operator> {
         .route("/api/v1/fleet", get(fleet))
         .route("/api/v1/devices", get(list))
         .route("/api/v1/devices/{id}", get(show))
+        .route("/api/v1/devices/{id}/farewell", get(farewell))
         .route("/api/v1/devices/{id}/{act}", post(act))
 }
 
@@ -139,6 +142,27 @@ pub struct DeviceAnswer {
     leaf: Option<String>,
     /// The last second of its validity, RFC 3339.
     not_after: Option<String>,
+    /// SHA-256 of a certificate that was handed out to follow it and has not been used yet.
+    next_leaf: Option<String>,
+    /// The tier in which it keeps its key, as it says: `file`, `pkcs11`, `tpm`.
+    key_protection: Option<String>,
+    /// A key that asks for its identity and waits for a person.
+    asking: Option<super::approvals::ApprovalView>,
+    /// Why there may be more than one machine behind its identity.
+    doubt: Option<DoubtView>,
+    /// When its last signed receipt came in; it is served at `/api/v1/devices/{id}/farewell`.
+    farewell: Option<String>,
+}
+
+/// Why there may be more than one machine behind one identity.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DoubtView {
+    /// `overlap`, `reuse`, `backwards` or `same-machine`.
+    kind: String,
+    /// When it was seen first, RFC 3339.
+    at: String,
+    /// What exactly.
+    evidence: String,
 }
 
 /// A person's act.
@@ -208,8 +232,10 @@ fn fits(query: &DeviceQuery, member: &Member) -> bool {
 pub async fn show(State(operator): State<Operator>, Path(id): Path<String>) -> Answered<DeviceAnswer> {
     let id: DeviceId = parsed(&id, "device")?;
     let member = operator.app.fleet.get(id).ok_or_else(|| not_found("device"))?;
-    let (device, appraised) = view(&member, &operator.rollouts.newest(), operator.app.clock.now());
+    let now = operator.app.clock.now();
+    let (device, appraised) = view(&member, &operator.rollouts.newest(), now);
     let identity = member.device.identity.as_ref();
+    let doubt = member.device.doubt.as_ref();
     Ok(Json(DeviceAnswer {
         device,
         facts: appraised.facts,
@@ -219,11 +245,36 @@ pub async fn show(State(operator): State<Operator>, Path(id): Path<String>) -> A
         packages: member.inventory.as_ref().map(|inventory| inventory.packages),
         leaf: identity.map(|identity| identity.leaf.to_string()),
         not_after: identity.map(|identity| identity.not_after.to_string()),
+        next_leaf: member.device.next.as_ref().map(|next| next.leaf.to_string()),
+        key_protection: member.report.as_ref().map(|report| report.key_protection.to_string()),
+        asking: super::approvals::ApprovalView::of(&member.device, now),
+        doubt: doubt.map(|doubt| DoubtView {
+            kind: serde_json::json!(doubt.kind).as_str().unwrap_or_default().to_owned(),
+            at: doubt.at.to_string(),
+            evidence: doubt.evidence.to_string(),
+        }),
+        farewell: member.device.farewell.as_ref().map(|farewell| farewell.at.to_string()),
     }))
 }
 
-/// Moves a device's identity: `quarantine`, `release`, `retire`, `report-lost`, `find`. Quarantine stops our trust,
-/// not therapy or network.
+/// The last receipt that the device signed before it wiped itself, as it came: CBOR of body and signature.
+#[utoipa::path(get, path = "/api/v1/devices/{id}/farewell", params(("id" = String, Path)),
+    responses((status = 200, content_type = "application/cbor"), (status = 404)))]
+pub async fn farewell(
+    State(operator): State<Operator>,
+    Path(id): Path<String>,
+) -> Result<impl axum::response::IntoResponse, Problem> {
+    let id: DeviceId = parsed(&id, "device")?;
+    let member = operator.app.fleet.get(id).ok_or_else(|| not_found("device"))?;
+    let bytes = member.device.farewell.as_ref().and_then(|taken| from_base64url(&taken.bytes));
+    let bytes = bytes.ok_or_else(|| not_found("farewell: the device has not taken leave"))?;
+    let name = format!("attachment; filename=\"{id}.farewell.cbor\"");
+    Ok(([("content-type", "application/cbor".to_owned()), ("content-disposition", name)], bytes))
+}
+
+/// Moves a device's identity: `quarantine`, `release`, `retire`, `report-lost`, `find`; or clears a doubt about it:
+/// `clear-doubt`. Quarantine stops our trust, not therapy or network. A device that is retired or lost wipes what it
+/// knows of its owner at its next contact and leaves a last signed receipt.
 #[utoipa::path(post, path = "/api/v1/devices/{id}/{act}", params(("id" = String, Path), ("act" = String, Path)),
     request_body = ActAsk, responses((status = 200, body = DeviceView), (status = 404), (status = 409)))]
 pub async fn act(
@@ -233,19 +284,50 @@ pub async fn act(
     request: Request,
 ) -> Answered<DeviceView> {
     let id: DeviceId = parsed(&id, "device")?;
-    let act = match act.as_str() {
-        "quarantine" => Act::Quarantine,
-        "release" => Act::Release,
-        "retire" => Act::Retire,
-        "report-lost" => Act::ReportLost,
-        "find" => Act::Find,
-        _ => return Err(not_found("act")),
-    };
+    let deed = Deed::of(&act).ok_or_else(|| not_found("act"))?;
     let ask: ActAsk = json(request, "ActAsk").await?;
-    let reason = good_reason(&ask.reason)?;
-    operator.app.act(id, act, reason, &caller.actor).await?;
+    deed.done(&operator, &caller, id, good_reason(&ask.reason)?).await?;
     let member = operator.app.fleet.get(id).ok_or_else(|| not_found("device"))?;
     Ok(Json(view(&member, &operator.rollouts.newest(), operator.app.clock.now()).0))
+}
+
+/// What people do to an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// A step of its life.
+    Step(Act),
+    /// It is one machine after all.
+    ClearDoubt,
+}
+
+impl Deed {
+    /// The deed of an address.
+    pub(crate) fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "quarantine" => Self::Step(Act::Quarantine),
+            "release" => Self::Step(Act::Release),
+            "retire" => Self::Step(Act::Retire),
+            "report-lost" => Self::Step(Act::ReportLost),
+            "find" => Self::Step(Act::Find),
+            "clear-doubt" => Self::ClearDoubt,
+            _ => return None,
+        })
+    }
+
+    /// Does it.
+    pub(crate) async fn done(
+        self,
+        operator: &Operator,
+        caller: &Caller,
+        device: DeviceId,
+        reason: Text,
+    ) -> Result<(), ActError> {
+        match self {
+            Self::Step(act) => operator.app.act(device, act, reason, &caller.actor).await?,
+            Self::ClearDoubt => operator.app.clear_doubt(device, &reason, &caller.actor).await?,
+        };
+        Ok(())
+    }
 }
 
 /// A reason that the next shift can use.

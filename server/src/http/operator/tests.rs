@@ -17,6 +17,8 @@ use crate::app::ApiToken;
 use crate::example::ExampleDirector;
 use crate::testing::{Bench, person, text};
 
+mod identities;
+
 /// A server, its API, and two tokens.
 struct Api {
     bench: Bench,

@@ -256,6 +256,7 @@ async fn admit(config: &Config, string: &EnrolmentString) -> anyhow::Result<()> 
         hardware: config.hardware.clone(),
         addresses: config.server.clone(),
         proxy: config.proxy.clone(),
+        metered: config.metered.is_some(),
         clock: TrustedClock::new(clock, Floor::new(config.clock_floor)),
     };
     enrol(&Folder::open(&config.state)?.inside("identity")?, string, &applicant).await?;

@@ -239,10 +239,12 @@ pub(super) fn device(now: Timestamp, number: usize) -> Device {
             leaf: Sha256([mark; 32]),
             key: Sha256([mark; 32]),
             token: Some(TokenId([0; 32])),
+            renews: false,
             issued: now.plus_seconds(-86_400),
             not_after: now.plus_seconds(29 * 86_400),
         }),
         superseded: Vec::new(),
+        replaced: Vec::new(),
         asking: None,
         next: None,
         doubt: None,
@@ -277,7 +279,9 @@ fn report(state: UpdateState, interlock: InterlockState) -> Report {
         spool_lost: 0,
         content_version: 0,
         director_root_version: 1,
+        ca_version: 0,
         wants: None,
+        voice: None,
     }
 }
 

@@ -1,0 +1,193 @@
+//! What waits for a person, tokens whose secret is shown once, and the identity of one device, as a browser meets them.
+
+use cordon_proto::enrol::EnrolmentString;
+use cordon_proto::ids::{Sha256, TokenId};
+use cordon_server_core::audit::Actor;
+use cordon_server_core::change::Commit;
+use cordon_server_core::device::{Asking, Device, Doubt, DoubtKind, State as Trust};
+
+use super::fixture::{Console, id};
+use super::*;
+use crate::store::Key;
+use crate::testing::text;
+
+impl Console {
+    async fn change(&self, number: usize, change: impl FnOnce(Device) -> Device) {
+        let app = self.app();
+        let device = change(app.fleet.get(id(number)).expect("there").device.clone());
+        let draft = Commit::draft(app.clock.now(), Actor::Server("tests".parse().expect("a name")));
+        app.commit(draft.put(Key::Device(device.id), device.to_body())).await.expect("stored");
+    }
+
+    /// A key that asks for a device's identity.
+    async fn asks(&self, number: usize, key: u8) -> Sha256 {
+        let (key, at) = (Sha256([key; 32]), self.app().clock.now());
+        let asking = Asking { key, at, from: text("10.0.0.9 <b>"), with: text("nothing"), approved: None };
+        self.change(number, |device| Device { asking: Some(asking), ..device }).await;
+        key
+    }
+
+    fn asking(&self, number: usize) -> Option<Asking> {
+        self.app().fleet.get(id(number)).expect("there").device.asking.clone()
+    }
+}
+
+#[tokio::test]
+async fn what_waits_is_seen_with_its_whole_fingerprint_and_answered_with_a_reason() {
+    // Goal: a person compares a key and answers that one. Method: two keys; a question; a short reason; yes to one
+    // while another key asks for the other; no; the journal.
+    let console = Console::with_fleet().await;
+    console.get("/approvals").await.must("Nobody waits.");
+    let (first, second) = (console.asks(0, 0xab).await, console.asks(4, 0xcd).await);
+    console.get("/").await.must("A second key asks for the identity of VP3-0001").must("Waiting");
+    let list = console.get("/approvals").await;
+    list.must("2 keys wait for a person.").must("<b>abab</b> <span>abab</span>").must("10.0.0.9 &#60;b&#62;");
+    assert_eq!(list.count("data-row>"), 2);
+    let pairs = [format!("{}:{first}", id(0)), format!("{}:{second}", id(4))];
+    let query = crate::ui::paths::with_query("", &[("key", &pairs[0]), ("key", &pairs[1])]);
+    let question = console.get(&format!("/approvals/approve{query}")).await;
+    question.must("Approve 2 keys?").must("2 of them replace the keys of a living identity").must(&pairs[0]);
+    let both = [("device", pairs[0].as_str()), ("device", pairs[1].as_str())];
+    let short = console.post("/approvals/approve", &[&both[..], &[("reason", "short")]].concat()).await;
+    assert_eq!(short.status, StatusCode::UNPROCESSABLE_ENTITY);
+    short.must("Write at least 10 characters").must("Approve 2 keys?");
+    assert!(console.asking(0).expect("it waits").approved.is_none());
+    let third = console.asks(4, 0xef).await;
+    let reason = ("reason", "read off both screens");
+    let done = console.post("/approvals/approve", &[&both[..], &[reason]].concat()).await;
+    assert_eq!(done.location(), "/approvals");
+    assert_eq!(
+        console.asking(0).and_then(|asking| asking.approved).map(|yes| yes.by),
+        Some("person:admin".into())
+    );
+    assert_eq!(console.asking(4).map(|asking| (asking.key, asking.approved)), Some((third, None)));
+    console.get("/approvals").await.must("1 key approved").must("1 approved key has not been fetched");
+    let deny = [("device", &*format!("{}:{third}", id(4))), ("reason", "nobody reset this kiosk")];
+    console.post("/approvals/deny", &deny).await;
+    assert_eq!(console.asking(4), None);
+    assert_eq!(console.app().fleet.get(id(4)).expect("lives on").device.state, Trust::Active);
+    let page = console.get(&format!("/devices/{}/identity", id(0))).await;
+    page.must("Key approved").must("read off both screens").must("has not asked again yet");
+    let journal = console.bench.journal().await;
+    assert_eq!(journal.iter().filter(|act| act.starts_with("device.")).count(), 2, "{journal:?}");
+}
+
+#[tokio::test]
+async fn a_tokens_secret_is_shown_once_and_in_no_address() {
+    // Goal: whoever looks over a shoulder later sees nothing. Method: a wrong form, a right one, the same form again,
+    // the list, taking it back.
+    let console = Console::with_fleet().await;
+    let form = console.get("/tokens/new").await;
+    let once = form.text.split("name=\"once\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let once = once.expect("a form of its own").to_owned();
+    let fields = |serial: &'static str, hours: &'static str| {
+        vec![
+            ("once", once.clone()),
+            ("model", "VP-3".to_owned()),
+            ("serial", serial.to_owned()),
+            ("ward", "4B".to_owned()),
+            ("hours", hours.to_owned()),
+        ]
+    };
+    let post = async |fields: Vec<(&'static str, String)>| {
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        console.post("/tokens/new", &fields).await
+    };
+    let wrong = post(fields("", "1")).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    wrong.must("Not made yet").must("value=\"4B\"");
+    let made = post(fields("VP3-0009", "8")).await;
+    assert_eq!((made.status, made.headers["cache-control"].as_str()), (StatusCode::OK, "no-store"));
+    made.must("This is the only time you see it")
+        .must("cordonctl tokens join --with -")
+        .must("VP3-0009.join");
+    let text =
+        made.text.split("<code>cordon1:").nth(1).and_then(|rest| rest.split('<').next()).expect("a token");
+    let text = format!("cordon1:{text}").replace("&#35;", "#");
+    assert!(text.parse::<EnrolmentString>().is_err(), "not whole without the person's own root");
+    let secret = text.rsplit('#').next().expect("a secret").to_owned();
+    let token = console.app().token(TokenId::of(&secret)).await.expect("read").expect("made");
+    assert_eq!(token.by, "person:admin");
+    assert_eq!(post(fields("VP3-0009", "8")).await.location(), "/tokens");
+    let list = console.get("/tokens").await;
+    list.must("1 token lets somebody in now.")
+        .must("VP3-0009")
+        .must("was shown, and is not known here any more");
+    assert!(!list.has(&secret));
+    let revoke = format!("/tokens/{}/revoke", TokenId::of(&secret));
+    console.get(&revoke).await.must("Take 1 token back?");
+    assert_eq!(console.post(&revoke, &[("reason", "sent to the wrong ward")]).await.location(), "/tokens");
+    console.get("/tokens").await.must("No token lets anybody in now.").must("Taken back");
+    console.get("/devices?state=expected").await.must("VP3-0009");
+}
+
+#[tokio::test]
+async fn the_end_of_an_identity_says_what_the_device_will_do() {
+    // Goal: nobody retires a device without knowing that it wipes itself, and therapy stays out of it. Method: each
+    // question, and the way lost, found, retired.
+    let console = Console::with_fleet().await;
+    let page = format!("/devices/{}", id(5));
+    let shown = console.get(&format!("{page}/identity")).await;
+    shown
+        .must("Is its identity in order?")
+        .must("Yes.")
+        .must("Retire…")
+        .must("None of these touches therapy");
+    console
+        .get(&format!("{page}/quarantine"))
+        .await
+        .must("only check status and take updates")
+        .must("Therapy and network");
+    for act in ["retire", "report-lost"] {
+        let question = console.get(&format!("{page}/{act}")).await;
+        question
+            .must("wipes its identity, profile, content and spool")
+            .must("Therapy, network")
+            .must("last signed receipt");
+    }
+    let reason = [("reason", "seen nowhere since Friday")];
+    assert_eq!(
+        console.post(&format!("{page}/report-lost"), &reason).await.location(),
+        format!("{page}/identity")
+    );
+    let lost = console.get(&format!("{page}/identity")).await;
+    lost.must("Reported lost.").must("It was found…").must("it wipes itself when it is");
+    assert!(!lost.has("Quarantine…"), "nothing is offered that cannot be done");
+    console.post(&format!("{page}/find"), &[("reason", "it stood in the cellar")]).await;
+    console.get(&format!("{page}/identity")).await.must("In quarantine.").must("it stood in the cellar");
+    console.post(&format!("{page}/retire"), &[("reason", "sold to another clinic")]).await;
+    console.get(&format!("{page}/identity")).await.must("It has ended.").must("sold to another clinic");
+}
+
+#[tokio::test]
+async fn a_doubt_is_shown_with_what_was_seen_and_cleared_by_a_person() {
+    // Goal: a copy is noticed and a person decides. Method: a doubt on a pump: overview, device, identity; clear it.
+    let console = Console::with_fleet().await;
+    let evidence = text("10.0.0.1 and 10.0.0.2 in turns");
+    let at = console.app().clock.now();
+    console
+        .change(0, |device| Device {
+            doubt: Some(Doubt { kind: DoubtKind::Overlap, at, evidence }),
+            ..device
+        })
+        .await;
+    console.get("/").await.must("VP3-0001: One certificate is in use from two addresses");
+    let page = format!("/devices/{}", id(0));
+    console
+        .get(&page)
+        .await
+        .must("Look whether there is a second machine")
+        .must("There may be a second machine");
+    let identity = console.get(&format!("{page}/identity")).await;
+    identity
+        .must("Not sure.")
+        .must("10.0.0.1 and 10.0.0.2 in turns")
+        .must("Clear the doubt…")
+        .must("none is renewed");
+    let cleared = [("reason", "one pump with two network cards")];
+    assert_eq!(
+        console.post(&format!("{page}/clear-doubt"), &cleared).await.location(),
+        format!("{page}/identity")
+    );
+    console.get(&format!("{page}/identity")).await.must("Yes.").must("Doubt cleared");
+}

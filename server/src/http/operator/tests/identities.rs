@@ -1,0 +1,162 @@
+//! Tokens for a list of devices, keys that wait for a person, and the history of one identity.
+
+use cordon_proto::ids::{DeviceId, Sha256};
+use cordon_server_core::audit::Actor;
+use cordon_server_core::device::{Asking, Device, Doubt, DoubtKind, State as Trust};
+
+use super::*;
+
+fn row(serial: &str, secret: &str) -> Value {
+    json!({"model": "VP-3", "serial": serial, "ward": "4B", "tags": ["week-47"], "id": TokenId::of(secret).to_string()})
+}
+
+#[tokio::test]
+async fn a_list_of_eight_hundred_makes_each_token_once() {
+    // Goal: IT takes 800 devices in, and a repetition makes nothing. Method: two lists of 400, twice; a spoilt row.
+    let api = Api::start().await;
+    let lists: Vec<Value> = [0..400, 400..800]
+        .map(|part| {
+            let rows: Vec<Value> = part.map(|n| row(&format!("VP3-{n}"), &format!("secret {n}"))).collect();
+            json!({"tokens": rows})
+        })
+        .to_vec();
+    for outcome in ["made", "kept"] {
+        for list in &lists {
+            let (status, answer) = api.post("/api/v1/tokens/list", "*", list.clone()).await;
+            assert_eq!(status, StatusCode::OK, "{answer}");
+            let rows = answer["rows"].as_array().expect("rows");
+            assert!(rows.len() == 400 && rows.iter().all(|row| row["outcome"] == outcome), "{outcome}");
+        }
+    }
+    let (_, page) = api.ask("GET", "/api/v1/tokens?state=open&limit=500", "read", vec![]).await;
+    assert_eq!(page["tokens"].as_array().map(Vec::len), Some(500));
+    let next = page["next"].as_str().expect("more").to_owned();
+    let (_, rest) = api.ask("GET", &format!("/api/v1/tokens?state=open&after={next}"), "read", vec![]).await;
+    assert_eq!((rest["tokens"].as_array().map(Vec::len), &rest["next"]), (Some(300), &Value::Null));
+    assert!(!rest.to_string().contains("secret"), "nobody here has a secret");
+    let expected = api.bench.app().fleet.all().iter().filter(|m| m.device.state == Trust::Expected).count();
+    assert_eq!(expected, 800, "people see whom they wait for");
+    let twice = json!({"tokens": [row("A", "one"), row("A", "two")]});
+    let (status, problem) = api.post("/api/v1/tokens/list", "*", twice).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("list_refused")));
+    let other = json!({"tokens": [row("A", "secret 1")]});
+    let (_, answer) = api.post("/api/v1/tokens/list", "*", other).await;
+    assert_eq!(answer["rows"][0]["outcome"], "refused", "{answer}");
+}
+
+#[tokio::test]
+async fn a_token_that_was_taken_back_lets_the_row_draw_another() {
+    // Goal: revoking bites and is told apart. Method: make, revoke with and without a reason, send the list again.
+    let api = Api::start().await;
+    let list = json!({"tokens": [row("A", "first")]});
+    api.post("/api/v1/tokens/list", "*", list.clone()).await;
+    let path = format!("/api/v1/tokens/{}/revoke", TokenId::of("first"));
+    let (status, _) = api.post(&path, "*", json!({"reason": "short"})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let (status, view) = api.post(&path, "*", json!({"reason": "the list went to the wrong address"})).await;
+    assert_eq!((status, &view["state"]), (StatusCode::OK, &json!("revoked")));
+    let (_, answer) = api.post("/api/v1/tokens/list", "*", list).await;
+    assert_eq!(answer["rows"][0]["outcome"], "lapsed");
+}
+
+impl Api {
+    /// A device that has come by its token, and a second key that asks for its identity.
+    async fn contested(&self, serial: &str, key: Sha256) -> DeviceId {
+        let id = self.bench.enrol(serial).await.id;
+        self.change(id, |device| {
+            let asking = Asking {
+                key,
+                at: device.since,
+                from: text("10.0.0.9"),
+                with: text("nothing"),
+                approved: None,
+            };
+            Device { asking: Some(asking), ..device }
+        })
+        .await;
+        id
+    }
+
+    async fn change(&self, id: DeviceId, change: impl FnOnce(Device) -> Device) {
+        let app = self.bench.app();
+        let device = change(app.fleet.get(id).expect("enrolled").device.clone());
+        let draft = Commit::draft(app.clock.now(), Actor::Server("tests".parse().expect("a name")));
+        app.commit(draft.put(Key::Device(id), device.to_body())).await.expect("stored");
+    }
+}
+
+#[tokio::test]
+async fn a_person_approves_a_key_and_no_other() {
+    // Goal: whoever swaps the key meanwhile gets nothing. Method: list; a wrong key, none, the right one; by list.
+    let api = Api::start().await;
+    let (key, other) = (Sha256([7; 32]), Sha256([8; 32]));
+    let id = api.contested("VP3-1", key).await;
+    let (_, list) = api.ask("GET", "/api/v1/approvals", "read", vec![]).await;
+    let view = &list["approvals"][0];
+    assert_eq!(
+        (view["serial"].as_str(), view["fingerprint"].as_str()),
+        (Some("VP3-1"), Some(&*key.to_string()))
+    );
+    assert_eq!((view["from"].as_str(), view["replaces"].as_bool()), (Some("10.0.0.9"), Some(true)));
+    let path = format!("/api/v1/approvals/{id}/approve");
+    let ask = |key: String| json!({"fingerprint": key, "reason": "its screen shows this key"});
+    let (status, problem) = api.post(&path, "*", ask(other.to_string())).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("not_possible")));
+    let (status, _) = api.post(&path, "*", ask(key.to_string()[..60].to_owned())).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(api.post(&path, "read", ask(key.to_string())).await.0, StatusCode::FORBIDDEN);
+    let grouped =
+        key.to_string().as_bytes().chunks(2).map(|two| String::from_utf8_lossy(two)).collect::<Vec<_>>();
+    assert_eq!(api.post(&path, "*", ask(grouped.join(":").to_uppercase())).await.0, StatusCode::NO_CONTENT);
+    let device = api.bench.app().fleet.get(id).expect("there").device.clone();
+    let approved = device.asking.and_then(|asking| asking.approved).expect("a yes");
+    assert!(approved.by.starts_with("token:"), "{}", approved.by);
+    let (_, list) = api.ask("GET", "/api/v1/approvals", "read", vec![]).await;
+    assert_eq!(list["approvals"], json!([]));
+    let second = api.contested("VP3-2", key).await;
+    let rows = json!([{"serial": "VP3-2", "fingerprint": key.to_string()},
+        {"serial": "VP3-9", "fingerprint": key.to_string()}, {"device": second.to_string(), "fingerprint": other.to_string()}]);
+    let deny = json!({"verb": "deny", "reason": "nobody reset this device", "rows": rows});
+    let (_, answer) = api.post("/api/v1/approvals", "*", deny).await;
+    let outcomes: Vec<_> =
+        answer["rows"].as_array().expect("rows").iter().map(|row| row["outcome"].as_str()).collect();
+    assert_eq!(outcomes, [Some("done"), Some("refused"), Some("refused")], "{answer}");
+    let device = api.bench.app().fleet.get(second).expect("its identity lives on").device.clone();
+    assert_eq!((device.state, device.asking), (Trust::Active, None));
+}
+
+#[tokio::test]
+async fn an_identity_tells_its_history_and_a_doubt_is_cleared_with_a_reason() {
+    // Goal: who did what to this identity, newest first. Method: enrol, doubt, clear, quarantine; read; another device.
+    let api = Api::start().await;
+    let id = api.bench.enrol("VP3-1").await.id;
+    api.bench.enrol("VP3-2").await;
+    api.change(id, |device| {
+        let doubt =
+            Doubt { kind: DoubtKind::Overlap, at: device.since, evidence: text("10.0.0.1 and 10.0.0.2") };
+        Device { doubt: Some(doubt), ..device }
+    })
+    .await;
+    let (_, shown) = api.ask("GET", &format!("/api/v1/devices/{id}"), "read", vec![]).await;
+    assert_eq!(shown["doubt"]["kind"], "overlap");
+    let reason = json!({"reason": "one machine with two cards"});
+    let clear = format!("/api/v1/devices/{id}/clear-doubt");
+    assert_eq!(api.post(&clear, "*", json!({"reason": ""})).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(api.post(&clear, "*", reason.clone()).await.0, StatusCode::OK);
+    assert_eq!(api.post(&clear, "*", reason).await.0, StatusCode::CONFLICT);
+    api.post(&format!("/api/v1/devices/{id}/quarantine"), "*", json!({"reason": "it calls an unknown host"}))
+        .await;
+    let (status, history) = api.ask("GET", &format!("/api/v1/devices/{id}/history"), "read", vec![]).await;
+    assert_eq!(status, StatusCode::OK);
+    let acts: Vec<_> =
+        history["entries"].as_array().expect("entries").iter().map(|e| e["action"].as_str()).collect();
+    let wanted = ["device.quarantine", "device.clear-doubt", "device.enrol", "token.create"].map(Some);
+    assert_eq!(acts, wanted, "{history}");
+    assert_eq!(history["entries"][0]["reason"], "it calls an unknown host");
+    let certificate = &history["certificates"][0];
+    assert_eq!(certificate["standing"], "in-force");
+    assert!(certificate["why"].as_str().is_some_and(|why| why.starts_with("token ")), "{certificate}");
+    assert_eq!(history["tokens"][0]["state"], "used");
+    let farewell = api.ask("GET", &format!("/api/v1/devices/{id}/farewell"), "read", vec![]).await;
+    assert_eq!(farewell.0, StatusCode::NOT_FOUND);
+}

@@ -1,0 +1,217 @@
+//! What is fed: one target for each kind of bytes that comes from outside.
+//!
+//! A target reads its input as the program does and says whether it was read. It panics if what came out breaks a
+//! promise: a certificate that is more than a leaf, a message that reads differently once written again. Read next:
+//! [`super::feed`].
+
+use std::sync::{Arc, LazyLock};
+
+use cordon_proto::authorities::SignedAuthorities;
+use cordon_proto::checkin::CheckinRequest;
+use cordon_proto::enrol::{EnrolmentString, hardware_header, read_hardware_header};
+use cordon_proto::farewell::Farewell;
+use cordon_proto::ids::DeviceId;
+use cordon_proto::limits;
+use cordon_proto::receipt::Receipt;
+use cordon_proto::telemetry::{Batch, Body};
+use cordon_proto::update::document::Document;
+use cordon_proto::update::metadata::{Root, Snapshot, Targets, Timestamp as TufTimestamp};
+use cordon_proto::wire;
+use cordon_server::ca::request::Request;
+use cordon_server::ca::{Authority, Ca, PeerLeaf, Subject};
+use cordon_server::{clock::Clock, config::Config, init};
+use minicbor::{Decode, Encode};
+use rcgen::PublicKeyData;
+use rustls::pki_types::CertificateDer;
+
+use super::{der, est, leaf, samples};
+
+/// One kind of bytes from outside.
+#[derive(Debug)]
+pub struct Target {
+    /// Its name.
+    pub name: &'static str,
+    /// What its inputs that were read are called where they are counted.
+    pub parsed: &'static str,
+    /// Whether inputs are DER.
+    pub der: bool,
+    /// Real samples.
+    pub samples: fn() -> Vec<Vec<u8>>,
+    /// Reads an input as the program does, and says whether it was read.
+    pub run: fn(&[u8]) -> bool,
+}
+
+/// All targets.
+pub const TARGETS: [Target; 12] = [
+    Target { name: "csr", parsed: "csr issued", der: true, samples: samples::requests, run: csr },
+    Target {
+        name: "csr-signed",
+        parsed: "csr-signed issued",
+        der: true,
+        samples: samples::request_infos,
+        run: csr_signed,
+    },
+    Target { name: "est", parsed: "est issued", der: false, samples: samples::est, run: est::run },
+    Target {
+        name: "certificate",
+        parsed: "certificate parsed",
+        der: true,
+        samples: samples::certificates,
+        run: |input| PeerLeaf::of(&CertificateDer::from(input)).is_some(),
+    },
+    Target {
+        name: "checkin",
+        parsed: "checkin parsed",
+        der: false,
+        samples: samples::checkins,
+        run: message::<CheckinRequest>,
+    },
+    Target {
+        name: "telemetry",
+        parsed: "telemetry parsed",
+        der: false,
+        samples: samples::batches,
+        run: batch,
+    },
+    Target {
+        name: "receipt",
+        parsed: "receipt parsed",
+        der: false,
+        samples: samples::receipts,
+        run: receipt,
+    },
+    Target {
+        name: "farewell",
+        parsed: "farewell parsed",
+        der: false,
+        samples: samples::farewells,
+        run: farewell,
+    },
+    Target {
+        name: "authorities",
+        parsed: "authorities parsed",
+        der: false,
+        samples: samples::authorities,
+        run: |input| SignedAuthorities::read(input).is_ok(),
+    },
+    Target {
+        name: "metadata",
+        parsed: "metadata parsed",
+        der: false,
+        samples: samples::metadata,
+        run: metadata,
+    },
+    Target { name: "string", parsed: "string parsed", der: false, samples: samples::strings, run: string },
+    Target {
+        name: "hardware",
+        parsed: "hardware parsed",
+        der: false,
+        samples: samples::hardware_headers,
+        run: hardware,
+    },
+];
+
+/// A target with a fault in it, that must be found: it fails where a part at least two levels down says 200 bytes or more.
+pub const PLANTED: Target =
+    Target { name: "planted", parsed: "planted parsed", der: true, samples: samples::requests, run: planted };
+
+/// The authority that the driver issues under.
+static CA: LazyLock<Arc<Ca>> = LazyLock::new(|| {
+    let made = || -> anyhow::Result<Arc<Ca>> {
+        let folder = tempfile::Builder::new().prefix("cordon-fuzz-").tempdir()?;
+        let options = init::Options {
+            folder: folder.path().to_owned(),
+            admin_token_file: None,
+            host: "localhost".to_owned(),
+            example_keys: false,
+            store: init::STORE.to_owned(),
+            ca_key: None,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let laid = runtime.block_on(init::run(&options, Clock::system().now()))?;
+        Ok(Authority::open(&Config::load(&laid.config, &[])?)?.for_server())
+    };
+    made().unwrap_or_else(|error| panic!("no authority for the fuzz driver: {error:#}"))
+});
+
+/// A certification request: what is read and proved gets a certificate, and that is a leaf.
+fn csr(input: &[u8]) -> bool {
+    let Ok(request) = Request::parse(input) else { return false };
+    let subject = Subject { device: DeviceId::from_random([7; 16]), serial: &request.serial };
+    let issued =
+        CA.issue(&request.key, subject, 30, Clock::system().now()).expect("a proved key gets a leaf");
+    leaf::check(&issued.der, Some(request.serial.as_str()), Some(request.key.der_bytes()));
+    true
+}
+
+/// The same, with the proof made anew, so that bent contents are not thrown away for it.
+fn csr_signed(info: &[u8]) -> bool {
+    csr(&samples::signed_request(info))
+}
+
+/// A message, written again and read again: the same.
+fn message<T>(input: &[u8]) -> bool
+where
+    T: for<'b> Decode<'b, ()> + Encode<()> + PartialEq + std::fmt::Debug,
+{
+    let Ok(message) = wire::read::<T>(input, limits::BODY_BYTES) else { return false };
+    let again: T =
+        wire::read(&wire::write(&message), limits::BODY_BYTES * 2).expect("our own writing is readable");
+    assert_eq!(again, message);
+    true
+}
+
+fn batch(input: &[u8]) -> bool {
+    let Ok(batch) = Batch::read(input) else { return false };
+    let again = Batch::read(&wire::write(&batch)).expect("our own writing is readable");
+    assert_eq!(again, batch);
+    batch.records.iter().all(|record| Body::of(record).is_ok())
+}
+
+fn receipt(input: &[u8]) -> bool {
+    let Ok(receipt) = wire::read::<Receipt>(input, limits::BODY_BYTES) else { return false };
+    // Everything signed, so that the body is read too.
+    receipt.open(|_, _| true).is_ok()
+}
+
+fn farewell(input: &[u8]) -> bool {
+    let Ok(farewell) = wire::read::<Farewell>(input, limits::BODY_BYTES) else { return false };
+    farewell.open(|_, _| true).is_ok()
+}
+
+fn metadata(input: &[u8]) -> bool {
+    let Ok(document) = Document::parse(input, limits::BODY_BYTES) else { return false };
+    let signed = document.signed();
+    let again = cordon_proto::canonical::Value::parse(&signed.json(), limits::BODY_BYTES * 2);
+    assert_eq!(again.as_ref(), Ok(signed), "what is signed reads differently");
+    Root::read(signed).is_ok()
+        || TufTimestamp::read(signed).is_ok()
+        || Snapshot::read(signed).is_ok()
+        || Targets::read(signed).is_ok()
+}
+
+fn string(input: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(input) else { return false };
+    let Ok(string) = text.parse::<EnrolmentString>() else { return false };
+    assert_eq!(string.to_string().parse().as_ref(), Ok(&string));
+    true
+}
+
+fn hardware(input: &[u8]) -> bool {
+    let Some(hardware) = std::str::from_utf8(input).ok().and_then(read_hardware_header) else { return false };
+    assert_eq!(read_hardware_header(&hardware_header(&hardware)), Some(hardware));
+    true
+}
+
+fn planted(input: &[u8]) -> bool {
+    fn deep(nodes: &[der::Node], depth: usize) -> bool {
+        nodes.iter().any(|node| match node {
+            der::Node::Leaf { content, .. } => depth > 1 && content.len() >= 200,
+            der::Node::Branch { parts, .. } => deep(parts, depth + 1),
+            der::Node::Raw(_) => false,
+        })
+    }
+    let Some(nodes) = der::read(input) else { return false };
+    assert!(!deep(&nodes, 0), "planted");
+    true
+}

@@ -1,0 +1,299 @@
+//! Keys that live in a token or a TPM: the port that the agent uses, and the agent program with such a key.
+//!
+//! A module finds its token by the environment, so each test starts a child that has it: this test program again for
+//! the port, `cordon-sim agent` for the rest. Read next: `cordon_sim::token`.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use cordon_agent::config::key_place::KeyPlace;
+use cordon_agent::files::Folder;
+use cordon_agent::identity::key::DeviceKey;
+use cordon_agent::identity::keystore::{self, KeyStoreError};
+use cordon_proto::enrol::EnrolmentString;
+use cordon_proto::ids::Sha256;
+use cordon_proto::ids::{DeviceId, Text};
+use cordon_server::clock::Clock;
+use cordon_server::config::Config;
+use cordon_server::init;
+use cordon_server::serve::Server;
+use cordon_server_core::admit::{Binding, TokenOrder};
+use cordon_server_core::audit::Actor;
+use cordon_server_core::device::{DeviceKind, Placement};
+use cordon_server_core::risk::facts::{Impact, Reach};
+use cordon_sim::program::program;
+use cordon_sim::token::{PIN, Token};
+use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use serde_json::Value;
+
+const SIM: &str = env!("CARGO_BIN_EXE_cordon-sim");
+/// How long the two halves of the test of the port wait for each other.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn signs(key: &dyn DeviceKey) -> bool {
+    let Ok(signature) = key.sign(b"message") else { return false };
+    let point = key.spki().get(26..).expect("a head of 26 bytes");
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).verify(b"message", &signature).is_ok()
+}
+
+fn wait_for(path: &Path) {
+    let began = Instant::now();
+    while !path.exists() {
+        assert!(began.elapsed() < PATIENCE, "{} never came", path.display());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn chmod(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("changes the mode");
+}
+
+#[test]
+#[ignore = "started as a child by the tests below, with a token in its environment"]
+fn the_port_over_a_token() {
+    let setting = std::fs::read_to_string("setting").expect("the token's name");
+    let place = KeyPlace::parse(&setting).expect("is a setting");
+    let folder = Folder::open("identity").expect("opens");
+    let keys = keystore::open(&place, &folder).expect("opens the token");
+    let (one, first) = keys.generate().expect("makes a key");
+    let (two, second) = keys.generate().expect("makes a key");
+    assert_ne!(first.spki(), second.spki(), "a new key each time");
+    let mut names = [one.clone(), two.clone()];
+    names.sort_unstable();
+    assert_eq!(keys.names().expect("lists"), names);
+    let found = keys.open(&one).expect("reads").expect("is there");
+    assert_eq!(found.spki(), first.spki());
+    assert!(signs(&*first) && signs(&*found) && signs(&*second));
+    let began = Instant::now();
+    let rounds = 10;
+    assert!((0..rounds).all(|_| signs(&*found)));
+    let each = began.elapsed() / rounds;
+    println!("one signature takes {each:?}");
+    assert!(each < Duration::from_millis(500), "{each:?}");
+
+    // Another agent with the same token knows its own keys and no others.
+    let other = keystore::open(&place, &Folder::open("another").expect("opens")).expect("opens the token");
+    assert!(other.names().expect("lists").is_empty());
+
+    std::fs::write("restart", "").expect("asks");
+    wait_for(Path::new("restarted"));
+    assert!(signs(&*found), "a token that was restarted is opened anew");
+    keys.remove(&one).expect("removes");
+    keys.remove(&one).expect("is removed already");
+    assert!(keys.open(&one).expect("reads").is_none() && keys.open(&two).expect("reads").is_some());
+    assert!(found.sign(b"message").is_err(), "its key is gone");
+    assert!(signs(&*second));
+    assert!(matches!(keys.open("current.json"), Err(KeyStoreError::Name)));
+    refusals(&setting, &place);
+    assert!(folder.names().expect("lists").is_empty(), "nothing of a key is on disk");
+    std::fs::write("protection", second.protection()).expect("tells");
+}
+
+/// Whoever may read the PIN, a wrong one, and another token's name.
+fn refusals(setting: &str, place: &KeyPlace) {
+    let folder = Folder::open("third").expect("opens");
+    let refused = |place: &KeyPlace| match keystore::open(place, &folder) {
+        Ok(_) => panic!("was opened"),
+        Err(error) => error.to_string(),
+    };
+    let KeyPlace::Token(uri) = place else { panic!("is a token") };
+    chmod(&uri.pin_file, 0o640);
+    let open = refused(place);
+    assert!(open.contains("pin has mode 640") && open.contains("chmod 600"), "{open}");
+    chmod(&uri.pin_file, 0o600);
+    std::fs::write(&uri.pin_file, "\n").expect("writes");
+    assert!(refused(place).contains("must hold the token's PIN"));
+    std::fs::write(&uri.pin_file, PIN).expect("writes");
+    let absent = KeyPlace::parse(&setting.replace("token=dev", "token=other")).expect("is a setting");
+    assert!(refused(&absent).contains("no token of the module"), "{}", refused(&absent));
+}
+
+/// Runs the test above as a child with the token; what it says of where its keys live.
+fn port_over(mut token: Token, folder: &Path) -> String {
+    std::fs::write(folder.join("setting"), token.setting()).expect("writes");
+    let me = std::env::current_exe().expect("a running test has a path");
+    let mut child = program(me);
+    child.args(["--exact", "the_port_over_a_token", "--ignored", "--nocapture"]).current_dir(folder);
+    let mut child = child.envs(token.environment().iter().cloned()).spawn().expect("starts");
+    let began = Instant::now();
+    let ended = loop {
+        if folder.join("restart").exists() && !folder.join("restarted").exists() {
+            token.restart().expect("restarts");
+            std::fs::write(folder.join("restarted"), "").expect("tells");
+        }
+        if let Some(ended) = child.try_wait().expect("is asked") {
+            break ended;
+        }
+        if began.elapsed() > PATIENCE {
+            let _ = child.kill();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(ended.success(), "the child ended with {ended}");
+    std::fs::read_to_string(folder.join("protection")).expect("it told")
+}
+
+#[test]
+fn keys_in_a_token_are_made_found_used_and_removed() {
+    // Goal: the port's promises over PKCS#11. Method: SoftHSM, in a child that has it in its environment.
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(token) = Token::soft_hsm(folder.path()).expect("a token") else { return };
+    assert_eq!(port_over(token, folder.path()), "pkcs11");
+}
+
+#[test]
+fn keys_in_a_tpm_are_made_found_used_and_removed() {
+    // Goal: the same over a TPM, and its resource manager restarted in between. Method: swtpm and tpm2-pkcs11.
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(token) = Token::tpm(folder.path()).expect("a TPM") else { return };
+    assert_eq!(port_over(token, folder.path()), "tpm");
+}
+
+/// A server in this process, and the agent program with its key in a token.
+struct Meeting {
+    server: Server,
+    token: Token,
+    folder: tempfile::TempDir,
+}
+
+fn text(text: &str) -> Text {
+    text.parse().expect("a valid text")
+}
+
+impl Meeting {
+    async fn with(token: fn(&Path) -> anyhow::Result<Option<Token>>) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let token = token(folder.path()).expect("a token")?;
+        let options = init::Options {
+            folder: folder.path().join("server"),
+            admin_token_file: None,
+            host: "127.0.0.1".to_owned(),
+            example_keys: false,
+            store: init::STORE.to_owned(),
+        };
+        let clock = Clock::system();
+        let laid = init::run(&options, clock.now()).await.expect("laid");
+        let sets = ["enrolment", "device", "operator"].map(|plane| format!("{plane}.listen=127.0.0.1:0"));
+        let config = Config::load(&laid.config, &sets).expect("settings");
+        let server = Server::start(config, clock).await.expect("starts");
+        let meeting = Self { server, token, folder };
+        meeting.write_config();
+        Some(meeting)
+    }
+
+    fn write_config(&self) {
+        let text = format!(
+            "state = \"state\"\nkey = \"{}\"\nhardware = {{ manufacturer = \"Halden\", model = \"VP-3\", \
+             revision = \"C\", serial = \"VP3-1\" }}\n",
+            self.token.setting()
+        );
+        std::fs::write(self.path("agent.toml"), text).expect("writes");
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    async fn join(&self) {
+        let order = TokenOrder {
+            manufacturer: Some(text("Halden")),
+            model: text("VP-3"),
+            binding: Binding::Serial { serial: text("VP3-1"), replaces: false },
+            placement: Placement {
+                site: text("St. Anna"),
+                ward: text("ICU 2"),
+                kind: DeviceKind::InfusionPump,
+                impact: Impact::default(),
+                reach: Reach::default(),
+                tags: Vec::new(),
+            },
+            hours: 1,
+        };
+        let made = self.server.app.make_token(order, &Actor::Person(text("ines"))).await.expect("a token");
+        let string = EnrolmentString {
+            host: "127.0.0.1".to_owned(),
+            enrolment_port: self.server.ready.enrolment.port(),
+            device_port: self.server.ready.device.port(),
+            ca_pin: self.server.app.ca.pin(),
+            director_root: Sha256([7; 32]),
+            token: made.secret,
+        };
+        std::fs::write(self.path("join"), format!("{string}\n")).expect("writes");
+    }
+
+    async fn agent(&self, arguments: &[&str]) -> Output {
+        let mut command = program(SIM);
+        command.args(["agent", "--config"]).arg(self.path("agent.toml")).args(arguments);
+        command.envs(self.token.environment().iter().cloned()).current_dir(self.folder.path());
+        tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("runs")
+    }
+
+    /// Everything below the state folder, with its bytes.
+    fn kept(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut kept = Vec::new();
+        let mut folders = vec![self.path("state")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("lists") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.is_file() {
+                    let bytes = std::fs::read(&path).expect("reads");
+                    kept.push((path, bytes));
+                }
+            }
+        }
+        kept
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// E15: an agent whose key never leaves its token enrols, reports over mutual TLS, and says where its key lives.
+async fn lives_with_its_key_in(token: fn(&Path) -> anyhow::Result<Option<Token>>, protection: &str) {
+    let Some(mut meeting) = Meeting::with(token).await else { return };
+    meeting.join().await;
+    let enrolled = meeting.agent(&["enrol", "--with", "join"]).await;
+    assert!(enrolled.status.success(), "{}", said(&enrolled));
+    for _ in 0..2 {
+        let reported = meeting.agent(&["run", "--once"]).await;
+        assert!(reported.status.success(), "{}", said(&reported));
+        meeting.token.restart().expect("restarts");
+    }
+    let status = meeting.agent(&["status", "--json"]).await;
+    let status: Value = serde_json::from_slice(&status.stdout).expect("a status");
+    assert_eq!(status.pointer("/identity/key_protection"), Some(&protection.into()), "{status}");
+    let id = status.pointer("/identity/id").and_then(Value::as_str).expect("an identity");
+    let id: DeviceId = id.parse().expect("an identifier");
+    let member = meeting.server.app.fleet.get(id).expect("is in the fleet");
+    let report = member.report.as_ref().expect("has reported");
+    assert_eq!(report.key_protection.as_str(), protection);
+    // RFC 5915 and RFC 5208: what a P-256 key in a file begins with; and its text form.
+    let pkcs8: &[u8] = &[0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+    for (path, bytes) in meeting.kept() {
+        assert!(path.extension().is_none_or(|ending| ending != "p8"), "{}", path.display());
+        for mark in [pkcs8, b"PRIVATE KEY"] {
+            assert!(!bytes.windows(mark.len()).any(|part| part == mark), "{} holds a key", path.display());
+        }
+    }
+    chmod(&meeting.path("pin"), 0o604);
+    let refused = said(&meeting.agent(&["run", "--once"]).await);
+    assert!(refused.contains("pin has mode 604") && refused.contains("chmod 600"), "{refused}");
+    meeting.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_with_its_key_in_a_token_enrols_and_reports() {
+    // Goal: E15 and E16 with a token. Method: the agent program and SoftHSM; every file it keeps is searched for a key.
+    lives_with_its_key_in(Token::soft_hsm, "pkcs11").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_with_its_key_in_a_tpm_enrols_and_reports() {
+    // Goal: E15 with a TPM. Method: the agent program, swtpm, its resource manager restarted between two reports.
+    lives_with_its_key_in(Token::tpm, "tpm").await;
+}
