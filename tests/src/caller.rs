@@ -63,6 +63,14 @@ pub struct Answer {
     pub retry_after_s: Option<u64>,
 }
 
+impl Resident {
+    /// Its certificate, DER.
+    #[must_use]
+    pub fn leaf(&self) -> &CertificateDer<'static> {
+        &self.leaf
+    }
+}
+
 impl Population {
     /// Writes `count` active devices of `model` into the store of the server laid at `folder`, which must not run.
     pub async fn settle(folder: &Path, model: &str, count: usize) -> anyhow::Result<Self> {
@@ -88,9 +96,17 @@ impl Population {
 
     /// How one of them, or nobody, speaks TLS.
     pub fn connector(&self, resident: Option<&Resident>) -> anyhow::Result<TlsConnector> {
+        Self::believing(resident, self.anchors.clone())
+    }
+
+    /// The same by the roots that a device believes by now.
+    pub fn believing(
+        resident: Option<&Resident>,
+        anchors: Arc<RootCertStore>,
+    ) -> anyhow::Result<TlsConnector> {
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(&[&version::TLS13])?
-            .with_root_certificates(self.anchors.clone());
+            .with_root_certificates(anchors);
         let mut config = match resident {
             Some(resident) => {
                 let key = PrivatePkcs8KeyDer::from(resident.key.clone());
@@ -196,6 +212,41 @@ fn answer(bytes: &[u8]) -> anyhow::Result<Answer> {
         name.eq_ignore_ascii_case("retry-after").then(|| value.trim().parse().ok()).flatten()
     });
     Ok(Answer { status, retry_after_s })
+}
+
+/// One connection for several requests.
+pub struct Talk {
+    stream: tokio_rustls::client::TlsStream<TcpStream>,
+}
+
+impl Talk {
+    /// Connects and shakes hands.
+    pub async fn open(address: SocketAddr, tls: &TlsConnector) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: tls.connect(ServerName::from(address.ip()), stream).await? })
+    }
+
+    /// Asks, and reads the whole answer: its status and its body.
+    pub async fn ask(&mut self, method: &str, path: &str, body: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/cbor\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        self.stream.write_all(&[head.as_bytes(), body].concat()).await?;
+        let mut bytes = Vec::new();
+        loop {
+            ensure!(self.stream.read_buf(&mut bytes).await? > 0, "the connection ended within an answer");
+            let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+            let head = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).to_ascii_lowercase();
+            let length = head.split("\r\n").find_map(|line| line.strip_prefix("content-length:"));
+            let whole = end + 4 + length.context("no length")?.trim().parse::<usize>()?;
+            if bytes.len() >= whole {
+                let status = answer(&bytes)?.status;
+                return Ok((status, bytes.split_off(end + 4)));
+            }
+        }
+    }
 }
 
 #[cfg(test)]

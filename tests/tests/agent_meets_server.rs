@@ -49,18 +49,24 @@ fn clock() -> TrustedClock {
 
 impl Meeting {
     async fn start() -> Self {
+        Self::start_at("localhost", 0).await
+    }
+
+    /// A server of this name, with both planes of devices at this port, or each at a free one of its own.
+    async fn start_at(host: &str, port: u16) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let options = init::Options {
             folder: folder.path().join("server"),
             admin_token_file: None,
-            host: "localhost".to_owned(),
+            host: host.to_owned(),
             example_keys: false,
             store: init::STORE.to_owned(),
             ca_key: None,
         };
         let clock = Clock::system();
         let laid = init::run(&options, clock.now()).await.expect("laid");
-        let sets = ["enrolment", "device", "operator"].map(|plane| format!("{plane}.listen=127.0.0.1:0"));
+        let planes = [("enrolment", port), ("device", port), ("operator", 0)];
+        let sets = planes.map(|(plane, port)| format!("{plane}.listen=127.0.0.1:{port}"));
         let config = Config::load(&laid.config, &sets).expect("settings");
         let server = Server::start(config, clock).await.expect("starts");
         Self { server, folder }
@@ -84,7 +90,7 @@ impl Meeting {
         };
         let made = self.server.app.make_token(order, &person()).await.expect("a token");
         EnrolmentString {
-            host: "localhost".to_owned(),
+            host: self.server.app.config.host.clone(),
             enrolment_port: self.server.ready.enrolment.port(),
             device_port: self.server.ready.device.port(),
             ca_pin: self.server.app.ca.pin(),
@@ -158,6 +164,30 @@ async fn an_agent_enrols_checks_in_tells_waits_and_fetches() {
         let start = usize::try_from(from).expect("small");
         assert_eq!((download.start(), bytes == image[start..]), (from, true));
     }
+    meeting.server.stop().await;
+}
+
+#[tokio::test]
+async fn one_port_serves_both_planes_to_an_agent_that_asks_by_name() {
+    // Goal: decision 0010, one port. Method: a name that no look-up knows, found at a configured address; enrolment and
+    // a report through the same port; then the string by address, which is refused before anything is sent.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let port = free.local_addr().expect("is bound").port();
+    drop(free);
+    let meeting = Meeting::start_at("cordon.test", port).await;
+    let ready = &meeting.server.ready;
+    assert_eq!((ready.enrolment.port(), ready.device.port()), (port, port));
+    let string = meeting.enrolment_string("A").await;
+    let addresses = vec!["127.0.0.1".parse().expect("an address")];
+    let applicant = Applicant { addresses: addresses.clone(), ..applicant("A") };
+    let by_address = EnrolmentString { host: "127.0.0.1".to_owned(), ..string.clone() };
+    let refused = enrol(&meeting.state("B"), &by_address, &applicant).await;
+    assert!(matches!(refused, Err(IdentityError::NoName(_))), "{refused:?}");
+    let identity = enrol(&meeting.state("A"), &string, &applicant).await.expect("enrols");
+    let route = Route { host: "cordon.test".to_owned(), addresses, ..Route::default() };
+    let link = Link::new(&identity, &route, clock(), Patience::default()).expect("a link");
+    link.checkin(&checkin("A", &Inventory::default())).await.expect("answered");
+    assert!(meeting.server.app.fleet.get(identity.device).is_some_and(|member| member.is_active()));
     meeting.server.stop().await;
 }
 

@@ -24,11 +24,14 @@ use cordon_server_core::audit::Actor;
 use cordon_server_core::device::{DeviceKind, Placement};
 use cordon_server_core::risk::facts::{Impact, Reach};
 use cordon_sim::program::program;
+use cordon_sim::skip::require_package;
 use cordon_sim::token::{PIN, Token};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use serde_json::Value;
 
 const SIM: &str = env!("CARGO_BIN_EXE_cordon-sim");
+/// Five sixths of a certificate's life.
+const PAST_MS: i64 = 25 * 86_400_000;
 /// How long the two halves of the test of the port wait for each other.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -154,6 +157,7 @@ fn keys_in_a_tpm_are_made_found_used_and_removed() {
 /// A server in this process, and the agent program with its key in a token.
 struct Meeting {
     server: Server,
+    clock: Clock,
     token: Token,
     folder: tempfile::TempDir,
 }
@@ -172,13 +176,15 @@ impl Meeting {
             host: "127.0.0.1".to_owned(),
             example_keys: false,
             store: init::STORE.to_owned(),
+            ca_key: None,
         };
-        let clock = Clock::system();
+        // The server's first day was long ago, so that certificates can grow old by a word to its clock.
+        let clock = Clock::held(Clock::system().now_ms().plus(-PAST_MS));
         let laid = init::run(&options, clock.now()).await.expect("laid");
         let sets = ["enrolment", "device", "operator"].map(|plane| format!("{plane}.listen=127.0.0.1:0"));
         let config = Config::load(&laid.config, &sets).expect("settings");
-        let server = Server::start(config, clock).await.expect("starts");
-        let meeting = Self { server, token, folder };
+        let server = Server::start(config, clock.clone()).await.expect("starts");
+        let meeting = Self { server, clock, token, folder };
         meeting.write_config();
         Some(meeting)
     }
@@ -249,6 +255,46 @@ impl Meeting {
     }
 }
 
+/// Labels of the private keys in the token, with what it says of their access.
+fn private_keys(meeting: &Meeting, tool: &Path) -> Vec<(String, String)> {
+    let module = "/usr/lib/softhsm/libsofthsm2.so";
+    let words =
+        ["--module", module, "--token-label", "dev", "--login", "--pin", PIN, "-O", "--type", "privkey"];
+    let mut command = program(tool);
+    let listed = command.args(words).envs(meeting.token.environment().iter().cloned()).output();
+    let listed = String::from_utf8_lossy(&listed.expect("runs").stdout).into_owned();
+    let after = |word: &'static str| {
+        let lines = listed.lines().filter_map(move |line| line.trim().strip_prefix(word));
+        lines.map(|rest| rest.trim().to_owned()).collect::<Vec<_>>()
+    };
+    after("label:").into_iter().zip(after("Access:")).collect()
+}
+
+/// The second half of E15: a new pair for the next certificate, the old one destroyed once the next has been answered.
+async fn follows_its_certificate(meeting: &Meeting, id: DeviceId) {
+    let Some(tool) = require_package("pkcs11-tool") else { return };
+    let leaf = || {
+        let member = meeting.server.app.fleet.get(id).expect("is in the fleet");
+        member.device.identity.as_ref().expect("is enrolled").leaf
+    };
+    let (before, first) = (leaf(), private_keys(meeting, &tool));
+    let [(first, access)] = first.as_slice() else { panic!("one key: {first:?}") };
+    assert!(first.starts_with("cordon-"), "{first}");
+    assert_eq!(access, "sensitive, always sensitive, never extractable, local");
+    // Five sixths of the certificate's life later; the second report proves the new one.
+    meeting.clock.hold_at(Clock::system().now_ms());
+    for _ in 0..2 {
+        let reported = meeting.agent(&["run", "--once"]).await;
+        assert!(reported.status.success(), "{}", said(&reported));
+    }
+    assert_ne!(leaf(), before, "another certificate is in force");
+    let keys = private_keys(meeting, &tool);
+    assert!(
+        keys.len() == 1 && keys.iter().all(|(label, _)| label != first),
+        "the old pair is gone: {keys:?}"
+    );
+}
+
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -279,6 +325,9 @@ async fn lives_with_its_key_in(token: fn(&Path) -> anyhow::Result<Option<Token>>
         for mark in [pkcs8, b"PRIVATE KEY"] {
             assert!(!bytes.windows(mark.len()).any(|part| part == mark), "{} holds a key", path.display());
         }
+    }
+    if protection == "pkcs11" {
+        follows_its_certificate(&meeting, id).await;
     }
     chmod(&meeting.path("pin"), 0o604);
     let refused = said(&meeting.agent(&["run", "--once"]).await);

@@ -404,7 +404,8 @@ fn trusted(device: Device, before: State, reason: Text, now: Timestamp) -> Devic
     let state = if before == State::Quarantined { before } else { State::Active };
     let since = if state == before { device.since } else { now };
     let reason = if state == State::Quarantined { device.reason.clone() } else { reason };
-    Device { state, since, reason, asking: None, doubt: None, ..device }
+    // What it once took leave of is over.
+    Device { state, since, reason, asking: None, doubt: None, farewell: None, ..device }
 }
 
 /// A key that a person has to look at.

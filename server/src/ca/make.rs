@@ -163,7 +163,7 @@ pub fn pem(certificate: &CertificateDer<'_>) -> String {
             text.push('\n');
         }
     }
-    if digits.len() % 64 != 0 {
+    if !digits.len().is_multiple_of(64) {
         text.push('\n');
     }
     text + "-----END CERTIFICATE-----\n"

@@ -41,6 +41,7 @@ pub struct Server {
     program: PathBuf,
     folder: PathBuf,
     name: String,
+    environment: Vec<(String, String)>,
     ready: Ready,
     child: Option<Child>,
 }
@@ -55,9 +56,22 @@ impl Server {
             program: program.to_owned(),
             folder: folder.to_owned(),
             name: name.to_owned(),
+            environment: Vec::new(),
             ready,
             child: None,
         }
+    }
+
+    /// The same with a variable in its environment.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// What it logged.
+    pub fn logged(&self) -> anyhow::Result<String> {
+        Ok(std::fs::read_to_string(self.file("log"))?)
     }
 
     /// Starts it: on free ports the first time, on the same ones after that.
@@ -68,6 +82,7 @@ impl Server {
         }
         let mut command = program(&self.program);
         command.args(["server", "serve", "--print-sign-in", "--config"]);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.arg(self.folder.join("server/cordon.toml")).arg("--ready-file").arg(&ready_file);
         for (plane, address) in [
             ("enrolment", self.ready.enrolment),

@@ -91,7 +91,7 @@ pub fn stale(device: &Device, now: Timestamp) -> Option<Left> {
 #[must_use]
 pub fn cleared(device: &Device) -> Option<Device> {
     device.doubt.as_ref()?;
-    Some(Device { doubt: None, ..device.clone() })
+    Some(device.without_doubt())
 }
 
 /// Whether a person said yes to this key, and its time is not over.

@@ -5,7 +5,7 @@ use cordon_server_core::triage::{Verb, decide};
 
 use super::*;
 use crate::store::Kind;
-use crate::testing::{Bench, Enrolled, checkin, device_key, order, person, text};
+use crate::testing::{Bench, Enrolled, Reply, Wire, checkin, csr, device_key, order, person, text};
 
 /// A running agent of a device.
 #[derive(Clone, Copy)]
@@ -34,6 +34,15 @@ impl Agent {
         let reply = bench.device(device).await.post("/v1/checkin", &body).await;
         assert_eq!(reply.status, 200, "a doubt cuts nobody off: {}", reply.text());
     }
+}
+
+/// Asks for the next certificate under the present one.
+async fn renew(bench: &Bench, device: &Enrolled, key: &rcgen::KeyPair) -> Reply {
+    let client = bench.client(Some(device));
+    let mut wire = Wire::open(bench.server.ready.enrolment, client).await.expect("a connection");
+    let body = csr(device.hardware.serial.as_str(), key);
+    let headers = [("Content-Type", "application/pkcs10")];
+    wire.ask("POST", "/.well-known/est/simplereenroll", &headers, body.as_bytes()).await
 }
 
 fn pass(bench: &Bench, seconds: i64) {
@@ -81,7 +90,19 @@ async fn two_agents_from_one_state_are_doubted_within_two_checkins_of_each() {
         copy.speaks(&bench, &device).await;
         one.speaks(&bench, &device).await;
     }
-    assert_eq!(bench.journal().await, ["token.create", "device.enrol", "device.doubt", "finding.open"]);
+    // Both ask for the next certificate, and both are made to wait; neither is re-keyed.
+    for _ in 0..2 {
+        assert_eq!(renew(&bench, &device, &device_key()).await.status, 202);
+    }
+    let member = bench.app().fleet.get(device.id).expect("there");
+    assert_eq!(member.device.next, None);
+    assert_eq!(member.device.identity.as_ref().map(|identity| identity.leaf), Some(Sha256::of(&device.leaf)));
+    let journal = bench.journal().await;
+    assert_eq!(journal[..4], ["token.create", "device.enrol", "device.doubt", "finding.open"]);
+    assert!(
+        !journal.iter().any(|action| action == "device.renew" || action == "device.renewed"),
+        "{journal:?}"
+    );
     assert_eq!(bench.count(Kind::Finding).await, 1);
     let member = bench.app().fleet.get(device.id).expect("there");
     let finding = &member.findings.values().next().expect("a finding").finding;
@@ -230,4 +251,30 @@ async fn a_replaced_certificate_that_stays_in_use_is_a_doubt() {
     assert_eq!(doubt(&bench, old.id), Some(DoubtKind::Reuse));
     let stored: Device = bench.app().stored_device(old.id).await.expect("read").expect("there").0;
     assert_eq!(stored.identity.map(|identity| identity.leaf), Some(Sha256::of(&new.leaf)));
+}
+
+#[tokio::test]
+async fn the_first_word_under_a_new_certificate_ends_the_former_one_once() {
+    // Goal: followed, then over. Method: renew; the former goes on while the next is silent; the next speaks, twice; the
+    // former is superseded and its connection ends, and one late try of it is no doubt.
+    let bench = Bench::start(&[]).await;
+    let old = bench.enrol("A").await;
+    let mut agent = Agent::start(&bench, 1, 1);
+    agent.speaks(&bench, &old).await;
+    let key = device_key();
+    let reply = renew(&bench, &old, &key).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let new = Enrolled { leaf: reply.leaf(), key, id: old.id, hardware: old.hardware.clone() };
+    agent.speaks(&bench, &old).await;
+    let mut open = bench.device(&old).await;
+    assert_ne!(open.post("/v1/checkin", b"\xff").await.status, 403);
+    agent.speaks(&bench, &new).await;
+    assert!(open.ended().await);
+    agent.speaks(&bench, &new).await;
+    assert_eq!(bench.device(&old).await.post("/v1/checkin", b"").await.code(), "superseded");
+    let journal = bench.journal().await;
+    assert_eq!(journal.iter().filter(|action| *action == "device.renewed").count(), 1, "{journal:?}");
+    let member = bench.app().fleet.get(old.id).expect("there");
+    assert_eq!((&member.device.next, &member.device.doubt), (&None, &None));
+    assert_eq!(member.device.superseded, [Sha256::of(&old.leaf)]);
 }

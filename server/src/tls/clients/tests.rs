@@ -16,8 +16,9 @@ async fn an_ended_leaf_of_ours_is_ours_and_nobody_elses_is_taken_after_its_end()
     // beginning, and the leaf of another authority with the same names.
     let bench = Bench::start(&[]).await;
     let device = bench.enrol("A").await;
-    let ca = bench.app().ca.clone();
-    let clients = Clients::load(&bench.app().config, move || ca.anchors()).expect("loads");
+    let ca = &bench.app().ca;
+    let anchors = ca.anchors();
+    let clients = Clients::load(&bench.app().config, move || anchors.to_vec()).expect("loads");
     let now = bench.clock.now().0;
     for seconds in [now, now + 29 * 86_400, now + 31 * 86_400, now + 4000 * 86_400] {
         assert_eq!(clients.origin(std::slice::from_ref(&device.leaf), at(seconds)), Ok(Origin::Own));
@@ -43,7 +44,7 @@ async fn tls_1_2_is_spoken_on_the_enrolment_plane_alone_and_only_where_it_is_wan
         let bench = Bench::start(&[&format!("enrolment.tls12={wanted}")]).await;
         let device = bench.enrol("A").await;
         let mut roots = RootCertStore::empty();
-        roots.add(bench.app().ca.for_server().root().clone()).expect("an anchor");
+        roots.add(bench.app().ca.roots().remove(0)).expect("an anchor");
         let spoken = async |address| {
             let client = crate::testing::builder(&[&version::TLS12]).with_root_certificates(roots.clone());
             let key = rustls::pki_types::PrivatePkcs8KeyDer::from(device.key.serialize_der());

@@ -14,7 +14,7 @@ use crate::testing::text;
 impl Console {
     async fn change(&self, number: usize, change: impl FnOnce(Device) -> Device) {
         let app = self.app();
-        let device = change(app.fleet.get(id(number)).expect("there").device.clone());
+        let device = change(Device::clone(&app.fleet.get(id(number)).expect("there").device));
         let draft = Commit::draft(app.clock.now(), Actor::Server("tests".parse().expect("a name")));
         app.commit(draft.put(Key::Device(device.id), device.to_body())).await.expect("stored");
     }
