@@ -465,6 +465,8 @@ async fn curl_and_openssl_enrol_by_birth_certificate_and_renew() {
     let (Some(curl), Some(openssl)) = (require_package("curl"), require_package("openssl")) else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("a path of text").to_owned();
+    // Without an extension OpenSSL would write a certificate of version 1, which nobody takes.
+    write(&path("leaf.ext"), "basicConstraints=critical,CA:FALSE\n");
     for maker in ["halden", "stranger"] {
         let (key, ca) = (path(&format!("{maker}.key")), path(&format!("{maker}.pem")));
         let subject = format!("/O={maker}/CN=Device CA");
@@ -476,7 +478,7 @@ async fn curl_and_openssl_enrol_by_birth_certificate_and_renew() {
         let leaf = path(&format!("{maker}-birth.pem"));
         let sign =
             ["x509", "-req", "-in", &wish, "-CA", &ca, "-CAkey", &key, "-CAcreateserial", "-days", "3650"];
-        done(&openssl, &[&sign[..], &["-out", &leaf]].concat(), &[]).await;
+        done(&openssl, &[&sign[..], &["-extfile", &path("leaf.ext"), "-out", &leaf]].concat(), &[]).await;
     }
     let anchor =
         "enrolment.anchor=[{name='halden',certificates='halden.pem',manufacturer='Halden',models=['VP-3']}]";
