@@ -16,6 +16,7 @@ use cordon_proto::wire;
 use cordon_server::ca::make::{self, Reading};
 use cordon_sim::caller::{Population, Resident, Talk};
 use cordon_sim::hospital::server::{FIRST, Server};
+use cordon_sim::hospital::{Hospital, Place, Who};
 use cordon_sim::light::{hardware, says};
 use cordon_sim::program::program;
 use cordon_sim::skip::{require_file, require_package};
@@ -394,6 +395,74 @@ async fn a_command_that_is_killed_at_any_time_leaves_a_server_that_starts() {
         "its leaf is of a former authority"
     );
     owner.server.stop().await.expect("drains");
+}
+
+/// The agent program, enrolled at a hospital.
+struct Pump {
+    home: PathBuf,
+}
+
+impl Pump {
+    async fn enrol(hospital: &Hospital, serial: &str) -> Self {
+        let pump = Self { home: hospital.folder().join(serial) };
+        std::fs::create_dir(&pump.home).expect("made");
+        let place = Place { site: "St. Anna", ward: "ICU 2", kind: "infusion-pump" };
+        let line = hospital.enrolment(MODEL, &place, Who::Serial(serial)).await.expect("a token");
+        std::fs::write(pump.home.join("join"), line + "\n").expect("written");
+        let text = format!(
+            "state = \"state\"\nhardware = {{ manufacturer = \"Halden\", model = \"{MODEL}\", revision = \"C\", \
+             serial = \"{serial}\" }}\n"
+        );
+        std::fs::write(pump.home.join("agent.toml"), text).expect("written");
+        pump.agent(&["enrol", "--with", "join"]);
+        pump
+    }
+
+    fn agent(&self, arguments: &[&str]) -> Vec<u8> {
+        let mut command = program(SIM);
+        command.args(["agent", "--config", "agent.toml"]).args(arguments).current_dir(&self.home);
+        let output = command.output().expect("runs");
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        output.stdout
+    }
+
+    /// Checks in twice, to follow and to say so, and tells which bundle it believes.
+    fn reports(&self) -> u64 {
+        self.agent(&["run", "--once"]);
+        self.agent(&["run", "--once"]);
+        let status: Value = serde_json::from_slice(&self.agent(&["status", "--json"])).expect("JSON");
+        status.pointer("/identity/authorities").and_then(Value::as_u64).expect("a version")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_shipped_agent_follows_two_changes_of_roots_and_so_does_one_that_came_between() {
+    // Goal: server and agent mean the same by a bundle. Method: a real agent through two whole changes, another that
+    // enrolled after the first; no check-in may fail, and no step needs force.
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hospital = Hospital::open(Path::new(SIM), folder.path(), &[]).await.expect("opens");
+    let config = folder.path().join("server/cordon.toml").display().to_string();
+    let keys = ["server/ca/root.key.pem", "second.pem", "third.pem"];
+    let keys = keys.map(|key| folder.path().join(key).display().to_string());
+    let mut pumps = vec![Pump::enrol(&hospital, "VP3-1").await];
+    assert_eq!(pumps.first().map(Pump::reports), Some(0));
+    for (before, pair) in [0, 2].into_iter().zip(keys.windows(2)) {
+        let [old, new] = pair else { panic!("two keys") };
+        let done = |arguments: &[&str]| {
+            let (step, rest) = arguments.split_first().expect("a step");
+            let line = [&["ca", step, "--config", config.as_str()], rest].concat();
+            let output = hospital.server_command(&line).expect("runs");
+            assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        };
+        done(&["stage", "--root-key", old, "--new-root-key", new]);
+        assert!(pumps.iter().all(|pump| pump.reports() == before + 1));
+        done(&["switch"]);
+        done(&["finish", "--root-key", new]);
+        assert!(pumps.iter().all(|pump| pump.reports() == before + 2));
+        pumps.push(Pump::enrol(&hospital, &format!("VP3-{}", before + 2)).await);
+        assert!(pumps.iter().all(|pump| pump.reports() == before + 2), "also who came after");
+    }
+    hospital.stop().await.expect("drains");
 }
 
 /// A device of the fleet with the roots that it believes.
