@@ -90,6 +90,13 @@ impl Owner {
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
 
+    /// Identifier of the issuing key.
+    fn issuer(&self) -> String {
+        let status = self.status();
+        let issuer = status.pointer("/authorities/0/issuing").and_then(Value::as_str);
+        issuer.expect("an identifier").to_owned()
+    }
+
     /// Runs `cordonctl` as the administrator.
     fn ctl(&self, arguments: &[&str]) {
         let mut command = program(SIM);
@@ -138,32 +145,69 @@ fn device_of(leaf: &CertificateDer<'_>) -> String {
     name.as_str().expect("text").to_owned()
 }
 
+/// OpenSSL, with the chain of a server and its newest list.
+struct Judge<'a> {
+    openssl: PathBuf,
+    owner: &'a Owner,
+}
+
+impl Judge<'_> {
+    /// Whether a leaf in a file holds, with these further options.
+    fn verify(&self, more: &[&str], leaf: &str) -> (bool, String) {
+        let (root, issuing) =
+            (self.owner.text("server/ca/root.pem"), self.owner.text("server/ca/issuing.pem"));
+        let chain = ["verify", "-x509_strict", "-CAfile", &root, "-untrusted", &issuing];
+        openssl(&self.openssl, &[&chain[..], more, &[leaf]].concat())
+    }
+
+    /// The same with the newest list.
+    fn checked(&self, more: &[&str], leaf: &str) -> (bool, String) {
+        let list = self.owner.text("crl.pem");
+        self.verify(&[&["-crl_check", "-CRLfile", &list], more].concat(), leaf)
+    }
+
+    /// Fetches the newest list, checks its signature, and returns it in words.
+    async fn list(&self) -> String {
+        let list = self.owner.get("/.well-known/cordon/crl").await;
+        std::fs::write(self.owner.path("crl.der"), list).expect("written");
+        let (file, converted) = (self.owner.text("crl.der"), self.owner.text("crl.pem"));
+        let issuing = self.owner.text("server/ca/issuing.pem");
+        let turn =
+            ["crl", "-inform", "DER", "-in", &file, "-out", &converted, "-CAfile", &issuing, "-verify"];
+        let turned = openssl(&self.openssl, &turn);
+        assert!(turned.0 && turned.1.contains("verify OK"), "{turned:?}");
+        openssl(&self.openssl, &["crl", "-in", &converted, "-noout", "-text"]).1
+    }
+
+    fn pem(&self, name: &str, resident: &Resident) -> String {
+        std::fs::write(self.owner.path(name), make::pem(resident.leaf())).expect("written");
+        self.owner.text(name)
+    }
+}
+
+/// The number of a list in words.
+fn number(list: &str) -> String {
+    let after = list.split("X509v3 CRL Number:").nth(1).expect("a number").trim_start();
+    after.split_whitespace().next().expect("digits").trim_start_matches("0x").to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn openssl_accepts_our_leaves_and_our_lists() {
-    // Goal: E3 and E20, by another judge than the library that made them. Method: a leaf for and against its purpose; a
-    // list before, within a second after, and behind the end of a quarantine; the list past its own end.
-    let Some(judge) = require_package("openssl") else { return };
+async fn openssl_accepts_our_leaves() {
+    // Goal: E3, by another judge than the library that made them. Method: a leaf for and against its purpose, its form
+    // in words.
+    let Some(program) = require_package("openssl") else { return };
     let place = "[enrolment]\ncrl_url = \"http://crl.hospital.example/{issuer}\"";
-    let mut owner = Owner::lay(2, &[("[enrolment]", place)]).await;
-    owner.server.start(&[]).await.expect("starts");
-    let pem = |name: &str, resident: &Resident| {
-        std::fs::write(owner.path(name), make::pem(resident.leaf())).expect("written");
-        owner.text(name)
-    };
-    let [one, other] = owner.fleet.residents.as_slice() else { panic!("two devices") };
-    let (leaf, sound) = (pem("one.pem", one), pem("other.pem", other));
-    let (root, issuing) = (owner.text("server/ca/root.pem"), owner.text("server/ca/issuing.pem"));
-    let chain = ["-CAfile", &root, "-untrusted", &issuing];
-    let verify = |more: &[&str], leaf: &str| {
-        openssl(&judge, &[&["verify", "-x509_strict"], &chain[..], more, &[leaf]].concat())
-    };
-    assert!(verify(&["-purpose", "sslclient"], &leaf).0, "{:?}", verify(&["-purpose", "sslclient"], &leaf));
-    assert!(!verify(&["-purpose", "sslserver"], &leaf).0);
-    let (_, form) = openssl(&judge, &["x509", "-in", &leaf, "-noout", "-text"]);
-    let issuer = owner.status()["authorities"][0]["issuing"].as_str().expect("an identifier").to_owned();
+    let owner = Owner::lay(1, &[("[enrolment]", place)]).await;
+    let judge = Judge { openssl: program, owner: &owner };
+    let leaf = judge.pem("one.pem", owner.fleet.residents.first().expect("a device"));
+    let client = judge.verify(&["-purpose", "sslclient"], &leaf);
+    assert!(client.0, "{client:?}");
+    assert!(!judge.verify(&["-purpose", "sslserver"], &leaf).0);
+    let (_, form) = openssl(&judge.openssl, &["x509", "-in", &leaf, "-noout", "-text"]);
     for words in [
-        &format!("URI:http://crl.hospital.example/{issuer}"),
+        &format!("URI:http://crl.hospital.example/{}", owner.issuer()),
         "TLS Web Client Authentication",
+        "Digital Signature",
         "CA:FALSE",
         "X509v3 Authority Key Identifier",
         "X509v3 Subject Key Identifier",
@@ -172,28 +216,24 @@ async fn openssl_accepts_our_leaves_and_our_lists() {
     ] {
         assert!(form.contains(words), "{words} in\n{form}");
     }
-    let list = async || {
-        std::fs::write(owner.path("crl.der"), owner.get("/.well-known/cordon/crl").await).expect("written");
-        let (file, converted) = (owner.text("crl.der"), owner.text("crl.pem"));
-        let turned = openssl(
-            &judge,
-            &["crl", "-inform", "DER", "-in", &file, "-out", &converted, "-CAfile", &issuing, "-verify"],
-        );
-        assert!(turned.0 && turned.1.contains("verify OK"), "{turned:?}");
-        openssl(&judge, &["crl", "-in", &converted, "-noout", "-text"]).1
-    };
-    let number = |text: &str| {
-        let after = text.split("X509v3 CRL Number:").nth(1).expect("a number").trim_start();
-        after.split_whitespace().next().expect("digits").trim_start_matches("0x").to_owned()
-    };
-    let crl = owner.text("crl.pem");
-    let checked = ["-crl_check", "-CRLfile", crl.as_str()];
-    let before = list().await;
-    assert!(before.contains("No Revoked Certificates") && verify(&checked, &leaf).0, "{before}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openssl_accepts_our_lists_of_void_certificates() {
+    // Goal: E20, by another judge. Method: a list before, within a second after, and behind the end of a quarantine;
+    // the list past its own end.
+    let Some(program) = require_package("openssl") else { return };
+    let mut owner = Owner::lay(2, &[]).await;
+    owner.server.start(&[]).await.expect("starts");
+    let judge = Judge { openssl: program, owner: &owner };
+    let [one, other] = owner.fleet.residents.as_slice() else { panic!("two devices") };
+    let (leaf, sound) = (judge.pem("one.pem", one), judge.pem("other.pem", other));
+    let before = judge.list().await;
+    assert!(before.contains("No Revoked Certificates") && judge.checked(&[], &leaf).0, "{before}");
     owner.ctl(&["devices", "quarantine", &device_of(one.leaf()), "--reason", "seen where it should not be"]);
     let begun = Instant::now();
     let held = loop {
-        let text = list().await;
+        let text = judge.list().await;
         if text.contains(&serial_of(one.leaf())) {
             break text;
         }
@@ -202,19 +242,17 @@ async fn openssl_accepts_our_leaves_and_our_lists() {
     };
     assert!(held.contains("Certificate Hold") && !held.contains(&serial_of(other.leaf())), "{held}");
     assert!(number(&held) > number(&before), "{} then {}", number(&before), number(&held));
-    let refused = verify(&checked, &leaf);
+    let refused = judge.checked(&[], &leaf);
     assert!(!refused.0 && refused.1.contains("revoked"), "{refused:?}");
-    assert!(verify(&checked, &sound).0, "{:?}", verify(&checked, &sound));
+    assert!(judge.checked(&[], &sound).0, "{:?}", judge.checked(&[], &sound));
     let later = (cordon_server::clock::Clock::system().now().0 + 2 * 86_400).to_string();
-    let late = verify(&[&checked[..], &["-attime", &later]].concat(), &sound);
+    let late = judge.checked(&["-attime", &later], &sound);
     assert!(!late.0 && late.1.contains("CRL has expired"), "{late:?}");
-    assert_eq!(
-        owner.get(&format!("/.well-known/cordon/crl/{issuer}")).await,
-        std::fs::read(owner.path("crl.der")).expect("read")
-    );
+    let named = owner.get(&format!("/.well-known/cordon/crl/{}", owner.issuer())).await;
+    assert_eq!(named, std::fs::read(owner.path("crl.der")).expect("read"));
     owner.ctl(&["devices", "release", &device_of(one.leaf()), "--reason", "it was ours"]);
     sleep(Duration::from_millis(500)).await;
-    assert!(list().await.contains("No Revoked Certificates") && verify(&checked, &leaf).0);
+    assert!(judge.list().await.contains("No Revoked Certificates") && judge.checked(&[], &leaf).0);
     owner.server.stop().await.expect("drains");
 }
 
@@ -372,7 +410,7 @@ impl Rotating {
         let root = CertificateDer::from_pem_slice(&root).expect("PEM");
         let (_, read) = x509_parser::parse_x509_certificate(&root).expect("a certificate");
         let pins = vec![Sha256::of(read.public_key().raw)];
-        let resident = owner.fleet.residents[number].clone();
+        let resident = owner.fleet.residents.get(number).expect("so many devices").clone();
         Self { resident, believed: Believed { version: 0, pins }, roots: vec![root.to_vec()] }
     }
 
@@ -431,7 +469,7 @@ async fn all_catch_up(owner: &Arc<Owner>, fleet: &mut [Rotating]) -> Vec<String>
             if let Err(error) = outcome {
                 lost.push(format!("{}: {error:#}", device.resident.serial));
             }
-            group[place] = device;
+            *group.get_mut(place).expect("it was taken from there") = device;
         }
     }
     lost
@@ -497,25 +535,30 @@ async fn a_root_is_replaced_under_a_thousand_devices_and_none_is_lost_unless_for
     shared.done(&[&finish[..], &["--force", "--reason", "S-000999 was scrapped last year"]].concat());
     let status = shared.status();
     assert_eq!((&status["phase"], &status["bundle"]), (&Value::from("settled"), &Value::from(2)));
-    // The server's own certificate moves; everybody but the one follows, and the next start is no different.
+    moved(shared, &mut fleet, &settings, &new_key).await;
+}
+
+/// After the end: the server's own certificate moves; everybody but the last follows, and the next start is no different.
+async fn moved(mut shared: Arc<Owner>, fleet: &mut [Rotating], settings: &[&str], new_key: &str) {
+    let (last, fleet) = fleet.split_last_mut().expect("devices");
     let begun = Instant::now();
-    while fleet[FLEET - 1].check_in(&shared).await.is_ok() {
+    while last.check_in(&shared).await.is_ok() {
         assert!(begun.elapsed() < Duration::from_secs(20), "the server's certificate never moved");
         sleep(Duration::from_millis(200)).await;
     }
     let owner = Arc::get_mut(&mut shared).expect("nobody else");
     owner.server.stop().await.expect("drains");
-    owner.server.start(&settings).await.expect("starts under the new root");
-    let lost = all_catch_up(&shared, &mut fleet[..FLEET - 1]).await;
+    owner.server.start(settings).await.expect("starts under the new root");
+    let lost = all_catch_up(&shared, fleet).await;
     assert!(lost.is_empty(), "{lost:?}");
-    assert!(fleet[..FLEET - 1].iter().all(|device| device.believed.version == 2 && device.roots.len() == 1));
-    assert!(fleet[FLEET - 1].check_in(&shared).await.is_err(), "what was forced is so");
+    assert!(fleet.iter().all(|device| device.believed.version == 2 && device.roots.len() == 1));
+    assert!(last.check_in(&shared).await.is_err(), "what was forced is so");
     let roots = std::fs::read_to_string(shared.path("server/ca.pem")).expect("roots");
     assert_eq!(roots.matches("BEGIN CERTIFICATE").count(), 1, "people's tools are given the new root alone");
     for file in ["server/ca", "server/keys"] {
         for entry in std::fs::read_dir(shared.path(file)).expect("listed") {
             let bytes = std::fs::read(entry.expect("an entry").path()).expect("read");
-            let key = std::fs::read(&new_key).expect("the new root's key");
+            let key = std::fs::read(new_key).expect("the new root's key");
             assert_ne!(bytes, key, "the new root's key is not on the server");
         }
     }
