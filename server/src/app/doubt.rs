@@ -37,7 +37,7 @@ impl App {
     /// Listens to whose voice a check-in is.
     pub(super) async fn listen(&self, member: &Member, speaker: &Speaker, request: &CheckinRequest) {
         let (id, now) = (member.id(), self.clock.now_ms());
-        let word = Word::of(request, speaker.address, now);
+        let word = Word::of(request, speaker.address);
         if let Some(suspicion) = self.fleet.listen(id, &speaker.leaf, &word) {
             self.suspect(id, &suspicion).await;
         }
