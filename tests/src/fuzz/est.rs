@@ -5,7 +5,7 @@
 //! need what came before it; the one sent last is the one that is printed.
 
 use std::net::SocketAddr;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::http::{Request, header};
