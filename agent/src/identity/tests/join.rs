@@ -86,6 +86,8 @@ fn config(state: &std::path::Path) -> Config {
         interlock_socket: None,
         server: Vec::new(),
         proxy: None,
+        metered: None,
+        key: crate::config::key_place::KeyPlace::File,
         clock_floor: None,
         health: Health::CheckinOnly,
     }

@@ -58,11 +58,7 @@ fn named(name: &str) -> CertificateParams {
 impl Born {
     fn client(&self, bench: &Bench) -> rustls::ClientConfig {
         let mut roots = RootCertStore::empty();
-<<<<<<< HEAD
         roots.add(bench.app().ca.for_server().root().clone()).expect("an anchor");
-=======
-        roots.add(bench.app().ca.roots().remove(0)).expect("an anchor");
->>>>>>> main
         let key = PrivatePkcs8KeyDer::from(self.key.serialize_der());
         builder(&[&rustls::version::TLS13])
             .with_root_certificates(roots)
