@@ -87,7 +87,7 @@ fn config(state: &std::path::Path) -> Config {
         server: Vec::new(),
         proxy: None,
         metered: None,
-        key: crate::config::key_place::KeyPlace::File,
+        key: Default::default(),
         clock_floor: None,
         health: Health::CheckinOnly,
     }
