@@ -106,8 +106,7 @@ async fn a_person_approves_a_key_and_no_other() {
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(api.post(&path, "read", ask(key.to_string())).await.0, StatusCode::FORBIDDEN);
     let digits = key.to_string();
-    let grouped =
-        digits.as_bytes().chunks(2).map(|two| String::from_utf8_lossy(two)).collect::<Vec<_>>();
+    let grouped = digits.as_bytes().chunks(2).map(|two| String::from_utf8_lossy(two)).collect::<Vec<_>>();
     assert_eq!(api.post(&path, "*", ask(grouped.join(":").to_uppercase())).await.0, StatusCode::NO_CONTENT);
     let device = api.bench.app().fleet.get(id).expect("there").device.clone();
     let approved = device.asking.as_ref().and_then(|asking| asking.approved.clone()).expect("a yes");
