@@ -253,6 +253,12 @@ impl Identity {
         self.key.as_ref()
     }
 
+    /// SHA-256 of the certificate: the name under which the server knows it.
+    #[must_use]
+    pub fn fingerprint(&self) -> Sha256 {
+        Sha256::of(&self.leaf)
+    }
+
     /// Whether this identity's key made `signature` over `message`.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
@@ -287,7 +293,7 @@ impl Identity {
     /// When renewal of this certificate begins. Its die is its own hash, so a restart does not throw it again.
     #[must_use]
     pub fn renews(&self) -> Timestamp {
-        let [a, b, c, d, ..] = Sha256::of(&self.leaf).0;
+        let [a, b, c, d, ..] = self.fingerprint().0;
         self.life().due(u32::from_be_bytes([a, b, c, d]))
     }
 

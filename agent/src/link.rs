@@ -159,6 +159,8 @@ pub enum Refusal {
     Superseded,
     /// The device says it is other hardware than it enrolled as.
     HardwareMismatch,
+    /// The certificate has ended by the server's clock.
+    Expired,
 }
 
 impl Refusal {
@@ -172,6 +174,7 @@ impl Refusal {
             "lost" => Self::Lost,
             "superseded" => Self::Superseded,
             "hardware_mismatch" => Self::HardwareMismatch,
+            "expired" => Self::Expired,
             _ => return None,
         })
     }
@@ -186,6 +189,7 @@ impl Refusal {
             Self::Lost => "lost",
             Self::Superseded => "superseded",
             Self::HardwareMismatch => "hardware_mismatch",
+            Self::Expired => "expired",
         }
     }
 }
@@ -205,6 +209,7 @@ impl fmt::Display for Refusal {
             Self::HardwareMismatch => {
                 "its hardware is not what it enrolled as; it may have been cloned or repaired"
             }
+            Self::Expired => "its certificate has ended; it asks for the next one by itself",
         })
     }
 }
@@ -236,6 +241,7 @@ impl LinkError {
                 Refusal::Lost => Word::Lost,
                 Refusal::Superseded => Word::Superseded,
                 Refusal::HardwareMismatch => Word::HardwareMismatch,
+                Refusal::Expired => Word::Ended,
             }),
             Self::Unreachable { .. }
             | Self::Proxy(_)
