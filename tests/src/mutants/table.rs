@@ -318,6 +318,8 @@ pub const BREAKAGES: &[Breakage] = &[
         replace: "plan.state.write(&self.authority.folder)?; let commit = Commit::draft(self.now, server(\"authority\")).audit(entry).finish()?;",
         package: "cordon-server",
         test: "ca::steps::tests::a_kill_before_the_one_file_that_counts_leaves_what_was_and_behind_it_what_is",
+    },
+    Breakage {
         name: "a CA flag in a leaf",
         file: "server/src/ca.rs",
         find: "params.is_ca = IsCa::ExplicitNoCa;",
