@@ -91,7 +91,7 @@ impl Owner {
     /// The join line of this server.
     pub(crate) fn string(&self) -> EnrolmentString {
         EnrolmentString {
-            host: "127.0.0.1".to_owned(),
+            host: "localhost".to_owned(),
             enrolment_port: self.server.port,
             device_port: self.server.port,
             ca_pin: self.authority.pin(),

@@ -84,7 +84,7 @@ fn config(state: &std::path::Path) -> Config {
         image_root: std::collections::BTreeMap::new(),
         timezone: "UTC".to_owned(),
         interlock_socket: None,
-        server: Vec::new(),
+        server: vec!["127.0.0.1".parse().expect("an address")],
         proxy: None,
         metered: None,
         key: Default::default(),
