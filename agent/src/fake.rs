@@ -3,6 +3,7 @@
 //! It keeps session tickets on, so that a client which resumed would be seen; it records what it was asked. It knows
 //! nothing of the real server. Tests only.
 
+pub(crate) mod owner;
 pub(crate) mod repository;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use cordon_proto::enrol::BINDING_EXPORTER;
 use cordon_proto::ids::Sha256;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
@@ -31,8 +33,18 @@ pub(crate) const DEVICE: &str = "6ba7b810-9dad-41d1-80b4-00c04fd430c8";
 /// A two-tier certificate authority.
 pub(crate) struct Authority {
     pub(crate) root: CertificateDer<'static>,
+    pub(crate) root_key: KeyPair,
     pub(crate) issuing: CertificateDer<'static>,
     pub(crate) issuer: Issuer<'static, KeyPair>,
+    /// First and last second of a server's certificate, seconds of the Unix epoch.
+    pub(crate) server_life: (i64, i64),
+}
+
+/// A time as rcgen takes it, whose type is not ours to name.
+macro_rules! date {
+    ($seconds:expr) => {
+        rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs($seconds.unsigned_abs())
+    };
 }
 
 impl Authority {
@@ -45,10 +57,11 @@ impl Authority {
         };
         let root_key = KeyPair::generate().expect("makes a key");
         let root = ca("root").self_signed(&root_key).expect("signs").der().clone();
-        let root_issuer = Issuer::new(ca("root"), root_key);
+        let root_issuer = Issuer::new(ca("root"), &root_key);
         let key = KeyPair::generate().expect("makes a key");
         let issuing = ca("issuing").signed_by(&key, &root_issuer).expect("signs").der().clone();
-        Self { root, issuing, issuer: Issuer::new(ca("issuing"), key) }
+        let server_life = (1_700_000_000, 4_000_000_000);
+        Self { root, root_key, issuing, issuer: Issuer::new(ca("issuing"), key), server_life }
     }
 
     /// The hash that an enrolment string carries.
@@ -61,6 +74,7 @@ impl Authority {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).expect("plain names");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        (params.not_before, params.not_after) = (date!(self.server_life.0), date!(self.server_life.1));
         let key = KeyPair::generate().expect("makes a key");
         let leaf = params.signed_by(&key, &self.issuer).expect("signs").der().clone();
         let mut chain = vec![leaf, self.issuing.clone()];
@@ -70,11 +84,17 @@ impl Authority {
 
     /// Issues a leaf for a request as the real server would.
     pub(crate) fn issue(&self, request: &[u8]) -> Vec<u8> {
+        self.issue_for(request, (1_700_000_000, 4_000_000_000))
+    }
+
+    /// Issues a leaf of this life.
+    pub(crate) fn issue_for(&self, request: &[u8], life: (i64, i64)) -> Vec<u8> {
         let der = CertificateSigningRequestDer::from(request.to_vec());
         let mut request = CertificateSigningRequestParams::from_der(&der).expect("proves possession");
         request.params.distinguished_name = rcgen::DistinguishedName::new();
         request.params.distinguished_name.push(DnType::CommonName, DEVICE);
         request.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        (request.params.not_before, request.params.not_after) = (date!(life.0), date!(life.1));
         request.signed_by(&self.issuer).expect("signs").der().to_vec()
     }
 
@@ -90,6 +110,10 @@ pub(crate) struct Asked {
     pub(crate) line: String,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Vec<u8>,
+    /// The certificate that the connection proved.
+    pub(crate) shown: Option<Vec<u8>>,
+    /// The connection's exporter, as the real server reads it.
+    pub(crate) exporter: [u8; 32],
 }
 
 /// What to answer.
@@ -141,6 +165,8 @@ pub(crate) struct Options {
     pub(crate) with_root: bool,
     /// A client certificate is required, as on the device plane.
     pub(crate) mutual: bool,
+    /// A client certificate is taken where one is shown, as on the enrolment plane.
+    pub(crate) optional: bool,
     /// Each connection is closed after one answer.
     pub(crate) one_answer: bool,
     /// A fixed port, to come back where another server was.
@@ -153,7 +179,8 @@ impl Server {
         options: Options,
         answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::start_for(authority, options.mutual.then_some(authority), options, answer)
+        let clients = (options.mutual || options.optional).then_some(authority);
+        Self::start_for(authority, clients, options, answer)
     }
 
     /// As [`Self::start`], with clients of another authority.
@@ -202,6 +229,7 @@ fn configuration(authority: &Authority, clients: Option<&Authority>, options: Op
             let mut roots = RootCertStore::empty();
             roots.add(clients.issuing.clone()).expect("is an anchor");
             let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+            let builder = if options.optional { builder.allow_unauthenticated() } else { builder };
             builder.build().expect("has an anchor")
         }
         None => Arc::new(NoClientAuth),
@@ -219,7 +247,10 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, one_answer: bool, log: &M
     let connection = ServerConnection::new(config).expect("is configured");
     let mut tls = StreamOwned::new(connection, stream);
     let mut first = true;
-    while let Some(asked) = read_request(&mut tls) {
+    while let Some(mut asked) = read_request(&mut tls) {
+        asked.shown = tls.conn.peer_certificates().and_then(|chain| Some(chain.first()?.to_vec()));
+        asked.exporter =
+            tls.conn.export_keying_material([0; 32], BINDING_EXPORTER, None).expect("the handshake is done");
         {
             let mut seen = log.lock().expect("no panic");
             if first {
@@ -284,7 +315,7 @@ fn read_request(tls: &mut impl Read) -> Option<Asked> {
     let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     tls.read_exact(&mut body).ok()?;
-    Some(Asked { line, headers, body })
+    Some(Asked { line, headers, body, shown: None, exporter: [0; 32] })
 }
 
 /// An enrolment plane whose one token is bound to the first key that used it.

@@ -329,9 +329,34 @@ async fn lives_with_its_key_in(token: fn(&Path) -> anyhow::Result<Option<Token>>
     if protection == "pkcs11" {
         follows_its_certificate(&meeting, id).await;
     }
+    std::fs::write(meeting.path("pin"), "4321\n").expect("writes");
+    let refused = said(&meeting.agent(&["run", "--once"]).await);
+    assert!(refused.contains("the token refuses the PIN in"), "{refused}");
+    std::fs::write(meeting.path("pin"), PIN).expect("writes");
     chmod(&meeting.path("pin"), 0o604);
     let refused = said(&meeting.agent(&["run", "--once"]).await);
     assert!(refused.contains("pin has mode 604") && refused.contains("chmod 600"), "{refused}");
+    meeting.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_key_file_others_may_read_does_not_start() {
+    // Goal: E16. Method: the agent program with its key in a file, reported once, then mode 0644 on that file.
+    let Some(meeting) = Meeting::with(|_| Ok(Some(Token::none()))).await else { return };
+    meeting.join().await;
+    let enrolled = meeting.agent(&["enrol", "--with", "join"]).await;
+    assert!(enrolled.status.success(), "{}", said(&enrolled));
+    assert!(meeting.agent(&["run", "--once"]).await.status.success());
+    let kept = meeting.kept();
+    let key = kept.iter().map(|(path, _)| path).find(|path| path.extension().is_some_and(|end| end == "p8"));
+    let key = key.expect("a key file");
+    chmod(key, 0o644);
+    let refused = meeting.agent(&["run"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let name = key.file_name().and_then(|name| name.to_str()).expect("a name");
+    for word in [name, "mode 644", "chmod 600"] {
+        assert!(said(&refused).contains(word), "{word}: {}", said(&refused));
+    }
     meeting.server.stop().await;
 }
 

@@ -23,7 +23,7 @@ use crate::tls::{self, Route, Trust};
 /// Tries where the HTTP client took another connection than the one that the request was bound to.
 const BINDING_TRIES: u32 = 3;
 /// The server's word for that.
-const BINDING_MISMATCH: &str = "binding_mismatch";
+const BINDING_REFUSED: &str = "binding_refused";
 
 /// What enrolment needs besides the enrolment string.
 #[derive(Clone, Debug)]
@@ -192,12 +192,12 @@ pub(super) async fn obtain(
         };
         return match est::ask(&client, &base, asking).await {
             Ok(leaf) => Ok((leaf, authorities)),
-            Err(LinkError::Rejected { code, .. }) if code == BINDING_MISMATCH && tries < BINDING_TRIES => {
+            Err(LinkError::Rejected { code, .. }) if code == BINDING_REFUSED && tries < BINDING_TRIES => {
                 continue;
             }
             Err(LinkError::Rejected { status: 401, .. }) if token.is_some() => Err(IdentityError::Token),
             Err(LinkError::Rejected { status: 403, code, detail })
-                if token.is_some() && code != BINDING_MISMATCH =>
+                if token.is_some() && code != BINDING_REFUSED =>
             {
                 Err(IdentityError::Denied { code, detail })
             }

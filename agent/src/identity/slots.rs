@@ -236,6 +236,8 @@ impl Home {
     pub fn settle(&self) -> Result<(), IdentityError> {
         if let Some(bytes) = self.folder.read(NEXT, FILE_BYTES)? {
             self.folder.write(CURRENT, &bytes)?;
+            // What led here is over, even if it died before it was put away.
+            self.folder.remove(PENDING)?;
             self.folder.remove(NEXT)?;
         }
         self.tidy()
@@ -248,7 +250,7 @@ impl Home {
     }
 
     /// Removes keys that no file names. Where a file cannot be understood, nothing is removed.
-    fn tidy(&self) -> Result<(), IdentityError> {
+    pub fn tidy(&self) -> Result<(), IdentityError> {
         let slots = [self.stored(CURRENT), self.stored(NEXT)];
         let pending = self.pending();
         if slots.iter().any(Result::is_err) || pending.is_err() {

@@ -1,5 +1,8 @@
 //! Tests of enrolment against a real TLS server: the pin guards the token, a crash anywhere loses nothing.
 
+mod join;
+mod life;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -159,7 +162,9 @@ async fn a_key_file_that_others_may_read_is_refused() {
     assert_eq!(fs::metadata(&path).expect("is there").permissions().mode() & 0o777, 0o600);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("changes the mode");
     let error = Identity::load(&folder).expect_err("is refused");
-    assert!(matches!(error, IdentityError::File(FileError::TooOpen { mode: 0o644, .. })), "{error}");
+    let too_open =
+        |error: &KeyStoreError| matches!(error, KeyStoreError::File(FileError::TooOpen { mode: 0o644, .. }));
+    assert!(matches!(&error, IdentityError::KeyStore(error) if too_open(error)), "{error}");
 }
 
 #[tokio::test]

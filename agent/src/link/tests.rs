@@ -16,7 +16,8 @@ use crate::identity::{self, Applicant, Home};
 use crate::run::keeping::Keeping;
 
 const TOKEN: &str = "dGhlLW9uZS10aW1lLXNlY3JldA";
-pub(crate) const MUTUAL: Options = Options { with_root: false, mutual: true, one_answer: false, port: 0 };
+pub(crate) const MUTUAL: Options =
+    Options { with_root: false, mutual: true, optional: false, one_answer: false, port: 0 };
 
 pub(crate) struct Site {
     pub(crate) authority: Arc<Authority>,

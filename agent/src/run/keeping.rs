@@ -67,7 +67,8 @@ impl Keeping {
             (true, _) => self.home.settle(),
             // The one in force is answered after the next one was refused.
             (false, Some(_)) => self.home.drop_next(),
-            (false, None) => Ok(()),
+            // Whatever an earlier life could not put away.
+            (false, None) => self.home.tidy(),
         };
         match settled {
             Ok(()) => {

@@ -75,6 +75,12 @@ impl Base {
         Ok(Self { state, home, clock, _lock: lock })
     }
 
+    /// The same base over another folder, whose disk a test lets die.
+    #[cfg(test)]
+    pub(crate) fn on(self, state: Folder, home: Home) -> Self {
+        Self { state, home, ..self }
+    }
+
     /// What asking for a certificate needs.
     pub(crate) fn applicant(&self, config: &Config) -> Applicant {
         Applicant {

@@ -61,7 +61,7 @@ impl Word {
 
     /// How people may tell it from another.
     fn named(&self) -> String {
-        format!("boot {}, run {:x}, from {}", self.boot, self.run, self.from.ip())
+        named(self.boot, self.run, Some(self.from))
     }
 }
 
@@ -136,8 +136,7 @@ impl Voice {
     }
 
     fn named(&self) -> String {
-        let from = self.from.map_or_else(String::new, |from| format!(", from {}", from.ip()));
-        format!("boot {}, run {:x}{from}", self.boot, self.run)
+        named(self.boot, self.run, self.from)
     }
 }
 
@@ -236,10 +235,9 @@ impl Trace {
             return None;
         };
         let boot = current.boot;
-        if let Some(other) = kept.filter(|kept| kept.boot == word.boot && kept.run != word.run) {
-            if other.run != 0 && word.run != 0 {
-                return Some(one_start(current, &format!("run {:x} at another server", other.run), word));
-            }
+        let beside = |kept: &Kept| kept.boot == word.boot && kept.run != word.run && kept.run != 0;
+        if let Some(other) = kept.filter(beside).filter(|_| word.run != 0) {
+            return Some(one_start(current, &format!("run {:x} at another server", other.run), word));
         }
         if current.says(word, boot) {
             current.from = Some(word.from);
@@ -334,6 +332,13 @@ impl Trace {
         let evidence = format!("check-in {} of {} was made before", word.sequence, word.named());
         (self.repeats >= REPEATS).then(|| Suspicion::new(DoubtKind::Backwards, &evidence))
     }
+}
+
+/// How people may tell one agent from another.
+fn named(boot: u64, run: u64, from: Option<SocketAddr>) -> String {
+    let run = if run == 0 { String::new() } else { format!(", run {run:x}") };
+    let from = from.map_or_else(String::new, |from| format!(", from {}", from.ip()));
+    format!("boot {boot}{run}{from}")
 }
 
 /// Two agents that are alive.

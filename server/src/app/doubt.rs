@@ -92,7 +92,13 @@ impl App {
             if known.as_ref().is_some_and(|known| is_muted(known, now)) {
                 return Ok(());
             }
-            let (record, change) = triage::take_in(known, id, finding, now);
+            let (mut record, change) = triage::take_in(known, id, finding, now);
+            if let (triage::Change::New | triage::Change::Reopened, Some(step)) =
+                (change, record.history.last_mut())
+            {
+                // No device reported it.
+                step.by = server("clones").to_string();
+            }
             let body = serde_json::to_vec(&record).expect("a finding is always JSON");
             let entry = Entry {
                 reason: Some(suspicion.evidence.clone()),

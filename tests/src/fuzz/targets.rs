@@ -19,7 +19,9 @@ use cordon_proto::update::metadata::{Root, Snapshot, Targets, Timestamp as TufTi
 use cordon_proto::wire;
 use cordon_server::ca::request::Request;
 use cordon_server::ca::{Authority, Ca, PeerLeaf, Subject};
-use cordon_server::{clock::Clock, config::Config, init};
+use cordon_server::clock::Clock;
+use cordon_server::config::Config;
+use cordon_server::init;
 use minicbor::{Decode, Encode};
 use rcgen::PublicKeyData;
 use rustls::pki_types::CertificateDer;
