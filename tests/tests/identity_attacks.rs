@@ -302,7 +302,7 @@ async fn e17_an_impostor_with_another_pin_never_hears_the_token() {
     let right = string(&hospital, Who::Serial("VP3-1")).await;
     let (port, heard, calls) = impostor().await;
     let config = device(&folder.path().join("device"), "VP3-1");
-    let wrong = EnrolmentString { enrolment_port: port, device_port: port, ..right.clone() };
+    let wrong = EnrolmentString { enrolment_port: port, ..right.clone() };
     let refused = join(&config, &wrong).await;
     let words = String::from_utf8_lossy(&refused.stderr).into_owned();
     println!("E17: {}", words.trim());
