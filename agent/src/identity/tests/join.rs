@@ -10,6 +10,7 @@ use cordon_proto::farewell::Cause;
 use super::life::dying;
 use super::*;
 use crate::clock::SystemClock;
+use crate::config::key_place::KeyPlace;
 use crate::config::{Config, Health};
 use crate::fake::owner::Owner;
 use crate::identity::enrolment::{go_on, waits};
@@ -86,6 +87,8 @@ fn config(state: &std::path::Path) -> Config {
         interlock_socket: None,
         server: Vec::new(),
         proxy: None,
+        metered: None,
+        key: KeyPlace::File,
         clock_floor: None,
         health: Health::CheckinOnly,
     }
