@@ -10,6 +10,7 @@ use cordon_proto::farewell::Cause;
 use super::life::dying;
 use super::*;
 use crate::clock::SystemClock;
+use crate::config::key_place::KeyPlace;
 use crate::config::{Config, Health};
 use crate::fake::owner::Owner;
 use crate::identity::enrolment::{go_on, waits};
@@ -84,10 +85,10 @@ fn config(state: &std::path::Path) -> Config {
         image_root: std::collections::BTreeMap::new(),
         timezone: "UTC".to_owned(),
         interlock_socket: None,
-        server: vec!["127.0.0.1".parse().expect("an address")],
+        server: Vec::new(),
         proxy: None,
         metered: None,
-        key: Default::default(),
+        key: KeyPlace::File,
         clock_floor: None,
         health: Health::CheckinOnly,
     }
