@@ -7,7 +7,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cordon_agent::files::Folder;
 use cordon_agent::identity::{Home, Identity};
@@ -192,7 +192,7 @@ async fn an_agent_killed_fifty_times_while_it_renews_always_comes_back_with_one_
     // Goal: E10, never neither. Method: certificates that are due by the server's word; the agent's process killed ever
     // later, at chance's hand, until each device has renewed; then one report that nobody disturbs, and both sides compared.
     let (mut kills, mut renewed, mut devices) = (0, 0, 0);
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     while kills < KILLS {
         // One machine is one device: a second one of the same machine would be doubted, and rightly.
         let owner = Owner::new().await;
