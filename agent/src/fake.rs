@@ -71,7 +71,7 @@ impl Authority {
 
     /// Chain and key of a server on this machine.
     pub(crate) fn server(&self, with_root: bool) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let names = ["localhost", "enrol.localhost", "127.0.0.1"].map(ToOwned::to_owned);
         let mut params = CertificateParams::new(names).expect("plain names");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         (params.not_before, params.not_after) = (date!(self.server_life.0), date!(self.server_life.1));

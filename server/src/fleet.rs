@@ -229,7 +229,7 @@ impl Fleet {
     /// Listens to whose voice a check-in is.
     pub fn listen(&self, device: DeviceId, leaf: &Sha256, word: &Word) -> Option<Suspicion> {
         self.change(device, |member| {
-            let kept = member.report.as_deref().and_then(|report| Kept::of(report, member.reported));
+            let kept = member.report.as_deref().and_then(Kept::of);
             member.trace.hear(leaf, word, kept)
         })
     }

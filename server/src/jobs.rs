@@ -62,8 +62,7 @@ pub fn start(tasks: &mut JoinSet<()>, operator: &Operator, certificate: ServerCe
     tasks.spawn(each(SEAL, app.clone(), seal));
     tasks.spawn(each(DAILY, app.clone(), check_audit));
     tasks.spawn(each(HOURLY, app.clone(), thin_heads));
-    let certificate = Arc::new(certificate);
-    tasks.spawn(each(LOOK, app.clone(), move |app| renew_certificate(app, certificate.clone())));
+    tasks.spawn(keep_certificate(app.clone(), certificate));
     let told = Arc::default();
     tasks.spawn(each(HOURLY, app.clone(), move |app| warn_of_ends(app, Arc::clone(&told))));
 }
@@ -227,7 +226,19 @@ async fn warn_of_ends(app: Arc<App>, told: Arc<Mutex<BTreeSet<String>>>) {
 }
 
 /// Takes in what was done to the authorities beside this process, and keeps the own certificate under the right one.
-async fn renew_certificate(app: Arc<App>, certificate: Arc<ServerCertificate>) {
+async fn keep_certificate(app: Arc<App>, certificate: ServerCertificate) {
+    let mut times = interval(LOOK);
+    loop {
+        tokio::select! {
+            () = app.drained() => return,
+            () = app.ca.changed() => {}
+            _ = times.tick() => {}
+        }
+        renew_certificate(&app, &certificate);
+    }
+}
+
+fn renew_certificate(app: &App, certificate: &ServerCertificate) {
     match app.ca.follow() {
         Ok(false) => {}
         Ok(true) => tracing::info!("the authorities' folder has changed and was read anew"),

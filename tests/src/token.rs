@@ -33,6 +33,17 @@ pub struct Token {
 }
 
 impl Token {
+    /// No token at all: the key in a file of the agent's own.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            setting: "file".to_owned(),
+            environment: Vec::new(),
+            processes: Vec::new(),
+            resource_manager: None,
+        }
+    }
+
     /// A token of SoftHSM in `folder`; `None` after saying that the test is skipped.
     pub fn soft_hsm(folder: &Path) -> anyhow::Result<Option<Self>> {
         let Some(module) = require_file(SOFT_HSM, "softhsm2") else { return Ok(None) };

@@ -1,5 +1,5 @@
-//! The authorities end to end: what OpenSSL says of leaves and lists, keys that do not lie in plain, and a root that is
-//! replaced under a fleet.
+//! The authorities end to end: a root that is replaced under a fleet; in `certificates` what OpenSSL says of leaves and
+//! lists, and keys that do not lie in plain.
 //!
 //! Servers are processes of the very `main` that ships; devices are written into their stores beforehand and speak over
 //! real mutual TLS. Which step may be taken when is tested in `server/core`. Read next: `cordon_server::ca::steps`.
@@ -13,18 +13,21 @@ use cordon_proto::authorities::Believed;
 use cordon_proto::checkin::CheckinAnswer;
 use cordon_proto::ids::Sha256;
 use cordon_proto::wire;
-use cordon_server::ca::make::{self, Reading};
+use cordon_server::ca::make::Reading;
 use cordon_sim::caller::{Population, Resident, Talk};
 use cordon_sim::hospital::server::{FIRST, Server};
+use cordon_sim::hospital::{Hospital, Place, Who};
 use cordon_sim::light::{hardware, says};
 use cordon_sim::program::program;
-use cordon_sim::skip::{require_file, require_package};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+
+#[path = "authority/certificates.rs"]
+mod certificates;
 
 const SIM: &str = env!("CARGO_BIN_EXE_cordon-sim");
 const MODEL: &str = "VP-3";
@@ -90,6 +93,13 @@ impl Owner {
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
 
+    /// Identifier of the issuing key.
+    fn issuer(&self) -> String {
+        let status = self.status();
+        let issuer = status.pointer("/authorities/0/issuing").and_then(Value::as_str);
+        issuer.expect("an identifier").to_owned()
+    }
+
     /// Runs `cordonctl` as the administrator.
     fn ctl(&self, arguments: &[&str]) {
         let mut command = program(SIM);
@@ -119,213 +129,6 @@ fn lay(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Outpu
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// Runs OpenSSL and says whether it was content, and what it said.
-fn openssl(openssl: &Path, arguments: &[&str]) -> (bool, String) {
-    let output = program(openssl).args(arguments).output().expect("runs");
-    (output.status.success(), said(&output))
-}
-
-fn serial_of(leaf: &CertificateDer<'_>) -> String {
-    let (_, read) = x509_parser::parse_x509_certificate(leaf).expect("a certificate");
-    read.raw_serial().iter().map(|byte| format!("{byte:02X}")).collect()
-}
-
-fn device_of(leaf: &CertificateDer<'_>) -> String {
-    let (_, read) = x509_parser::parse_x509_certificate(leaf).expect("a certificate");
-    let name = read.subject().iter_common_name().next().expect("a name");
-    name.as_str().expect("text").to_owned()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn openssl_accepts_our_leaves_and_our_lists() {
-    // Goal: E3 and E20, by another judge than the library that made them. Method: a leaf for and against its purpose; a
-    // list before, within a second after, and behind the end of a quarantine; the list past its own end.
-    let Some(judge) = require_package("openssl") else { return };
-    let place = "[enrolment]\ncrl_url = \"http://crl.hospital.example/{issuer}\"";
-    let mut owner = Owner::lay(2, &[("[enrolment]", place)]).await;
-    owner.server.start(&[]).await.expect("starts");
-    let pem = |name: &str, resident: &Resident| {
-        std::fs::write(owner.path(name), make::pem(resident.leaf())).expect("written");
-        owner.text(name)
-    };
-    let [one, other] = owner.fleet.residents.as_slice() else { panic!("two devices") };
-    let (leaf, sound) = (pem("one.pem", one), pem("other.pem", other));
-    let (root, issuing) = (owner.text("server/ca/root.pem"), owner.text("server/ca/issuing.pem"));
-    let chain = ["-CAfile", &root, "-untrusted", &issuing];
-    let verify = |more: &[&str], leaf: &str| {
-        openssl(&judge, &[&["verify", "-x509_strict"], &chain[..], more, &[leaf]].concat())
-    };
-    assert!(verify(&["-purpose", "sslclient"], &leaf).0, "{:?}", verify(&["-purpose", "sslclient"], &leaf));
-    assert!(!verify(&["-purpose", "sslserver"], &leaf).0);
-    let (_, form) = openssl(&judge, &["x509", "-in", &leaf, "-noout", "-text"]);
-    let issuer = owner.status()["authorities"][0]["issuing"].as_str().expect("an identifier").to_owned();
-    for words in [
-        &format!("URI:http://crl.hospital.example/{issuer}"),
-        "TLS Web Client Authentication",
-        "CA:FALSE",
-        "X509v3 Authority Key Identifier",
-        "X509v3 Subject Key Identifier",
-        "URI:urn:uuid:",
-        "serialNumber = S-000000",
-    ] {
-        assert!(form.contains(words), "{words} in\n{form}");
-    }
-    let list = async || {
-        std::fs::write(owner.path("crl.der"), owner.get("/.well-known/cordon/crl").await).expect("written");
-        let (file, converted) = (owner.text("crl.der"), owner.text("crl.pem"));
-        let turned = openssl(
-            &judge,
-            &["crl", "-inform", "DER", "-in", &file, "-out", &converted, "-CAfile", &issuing, "-verify"],
-        );
-        assert!(turned.0 && turned.1.contains("verify OK"), "{turned:?}");
-        openssl(&judge, &["crl", "-in", &converted, "-noout", "-text"]).1
-    };
-    let number = |text: &str| {
-        let after = text.split("X509v3 CRL Number:").nth(1).expect("a number").trim_start();
-        after.split_whitespace().next().expect("digits").trim_start_matches("0x").to_owned()
-    };
-    let crl = owner.text("crl.pem");
-    let checked = ["-crl_check", "-CRLfile", crl.as_str()];
-    let before = list().await;
-    assert!(before.contains("No Revoked Certificates") && verify(&checked, &leaf).0, "{before}");
-    owner.ctl(&["devices", "quarantine", &device_of(one.leaf()), "--reason", "seen where it should not be"]);
-    let begun = Instant::now();
-    let held = loop {
-        let text = list().await;
-        if text.contains(&serial_of(one.leaf())) {
-            break text;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(1), "not on the list within a second");
-        sleep(Duration::from_millis(50)).await;
-    };
-    assert!(held.contains("Certificate Hold") && !held.contains(&serial_of(other.leaf())), "{held}");
-    assert!(number(&held) > number(&before), "{} then {}", number(&before), number(&held));
-    let refused = verify(&checked, &leaf);
-    assert!(!refused.0 && refused.1.contains("revoked"), "{refused:?}");
-    assert!(verify(&checked, &sound).0, "{:?}", verify(&checked, &sound));
-    let later = (cordon_server::clock::Clock::system().now().0 + 2 * 86_400).to_string();
-    let late = verify(&[&checked[..], &["-attime", &later]].concat(), &sound);
-    assert!(!late.0 && late.1.contains("CRL has expired"), "{late:?}");
-    assert_eq!(
-        owner.get(&format!("/.well-known/cordon/crl/{issuer}")).await,
-        std::fs::read(owner.path("crl.der")).expect("read")
-    );
-    owner.ctl(&["devices", "release", &device_of(one.leaf()), "--reason", "it was ours"]);
-    sleep(Duration::from_millis(500)).await;
-    assert!(list().await.contains("No Revoked Certificates") && verify(&checked, &leaf).0);
-    owner.server.stop().await.expect("drains");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sealed_issuing_key_opens_with_its_identity_alone() {
-    // Goal: the key encrypted at rest. Method: warn of a plain one; seal it under a running server; start again with
-    // the identity, with one that others may read, and without.
-    let mut owner =
-        Owner::lay(1, &[("[enrolment]", "ca_key = \"age:../ca-identity.txt\"\n[enrolment]")]).await;
-    owner.server.start(&[]).await.expect("a plain key beside the setting still starts");
-    let warned = owner.server.logged().expect("a log");
-    assert!(warned.contains("ca seal") && warned.contains("root.key.pem"), "{warned}");
-    owner.done(&["seal"]);
-    assert_eq!(owner.status()["authorities"][0]["key"], "sealed");
-    assert!(!owner.path("server/ca/issuing.key.pem").exists());
-    let sealed = std::fs::read(owner.path("server/ca/issuing.key.age")).expect("sealed");
-    assert!(sealed.starts_with(b"age-encryption.org/v1"), "{:?}", sealed.get(..30));
-    let again = owner.ca(&["seal"]);
-    assert!(!again.status.success() && said(&again).contains("nothing to seal"), "{}", said(&again));
-    let root_key = owner.text("server/ca/root.key.pem");
-    owner.done(&["renew-issuing", "--root-key", &root_key]);
-    assert_eq!(owner.status()["authorities"][0]["key"], "sealed", "a new key is sealed as well");
-    owner.server.stop().await.expect("drains");
-    std::fs::rename(&root_key, owner.path("carried-away")).expect("moved");
-    owner.server.start(&[]).await.expect("starts with its identity");
-    assert!(!owner.server.logged().expect("a log").contains("root.key.pem"));
-    owner.server.stop().await.expect("drains");
-    let identity = owner.path("ca-identity.txt");
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(&identity, std::fs::Permissions::from_mode(0o644)).expect("chmod");
-    let open = owner.server.start(&[]).await.expect_err("refused").to_string();
-    assert!(open.contains("chmod 600"), "{open}");
-    std::fs::remove_file(&identity).expect("removed");
-    let none = owner.server.start(&[]).await.expect_err("refused").to_string();
-    assert!(none.contains("ca-identity.txt"), "{none}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_issuing_key_in_a_token_signs_there_and_lies_in_no_file() {
-    // Goal: PKCS#11. Method: SoftHSM with a key that cannot be taken out; a server laid on it, its TLS and its list
-    // judged by OpenSSL; a second key of the token by `renew-issuing`.
-    let (Some(soft), Some(tool), Some(judge)) =
-        (require_package("softhsm2-util"), require_package("pkcs11-tool"), require_package("openssl"))
-    else {
-        return;
-    };
-    let Some(module) = require_file("/usr/lib/softhsm/libsofthsm2.so", "softhsm2") else { return };
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
-    std::fs::create_dir(path("tokens")).expect("made");
-    std::fs::write(path("softhsm.conf"), format!("directories.tokendir = {}\n", path("tokens")))
-        .expect("written");
-    std::fs::write(path("pin"), "4711\n").expect("written");
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path("pin"), std::fs::Permissions::from_mode(0o600)).expect("chmod");
-    let conf = path("softhsm.conf");
-    let environment = [("SOFTHSM2_CONF", conf.as_str())];
-    let run = |what: &Path, arguments: &[&str]| {
-        let output = program(what).args(arguments).envs(environment).output().expect("runs");
-        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
-    };
-    run(&soft, &["--init-token", "--free", "--label", "ca", "--pin", "4711", "--so-pin", "0815"]);
-    let module = module.to_str().expect("text").to_owned();
-    for (label, id) in [("issuing", "01"), ("issuing-2", "02")] {
-        let key =
-            ["--keypairgen", "--key-type", "EC:prime256v1", "--sensitive", "--label", label, "--id", id];
-        run(
-            &tool,
-            &[&["--module", &module, "-l", "--pin", "4711", "--token-label", "ca"], &key[..]].concat(),
-        );
-    }
-    let uri = |label: &str| {
-        format!("pkcs11:token=ca;object={label}?module-path={module}&pin-source=file:{}", path("pin"))
-    };
-    let laid = lay(folder.path(), &["--ca-key", &uri("issuing")], &environment);
-    assert!(laid.status.success(), "{}", said(&laid));
-    let ca = |arguments: &[&str]| {
-        let (step, rest) = arguments.split_first().expect("a step");
-        let config = path("server/cordon.toml");
-        let mut command = program(SIM);
-        command.args(["server", "ca", step, "--config", &config]).args(rest).envs(environment);
-        let output = command.output().expect("runs");
-        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
-        said(&output)
-    };
-    let mut server = Server::new(Path::new(SIM), folder.path(), FIRST).with_variable("SOFTHSM2_CONF", &conf);
-    server.start(&[]).await.expect("starts");
-    let log = server.logged().expect("a log");
-    assert!(!log.contains("ca seal"), "no plain key to warn of: {log}");
-    let shows = |address: std::net::SocketAddr| {
-        let address = address.to_string();
-        let root = path("server/ca.pem");
-        let line = ["s_client", "-connect", &address, "-CAfile", &root, "-verify_return_error", "-brief"];
-        let output = program(&judge).args(line).stdin(std::process::Stdio::null()).output().expect("runs");
-        (output.status.success(), said(&output))
-    };
-    let first = shows(server.ready().enrolment);
-    assert!(first.0 && first.1.contains("Verification: OK"), "{first:?}");
-    ca(&["renew-issuing", "--root-key", &path("server/ca/root.key.pem"), "--issuing-key", &uri("issuing-2")]);
-    assert!(ca(&["status"]).contains("key token"), "{}", ca(&["status"]));
-    assert!(ca(&["status"]).contains("former issuing"), "{}", ca(&["status"]));
-    server.stop().await.expect("drains");
-    server.start(&[]).await.expect("starts on the second key");
-    let second = shows(server.ready().enrolment);
-    assert!(second.0 && second.1.contains("Verification: OK"), "{second:?}");
-    server.stop().await.expect("drains");
-    let files: Vec<String> = std::fs::read_dir(path("server/ca"))
-        .expect("listed")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-        .collect();
-    assert!(files.iter().all(|file| !file.contains("key") || file == "root.key.pem"), "{files:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -358,6 +161,74 @@ async fn a_command_that_is_killed_at_any_time_leaves_a_server_that_starts() {
     owner.server.stop().await.expect("drains");
 }
 
+/// The agent program, enrolled at a hospital.
+struct Pump {
+    home: PathBuf,
+}
+
+impl Pump {
+    async fn enrol(hospital: &Hospital, serial: &str) -> Self {
+        let pump = Self { home: hospital.folder().join(serial) };
+        std::fs::create_dir(&pump.home).expect("made");
+        let place = Place { site: "St. Anna", ward: "ICU 2", kind: "infusion-pump" };
+        let line = hospital.enrolment(MODEL, &place, Who::Serial(serial)).await.expect("a token");
+        std::fs::write(pump.home.join("join"), line + "\n").expect("written");
+        let text = format!(
+            "state = \"state\"\nhardware = {{ manufacturer = \"Halden\", model = \"{MODEL}\", revision = \"C\", \
+             serial = \"{serial}\" }}\n"
+        );
+        std::fs::write(pump.home.join("agent.toml"), text).expect("written");
+        pump.agent(&["enrol", "--with", "join"]);
+        pump
+    }
+
+    fn agent(&self, arguments: &[&str]) -> Vec<u8> {
+        let mut command = program(SIM);
+        command.args(["agent", "--config", "agent.toml"]).args(arguments).current_dir(&self.home);
+        let output = command.output().expect("runs");
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        output.stdout
+    }
+
+    /// Checks in twice, to follow and to say so, and tells which bundle it believes.
+    fn reports(&self) -> u64 {
+        self.agent(&["run", "--once"]);
+        self.agent(&["run", "--once"]);
+        let status: Value = serde_json::from_slice(&self.agent(&["status", "--json"])).expect("JSON");
+        status.pointer("/identity/authorities").and_then(Value::as_u64).expect("a version")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_shipped_agent_follows_two_changes_of_roots_and_so_does_one_that_came_between() {
+    // Goal: server and agent mean the same by a bundle. Method: a real agent through two whole changes, another that
+    // enrolled after the first; no check-in may fail, and no step needs force.
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hospital = Hospital::open(Path::new(SIM), folder.path(), &[]).await.expect("opens");
+    let config = folder.path().join("server/cordon.toml").display().to_string();
+    let keys = ["server/ca/root.key.pem", "second.pem", "third.pem"];
+    let keys = keys.map(|key| folder.path().join(key).display().to_string());
+    let mut pumps = vec![Pump::enrol(&hospital, "VP3-1").await];
+    assert_eq!(pumps.first().map(Pump::reports), Some(0));
+    for (before, pair) in [0, 2].into_iter().zip(keys.windows(2)) {
+        let [old, new] = pair else { panic!("two keys") };
+        let done = |arguments: &[&str]| {
+            let (step, rest) = arguments.split_first().expect("a step");
+            let line = [&["ca", step, "--config", config.as_str()], rest].concat();
+            let output = hospital.server_command(&line).expect("runs");
+            assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        };
+        done(&["stage", "--root-key", old, "--new-root-key", new]);
+        assert!(pumps.iter().all(|pump| pump.reports() == before + 1));
+        done(&["switch"]);
+        done(&["finish", "--root-key", new]);
+        assert!(pumps.iter().all(|pump| pump.reports() == before + 2));
+        pumps.push(Pump::enrol(&hospital, &format!("VP3-{}", before + 2)).await);
+        assert!(pumps.iter().all(|pump| pump.reports() == before + 2), "also who came after");
+    }
+    hospital.stop().await.expect("drains");
+}
+
 /// A device of the fleet with the roots that it believes.
 #[derive(Clone)]
 struct Rotating {
@@ -372,7 +243,7 @@ impl Rotating {
         let root = CertificateDer::from_pem_slice(&root).expect("PEM");
         let (_, read) = x509_parser::parse_x509_certificate(&root).expect("a certificate");
         let pins = vec![Sha256::of(read.public_key().raw)];
-        let resident = owner.fleet.residents[number].clone();
+        let resident = owner.fleet.residents.get(number).expect("so many devices").clone();
         Self { resident, believed: Believed { version: 0, pins }, roots: vec![root.to_vec()] }
     }
 
@@ -431,7 +302,7 @@ async fn all_catch_up(owner: &Arc<Owner>, fleet: &mut [Rotating]) -> Vec<String>
             if let Err(error) = outcome {
                 lost.push(format!("{}: {error:#}", device.resident.serial));
             }
-            group[place] = device;
+            *group.get_mut(place).expect("it was taken from there") = device;
         }
     }
     lost
@@ -497,25 +368,30 @@ async fn a_root_is_replaced_under_a_thousand_devices_and_none_is_lost_unless_for
     shared.done(&[&finish[..], &["--force", "--reason", "S-000999 was scrapped last year"]].concat());
     let status = shared.status();
     assert_eq!((&status["phase"], &status["bundle"]), (&Value::from("settled"), &Value::from(2)));
-    // The server's own certificate moves; everybody but the one follows, and the next start is no different.
+    moved(shared, &mut fleet, &settings, &new_key).await;
+}
+
+/// After the end: the server's own certificate moves; everybody but the last follows, and the next start is no different.
+async fn moved(mut shared: Arc<Owner>, fleet: &mut [Rotating], settings: &[&str], new_key: &str) {
+    let (last, fleet) = fleet.split_last_mut().expect("devices");
     let begun = Instant::now();
-    while fleet[FLEET - 1].check_in(&shared).await.is_ok() {
+    while last.check_in(&shared).await.is_ok() {
         assert!(begun.elapsed() < Duration::from_secs(20), "the server's certificate never moved");
         sleep(Duration::from_millis(200)).await;
     }
     let owner = Arc::get_mut(&mut shared).expect("nobody else");
     owner.server.stop().await.expect("drains");
-    owner.server.start(&settings).await.expect("starts under the new root");
-    let lost = all_catch_up(&shared, &mut fleet[..FLEET - 1]).await;
+    owner.server.start(settings).await.expect("starts under the new root");
+    let lost = all_catch_up(&shared, fleet).await;
     assert!(lost.is_empty(), "{lost:?}");
-    assert!(fleet[..FLEET - 1].iter().all(|device| device.believed.version == 2 && device.roots.len() == 1));
-    assert!(fleet[FLEET - 1].check_in(&shared).await.is_err(), "what was forced is so");
+    assert!(fleet.iter().all(|device| device.believed.version == 2 && device.roots.len() == 1));
+    assert!(last.check_in(&shared).await.is_err(), "what was forced is so");
     let roots = std::fs::read_to_string(shared.path("server/ca.pem")).expect("roots");
     assert_eq!(roots.matches("BEGIN CERTIFICATE").count(), 1, "people's tools are given the new root alone");
     for file in ["server/ca", "server/keys"] {
         for entry in std::fs::read_dir(shared.path(file)).expect("listed") {
             let bytes = std::fs::read(entry.expect("an entry").path()).expect("read");
-            let key = std::fs::read(&new_key).expect("the new root's key");
+            let key = std::fs::read(new_key).expect("the new root's key");
             assert_ne!(bytes, key, "the new root's key is not on the server");
         }
     }

@@ -6,8 +6,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use cordon_agent::clock::{Clock as _, SystemClock};
 use cordon_agent::config::key_place::KeyPlace;
 use cordon_agent::files::Folder;
 use cordon_agent::identity::key::DeviceKey;
@@ -41,10 +42,17 @@ fn signs(key: &dyn DeviceKey) -> bool {
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).verify(b"message", &signature).is_ok()
 }
 
+/// A clock, and what it says now.
+fn now() -> (SystemClock, Duration) {
+    let clock = SystemClock::new();
+    let began = clock.monotonic();
+    (clock, began)
+}
+
 fn wait_for(path: &Path) {
-    let began = Instant::now();
+    let (clock, began) = now();
     while !path.exists() {
-        assert!(began.elapsed() < PATIENCE, "{} never came", path.display());
+        assert!((clock.monotonic() - began) < PATIENCE, "{} never came", path.display());
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -69,10 +77,10 @@ fn the_port_over_a_token() {
     let found = keys.open(&one).expect("reads").expect("is there");
     assert_eq!(found.spki(), first.spki());
     assert!(signs(&*first) && signs(&*found) && signs(&*second));
-    let began = Instant::now();
+    let (clock, began) = now();
     let rounds = 10;
     assert!((0..rounds).all(|_| signs(&*found)));
-    let each = began.elapsed() / rounds;
+    let each = (clock.monotonic() - began) / rounds;
     println!("one signature takes {each:?}");
     assert!(each < Duration::from_millis(500), "{each:?}");
 
@@ -120,7 +128,7 @@ fn port_over(mut token: Token, folder: &Path) -> String {
     let mut child = program(me);
     child.args(["--exact", "the_port_over_a_token", "--ignored", "--nocapture"]).current_dir(folder);
     let mut child = child.envs(token.environment().iter().cloned()).spawn().expect("starts");
-    let began = Instant::now();
+    let (clock, began) = now();
     let ended = loop {
         if folder.join("restart").exists() && !folder.join("restarted").exists() {
             token.restart().expect("restarts");
@@ -129,7 +137,7 @@ fn port_over(mut token: Token, folder: &Path) -> String {
         if let Some(ended) = child.try_wait().expect("is asked") {
             break ended;
         }
-        if began.elapsed() > PATIENCE {
+        if (clock.monotonic() - began) > PATIENCE {
             let _ = child.kill();
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -329,9 +337,34 @@ async fn lives_with_its_key_in(token: fn(&Path) -> anyhow::Result<Option<Token>>
     if protection == "pkcs11" {
         follows_its_certificate(&meeting, id).await;
     }
+    std::fs::write(meeting.path("pin"), "4321\n").expect("writes");
+    let refused = said(&meeting.agent(&["run", "--once"]).await);
+    assert!(refused.contains("the token refuses the PIN in"), "{refused}");
+    std::fs::write(meeting.path("pin"), PIN).expect("writes");
     chmod(&meeting.path("pin"), 0o604);
     let refused = said(&meeting.agent(&["run", "--once"]).await);
     assert!(refused.contains("pin has mode 604") && refused.contains("chmod 600"), "{refused}");
+    meeting.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_key_file_others_may_read_does_not_start() {
+    // Goal: E16. Method: the agent program with its key in a file, reported once, then mode 0644 on that file.
+    let Some(meeting) = Meeting::with(|_| Ok(Some(Token::none()))).await else { return };
+    meeting.join().await;
+    let enrolled = meeting.agent(&["enrol", "--with", "join"]).await;
+    assert!(enrolled.status.success(), "{}", said(&enrolled));
+    assert!(meeting.agent(&["run", "--once"]).await.status.success());
+    let kept = meeting.kept();
+    let key = kept.iter().map(|(path, _)| path).find(|path| path.extension().is_some_and(|end| end == "p8"));
+    let key = key.expect("a key file");
+    chmod(key, 0o644);
+    let refused = meeting.agent(&["run"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let name = key.file_name().and_then(|name| name.to_str()).expect("a name");
+    for word in [name, "mode 644", "chmod 600"] {
+        assert!(said(&refused).contains(word), "{word}: {}", said(&refused));
+    }
     meeting.server.stop().await;
 }
 

@@ -1,4 +1,4 @@
-//! An owner's server for tests: both planes, one device, and the rules of renewal as decided.
+//! An owner's server for tests: both planes on one port, one device, and the rules of renewal as decided.
 //!
 //! It keeps the certificate in force and the next one, moves on when the next one speaks, refuses by name, loses answers
 //! where a test wants it, and holds every request to its connection. Tests only; see docs/decisions/0010-identity.md.
@@ -56,8 +56,7 @@ pub(crate) struct Books {
 /// A running server and its books.
 pub(crate) struct Owner {
     pub(crate) authority: Arc<Authority>,
-    enrolment: Server,
-    device: Server,
+    pub(crate) server: Server,
     books: Arc<Mutex<Books>>,
 }
 
@@ -69,9 +68,20 @@ impl Owner {
     pub(crate) fn of(authority: Authority) -> Self {
         let authority = Arc::new(authority);
         let books = Arc::new(Mutex::new(Books { life_s: (-300, 86_400), ..Books::default() }));
-        // Two ports: one port for both planes would need a name.
-        let [enrolment, device] = [(); 2].map(|()| plane(&authority, &books));
-        Self { authority, enrolment, device, books }
+        let (signer, kept) = (Arc::clone(&authority), Arc::clone(&books));
+        let options = Options { with_root: true, optional: true, ..Options::default() };
+        let server = Server::start(&authority, options, move |asked| {
+            let mut books = kept.lock().expect("no panic");
+            let reply = books.reply(asked, &signer);
+            match books.lose.iter().position(|line| asked.line.ends_with(line)) {
+                Some(lost) => {
+                    books.lose.remove(lost);
+                    Reply::Hangup
+                }
+                None => reply,
+            }
+        });
+        Self { authority, server, books }
     }
 
     pub(crate) fn books(&self) -> MutexGuard<'_, Books> {
@@ -81,30 +91,14 @@ impl Owner {
     /// The join line of this server.
     pub(crate) fn string(&self) -> EnrolmentString {
         EnrolmentString {
-            host: "127.0.0.1".to_owned(),
-            enrolment_port: self.enrolment.port,
-            device_port: self.device.port,
+            host: "localhost".to_owned(),
+            enrolment_port: self.server.port,
+            device_port: self.server.port,
             ca_pin: self.authority.pin(),
             director_root: crate::fake::repository::director_pin(),
             token: TOKEN.to_owned(),
         }
     }
-}
-
-fn plane(authority: &Arc<Authority>, books: &Arc<Mutex<Books>>) -> Server {
-    let (signer, kept) = (Arc::clone(authority), Arc::clone(books));
-    let options = Options { with_root: true, optional: true, ..Options::default() };
-    Server::start(authority, options, move |asked| {
-        let mut books = kept.lock().expect("no panic");
-        let reply = books.reply(asked, &signer);
-        match books.lose.iter().position(|line| asked.line.ends_with(line)) {
-            Some(lost) => {
-                books.lose.remove(lost);
-                Reply::Hangup
-            }
-            None => reply,
-        }
-    })
 }
 
 impl Books {

@@ -117,6 +117,18 @@ fn plain(name: &str) -> Result<&str, KeyStoreError> {
 mod tests {
     use super::*;
 
+    #[cfg(not(feature = "pkcs11"))]
+    #[test]
+    fn a_build_without_pkcs11_says_so() {
+        // Goal: no silent fall to a file. Method: a token in the configuration of this build.
+        let root = tempfile::tempdir().expect("a scratch folder");
+        let folder = Folder::open(root.path().join("identity")).expect("opens");
+        let place =
+            KeyPlace::parse("pkcs11:token=dev?module-path=/m.so&pin-source=file:/pin").expect("is read");
+        let error = open(&place, &folder).map(|_| ()).expect_err("cannot").to_string();
+        assert!(error.contains("built without PKCS#11") && error.contains("key = \"file\""), "{error}");
+    }
+
     #[test]
     fn a_key_is_found_again_by_its_name_until_it_is_removed() {
         // Goal: the port's promises, over files. Method: make two, open, list, remove one, open again; a strange name.

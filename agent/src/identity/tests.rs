@@ -31,7 +31,7 @@ pub(crate) fn trusted_clock() -> TrustedClock {
 fn applicant() -> Applicant {
     Applicant {
         hardware: hardware(),
-        addresses: Vec::new(),
+        addresses: vec!["127.0.0.1".parse().expect("an address")],
         proxy: None,
         metered: false,
         clock: trusted_clock(),

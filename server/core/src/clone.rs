@@ -23,9 +23,6 @@ use crate::device::{DoubtKind, Report};
 mod tests;
 pub mod words;
 
-/// How much later than another voice's first word a word must have been *spoken*, to show that both live: more than
-/// whole seconds and the network's moods can make of it.
-const SLACK_MS: i64 = 2_000;
 /// How long after its first refusal a certificate that was replaced may still be tried by whoever has not noticed: a
 /// second connection of the same agent, or one that was asleep.
 const TAIL_MS: i64 = 60_000;
@@ -33,12 +30,13 @@ const TAIL_MS: i64 = 60_000;
 pub const ALIVE_MS: i64 = 24 * 3_600_000;
 /// Repeated numbers that make a suspicion: one could be a repetition on the way.
 const REPEATS: u8 = 2;
+/// Turns of two connections that make a suspicion, where agents name no runs: a word that was held back makes two, its own
+/// and that of the connection in use.
+const TURNS: u8 = 3;
 
 /// One check-in, as far as it says which running agent speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// When it came, by our clock.
-    pub at: Millis,
     /// The connection it came on.
     pub from: SocketAddr,
     /// The boot number; 0 for no statement.
@@ -47,21 +45,19 @@ pub struct Word {
     pub run: u64,
     /// The count of check-ins in this run; 0 for no statement.
     pub sequence: u64,
-    /// Seconds since the agent started, by a clock that nobody sets.
-    pub uptime_s: u64,
 }
 
 impl Word {
     /// What a check-in says of its speaker.
     #[must_use]
-    pub fn of(request: &CheckinRequest, from: SocketAddr, at: Millis) -> Self {
-        let CheckinRequest { boot, run, sequence, uptime_s, .. } = *request;
-        Self { at, from, boot, run, sequence, uptime_s }
+    pub fn of(request: &CheckinRequest, from: SocketAddr) -> Self {
+        let CheckinRequest { boot, run, sequence, .. } = *request;
+        Self { from, boot, run, sequence }
     }
 
     /// How people may tell it from another.
     fn named(&self) -> String {
-        format!("boot {}, run {:x}, from {}", self.boot, self.run, self.from.ip())
+        named(self.boot, self.run, Some(self.from))
     }
 }
 
@@ -93,24 +89,13 @@ struct Voice {
     run: u64,
     /// Where its last word came from; unknown if another server heard it.
     from: Option<SocketAddr>,
-    /// When it was heard first, if here.
-    first: Option<Millis>,
-    /// Arrival and uptime of its last word.
-    last: (Millis, u64),
     /// Whether it has spoken once since another followed it.
     echoed: bool,
 }
 
 impl Voice {
     fn of(word: &Word) -> Self {
-        Self {
-            boot: word.boot,
-            run: word.run,
-            from: Some(word.from),
-            first: Some(word.at),
-            last: (word.at, word.uptime_s),
-            echoed: false,
-        }
+        Self { boot: word.boot, run: word.run, from: Some(word.from), echoed: false }
     }
 
     /// Whether `word` is said by this voice, the one in use being of boot `boot`. Whoever states no run is known by its
@@ -127,17 +112,8 @@ impl Voice {
         self.from.is_some_and(|from| from.ip() == word.from.ip())
     }
 
-    /// When `word` was spoken, by our clock, going by the time that passed for the speaker since its last word. The
-    /// network may have held it back; the speaker's own clock cannot.
-    fn spoken(&self, word: &Word) -> Millis {
-        let (at, uptime_s) = self.last;
-        let passed = i64::try_from(word.uptime_s).unwrap_or(i64::MAX).saturating_sub_unsigned(uptime_s);
-        at.plus(passed.saturating_mul(1000)).min(word.at)
-    }
-
     fn named(&self) -> String {
-        let from = self.from.map_or_else(String::new, |from| format!(", from {}", from.ip()));
-        format!("boot {}, run {:x}{from}", self.boot, self.run)
+        named(self.boot, self.run, self.from)
     }
 }
 
@@ -194,6 +170,7 @@ pub struct Trace {
     former: Option<Voice>,
     numbers: Numbers,
     repeats: u8,
+    turns: u8,
     reused: Option<Reused>,
 }
 
@@ -206,16 +183,14 @@ pub struct Kept {
     pub boot: u64,
     /// The run.
     pub run: u64,
-    /// When that report came.
-    pub at: Millis,
 }
 
 impl Kept {
     /// The voice behind a report, if it names one.
     #[must_use]
-    pub fn of(report: &Report, at: Option<Millis>) -> Option<Self> {
+    pub fn of(report: &Report) -> Option<Self> {
         let voice = report.voice.as_ref()?;
-        Some(Self { leaf: voice.leaf, boot: report.boot, run: voice.run, at: at? })
+        Some(Self { leaf: voice.leaf, boot: report.boot, run: voice.run })
     }
 }
 
@@ -236,14 +211,12 @@ impl Trace {
             return None;
         };
         let boot = current.boot;
-        if let Some(other) = kept.filter(|kept| kept.boot == word.boot && kept.run != word.run) {
-            if other.run != 0 && word.run != 0 {
-                return Some(one_start(current, &format!("run {:x} at another server", other.run), word));
-            }
+        let beside = |kept: &Kept| kept.boot == word.boot && kept.run != word.run && kept.run != 0;
+        if let Some(other) = kept.filter(beside).filter(|_| word.run != 0) {
+            return Some(one_start(current, &format!("run {:x} at another server", other.run), word));
         }
         if current.says(word, boot) {
             current.from = Some(word.from);
-            current.last = (word.at, word.uptime_s);
             return self.count(word);
         }
         if word.boot != 0 && word.boot == boot && word.run != 0 && current.run != 0 {
@@ -275,37 +248,23 @@ impl Trace {
         enough.then(|| Suspicion::new(DoubtKind::Reuse, &format!("certificate {leaf} is used; it {what}")))
     }
 
-    /// A word of a voice that another has followed.
+    /// A word of a voice that another has followed. One may have been held back by the network, and says nothing.
     fn hear_again(&mut self, word: &Word) -> Option<Suspicion> {
         let (Some(current), Some(former)) = (&mut self.current, &mut self.former) else { return None };
+        let suspicion = two_alive(current, word);
         if word.run == 0 && word.boot == current.boot {
-            // Connections of an agent that names no runs. One that was heard once may have been left since; the doubt
-            // comes when each has been used after the other, from different places.
-            let alive = current.first.is_some_and(|first| former.spoken(word).since(first) > SLACK_MS);
-            if !alive {
-                return None;
-            }
-            let turns = former.echoed && !current.is_at(word);
-            let suspicion = two_alive(current, word);
-            former.last = (word.at, word.uptime_s);
+            // Connections of an agent that names no runs, and that of two places.
+            self.turns = if current.is_at(word) { 0 } else { self.turns.saturating_add(1) };
             core::mem::swap(current, former);
-            former.echoed = true;
-            return turns.then_some(suspicion);
+            return (self.turns >= TURNS).then_some(suspicion);
         }
-        let alive = match current.first {
-            Some(first) if former.first.is_some() && !former.echoed => {
-                former.spoken(word).since(first) > SLACK_MS
-            }
-            _ => former.echoed && word.uptime_s > former.last.1,
-        };
-        former.echoed = true;
-        alive.then(|| two_alive(current, word))
+        core::mem::replace(&mut former.echoed, true).then_some(suspicion)
     }
 
     /// The next voice. Its start ends the one before.
     fn follow(&mut self, word: &Word) {
         self.former = self.current.replace(Voice::of(word));
-        (self.numbers, self.repeats) = (Numbers::default(), 0);
+        (self.numbers, self.repeats, self.turns) = (Numbers::default(), 0, 0);
         let _ = self.numbers.is_repeated(word.sequence);
     }
 
@@ -314,15 +273,8 @@ impl Trace {
         let boot = self.current.as_ref().map_or(0, |current| current.boot);
         let Some(kept) = kept.filter(|kept| kept.boot > boot) else { return };
         self.former = None;
-        (self.numbers, self.repeats) = (Numbers::default(), 0);
-        self.current = Some(Voice {
-            boot: kept.boot,
-            run: kept.run,
-            from: None,
-            first: None,
-            last: (kept.at, 0),
-            echoed: false,
-        });
+        (self.numbers, self.repeats, self.turns) = (Numbers::default(), 0, 0);
+        self.current = Some(Voice { boot: kept.boot, run: kept.run, from: None, echoed: false });
     }
 
     /// The count within one run.
@@ -334,6 +286,13 @@ impl Trace {
         let evidence = format!("check-in {} of {} was made before", word.sequence, word.named());
         (self.repeats >= REPEATS).then(|| Suspicion::new(DoubtKind::Backwards, &evidence))
     }
+}
+
+/// How people may tell one agent from another.
+fn named(boot: u64, run: u64, from: Option<SocketAddr>) -> String {
+    let run = if run == 0 { String::new() } else { format!(", run {run:x}") };
+    let from = from.map_or_else(String::new, |from| format!(", from {}", from.ip()));
+    format!("boot {boot}{run}{from}")
 }
 
 /// Two agents that are alive.

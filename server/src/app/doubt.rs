@@ -37,7 +37,7 @@ impl App {
     /// Listens to whose voice a check-in is.
     pub(super) async fn listen(&self, member: &Member, speaker: &Speaker, request: &CheckinRequest) {
         let (id, now) = (member.id(), self.clock.now_ms());
-        let word = Word::of(request, speaker.address, now);
+        let word = Word::of(request, speaker.address);
         if let Some(suspicion) = self.fleet.listen(id, &speaker.leaf, &word) {
             self.suspect(id, &suspicion).await;
         }
@@ -92,7 +92,13 @@ impl App {
             if known.as_ref().is_some_and(|known| is_muted(known, now)) {
                 return Ok(());
             }
-            let (record, change) = triage::take_in(known, id, finding, now);
+            let (mut record, change) = triage::take_in(known, id, finding, now);
+            if let (triage::Change::New | triage::Change::Reopened, Some(step)) =
+                (change, record.history.last_mut())
+            {
+                // No device reported it.
+                step.by = server("clones").to_string();
+            }
             let body = serde_json::to_vec(&record).expect("a finding is always JSON");
             let entry = Entry {
                 reason: Some(suspicion.evidence.clone()),

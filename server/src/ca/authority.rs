@@ -31,6 +31,7 @@ pub struct Authority {
     pub(super) setting: KeySetting,
     pub(super) crl_url: Option<String>,
     standing: RwLock<Arc<Standing>>,
+    changed: tokio::sync::Notify,
     /// One change at a time.
     pub(super) turn: tokio::sync::Mutex<()>,
 }
@@ -76,7 +77,8 @@ impl Authority {
         let state = State::read(&folder, &setting)?;
         let source = Source { folder: &folder, setting: &setting, crl_url: crl_url.as_deref() };
         let standing = RwLock::new(Arc::new(source.standing(state)?));
-        Ok(Self { folder, setting, crl_url, standing, turn: tokio::sync::Mutex::default() })
+        let (changed, turn) = Default::default();
+        Ok(Self { folder, setting, crl_url, standing, changed, turn })
     }
 
     /// The authorities as they stand now.
@@ -118,6 +120,12 @@ impl Authority {
         Arc::new(Following { authority: self.clone(), mandatory })
     }
 
+    /// Waits for the next change. Whoever keeps the server's own certificate must not be late: a device that has followed
+    /// the last bundle of a change believes the new root alone.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
     /// Takes in what another process wrote into the folder, and says whether there was something.
     pub fn follow(&self) -> Result<bool, CaError> {
         let state = State::read(&self.folder, &self.setting)?;
@@ -137,6 +145,7 @@ impl Authority {
 
     pub(super) fn exchange(&self, standing: Standing) {
         *self.standing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(standing);
+        self.changed.notify_one();
     }
 }
 

@@ -32,6 +32,9 @@ use crate::app::{name, server};
 use crate::files::{self, FileError};
 use crate::store::{Store, StoreError};
 
+#[cfg(test)]
+mod tests;
+
 /// Days that the last leaf of an authority may live on: the most that the settings allow.
 const LEAF_DAYS_MAX: i64 = 90;
 

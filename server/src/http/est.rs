@@ -20,7 +20,7 @@ use cordon_proto::enrol::{
 };
 use cordon_proto::ids::{Hardware, Text};
 use cordon_proto::limits;
-use cordon_server_core::admit::{self, Credential, Refused};
+use cordon_server_core::admit::{self, Credential, Refused, RenewalRefused};
 use rustls::pki_types::UnixTime;
 
 use super::problem::Problem;
@@ -206,7 +206,13 @@ impl Asking<'_> {
             serial: parsed.request.serial.clone(),
             from: self.from(),
         };
-        self.app.renew(&renewal, &parsed.request.key).await.map_err(refusal)
+        let answer = self.app.renew(&renewal, &parsed.request.key).await;
+        if let Err(EnrolError::Renewal(RenewalRefused::Identity(refused))) = &answer {
+            // A certificate that is over and still used speaks of a second machine.
+            let member = self.app.fleet.by_leaf(&leaf.fingerprint);
+            self.app.tried(member.as_deref(), &leaf.fingerprint, *refused).await;
+        }
+        answer.map_err(refusal)
     }
 
     fn origin(&self, clients: &Clients) -> Option<Origin> {

@@ -13,6 +13,8 @@ mod golden;
 #[cfg(test)]
 mod html;
 #[cfg(test)]
+mod identities;
+#[cfg(test)]
 mod overview;
 #[cfg(test)]
 mod pages;

@@ -9,7 +9,7 @@ use crate::html::{Element, read};
 use crate::sample::Sample;
 
 /// Addresses that exist: `*` is one segment.
-const ROUTES: [&str; 22] = [
+const ROUTES: [&str; 34] = [
     "/",
     "/devices",
     "/devices/enrol",
@@ -18,6 +18,18 @@ const ROUTES: [&str; 22] = [
     "/devices/*/software",
     "/devices/*/quarantine",
     "/devices/*/release",
+    "/devices/*/retire",
+    "/devices/*/report-lost",
+    "/devices/*/find",
+    "/devices/*/clear-doubt",
+    "/devices/*/identity",
+    "/api/v1/devices/*/farewell",
+    "/approvals",
+    "/approvals/approve",
+    "/approvals/deny",
+    "/tokens",
+    "/tokens/new",
+    "/tokens/*/revoke",
     "/findings",
     "/findings/*",
     "/findings/*/*",

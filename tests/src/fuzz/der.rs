@@ -105,7 +105,7 @@ fn read_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
         0..=0x7f => Some((usize::from(*first), rest)),
         0x81..=0x83 => {
             let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            Some((digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit)), rest))
+            Some((digits.iter().fold(0, |length, digit| (length << 8) | usize::from(*digit)), rest))
         }
         _ => None,
     }

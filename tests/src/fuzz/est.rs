@@ -88,8 +88,7 @@ impl Plane {
                 anyhow::Ok(Server::start(config, clock).await?)
             })?;
             let authority = server.app.ca.clone();
-            let clients = Clients::load(&server.app.config, move || authority.anchors())?;
-            let clients = std::sync::Arc::new(clients);
+            let clients = Arc::new(Clients::load(&server.app.config, move || authority.anchors())?);
             let router = est::router(server.app.clone(), clients);
             Ok(Self { runtime, server, router, asked: 0, _folder: folder })
         };
@@ -100,7 +99,12 @@ impl Plane {
     fn ask(&mut self, request: Request<Body>) -> (u16, String) {
         self.asked = self.asked.wrapping_add(1);
         let address = SocketAddr::from((self.asked.to_be_bytes(), 4000));
-        let router = self.router.clone().layer(Extension(Peer::plain(address)));
+        let router = self.router.clone().layer(Extension(Peer {
+            address,
+            leaf: None,
+            shown: Arc::default(),
+            exporter: None,
+        }));
         self.runtime.block_on(async {
             let Ok(response) = router.oneshot(request).await;
             let status = response.status().as_u16();

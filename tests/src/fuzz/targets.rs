@@ -19,7 +19,9 @@ use cordon_proto::update::metadata::{Root, Snapshot, Targets, Timestamp as TufTi
 use cordon_proto::wire;
 use cordon_server::ca::request::Request;
 use cordon_server::ca::{Authority, Ca, PeerLeaf, Subject};
-use cordon_server::{clock::Clock, config::Config, init};
+use cordon_server::clock::Clock;
+use cordon_server::config::Config;
+use cordon_server::init;
 use minicbor::{Decode, Encode};
 use rcgen::PublicKeyData;
 use rustls::pki_types::CertificateDer;
@@ -111,7 +113,7 @@ pub const TARGETS: [Target; 12] = [
     },
 ];
 
-/// A target with a fault in it, that must be found: it fails where a part at least two levels down says 200 bytes or more.
+/// A target with a fault in it, that must be found: it fails where a part at least two levels down holds 80 bytes or more.
 pub const PLANTED: Target =
     Target { name: "planted", parsed: "planted parsed", der: true, samples: samples::requests, run: planted };
 
@@ -206,7 +208,7 @@ fn hardware(input: &[u8]) -> bool {
 fn planted(input: &[u8]) -> bool {
     fn deep(nodes: &[der::Node], depth: usize) -> bool {
         nodes.iter().any(|node| match node {
-            der::Node::Leaf { content, .. } => depth > 1 && content.len() >= 200,
+            der::Node::Leaf { content, .. } => depth > 1 && content.len() >= 80,
             der::Node::Branch { parts, .. } => deep(parts, depth + 1),
             der::Node::Raw(_) => false,
         })

@@ -6,7 +6,7 @@
 
 use cordon_proto::ids::{DeviceId, Text, TokenId};
 use cordon_proto::time::Timestamp;
-use cordon_server_core::admit::{Token, TokenOrder};
+use cordon_server_core::admit::{Binding, Token, TokenOrder};
 use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::{Commit, Draft, Index, Kind};
 
@@ -97,7 +97,7 @@ impl App {
 
     /// A commit that also makes this token, and the device it announces.
     async fn announce(&self, draft: Draft, id: TokenId, token: &Token) -> Result<Draft, StoreError> {
-        let summary = format!("for {} {:?}, until {}", token.order.model, token.order.binding, token.expires);
+        let summary = format!("for {} {}, until {}", token.order.model, whom(token), token.expires);
         let entry = Entry {
             after: Some(Summary::of(&summary)),
             ..Entry::new(name("token.create"), Text::lossy(&format!("token:{id}")))
@@ -178,4 +178,16 @@ fn standing(known: Token, order: &TokenOrder, now: Timestamp) -> Listed {
         return Listed::Lapsed(known);
     }
     Listed::Kept(known)
+}
+
+/// Whom a token lets in, for the journal.
+fn whom(token: &Token) -> String {
+    match &token.order.binding {
+        Binding::Serial { serial, replaces: false } => serial.to_string(),
+        Binding::Serial { serial, replaces: true } => {
+            format!("{serial}, whose next key replaces the present one")
+        }
+        Binding::Count { count } => format!("{count} devices"),
+        Binding::Board { serial, instead_of } => format!("{serial}, a new board of {instead_of}"),
+    }
 }

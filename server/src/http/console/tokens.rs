@@ -191,6 +191,10 @@ fn ask_of(posted: &Posted) -> Result<TokenAsk, super::Problem> {
         };
         given(name).map(|text| text.parse::<u32>().map_err(|_| wrong())).transpose()
     };
+    if given("serial").is_some() == given("count").is_some() {
+        let words = "say one serial, or how many devices of the model may come";
+        return Err(super::super::operator::refused("token_refused", words));
+    }
     Ok(TokenAsk {
         model: given("model").unwrap_or_default(),
         serial: given("serial"),

@@ -44,7 +44,7 @@ async fn tls_1_2_is_spoken_on_the_enrolment_plane_alone_and_only_where_it_is_wan
         let bench = Bench::start(&[&format!("enrolment.tls12={wanted}")]).await;
         let device = bench.enrol("A").await;
         let mut roots = RootCertStore::empty();
-        roots.add(bench.app().ca.roots().remove(0)).expect("an anchor");
+        roots.add(bench.app().ca.standing().roots().remove(0)).expect("an anchor");
         let spoken = async |address| {
             let client = crate::testing::builder(&[&version::TLS12]).with_root_certificates(roots.clone());
             let key = rustls::pki_types::PrivatePkcs8KeyDer::from(device.key.serialize_der());

@@ -182,11 +182,12 @@ proptest! {
                         held = Some(fresh_key);
                     }
                 }
-                2 => if let Some(leaf) = held.take() {
-                    if let Some(after) = first_word(&server, &Sha256([leaf; 32])) {
+                2 => {
+                    let word = held.take().map(|leaf| (leaf, first_word(&server, &Sha256([leaf; 32]))));
+                    if let Some((leaf, Some(after))) = word {
                         (server, spoken) = (after, leaf);
                     }
-                },
+                }
                 _ => if forgets { held = None },
             }
             prop_assert!(opens(&server, spoken), "{spoken} of {server:?}");

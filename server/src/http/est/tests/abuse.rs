@@ -105,7 +105,7 @@ async fn no_wish_of_a_request_is_granted_on_any_way_in() {
 
 #[tokio::test]
 async fn ten_thousand_wrong_tokens_open_nothing_and_fill_nothing() {
-    // Goal: E5, brute force. Method: 10^4 guesses over one connection; the journal gets one line for all of them.
+    // Goal: E5, brute force. Method: 10^4 guesses over one connection; the journal gets a sum now and then.
     let bench = Bench::start(&["enrolment.refusals=1000"]).await;
     let body = csr("A", &device_key());
     let mut wire = bench.enrolment().await;
@@ -128,5 +128,10 @@ async fn ten_thousand_wrong_tokens_open_nothing_and_fill_nothing() {
     }
     assert_eq!((refused, slowed), (1000, 9000));
     bench.app().write_guesses().await.expect("written");
-    assert_eq!(bench.journal().await, ["enrol.guess"]);
+    // One sum for each half minute that the test takes.
+    let journal = bench.journal().await;
+    assert!(
+        (1..=20).contains(&journal.len()) && journal.iter().all(|act| act == "enrol.guess"),
+        "{journal:?}"
+    );
 }

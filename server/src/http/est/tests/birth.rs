@@ -58,7 +58,7 @@ fn named(name: &str) -> CertificateParams {
 impl Born {
     fn client(&self, bench: &Bench) -> rustls::ClientConfig {
         let mut roots = RootCertStore::empty();
-        roots.add(bench.app().ca.roots().remove(0)).expect("an anchor");
+        roots.add(bench.app().ca.standing().roots().remove(0)).expect("an anchor");
         let key = PrivatePkcs8KeyDer::from(self.key.serialize_der());
         builder(&[&rustls::version::TLS13])
             .with_root_certificates(roots)

@@ -1,0 +1,268 @@
+//! Tests of the steps on a folder: what is refused, what a kill leaves behind, what the lists say.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cordon_proto::time::Millis;
+use cordon_server_core::authority::{Reason, Revoked};
+use cordon_server_core::device::State as Life;
+
+use super::*;
+use crate::ca::crl::{LeafFacts, Lists};
+use crate::ca::make::Root;
+use crate::store::memory::Memory;
+use crate::store::{Cursor, Index, Kind};
+use crate::testing::shared::Seat;
+use crate::testing::text;
+
+const NOW: Timestamp = Timestamp(1_800_000_000);
+
+/// A laid folder, the person's keys, and a journal.
+struct Office {
+    folder: tempfile::TempDir,
+    authority: Arc<Authority>,
+    store: Arc<Seat>,
+    old: Root,
+    new: Root,
+    believes: Option<u64>,
+}
+
+impl Office {
+    fn open() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        make::lay(&folder.path().join("ca"), &KeySetting::Plain, NOW).expect("laid");
+        let authority = Arc::new(load(folder.path().join("ca")).expect("loads"));
+        let key = std::fs::read_to_string(folder.path().join("ca/root.key.pem")).expect("the root's key");
+        let present = authority.for_server();
+        let old = Root::held(present.root(), &key).expect("reads").expect("its key");
+        let new = Root::make(NOW).expect("made");
+        let store = Arc::new(Seat::new(Arc::new(Memory::new())));
+        Self { folder, authority, store, old, new, believes: None }
+    }
+
+    async fn ask(&self, ask: &Ask) -> Result<Told, StepError> {
+        let roots_file = self.folder.path().join("ca.pem");
+        let device = SeenDevice { serial: text("SN-1"), state: Life::Active, believes: self.believes };
+        let desk = Desk {
+            authority: &self.authority,
+            store: &*self.store,
+            devices: vec![device],
+            roots_file: &roots_file,
+            now: NOW,
+        };
+        desk.answer(ask).await
+    }
+
+    /// A new issuing key and its certificate under `root`.
+    async fn issuing(&self, root: &Root) -> (KeyPlace, String) {
+        let Ok(Told::Prepared { key, spki }) = self.ask(&Ask::Prepare { token: None }).await else {
+            panic!("prepared")
+        };
+        let spki = from_base64url(&spki).expect("base64url");
+        (key, base64url(&root.issuing(&spki, NOW).expect("made")))
+    }
+
+    fn bundle(&self, version: u64, roots: &[&Root], by: &[&Root]) -> String {
+        let roots: Vec<_> = roots.iter().map(|root| root.certificate()).collect();
+        base64url(&make::bundle(version, &roots, by, NOW).expect("signed"))
+    }
+
+    async fn stage(&self) -> Ask {
+        let (key, issuing) = self.issuing(&self.new).await;
+        let root = base64url(self.new.certificate());
+        Ask::Stage { key, issuing, root, bundle: self.bundle(1, &[&self.old, &self.new], &[&self.old]) }
+    }
+
+    fn finish(&self, by: &[&Root], force: Option<&str>) -> Ask {
+        Ask::Finish { bundle: self.bundle(2, &[&self.new], by), force: force.map(str::to_owned) }
+    }
+
+    async fn journal(&self) -> usize {
+        self.store.scan(Index::All(Kind::Audit), Cursor::First, 500).await.expect("read").rows.len()
+    }
+}
+
+fn load(folder: PathBuf) -> Result<Authority, CaError> {
+    Authority::load(folder, KeySetting::Plain, None)
+}
+
+fn copy(from: &Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir().expect("a folder");
+    for entry in std::fs::read_dir(from).expect("listed") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name");
+        std::fs::copy(&path, to.path().join(name)).expect("copied");
+    }
+    to
+}
+
+#[tokio::test]
+async fn a_kill_before_the_one_file_that_counts_leaves_what_was_and_behind_it_what_is() {
+    // Goal: a server that starts after a kill between any two writes. Method: before the commit of each step all new
+    // files lie there and nothing counts; a copy of the folder from that moment, and one from behind it with the
+    // removed keys put back, are opened by another server.
+    let mut office = Office::open();
+    let steps = ["renew", "stage", "switch", "finish"];
+    for (at, step) in (0..).zip(steps) {
+        let ask = match step {
+            "renew" => {
+                let (key, issuing) = office.issuing(&office.old).await;
+                Ask::Renew { key, issuing }
+            }
+            "stage" => office.stage().await,
+            "switch" => Ask::Switch { force: None },
+            _ => office.finish(&[&office.new, &office.old], None),
+        };
+        let ca = office.folder.path().join("ca");
+        let before = office.authority.standing().state.clone();
+        let (seen, kept) = (Arc::new(std::sync::Mutex::new(None)), ca.clone());
+        let into = seen.clone();
+        office.store.before_commit(async move {
+            *into.lock().expect("nobody panicked") = Some(copy(&kept));
+        });
+        office.ask(&ask).await.unwrap_or_else(|error| panic!("{step}: {error}"));
+        let cut = seen.lock().expect("nobody panicked").take().expect("the step came to its commit");
+        let killed = load(cut.path().to_owned()).unwrap_or_else(|error| panic!("{step}: {error}"));
+        assert_eq!(killed.standing().state, before, "{step}");
+        assert_eq!(office.journal().await, at + 1, "{step}");
+        // What a kill before the tidying up leaves: keys that nothing refers to.
+        for file in files::names(cut.path()).expect("listed").iter().filter(|file| is_issuing_key(file)) {
+            std::fs::copy(cut.path().join(file), ca.join(file)).expect("put back");
+        }
+        let after = load(ca).unwrap_or_else(|error| panic!("{step}: {error}"));
+        assert_eq!(after.standing().state, office.authority.standing().state, "{step}");
+        assert_eq!(after.pin(), if step == "finish" { office.new.pin() } else { office.old.pin() });
+        office.believes = Some(1);
+    }
+    assert_eq!(office.authority.standing().former.len(), 2, "their leaves still live");
+    let roots = std::fs::read_to_string(office.folder.path().join("ca.pem")).expect("roots");
+    assert_eq!(roots, make::pem(office.new.certificate()));
+}
+
+#[tokio::test]
+async fn only_what_devices_would_follow_is_published() {
+    // Goal: a mistake of the person or of a captured command strands nobody. Method: bundles with a third root, by
+    // strangers, of other versions; a certificate of another root; each leaves the folder as it was.
+    let mut office = Office::open();
+    let stranger = Root::make(NOW).expect("made");
+    let before = office.authority.standing().state.clone();
+    let (key, issuing) = office.issuing(&office.new).await;
+    let root = base64url(office.new.certificate());
+    let (old, new) = (&office.old, &office.new);
+    for bundle in [
+        office.bundle(1, &[old, new], &[new]),
+        office.bundle(1, &[old, new], &[&stranger]),
+        office.bundle(1, &[new], &[old]),
+        office.bundle(1, &[old, new, &stranger], &[old]),
+        office.bundle(0, &[old, new], &[old]),
+        "nonsense".to_owned(),
+    ] {
+        let ask = Ask::Stage { key: key.clone(), issuing: issuing.clone(), root: root.clone(), bundle };
+        assert!(office.ask(&ask).await.is_err());
+    }
+    let (key, foreign) = office.issuing(&stranger).await;
+    assert!(matches!(office.ask(&Ask::Renew { key, issuing: foreign }).await, Err(StepError::Unfit(_))));
+    let (other, _) = office.issuing(&office.old).await;
+    let (_, issuing) = office.issuing(&office.old).await;
+    assert!(
+        matches!(office.ask(&Ask::Renew { key: other, issuing }).await, Err(StepError::Unfit(_))),
+        "another key"
+    );
+    assert_eq!((office.authority.standing().state.clone(), office.journal().await), (before, 0));
+    office.ask(&office.stage().await).await.expect("staged");
+    assert!(matches!(
+        office.ask(&Ask::Switch { force: None }).await,
+        Err(StepError::Refused(Refused::TooFew { .. }))
+    ));
+    assert!(matches!(office.ask(&Ask::Switch { force: Some(" ".into()) }).await, Err(StepError::Unfit(_))));
+    assert_eq!(office.authority.for_devices(9).pin(), office.old.pin(), "not before the switch");
+    office.ask(&Ask::Switch { force: Some("a trial".into()) }).await.expect("switched");
+    assert_eq!(office.authority.for_devices(1).pin(), office.new.pin());
+    assert_eq!(office.authority.for_devices(0).pin(), office.old.pin(), "what it can use");
+    assert_eq!(
+        (office.authority.for_server().pin(), office.authority.pin()),
+        (office.old.pin(), office.old.pin())
+    );
+    let stranding = office.ask(&office.finish(&[&office.new], None)).await;
+    assert!(matches!(stranding, Err(StepError::Refused(Refused::Stranding { .. }))));
+    office.believes = Some(1);
+    assert!(
+        office.ask(&office.finish(&[&office.old], None)).await.is_err(),
+        "latecomers could not follow it"
+    );
+    office.ask(&office.finish(&[&office.new], None)).await.expect("finished");
+    assert_eq!(office.authority.standing().bundle(3), None);
+    assert!(office.authority.standing().bundle(2).is_some());
+}
+
+#[tokio::test]
+async fn another_server_on_the_same_folder_follows() {
+    // Goal: a change needs no restart, wherever it was made. Method: two authorities over one folder.
+    let office = Office::open();
+    let other = load(office.folder.path().join("ca")).expect("loads");
+    assert!(!other.follow().expect("read"));
+    office.ask(&office.stage().await).await.expect("staged");
+    assert_eq!(other.anchors().len(), 2);
+    assert!(other.follow().expect("read"));
+    assert_eq!((other.anchors().len(), other.standing().state.version), (4, 1));
+    let Ok(Told::Status(status)) = office.ask(&Ask::Status).await else { panic!("a status") };
+    assert_eq!((status.phase, status.bundle, status.authorities.len()), (Phase::Staged, 1, 2));
+    assert!(status.warnings.is_empty(), "{:?}", status.warnings);
+    let late = NOW.plus_seconds((make::ISSUING_DAYS - 29) * DAY_S);
+    let words = warnings(&other.standing(), late);
+    assert!(
+        words.len() == 2 && words.iter().all(|words| words.contains("within 30 days: `ca renew-issuing`")),
+        "{words:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_list_holds_each_reason_ends_with_its_leaves_and_counts_up() {
+    // Goal: E20, the list's form and life. Method: leaves with all four reasons and one of another issuer; the list at
+    // once, at half its life, behind the end of the leaves, and under a clock that ran backwards.
+    let office = Office::open();
+    let (ca, foreign) = (office.authority.for_server(), Office::open().authority.for_server());
+    let lists = Lists::default();
+    let mut held = lists.hold().await;
+    let reasons = [Reason::Hold, Reason::Ceased, Reason::KeyCompromise, Reason::Superseded, Reason::Hold];
+    let mut revoked = Vec::new();
+    for (number, reason) in (1..).zip(reasons) {
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+        let serial = text("SN-1");
+        let subject = Subject { device: DeviceId::from_random([number; 16]), serial: &serial };
+        let issuer = if number == 5 { &foreign } else { &ca };
+        let leaf = issuer.issue(&key, subject, 30, NOW).expect("issued");
+        held.read(leaf.fingerprint, LeafFacts::of(&leaf.der));
+        revoked.push(Revoked { leaf: leaf.fingerprint, reason, since: NOW });
+    }
+    // Of two reasons for one leaf the graver one stands.
+    let again = Revoked { reason: Reason::KeyCompromise, ..*revoked.first().expect("one") };
+    revoked.push(again);
+    assert!(held.unread(&revoked).is_empty());
+    let at = |seconds: i64| Millis::from(NOW.plus_seconds(seconds));
+    let first = held.list(&ca, &revoked, at(0)).expect("signed");
+    let facts = |der: &[u8]| {
+        use x509_parser::prelude::FromDer;
+        let (_, list) =
+            x509_parser::revocation_list::CertificateRevocationList::from_der(der).expect("a list");
+        let mut reasons: Vec<u8> = list
+            .iter_revoked_certificates()
+            .filter_map(|one| one.reason_code().map(|(_, reason)| reason.0))
+            .collect();
+        reasons.sort_unstable();
+        let number = list.crl_number().expect("a number").to_string().parse::<i64>().expect("small");
+        (reasons, number, list.next_update().expect("an end").timestamp() - NOW.0)
+    };
+    assert_eq!(facts(&first), (vec![1, 1, 4, 5], at(0).0, 86_400));
+    assert_eq!(held.list(&ca, &revoked, at(43_199)).expect("kept"), first);
+    let second = held.list(&ca, &revoked, at(43_200)).expect("signed anew");
+    assert_eq!(facts(&second).2, 43_200 + 86_400);
+    let fewer = held.list(&ca, &revoked[1..4], at(43_201)).expect("signed anew");
+    assert!(facts(&fewer).1 > facts(&second).1 && facts(&fewer).0 == [1, 4, 5]);
+    let backwards = held.list(&ca, &revoked, at(-600)).expect("signed anew");
+    assert!(facts(&backwards).1 > facts(&fewer).1, "the number rises whatever the clock does");
+    let ended = held.list(&ca, &revoked, at(30 * DAY_S + 1)).expect("signed anew");
+    assert!(facts(&ended).0.is_empty());
+    assert_eq!(held.recent(&ca, at(30 * DAY_S + 1)), Some(ended));
+    assert_eq!(held.recent(&ca, at(30 * DAY_S + 2)), None);
+}
