@@ -70,7 +70,8 @@ pub struct CheckinRequest {
     #[n(17)]
     #[cbor(default)]
     pub run: u64,
-    /// SHA-256 over the operating system's machine identifier; `None` where the machine has none.
+    /// SHA-256 over the operating system's machine identifier and the machine's hardware addresses; `None` where it has
+    /// not both.
     #[n(18)]
     pub machine: Option<Sha256>,
     /// Version of the signed bundle of authorities that the device trusts; 0 for the pin it enrolled with.

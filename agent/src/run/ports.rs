@@ -29,13 +29,15 @@ use crate::slot::Slots;
 const POWER: &str = "/sys/class/power_supply";
 /// The operating system's identifier of the machine, below its root.
 const MACHINE_ID: &str = "etc/machine-id";
+/// The kernel's network interfaces, below the machine's root.
+const INTERFACES: &str = "sys/class/net";
 const MACHINE_LABEL: &[u8] = b"cordon machine v1\0";
 
 /// What reads the machine's inventory.
 pub trait Host: Send {
     /// What the machine is made of.
     fn inventory(&mut self) -> Inventory;
-    /// The hash of the operating system's own identifier of the machine; `None` where there is none.
+    /// The hash of what tells this machine from all others; `None` where it cannot be told.
     fn machine(&mut self) -> Option<Sha256> {
         None
     }
@@ -139,15 +141,26 @@ impl Host for Machine {
     }
 
     fn machine(&mut self) -> Option<Sha256> {
-        machine_of(&self.root.text(MACHINE_ID).ok()?)
+        let id = self.root.text(MACHINE_ID).ok()?;
+        machine_of(&id, &addresses(&self.root))
     }
 }
 
-/// The hash under which a machine's identifier is told: the identifier itself is nobody's business (machine-id(5)).
-fn machine_of(text: &str) -> Option<Sha256> {
+/// The hardware addresses of the interfaces that are devices, in the order of their names.
+fn addresses(root: &host::Root) -> Vec<String> {
+    let names = root.names(INTERFACES).unwrap_or_default();
+    let real = names.iter().filter(|name| root.exists(&format!("{INTERFACES}/{name}/device")));
+    real.filter_map(|name| root.line(&format!("{INTERFACES}/{name}/address"))).collect()
+}
+
+/// The hash under which a machine is told: its identifier is nobody's business (machine-id(5)). The identifier alone
+/// would make one machine of all that were set up from one image, so its hardware addresses are in it; a machine
+/// without either is not told.
+fn machine_of(text: &str, addresses: &[String]) -> Option<Sha256> {
     let id = text.trim();
     let whole = id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit());
-    whole.then(|| Sha256::of(&[MACHINE_LABEL, id.as_bytes()].concat()))
+    let told = [id, &addresses.join(" ")].join(" ");
+    (whole && !addresses.is_empty()).then(|| Sha256::of(&[MACHINE_LABEL, told.as_bytes()].concat()))
 }
 
 /// The kernel's power supply class.
@@ -205,17 +218,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_is_told_by_a_hash_of_its_identifier_and_only_where_it_has_one() {
-        // Goal: clones are seen, the identifier itself is not told. Method: machine-id(5) as written, then what is none.
+    fn a_machine_is_told_by_a_hash_that_devices_of_one_image_do_not_share() {
+        // Goal: clones are seen, a golden image is none, the identifier itself is not told. Method: machine-id(5) as
+        // written with two hardware addresses, a bridge beside them, then what is none.
         let root = tempfile::tempdir().expect("a scratch folder");
         fs::create_dir(root.path().join("etc")).expect("makes the folder");
+        let interface = |name: &str, address: &str, real: bool| {
+            let place = root.path().join(INTERFACES).join(name);
+            fs::create_dir_all(&place).expect("makes the folder");
+            fs::write(place.join("address"), format!("{address}\n")).expect("writes");
+            if real {
+                fs::create_dir_all(place.join("device")).expect("makes the folder");
+            }
+        };
+        interface("br0", "02:00:00:00:00:01", false);
         let told = |text: &str| {
             fs::write(root.path().join(MACHINE_ID), text).expect("writes");
             Machine::at(root.path()).expect("opens").machine()
         };
         let id = "0123456789abcdef0123456789abcdef";
-        let expected = Sha256::of(format!("cordon machine v1\0{id}").as_bytes());
+        assert_eq!(told(&format!("{id}\n")), None, "without an address of its own it cannot be told");
+        interface("eth0", "00:11:22:33:44:55", true);
+        let expected = Sha256::of(format!("cordon machine v1\0{id} 00:11:22:33:44:55").as_bytes());
         assert_eq!(told(&format!("{id}\n")), Some(expected));
+        interface("eth0", "00:11:22:33:44:56", true);
+        assert_ne!(told(&format!("{id}\n")), Some(expected), "another device of the same image");
         for none in ["", "uninitialized\n", &id[1..]] {
             assert_eq!(told(none), None, "{none:?}");
         }

@@ -177,6 +177,20 @@ async fn a_sealed_issuing_key_opens_with_its_identity_alone() {
     assert!(none.contains("ca-identity.txt"), "{none}");
 }
 
+/// A token `ca` with two keys that cannot be taken out.
+fn make_token((soft, tool): (&Path, &Path), module: &str, environment: [(&str, &str); 1]) {
+    let run = |what: &Path, arguments: &[&str]| {
+        let output = program(what).args(arguments).envs(environment).output().expect("runs");
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    };
+    run(soft, &["--init-token", "--free", "--label", "ca", "--pin", "4711", "--so-pin", "0815"]);
+    for (label, id) in [("issuing", "01"), ("issuing-2", "02")] {
+        let key =
+            ["--keypairgen", "--key-type", "EC:prime256v1", "--sensitive", "--label", label, "--id", id];
+        run(tool, &[&["--module", module, "-l", "--pin", "4711", "--token-label", "ca"], &key[..]].concat());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_issuing_key_in_a_token_signs_there_and_lies_in_no_file() {
     // Goal: PKCS#11. Method: SoftHSM with a key that cannot be taken out; a server laid on it, its TLS and its list
@@ -196,20 +210,8 @@ async fn an_issuing_key_in_a_token_signs_there_and_lies_in_no_file() {
     std::fs::set_permissions(path("pin"), std::fs::Permissions::from_mode(0o600)).expect("chmod");
     let conf = path("softhsm.conf");
     let environment = [("SOFTHSM2_CONF", conf.as_str())];
-    let run = |what: &Path, arguments: &[&str]| {
-        let output = program(what).args(arguments).envs(environment).output().expect("runs");
-        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
-    };
-    run(&soft, &["--init-token", "--free", "--label", "ca", "--pin", "4711", "--so-pin", "0815"]);
     let module = module.to_str().expect("text").to_owned();
-    for (label, id) in [("issuing", "01"), ("issuing-2", "02")] {
-        let key =
-            ["--keypairgen", "--key-type", "EC:prime256v1", "--sensitive", "--label", label, "--id", id];
-        run(
-            &tool,
-            &[&["--module", &module, "-l", "--pin", "4711", "--token-label", "ca"], &key[..]].concat(),
-        );
-    }
+    make_token((&soft, &tool), &module, environment);
     let uri = |label: &str| {
         format!("pkcs11:token=ca;object={label}?module-path={module}&pin-source=file:{}", path("pin"))
     };

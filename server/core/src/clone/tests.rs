@@ -191,7 +191,7 @@ impl Honest {
             }
             Event::Renews { tail } => self.renew(tail),
             Event::EnrolsAnew => {
-                self.life.leaf = self.life.leaf + 1;
+                self.life.leaf += 1;
                 self.life.boot = 0;
                 self.runs += 1;
                 self.life.starts(self.runs);

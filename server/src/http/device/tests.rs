@@ -424,7 +424,11 @@ async fn a_receipt_counts_only_from_the_device_itself() {
     let mut flipped = good.clone();
     flipped[20] ^= 1;
     assert_eq!(wire.post("/v1/receipts", &flipped).await.code(), "receipt_not_believed");
-    let key = Key::Receipt { order: body.order.clone(), device: device.id, digest: Sha256::of(&good) };
+    let key = Key::Receipt {
+        order: body.order.clone(),
+        device: device.id,
+        digest: Sha256::of(&cordon_proto::wire::write(&body)),
+    };
     let row = bench.app().store.get(key).await.expect("read").expect("stored");
     let proof = cordon_server_core::device::Proof::from_body(&row.body).expect("a proof");
     assert_eq!((proof.bytes(), proof.leaf), (Some(good), Sha256::of(&device.leaf)));
