@@ -427,7 +427,7 @@ async fn a_receipt_counts_only_from_the_device_itself() {
     let key = Key::Receipt {
         order: body.order.clone(),
         device: device.id,
-        digest: Sha256::of(&cordon_proto::wire::write(&body)),
+        digest: Sha256::of(&wire::write(&body)),
     };
     let row = bench.app().store.get(key).await.expect("read").expect("stored");
     let proof = cordon_server_core::device::Proof::from_body(&row.body).expect("a proof");
