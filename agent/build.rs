@@ -1,4 +1,5 @@
-//! Links the device program without unwind tables: an eighth of it, and the profile `agent` aborts on a panic anyway.
+//! Links the device program without unwind tables, an eighth of it (the profile `agent` aborts on a panic anyway), and
+//! with one copy of functions that compiled to the same bytes.
 //!
 //! What is lost is the list of addresses below a panic's message, which a stripped program could not name. Every other
 //! profile unwinds and keeps its tables. Cargo tells a build script no profile's name, but its optimisation, and only
@@ -11,6 +12,10 @@ fn main() {
     if variable("OPT_LEVEL") == "z" && variable("CARGO_CFG_TARGET_OS") == "linux" {
         let folder = variable("CARGO_MANIFEST_DIR");
         println!("cargo::rustc-link-arg-bins=-Wl,-T,{folder}/{SCRIPT}");
+        // Where Rust brings its own linker, lld, which alone can fold; nothing here compares addresses of functions.
+        if variable("TARGET") == "x86_64-unknown-linux-gnu" {
+            println!("cargo::rustc-link-arg-bins=-Wl,--icf=all");
+        }
     }
 }
 
