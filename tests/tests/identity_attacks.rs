@@ -323,9 +323,8 @@ async fn e14_a_server_with_example_keys_refuses_to_listen_beyond_loopback() {
     init.args(["server", "init", "--host", "127.0.0.1", "--example-keys", "--dir"]).arg(&laid);
     let done = init.output().expect("runs");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let serve = |listen: &str| {
-        let mut command = program("timeout");
-        command.args(["20", SIM, "server", "serve", "--config"]).arg(laid.join("cordon.toml"));
+    let serve = |mut command: std::process::Command, listen: &str| {
+        command.args(["server", "serve", "--config"]).arg(laid.join("cordon.toml"));
         for (plane, address) in
             [("enrolment", "127.0.0.1:0"), ("operator", "127.0.0.1:0"), ("device", listen)]
         {
@@ -335,12 +334,15 @@ async fn e14_a_server_with_example_keys_refuses_to_listen_beyond_loopback() {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     };
-    let refused = serve("0.0.0.0:0").output().expect("runs");
+    let mut bounded = program("timeout");
+    bounded.args(["20", SIM]);
+    let refused = serve(bounded, "0.0.0.0:0").output().expect("runs");
     let words = String::from_utf8_lossy(&refused.stderr).into_owned();
     println!("E14: {}", words.trim());
     assert!(!refused.status.success() && refused.status.code() != Some(124), "{words}");
     assert!(words.contains("example"), "{words}");
-    let running = Running(serve("127.0.0.1:0").spawn().expect("starts"));
+    // Without a program between, so that the server itself ends with the test.
+    let running = Running(serve(program(SIM), "127.0.0.1:0").spawn().expect("starts"));
     let begin = Instant::now();
     while !folder.path().join("ready.json").exists() {
         assert!(begin.elapsed() < Duration::from_secs(20), "it does not start on loopback either");
