@@ -94,6 +94,14 @@ pub const RELEASE_ENTRIES: usize = 16;
 pub const WINDOWS: usize = 16;
 /// Longest life of a permit that an order may set.
 pub const PERMIT_MAX_S: u32 = 24 * 3600;
+/// Bytes of the index of a bundle.
+pub const BUNDLE_BYTES: usize = 64 * 1024;
+/// Files that a bundle lists.
+pub const BUNDLE_FILES: usize = 256;
+/// Acts that a bundle is made for.
+pub const BUNDLE_OFFERS: usize = 16;
+/// Days that a bundle lives at most.
+pub const BUNDLE_DAYS: i64 = 14;
 /// Days the document of orders may live; no order outlives its document.
 pub const ORDERS_DAYS: i64 = 90;
 /// Per cent of charge below which a device on battery does not reboot for an update.

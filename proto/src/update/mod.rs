@@ -8,6 +8,7 @@
 //! Read next: [`trust`], then [`key`] for who counts as a signer.
 
 pub mod author;
+pub mod bundle;
 pub mod decide;
 pub mod delegation;
 pub mod deny;
