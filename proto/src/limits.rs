@@ -94,6 +94,8 @@ pub const RELEASE_ENTRIES: usize = 16;
 pub const WINDOWS: usize = 16;
 /// Longest life of a permit that an order may set.
 pub const PERMIT_MAX_S: u32 = 24 * 3600;
+/// Pause after a stick was pulled out; what is in the slot is hashed at each try.
+pub const STICK_PAUSE_S: i64 = 60;
 /// Bytes of the index of a bundle.
 pub const BUNDLE_BYTES: usize = 64 * 1024;
 /// Files that a bundle lists.

@@ -109,18 +109,27 @@ impl Bundle {
         if self.director != against.director {
             return Err(BundleFault::OtherDirector);
         }
-        if against.now < self.issued {
-            return Err(BundleFault::ClockBefore { issued: self.issued });
-        }
-        if against.now >= self.expires {
-            return Err(BundleFault::Expired { expires: self.expires });
-        }
+        self.holds_at(against.now)?;
         let kept = against.kept;
         if self.counter < kept.counter {
             return Err(BundleFault::Replayed { counter: self.counter, kept: kept.counter });
         }
         if self.counter == kept.counter && kept.digest != Some(digest) {
             return Err(BundleFault::SameCounter { counter: self.counter });
+        }
+        Ok(())
+    }
+
+    /// Whether it holds at this second, by what it says of itself.
+    ///
+    /// # Errors
+    /// It does not hold yet, or no more.
+    pub fn holds_at(&self, now: Timestamp) -> Result<(), BundleFault> {
+        if now < self.issued {
+            return Err(BundleFault::ClockBefore { issued: self.issued });
+        }
+        if now >= self.expires {
+            return Err(BundleFault::Expired { expires: self.expires });
         }
         Ok(())
     }
