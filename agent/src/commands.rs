@@ -4,6 +4,7 @@
 //! sentence that says what to do. The token is read from a file or standard input, never from an argument, where other
 //! users could see it. Read next: [`crate::run`].
 
+mod bundle;
 mod local;
 
 use std::ffi::{OsStr, OsString};
@@ -22,6 +23,10 @@ cordon-agent [--state DIR] [--config FILE] COMMAND
   status [--json]           what is installed, what blocks an update and why, who the device is
   inventory [--root DIR]    what the device is made of, as JSON lines
   interlock hold|release    keep the device from rebooting, or end that
+  install-bundle DIR [--receipts DIR] [--expect-server] [--wait SECONDS]
+                            hand the agent an update from a folder, such as one on a stick, and wait until it holds the
+                            image (3600 s); first copies the receipts that wait to DIR/receipts; --expect-server: the
+                            server will be reached once the new image runs
   trust-director FILE       trust an owner's director root, where none is trusted yet
   forget-site               forget identity, profile and spool; never roots, floor or versions
   retire                    sign a farewell, hand it in if the server can be reached, then forget as above
@@ -38,6 +43,7 @@ enum Command {
     Status { json: bool },
     Inventory { root: PathBuf },
     Interlock { hold: bool },
+    InstallBundle(bundle::Handing),
     TrustDirector { root: PathBuf },
     ForgetSite,
     Retire,
@@ -82,6 +88,7 @@ fn execute(sources: &Sources, command: Command) -> anyhow::Result<ExitCode> {
         Command::Run { once: true } => local::once(config()?)?,
         Command::Status { json } => local::status(&config()?, json)?,
         Command::Interlock { hold } => local::interlock(&config()?, hold)?,
+        Command::InstallBundle(handing) => bundle::install(&config()?, &handing)?,
         Command::TrustDirector { root } => local::trust_director(&config()?, &root)?,
         Command::ForgetSite => local::forget(&config()?)?,
         Command::Retire => local::retire(&config()?)?,
@@ -102,6 +109,13 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Sources, Command),
             (Long("version"), _) => command = Some(Command::Version),
             (Long("with"), Some(Command::Enrol { with, .. })) => *with = parser.value()?.into(),
             (Long("wait"), Some(Command::Enrol { wait_s, .. })) => *wait_s = parser.value()?.parse()?,
+            (Long("wait"), Some(Command::InstallBundle(handing))) => {
+                handing.wait_s = parser.value()?.parse()?
+            }
+            (Long("receipts"), Some(Command::InstallBundle(handing))) => {
+                handing.receipts = Some(parser.value()?.into());
+            }
+            (Long("expect-server"), Some(Command::InstallBundle(handing))) => handing.expect_server = true,
             (Long("once"), Some(Command::Run { once })) => *once = true,
             (Long("json"), Some(Command::Status { json })) => *json = true,
             (Long("root"), Some(Command::Inventory { root })) => *root = parser.value()?.into(),
@@ -129,6 +143,7 @@ fn named(word: &OsStr, parser: &mut lexopt::Parser) -> Result<Command, lexopt::E
             Some("release") => Command::Interlock { hold: false },
             Some(_) | None => return Err("interlock takes hold or release".into()),
         },
+        "install-bundle" => Command::InstallBundle(bundle::Handing::of(parser.value()?.into())),
         "trust-director" => Command::TrustDirector { root: parser.value()?.into() },
         "forget-site" => Command::ForgetSite,
         "retire" => Command::Retire,

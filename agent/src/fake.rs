@@ -3,6 +3,7 @@
 //! It keeps session tickets on, so that a client which resumed would be seen; it records what it was asked. It knows
 //! nothing of the real server. Tests only.
 
+pub(crate) mod bundle;
 pub(crate) mod owner;
 pub(crate) mod repository;
 

@@ -200,6 +200,20 @@ pub fn read_secret_file(path: &Path, limit: usize) -> Result<Vec<u8>, FileError>
     read_bounded(file, path, limit)
 }
 
+/// Writes a file whole into a folder that is nobody's secret, such as one on a stick; the folder is made if need be.
+pub(crate) fn write_plain(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+    let (path, beside) = (folder.join(name), folder.join(format!("{name}.part")));
+    let write = || {
+        fs::create_dir_all(folder)?;
+        let mut file = File::create(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, &path)
+    };
+    write().map_err(|source| io_error("write", &path, source))?;
+    sync_folder(folder)
+}
+
 fn read_bounded(file: File, path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
     let cap = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);

@@ -19,6 +19,7 @@ pub mod run;
 pub mod slot;
 pub mod spool_file;
 pub mod status;
+mod stick;
 pub mod store;
 pub mod tls;
 pub mod verifier;

@@ -5,15 +5,16 @@
 //! it decides nothing. A simulator runs many of these in one process, each with its own [`Ports`] and state folder.
 //! Read next: [`ports`], docs/ARCHITECTURE.md "One update, end to end".
 
+pub(crate) mod carried;
 pub(crate) mod contact;
 mod entering;
-mod evidence;
+pub(crate) mod evidence;
 mod health;
 pub(crate) mod keeping;
 pub(crate) mod leaving;
 mod messages;
 pub mod ports;
-mod receipts;
+pub(crate) mod receipts;
 pub mod sensing;
 pub(crate) mod setup;
 mod telling;

@@ -285,12 +285,12 @@ fn owner(state: &Folder) -> anyhow::Result<u32> {
     Ok(std::fs::metadata(state.path()).context("cannot look at the state folder")?.uid())
 }
 
-fn clock(config: &Config) -> TrustedClock {
+pub(super) fn clock(config: &Config) -> TrustedClock {
     TrustedClock::new(Arc::new(SystemClock::new()), Floor::new(config.clock_floor))
 }
 
 /// One thread; the helper threads of name look-ups and hashing end at once when idle.
-fn runtime() -> anyhow::Result<Runtime> {
+pub(super) fn runtime() -> anyhow::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(Duration::from_millis(100))

@@ -23,6 +23,15 @@ fn every_command_of_the_contract_parses() {
         ("interlock hold", Command::Interlock { hold: true }),
         ("interlock release", Command::Interlock { hold: false }),
         ("trust-director root.json", Command::TrustDirector { root: PathBuf::from("root.json") }),
+        (
+            "install-bundle /media/stick --receipts /out --expect-server --wait 5",
+            Command::InstallBundle(bundle::Handing {
+                receipts: Some(PathBuf::from("/out")),
+                expect_server: true,
+                wait_s: 5,
+                ..bundle::Handing::of(PathBuf::from("/media/stick"))
+            }),
+        ),
         ("forget-site", Command::ForgetSite),
         ("retire", Command::Retire),
         ("--help", Command::Help),
@@ -48,12 +57,14 @@ fn what_is_no_command_is_usage_and_nothing_is_promised_that_does_not_exist() {
         "interlock",
         "interlock maybe",
         "run --wait 3",
+        "install-bundle",
+        "install-bundle /media/stick --once",
         "status --root /",
         "--what",
     ] {
         assert!(parsed(line).is_err(), "{line:?}");
     }
-    for later in ["install-bundle", "observe", "tuf-conformance"] {
+    for later in ["observe", "tuf-conformance"] {
         assert!(!USAGE.contains(later) && parsed(later).is_err(), "{later}");
     }
 }

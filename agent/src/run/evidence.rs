@@ -76,6 +76,22 @@ impl Evidence {
             && monotonic.saturating_sub(self.gathered) < stale
     }
 
+    /// The same for what came in a bundle: nobody says that it changed, so only its age counts.
+    pub(crate) fn is_stale(&self, monotonic: Duration) -> bool {
+        monotonic.saturating_sub(self.gathered) >= if self.said.is_whole() { STALE } else { STALE_REFUSED }
+    }
+
+    /// The release and the order as both signatures have them, where they could be read.
+    pub(crate) fn read(&self) -> Option<(&Order, &Release)> {
+        match &self.said {
+            Said::Verified(verified) => match (&verified.order, &verified.release) {
+                (Some(Ok(order)), Some(Ok(release))) => Some((order, release)),
+                _ => None,
+            },
+            Said::Refused(_) => None,
+        }
+    }
+
     /// The decision now.
     pub(crate) fn verdict(&self, record: &Record, hardware: &Hardware, now: Timestamp) -> Verdict {
         let outcome = match &self.said {
@@ -202,9 +218,18 @@ fn party(party: Party) -> impl Fn(TufError) -> Stop + Copy {
         TufError::Trust(error) => chain(party, error),
         TufError::Link(error) => Stop::Missing(missing("metadata-unreachable", &error.to_string())),
         TufError::File(error) => Stop::Missing(missing("metadata-disk", &error.to_string())),
+        TufError::Bundle(fault) => Stop::Missing(Missing(fault.blocked())),
         TufError::NoRoot(sentence) => Stop::Missing(missing("repository-unknown", &sentence)),
         TufError::ExampleKeys => Stop::Missing(missing("example-keys", &TufError::ExampleKeys.to_string())),
         TufError::Stopping => Stop::Missing(missing("stopping", &TufError::Stopping.to_string())),
+    }
+}
+
+/// The words for trouble with the owner's chain, where there is no offer yet.
+pub(crate) fn missing_of_director(error: TufError) -> Blocked {
+    match party(Party::Director)(error) {
+        Stop::Refused(refusal) => refusal.blocked(),
+        Stop::Missing(Missing(blocked)) => blocked,
     }
 }
 

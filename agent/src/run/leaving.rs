@@ -19,6 +19,7 @@ use crate::files::Folder;
 use crate::identity::farewell::Kept;
 use crate::identity::{Home, Identity};
 use crate::link::Link;
+use crate::stick;
 use crate::store::{Found, SecurityStore};
 
 /// Between two tries to hand the farewell in.
@@ -95,9 +96,10 @@ impl<'a> Leaver<'a> {
     }
 }
 
-/// Removes profile, spool, status and identity, the identity last.
+/// Removes profile, spool, a bundle of the owner, status and identity, the identity last.
 pub(crate) fn wipe(state: &Folder, home: &Home) -> Result<(), RunError> {
     sensing::forget(state)?;
+    stick::forget(state)?;
     state.remove("status.json")?;
     Ok(home.forget()?)
 }

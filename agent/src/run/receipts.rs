@@ -5,6 +5,8 @@
 //! receipt from before a renewal is signed again as it leaves. It is removed only after the server took it. Read next:
 //! `cordon_proto::receipt`.
 
+use std::path::Path;
+
 use cordon_agent_core::update::Report;
 use cordon_proto::ids::{HardwareId, Text};
 use cordon_proto::limits;
@@ -12,10 +14,12 @@ use cordon_proto::receipt::{Receipt, ReceiptBody};
 use cordon_proto::time::Timestamp;
 use cordon_proto::wire;
 
-use crate::files::{FileError, Folder};
+use crate::files::{self, FileError, Folder};
 use crate::identity::Identity;
 use crate::identity::key::KeyError;
 
+/// The outbox inside the state folder.
+pub(crate) const FOLDER: &str = "receipts";
 /// What the file of a receipt ends with.
 const SUFFIX: &str = ".receipt";
 
@@ -89,6 +93,19 @@ impl Outbox {
             }
         }
         Ok(None)
+    }
+
+    /// Copies all receipts that wait into a folder, each under its device's name, for whoever carries them to the server.
+    pub(crate) fn copy_into(&self, identity: &Identity, to: &Path) -> Result<usize, ReceiptError> {
+        let mut copied = 0;
+        for name in self.folder.names()?.into_iter().filter(|name| name.ends_with(SUFFIX)) {
+            let Some(bytes) = self.folder.read(&name, limits::BODY_BYTES)? else { continue };
+            let Ok(receipt) = wire::read(&bytes, limits::BODY_BYTES) else { continue };
+            let bytes = wire::write(&in_force(receipt, identity));
+            files::write_plain(to, &format!("{}-{name}", identity.device), &bytes)?;
+            copied += 1;
+        }
+        Ok(copied)
     }
 
     /// The server has it.

@@ -19,7 +19,7 @@ use super::contact::{self, Contact, ContactView, Facts, Pace};
 use super::keeping::Keeping;
 use super::messages::{Heard, QUEUE, ToSensor, UpdateView};
 use super::ports::{Installer, Ports};
-use super::receipts::Outbox;
+use super::receipts::{self, Outbox};
 use super::sensing::{Eyes, Sensing};
 use super::telling::{Telling, Views};
 use super::tuf::Repositories;
@@ -125,8 +125,13 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let site = (site.director_root, site.host.as_str());
     let repositories =
         Repositories::new(state.inside("tuf")?, config.image_root.clone(), site, to_link.clone());
-    let means =
-        updating::Means { store, installer, repositories, outbox: Outbox::new(state.inside("receipts")?) };
+    let means = updating::Means {
+        store,
+        installer,
+        repositories,
+        outbox: Outbox::new(state.inside(receipts::FOLDER)?),
+        state: state.clone(),
+    };
     let device = updating::Device {
         hardware: config.hardware.clone(),
         identity: keeping.in_force(),

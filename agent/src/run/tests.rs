@@ -47,9 +47,9 @@ use crate::status::Status;
 use crate::store::{Found, SecurityStore};
 use crate::verifier::DeviceVerifier;
 
-const OLD: &[u8] = b"the factory image";
+pub(crate) const OLD: &[u8] = b"the factory image";
 
-fn new_image() -> Vec<u8> {
+pub(crate) fn new_image() -> Vec<u8> {
     (0..100_000_u32).flat_map(u32::to_be_bytes).collect()
 }
 
@@ -58,6 +58,8 @@ fn new_image() -> Vec<u8> {
 pub(crate) struct World {
     pub(crate) offer: bool,
     pub(crate) permit: bool,
+    /// Nobody answers.
+    pub(crate) dark: bool,
     director: BTreeMap<String, Vec<u8>>,
     maker: BTreeMap<String, Vec<u8>>,
     image: Vec<u8>,
@@ -70,7 +72,7 @@ pub(crate) struct World {
 }
 
 pub(crate) struct Rig {
-    site: Site,
+    pub(crate) site: Site,
     server: Server,
     world: Arc<Mutex<World>>,
     clock: Arc<dyn Clock>,
@@ -95,7 +97,7 @@ impl PowerSource for Facts {
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     SystemClock::new().now().seconds()
 }
 
@@ -103,7 +105,7 @@ fn name(text: &str) -> Name {
     text.parse().expect("a name")
 }
 
-fn release() -> Release {
+pub(crate) fn release() -> Release {
     let bytes = new_image();
     Release {
         image: Image {
@@ -128,7 +130,7 @@ fn release() -> Release {
     }
 }
 
-fn order() -> Order {
+pub(crate) fn order() -> Order {
     let device = hardware();
     let scope = Scope::Match { model: device.model, hardware: device.revision, from_least: 0, from_most: 41 };
     Order {
@@ -153,6 +155,9 @@ impl World {
     }
 
     fn reply(&mut self, asked: &Asked) -> Reply {
+        if self.dark {
+            return Reply::Hangup;
+        }
         let path = asked.line.split(' ').nth(1).unwrap_or_default().trim_start_matches("/v1/");
         match path.split('/').collect::<Vec<_>>().as_slice() {
             ["checkin"] => self.checkin(asked),
@@ -283,7 +288,7 @@ impl Rig {
         SecurityStore::new(self.state())
     }
 
-    fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         Config {
             state: self.site.state().to_owned(),
             slots: Some([self.path("A"), self.path("B")]),

@@ -1,4 +1,5 @@
-//! The two repositories on the device: asks of `proto::update` answered from the disk or over the link, effects kept.
+//! The two repositories on the device: asks of `proto::update` answered from the disk, and over the link or from a
+//! bundle; effects kept.
 //!
 //! What is kept are received bytes, each file written whole before the next question. The first root of an image
 //! repository is the maker's file inside the system image; the director's is the one whose hash came with enrolment, or
@@ -8,10 +9,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use cordon_proto::ids::{Name, Sha256};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
+use cordon_proto::update::bundle::BundleFault;
 use cordon_proto::update::deny::is_example_root;
 use cordon_proto::update::metadata::Root;
 use cordon_proto::update::{
@@ -23,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::messages::ToLink;
 use crate::files::{self, FileError, Folder};
 use crate::link::{LinkError, Repository};
+use crate::stick::Stick;
 use crate::verifier::DeviceVerifier;
 
 /// Bytes of the largest file kept here.
@@ -42,6 +46,9 @@ pub enum TufError {
     /// The disk.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The bundle does not hold what its index says.
+    #[error(transparent)]
+    Bundle(#[from] BundleFault),
     /// There is no first root for this repository.
     #[error("{0}")]
     NoRoot(String),
@@ -61,7 +68,14 @@ pub(crate) struct Repositories {
     shipped: BTreeMap<Name, PathBuf>,
     director_pin: Sha256,
     loopback: bool,
-    link: mpsc::Sender<ToLink>,
+    source: Source,
+}
+
+/// Where files come from that are not on the disk.
+#[derive(Clone)]
+enum Source {
+    Link(mpsc::Sender<ToLink>),
+    Bundle(Arc<Stick>),
 }
 
 /// A repository brought up to date, with what a search in it needs.
@@ -96,7 +110,46 @@ impl Repositories {
         (director_pin, host): (Sha256, &str),
         link: mpsc::Sender<ToLink>,
     ) -> Self {
-        Self { folder, shipped, director_pin, loopback: is_loopback(host), link }
+        Self { folder, shipped, director_pin, loopback: is_loopback(host), source: Source::Link(link) }
+    }
+
+    /// The same repositories out of a bundle, with what is kept in another folder where one is given.
+    pub(crate) fn carried(&self, stick: &Arc<Stick>, folder: Option<Folder>) -> Self {
+        Self {
+            folder: folder.unwrap_or_else(|| self.folder.clone()),
+            shipped: self.shipped.clone(),
+            source: Source::Bundle(Arc::clone(stick)),
+            ..*self
+        }
+    }
+
+    /// The trusted director root's bytes, none while none is trusted.
+    pub(crate) fn director_root(&self) -> Result<Option<Vec<u8>>, FileError> {
+        folder_of(&self.folder, &Repository::Director)?.read(ROOT, FILE_BYTES)
+    }
+
+    /// Copies what is kept into another folder, to try something on it.
+    pub(crate) fn copy_into(&self, folder: &Folder) -> Result<(), FileError> {
+        let mut all = vec![Repository::Director];
+        all.extend(self.shipped.keys().cloned().map(Repository::Image));
+        for repository in all {
+            let (from, to) = (folder_of(&self.folder, &repository)?, folder_of(folder, &repository)?);
+            for name in from.names()? {
+                to.write(&name, &from.read(&name, FILE_BYTES)?.unwrap_or_default())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How documents of a repository are judged: of a bundle's director by the bundle's own end, which whoever asks
+    /// must still prove.
+    fn rules(&self, repository: &Repository, now: Timestamp) -> Rules<'static> {
+        match (&self.source, repository) {
+            (Source::Bundle(stick), Repository::Director) => {
+                Rules { freshness: Freshness::Bundle { expires: stick.claim.expires }, ..rules(now) }
+            }
+            (Source::Bundle(_), Repository::Image(_)) | (Source::Link(_), _) => rules(now),
+        }
     }
 
     /// Follows the repository to its newest metadata.
@@ -107,12 +160,12 @@ impl Repositories {
             Some(root) => root,
             None => self.first_root(&repository, &folder, now).await?,
         };
-        let mut refresh = Refresh::start(&root, &rules(now))?;
+        let mut refresh = Refresh::start(&root, &self.rules(&repository, now))?;
         drop(root);
         let trusted = loop {
-            let ask = refresh.ask(&rules(now))?;
+            let ask = refresh.ask(&self.rules(&repository, now))?;
             let bytes = self.answer(&repository, &folder, ask).await?;
-            let turn = refresh.answer(bytes.as_deref(), &rules(now))?;
+            let turn = refresh.answer(bytes.as_deref(), &self.rules(&repository, now))?;
             apply(&folder, &turn.effects, bytes.as_deref())?;
             match turn.next {
                 Next::Ask(next) => refresh = next,
@@ -125,15 +178,15 @@ impl Repositories {
 
     /// Finds one file through the delegations of a repository that is up to date.
     pub(crate) async fn find(&self, fresh: &Fresh, path: &str) -> Result<Option<Found>, TufError> {
-        let mut next = Search::start(&fresh.trusted, path, &rules(fresh.now))?;
+        let mut next = Search::start(&fresh.trusted, path, &self.rules(&fresh.repository, fresh.now))?;
         loop {
             let search = match next {
                 Next::Ask(search) => search,
                 Next::Done(found) => return Ok(found),
             };
-            let ask = search.ask(&rules(fresh.now))?;
+            let ask = search.ask(&self.rules(&fresh.repository, fresh.now))?;
             let bytes = self.answer(&fresh.repository, &fresh.folder, ask).await?;
-            let turn = search.answer(bytes.as_deref(), &rules(fresh.now))?;
+            let turn = search.answer(bytes.as_deref(), &self.rules(&fresh.repository, fresh.now))?;
             apply(&fresh.folder, &turn.effects, bytes.as_deref())?;
             next = turn.next;
         }
@@ -193,10 +246,16 @@ impl Repositories {
     }
 
     async fn fetch(&self, repository: &Repository, request: Request) -> Result<Option<Vec<u8>>, TufError> {
+        let link = match &self.source {
+            Source::Link(link) => link,
+            Source::Bundle(stick) => {
+                return Ok(stick.file(&path_of(repository, &request.path), request.limit)?);
+            }
+        };
         let (back, answer) = oneshot::channel();
         let (repository, file) = (repository.clone(), request.path);
         let call = ToLink::Metadata { repository, file, limit: request.limit, back };
-        self.link.send(call).await.map_err(|_| TufError::Stopping)?;
+        link.send(call).await.map_err(|_| TufError::Stopping)?;
         Ok(answer.await.map_err(|_| TufError::Stopping)??)
     }
 
@@ -236,6 +295,14 @@ fn folder_of(folder: &Folder, repository: &Repository) -> Result<Folder, FileErr
     match repository {
         Repository::Director => folder.inside("director"),
         Repository::Image(name) => folder.inside("image")?.inside(name.as_str()),
+    }
+}
+
+/// Where a repository's file lies in a bundle.
+pub(crate) fn path_of(repository: &Repository, file: &str) -> String {
+    match repository {
+        Repository::Director => format!("director/{file}"),
+        Repository::Image(name) => format!("image/{name}/{file}"),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod effects;
 mod fetch;
+mod handed;
 mod view;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ use super::receipts::Outbox;
 use super::tuf::Repositories;
 use crate::clock::TrustedClock;
 use crate::config::Health;
+use crate::files::Folder;
 use crate::identity::InForce;
 use crate::interlock::Shared;
 use crate::link::Repository;
@@ -65,6 +67,8 @@ pub(crate) struct Means {
     pub(crate) installer: Result<Installer, Blocked>,
     pub(crate) repositories: Repositories,
     pub(crate) outbox: Outbox,
+    /// The state folder, where bundles are handed over.
+    pub(crate) state: Folder,
 }
 
 /// The other roles as the updater sees them.
@@ -88,6 +92,7 @@ pub(crate) struct Updating {
     /// Why nothing could be gathered, or nothing be stored.
     missing: Option<Blocked>,
     word: Option<Word>,
+    bundle: Option<handed::Handed>,
     fetch: Option<Fetch>,
     checking: Option<Checking>,
     told: Option<(UpdateState, Option<Name>)>,
@@ -110,6 +115,7 @@ impl Updating {
             evidence: None,
             missing: None,
             word: None,
+            bundle: None,
             fetch: None,
             checking: None,
             told: None,
@@ -165,11 +171,14 @@ impl Updating {
         self.record.raise_latest(answer.time);
         self.word = Some(Word::of(&answer, arrived));
         if answer.order.is_none() {
-            self.evidence = None;
-            self.missing = None;
+            if !self.is_carried() {
+                self.evidence = None;
+                self.missing = None;
+            }
             self.trust_director().await;
         }
         if let (Some(offer), Ok(_)) = (&answer.order, &self.means.installer) {
+            self.leave_bundle();
             let monotonic = self.device.clock.monotonic();
             let holds = self.evidence.as_ref().is_some_and(|evidence| evidence.holds(&answer, monotonic));
             if !holds {
@@ -202,11 +211,7 @@ impl Updating {
         self.director_root_version = self.means.repositories.director_root_version(now);
         match gathered {
             Ok(evidence) => {
-                for (file, version) in &evidence.versions {
-                    if !self.record.raise_version(file, *version) {
-                        tracing::warn!(%file, "no room to note the version of this metadata");
-                    }
-                }
+                self.note_versions(&evidence.versions);
                 self.missing = None;
                 self.evidence = Some(evidence);
                 // Versions seen must survive even if no step of the machine follows.
@@ -220,7 +225,16 @@ impl Updating {
         }
     }
 
+    fn note_versions(&mut self, versions: &[(Text, u64)]) {
+        for (file, version) in versions {
+            if !self.record.raise_version(file, *version) {
+                tracing::warn!(%file, "no room to note the version of this metadata");
+            }
+        }
+    }
+
     async fn look(&mut self) {
+        self.take_bundle().await;
         let look = self.fresh_surroundings();
         self.handle(Event::Look(Box::new(look))).await;
     }

@@ -39,6 +39,12 @@ pub enum FetchFault {
         "The slot cannot be written or read back. The device tries again; if it stays, its storage is failing."
     )]
     SlotFails,
+    /// The stick that carries the image is gone; what is held stays held.
+    #[n(5)]
+    #[error(
+        "The image cannot be read from the bundle. Put the stick back in; the device goes on where it stopped."
+    )]
+    StickGone,
 }
 
 /// Why a trial was not confirmed.
@@ -83,6 +89,7 @@ impl FetchFault {
             Self::DiskFull => "disk-full",
             Self::SlotTooShort => "slot-too-short",
             Self::SlotFails => "slot-fails",
+            Self::StickGone => "stick-gone",
         }
     }
 

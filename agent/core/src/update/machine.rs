@@ -199,6 +199,7 @@ impl Run {
         let Fetching { job, offset, .. } = *fetching;
         match fault {
             FetchFault::Unreachable => self.pause(job, offset, (fault, 0)),
+            FetchFault::StickGone => self.pause(job, offset, (fault, limits::STICK_PAUSE_S)),
             FetchFault::DiskFull | FetchFault::SlotFails => {
                 self.pause(job, offset, (fault, limits::SLOT_PAUSE_S))
             }

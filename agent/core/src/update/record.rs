@@ -13,6 +13,7 @@ use cordon_proto::checkin::InterlockState;
 use cordon_proto::ids::{Hardware, Name, Sha256, TargetPath, Text};
 use cordon_proto::limits;
 use cordon_proto::time::{Millis, Timestamp};
+use cordon_proto::update::bundle::Kept;
 use cordon_proto::update::decide::{Cleared, ConfirmedOrder, Device, GaveUp, GivenUp};
 use cordon_proto::update::release::InterlockClass;
 use minicbor::{Decode, Encode};
@@ -298,6 +299,9 @@ pub struct Record {
     /// Where the update stands.
     #[n(12)]
     pub state: State,
+    /// What the last bundle that was accepted stated, so that the very same one may go on where it was cut off.
+    #[n(13)]
+    bundle_digest: Option<Sha256>,
     /// Volatile: the running slot is not the one that the boot control calls active, though no trial is under way.
     #[cbor(skip)]
     pub unsettled: bool,
@@ -321,6 +325,7 @@ impl Record {
             latest: Timestamp(i64::MIN),
             receipts: 0,
             state: State::Idle,
+            bundle_digest: None,
             unsettled: false,
         }
     }
@@ -352,15 +357,17 @@ impl Record {
         true
     }
 
-    /// The highest counter of a bundle that was accepted.
+    /// The last bundle that was accepted: the highest counter.
     #[must_use]
-    pub fn bundle(&self) -> u64 {
-        self.bundle
+    pub fn bundle(&self) -> Kept {
+        Kept { counter: self.bundle, digest: self.bundle_digest }
     }
 
-    /// Notes the counter of an accepted bundle; a lower one changes nothing.
-    pub fn raise_bundle(&mut self, counter: u64) {
-        self.bundle = self.bundle.max(counter);
+    /// Notes an accepted bundle; one with no higher counter changes nothing.
+    pub fn raise_bundle(&mut self, taken: Kept) {
+        if taken.counter > self.bundle {
+            (self.bundle, self.bundle_digest) = (taken.counter, taken.digest);
+        }
     }
 
     /// The latest time known to be past.

@@ -48,7 +48,10 @@ impl Updating {
                 }
             }
             Effect::EmitReceipt(report) => self.emit(&report),
-            Effect::Forget => self.fetch = None,
+            Effect::Forget => {
+                self.fetch = None;
+                self.drop_bundle();
+            }
         }
     }
 

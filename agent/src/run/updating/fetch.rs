@@ -59,7 +59,9 @@ impl Updating {
         let Some(fetch) = &mut self.fetch else { return };
         let (pieces, incoming) = mpsc::channel(PIECES);
         let from = fetch.writer.offset();
-        if self.peers.to_link.send(ToLink::Image { sha256, from, pieces }).await.is_ok() {
+        let begun = self.read_image((sha256, from), &pieces);
+        let Some(fetch) = &mut self.fetch else { return };
+        if begun || self.peers.to_link.send(ToLink::Image { sha256, from, pieces }).await.is_ok() {
             fetch.pieces = Some(incoming);
         }
     }
@@ -104,7 +106,8 @@ impl Updating {
         match fetch.writer.sync() {
             Ok(offset) => {
                 self.queue.push_back(Event::Synced { offset });
-                self.queue.push_back(Event::Stopped(FetchFault::Unreachable));
+                let gone = if self.is_carried() { FetchFault::StickGone } else { FetchFault::Unreachable };
+                self.queue.push_back(Event::Stopped(gone));
             }
             Err(error) => self.stop_fetching(&error),
         }

@@ -31,7 +31,7 @@ fn records() -> Vec<(&'static str, Record)> {
     record.give_up(&"0186".parse().expect("a name"), GaveUp::WentBack);
     record.confirmed = Some(ConfirmedOrder { order: "0185".parse().expect("a name"), sha256: OLD });
     record.damaged = Some(Damaged { order: "0187".parse().expect("a name"), times: 2 });
-    record.raise_bundle(5);
+    record.raise_bundle(Kept { counter: 5, digest: None });
     record.raise_latest(clock(0).wall);
     let (job, serial) = (job(), 4);
     let states = [
@@ -87,15 +87,19 @@ fn what_only_rises_does_not_fall() {
     record.raise_floor(7);
     record.raise_version(&file, 3);
     record.raise_version(&file, 2);
-    record.raise_bundle(9);
-    record.raise_bundle(8);
+    let bundle = |counter, digest| Kept { counter, digest: Some(Sha256([digest; 32])) };
+    record.raise_bundle(bundle(9, 1));
+    record.raise_bundle(bundle(9, 2));
+    record.raise_bundle(bundle(8, 3));
     record.raise_latest(Timestamp(100));
     record.raise_latest(Timestamp(99));
     assert_eq!(
         (record.floor(), record.version(&file), record.bundle(), record.latest()),
-        (41, 3, 9, Timestamp(100))
+        (41, 3, bundle(9, 1), Timestamp(100))
     );
     assert_eq!(record.version(&"other".parse().expect("a text")), 0);
+    let stored = wire::write(&record);
+    assert_eq!(wire::read::<Record>(&stored, limits::SECURITY_STATE_BYTES), Ok(record));
 }
 
 #[test]
