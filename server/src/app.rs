@@ -51,7 +51,7 @@ pub use authority::CrlError;
 pub use doubt::Speaker;
 pub use enrol::{EnrolError, Granted, Guesses, Line};
 pub use people::{ActError, ApiToken, Listed, SignInLinks, Stated, TokenMade};
-pub use report::{CheckinError, ReceiptTaken};
+pub use report::{CheckinError, ImportError, ReceiptTaken};
 pub use statement::StatementError;
 
 /// Locks that keep requests with one token in a queue, so that a token for many devices does not become a race.

@@ -9,14 +9,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cordon_proto::checkin::{CheckinAnswer, CheckinRequest};
+use cordon_proto::enrol::from_base64url;
 use cordon_proto::ids::{DeviceId, Sha256, Text};
-use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
+use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody, ReceiptError};
 use cordon_proto::telemetry::{Batch, BatchAnswer, Body, Finding, Position, Record};
+use cordon_proto::time::Timestamp;
 use cordon_proto::wire;
 use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::Commit;
 use cordon_server_core::change::delivery::watermark_of;
-use cordon_server_core::device::{OtherHardware, Proof, Report};
+use cordon_server_core::device::{Access, Leaf, OtherHardware, Proof, Refused, Report, may};
 use cordon_server_core::triage;
 
 use super::{App, CommitError, Speaker, StatementError, name, server, statement};
@@ -41,6 +43,17 @@ pub enum CheckinError {
     /// The commit.
     #[error(transparent)]
     Commit(#[from] CommitError),
+}
+
+/// Why a receipt that a person brought was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The device is not known, or its certificates prove nothing any more.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The receipt itself, or the store.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
 }
 
 /// What became of a receipt.
@@ -154,6 +167,50 @@ impl App {
         receipt: &Receipt,
     ) -> Result<ReceiptTaken, StatementError> {
         let body = receipt.open(|message, signature| leaf.verifies(message, signature))?;
+        let by = (Actor::Device(body.device), "receipt.accept");
+        self.keep_receipt((member, leaf), (bytes, receipt), &body, by).await
+    }
+
+    /// Takes in a receipt that a person brings, from a device without a network. It counts as if the device had handed it
+    /// in: signed by the key of a certificate that is in force or waits to be. That such a certificate has ended meanwhile
+    /// is no fault of a device that nobody could reach; one that was replaced, retired or lost proves nothing.
+    pub async fn import_receipt(
+        &self,
+        bytes: &[u8],
+        receipt: &Receipt,
+        by: &Actor,
+    ) -> Result<(ReceiptBody, ReceiptTaken), ImportError> {
+        let body = receipt.open(|_, _| true).map_err(StatementError::Signature)?;
+        let member = self.fleet.get(body.device).ok_or(Refused::UnknownDevice)?;
+        let leaf = self.signer_of(&member, receipt).await?;
+        may(Some(&member.device), &leaf.fingerprint, Access::Update, Timestamp(i64::MIN))?;
+        let statement = (bytes, receipt);
+        let taken =
+            self.keep_receipt((&member, &leaf), statement, &body, (by.clone(), "receipt.import")).await?;
+        Ok((body, taken))
+    }
+
+    /// The certificate of a device whose key signed a receipt.
+    async fn signer_of(&self, member: &Member, receipt: &Receipt) -> Result<PeerLeaf, ImportError> {
+        for identity in member.device.identities() {
+            let row = self.store.get(Key::Leaf(identity.leaf)).await.map_err(StatementError::Store)?;
+            let der = row.and_then(|row| from_base64url(&Leaf::from_body(&row.body)?.der));
+            let leaf = der.and_then(|der| PeerLeaf::of(&der.into()));
+            let Some(leaf) = leaf else { continue };
+            if receipt.open(|message, signature| leaf.verifies(message, signature)).is_ok() {
+                return Ok(leaf);
+            }
+        }
+        Err(StatementError::Signature(ReceiptError::Signature).into())
+    }
+
+    async fn keep_receipt(
+        &self,
+        (member, leaf): (&Member, &PeerLeaf),
+        (bytes, receipt): (&[u8], &Receipt),
+        body: &ReceiptBody,
+        (actor, act): (Actor, &str),
+    ) -> Result<ReceiptTaken, StatementError> {
         statement::is_of(member, body.device, body.hardware)?;
         let (device, now) = (body.device, self.clock.now());
         // What was stated counts once, however often it was signed: a device signs anew after a renewal.
@@ -163,10 +220,10 @@ impl App {
         }
         let entry = Entry {
             reason: body.reason.as_ref().map(|reason| reason.sentence.clone()),
-            after: Some(Summary::of(&told(&body))),
-            ..Entry::new(name("receipt.accept"), Text::lossy(&format!("order:{}", body.order)))
+            after: Some(Summary::of(&told(body))),
+            ..Entry::new(name(act), Text::lossy(&format!("order:{}", body.order)))
         };
-        let draft = Commit::draft(now, Actor::Device(device))
+        let draft = Commit::draft(now, actor)
             .expect(key.clone(), Expected::Absent)
             .put(key, Proof::new(bytes, leaf.fingerprint, now).to_body())
             .audit(entry);

@@ -31,6 +31,7 @@ pub mod devices;
 pub mod events;
 pub mod findings;
 pub mod history;
+pub mod receipts;
 pub mod repositories;
 pub mod rollouts;
 pub mod tokens;
@@ -77,6 +78,7 @@ pub struct Operator {
         devices::act,
         devices::farewell,
         history::show,
+        receipts::import,
         events::stream,
         findings::list,
         findings::decide,
@@ -119,6 +121,7 @@ pub fn router(operator: Operator) -> Router {
         .merge(events::routes())
         .merge(findings::routes())
         .merge(history::routes())
+        .merge(receipts::routes())
         .merge(repositories::routes())
         .merge(rollouts::routes())
         .merge(tokens::routes())

@@ -24,6 +24,7 @@ use crate::testing::{
 
 mod farewell;
 mod greedy;
+mod imported;
 mod revoked;
 
 const SECOND: Duration = Duration::from_secs(1);
