@@ -51,6 +51,7 @@ pub struct Pages<'a> {
 enum Payload<'a> {
     Nothing,
     Json(&'a Value),
+    Message(Vec<u8>),
     Bytes(Vec<u8>),
     File(&'a Path),
 }
@@ -156,6 +157,14 @@ impl Api {
         self.exchange(Method::POST, self.url(path), Payload::Json(body))
     }
 
+    /// Hands in one signed message as it is.
+    ///
+    /// # Errors
+    /// Refused, or the server was not reached.
+    pub fn post_message(&self, path: &[&str], bytes: Vec<u8>) -> Result<Value, Failure> {
+        self.exchange(Method::POST, self.url(path), Payload::Message(bytes))
+    }
+
     /// Uploads bytes as they are.
     ///
     /// # Errors
@@ -218,6 +227,9 @@ fn with(builder: RequestBuilder, payload: Payload<'_>) -> Result<RequestBuilder,
         }
         Payload::Bytes(bytes) => {
             builder.timeout(exchange).header(CONTENT_TYPE, "application/json").body(bytes)
+        }
+        Payload::Message(bytes) => {
+            builder.timeout(exchange).header(CONTENT_TYPE, "application/cbor").body(bytes)
         }
         Payload::File(path) => {
             let wrong = |error: std::io::Error| Failure::file("read", path, &error);

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
-use crate::{approvals, audit, devices, keys, order, release, repo, rollouts, tokens};
+use crate::{approvals, audit, bundle, devices, keys, order, receipts, release, repo, rollouts, tokens};
 
 /// Keys, signing, approving, asking.
 #[derive(Debug, Parser)]
@@ -62,6 +62,12 @@ pub enum Command {
     /// Sign and verify the owner's orders.
     #[command(subcommand)]
     Order(order::Command),
+    /// Make, sign and verify the folder that carries an update to devices without a network.
+    #[command(subcommand)]
+    Bundle(bundle::Command),
+    /// Hand in receipts that came back from devices without a network.
+    #[command(subcommand)]
+    Receipts(receipts::Command),
     /// Make, list and take back enrolment tokens.
     #[command(subcommand)]
     Tokens(tokens::Command),
@@ -90,6 +96,8 @@ impl Command {
             Self::Repo(command) => command.run(session),
             Self::Release(command) => command.run(session),
             Self::Order(command) => command.run(session),
+            Self::Bundle(command) => command.run(session),
+            Self::Receipts(command) => command.run(session),
             Self::Tokens(command) => command.run(session),
             Self::Approvals(command) => command.run(session),
             Self::Devices(command) => command.run(session),

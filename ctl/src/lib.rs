@@ -1,8 +1,8 @@
 //! `cordonctl`: keys, signing, approving, asking, on people's own workstations.
 //!
 //! Two halves that share nothing but the command line. The first works on files alone and needs no network: `keys`,
-//! `repo`, `release`, `order`. The second speaks to the operator plane of a server: `tokens`, `devices`, `rollouts`,
-//! `audit`, `repo publish`. It must never take a fact that it signs from a server, and it shares no code with the
+//! `repo`, `release`, `order`, `bundle`. The second speaks to the operator plane of a server: `tokens`, `devices`, `rollouts`,
+//! `audit`, `receipts`, `repo publish`, `repo fetch`. It must never take a fact that it signs from a server, and it shares no code with the
 //! server: a stolen server cannot make a person sign something else than what is shown.
 //!
 //! Exit status: 0 done, 1 refused (an RFC 9457 problem on standard error), 2 wrong usage, 3 server not reached.
@@ -18,6 +18,7 @@ pub mod api;
 pub mod approvals;
 pub mod arguments;
 pub mod audit;
+pub mod bundle;
 pub mod chain;
 pub mod cli;
 pub mod clock;
@@ -28,6 +29,7 @@ pub mod folder;
 pub mod key;
 pub mod keys;
 pub mod order;
+pub mod receipts;
 pub mod release;
 pub mod repo;
 pub mod report;

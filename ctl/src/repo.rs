@@ -1,7 +1,7 @@
 //! `cordonctl repo`: make, sign and publish repositories.
 //!
 //! `init` is the ceremony: it shows every key and threshold before the root is signed. `sign` is for the second
-//! person. Only `publish` speaks to a server, and it sends files as they are. Read next: [`director`], [`image`].
+//! person. Only `publish` and `fetch` speak to a server, and files stay as they are. Read next: [`director`], [`image`].
 
 use std::path::PathBuf;
 
@@ -17,6 +17,7 @@ use crate::session::Session;
 
 pub mod add;
 pub mod director;
+pub mod fetch;
 pub mod image;
 pub mod publish;
 
@@ -31,6 +32,8 @@ pub enum Command {
     Snapshot(image::Snapshot),
     /// Send a repository to the server.
     Publish(publish::Publish),
+    /// Bring the server's snapshot and timestamp of the owner's repository, for a bundle.
+    Fetch(fetch::Fetch),
 }
 
 /// Make a new repository.
@@ -107,6 +110,7 @@ impl Command {
             Self::Sign(add) => add.run(session),
             Self::Snapshot(snapshot) => snapshot.run(session),
             Self::Publish(publish) => publish.run(session),
+            Self::Fetch(fetch) => fetch.run(session),
         }
     }
 }

@@ -16,6 +16,7 @@ use cordon_proto::update::{
 use serde_json::Value;
 
 mod audit;
+mod bundles;
 mod intake;
 mod makers;
 mod online;
