@@ -15,6 +15,8 @@ use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
 use cordon_proto::telemetry::{Batch, Body, Finding, Gap, GapReason, Position, Severity};
 use cordon_proto::time::{Millis, Timestamp};
+use cordon_proto::update::bundle::{Bundle, Listed};
+use cordon_proto::update::{KeyId, author};
 use cordon_proto::wire;
 use rcgen::{
     CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
@@ -224,7 +226,31 @@ pub fn authorities() -> Vec<Vec<u8>> {
     vec![wire::write(&SignedAuthorities { body: body.into(), signatures })]
 }
 
-/// Metadata of TUF repositories, one document of each role.
+/// Signed indexes of bundles.
+#[must_use]
+pub fn bundles() -> Vec<Vec<u8>> {
+    let listed = |length| Listed { length, sha256: Sha256([9; 32]) };
+    let paths =
+        ["director/1.root.json", "image/halden/timestamp.json", "install/0187", "back/0186", "targets/00"];
+    let lengths = [900, 400, 64, 0, 5_000_000_000];
+    let files =
+        paths.iter().zip(lengths).map(|(path, length)| (path.parse().expect("a path"), listed(length)));
+    let issued = Timestamp(1_795_000_000);
+    let bundle = Bundle {
+        director: Sha256([7; 32]),
+        counter: 1_795_000_000,
+        issued,
+        expires: issued.plus_seconds(86_400),
+        files: files.collect(),
+    };
+    let signed = |name: &str| {
+        let key = KeyId(name.to_owned());
+        author::sign(&bundle.value(), &[author::Signer { key, sign: &|_| vec![1; 64] }])
+    };
+    vec![signed("ab"), signed("cd")]
+}
+
+/// Signed metadata of each role.
 #[must_use]
 pub fn metadata() -> Vec<Vec<u8>> {
     let (id, key) = ("ab".repeat(32), "cd".repeat(32));

@@ -14,6 +14,7 @@ use cordon_proto::ids::DeviceId;
 use cordon_proto::limits;
 use cordon_proto::receipt::Receipt;
 use cordon_proto::telemetry::{Batch, Body};
+use cordon_proto::update::bundle::Bundle;
 use cordon_proto::update::document::Document;
 use cordon_proto::update::metadata::{Root, Snapshot, Targets, Timestamp as TufTimestamp};
 use cordon_proto::wire;
@@ -44,7 +45,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "csr", parsed: "csr issued", der: true, samples: samples::requests, run: csr },
     Target {
         name: "csr-signed",
@@ -103,6 +104,7 @@ pub const TARGETS: [Target; 12] = [
         samples: samples::metadata,
         run: metadata,
     },
+    Target { name: "bundle", parsed: "bundle parsed", der: false, samples: samples::bundles, run: bundle },
     Target { name: "string", parsed: "string parsed", der: false, samples: samples::strings, run: string },
     Target {
         name: "hardware",
@@ -190,6 +192,16 @@ fn metadata(input: &[u8]) -> bool {
         || TufTimestamp::read(signed).is_ok()
         || Snapshot::read(signed).is_ok()
         || Targets::read(signed).is_ok()
+}
+
+/// The index of a bundle: what is read is written in one form, and no path leaves the folder.
+fn bundle(input: &[u8]) -> bool {
+    let Ok(bundle) = Bundle::claim(input) else { return false };
+    let again = cordon_proto::update::author::sign(&bundle.value(), &[]);
+    assert_eq!(Bundle::claim(&again), Ok(bundle.clone()), "our own writing reads differently");
+    let inside = |path: &str| path.split('/').all(|part| !part.is_empty() && !part.starts_with('.'));
+    assert!(bundle.files.keys().all(|path| inside(path.as_str())), "a path leaves the folder");
+    bundle.offers().count() > 0
 }
 
 fn string(input: &[u8]) -> bool {
