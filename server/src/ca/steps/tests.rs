@@ -217,6 +217,29 @@ async fn another_server_on_the_same_folder_follows() {
 }
 
 #[tokio::test]
+async fn a_line_without_a_date_has_the_same_one_on_every_list() {
+    // Goal: a certificate that was replaced before dates were kept does not move. Method: two lists, half a day apart.
+    let office = Office::open();
+    let (ca, lists) = (office.authority.for_server(), Lists::default());
+    let mut held = lists.hold().await;
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+    let serial = text("SN-1");
+    let subject = Subject { device: DeviceId::from_random([1; 16]), serial: &serial };
+    let leaf = ca.issue(&key, subject, 30, NOW).expect("issued");
+    held.read(leaf.fingerprint, LeafFacts::of(&leaf.der));
+    let revoked = [Revoked { leaf: leaf.fingerprint, reason: Reason::Superseded, since: None }];
+    for seconds in [0, 43_200] {
+        use x509_parser::prelude::FromDer;
+        let der = held.list(&ca, &revoked, Millis::from(NOW.plus_seconds(seconds))).expect("signed");
+        let (_, list) =
+            x509_parser::revocation_list::CertificateRevocationList::from_der(&der).expect("a list");
+        let dates: Vec<i64> =
+            list.iter_revoked_certificates().map(|one| one.revocation_date.timestamp()).collect();
+        assert_eq!(dates, [NOW.0 - limits::BACKDATE_S]);
+    }
+}
+
+#[tokio::test]
 async fn a_list_holds_each_reason_ends_with_its_leaves_and_counts_up() {
     // Goal: E20, the list's form and life. Method: leaves with all four reasons and one of another issuer; the list at
     // once, at half its life, behind the end of the leaves, and under a clock that ran backwards.
@@ -233,7 +256,7 @@ async fn a_list_holds_each_reason_ends_with_its_leaves_and_counts_up() {
         let issuer = if number == 5 { &foreign } else { &ca };
         let leaf = issuer.issue(&key, subject, 30, NOW).expect("issued");
         held.read(leaf.fingerprint, LeafFacts::of(&leaf.der));
-        revoked.push(Revoked { leaf: leaf.fingerprint, reason, since: NOW });
+        revoked.push(Revoked { leaf: leaf.fingerprint, reason, since: Some(NOW) });
     }
     // Of two reasons for one leaf the graver one stands.
     let again = Revoked { reason: Reason::KeyCompromise, ..*revoked.first().expect("one") };
