@@ -27,7 +27,7 @@ use crate::http::problem::Problem;
 use crate::store::{Key, StoreError};
 
 /// Pages of the journal that one answer looks through: a page of the console is one answer too.
-pub(super) const STRETCHES: usize = 8;
+const STRETCHES: usize = 8;
 /// Pages of tokens that one answer looks through.
 const TOKEN_PAGES: usize = 8;
 

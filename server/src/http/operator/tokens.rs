@@ -447,15 +447,18 @@ fn word<T: serde::de::DeserializeOwned>(code: &'static str, text: &str, what: &s
         .map_err(|error| refused(code, format!("{what}: {error}")))
 }
 
-/// Takes a token back.
-#[utoipa::path(delete, path = "/api/v1/tokens/{id}", params(("id" = String, Path)), responses((status = 204)))]
+/// Takes a token back, as `revoke` does, for clients that delete what they made.
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", params(("id" = String, Path)), request_body = RevokeAsk,
+    responses((status = 204), (status = 404)))]
 pub async fn take_back(
     State(operator): State<Operator>,
     caller: Caller,
     Path(id): Path<String>,
+    request: Request,
 ) -> Result<StatusCode, Problem> {
     let id: TokenId = parsed(&id, "token")?;
-    operator.app.revoke_token(id, Text::lossy("taken back over the API"), &caller.actor).await?;
+    let ask: RevokeAsk = json(request, "RevokeAsk").await?;
+    operator.app.revoke_token(id, good_reason(&ask.reason)?, &caller.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
