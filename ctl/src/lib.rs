@@ -28,6 +28,7 @@ pub mod folder;
 pub mod key;
 pub mod keys;
 pub mod order;
+pub mod placing;
 pub mod release;
 pub mod repo;
 pub mod report;
