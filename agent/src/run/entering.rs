@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use cordon_agent_core::backoff::Backoff;
 use tokio::time::sleep;
 
 use super::contact::{Pace, chance};
@@ -28,12 +29,13 @@ pub(super) enum Entered {
 /// Looks, and waits where a person has to approve.
 pub(super) async fn enter(base: &Base, config: &Config, tempo: Tempo) -> Result<Entered, RunError> {
     let applicant = base.applicant(config);
+    let mut pauses = Pauses::of(tempo.pace);
     while base.home.waits()? {
         let failed = match go_on(&base.home, &applicant).await {
             Ok(_) => break,
             Err(error) => error,
         };
-        let Some(pause) = pause(&failed, tempo.pace) else {
+        let Some(pause) = pauses.after(&failed) else {
             // What was refused for good is not asked again; an identity from before goes on.
             if base.home.held()?.is_some() {
                 tracing::error!(error = %failed, "the enrolment that waited has ended");
@@ -70,16 +72,35 @@ async fn stand(base: &Base, applicant: &Applicant, tempo: Tempo) -> Result<Enter
     }
 }
 
-/// How long to wait before the next question; `None` where none follows.
-fn pause(error: &IdentityError, mut pace: Pace) -> Option<Duration> {
-    let asked = match error {
-        IdentityError::Server { source: LinkError::WrongServer(_), .. } => return Some(pace.slowly),
-        other => match other.retry() {
-            Retry::Soon => None,
-            Retry::After(seconds) => Some(seconds),
-            Retry::Slowly => return Some(pace.slowly),
-            Retry::Never => return None,
-        },
-    };
-    Some(Duration::from_millis(pace.backoff.failed(asked, chance())))
+/// The waits between two questions. They grow while the server cannot be asked, and begin again once it has answered.
+struct Pauses {
+    backoff: Backoff,
+    slowly: Duration,
 }
+
+impl Pauses {
+    fn of(pace: Pace) -> Self {
+        Self { backoff: pace.backoff, slowly: pace.slowly }
+    }
+
+    /// How long to wait before the next question; `None` where none follows.
+    fn after(&mut self, error: &IdentityError) -> Option<Duration> {
+        let asked = match error {
+            IdentityError::Server { source: LinkError::WrongServer(_), .. } => return Some(self.slowly),
+            other => match other.retry() {
+                Retry::Soon => None,
+                Retry::After(seconds) => Some(seconds),
+                Retry::Slowly => return Some(self.slowly),
+                Retry::Never => return None,
+            },
+        };
+        let pause = Duration::from_millis(self.backoff.failed(asked, chance()));
+        if matches!(error, IdentityError::Waiting { .. }) {
+            self.backoff.succeeded();
+        }
+        Some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests;
