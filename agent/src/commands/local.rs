@@ -62,6 +62,7 @@ pub(super) fn enrol(config: &Config, with: &Path, wait_s: u64) -> anyhow::Result
         return Ok(());
     }
     let Some(base) = base else { bail!("the agent runs; stop it first") };
+    leaving::finish(&base.state, &base.home)?;
     let until = clock.monotonic() + Duration::from_secs(wait_s);
     let ask = async || match anew {
         true => identity::enrol_anew(&base.home, &string, &base.applicant(config)).await,

@@ -92,6 +92,13 @@ pub struct Held {
     pub on_trial: bool,
 }
 
+impl Held {
+    /// Every identity that is held.
+    pub fn both(&self) -> impl Iterator<Item = &Identity> {
+        [Some(&self.identity), self.other.as_ref()].into_iter().flatten()
+    }
+}
+
 /// Key and request of an attempt, both on disk.
 pub(super) struct Attempt {
     pub(super) key: Arc<dyn DeviceKey>,

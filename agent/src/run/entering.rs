@@ -55,21 +55,22 @@ async fn stand(base: &Base, applicant: &Applicant, tempo: Tempo) -> Result<Enter
         tracing::warn!(%error, "the farewell on disk cannot be read");
         None
     });
-    match (base.home.held()?, farewell) {
-        (Some(held), Some(farewell)) if farewell.is_of(&held.identity) => {
-            let route = applicant.route(&held.identity.site.host);
-            let link = Link::new(&held.identity, &route, base.clock.clone(), tempo.patience)?;
-            let leaver = Leaver::new(base, applicant.hardware.identity(), &held.identity);
-            leaver.leave(farewell.cause, Some(&link)).await?;
-            Ok(Entered::Left)
+    let Some(held) = base.home.held()? else {
+        if farewell.is_none() {
+            return Err(RunError::NotEnrolled);
         }
-        (Some(held), _) => Ok(Entered::Held(Box::new(held))),
-        (None, Some(_)) => {
-            leaving::wipe(&base.state, &base.home)?;
-            Ok(Entered::Left)
-        }
-        (None, None) => Err(RunError::NotEnrolled),
-    }
+        leaving::finish(&base.state, &base.home)?;
+        return Ok(Entered::Left);
+    };
+    let ours = |farewell: &Kept| !farewell.wiped && held.both().any(|one| farewell.is_of(one));
+    let Some(farewell) = farewell.filter(ours) else {
+        return Ok(Entered::Held(Box::new(held)));
+    };
+    let route = applicant.route(&held.identity.site.host);
+    let link = Link::new(&held.identity, &route, base.clock.clone(), tempo.patience)?;
+    let leaver = Leaver::new(base, applicant.hardware.identity(), &held.identity);
+    leaver.leave(farewell.cause, Some(&link)).await?;
+    Ok(Entered::Left)
 }
 
 /// The waits between two questions. They grow while the server cannot be asked, and begin again once it has answered.

@@ -76,7 +76,7 @@ async fn an_unknown_device_enrols_anew_at_its_own_site_and_no_dying_disk_leaves_
     }
 }
 
-fn config(state: &std::path::Path) -> Config {
+pub(crate) fn config(state: &std::path::Path) -> Config {
     Config {
         state: state.to_owned(),
         slots: None,

@@ -1,8 +1,58 @@
 //! Tests of a start: how long an enrolment waits, which farewell is acted on, and what one report does about a refusal.
 
+use std::sync::Arc;
+
+use cordon_proto::farewell::{Cause, FarewellBody};
 use cordon_proto::ids::Sha256;
+use cordon_proto::time::Timestamp;
 
 use super::*;
+use crate::clock::SystemClock;
+use crate::fake::owner::Owner;
+use crate::files::Folder;
+use crate::identity::tests::join::config;
+use crate::identity::tests::{applicant, hardware};
+use crate::identity::{Identity, enrol, renew};
+use crate::link::Patience;
+
+/// A device in its state folder.
+struct Device {
+    owner: Owner,
+    root: tempfile::TempDir,
+}
+
+impl Device {
+    fn new() -> Self {
+        Self { owner: Owner::new(), root: tempfile::tempdir().expect("a scratch folder") }
+    }
+
+    fn config(&self) -> Config {
+        let server = vec!["127.0.0.1".parse().expect("an address")];
+        Config { server, ..config(&self.root.path().join("state")) }
+    }
+
+    /// A start; nothing else runs on the folder while it is kept.
+    fn base(&self) -> Base {
+        Base::open(&self.config(), Arc::new(SystemClock::new())).expect("opens")
+    }
+
+    fn state(&self) -> Folder {
+        Folder::open(self.root.path().join("state")).expect("opens")
+    }
+
+    async fn enrol(&self) -> Result<Identity, IdentityError> {
+        enrol(&self.base().home, &self.owner.string(), &applicant()).await
+    }
+
+    async fn starts(&self) -> Result<Entered, RunError> {
+        enter(&self.base(), &self.config(), tempo()).await
+    }
+}
+
+fn tempo() -> Tempo {
+    let patience = Patience { answer: Duration::from_secs(5), stall: Duration::from_secs(1) };
+    Tempo { pace: pace(), patience, ..Tempo::default() }
+}
 
 fn pace() -> Pace {
     Pace { backoff: Backoff::new(100, 10_000), slowly: Duration::from_secs(60), ..Pace::default() }
@@ -27,4 +77,63 @@ fn the_waits_of_an_enrolment_grow_until_the_server_answers() {
     assert!(millis(&waiting).expect("is asked again") >= 2000);
     assert!(millis(&down()).expect("is asked again") <= 100, "an answer begins the waits again");
     assert_eq!(millis(&IdentityError::Token), None);
+}
+
+#[tokio::test]
+async fn a_device_that_left_and_comes_back_is_not_wiped_by_its_former_farewell() {
+    // Goal: a leave is acted on once. Method: leave; enrol anew with the answer lost; a start in between; enrol again,
+    // which must bring the same key to the token; then two more starts.
+    let device = Device::new();
+    let first = device.enrol().await.expect("enrols");
+    {
+        let base = device.base();
+        let leaver = Leaver::new(&base, hardware().identity(), &first);
+        leaver.leave(Cause::AtDevice, None).await.expect("leaves").expect("has a farewell");
+    }
+    assert!(matches!(device.starts().await, Ok(Entered::Left)), "it stays away until a person brings it back");
+    {
+        let mut books = device.owner.books();
+        books.in_force = None;
+        books.lose.push("simpleenroll");
+    }
+    device.enrol().await.expect_err("the answer is lost");
+    let bound = device.owner.books().leaf();
+    assert!(matches!(device.starts().await, Ok(Entered::Left)));
+    let second = device.enrol().await.expect("the token's key is still there");
+    assert_eq!(Some(second.fingerprint()), bound);
+    for _ in 0..2 {
+        let Ok(Entered::Held(held)) = device.starts().await else { panic!("the former farewell wiped it") };
+        assert_eq!(held.identity.fingerprint(), second.fingerprint());
+    }
+    assert!(Kept::read(&device.state()).expect("reads").expect("stays").wiped);
+}
+
+#[tokio::test]
+async fn a_leave_that_died_is_known_by_either_certificate_that_was_held() {
+    // Goal: no second certificate outlives its owner's word. Method: the farewell is signed by the certificate in force,
+    // or by the next one, while both are on disk; the leave dies there, or after the signer's slot is gone.
+    for (next_signs, signer_is_gone) in [(false, false), (true, false), (false, true)] {
+        let device = Device::new();
+        let current = device.enrol().await.expect("enrols");
+        let base = device.base();
+        let next = renew(&base.home, &current, &applicant()).await.expect("renews");
+        let pair = if next_signs { (&next, Some(&current)) } else { (&current, Some(&next)) };
+        let body = FarewellBody {
+            device: current.device,
+            hardware: hardware().identity(),
+            cause: Cause::Retired,
+            time: Timestamp(1_795_000_000),
+            counter: 0,
+            sha256: Sha256([0; 32]),
+            records_unsent: 0,
+        };
+        Kept::sign(&base.state, pair, &body).expect("signs");
+        drop(base);
+        if signer_is_gone {
+            std::fs::remove_file(device.root.path().join("state/identity/current.json")).expect("is there");
+        }
+        assert!(matches!(device.starts().await, Ok(Entered::Left)), "{next_signs} {signer_is_gone}");
+        assert!(device.base().home.held().expect("reads").is_none());
+        assert_eq!(device.owner.books().farewells.len(), 1, "and the server has its word");
+    }
 }
