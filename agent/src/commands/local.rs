@@ -142,6 +142,10 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
         let ports = Ports::real(&config).context("cannot read the machine")?;
         anyhow::Ok(run::run(config, ports, stop_signal()?).await)
     })?;
+    ended(exit)
+}
+
+fn ended(exit: Exit) -> anyhow::Result<ExitCode> {
     match exit {
         Exit::Stopped => Ok(ExitCode::SUCCESS),
         Exit::Reboot => Ok(ExitCode::from(REBOOT_STATUS)),
@@ -154,12 +158,13 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
 }
 
 /// One report.
-pub(super) fn once(config: Config) -> anyhow::Result<()> {
+pub(super) fn once(config: Config) -> anyhow::Result<ExitCode> {
     log::begin();
-    runtime()?.block_on(async {
+    let exit = runtime()?.block_on(async {
         let ports = Ports::real(&config).context("cannot read the machine")?;
-        Ok(run::once(config, ports).await?)
-    })
+        anyhow::Ok(run::once(config, ports).await?)
+    })?;
+    ended(exit)
 }
 
 /// What the agent said last, and whether it runs.

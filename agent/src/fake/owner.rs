@@ -41,6 +41,8 @@ pub(crate) struct Books {
     pub(crate) wait: bool,
     /// The word for every authenticated request.
     pub(crate) word: Option<&'static str>,
+    /// Check-ins under the certificate in force are told that it has ended, until another one is.
+    pub(crate) ended: bool,
     /// Requests whose answer is lost after they had their effect, by the end of their line.
     pub(crate) lose: Vec<&'static str>,
     /// Requests that are still held to another connection.
@@ -128,6 +130,7 @@ impl Books {
         if self.next.as_ref().is_some_and(|next| next.leaf == *shown) {
             self.superseded.extend(self.in_force.take().map(|former| former.leaf));
             self.in_force = self.next.take();
+            self.ended = false;
         }
         if self.word.is_some() {
             return self.word;
@@ -210,7 +213,8 @@ impl Books {
     }
 
     fn check_in(&mut self, asked: &Asked) -> Reply {
-        if let Some(word) = self.recognise(asked) {
+        let word = self.recognise(asked);
+        if let Some(word) = word.or_else(|| self.ended.then_some("expired")) {
             return Reply::problem(403, word);
         }
         self.checkins.push(wire::read(&asked.body, limits::BODY_BYTES).expect("is a check-in"));

@@ -26,8 +26,23 @@ pub(super) enum Entered {
     Left,
 }
 
-/// Looks, and waits where a person has to approve.
-pub(super) async fn enter(base: &Base, config: &Config, tempo: Tempo) -> Result<Entered, RunError> {
+/// Whether a start may wait for a person.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Time {
+    /// As long as it takes.
+    Enough,
+    /// Not at all.
+    None,
+}
+
+/// Looks, and waits where a person has to approve, unless there is no time: then the server is asked once, and what it
+/// lacks is the error.
+pub(super) async fn enter(
+    base: &Base,
+    config: &Config,
+    tempo: Tempo,
+    time: Time,
+) -> Result<Entered, RunError> {
     let applicant = base.applicant(config);
     let mut pauses = Pauses::of(tempo.pace);
     while base.home.waits()? {
@@ -43,6 +58,9 @@ pub(super) async fn enter(base: &Base, config: &Config, tempo: Tempo) -> Result<
             }
             return Err(failed.into());
         };
+        if time == Time::None {
+            return Err(failed.into());
+        }
         tracing::warn!(error = %failed, "the enrolment waits; it is asked again");
         sleep(pause).await;
     }

@@ -7,13 +7,15 @@ use cordon_proto::ids::Sha256;
 use cordon_proto::time::Timestamp;
 
 use super::*;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::fake::owner::Owner;
 use crate::files::Folder;
 use crate::identity::tests::join::config;
 use crate::identity::tests::{applicant, hardware};
 use crate::identity::{Identity, enrol, renew};
-use crate::link::Patience;
+use crate::link::{Patience, Refusal};
+use crate::run::tests::ports;
+use crate::run::{Exit, OnceError, once};
 
 /// A device in its state folder.
 struct Device {
@@ -44,8 +46,15 @@ impl Device {
         enrol(&self.base().home, &self.owner.string(), &applicant()).await
     }
 
+    /// `run --once`, which never takes long.
+    async fn reports_once(&self) -> Result<Exit, OnceError> {
+        let (config, clock): (_, Arc<dyn Clock>) = (self.config(), Arc::new(SystemClock::new()));
+        let ports = ports(&config, &clock);
+        tokio::time::timeout(Duration::from_secs(20), once(config, ports)).await.expect("does not wait")
+    }
+
     async fn starts(&self) -> Result<Entered, RunError> {
-        enter(&self.base(), &self.config(), tempo()).await
+        enter(&self.base(), &self.config(), tempo(), Time::Enough).await
     }
 }
 
@@ -136,4 +145,46 @@ async fn a_leave_that_died_is_known_by_either_certificate_that_was_held() {
         assert!(device.base().home.held().expect("reads").is_none());
         assert_eq!(device.owner.books().farewells.len(), 1, "and the server has its word");
     }
+}
+
+#[tokio::test]
+async fn one_report_acts_on_what_the_server_says_of_the_identity() {
+    // Goal: a device that is run by a timer alone leaves, renews and falls back as one that runs on. Method: each word of
+    // the server, one report each; how often it asked, and what is left.
+    let device = Device::new();
+    let first = device.enrol().await.expect("enrols");
+    assert!(matches!(device.reports_once().await, Ok(Exit::Stopped)));
+    device.owner.books().ended = true;
+    assert!(matches!(device.reports_once().await, Ok(Exit::Stopped)), "the next certificate is asked for");
+    let held = device.base().home.held().expect("reads").expect("is there");
+    assert!(!held.on_trial && held.identity.fingerprint() != first.fingerprint(), "and has proved itself");
+    renew(&device.base().home, &held.identity, &applicant()).await.expect("renews");
+    device.owner.books().next = None;
+    assert!(matches!(device.reports_once().await, Ok(Exit::Stopped)), "the other certificate is shown");
+    device.owner.books().word = Some("unknown_device");
+    let unknown = device.reports_once().await.expect_err("nothing else may be done");
+    let refused = LinkError::Refused { refusal: Refusal::UnknownDevice, detail: "said so".to_owned() };
+    assert!(matches!(&unknown, OnceError::Link(error) if *error == refused), "{unknown}");
+    for word in ["retired", "lost"] {
+        let device = Device::new();
+        device.enrol().await.expect("enrols");
+        device.owner.books().word = Some(word);
+        assert!(matches!(device.reports_once().await, Ok(Exit::Left)), "{word}");
+        assert!(device.base().home.held().expect("reads").is_none(), "{word}");
+        assert_eq!(device.owner.books().farewells.len(), 1, "{word}");
+        let checkins = device.owner.server.lines().iter().filter(|line| line.ends_with("checkin")).count();
+        assert_eq!(checkins, 1, "{word}");
+    }
+}
+
+#[tokio::test]
+async fn one_report_does_not_wait_for_a_persons_approval_but_names_the_key() {
+    // Goal: a timer's run ends. Method: a server that lets the device wait, then approves.
+    let device = Device::new();
+    device.owner.books().wait = true;
+    device.enrol().await.expect_err("waits");
+    let waits = device.reports_once().await.expect_err("still waits").to_string();
+    assert!(waits.contains("a person must approve") && waits.contains("fingerprint"), "{waits}");
+    device.owner.books().wait = false;
+    assert!(matches!(device.reports_once().await, Ok(Exit::Stopped)));
 }
