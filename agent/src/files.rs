@@ -159,6 +159,14 @@ impl Folder {
         }
     }
 
+    /// Renames a file that is not what it should be, so that nothing stumbles over it and a person can still look at it.
+    pub fn set_aside(&self, name: &str) -> Result<(), FileError> {
+        let path = self.path.join(name);
+        let aside = self.path.join(aside(name));
+        fs::rename(&path, aside).map_err(|source| io_error("set aside", &path, source))?;
+        sync_folder(&self.path)
+    }
+
     /// The names in this folder, sorted; files under way are left out.
     pub fn names(&self) -> Result<Vec<String>, FileError> {
         let entries = fs::read_dir(&self.path).map_err(|source| io_error("list", &self.path, source))?;
@@ -173,6 +181,12 @@ impl Folder {
     fn point(&self, step: &'static str, name: &str) -> io::Result<()> {
         self.hook.as_ref().map_or(Ok(()), |hook| hook(step, name))
     }
+}
+
+/// The name of a file that was set aside.
+#[must_use]
+pub fn aside(name: &str) -> String {
+    format!("{name}.damaged")
 }
 
 /// Refuses a file or folder that anyone on the machine may change. A sticky folder such as `/tmp` is refused too.

@@ -192,6 +192,22 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
+    /// What is not as it was once written; `None` where the disk does not answer, or a secret lies open.
+    fn damage(&self) -> Option<&'static str> {
+        let of_file = |error: &FileError| matches!(error, FileError::TooLarge { .. });
+        match self {
+            Self::Damaged(what) => Some(what),
+            Self::Key(KeyError::Damaged) | Self::KeyStore(KeyStoreError::Key(KeyError::Damaged)) => {
+                Some("the private key")
+            }
+            Self::KeyStore(KeyStoreError::Name) => Some("the name of the private key"),
+            Self::File(error) | Self::KeyStore(KeyStoreError::File(error)) if of_file(error) => {
+                Some("a file of more bytes than it ever has")
+            }
+            _ => None,
+        }
+    }
+
     /// When the same attempt may succeed, if ever.
     #[must_use]
     pub fn retry(&self) -> Retry {

@@ -17,7 +17,7 @@ use super::key::DeviceKey;
 use super::keystore::{KeyFiles, KeyStore};
 use super::{Identity, IdentityError, Site, authorities, est, keystore};
 use crate::config::Config;
-use crate::files::Folder;
+use crate::files::{Folder, aside};
 
 /// Bytes of any file here.
 pub(super) const FILE_BYTES: usize = 64 * 1024;
@@ -116,7 +116,6 @@ impl Home {
 
     /// What is held here; `None` before enrolment.
     pub fn held(&self) -> Result<Option<Held>, IdentityError> {
-        use IdentityError::Damaged;
         let held = |identity, other, on_trial| Some(Held { identity, other, on_trial });
         match (self.slot(CURRENT), self.slot(NEXT)) {
             (Ok(Some(current)), Ok(Some(next))) if current.leaf == next.leaf => Ok(held(next, None, true)),
@@ -124,16 +123,36 @@ impl Home {
             (Ok(Some(current)), Ok(None)) => Ok(held(current, None, false)),
             (Ok(None), Ok(Some(next))) => Ok(held(next, None, true)),
             (Ok(None), Ok(None)) => Ok(None),
-            (Ok(Some(whole)), Err(Damaged(what))) => {
+            (Ok(Some(whole)), Err(error)) if let Some(what) = error.damage() => {
                 tracing::warn!(what, "the next certificate on disk is damaged; the one in force is used");
                 Ok(held(whole, None, false))
             }
-            (Err(Damaged(what)), Ok(Some(whole))) => {
+            (Err(error), Ok(Some(whole))) if let Some(what) = error.damage() => {
                 tracing::warn!(what, "the certificate in force is damaged on disk; the next one is used");
                 Ok(held(whole, None, true))
             }
             (Err(error), _) | (_, Err(error)) => Err(error),
         }
+    }
+
+    /// Sets aside what is damaged beside an identity that is whole: it goes on without it. Whoever only looks must not
+    /// call this.
+    pub fn mend(&self) -> Result<(), IdentityError> {
+        if !matches!(self.held(), Ok(Some(_))) {
+            return Ok(());
+        }
+        let (next, joining) = (self.slot(NEXT).err(), self.joining().err());
+        let pending = self.pending().and_then(|pending| match pending {
+            Some(pending) => self.pending_key(&pending).map(drop),
+            None => Ok(()),
+        });
+        for (file, error) in [(NEXT, next), (PENDING, pending.err()), (JOINING, joining)] {
+            if let Some(what) = error.as_ref().and_then(IdentityError::damage) {
+                tracing::error!(file, what, "a damaged file is set aside; the identity goes on without it");
+                self.folder.set_aside(file)?;
+            }
+        }
+        Ok(())
     }
 
     fn slot(&self, file: &str) -> Result<Option<Identity>, IdentityError> {
@@ -173,10 +192,12 @@ impl Home {
             Ok(Some(attempt)) => return Ok(attempt),
             Ok(None) => {}
             // A renewal can begin anew at no cost; an enrolment's token may be bound to the key that is lost.
-            Err(IdentityError::Damaged(what)) if renews.is_some() => {
-                tracing::warn!(what, "the renewal under way is damaged on disk; it begins anew");
-            }
-            Err(error) => return Err(error),
+            Err(error) => match error.damage().filter(|_| renews.is_some()) {
+                Some(what) => {
+                    tracing::warn!(what, "the renewal under way is damaged on disk; it begins anew");
+                }
+                None => return Err(error),
+            },
         }
         let (name, key) = self.keys.generate()?;
         let request = est::certificate_request(key.as_ref(), hardware).ok_or(IdentityError::Request)?;
@@ -191,8 +212,12 @@ impl Home {
         };
         let damaged = || IdentityError::Damaged("pending.json");
         let request = STANDARD.decode(&pending.request).map_err(|_| damaged())?;
-        let key = self.keys.open(&pending.key)?.ok_or_else(damaged)?;
+        let key = self.pending_key(&pending)?;
         Ok(Some(Attempt { key, name: pending.key, request }))
+    }
+
+    fn pending_key(&self, pending: &Pending) -> Result<Arc<dyn DeviceKey>, IdentityError> {
+        self.keys.open(&pending.key)?.ok_or(IdentityError::Damaged("the private key of pending.json is missing"))
     }
 
     /// Gives an attempt up, so that the next one begins with a new key.
@@ -296,6 +321,9 @@ impl Home {
     pub fn forget(&self) -> Result<(), IdentityError> {
         for file in [CURRENT, NEXT, PENDING, JOINING] {
             self.folder.remove(file)?;
+        }
+        for file in [NEXT, PENDING, JOINING] {
+            self.folder.remove(&aside(file))?;
         }
         for name in self.keys.names()? {
             self.keys.remove(&name)?;

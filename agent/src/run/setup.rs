@@ -71,6 +71,7 @@ impl Base {
         let state = Folder::open(&config.state)?;
         let lock = lock(&state)?;
         let home = Home::of(config, &state)?;
+        home.mend()?;
         let clock = TrustedClock::new(clock, Floor::new(config.clock_floor));
         Ok(Self { state, home, clock, _lock: lock })
     }

@@ -188,3 +188,38 @@ async fn one_report_does_not_wait_for_a_persons_approval_but_names_the_key() {
     device.owner.books().wait = false;
     assert!(matches!(device.reports_once().await, Ok(Exit::Stopped)));
 }
+
+#[tokio::test]
+async fn a_damaged_file_beside_a_whole_identity_is_set_aside_and_the_agent_goes_on() {
+    // Goal: the identity in force needs no other file. Method: bytes that mean nothing in the next one, in its key, in a
+    // request under way, in its key, and in an enrolment that waits; a report each time; what is left.
+    let nonsense = [&b"not json"[..], &[0; 70_000]];
+    for (number, bytes) in (0..5).flat_map(|number| nonsense.map(|bytes| (number, bytes))) {
+        let device = Device::new();
+        let first = device.enrol().await.expect("enrols");
+        let home = device.base().home;
+        let names = || device.state().inside("identity").expect("opens").names().expect("lists");
+        let before = names();
+        match number {
+            0 | 1 => drop(renew(&home, &first, &applicant()).await.expect("renews")),
+            _ => {
+                device.owner.books().lose.push("simplereenroll");
+                renew(&home, &first, &applicant()).await.expect_err("the answer is lost");
+            }
+        }
+        let new_key = names().into_iter().find(|name| name.ends_with(".p8") && !before.contains(name));
+        let new_key = new_key.expect("a second key");
+        let file = [("next.json"), (&new_key), "pending.json", &new_key, "joining.json"][number];
+        let path = device.state().path().join("identity").join(file);
+        std::fs::write(&path, bytes).expect("writes");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("sets");
+        let reported = device.reports_once().await;
+        assert!(matches!(reported, Ok(Exit::Stopped)), "{file}: {reported:?}");
+        assert!(device.base().home.held().expect("reads").is_some());
+        let aside = ["next.json", "next.json", "pending.json", "pending.json", "joining.json"][number];
+        assert!(names().contains(&format!("{aside}.damaged")), "{file}: {:?}", names());
+        assert!(!names().contains(&aside.to_owned()), "{file}");
+        device.base().home.forget().expect("forgets");
+        assert!(names().is_empty(), "and it goes with the identity: {:?}", names());
+    }
+}
