@@ -208,6 +208,26 @@ impl IdentityError {
         }
     }
 
+    /// Whether the key that was asked for will never be certified: a person denied it, it is not the device's to renew
+    /// with, or the answer is for another one.
+    fn is_about_the_key(&self) -> bool {
+        let of_key = |code: &str| ["same_key", "approval_denied"].contains(&code);
+        match self {
+            Self::ForeignCertificate => true,
+            // A serial that was mended needs another request, and the token the same key.
+            Self::Denied { code, .. } => of_key(code),
+            Self::Server { source: LinkError::Rejected { status: 403, code, .. }, .. } => {
+                of_key(code) || code == "serial_mismatch"
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the very bytes of the request are refused.
+    fn is_about_the_request(&self) -> bool {
+        matches!(self, Self::Server { source: LinkError::Rejected { status: 400 | 413 | 422, .. }, .. })
+    }
+
     /// When the same attempt may succeed, if ever.
     #[must_use]
     pub fn retry(&self) -> Retry {

@@ -133,19 +133,27 @@ async fn join(
             let fingerprint = Sha256::of(attempt.key.spki());
             return Err(IdentityError::Waiting { fingerprint, retry_after_s });
         }
-        Err(error) => {
-            if matches!(error, IdentityError::Token | IdentityError::Denied { .. }) {
-                home.end_joining()?;
-            }
-            return Err(error);
-        }
+        Err(error) => return refused(home, &attempt, error),
     };
     let roots: Vec<_> =
         authorities.into_iter().filter(|ca| tls::key_hash(ca) == Some(string.ca_pin)).collect();
     if roots.is_empty() {
         return Err(IdentityError::NoPinnedRoot);
     }
-    home.enrolled(&attempt, &site, (leaf, roots))
+    home.enrolled(&attempt, &site, (leaf, roots)).or_else(|error| refused(home, &attempt, error))
+}
+
+/// Keeps of an attempt what another one may need: the token's key stays, unless it is the key that is refused.
+fn refused(home: &Home, attempt: &Attempt, error: IdentityError) -> Result<Identity, IdentityError> {
+    if matches!(error, IdentityError::Token | IdentityError::Denied { .. }) {
+        home.end_joining()?;
+    }
+    if error.is_about_the_key() {
+        home.give_up()?;
+    } else if error.is_about_the_request() {
+        home.ask_anew(attempt)?;
+    }
+    Err(error)
 }
 
 /// Why a certificate is asked for.

@@ -28,6 +28,11 @@ pub(super) fn certificate_request(key: &dyn DeviceKey, hardware: &Hardware) -> O
     der::certification_request(hardware.serial.as_str(), key.spki(), |message| key.sign(message).ok())
 }
 
+/// Whether a stored request still says what is to be asked for.
+pub(super) fn is_current(request: &[u8], key: &dyn DeviceKey, hardware: &Hardware) -> bool {
+    der::is_request_of(request, hardware.serial.as_str(), key.spki())
+}
+
 /// The CA certificates of the server: whatever `cacerts` holds.
 pub(super) async fn cacerts(
     client: &reqwest::Client,

@@ -188,7 +188,7 @@ impl Home {
         hardware: &Hardware,
         renews: Option<Sha256>,
     ) -> Result<Attempt, IdentityError> {
-        match self.under_way(renews) {
+        match self.under_way(hardware, renews) {
             Ok(Some(attempt)) => return Ok(attempt),
             Ok(None) => {}
             // A renewal can begin anew at no cost; an enrolment's token may be bound to the key that is lost.
@@ -199,21 +199,38 @@ impl Home {
                 None => return Err(error),
             },
         }
-        let (name, key) = self.keys.generate()?;
+        self.request(self.keys.generate()?, hardware, renews)
+    }
+
+    fn request(
+        &self,
+        (name, key): (String, Arc<dyn DeviceKey>),
+        hardware: &Hardware,
+        renews: Option<Sha256>,
+    ) -> Result<Attempt, IdentityError> {
         let request = est::certificate_request(key.as_ref(), hardware).ok_or(IdentityError::Request)?;
         let pending = Pending { v: 1, key: name.clone(), request: STANDARD.encode(&request), renews };
         self.folder.write(PENDING, &json(&pending))?;
         Ok(Attempt { key, name, request })
     }
 
-    fn under_way(&self, renews: Option<Sha256>) -> Result<Option<Attempt>, IdentityError> {
+    /// The same key and the same request again; another request where the stored one does not say any more what the
+    /// device is, because the key may be what a token is bound to.
+    fn under_way(
+        &self,
+        hardware: &Hardware,
+        renews: Option<Sha256>,
+    ) -> Result<Option<Attempt>, IdentityError> {
         let Some(pending) = self.pending()?.filter(|pending| pending.renews == renews) else {
             return Ok(None);
         };
-        let damaged = || IdentityError::Damaged("pending.json");
-        let request = STANDARD.decode(&pending.request).map_err(|_| damaged())?;
         let key = self.pending_key(&pending)?;
-        Ok(Some(Attempt { key, name: pending.key, request }))
+        match STANDARD.decode(&pending.request) {
+            Ok(request) if est::is_current(&request, key.as_ref(), hardware) => {
+                Ok(Some(Attempt { key, name: pending.key, request }))
+            }
+            Ok(_) | Err(_) => self.request((pending.key, key), hardware, renews).map(Some),
+        }
     }
 
     fn pending_key(&self, pending: &Pending) -> Result<Arc<dyn DeviceKey>, IdentityError> {
@@ -224,6 +241,12 @@ impl Home {
     pub(super) fn give_up(&self) -> Result<(), IdentityError> {
         self.folder.remove(PENDING)?;
         self.tidy()
+    }
+
+    /// Keeps the key of an enrolment, and forgets its request.
+    pub(super) fn ask_anew(&self, attempt: &Attempt) -> Result<(), IdentityError> {
+        let pending = Pending { v: 1, key: attempt.name.clone(), request: String::new(), renews: None };
+        Ok(self.folder.write(PENDING, &json(&pending))?)
     }
 
     /// Keeps the certificate of an enrolment as the one in force.

@@ -76,6 +76,47 @@ async fn an_unknown_device_enrols_anew_at_its_own_site_and_no_dying_disk_leaves_
     }
 }
 
+/// Whether the last request for a certificate named this serial, and its key's hash.
+fn last_asked(owner: &Owner, serial: &str) -> (bool, Option<Sha256>) {
+    let seen = owner.server.seen.lock().expect("no panic").asked.clone();
+    let asked = seen.iter().rfind(|asked| asked.line.ends_with("enroll")).expect("has asked");
+    let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &asked.body).expect("base64");
+    let read = rcgen::CertificateSigningRequestParams::from_der(&der.clone().into()).expect("is a request");
+    let spki = rcgen::PublicKeyData::subject_public_key_info(&read.public_key);
+    (der::is_request_of(&der, serial, &spki), Some(Sha256::of(&spki)))
+}
+
+#[tokio::test]
+async fn a_request_that_can_never_be_accepted_is_not_kept_and_the_tokens_key_is() {
+    // Goal: no enrolment is stuck for good by what is on disk. Method: a serial that is mended in the configuration, bytes
+    // that the server cannot read, a key that a person denied, a certificate for another key; what is asked next.
+    let owner = Owner::new();
+    let (_root, folder) = scratch();
+    let home = Home::from(&folder);
+    let mut applicant = applicant();
+    let string = owner.string();
+    owner.books().word = Some("serial_mismatch");
+    enrol(&home, &string, &applicant).await.expect_err("is refused");
+    let (named, key) = last_asked(&owner, "VP3-1");
+    assert!(named);
+    applicant.hardware.serial = "VP3-2".parse().expect("a text");
+    owner.books().word = Some("malformed_request");
+    enrol(&home, &string, &applicant).await.expect_err("is refused");
+    assert_eq!(last_asked(&owner, "VP3-2"), (true, key), "the mended serial, by the same key");
+    let request = || fs::read(folder.path().join("pending.json")).expect("is there");
+    let before = request();
+    assert!(!String::from_utf8_lossy(&before).contains("MII"), "what cannot be read is not sent again");
+    owner.books().word = Some("approval_denied");
+    enrol(&home, &string, &applicant).await.expect_err("is refused");
+    assert_eq!(last_asked(&owner, "VP3-2"), (true, key));
+    assert!(folder.names().expect("lists").is_empty(), "a denied key is given up");
+    (owner.books().word, owner.books().foreign) = (None, true);
+    let foreign = enrol(&home, &string, &applicant).await.expect_err("is not ours");
+    assert!(matches!(foreign, IdentityError::ForeignCertificate), "{foreign}");
+    assert!(folder.names().expect("lists").is_empty(), "and so is one whose certificate never comes");
+    assert_ne!(last_asked(&owner, "VP3-2").1, key);
+}
+
 pub(crate) fn config(state: &std::path::Path) -> Config {
     Config {
         state: state.to_owned(),

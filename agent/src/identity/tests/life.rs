@@ -180,6 +180,32 @@ async fn a_request_is_held_to_its_connection_and_asked_again_where_it_took_anoth
     assert!(error.to_string().contains("binding_refused"), "{error}");
 }
 
+#[tokio::test]
+async fn a_renewal_that_can_never_be_accepted_is_given_up_and_the_next_one_has_another_key() {
+    // Goal: no renewal is stuck for good. Method: each word about the request or its key, and a certificate that is for
+    // another key; a word about the device costs nothing.
+    let owner = Owner::new();
+    let (_root, folder) = enrolled(&owner, FRESH).await;
+    let present = Identity::load(&folder).expect("reads").expect("is there");
+    let home = Home::from(&folder);
+    let keys = || folder.names().expect("lists").into_iter().filter(|name| name.ends_with(KEY_SUFFIX)).count();
+    for word in ["serial_mismatch", "same_key", "approval_denied"] {
+        owner.books().word = Some(word);
+        let error = renew(&home, &present, &applicant()).await.expect_err("is refused");
+        assert!(error.to_string().contains(word), "{error}");
+        assert_eq!(keys(), 1, "{word}");
+    }
+    (owner.books().word, owner.books().foreign) = (None, true);
+    let error = renew(&home, &present, &applicant()).await.expect_err("is not ours");
+    assert!(matches!(error, IdentityError::ForeignCertificate), "{error}");
+    assert_eq!(keys(), 1);
+    (owner.books().word, owner.books().foreign) = (Some("quarantined"), false);
+    renew(&home, &present, &applicant()).await.expect_err("is refused");
+    assert_eq!(keys(), 2, "what passes is asked again with the same key");
+    owner.books().word = None;
+    renew(&home, &present, &applicant()).await.expect("renews");
+}
+
 /// A clock that is wrong by so much.
 #[derive(Debug)]
 struct Wrong(SystemClock, AtomicI64);
