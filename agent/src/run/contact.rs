@@ -174,13 +174,12 @@ impl Contact {
             };
             let pause = match self.keeping.course(&error) {
                 Course::Leave(cause) => return cause,
-                Course::Other => {
+                Course::Other if self.keeping.show_other(&self.link) => {
                     self.failed(error);
-                    self.keeping.show_other(&self.link);
                     self.pace.gap
                 }
                 Course::Renew if self.renew_if_due().await => self.pace.gap,
-                Course::Renew | Course::Wait => self.pause(error),
+                Course::Other | Course::Renew | Course::Wait => self.pause(error),
             };
             sleep(pause).await;
         }
@@ -201,10 +200,7 @@ impl Contact {
             };
             let again = match self.keeping.course(&error) {
                 Course::Leave(cause) => return Ok(Some(cause)),
-                Course::Other => {
-                    self.keeping.show_other(&self.link);
-                    true
-                }
+                Course::Other => self.keeping.show_other(&self.link),
                 Course::Renew => self.renew_if_due().await,
                 Course::Wait => false,
             };

@@ -12,6 +12,7 @@ use crate::identity::authorities::{self, Followed};
 use crate::identity::{self, Applicant, Held, Home, Identity, IdentityError, InForce};
 use crate::link::{Link, LinkError, Retry};
 use crate::status::IdentityStatus;
+use crate::tls::TlsError;
 
 /// The keeper of the identity.
 pub(crate) struct Keeping {
@@ -20,6 +21,8 @@ pub(crate) struct Keeping {
     held: Held,
     in_force: InForce,
     renewal: Renewal,
+    /// The next certificate, on disk and not shown: no client could be built for it yet.
+    unshown: Option<Identity>,
     error: Option<String>,
     /// The certificate shown was answered since it was taken up.
     answered: bool,
@@ -36,6 +39,7 @@ impl Keeping {
             held,
             in_force,
             renewal: Renewal::default(),
+            unshown: None,
             error: None,
             answered: false,
             both_refused: false,
@@ -94,24 +98,27 @@ impl Keeping {
         taken
     }
 
-    /// Shows the other certificate that is held.
-    pub(crate) fn show_other(&mut self, link: &Link) {
-        let Some(other) = self.held.other.take() else { return };
+    /// Shows the other certificate that is held. Whether it is shown from now on.
+    pub(crate) fn show_other(&mut self, link: &Link) -> bool {
+        let Some(other) = self.held.other.clone() else { return false };
         tracing::warn!("the server refuses this certificate; the other one is shown");
-        self.held.other = Some(std::mem::replace(&mut self.held.identity, other));
+        let Ok(before) = self.take_up(other, link) else { return false };
+        self.held.other = Some(before);
         // Back where it began: both were refused, and a person has to act first.
         self.both_refused = !self.held.on_trial;
         self.held.on_trial = !self.held.on_trial;
-        self.take_up(link);
+        true
     }
 
-    fn take_up(&mut self, link: &Link) {
-        self.answered = false;
-        self.in_force.replace(self.held.identity.clone());
-        let route = self.applicant.route(&self.held.identity.site.host);
-        if let Err(error) = link.exchange(&self.held.identity, &route, self.applicant.clock.clone()) {
+    /// Shows an identity from now on, and gives back the one before. Where no client can be built for it, nothing changes.
+    fn take_up(&mut self, identity: Identity, link: &Link) -> Result<Identity, TlsError> {
+        let route = self.applicant.route(&identity.site.host);
+        link.exchange(&identity, &route, self.applicant.clock.clone()).inspect_err(|error| {
             tracing::error!(%error, "no client could be built for this certificate; the one before is still shown");
-        }
+        })?;
+        self.answered = false;
+        self.in_force.replace(identity.clone());
+        Ok(std::mem::replace(&mut self.held.identity, identity))
     }
 
     /// Milliseconds until the next certificate is to be asked for; `None` while nobody knows the time.
@@ -132,16 +139,12 @@ impl Keeping {
         if self.wait_ms() != Some(0) {
             return false;
         }
-        match identity::renew(&self.home, &self.held.identity, &self.applicant).await {
-            Ok(next) => {
-                tracing::info!(until = %next.not_after, "the next certificate is here");
-                self.held.other = Some(std::mem::replace(&mut self.held.identity, next));
-                self.held.on_trial = true;
-                self.renewal.succeeded();
-                (self.error, self.both_refused) = (None, false);
-                self.take_up(link);
-                true
-            }
+        let renewed = match self.unshown.take() {
+            Some(next) => Ok(next),
+            None => identity::renew(&self.home, &self.held.identity, &self.applicant).await,
+        };
+        match renewed {
+            Ok(next) => self.show_next(next, link),
             Err(error) => {
                 tracing::warn!(%error, "the certificate could not be renewed; it is tried again");
                 self.renewal.failed(self.monotonic_ms(), asked(&error), chance());
@@ -149,6 +152,25 @@ impl Keeping {
                 false
             }
         }
+    }
+
+    /// Shows the next certificate, which is on disk. One that cannot be shown yet is not asked for again.
+    pub(crate) fn show_next(&mut self, next: Identity, link: &Link) -> bool {
+        let before = match self.take_up(next.clone(), link) {
+            Ok(before) => before,
+            Err(error) => {
+                self.unshown = Some(next);
+                self.renewal.failed(self.monotonic_ms(), Asked::Nothing, chance());
+                self.error = Some(error.to_string());
+                return false;
+            }
+        };
+        tracing::info!(until = %next.not_after, "the next certificate is here");
+        self.held.other = Some(before);
+        self.held.on_trial = true;
+        self.renewal.succeeded();
+        (self.error, self.both_refused) = (None, false);
+        true
     }
 
     /// Follows the bundles of authorities up to the server's newest, each on disk before it is believed.
@@ -178,14 +200,16 @@ impl Keeping {
             }
         }
         if identity.believed.version != began {
-            tracing::info!(version = identity.believed.version, "other authorities are believed from now on");
-            if let Some(other) = &mut self.held.other {
-                other.believe_as(&identity);
-            }
-            self.held.identity = identity;
             let answered = self.answered;
-            self.take_up(link);
+            if self.take_up(identity, link).is_err() {
+                return;
+            }
             self.answered = answered;
+            let version = self.held.identity.believed.version;
+            tracing::info!(version, "other authorities are believed from now on");
+            for kept in [&mut self.held.other, &mut self.unshown].into_iter().flatten() {
+                kept.believe_as(&self.held.identity);
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ use rcgen::SigningKey;
 use super::*;
 use crate::clock::Clock;
 use crate::fake::owner::Owner;
+use crate::link::proxy::Proxy;
 use crate::link::{Link, Patience, Refusal};
 use crate::run::keeping::Keeping;
 
@@ -82,7 +83,7 @@ async fn lives(home: &Home, applicant: Applicant, rounds: usize) -> bool {
             Err(error) => {
                 answered = false;
                 match keeping.course(&error) {
-                    Course::Other => keeping.show_other(&link),
+                    Course::Other => drop(keeping.show_other(&link)),
                     Course::Renew => drop(keeping.renew_if_due(&link).await),
                     Course::Wait => {}
                     Course::Leave(cause) => panic!("told to leave: {cause:?}"),
@@ -164,6 +165,45 @@ async fn a_server_that_forgot_the_next_certificate_is_asked_with_the_one_before(
     let before = folder.names().expect("lists");
     assert!(!lives(&Home::from(&folder), applicant(), 6).await);
     assert_eq!(folder.names().expect("lists"), before, "unknown_device drops nothing");
+}
+
+/// A way to a server that no client can be built for: the proxy's name and password are not there.
+fn no_way(applicant: &Applicant) -> Applicant {
+    let proxy = Proxy::parse(Some("http://127.0.0.1:9".to_owned()), Some("/nowhere/proxy-auth".into()));
+    Applicant { proxy: proxy.expect("is read"), ..applicant.clone() }
+}
+
+#[tokio::test]
+async fn an_identity_that_no_client_can_be_built_for_changes_nothing() {
+    // Goal: what is shown and what is held are one, and a certificate that waits to be shown is not asked for twice.
+    // Method: the way to the server is lost before the other certificate, other authorities and the next certificate are
+    // taken up; then it is back.
+    let owner = Owner::new();
+    let (_root, folder) = enrolled(&owner, OVERDUE).await;
+    let home = Home::from(&folder);
+    let present = Identity::load(&folder).expect("reads").expect("is there");
+    let link = Link::new(&present, &applicant().route("localhost"), trusted_clock(), QUICK).expect("is built");
+    let held = || home.held().expect("reads").expect("is enrolled");
+    let mut keeping = Keeping::new(home.clone(), held(), no_way(&applicant()));
+    owner.books().bundles = vec![bundle(1, &[&owner.authority], &[&owner.authority])];
+    keeping.follow_authorities(1, &link).await;
+    assert_eq!(keeping.identity().believed.version, 0, "not believed by who cannot speak to them");
+    let next = renew(&home, &present, &applicant()).await.expect("renews");
+    let mut keeping = Keeping::new(home.clone(), held(), no_way(&applicant()));
+    assert!(!keeping.show_other(&link));
+    assert_eq!(keeping.identity().fingerprint(), next.fingerprint());
+    assert_eq!(keeping.in_force().now().fingerprint(), next.fingerprint(), "who signs with it means the same");
+    let asked = owner.server.lines().len();
+    let held = Held { identity: present.clone(), other: None, on_trial: false };
+    let mut keeping = Keeping::new(home.clone(), held, no_way(&applicant()));
+    assert!(!keeping.show_next(next.clone(), &link));
+    assert_eq!(keeping.in_force().now().fingerprint(), present.fingerprint());
+    assert!(keeping.status().renewal_error.expect("is said").contains("proxy-auth"));
+    assert!(keeping.wait_ms().expect("the time is known") > 0, "and not pressed");
+    keeping.answered();
+    let names = folder.names().expect("lists");
+    assert!(names.contains(&"next.json".to_owned()), "what waits to be shown stays: {names:?}");
+    assert_eq!(owner.server.lines().len(), asked, "no third certificate is asked for");
 }
 
 #[tokio::test]
