@@ -270,7 +270,8 @@ impl Home {
         Ok(identity)
     }
 
-    /// Keeps the certificate of a renewal beside the one in force.
+    /// Keeps the certificate of a renewal beside the one that it follows. That one was answered by the server, so it is in
+    /// force before its own place is taken.
     pub(super) fn renewed(
         &self,
         attempt: &Attempt,
@@ -282,6 +283,11 @@ impl Home {
         let next = Identity::assemble(Arc::clone(&attempt.key), present.site.clone(), leaf, trust)
             .filter(|next| next.device == present.device)
             .ok_or(IdentityError::ForeignCertificate)?;
+        let before = self.folder.read(NEXT, FILE_BYTES)?;
+        let leaf = self.stored(NEXT).ok().flatten().and_then(|stored| decoded(&stored.leaf));
+        if let Some(bytes) = before.filter(|_| leaf.is_some_and(|leaf| leaf == present.leaf)) {
+            self.folder.write(CURRENT, &bytes)?;
+        }
         self.folder.write(NEXT, &json(&stored))?;
         self.folder.remove(PENDING)?;
         Ok(next)

@@ -125,8 +125,9 @@ impl Keeping {
     pub(crate) fn wait_ms(&self) -> Option<u64> {
         let clock = &self.applicant.clock;
         let now = believed(clock.heard(), clock.raw().seconds(), clock.floor().at());
-        // One that has not proved itself is not followed by a third.
         let due = self.held.identity.renews();
+        // One that has not proved itself is not followed by a third, unless the server says that it has ended.
+        let now = now.filter(|_| !self.held.on_trial);
         self.renewal.wait_ms(due, now, self.monotonic_ms())
     }
 
@@ -168,7 +169,7 @@ impl Keeping {
         tracing::info!(until = %next.not_after, "the next certificate is here");
         self.held.other = Some(before);
         self.held.on_trial = true;
-        self.renewal.succeeded();
+        self.renewal.succeeded(self.monotonic_ms());
         (self.error, self.both_refused) = (None, false);
         true
     }

@@ -167,6 +167,38 @@ async fn a_server_that_forgot_the_next_certificate_is_asked_with_the_one_before(
     assert_eq!(folder.names().expect("lists"), before, "unknown_device drops nothing");
 }
 
+#[tokio::test]
+async fn a_third_certificate_is_not_asked_for_before_the_second_has_proved_itself_or_ended() {
+    // Goal: of what is on disk, one always works. Method: a next certificate that is overdue when it comes; then one that
+    // the server says has ended, followed by a third while the disk dies at each step.
+    for last in 0.. {
+        let owner = Owner::new();
+        let (_root, folder) = enrolled(&owner, FRESH).await;
+        let (home, route) = (Home::from(&folder), applicant().route("localhost"));
+        let first = Identity::load(&folder).expect("reads").expect("is there");
+        owner.books().life_s = OVERDUE;
+        let next = renew(&home, &first, &applicant()).await.expect("renews");
+        owner.books().life_s = FRESH;
+        let link = Link::new(&next, &route, trusted_clock(), QUICK).expect("is built");
+        let mut keeping = Keeping::new(home.clone(), home.held().expect("reads").expect("is there"), applicant());
+        let asked = owner.server.lines().len();
+        assert!(!keeping.renew_if_due(&link).await && owner.server.lines().len() == asked, "is not followed");
+        let (broken, steps) = dying(&folder, last);
+        let third = renew(&Home::from(&broken), &next, &applicant()).await;
+        let held = home.held().expect("reads").expect("is there");
+        if let Ok(third) = third {
+            assert_eq!(held.identity.fingerprint(), third.fingerprint());
+            let other = held.other.expect("the one that was answered");
+            assert_eq!(other.fingerprint(), next.fingerprint(), "and not the one before it");
+        }
+        one_identity_works(&folder, &owner, &format!("step {last}")).await;
+        if steps.load(Ordering::Relaxed) <= last {
+            assert!(last >= 20, "key, request, current and next have five steps each: {last}");
+            break;
+        }
+    }
+}
+
 /// A way to a server that no client can be built for: the proxy's name and password are not there.
 fn no_way(applicant: &Applicant) -> Applicant {
     let proxy = Proxy::parse(Some("http://127.0.0.1:9".to_owned()), Some("/nowhere/proxy-auth".into()));
