@@ -63,6 +63,8 @@ type Hook = Arc<dyn Fn(&'static str, &str) -> io::Result<()> + Send + Sync>;
 #[derive(Clone)]
 pub struct Folder {
     path: PathBuf,
+    /// Nothing is made here.
+    looked_at: bool,
     hook: Option<Hook>,
 }
 
@@ -76,12 +78,22 @@ impl Folder {
             fs::set_permissions(&path, private).map_err(|source| io_error("protect", &path, source))?;
         }
         refuse_world_writable(&path)?;
-        Ok(Self { path, hook: None })
+        Ok(Self { path, looked_at: false, hook: None })
+    }
+
+    /// A folder as it stands, for whoever only looks: neither it nor one inside it is made. One that is missing is empty.
+    pub fn look_at(path: impl Into<PathBuf>) -> Result<Self, FileError> {
+        let path = path.into();
+        if path.is_dir() {
+            refuse_world_writable(&path)?;
+        }
+        Ok(Self { path, looked_at: true, hook: None })
     }
 
     /// A folder inside this one.
     pub fn inside(&self, name: &str) -> Result<Self, FileError> {
-        let inner = Self::open(self.path.join(name))?;
+        let path = self.path.join(name);
+        let inner = if self.looked_at { Self::look_at(path)? } else { Self::open(path)? };
         Ok(Self { hook: self.hook.clone(), ..inner })
     }
 

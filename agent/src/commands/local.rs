@@ -167,9 +167,9 @@ pub(super) fn once(config: Config) -> anyhow::Result<ExitCode> {
     ended(exit)
 }
 
-/// What the agent said last, and whether it runs.
+/// What the agent said last, and whether it runs. It changes nothing on disk.
 pub(super) fn status(config: &Config, json: bool) -> anyhow::Result<()> {
-    let state = Folder::open(&config.state)?;
+    let state = Folder::look_at(&config.state)?;
     let status = current_status(config, &state)?;
     let text = if json { format!("{}\n", status.to_json()) } else { status.to_string() };
     io::stdout().write_all(text.as_bytes()).context("cannot write the status")
@@ -181,7 +181,7 @@ pub(super) fn current_status(config: &Config, state: &Folder) -> anyhow::Result<
         Some(status) => status,
         None => Status::unborn(config.hardware.identity(), clock.raw().seconds()),
     };
-    status.running = setup::lock(state).is_err();
+    status.running = setup::runs(state);
     let home = Home::of(config, state)?;
     match Identity::load(&home) {
         Ok(identity) => {
@@ -192,7 +192,7 @@ pub(super) fn current_status(config: &Config, state: &Folder) -> anyhow::Result<
         // A key that others may read, or a damaged file: shown, so that the rest is still told.
         Err(error) => status.contact.error = Some(error.to_string()),
     }
-    status.waiting = identity::enrolment::waits(&home, &config.hardware);
+    status.waiting = home.waiting_key();
     status.farewell = Kept::read(state).ok().flatten();
     status.director_root_version = tuf::director_root_version(&state.inside("tuf")?, clock.now());
     Ok(status)

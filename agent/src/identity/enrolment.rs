@@ -94,13 +94,6 @@ pub async fn go_on(home: &Home, applicant: &Applicant) -> Result<Option<Identity
     }
 }
 
-/// The fingerprint of the key whose enrolment waits for a person.
-#[must_use]
-pub fn waits(home: &Home, hardware: &Hardware) -> Option<Sha256> {
-    home.joining().ok().flatten()?;
-    Some(Sha256::of(home.begin(hardware, None).ok()?.key.spki()))
-}
-
 /// The present identity if it is of this very site; an error if the device belongs, or asks to belong, to another.
 fn admissible(home: &Home, string: &EnrolmentString) -> Result<Option<Identity>, IdentityError> {
     if let Some(identity) = Identity::load(home)? {

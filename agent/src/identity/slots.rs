@@ -135,6 +135,14 @@ impl Home {
         }
     }
 
+    /// The fingerprint of the key whose enrolment waits for a person.
+    #[must_use]
+    pub fn waiting_key(&self) -> Option<Sha256> {
+        self.joining().ok().flatten()?;
+        let pending = self.pending().ok().flatten().filter(|pending| pending.renews.is_none())?;
+        Some(Sha256::of(self.pending_key(&pending).ok()?.spki()))
+    }
+
     /// Sets aside what is damaged beside an identity that is whole: it goes on without it. Whoever only looks must not
     /// call this.
     pub fn mend(&self) -> Result<(), IdentityError> {

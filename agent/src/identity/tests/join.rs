@@ -13,7 +13,7 @@ use crate::clock::SystemClock;
 use crate::config::key_place::KeyPlace;
 use crate::config::{Config, Health};
 use crate::fake::owner::Owner;
-use crate::identity::enrolment::{go_on, waits};
+use crate::identity::enrolment::go_on;
 use crate::identity::farewell::Kept;
 use crate::link::{Link, Patience};
 use crate::run::leaving::Leaver;
@@ -32,7 +32,7 @@ async fn a_device_that_waits_for_a_person_keeps_token_and_key_until_it_is_approv
     };
     assert_eq!(error.retry(), Retry::After(1));
     let home = Home::from(&folder);
-    assert_eq!(waits(&home, &hardware()), Some(fingerprint));
+    assert_eq!(home.waiting_key(), Some(fingerprint));
     let mode = fs::metadata(folder.path().join("joining.json")).expect("is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let elsewhere = EnrolmentString { host: "other.example".to_owned(), ..string.clone() };
