@@ -241,8 +241,10 @@ impl IdentityError {
             Self::Waiting { retry_after_s, .. } => {
                 Retry::After(retry_after_s.unwrap_or(APPROVAL_S).clamp(1, limits::RETRY_AFTER_S))
             }
+            // A token comes back by itself, or somebody brings it back.
+            Self::Key(KeyError::Token) => Retry::Soon,
             Self::File(_)
-            | Self::Key(_)
+            | Self::Key(KeyError::Library | KeyError::Damaged)
             | Self::KeyStore(_)
             | Self::Damaged(_)
             | Self::Request

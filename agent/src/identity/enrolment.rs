@@ -189,7 +189,7 @@ pub(super) async fn obtain(
             hardware: &applicant.hardware,
             token,
             request: &attempt.request,
-            binding: exporter.header(attempt.key.as_ref(), &attempt.request),
+            binding: exporter.header(attempt.key.as_ref(), &attempt.request)?,
         };
         return match est::ask(&client, &base, asking).await {
             Ok(leaf) => Ok((leaf, authorities)),

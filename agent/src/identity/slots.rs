@@ -114,6 +114,12 @@ impl Home {
         Ok(Self { folder, keys })
     }
 
+    /// A home whose keys a test keeps.
+    #[cfg(test)]
+    pub(crate) fn with(folder: Folder, keys: Arc<dyn KeyStore>) -> Self {
+        Self { folder, keys }
+    }
+
     /// What is held here; `None` before enrolment.
     pub fn held(&self) -> Result<Option<Held>, IdentityError> {
         let held = |identity, other, on_trial| Some(Held { identity, other, on_trial });

@@ -17,6 +17,8 @@ use cordon_proto::wire;
 use rcgen::SigningKey;
 
 use super::*;
+use super::key::{DeviceKey, KeyError};
+use super::keystore::{KeyFiles, KeyStore, KeyStoreError};
 use crate::clock::Clock;
 use crate::fake::owner::Owner;
 use crate::link::proxy::Proxy;
@@ -276,6 +278,63 @@ async fn a_renewal_that_can_never_be_accepted_is_given_up_and_the_next_one_has_a
     assert_eq!(keys(), 2, "what passes is asked again with the same key");
     owner.books().word = None;
     renew(&home, &present, &applicant()).await.expect("renews");
+}
+
+/// A store whose keys sign so many times, and then are gone as a token that is pulled out.
+struct Pulled(KeyFiles, Arc<AtomicUsize>);
+
+#[derive(Debug)]
+struct PulledKey(Arc<dyn DeviceKey>, Arc<AtomicUsize>);
+
+impl DeviceKey for PulledKey {
+    fn spki(&self) -> &[u8] {
+        self.0.spki()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let left = self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        left.map_err(|_| KeyError::Token)?;
+        self.0.sign(message)
+    }
+
+    fn protection(&self) -> &'static str {
+        "pkcs11"
+    }
+}
+
+impl KeyStore for Pulled {
+    fn generate(&self) -> Result<(String, Arc<dyn DeviceKey>), KeyStoreError> {
+        self.0.generate().map(|(name, key)| (name, Arc::new(PulledKey(key, Arc::clone(&self.1))) as _))
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn DeviceKey>>, KeyStoreError> {
+        Ok(self.0.open(name)?.map(|key| Arc::new(PulledKey(key, Arc::clone(&self.1))) as _))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), KeyStoreError> {
+        self.0.remove(name)
+    }
+
+    fn names(&self) -> Result<Vec<String>, KeyStoreError> {
+        self.0.names()
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_sign_the_binding_sends_nothing_and_says_so() {
+    // Goal: no unbound request leaves in silence. Method: a key that signs the request and not the binding; the same
+    // enrolment again once it signs.
+    let owner = Owner::new();
+    let (_root, folder) = scratch();
+    let left = Arc::new(AtomicUsize::new(1));
+    let home = Home::with(folder.clone(), Arc::new(Pulled(KeyFiles::new(folder.clone()), Arc::clone(&left))));
+    let error = enrol(&home, &owner.string(), &applicant()).await.expect_err("cannot be bound");
+    assert!(matches!(error, IdentityError::Key(KeyError::Token)), "{error}");
+    assert_eq!(error.retry(), Retry::Soon);
+    assert!(!owner.server.lines().iter().any(|line| line.ends_with("enroll")), "{:?}", owner.server.lines());
+    left.store(9, Ordering::Relaxed);
+    enrol(&home, &owner.string(), &applicant()).await.expect("enrols by the same key");
+    assert_eq!(owner.books().bindings, 1);
 }
 
 /// A clock that is wrong by so much.
