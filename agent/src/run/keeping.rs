@@ -5,14 +5,18 @@
 //! answered under the new one. No trouble here stops the reports. Read next: [`super::contact`], which asks.
 
 use cordon_agent_core::renew::{Asked, Course, Renewal, believed, course};
+use cordon_proto::authorities::Search;
 use cordon_proto::limits;
 
 use super::contact::chance;
-use crate::identity::authorities::{self, Followed};
+use crate::identity::authorities;
 use crate::identity::{self, Applicant, Held, Home, Identity, IdentityError, InForce};
 use crate::link::{Link, LinkError, Retry};
 use crate::status::IdentityStatus;
 use crate::tls::TlsError;
+
+/// Milliseconds after which a device that has only its pin looks for its first bundle from the beginning again.
+const SEARCH_MS: u64 = 86_400_000;
 
 /// The keeper of the identity.
 pub(crate) struct Keeping {
@@ -23,6 +27,9 @@ pub(crate) struct Keeping {
     renewal: Renewal,
     /// The next certificate, on disk and not shown: no client could be built for it yet.
     unshown: Option<Identity>,
+    /// How far the bundles of authorities were looked at, and when that is forgotten.
+    search: Search,
+    search_again_ms: u64,
     error: Option<String>,
     /// The certificate shown was answered since it was taken up.
     answered: bool,
@@ -40,6 +47,8 @@ impl Keeping {
             in_force,
             renewal: Renewal::default(),
             unshown: None,
+            search: Search::default(),
+            search_again_ms: 0,
             error: None,
             answered: false,
             both_refused: false,
@@ -176,14 +185,16 @@ impl Keeping {
 
     /// Follows the bundles of authorities up to the server's newest, each on disk before it is believed.
     pub(crate) async fn follow_authorities(&mut self, newest: u64, link: &Link) {
+        let now_ms = self.monotonic_ms();
+        if now_ms >= self.search_again_ms {
+            // What a captured server said of the past is not believed for ever.
+            self.search = Search::default();
+            self.search_again_ms = now_ms.saturating_add(SEARCH_MS);
+        }
         let mut identity = self.held.identity.clone();
         let began = identity.believed.version;
-        let mut number = began;
         for _ in 0..limits::AUTHORITIES_STEPS {
-            if number >= newest {
-                break;
-            }
-            number += 1;
+            let Some(number) = self.search.next(&identity.believed, newest) else { break };
             let bundle = match link.authorities(number).await {
                 Ok(Some(bundle)) => bundle,
                 Ok(None) => break,
@@ -192,12 +203,11 @@ impl Keeping {
                     break;
                 }
             };
-            match authorities::follow(&self.home, &mut identity, number, &bundle) {
-                Ok(Followed::Believed | Followed::Before) => {}
-                Err(error) => {
-                    tracing::error!(%error, number, "a bundle of authorities is not followed");
-                    break;
-                }
+            if let Err(error) =
+                authorities::follow(&self.home, &mut self.search, &mut identity, (number, &bundle))
+            {
+                tracing::error!(%error, number, "a bundle of authorities is not followed");
+                break;
             }
         }
         if identity.believed.version != began {

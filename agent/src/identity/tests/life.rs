@@ -465,3 +465,20 @@ async fn a_bundle_that_nobody_believed_signed_is_not_followed_and_a_later_pin_fi
     Home::from(&folder).forget().expect("forgets");
     assert_eq!(folder.names().expect("lists").len(), 1, "the version outlives the identity");
 }
+
+#[tokio::test]
+async fn a_long_past_is_looked_through_once() {
+    // Goal: a pin that is younger than many bundles reaches them all. Method: more bundles of strangers than one check-in
+    // follows, then one that the pin has signed; what was fetched in one life of the agent.
+    let owner = Owner::new();
+    let (_root, folder) = enrolled(&owner, FRESH).await;
+    let (old, foreign) = (&*owner.authority, Authority::new());
+    let past = limits::AUTHORITIES_STEPS * 2 + 3;
+    owner.books().bundles = (1..=past).map(|version| bundle(version, &[&foreign], &[&foreign])).collect();
+    owner.books().bundles.push(bundle(past + 1, &[old], &[&foreign, old]));
+    assert!(lives(&Home::from(&folder), applicant(), 4).await);
+    assert_eq!(Identity::load(&folder).expect("reads").expect("is there").believed.version, past + 1);
+    let lines = owner.server.lines();
+    let fetched = lines.iter().filter(|line| line.contains("/v1/authorities/")).count();
+    assert_eq!(fetched, usize::try_from(past + 1).expect("few"), "each once");
+}
