@@ -76,6 +76,7 @@ impl Base {
     pub(crate) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, RunError> {
         let state = Folder::open(&config.state)?;
         let lock = lock(&state)?;
+        state.sweep();
         let home = Home::of(config, &state)?;
         home.mend()?;
         let clock = TrustedClock::new(clock, Floor::new(config.clock_floor));

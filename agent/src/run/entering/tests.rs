@@ -223,3 +223,15 @@ async fn a_damaged_file_beside_a_whole_identity_is_set_aside_and_the_agent_goes_
         assert!(names().is_empty(), "and it goes with the identity: {:?}", names());
     }
 }
+
+#[tokio::test]
+async fn a_start_sweeps_away_what_a_crash_left() {
+    // Goal: a crash leaves no litter for ever, not even a private key's. Method: one file under way in each folder.
+    let device = Device::new();
+    device.enrol().await.expect("enrols");
+    let left = ["state/.status.json.new", "state/identity/.0011223344556677.p8.new"];
+    let left = left.map(|name| device.root.path().join(name));
+    left.iter().for_each(|path| std::fs::write(path, b"half").expect("writes"));
+    assert!(matches!(device.starts().await, Ok(Entered::Held(_))));
+    assert!(!left.iter().any(|path| path.exists()));
+}
