@@ -23,6 +23,7 @@ use super::keeping::Keeping;
 use super::messages::{Heard, Piece, SensorView, ToLink, ToSensor, UpdateView};
 use crate::clock::TrustedClock;
 use crate::identity::InForce;
+use crate::link::proxy::ProxyFault;
 use crate::link::{Link, LinkError, Refusal, Retry};
 use crate::status::IdentityStatus;
 
@@ -172,6 +173,7 @@ impl Contact {
                 sleep(self.pace.gap).await;
                 continue;
             };
+            let unnamed = matches!(error, LinkError::Proxy(ProxyFault::Unauthorised));
             let pause = match self.keeping.course(&error) {
                 Course::Leave(cause) => return cause,
                 Course::Other if self.keeping.show_other(&self.link) => {
@@ -182,6 +184,10 @@ impl Contact {
                 Course::Other | Course::Renew | Course::Wait => self.pause(error),
             };
             sleep(pause).await;
+            if unnamed {
+                // Somebody may have mended the file meanwhile.
+                self.keeping.introduce_anew(&self.link);
+            }
         }
     }
 

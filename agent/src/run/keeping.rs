@@ -130,6 +130,14 @@ impl Keeping {
         Ok(std::mem::replace(&mut self.held.identity, identity))
     }
 
+    /// Builds the client anew, with what the proxy's file says by now. Where that fails, the one before stays.
+    pub(crate) fn introduce_anew(&self, link: &Link) {
+        let route = self.applicant.route(&self.held.identity.site.host);
+        if let Err(error) = link.exchange(&self.held.identity, &route, self.applicant.clock.clone()) {
+            tracing::error!(%error, "the proxy's name and password cannot be read");
+        }
+    }
+
     /// Milliseconds until the next certificate is to be asked for; `None` while nobody knows the time.
     pub(crate) fn wait_ms(&self) -> Option<u64> {
         let clock = &self.applicant.clock;
