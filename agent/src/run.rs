@@ -191,7 +191,10 @@ async fn leave(
     link: &Link,
     cause: Cause,
 ) -> Result<(), RunError> {
-    tracing::warn!(?cause, "the owner's server says that this device is to leave; it takes leave and is wiped");
+    tracing::warn!(
+        ?cause,
+        "the owner's server says that this device is to leave; it takes leave and is wiped"
+    );
     Leaver::new(base, hardware, identity).leave(cause, Some(link)).await.map(drop)
 }
 

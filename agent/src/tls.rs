@@ -221,7 +221,9 @@ fn untimely(error: &rustls::Error) -> Option<Untimely> {
         rustls::Error::InvalidCertificate(Cause::NotValidYet | Cause::NotValidYetContext { .. }) => {
             Some(Untimely::Before)
         }
-        rustls::Error::InvalidCertificate(Cause::Expired | Cause::ExpiredContext { .. }) => Some(Untimely::After),
+        rustls::Error::InvalidCertificate(Cause::Expired | Cause::ExpiredContext { .. }) => {
+            Some(Untimely::After)
+        }
         _ => None,
     }
 }

@@ -248,7 +248,9 @@ impl Home {
     }
 
     fn pending_key(&self, pending: &Pending) -> Result<Arc<dyn DeviceKey>, IdentityError> {
-        self.keys.open(&pending.key)?.ok_or(IdentityError::Damaged("the private key of pending.json is missing"))
+        self.keys
+            .open(&pending.key)?
+            .ok_or(IdentityError::Damaged("the private key of pending.json is missing"))
     }
 
     /// Gives an attempt up, so that the next one begins with a new key.

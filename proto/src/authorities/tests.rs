@@ -94,10 +94,18 @@ fn a_device_that_comes_after_the_change_begins_with_the_first_bundle_that_its_pi
     bundles.extend([bundle(6, &[1, 2], &[1]), bundle(7, &[2], &[1, 2]), bundle(8, &[2, 3], &[2])]);
     assert_eq!(follows(&mut search, &mut late, &bundles, 9), [6, 7, 8]);
     assert_eq!(late, Believed { version: 8, pins: vec![pin(2), pin(3)] });
-    assert_eq!((search.next(&late, 8), search.next(&late, 1)), (None, None), "a restored server has nothing new");
+    assert_eq!(
+        (search.next(&late, 8), search.next(&late, 1)),
+        (None, None),
+        "a restored server has nothing new"
+    );
     let mut fresh = Believed { version: 0, pins: vec![pin(2)] };
     let borrowed = Search::default().follow(&fresh, (3, &bundles[6]), &[], &Toy);
-    assert_eq!(borrowed, Err(AuthoritiesError::Version { found: 7, wanted: 3 }), "a bundle under another's number");
+    assert_eq!(
+        borrowed,
+        Err(AuthoritiesError::Version { found: 7, wanted: 3 }),
+        "a bundle under another's number"
+    );
     assert_eq!(follows(&mut Search::default(), &mut fresh, &[bundle(9, &[2], &[2])], 9), [1]);
     assert_eq!(fresh.version, 0);
 }

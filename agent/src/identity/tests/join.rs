@@ -80,7 +80,8 @@ async fn an_unknown_device_enrols_anew_at_its_own_site_and_no_dying_disk_leaves_
 fn last_asked(owner: &Owner, serial: &str) -> (bool, Option<Sha256>) {
     let seen = owner.server.seen.lock().expect("no panic").asked.clone();
     let asked = seen.iter().rfind(|asked| asked.line.ends_with("enroll")).expect("has asked");
-    let der = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &asked.body).expect("base64");
+    let der =
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &asked.body).expect("base64");
     let read = rcgen::CertificateSigningRequestParams::from_der(&der.clone().into()).expect("is a request");
     let spki = rcgen::PublicKeyData::subject_public_key_info(&read.public_key);
     (der::is_request_of(&der, serial, &spki), Some(Sha256::of(&spki)))

@@ -16,9 +16,9 @@ use cordon_proto::ids::Text;
 use cordon_proto::wire;
 use rcgen::SigningKey;
 
-use super::*;
 use super::key::{DeviceKey, KeyError};
 use super::keystore::{KeyFiles, KeyStore, KeyStoreError};
+use super::*;
 use crate::clock::Clock;
 use crate::fake::owner::Owner;
 use crate::link::proxy::Proxy;
@@ -182,7 +182,8 @@ async fn a_third_certificate_is_not_asked_for_before_the_second_has_proved_itsel
         let next = renew(&home, &first, &applicant()).await.expect("renews");
         owner.books().life_s = FRESH;
         let link = Link::new(&next, &route, trusted_clock(), QUICK).expect("is built");
-        let mut keeping = Keeping::new(home.clone(), home.held().expect("reads").expect("is there"), applicant());
+        let mut keeping =
+            Keeping::new(home.clone(), home.held().expect("reads").expect("is there"), applicant());
         let asked = owner.server.lines().len();
         assert!(!keeping.renew_if_due(&link).await && owner.server.lines().len() == asked, "is not followed");
         let (broken, steps) = dying(&folder, last);
@@ -216,7 +217,8 @@ async fn an_identity_that_no_client_can_be_built_for_changes_nothing() {
     let (_root, folder) = enrolled(&owner, OVERDUE).await;
     let home = Home::from(&folder);
     let present = Identity::load(&folder).expect("reads").expect("is there");
-    let link = Link::new(&present, &applicant().route("localhost"), trusted_clock(), QUICK).expect("is built");
+    let link =
+        Link::new(&present, &applicant().route("localhost"), trusted_clock(), QUICK).expect("is built");
     let held = || home.held().expect("reads").expect("is enrolled");
     let mut keeping = Keeping::new(home.clone(), held(), no_way(&applicant()));
     owner.books().bundles = vec![bundle(1, &[&owner.authority], &[&owner.authority])];
@@ -226,7 +228,11 @@ async fn an_identity_that_no_client_can_be_built_for_changes_nothing() {
     let mut keeping = Keeping::new(home.clone(), held(), no_way(&applicant()));
     assert!(!keeping.show_other(&link));
     assert_eq!(keeping.identity().fingerprint(), next.fingerprint());
-    assert_eq!(keeping.in_force().now().fingerprint(), next.fingerprint(), "who signs with it means the same");
+    assert_eq!(
+        keeping.in_force().now().fingerprint(),
+        next.fingerprint(),
+        "who signs with it means the same"
+    );
     let asked = owner.server.lines().len();
     let held = Held { identity: present.clone(), other: None, on_trial: false };
     let mut keeping = Keeping::new(home.clone(), held, no_way(&applicant()));
@@ -262,7 +268,8 @@ async fn a_renewal_that_can_never_be_accepted_is_given_up_and_the_next_one_has_a
     let (_root, folder) = enrolled(&owner, FRESH).await;
     let present = Identity::load(&folder).expect("reads").expect("is there");
     let home = Home::from(&folder);
-    let keys = || folder.names().expect("lists").into_iter().filter(|name| name.ends_with(KEY_SUFFIX)).count();
+    let keys =
+        || folder.names().expect("lists").into_iter().filter(|name| name.ends_with(KEY_SUFFIX)).count();
     for word in ["serial_mismatch", "same_key", "approval_denied"] {
         owner.books().word = Some(word);
         let error = renew(&home, &present, &applicant()).await.expect_err("is refused");
@@ -400,7 +407,8 @@ async fn a_thousand_starts_with_any_clock_leave_the_identity_as_it_is() {
     let now = SystemClock::new().now().seconds();
     for start in 0..1000 {
         let wrong_s = start * 1_000_000 - 500_000_000;
-        let (applicant, held) = (wrong_by(wrong_s), Home::from(&folder).held().expect("reads").expect("is there"));
+        let (applicant, held) =
+            (wrong_by(wrong_s), Home::from(&folder).held().expect("reads").expect("is there"));
         let (clock, due) = (applicant.clock.clone(), held.identity.renews());
         let mut keeping = Keeping::new(Home::from(&folder), held, applicant);
         let alone = keeping.wait_ms();

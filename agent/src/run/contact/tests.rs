@@ -12,8 +12,8 @@ use cordon_proto::wire;
 
 use super::*;
 use crate::fake::{Asked, Options, Reply, Server};
-use crate::identity::{Applicant, Home, Identity};
 use crate::identity::tests::{hardware, trusted_clock};
+use crate::identity::{Applicant, Home, Identity};
 use crate::link::Patience;
 use crate::link::proxy::Proxy;
 use crate::link::tests::{MUTUAL, Site};
@@ -360,9 +360,6 @@ async fn a_proxys_password_that_was_mended_is_read_without_a_restart() {
     until("the proxy refuses", || rig.view.borrow().error.is_some()).await;
     write("pump:mended");
     // base64 of the two words.
-    until("it is told the new word", || {
-        asked.try_iter().any(|head| head.contains("cHVtcDptZW5kZWQ="))
-    })
-    .await;
+    until("it is told the new word", || asked.try_iter().any(|head| head.contains("cHVtcDptZW5kZWQ="))).await;
     running.abort();
 }

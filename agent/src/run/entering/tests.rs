@@ -99,7 +99,10 @@ async fn a_device_that_left_and_comes_back_is_not_wiped_by_its_former_farewell()
         let leaver = Leaver::new(&base, hardware().identity(), &first);
         leaver.leave(Cause::AtDevice, None).await.expect("leaves").expect("has a farewell");
     }
-    assert!(matches!(device.starts().await, Ok(Entered::Left)), "it stays away until a person brings it back");
+    assert!(
+        matches!(device.starts().await, Ok(Entered::Left)),
+        "it stays away until a person brings it back"
+    );
     {
         let mut books = device.owner.books();
         books.in_force = None;
