@@ -121,21 +121,22 @@ impl Keeping {
 
     /// Shows an identity from now on, and gives back the one before. Where no client can be built for it, nothing changes.
     fn take_up(&mut self, identity: Identity, link: &Link) -> Result<Identity, TlsError> {
-        let route = self.applicant.route(&identity.site.host);
-        link.exchange(&identity, &route, self.applicant.clock.clone()).inspect_err(|error| {
-            tracing::error!(%error, "no client could be built for this certificate; the one before is still shown");
-        })?;
+        self.exchange(&identity, link)?;
         self.answered = false;
         self.in_force.replace(identity.clone());
         Ok(std::mem::replace(&mut self.held.identity, identity))
     }
 
+    fn exchange(&self, identity: &Identity, link: &Link) -> Result<(), TlsError> {
+        let route = self.applicant.route(&identity.site.host);
+        link.exchange(identity, &route, self.applicant.clock.clone()).inspect_err(|error| {
+            tracing::error!(%error, "no client could be built; the one before is still used");
+        })
+    }
+
     /// Builds the client anew, with what the proxy's file says by now. Where that fails, the one before stays.
     pub(crate) fn introduce_anew(&self, link: &Link) {
-        let route = self.applicant.route(&self.held.identity.site.host);
-        if let Err(error) = link.exchange(&self.held.identity, &route, self.applicant.clock.clone()) {
-            tracing::error!(%error, "the proxy's name and password cannot be read");
-        }
+        let _ = self.exchange(&self.held.identity, link);
     }
 
     /// Milliseconds until the next certificate is to be asked for; `None` while nobody knows the time.

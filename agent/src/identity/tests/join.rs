@@ -169,8 +169,10 @@ async fn a_leave_that_dies_at_any_step_goes_on_with_the_same_farewell_until_noth
         let farewell = Kept::read(&state).expect("reads");
         if let Some(farewell) = farewell {
             assert!(farewell.is_of(&identity) && farewell.handed_in, "step {last}");
-            let handed_in = owner.books().farewells.clone();
-            assert!(handed_in.contains(&farewell.receipt().expect("reads")), "step {last}");
+            let (handed_in, receipt) = (owner.books().farewells.clone(), farewell.receipt().expect("reads"));
+            assert!(handed_in.contains(&receipt), "step {last}");
+            let opened = receipt.open(|message, signature| identity.verifies(message, signature));
+            assert!(opened.is_ok(), "step {last}");
         }
         assert!(identity_folder.names().expect("lists").is_empty(), "step {last}");
         let names = state.names().expect("lists");

@@ -172,7 +172,8 @@ async fn one_report_acts_on_what_the_server_says_of_the_identity() {
         let device = Device::new();
         device.enrol().await.expect("enrols");
         device.owner.books().word = Some(word);
-        assert!(matches!(device.reports_once().await, Ok(Exit::Left)), "{word}");
+        let reported = device.reports_once().await;
+        assert!(matches!(reported, Ok(Exit::Left)), "{word}: {reported:?}");
         assert!(device.base().home.held().expect("reads").is_none(), "{word}");
         assert_eq!(device.owner.books().farewells.len(), 1, "{word}");
         let checkins = device.owner.server.lines().iter().filter(|line| line.ends_with("checkin")).count();
@@ -189,7 +190,8 @@ async fn one_report_does_not_wait_for_a_persons_approval_but_names_the_key() {
     let waits = device.reports_once().await.expect_err("still waits").to_string();
     assert!(waits.contains("a person must approve") && waits.contains("fingerprint"), "{waits}");
     device.owner.books().wait = false;
-    assert!(matches!(device.reports_once().await, Ok(Exit::Stopped)));
+    let reported = device.reports_once().await;
+    assert!(matches!(reported, Ok(Exit::Stopped)), "{reported:?}");
 }
 
 #[tokio::test]
