@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cordon_agent::clock::SystemClock;
 use cordon_agent::interlock::{Shared, Socket};
@@ -17,6 +17,7 @@ use cordon_sim::program::program;
 use cordon_sim::skip::require_package;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Seconds of the application's lease in these tests.
 const LEASE_S: u64 = 1;

@@ -8,13 +8,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use cordon_agent::link::Patience;
 use cordon_agent::slot::{Medium, Slots};
 use cordon_agent_core::update::Slot;
 use cordon_proto::ids::Sha256;
+use tokio::time::Instant;
 
 use super::footprint::{TICKS_PER_S, family_ticks};
 use crate::command::Folder;
