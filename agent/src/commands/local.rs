@@ -23,7 +23,7 @@ use tokio::time::sleep;
 use crate::boot::REBOOT_STATUS;
 use crate::clock::{Clock, Floor, SystemClock, TrustedClock};
 use crate::config::Config;
-use crate::files::{self, Folder};
+use crate::files::{self, FileError, Folder};
 use crate::host;
 use crate::identity::farewell::{self, Kept};
 use crate::identity::{self, Applicant, Home, Identity, IdentityError};
@@ -34,6 +34,7 @@ use crate::run::leaving::{self, Leaver};
 use crate::run::setup::{self, Base};
 use crate::run::{self, Exit, Ports, RunError, contact, tuf};
 use crate::status::{IdentityStatus, Status};
+use crate::store::SecurityStore;
 
 /// Bytes of a join file.
 const JOIN_BYTES: usize = 4096;
@@ -62,6 +63,13 @@ pub(super) fn enrol(config: &Config, with: &Path, wait_s: u64) -> anyhow::Result
         return Ok(());
     }
     let Some(base) = base else { bail!("the agent runs; stop it first") };
+    let director = director(&base.state)?;
+    if !anew && !tuf::is_owners(&director, &string.director_root)? {
+        bail!(
+            "this device obeys another owner than the join file is of, which names director root {}; bring that owner's root and a change of owner, signed by the present owner or, where that one is gone, by the maker: `cordon-agent trust-director FILE --hand-over FILE`",
+            string.director_root
+        );
+    }
     let until = clock.monotonic() + Duration::from_secs(wait_s);
     let ask = async || match anew {
         true => identity::enrol_anew(&base.home, &string, &base.applicant(config)).await,
@@ -188,7 +196,9 @@ pub(super) fn current_status(config: &Config, state: &Folder) -> anyhow::Result<
     }
     status.waiting = identity::enrolment::waits(&home, &config.hardware);
     status.farewell = Kept::read(state).ok().flatten();
-    status.director_root_version = tuf::director_root_version(&state.inside("tuf")?, clock.now());
+    let director = SecurityStore::new(state.clone()).owners(tuf::DIRECTOR);
+    status.director_root_version =
+        tuf::director_root_version(&state.inside("tuf")?, &director, clock.now());
     Ok(status)
 }
 
@@ -220,10 +230,15 @@ pub(super) fn interlock(config: &Config, hold: bool) -> anyhow::Result<()> {
 /// Trusts an owner's director root that a person brought.
 pub(super) fn trust_director(config: &Config, root: &Path) -> anyhow::Result<()> {
     let bytes = files::read_file(root, limits::DEVICE_ROOT_BYTES)?;
-    let state = Folder::open(&config.state)?;
-    let version = tuf::trust_director(&state.inside("tuf")?, &bytes, clock(config).now())?;
+    let director = director(&Folder::open(&config.state)?)?;
+    let version = tuf::trust_director(&director, &bytes, clock(config).now())?;
     println!("director root version {version} is trusted");
     Ok(())
+}
+
+/// The folder of the present owner's director.
+fn director(state: &Folder) -> Result<Folder, FileError> {
+    state.inside("tuf")?.inside(&SecurityStore::new(state.clone()).owners(tuf::DIRECTOR))
 }
 
 /// Forgets identity, profile and spool. Roots, floor and versions stay, and so do receipts that nobody has yet.
@@ -248,10 +263,15 @@ pub(super) fn retire(config: &Config) -> anyhow::Result<()> {
         println!("retired; there was no identity");
         return Ok(());
     };
+    take_leave(&base, config, &identity)
+}
+
+/// The device leaves the owner to whom this identity belongs.
+pub(super) fn take_leave(base: &Base, config: &Config, identity: &Identity) -> anyhow::Result<()> {
     let applicant = base.applicant(config);
     let link =
-        Link::new(&identity, &applicant.route(&identity.site.host), applicant.clock, Patience::default());
-    let leaver = Leaver::new(&base, config.hardware.identity(), &identity);
+        Link::new(identity, &applicant.route(&identity.site.host), applicant.clock, Patience::default());
+    let leaver = Leaver::new(base, config.hardware.identity(), identity);
     let kept = runtime()?.block_on(leaver.leave(Cause::AtDevice, link.ok().as_ref()))?;
     let place = base.state.path().join(farewell::FILE);
     match kept {
@@ -269,7 +289,7 @@ pub(super) fn retire(config: &Config) -> anyhow::Result<()> {
 }
 
 /// The state folder, for somebody who may empty it, while no agent runs.
-fn alone(config: &Config) -> anyhow::Result<Base> {
+pub(super) fn alone(config: &Config) -> anyhow::Result<Base> {
     let base = match Base::open(config, Arc::new(SystemClock::new())) {
         Err(RunError::Taken(_)) => bail!("the agent runs; stop it first"),
         base => base?,
@@ -290,7 +310,7 @@ fn clock(config: &Config) -> TrustedClock {
 }
 
 /// One thread; the helper threads of name look-ups and hashing end at once when idle.
-fn runtime() -> anyhow::Result<Runtime> {
+pub(super) fn runtime() -> anyhow::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(Duration::from_millis(100))

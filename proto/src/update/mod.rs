@@ -13,6 +13,7 @@ pub mod delegation;
 pub mod deny;
 pub mod document;
 pub mod fault;
+pub mod handover;
 pub mod key;
 pub mod metadata;
 pub mod name;
