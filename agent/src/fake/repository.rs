@@ -147,7 +147,7 @@ fn authority(seed: u8) -> Authority {
     Authority::new([public(seed)], 1).expect("a reachable threshold")
 }
 
-fn signed(value: &cordon_proto::canonical::Value, seed: u8) -> Vec<u8> {
+pub(crate) fn signed(value: &cordon_proto::canonical::Value, seed: u8) -> Vec<u8> {
     let sign = |message: &[u8]| pair(seed).sign(message).as_ref().to_vec();
     author::sign(value, &[Signer { key: public(seed).id(), sign: &sign }])
 }
