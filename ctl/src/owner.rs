@@ -64,8 +64,9 @@ pub fn root_file(
 /// A change of owner in lines, for the eyes of whoever signs.
 fn describe(hand_over: &HandOver, list: Option<&ScopeList>) -> String {
     let HandOver { from, to, issued, expires, .. } = hand_over;
-    format!("  from       director root {from}\n  to         director root {to}\n  holds      {issued} to {expires}\n")
-        + &scope(&hand_over.scope, list.map_or(&[], std::slice::from_ref))
+    format!(
+        "  from       director root {from}\n  to         director root {to}\n  holds      {issued} to {expires}\n"
+    ) + &scope(&hand_over.scope, list.map_or(&[], std::slice::from_ref))
 }
 
 /// A change of owner for programs.

@@ -197,8 +197,7 @@ pub(super) fn current_status(config: &Config, state: &Folder) -> anyhow::Result<
     status.waiting = identity::enrolment::waits(&home, &config.hardware);
     status.farewell = Kept::read(state).ok().flatten();
     let director = SecurityStore::new(state.clone()).owners(tuf::DIRECTOR);
-    status.director_root_version =
-        tuf::director_root_version(&state.inside("tuf")?, &director, clock.now());
+    status.director_root_version = tuf::director_root_version(&state.inside("tuf")?, &director, clock.now());
     Ok(status)
 }
 

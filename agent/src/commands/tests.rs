@@ -25,7 +25,10 @@ fn every_command_of_the_contract_parses() {
         ("trust-director r.json", Command::TrustDirector { root: PathBuf::from("r.json"), hand_over: None }),
         (
             "trust-director r.json --hand-over h.json",
-            Command::TrustDirector { root: PathBuf::from("r.json"), hand_over: Some(PathBuf::from("h.json")) },
+            Command::TrustDirector {
+                root: PathBuf::from("r.json"),
+                hand_over: Some(PathBuf::from("h.json")),
+            },
         ),
         ("forget-site", Command::ForgetSite),
         ("retire", Command::Retire),

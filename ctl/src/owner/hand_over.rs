@@ -42,7 +42,12 @@ pub struct Sign {
     #[arg(long, value_name = "FILE")]
     pub to: PathBuf,
     /// The devices: lines of MANUFACTURER, MODEL, SERIAL parted by tabs.
-    #[arg(long, value_name = "FILE", conflicts_with = "match_model", required_unless_present = "match_model")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "match_model",
+        required_unless_present = "match_model"
+    )]
     pub scope_list: Option<PathBuf>,
     /// Instead of a list: every device of this model, also those that nobody thought of.
     #[arg(long, value_name = "MODEL", requires_all = ["match_hardware", "counters"])]
@@ -114,7 +119,8 @@ impl Sign {
             }
         };
         let devices = list.iter().flat_map(ScopeList::identities);
-        let file = Carried::write(&document, devices).map_err(|error| Failure::refused("not signed", error))?;
+        let file =
+            Carried::write(&document, devices).map_err(|error| Failure::refused("not signed", error))?;
         write_whole(&self.out, &file)?;
         let name = self.out.display().to_string();
         Ok(counted(&name, count, authority.threshold()).with("hand_over", facts(&hand_over)))

@@ -54,7 +54,10 @@ impl Verify {
         };
         let carried = Carried::parse(&read_file(&self.file, limit)?).map_err(|fault| wrong(&fault))?;
         let root = self.signer(session)?;
-        carried.document().demand(&root.root, rules.verifier).map_err(|fault| wrong(&fault.of(Role::Root)))?;
+        carried
+            .document()
+            .demand(&root.root, rules.verifier)
+            .map_err(|fault| wrong(&fault.of(Role::Root)))?;
         let stated = carried.states().map_err(|error| wrong(&error))?;
         if !carried.lists(&stated.scope) {
             return Err(wrong(&"its list does not make the root that was signed"));

@@ -33,7 +33,8 @@ impl Loan {
 
     /// A's people sign with one key; `more` says what is different.
     fn sign(&self, key: &str, more: &[&str]) -> Outcome {
-        let [director, list, out, key] = ["director", "pumps.tsv", "loan.json", key].map(|name| self.a.path(name));
+        let [director, list, out, key] =
+            ["director", "pumps.tsv", "loan.json", key].map(|name| self.a.path(name));
         let to = Self::root(&self.b);
         let mut arguments = vec!["owner", "hand-over", "--key", &key];
         for (flag, value) in
@@ -90,7 +91,10 @@ fn two_people_hand_forty_pumps_over_and_every_pump_can_tell() {
     assert_eq!(status, 0, "{shown}");
     assert!(out.contains("1 of 2 signatures, 1 more needed"), "{out}");
     let to = Sha256::of(&std::fs::read(Loan::root(&loan.b)).unwrap()).to_string();
-    assert!(shown.contains("40 devices") && shown.contains("Halden VP-3 17") && shown.contains(&to), "{shown}");
+    assert!(
+        shown.contains("40 devices") && shown.contains("Halden VP-3 17") && shown.contains(&to),
+        "{shown}"
+    );
     assert!(shown.contains("by the present owner"), "{shown}");
     assert_eq!(loan.judged("1"), Err(Refused::NotSigned { valid: 1, needed: 2 }));
     assert!(refused(loan.verify(&[])).contains("only 1 of the 2 signatures"));
@@ -103,7 +107,10 @@ fn two_people_hand_forty_pumps_over_and_every_pump_can_tell() {
     let root = Loan::root(&loan.a);
     let file = loan.a.path("loan.json");
     done(cordonctl(&["owner", "verify", &file, "--root", &root]));
-    assert!(refused(cordonctl(&["owner", "verify", &file, "--root", &Loan::root(&loan.b)])).contains("root: only 0"));
+    assert!(
+        refused(cordonctl(&["owner", "verify", &file, "--root", &Loan::root(&loan.b)]))
+            .contains("root: only 0")
+    );
 }
 
 #[test]

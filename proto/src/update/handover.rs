@@ -311,7 +311,8 @@ pub fn judge(file: &[u8], case: &Case<'_>, rules: &Rules<'_>) -> Result<Judged, 
 /// newer one. What a device held of an owner who comes back must not fall.
 #[must_use]
 pub fn newer_of<'a>(held: &'a [u8], brought: &'a [u8], rules: &Rules<'_>) -> Option<&'a [u8]> {
-    let read = |bytes| Some((Trusted::start(bytes, rules).ok()?, Document::parse(bytes, rules.sizes.root).ok()?));
+    let read =
+        |bytes| Some((Trusted::start(bytes, rules).ok()?, Document::parse(bytes, rules.sizes.root).ok()?));
     let ((old, old_document), (new, new_document)) = (read(held)?, read(brought)?);
     let follows = |document: &Document, root: &Root| document.demand(&root.root, rules.verifier).is_ok();
     if new.root().version >= old.root().version {

@@ -236,12 +236,11 @@ fn a_change_that_dies_at_any_step_obeys_one_owner_and_is_ended_by_the_next_try()
         let loan = brought(&a, &b, (A, 0));
         let count = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&count);
-        let broken = device.state.clone().hooked(move |_, _| {
-            match counter.fetch_add(1, Ordering::Relaxed) >= last {
+        let broken =
+            device.state.clone().hooked(move |_, _| match counter.fetch_add(1, Ordering::Relaxed) >= last {
                 true => Err(io::Error::other("power")),
                 false => Ok(()),
-            }
-        });
+            });
         let home = Home::of(&device.config, &broken).expect("opens");
         let tried = change(&device.base().on(broken, home), &device.config, &loan, &PERSON);
         let obeyed = device.obeys();
@@ -309,9 +308,7 @@ async fn the_devices_own_software_says_at_the_socket_whether_it_is_in_use() {
     let device = Device::new(None);
     let quick = Duration::from_millis(100);
     assert_eq!(said(&device.config, quick).await.expect("waits"), InterlockState::Unknown);
-    for (claim, state) in
-        [(Claim::InUse, InterlockState::InUse), (Claim::Standby, InterlockState::Standby)]
-    {
+    for (claim, state) in [(Claim::InUse, InterlockState::InUse), (Claim::Standby, InterlockState::Standby)] {
         let software = async {
             let path = setup::interlock_path(&device.config);
             let mut client = loop {
@@ -323,7 +320,9 @@ async fn the_devices_own_software_says_at_the_socket_whether_it_is_in_use() {
             client.hold(claim, None).await.expect("is heard");
             sleep(Duration::from_secs(2)).await;
         };
-        let heard = async { tokio::select! { heard = said(&device.config, PATIENCE) => heard, () = software => panic!("not heard") } };
+        let heard = async {
+            tokio::select! { heard = said(&device.config, PATIENCE) => heard, () = software => panic!("not heard") }
+        };
         assert_eq!(heard.await.expect("is asked"), state);
     }
 }

@@ -374,7 +374,11 @@ fn what_a_device_held_of_an_owner_who_comes_back_does_not_fall() {
     assert_eq!(newer_of(&first, &first, &rules()), Some(first.as_slice()));
     assert_eq!(newer_of(&first, &second, &rules()), Some(second.as_slice()));
     assert_eq!(newer_of(&second, &first, &rules()), Some(second.as_slice()));
-    assert_eq!(newer_of(&second, &handed_on, &rules()), Some(handed_on.as_slice()), "new keys, old threshold");
+    assert_eq!(
+        newer_of(&second, &handed_on, &rules()),
+        Some(handed_on.as_slice()),
+        "new keys, old threshold"
+    );
     assert_eq!(newer_of(&first, &root(&B), &rules()), None);
     assert_eq!(newer_of(&second, &root(&B), &rules()), None);
     assert_eq!(newer_of(&first, b"{}", &rules()), None);
