@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +55,7 @@ pub(super) fn enrol(config: &Config, with: &Path, wait_s: u64) -> anyhow::Result
     let runtime = runtime()?;
     let anew = match (&present, &base) {
         (Some(identity), Some(base)) if identity.is_at(&string) => {
-            runtime.block_on(is_unknown(identity, &base.applicant(config)))
+            wait_for(&runtime, is_unknown(identity, &base.applicant(config)))
         }
         _ => false,
     };
@@ -75,7 +76,7 @@ pub(super) fn enrol(config: &Config, with: &Path, wait_s: u64) -> anyhow::Result
         true => identity::enrol_anew(&base.home, &string, &base.applicant(config)).await,
         false => identity::enrol(&base.home, &string, &base.applicant(config)).await,
     };
-    let identity = runtime.block_on(patiently(ask, || until.saturating_sub(clock.monotonic())))?;
+    let identity = wait_for(&runtime, patiently(ask, || until.saturating_sub(clock.monotonic())))?;
     println!("enrolled as {} at {}, certificate until {}", identity.device, string.host, identity.not_after);
     Ok(())
 }
@@ -145,7 +146,7 @@ fn join_text(with: &Path) -> anyhow::Result<String> {
 pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
     log::begin();
     let runtime = runtime()?;
-    let exit = runtime.block_on(async {
+    let exit = wait_for(&runtime, async {
         let ports = Ports::real(&config).context("cannot read the machine")?;
         anyhow::Ok(run::run(config, ports, stop_signal()?).await)
     })?;
@@ -163,7 +164,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
 /// One report.
 pub(super) fn once(config: Config) -> anyhow::Result<()> {
     log::begin();
-    runtime()?.block_on(async {
+    wait_for(&runtime()?, async {
         let ports = Ports::real(&config).context("cannot read the machine")?;
         Ok(run::once(config, ports).await?)
     })
@@ -214,15 +215,15 @@ pub(super) fn inventory(root: &Path) -> anyhow::Result<()> {
 
 /// A person's hold: it stands when this command has ended, for a day at most, and then still as *unknown*.
 pub(super) fn interlock(config: &Config, hold: bool) -> anyhow::Result<()> {
-    let state: InterlockState = runtime()?.block_on(async {
+    let state: anyhow::Result<InterlockState> = wait_for(&runtime()?, async {
         let mut client = Client::connect(&setup::interlock_path(config)).await?;
         if hold {
-            client.hold(Claim::InUse, Some(limits::INTERLOCK_TTL_MAX_S)).await
+            Ok(client.hold(Claim::InUse, Some(limits::INTERLOCK_TTL_MAX_S)).await?)
         } else {
-            client.release().await
+            Ok(client.release().await?)
         }
-    })?;
-    println!("the device is {}", interlock::word(state));
+    });
+    println!("the device is {}", interlock::word(state?));
     Ok(())
 }
 
@@ -271,7 +272,7 @@ pub(super) fn take_leave(base: &Base, config: &Config, identity: &Identity) -> a
     let link =
         Link::new(identity, &applicant.route(&identity.site.host), applicant.clock, Patience::default());
     let leaver = Leaver::new(base, config.hardware.identity(), identity);
-    let kept = runtime()?.block_on(leaver.leave(Cause::AtDevice, link.ok().as_ref()))?;
+    let kept = wait_for(&runtime()?, leaver.leave(Cause::AtDevice, link.ok().as_ref()))?;
     let place = base.state.path().join(farewell::FILE);
     match kept {
         Some(kept) if kept.handed_in => {
@@ -315,6 +316,17 @@ pub(super) fn runtime() -> anyhow::Result<Runtime> {
         .thread_keep_alive(Duration::from_millis(100))
         .build()
         .context("cannot start the event loop")
+}
+
+/// Waits for work to end. One form for all of it, so that the event loop's entry is in the program once.
+pub(super) fn wait_for<T>(runtime: &Runtime, work: impl Future<Output = T>) -> T {
+    let mut outcome = None;
+    {
+        let work = async { outcome = Some(work.await) };
+        let work: Pin<&mut dyn Future<Output = ()>> = pin!(work);
+        runtime.block_on(work);
+    }
+    outcome.expect("work that has ended has left its outcome")
 }
 
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {

@@ -9,14 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use cordon_agent_core::interlock::allows;
 use cordon_agent_core::update::Owner;
 use cordon_proto::checkin::InterlockState;
 use cordon_proto::ids::Sha256;
-use cordon_proto::update::handover::{By, Case, Presence, judge, newer_of};
-use cordon_proto::update::metadata::Root;
+use cordon_proto::update::handover::{By, Case, Presence, Refused, judge, newer_of};
 use cordon_proto::update::release::{InterlockClass, Needs};
+use cordon_proto::update::{AtRoot, Trusted};
 use cordon_proto::{limits, wire};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -83,7 +83,7 @@ fn change(base: &Base, config: &Config, brought: &Brought, here: &dyn AtDevice) 
     }
     let identity = base.home.held()?.map(|held| held.identity);
     let shipped = config.image_root.iter();
-    let makers: Vec<Root> =
+    let makers: Vec<Trusted<AtRoot>> =
         shipped.filter_map(|(name, file)| tuf::maker_root(&tuf, (name, file), now)).collect();
     let case = Case {
         device: &record.device(&config.hardware),
@@ -93,7 +93,9 @@ fn change(base: &Base, config: &Config, brought: &Brought, here: &dyn AtDevice) 
         last: record.owner().map(|owner| owner.issued),
         loopback: identity.as_ref().is_some_and(|identity| tuf::is_loopback(&identity.site.host)),
     };
-    let judged = judge(&brought.file, &case, &tuf::rules(now))?;
+    // A refusal is a sentence from here on: its type would bring the printing of all that it can hold.
+    let told = |refused: Refused| anyhow!("{refused}");
+    let judged = judge(&brought.file, &case, &tuf::rules(now)).map_err(told)?;
     let presence = match judged.by() {
         By::Owner => Presence::default(),
         By::Maker => {
@@ -102,7 +104,7 @@ fn change(base: &Base, config: &Config, brought: &Brought, here: &dyn AtDevice) 
             Presence { forgotten, root, free }
         }
     };
-    let issued = judged.complete(presence)?.issued;
+    let issued = judged.complete(presence).map_err(told)?.issued;
     let (place, newer) = place(&tuf, &brought.root, base)?;
     if !record.change_owner(Owner { place, issued }) {
         bail!("an update is under way; let the agent end it and report first");
@@ -117,7 +119,7 @@ fn change(base: &Base, config: &Config, brought: &Brought, here: &dyn AtDevice) 
         Some(identity) => here.leave(base, &identity)?,
         None => leaving::wipe(&base.state, &base.home)?,
     }
-    Ok(store.store(&wire::write(&record))?)
+    store.store(&wire::write(&record)).map_err(|error| anyhow!("{error}"))
 }
 
 /// Where the new owner's metadata is kept: where it was if it comes back, and whether the root that was brought is to be
@@ -149,7 +151,7 @@ impl AtDevice for Here<'_> {
         eprintln!("cordon-agent: waiting for the device's own software to say that it is not in use");
         let silence_is_free = allows(class, Needs::None, InterlockState::Unknown);
         let patience = if silence_is_free { SHORT_PATIENCE } else { PATIENCE };
-        Ok(allows(class, Needs::None, local::runtime()?.block_on(said(self.0, patience))?))
+        Ok(allows(class, Needs::None, local::wait_for(&local::runtime()?, said(self.0, patience))?))
     }
 
     fn leave(&self, base: &Base, identity: &Identity) -> anyhow::Result<()> {

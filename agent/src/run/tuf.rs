@@ -15,8 +15,8 @@ use cordon_proto::time::Timestamp;
 use cordon_proto::update::deny::is_example_root;
 use cordon_proto::update::metadata::Root;
 use cordon_proto::update::{
-    Ask, AtTargets, Effect, FirstRoot, Found, Freshness, Next, Refresh, Request, Role, Rules, Search, Sizes,
-    TrustError, Trusted,
+    Ask, AtRoot, AtTargets, Effect, FirstRoot, Found, Freshness, Next, Refresh, Request, Role, Rules, Search,
+    Sizes, TrustError, Trusted,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -280,11 +280,15 @@ pub(crate) fn director_root_version(folder: &Folder, director: &str, now: Timest
 }
 
 /// The root of a maker that the device trusts: the newest one it followed, or the one in the system image.
-pub(crate) fn maker_root(folder: &Folder, maker_of: (&Name, &Path), now: Timestamp) -> Option<Root> {
+pub(crate) fn maker_root(
+    folder: &Folder,
+    maker_of: (&Name, &Path),
+    now: Timestamp,
+) -> Option<Trusted<AtRoot>> {
     let (name, shipped) = maker_of;
     let kept = maker(folder, name).and_then(|folder| folder.read(ROOT, FILE_BYTES)).ok()?;
     let root = kept.or_else(|| files::read_file(shipped, limits::DEVICE_ROOT_BYTES).ok())?;
-    Some(Trusted::start(&root, &rules(now)).ok()?.root().clone())
+    Trusted::start(&root, &rules(now)).ok()
 }
 
 fn maker(folder: &Folder, name: &Name) -> Result<Folder, FileError> {

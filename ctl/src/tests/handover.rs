@@ -3,7 +3,6 @@
 
 use cordon_proto::update::decide::Device;
 use cordon_proto::update::handover::{By, Case, Refused, judge};
-use cordon_proto::update::metadata::Root;
 
 use super::{Desk, Outcome, cordonctl, done, hardware, misused, refused, rules};
 use cordon_proto::ids::Sha256;
@@ -58,7 +57,7 @@ impl Loan {
         let bytes = |path: String| std::fs::read(path).unwrap();
         let maker = bytes(self.a.path("image/1.root.json"));
         let now = Timestamp(crate::clock::now().0 + 1);
-        let makers: [Root; 1] = [Trusted::start(&maker, &rules(now)).unwrap().root().clone()];
+        let makers = [Trusted::start(&maker, &rules(now)).unwrap()];
         let (model, revision) = ("VP-3".parse().unwrap(), "C".parse().unwrap());
         let device = Device {
             identity: hardware(serial),

@@ -15,7 +15,7 @@ use super::fault::{Fault, TrustError};
 use super::metadata::Root;
 use super::release::digest_value;
 use super::scope::{Scope, ScopeMiss};
-use super::trust::{Rules, Trusted};
+use super::trust::{AtRoot, Rules, Trusted};
 use super::unreadable::{Unreadable, parsed, version_one};
 use crate::canonical::{FieldError, FieldProblem, Fields, ParseError, Value};
 use crate::ids::{HardwareId, Sha256};
@@ -153,7 +153,7 @@ impl Carried {
             Scope::Set { root, count } => {
                 self.devices.is_sorted_by(|earlier, later| earlier < later)
                     && u64::try_from(self.devices.len()) == Ok(*count)
-                    && merkle::root(self.devices.iter().map(|device| device.0)) == root.0
+                    && merkle::root_of(&self.devices, |device| device.0) == root.0
             }
         }
     }
@@ -173,7 +173,7 @@ impl Carried {
         if counts(present) {
             return Ok(By::Owner);
         }
-        if case.makers.iter().any(counts) {
+        if case.makers.iter().map(Trusted::root).any(counts) {
             return Ok(By::Maker);
         }
         let valid = self.document.count(&present.root, rules.verifier);
@@ -220,7 +220,7 @@ pub struct Case<'a> {
     /// The director root that it trusts, as received.
     pub present: &'a [u8],
     /// The makers' roots that it trusts.
-    pub makers: &'a [Root],
+    pub makers: &'a [Trusted<AtRoot>],
     /// The director root that was brought.
     pub brought: &'a [u8],
     /// When the last change of owner that it took was signed.

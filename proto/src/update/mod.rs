@@ -35,4 +35,4 @@ pub use fault::{Blame, Fault, Role, TrustError};
 pub use key::{Authority, Ed25519Strict, KeyId, PublicKey, Scheme, Verifier};
 pub use refresh::{Ask, Effect, FirstRoot, Next, Refresh, Request, Source, Turn};
 pub use search::{Found, Search};
-pub use trust::{AtTargets, Freshness, Rules, Sizes, Trusted};
+pub use trust::{AtRoot, AtTargets, Freshness, Rules, Sizes, Trusted};

@@ -126,7 +126,7 @@ impl World {
         let case = Case {
             device: &device,
             present: &self.present,
-            makers: &[root_of(&MAKER, 1)],
+            makers: &[Trusted::start(&root(&MAKER), &rules()).expect("a root")],
             brought: &self.brought,
             last: self.last,
             loopback: self.loopback,
