@@ -39,7 +39,8 @@ impl Loan {
         for (flag, value) in
             [("--director", &director), ("--to", &to), ("--scope-list", &list), ("--out", &out)]
         {
-            if !more.contains(&flag) && !(flag == "--director" && more.contains(&"--image")) {
+            let replaced = flag == "--director" && more.contains(&"--image");
+            if !replaced && !more.contains(&flag) {
                 arguments.extend([flag, value]);
             }
         }
