@@ -82,7 +82,7 @@ fn execute(sources: &Sources, command: Command) -> anyhow::Result<ExitCode> {
         Command::Inventory { root } => local::inventory(&root)?,
         Command::Enrol { with, wait_s } => local::enrol(&config()?, &with, wait_s)?,
         Command::Run { once: false } => return local::run(config()?),
-        Command::Run { once: true } => local::once(config()?)?,
+        Command::Run { once: true } => return local::once(config()?),
         Command::Status { json } => local::status(&config()?, json)?,
         Command::Interlock { hold } => local::interlock(&config()?, hold)?,
         Command::TrustDirector { root, hand_over: None } => local::trust_director(&config()?, &root)?,

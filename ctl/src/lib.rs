@@ -29,6 +29,7 @@ pub mod key;
 pub mod keys;
 pub mod order;
 pub mod owner;
+pub mod placing;
 pub mod release;
 pub mod repo;
 pub mod report;

@@ -43,15 +43,16 @@ mod farewell;
 mod keep;
 mod people;
 mod report;
+mod statement;
 #[cfg(test)]
 mod tests;
 
 pub use authority::CrlError;
 pub use doubt::Speaker;
-pub use enrol::{EnrolError, Granted, Guesses};
-pub use farewell::FarewellError;
+pub use enrol::{EnrolError, Granted, Guesses, Line};
 pub use people::{ActError, ApiToken, Listed, SignInLinks, Stated, TokenMade};
-pub use report::{CheckinError, ReceiptError, ReceiptTaken};
+pub use report::{CheckinError, ReceiptTaken};
+pub use statement::StatementError;
 
 /// Locks that keep requests with one token in a queue, so that a token for many devices does not become a race.
 const TURNS: usize = 64;
@@ -94,6 +95,8 @@ pub struct App {
     pub leases: Leases,
     /// Requests of each device.
     pub device_rates: Rates<DeviceId>,
+    /// How often a key that waits for a person may ask for news.
+    pub asking_rates: Rates<Sha256>,
     /// Refused enrolments of each address.
     pub refusal_rates: Rates<IpAddr>,
     /// Credentials that meant nothing.
@@ -191,6 +194,7 @@ impl App {
                 config.server_name.as_ref().unwrap_or(&config.host),
             ),
             device_rates: Rates::new(config.device.requests, config.device.requests_per_minute),
+            asking_rates: Rates::new(config.device.requests, config.device.requests_per_minute),
             refusal_rates: Rates::new(config.enrolment.refusals, config.enrolment.refusals_per_minute),
             guesses: Guesses::default(),
             work: Arc::new(Semaphore::new(config.limits.requests)),
@@ -322,19 +326,18 @@ impl App {
         }
     }
 
-    /// The device of a certificate that is not known here, if it enrolled at another server a moment ago. To say that
-    /// it is unknown would let it drop its identity.
+    /// The device of a certificate that is not held here: it enrolled at another server a moment ago, or the certificate
+    /// is so old that the device's document names it no more. To say that it is unknown would let it drop its identity.
     pub(crate) async fn look_up(&self, leaf: &Sha256) -> Result<Option<Arc<Member>>, StoreError> {
-        if !self.following.is_shared() {
-            return Ok(None);
-        }
         let row = self.store.get(Key::Leaf(*leaf)).await?;
         let Some(found) = row.and_then(|row| Leaf::from_body(&row.body)) else { return Ok(None) };
-        let key = Key::Device(found.device);
-        if let Some(row) = self.store.get(key.clone()).await? {
-            self.after(self.fleet.follow(&[Change::Put(key, row.body)], row.revision));
+        if self.following.is_shared() {
+            let key = Key::Device(found.device);
+            if let Some(row) = self.store.get(key.clone()).await? {
+                self.after(self.fleet.follow(&[Change::Put(key, row.body)], row.revision));
+            }
         }
-        Ok(self.fleet.by_leaf(leaf))
+        Ok(self.fleet.get(found.device))
     }
 
     /// Does what follows from a change for those outside: ends connections, wakes devices.

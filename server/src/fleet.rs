@@ -5,14 +5,13 @@
 //! nothing. Readers get shared snapshots ([`Member`]) and never wait for a disk. Flows are not held: they are asked
 //! from the store, a device at a time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use cordon_proto::ids::{DeviceId, HardwareId, Sha256, Text};
 use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::receipt::ReceiptBody;
 use cordon_proto::time::{Millis, Timestamp};
-use cordon_server_core::admit;
 use cordon_server_core::clone::{ALIVE_MS, Ended, Kept, Suspicion, Trace, Word};
 use cordon_server_core::device::{Device, Proof, Report, State};
 use cordon_server_core::triage;
@@ -20,8 +19,11 @@ use tokio::sync::watch;
 
 use crate::store::{Change, Key, Revision};
 
+use self::view::View;
+
 #[cfg(test)]
 mod tests;
+mod view;
 
 /// Findings of one device that are held; a device that reports more is told of elsewhere.
 pub const FINDINGS: usize = 1000;
@@ -123,15 +125,6 @@ pub struct Fleet {
     version: watch::Sender<u64>,
 }
 
-#[derive(Debug, Default)]
-struct View {
-    members: BTreeMap<DeviceId, Arc<Member>>,
-    by_leaf: HashMap<Sha256, DeviceId>,
-    by_hardware: HashMap<HardwareId, DeviceId>,
-    by_machine: HashMap<Sha256, BTreeSet<DeviceId>>,
-    urgent: BTreeSet<DeviceId>,
-}
-
 impl Member {
     fn new(device: Device, revision: Revision) -> Self {
         let report = device.report.clone().map(Arc::new);
@@ -216,14 +209,13 @@ impl Fleet {
     /// The devices of any model with this serial, for a client that does not state its model.
     #[must_use]
     pub fn by_serial(&self, serial: &Text) -> Vec<Arc<Member>> {
-        let view = self.read();
-        view.members.values().filter(|member| member.device.hardware.serial == *serial).cloned().collect()
+        self.read().by_serial(serial).cloned().collect()
     }
 
     /// How many keys wait for a person.
     #[must_use]
     pub fn waiting(&self, now: Timestamp) -> usize {
-        self.read().members.values().filter(|member| admit::waiting(&member.device, now).is_some()).count()
+        self.read().waiting(now)
     }
 
     /// Listens to whose voice a check-in is.
@@ -426,37 +418,22 @@ impl Fleet {
 
     /// Forgets a device that asked to come in and never did. No other is ever deleted.
     fn remove(&self, device: DeviceId, revision: Revision) -> Option<DeviceId> {
-        let mut view = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let member = view.members.get(&device).filter(|known| known.revision < revision)?.clone();
-        let hardware = member.device.hardware.identity();
-        if view.by_hardware.get(&hardware) == Some(&device) {
-            view.by_hardware.remove(&hardware);
-        }
-        view.urgent.remove(&device);
-        view.members.remove(&device);
-        Some(device)
+        self.state.write().unwrap_or_else(PoisonError::into_inner).remove(device, revision)
     }
 
     fn put_device(&self, device: Device, revision: Revision, followed: &mut Followed) -> DeviceId {
         let id = device.id;
         let mut view = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let known = view.members.get(&id).cloned();
         // Two commits may come back in another order than they were made in, and one of them twice.
-        if known.as_ref().is_some_and(|known| known.revision >= revision) {
+        if view.knows(id, revision) {
             return id;
         }
+        let known = view.members.get(&id).cloned();
         if device.is_cut_off() {
             followed.cut_off.extend(device.identities().map(|identity| identity.leaf));
         }
-        let leaves =
-            device.superseded.iter().copied().chain(device.identities().map(|identity| identity.leaf));
-        view.by_leaf.extend(leaves.map(|leaf| (leaf, id)));
         followed.cut_off.extend(device.superseded.iter().copied());
-        let old = known.as_ref().map(|known| known.device.hardware.identity());
-        if let Some(old) = old.filter(|old| view.by_hardware.get(old) == Some(&id)) {
-            view.by_hardware.remove(&old);
-        }
-        view.by_hardware.insert(device.hardware.identity(), id);
+        view.index(known.as_ref().map(|known| &*known.device), &device);
         let before = known.as_ref().and_then(|known| known.machine());
         let member = match known {
             None => Member::new(device, revision),
@@ -493,23 +470,6 @@ impl Fleet {
 
     fn read(&self) -> RwLockReadGuard<'_, View> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl View {
-    /// A device says that it is on another machine than `before`.
-    fn moved(&mut self, device: DeviceId, before: Option<Sha256>, now: Option<Sha256>) {
-        if let Some(devices) = before.as_ref().and_then(|before| self.by_machine.get_mut(before)) {
-            devices.remove(&device);
-        }
-        if let Some(before) =
-            before.filter(|before| self.by_machine.get(before).is_some_and(BTreeSet::is_empty))
-        {
-            self.by_machine.remove(&before);
-        }
-        if let Some(now) = now {
-            self.by_machine.entry(now).or_default().insert(device);
-        }
     }
 }
 

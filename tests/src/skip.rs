@@ -17,6 +17,7 @@ mod tests;
 pub const PROGRAMS: &[(&str, &str)] = &[
     ("age", "age"),
     ("age-keygen", "age"),
+    ("cc", "gcc"),
     ("chromium", "chromium"),
     ("curl", "curl"),
     ("dbus-daemon", "dbus-daemon"),

@@ -64,6 +64,7 @@ pub(super) fn enrol(config: &Config, with: &Path, wait_s: u64) -> anyhow::Result
         return Ok(());
     }
     let Some(base) = base else { bail!("the agent runs; stop it first") };
+    leaving::finish(&base.state, &base.home)?;
     let director = director(&base.state)?;
     if !anew && !tuf::is_owners(&director, &string.director_root)? {
         bail!(
@@ -150,6 +151,10 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
         let ports = Ports::real(&config).context("cannot read the machine")?;
         anyhow::Ok(run::run(config, ports, stop_signal()?).await)
     })?;
+    ended(exit)
+}
+
+fn ended(exit: Exit) -> anyhow::Result<ExitCode> {
     match exit {
         Exit::Stopped => Ok(ExitCode::SUCCESS),
         Exit::Reboot => Ok(ExitCode::from(REBOOT_STATUS)),
@@ -162,17 +167,18 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
 }
 
 /// One report.
-pub(super) fn once(config: Config) -> anyhow::Result<()> {
+pub(super) fn once(config: Config) -> anyhow::Result<ExitCode> {
     log::begin();
-    wait_for(&runtime()?, async {
+    let exit = wait_for(&runtime()?, async {
         let ports = Ports::real(&config).context("cannot read the machine")?;
-        Ok(run::once(config, ports).await?)
-    })
+        anyhow::Ok(run::once(config, ports).await?)
+    })?;
+    ended(exit)
 }
 
-/// What the agent said last, and whether it runs.
+/// What the agent said last, and whether it runs. It changes nothing on disk.
 pub(super) fn status(config: &Config, json: bool) -> anyhow::Result<()> {
-    let state = Folder::open(&config.state)?;
+    let state = Folder::look_at(&config.state)?;
     let status = current_status(config, &state)?;
     let text = if json { format!("{}\n", status.to_json()) } else { status.to_string() };
     io::stdout().write_all(text.as_bytes()).context("cannot write the status")
@@ -184,7 +190,7 @@ pub(super) fn current_status(config: &Config, state: &Folder) -> anyhow::Result<
         Some(status) => status,
         None => Status::unborn(config.hardware.identity(), clock.raw().seconds()),
     };
-    status.running = setup::lock(state).is_err();
+    status.running = setup::runs(state);
     let home = Home::of(config, state)?;
     match Identity::load(&home) {
         Ok(identity) => {
@@ -195,7 +201,7 @@ pub(super) fn current_status(config: &Config, state: &Folder) -> anyhow::Result<
         // A key that others may read, or a damaged file: shown, so that the rest is still told.
         Err(error) => status.contact.error = Some(error.to_string()),
     }
-    status.waiting = identity::enrolment::waits(&home, &config.hardware);
+    status.waiting = home.waiting_key();
     status.farewell = Kept::read(state).ok().flatten();
     let director = SecurityStore::new(state.clone()).owners(tuf::DIRECTOR);
     status.director_root_version = tuf::director_root_version(&state.inside("tuf")?, &director, clock.now());

@@ -51,6 +51,12 @@ pub(crate) fn lock(state: &Folder) -> Result<File, RunError> {
     }
 }
 
+/// Whether an agent holds the state folder's lock. Nothing is made by asking.
+pub(crate) fn runs(state: &Folder) -> bool {
+    let lock = File::open(state.path().join(LOCK));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Where the interlock's socket is: as configured, or in the state folder.
 pub(crate) fn interlock_path(config: &Config) -> std::path::PathBuf {
     config.interlock_socket.clone().unwrap_or_else(|| config.state.join("interlock.sock"))
@@ -70,7 +76,9 @@ impl Base {
     pub(crate) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, RunError> {
         let state = Folder::open(&config.state)?;
         let lock = lock(&state)?;
+        state.sweep();
         let home = Home::of(config, &state)?;
+        home.mend()?;
         let clock = TrustedClock::new(clock, Floor::new(config.clock_floor));
         Ok(Self { state, home, clock, _lock: lock })
     }

@@ -247,6 +247,32 @@ impl Running {
     }
 }
 
+/// What a device of this configuration runs with, at a quick pace.
+pub(crate) fn ports(config: &Config, clock: &Arc<dyn Clock>) -> Ports {
+    let boot = config.boot.as_ref().map(|boot| Setting::parse(boot).and_then(|setting| setting.open()));
+    let slots = config.slots.clone().map(Slots::new);
+    let (feed, capture) = Fed::new();
+    std::mem::forget(feed);
+    let pace = Pace {
+        backoff: Backoff::new(20, 100),
+        slowly: Duration::from_secs(60),
+        gap: Duration::from_millis(1),
+        urgent_gap: Duration::from_millis(20),
+        metered: None,
+    };
+    let rhythm = Rhythm { look: Duration::from_millis(50), ..Rhythm::default() };
+    let patience = Patience { answer: Duration::from_secs(2), stall: Duration::from_millis(200) };
+    Ports {
+        capture: Box::new(capture),
+        host: Box::new(Facts),
+        power: Box::new(Facts),
+        interlock: Shared::new(Arc::clone(clock)),
+        installer: slots.zip(boot).map(|(slots, boot)| boot.map(|boot| Installer { slots, boot })),
+        clock: Arc::clone(clock),
+        tempo: Tempo { pace, rhythm, patience, look: Duration::from_millis(50) },
+    }
+}
+
 impl Rig {
     pub(crate) async fn new() -> Self {
         let authority = Arc::new(Authority::new());
@@ -302,29 +328,7 @@ impl Rig {
     }
 
     fn ports(&self) -> Ports {
-        let config = self.config();
-        let boot = Setting::parse(config.boot.as_ref().expect("is set")).and_then(|setting| setting.open());
-        let slots = Slots::new(config.slots.expect("is set"));
-        let (feed, capture) = Fed::new();
-        std::mem::forget(feed);
-        let pace = Pace {
-            backoff: Backoff::new(20, 100),
-            slowly: Duration::from_secs(60),
-            gap: Duration::from_millis(1),
-            urgent_gap: Duration::from_millis(20),
-            metered: None,
-        };
-        let rhythm = Rhythm { look: Duration::from_millis(50), ..Rhythm::default() };
-        let patience = Patience { answer: Duration::from_secs(2), stall: Duration::from_millis(200) };
-        Ports {
-            capture: Box::new(capture),
-            host: Box::new(Facts),
-            power: Box::new(Facts),
-            interlock: Shared::new(Arc::clone(&self.clock)),
-            installer: Some(boot.map(|boot| Installer { slots, boot })),
-            clock: Arc::clone(&self.clock),
-            tempo: Tempo { pace, rhythm, patience, look: Duration::from_millis(50) },
-        }
+        ports(&self.config(), &self.clock)
     }
 
     pub(crate) fn start(&self) -> Running {

@@ -13,15 +13,14 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use cordon_proto::ids::{DeviceId, Hardware, Sha256, Text, TokenId};
 use cordon_proto::time::Timestamp;
 
-use crate::device::{self, Asking, Device, DeviceKind, Identity, Placement, Source, State};
-use crate::risk::facts::{Impact, Reach};
+use crate::device::{Asking, Device, Identity, Source, State};
 
 mod anchor;
+mod newcomer;
 mod queue;
 mod renew;
 #[cfg(test)]
@@ -29,6 +28,7 @@ mod tests;
 mod token;
 
 pub use anchor::{Admit, Anchor};
+use newcomer::newcomer;
 pub use queue::{Denied, Left, NotAsking, approve, cleared, deny, stale, waiting};
 pub use renew::{Renewal, RenewalRefused, Renewed, Renewing, first_word, renew};
 pub use token::{Binding, OrderRefused, Token, TokenOrder, VERSION};
@@ -90,6 +90,8 @@ pub struct Known<'a> {
     pub holder: Option<&'a Device>,
     /// The model that the serial is known under, for a request that states none.
     pub model: Option<&'a Text>,
+    /// Whether this serial of the maker has an identity under another model: the model is the device's own word.
+    pub elsewhere: bool,
     /// Whether a person said no to this key.
     pub denied: bool,
     /// Whether no more may wait.
@@ -222,16 +224,17 @@ pub fn decide(
     if let Some(leaf) = known.device.and_then(|device| answered(device, request, now)) {
         return Ok(Admission::Same(leaf));
     }
+    if known.holder.is_some_and(|holder| holder.identity.is_some()) {
+        return Err(Refused::SerialTaken);
+    }
     if let Some(device) = known.device.filter(|device| queue::is_approved(device, &request.key, now)) {
-        return Ok(Admission::Issue(Box::new(approved(device, request, now))));
+        return Ok(Admission::Issue(Box::new(approved(device, &warrant, request, now))));
     }
     if let Warrant::Token(token) = warrant {
         token.pays(now)?;
-        if known.holder.is_some_and(|holder| holder.identity.is_some()) {
-            return Err(Refused::SerialTaken);
-        }
     }
     let may_come_in = match known.device {
+        None if known.elsewhere => Verdict::Ask,
         None => unknown(&warrant),
         Some(device) => returning(device, &warrant, request),
     };
@@ -329,15 +332,12 @@ fn unknown(warrant: &Warrant<'_>) -> Verdict {
 
 /// A serial that is known already.
 fn returning(known: &Device, warrant: &Warrant<'_>, request: &Request) -> Verdict {
-    let maker = request.hardware.as_ref().map(|hardware| &hardware.manufacturer);
-    let maker = match warrant {
-        Warrant::Birth(anchor) => Some(&anchor.manufacturer),
-        Warrant::Token(_) | Warrant::Nothing => maker,
-    };
-    if known.stated && maker.is_some_and(|maker| *maker != known.hardware.manufacturer) {
+    if !is_of_its_maker(known, warrant, request) {
         return Verdict::Ask;
     }
-    let same_key = known.identity.as_ref().is_some_and(|identity| identity.key == request.key);
+    // Of two machines with one key neither is let in by that key.
+    let same_key =
+        known.doubt.is_none() && known.identity.as_ref().is_some_and(|identity| identity.key == request.key);
     let welcome = match (warrant, known.state) {
         (Warrant::Nothing, _) | (_, State::Quarantined) => false,
         (Warrant::Token(_), State::Expected | State::Pending) => true,
@@ -351,6 +351,21 @@ fn returning(known: &Device, warrant: &Warrant<'_>, request: &Request) -> Verdic
         (Warrant::Birth(_), State::Retired | State::Lost) => false,
     };
     if welcome { Verdict::In } else { Verdict::Ask }
+}
+
+/// Whether the request is of the maker that is known: stated by the device, or announced by a person.
+fn is_of_its_maker(known: &Device, warrant: &Warrant<'_>, request: &Request) -> bool {
+    let maker = &known.hardware.manufacturer;
+    match warrant {
+        Warrant::Birth(anchor) => {
+            let unsaid = !known.stated && *maker == Text::lossy("");
+            unsaid || *maker == anchor.manufacturer
+        }
+        Warrant::Token(_) | Warrant::Nothing => {
+            let stated = request.hardware.as_ref().filter(|_| known.stated);
+            stated.is_none_or(|hardware| hardware.manufacturer == *maker)
+        }
+    }
 }
 
 /// A device that comes in by what it brought.
@@ -381,22 +396,41 @@ fn admitted(
     };
     let state = known.device.map_or(State::Pending, |device| device.state);
     let follows = state == State::Active && !board;
+    let (asking, doubt) = (device.asking.clone(), device.doubt.clone());
     let device = trusted(device, state, Text::lossy(&reason), now);
+    // Only a person decides about another key and about a doubt: by a token for this very serial, or by a yes.
+    let decided = token.as_ref().is_some_and(|token| token.order.binding.serial().is_some());
+    let device = match decided {
+        true => device,
+        false => Device { asking: asking.filter(|asking| asking.key != request.key), doubt, ..device },
+    };
     Admitted { device, token, key: request.key, paid_by, follows }
 }
 
 /// A device whose very key a person said yes to. A quarantined one stays so: that is another question.
-fn approved(device: &Device, request: &Request, now: Timestamp) -> Admitted {
+fn approved(device: &Device, warrant: &Warrant<'_>, request: &Request, now: Timestamp) -> Admitted {
     let by = device.asking.as_ref().and_then(|asking| asking.approved.as_ref());
     let reason = by.map_or_else(|| "approved".to_string(), |approval| format!("approved by {}", approval.by));
-    let follows = matches!(device.state, State::Active | State::Quarantined);
     let state = device.state;
-    let hardware = request.hardware.clone().filter(|_| !device.stated);
-    let stated = device.stated || hardware.is_some();
-    let hardware = hardware.unwrap_or_else(|| device.hardware.clone());
-    let device = Device { hardware, stated, source: Source::Agent, ..device.clone() };
+    let board = match warrant {
+        Warrant::Token(token) if token.order.binding.instead_of().is_some() => Some(*token),
+        Warrant::Token(_) | Warrant::Birth(_) | Warrant::Nothing => None,
+    };
+    let follows = board.is_none() && matches!(state, State::Active | State::Quarantined);
+    let device = match board {
+        Some(_) => newcomer(warrant, request, None).taking_over(device, request, true),
+        None => {
+            let hardware = request.hardware.clone().filter(|_| !device.stated);
+            let stated = device.stated || hardware.is_some();
+            let hardware = hardware.unwrap_or_else(|| device.hardware.clone());
+            Device { hardware, stated, source: Source::Agent, ..device.clone() }
+        }
+    };
+    // A token for a new board is spent by it, if its time was not over while a person thought.
+    let token = board.filter(|token| token.pays(now).is_ok());
+    let token = token.map(|token| Token { used: token.used.saturating_add(1), ..token.clone() });
     let device = trusted(device, state, Text::lossy(&reason), now);
-    Admitted { device, token: None, key: request.key, paid_by: None, follows }
+    Admitted { device, token, key: request.key, paid_by: None, follows }
 }
 
 /// The device as it is trusted with a new key: what asked and what was doubted is decided.
@@ -433,88 +467,6 @@ fn wait(
         return Err(Refused::QueueFull);
     }
     Ok(Admission::Wait(noted.map(Box::new)))
-}
-
-/// What a request says about a device that is not known, or is announced only.
-struct Newcomer {
-    hardware: Hardware,
-    stated: bool,
-    placement: Placement,
-}
-
-fn newcomer(warrant: &Warrant<'_>, request: &Request, model: Option<&Text>) -> Newcomer {
-    let stated = request.hardware.is_some();
-    match warrant {
-        Warrant::Token(token) => Newcomer {
-            hardware: token.hardware(request.hardware.as_ref(), &request.serial),
-            stated,
-            placement: token.order.placement.clone(),
-        },
-        Warrant::Birth(anchor) => {
-            Newcomer { hardware: anchor.hardware(request, model), stated, placement: nowhere() }
-        }
-        Warrant::Nothing => {
-            let unsaid = || Hardware {
-                manufacturer: Text::lossy(""),
-                model: model.cloned().unwrap_or_else(|| Text::lossy("")),
-                revision: Text::lossy(""),
-                serial: request.serial.clone(),
-            };
-            let hardware = request.hardware.clone().unwrap_or_else(unsaid);
-            Newcomer { hardware, stated, placement: nowhere() }
-        }
-    }
-}
-
-/// A place that a person has still to name.
-fn nowhere() -> Placement {
-    Placement {
-        site: Text::lossy(""),
-        ward: Text::lossy(""),
-        kind: DeviceKind::Other,
-        impact: Impact::default(),
-        reach: Reach::default(),
-        tags: Vec::new(),
-    }
-}
-
-impl Newcomer {
-    fn device(self, id: DeviceId, state: State, since: Timestamp) -> Device {
-        Device {
-            v: device::VERSION,
-            id,
-            hardware: self.hardware,
-            stated: self.stated,
-            source: Source::Agent,
-            placement: self.placement,
-            state,
-            since,
-            reason: Text::lossy(""),
-            identity: None,
-            next: None,
-            superseded: Vec::new(),
-            replaced: Vec::new(),
-            asking: None,
-            doubt: None,
-            farewell: None,
-            report: None,
-            reported: None,
-            last_seen: None,
-        }
-    }
-
-    /// The known device with what the request says of it. Where a person moved it is where it stays.
-    fn taking_over(self, known: &Device, request: &Request, board: bool) -> Device {
-        let announced = known.state == State::Expected;
-        let first = announced || known.state == State::Pending;
-        let says = request.hardware.is_some() || first || board;
-        let hardware = if says { self.hardware } else { known.hardware.clone() };
-        let unplaced = first && known.placement == nowhere();
-        let own = self.placement != nowhere() && (announced || unplaced);
-        let placement = if own { self.placement } else { known.placement.clone() };
-        let stated = self.stated || (known.stated && !board);
-        Device { hardware, stated, placement, source: Source::Agent, ..known.clone() }
-    }
 }
 
 impl Request {
@@ -555,6 +507,7 @@ impl Admitted {
             renew::void(&mut device, former.as_ref());
             renew::supersede(&mut device, former);
             let silent = device.next.take();
+            renew::void(&mut device, silent.as_ref());
             renew::supersede(&mut device, silent);
         }
         Outcome { device, token }

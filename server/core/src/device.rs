@@ -9,10 +9,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use cordon_proto::enrol::base64url;
-use cordon_proto::farewell::Cause;
+use cordon_proto::enrol::{base64url, from_base64url};
+use cordon_proto::farewell::{Cause, Farewell};
 use cordon_proto::ids::{DeviceId, Hardware, Sha256, Text, TokenId};
 use cordon_proto::time::{Millis, Timestamp};
+use cordon_proto::{limits, wire};
 use serde::{Deserialize, Serialize};
 
 use crate::clone::Suspicion;
@@ -63,7 +64,7 @@ pub struct Device {
     pub superseded: Vec<Sha256>,
     /// Those of them whose place another key took by a person's word: they are void for third parties too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub replaced: Vec<Sha256>,
+    pub replaced: Vec<Replaced>,
     /// A key that asked for this device's identity and waits for a person.
     #[serde(default, alias = "contest", skip_serializing_if = "Option::is_none")]
     pub asking: Option<Asking>,
@@ -206,6 +207,34 @@ pub struct Identity {
     pub not_after: Timestamp,
 }
 
+/// A certificate whose place another key took by a person's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "WrittenReplaced")]
+pub struct Replaced {
+    /// SHA-256 of the certificate's DER.
+    pub leaf: Sha256,
+    /// When the other one was issued; documents of before this was kept do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+/// How [`Replaced`] may be written: it was a bare digest once.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenReplaced {
+    Bare(Sha256),
+    Dated { leaf: Sha256, at: Option<Timestamp> },
+}
+
+impl From<WrittenReplaced> for Replaced {
+    fn from(written: WrittenReplaced) -> Self {
+        match written {
+            WrittenReplaced::Bare(leaf) => Self { leaf, at: None },
+            WrittenReplaced::Dated { leaf, at } => Self { leaf, at },
+        }
+    }
+}
+
 /// A key that asked for an identity and waits for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asking {
@@ -282,6 +311,20 @@ pub struct Taken {
     pub at: Timestamp,
     /// The signed bytes as received (`cordon_proto::farewell::Farewell`), base64url without padding.
     pub bytes: String,
+}
+
+/// A device that has taken leave does so again in other words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this device has taken leave already, and said something else then: the first farewell stays")]
+pub struct TookLeave;
+
+impl Taken {
+    /// The signed statement, without its signature.
+    fn stated(&self) -> Option<Vec<u8>> {
+        let bytes = from_base64url(&self.bytes)?;
+        let farewell: Farewell = wire::read(&bytes, limits::BODY_BYTES).ok()?;
+        Some(farewell.body.into())
+    }
 }
 
 /// The certificate as it was handed out, under `Key::Leaf`.
@@ -391,13 +434,16 @@ pub enum Refused {
     /// No device has or had this certificate.
     #[error("no device of this server has this certificate: enrol the device again with a new token")]
     UnknownDevice,
-    /// A newer certificate of the same device is in force.
+    /// The device has this certificate no more: a newer one is in force, or was handed out instead.
     #[error(
         "a newer certificate of this device is in force: if that is not this device, tell the owner's security team"
     )]
     Superseded,
-    /// The certificate is past its end.
-    #[error("the certificate has expired: enrol the device again with a new token")]
+    /// The certificate is past its end. It may still ask for the next one while the owner's grace lasts.
+    #[error(
+        "the certificate has expired: the device renews it by itself while the owner's grace lasts; after that, \
+         enrol it again with a new token"
+    )]
     Expired,
     /// Quarantined.
     #[error("the device is in quarantine: only a person can release it, at the server")]
@@ -428,10 +474,7 @@ impl Refused {
 /// Whether the holder of the certificate `leaf`, which belongs or belonged to `device`, may ask for `access` now.
 pub fn may(device: Option<&Device>, leaf: &Sha256, access: Access, now: Timestamp) -> Result<(), Refused> {
     let device = device.ok_or(Refused::UnknownDevice)?;
-    let Some(identity) = device.holding(leaf) else {
-        let known = device.superseded.contains(leaf);
-        return Err(if known { Refused::Superseded } else { Refused::UnknownDevice });
-    };
+    let identity = device.holding(leaf).ok_or(Refused::Superseded)?;
     if now > identity.not_after {
         return Err(Refused::Expired);
     }
@@ -471,10 +514,15 @@ impl Device {
         self.identity.iter().chain(&self.next)
     }
 
-    /// The device after a person's act, with the person's reason.
+    /// The device after a person's act, with the person's reason. A yes to a key that has not come for its certificate
+    /// does not outlive the device's use.
     pub fn after(&self, act: Act, reason: Text, at: Timestamp) -> Result<Self, NotPossible> {
         let state = step(self.state, act)?;
-        Ok(Self { state, since: at, reason, ..self.clone() })
+        let asking = match act {
+            Act::Retire | Act::ReportLost => None,
+            Act::Quarantine | Act::Release | Act::Find => self.asking.clone(),
+        };
+        Ok(Self { state, since: at, reason, asking, ..self.clone() })
     }
 
     /// The device in doubt; `None` if it is already, because the first reason is the one to look into.
@@ -491,13 +539,21 @@ impl Device {
         Self { doubt: None, report, ..self.clone() }
     }
 
-    /// The device after it handed in a farewell that it signed; `None` if this very one was taken before. What a person
-    /// decides at the device itself is an act; what it repeats of our own word is only noted.
-    #[must_use]
-    pub fn taking_leave(&self, cause: Cause, bytes: &[u8], at: Timestamp) -> Option<Self> {
+    /// The device after it handed in a farewell: what was `stated`, signed within the received `bytes`. What a person decides at the device
+    /// itself is an act; what it repeats of our own word is only noted. `None` if it states the same again, however often
+    /// it was signed. Once its use has ended, the last word of it stays.
+    pub fn taking_leave(
+        &self,
+        cause: Cause,
+        (stated, bytes): (&[u8], &[u8]),
+        at: Timestamp,
+    ) -> Result<Option<Self>, TookLeave> {
         let taken = Taken { at, bytes: base64url(bytes) };
-        if self.farewell.as_ref().is_some_and(|known| known.bytes == taken.bytes) {
-            return None;
+        match self.farewell.as_ref().map(Taken::stated) {
+            Some(known) if known.as_deref() == Some(stated) => return Ok(None),
+            Some(_) if matches!(self.state, State::Retired | State::Lost) => return Err(TookLeave),
+            // Of a device that is trusted, the later one counts: it goes on, whatever it said.
+            Some(_) | None => {}
         }
         let acts = match cause {
             Cause::AtDevice => matches!(self.state, State::Active | State::Quarantined),
@@ -505,7 +561,7 @@ impl Device {
         };
         let retired = acts.then(|| self.after(Act::Retire, Text::lossy("retired at the device itself"), at));
         let device = retired.and_then(Result::ok).unwrap_or_else(|| self.clone());
-        Some(Self { farewell: Some(taken), ..device })
+        Ok(Some(Self { farewell: Some(taken), ..device }))
     }
 
     /// Whether its connections must end at once: its certificate no longer opens every door.

@@ -38,10 +38,29 @@ pub enum Granted {
     /// A certificate.
     Leaf(CertificateDer<'static>),
     /// Come again: a person has to decide first.
-    Wait {
-        /// Whether something was written down for it, which an address may not cause without end.
-        noted: bool,
-    },
+    Wait(Line),
+}
+
+/// Where a key stands in the line of those who wait for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// It was written down just now, which an address may not cause without end.
+    Joined,
+    /// It was written down before.
+    Kept,
+    /// Another one is asked about first.
+    Behind,
+}
+
+impl Line {
+    fn of(asked: &Sha256, known: Option<&Device>, noted: Option<&Device>) -> Self {
+        let stands = |device: &Device| device.asking.as_ref().is_some_and(|asking| asking.key == *asked);
+        match (noted, known) {
+            (Some(_), _) => Self::Joined,
+            (None, Some(device)) if stands(device) => Self::Kept,
+            (None, _) => Self::Behind,
+        }
+    }
 }
 
 /// Why no certificate was handed out.
@@ -53,6 +72,9 @@ pub enum EnrolError {
     /// The policy says no to a renewal.
     #[error(transparent)]
     Renewal(#[from] admit::RenewalRefused),
+    /// It waits for a person, and asks for news too often: seconds until it is heard again.
+    #[error("this key waits for a person: ask again in {0} s")]
+    TooOften(u64),
     /// Others were faster all the time.
     #[error("too many requests for one device at once")]
     Busy,
@@ -96,12 +118,12 @@ impl App {
                 Ok(Granted::Leaf(leaf))
             }
             Ok(Admission::Wait(device)) => {
-                let noted = device.is_some();
+                let known = loaded.device.as_ref().map(|(device, _)| device);
+                let line = Line::of(&request.key, known, device.as_deref());
                 if let Some(device) = device {
                     self.note_waiting(&device, request, &loaded).await?;
                 }
-                self.metrics.enrolment("waiting");
-                Ok(Granted::Wait { noted })
+                self.keeps_waiting(line, request.key)
             }
             Err(refused) => {
                 self.note_refusal(refused, request).await?;
@@ -162,6 +184,15 @@ impl App {
         Ok(Granted::Leaf(der))
     }
 
+    /// The answer to a key that waits. One that is in the line may ask for news as often as a device may speak.
+    fn keeps_waiting(&self, line: Line, key: Sha256) -> Result<Granted, EnrolError> {
+        self.metrics.enrolment("waiting");
+        if line == Line::Kept {
+            self.asking_rates.take(key, self.clock.now_ms()).map_err(EnrolError::TooOften)?;
+        }
+        Ok(Granted::Wait(line))
+    }
+
     /// Writes a waiting key down, with the device that it asked for.
     async fn note_waiting(
         &self,
@@ -182,7 +213,12 @@ impl App {
             .expect(Key::Pending(request.key), Expected::Absent)
             .put(Key::Device(device.id), device.to_body())
             .audit(entry);
-        self.commit(self.indexed(draft, device, loaded).await?).await?;
+        // A device that is known keeps its serial, and whoever has the new board's keeps it, until a person said yes.
+        let draft = match loaded.device {
+            None => self.indexed(draft, device, loaded).await?,
+            Some(_) => draft,
+        };
+        self.commit(draft).await?;
         Ok(())
     }
 

@@ -2,39 +2,22 @@
 //!
 //! A farewell counts only if the key of the very certificate on the connection signed it and it speaks of that device.
 //! It is kept at the device as received. What a person decided at the device retires it; what repeats the owner's own
-//! word is only noted. The same one again is answered and written no second time.
+//! word is only noted. The same one again is answered and written no second time; another one is refused, because the
+//! first was the last word.
 
 use cordon_proto::farewell::{Cause, Farewell, FarewellBody};
 use cordon_proto::ids::Text;
-use cordon_proto::receipt;
 use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::Commit;
 use cordon_server_core::device::Act;
 
-use super::{App, CommitError, name};
+use super::{App, StatementError, name, statement};
 use crate::ca::PeerLeaf;
 use crate::fleet::Member;
 use crate::store::{Key, StoreError};
 
 /// How often a commit is decided anew when others were faster.
 const TRIES: u32 = 8;
-
-/// Why a farewell was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum FarewellError {
-    /// Not signed by this device's key, or no farewell.
-    #[error(transparent)]
-    Signature(#[from] receipt::ReceiptError),
-    /// Signed, but it speaks of another device.
-    #[error("the farewell speaks of another device than the one that hands it in")]
-    Another,
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The commit.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-}
 
 impl App {
     /// Takes a farewell in. `bytes` are kept as they came.
@@ -44,17 +27,15 @@ impl App {
         leaf: &PeerLeaf,
         bytes: &[u8],
         farewell: &Farewell,
-    ) -> Result<(), FarewellError> {
+    ) -> Result<(), StatementError> {
         let body = farewell.open(|message, signature| leaf.verifies(message, signature))?;
-        let same_hardware = body.hardware == member.device.hardware.identity() || !member.device.stated;
-        if body.device != member.id() || !same_hardware {
-            return Err(FarewellError::Another);
-        }
+        statement::is_of(member, body.device, body.hardware)?;
         let id = body.device;
         for _ in 0..TRIES {
             let now = self.clock.now();
             let Some((known, expected)) = self.stored_device(id).await? else { return Ok(()) };
-            let Some(after) = known.taking_leave(body.cause, bytes, now) else { return Ok(()) };
+            let taken = known.taking_leave(body.cause, (&farewell.body, bytes), now)?;
+            let Some(after) = taken else { return Ok(()) };
             let subject = || Text::lossy(&format!("device:{id}"));
             let mut draft = Commit::draft(now, Actor::Device(id))
                 .expect(Key::Device(id), expected)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use cordon_proto::checkin::{CheckinAnswer, CheckinRequest};
 use cordon_proto::ids::{DeviceId, Sha256, Text};
-use cordon_proto::receipt::{self, Outcome, Receipt, ReceiptBody};
+use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
 use cordon_proto::telemetry::{Batch, BatchAnswer, Body, Finding, Position, Record};
 use cordon_proto::wire;
 use cordon_server_core::audit::{Actor, Entry, Summary};
@@ -19,7 +19,7 @@ use cordon_server_core::change::delivery::watermark_of;
 use cordon_server_core::device::{OtherHardware, Proof, Report};
 use cordon_server_core::triage;
 
-use super::{App, CommitError, Speaker, name, server};
+use super::{App, CommitError, Speaker, StatementError, name, server, statement};
 use crate::ca::PeerLeaf;
 use crate::fleet::{FINDINGS, Member, Pulse};
 use crate::store::{Delivery, Expected, Key, StoreError};
@@ -50,23 +50,6 @@ pub enum ReceiptTaken {
     Stored,
     /// It was stored before.
     Before,
-}
-
-/// Why a receipt was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum ReceiptError {
-    /// Not signed by this device's key, or no receipt.
-    #[error(transparent)]
-    Receipt(#[from] receipt::ReceiptError),
-    /// Signed, but it speaks of another device.
-    #[error("the receipt speaks of another device than the one that hands it in")]
-    Another,
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The commit.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
 }
 
 impl App {
@@ -169,12 +152,9 @@ impl App {
         leaf: &PeerLeaf,
         bytes: &[u8],
         receipt: &Receipt,
-    ) -> Result<ReceiptTaken, ReceiptError> {
+    ) -> Result<ReceiptTaken, StatementError> {
         let body = receipt.open(|message, signature| leaf.verifies(message, signature))?;
-        let same_hardware = body.hardware == member.device.hardware.identity() || !member.device.stated;
-        if body.device != member.id() || !same_hardware {
-            return Err(ReceiptError::Another);
-        }
+        statement::is_of(member, body.device, body.hardware)?;
         let (device, now) = (body.device, self.clock.now());
         // What was stated counts once, however often it was signed: a device signs anew after a renewal.
         let key = Key::Receipt { order: body.order.clone(), device, digest: Sha256::of(&receipt.body) };

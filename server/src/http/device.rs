@@ -29,7 +29,7 @@ use zstd::bulk::Decompressor;
 
 use super::problem::Problem;
 use super::{Peer, authorities, body, repository};
-use crate::app::{App, CheckinError, FarewellError, ReceiptError, Speaker};
+use crate::app::{App, CheckinError, Speaker, StatementError};
 use crate::ca::PeerLeaf;
 use crate::fleet::Member;
 
@@ -188,15 +188,11 @@ async fn receipts(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let bytes = body::read(&headers, body, limits::BODY_BYTES).await?;
-    is_cbor(&headers)?;
-    let receipt: Receipt =
-        wire::read(&bytes, limits::BODY_BYTES).map_err(|error| unreadable("Receipt", &error))?;
+    let (bytes, receipt): (Bytes, Receipt) = signed(&headers, body, "Receipt").await?;
     let _work = app.begin_work().ok_or_else(Problem::busy)?;
-    match app.receipt(&caller.member, &caller.leaf, &bytes, &receipt).await {
-        Ok(_) => Ok(StatusCode::NO_CONTENT),
-        Err(error) => Err(error.into()),
-    }
+    let taken = app.receipt(&caller.member, &caller.leaf, &bytes, &receipt).await;
+    taken.map_err(|error| not_believed(["receipt_not_believed", "receipt_of_another"], "Receipt", error))?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The last thing that a device signs.
@@ -206,13 +202,41 @@ async fn farewell(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let bytes = body::read(&headers, body, limits::BODY_BYTES).await?;
-    is_cbor(&headers)?;
-    let farewell: Farewell =
-        wire::read(&bytes, limits::BODY_BYTES).map_err(|error| unreadable("Farewell", &error))?;
+    let (bytes, farewell): (Bytes, Farewell) = signed(&headers, body, "Farewell").await?;
     let _work = app.begin_work().ok_or_else(Problem::busy)?;
-    app.farewell(&caller.member, &caller.leaf, &bytes, &farewell).await?;
+    let taken = app.farewell(&caller.member, &caller.leaf, &bytes, &farewell).await;
+    taken
+        .map_err(|error| not_believed(["farewell_not_believed", "farewell_of_another"], "Farewell", error))?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Reads a signed statement, and keeps it as it came.
+async fn signed<T>(headers: &HeaderMap, body: Body, name: &'static str) -> Result<(Bytes, T), Problem>
+where
+    T: for<'b> Decode<'b, ()>,
+{
+    let bytes = body::read(headers, body, limits::BODY_BYTES).await?;
+    is_cbor(headers)?;
+    let message = wire::read(&bytes, limits::BODY_BYTES).map_err(|error| unreadable(name, &error))?;
+    Ok((bytes, message))
+}
+
+/// A statement that is not taken; the words are for a bad signature and for one that is another device's.
+fn not_believed(
+    [signature, another]: [&'static str; 2],
+    title: &'static str,
+    error: StatementError,
+) -> Problem {
+    let refuse = |status, code, detail: String| Problem::new(status, code, title, detail);
+    match error {
+        StatementError::Signature(refused) => refuse(StatusCode::FORBIDDEN, signature, refused.to_string()),
+        StatementError::Another => refuse(StatusCode::FORBIDDEN, another, error.to_string()),
+        StatementError::TookLeave(refused) => {
+            refuse(StatusCode::CONFLICT, "farewell_held", refused.to_string())
+        }
+        StatementError::Store(error) => error.into(),
+        StatementError::Commit(error) => error.into(),
+    }
 }
 
 /// Reads a CBOR message of ordinary size.
@@ -220,9 +244,7 @@ async fn read<T>(headers: &HeaderMap, body: Body, name: &'static str) -> Result<
 where
     T: for<'b> Decode<'b, ()>,
 {
-    let bytes = body::read(headers, body, limits::BODY_BYTES).await?;
-    is_cbor(headers)?;
-    wire::read(&bytes, limits::BODY_BYTES).map_err(|error| unreadable(name, &error))
+    Ok(signed(headers, body, name).await?.1)
 }
 
 fn is_cbor(headers: &HeaderMap) -> Result<(), Problem> {
@@ -295,37 +317,6 @@ impl From<CheckinError> for Problem {
             }
             CheckinError::Store(error) => error.into(),
             CheckinError::Commit(error) => error.into(),
-        }
-    }
-}
-
-impl From<FarewellError> for Problem {
-    fn from(error: FarewellError) -> Self {
-        match error {
-            FarewellError::Signature(refused) => {
-                let detail = format!("the farewell: {refused}");
-                Self::new(StatusCode::FORBIDDEN, "farewell_not_believed", "Farewell", detail)
-            }
-            FarewellError::Another => {
-                Self::new(StatusCode::FORBIDDEN, "farewell_of_another", "Farewell", error.to_string())
-            }
-            FarewellError::Store(error) => error.into(),
-            FarewellError::Commit(error) => error.into(),
-        }
-    }
-}
-
-impl From<ReceiptError> for Problem {
-    fn from(error: ReceiptError) -> Self {
-        match error {
-            ReceiptError::Receipt(refused) => {
-                Self::new(StatusCode::FORBIDDEN, "receipt_not_believed", "Receipt", refused.to_string())
-            }
-            ReceiptError::Another => {
-                Self::new(StatusCode::FORBIDDEN, "receipt_of_another", "Receipt", error.to_string())
-            }
-            ReceiptError::Store(error) => error.into(),
-            ReceiptError::Commit(error) => error.into(),
         }
     }
 }

@@ -25,7 +25,7 @@ use rustls::pki_types::UnixTime;
 
 use super::problem::Problem;
 use super::{Peer, authorities, body, rate};
-use crate::app::{App, EnrolError, Granted};
+use crate::app::{App, EnrolError, Granted, Line};
 use crate::ca::certs_only;
 use crate::ca::request::Request as CertificationRequest;
 use crate::chance;
@@ -94,7 +94,10 @@ async fn simplereenroll(
     let (head, body) = request.into_parts();
     let asking = Asking { app: &app, peer: &peer, headers: &head.headers };
     let member = peer.leaf.as_ref().and_then(|leaf| app.fleet.by_leaf(&leaf.fingerprint));
-    // Devices behind one address do not pay for each other, once they have shown who they are.
+    // Devices behind one address do not pay for each other, once they have shown who they are. A certificate that is over
+    // shows nothing, and nobody spends the device's own allowance with it.
+    let leaf = peer.leaf.as_ref().map(|leaf| leaf.fingerprint);
+    let member = member.filter(|member| leaf.is_some_and(|leaf| member.device.holding(&leaf).is_some()));
     let rate = match &member {
         Some(member) => app
             .device_rates
@@ -225,11 +228,12 @@ impl Asking<'_> {
         Text::lossy(&self.peer.address.ip().to_string())
     }
 
-    /// The answer, with what it costs the address that asked: only what the client is to blame for, or makes us write.
+    /// The answer, with what it costs the address that asked: what the client is to blame for, what makes us write, and
+    /// every word of a key that is not in the line.
     fn answer(&self, answer: Result<Granted, Refusal>) -> Response {
         let costs = match &answer {
             Ok(Granted::Leaf(_)) => false,
-            Ok(Granted::Wait { noted }) => *noted,
+            Ok(Granted::Wait(line)) => *line != Line::Kept,
             Err(refusal) => refusal.is_clients(),
         };
         if costs {
@@ -245,7 +249,7 @@ impl Asking<'_> {
                 Ok(der) => reply(self.headers, CERTIFICATE, &der),
                 Err(error) => Problem::internal(&error).into_response(),
             },
-            Ok(Granted::Wait { noted: _ }) => {
+            Ok(Granted::Wait(_)) => {
                 let seconds = chance::jittered(self.app.config.enrolment.approval_retry_s.into());
                 (StatusCode::ACCEPTED, [(RETRY_AFTER, HeaderValue::from(seconds))], Body::empty())
                     .into_response()
@@ -297,6 +301,7 @@ fn refusal(error: EnrolError) -> Refusal {
             let (code, detail) = (refused.code(), refused.to_string());
             return Problem::new(StatusCode::FORBIDDEN, code, "Not renewed", detail).into();
         }
+        EnrolError::TooOften(seconds) => return Problem::too_many(seconds).into(),
         EnrolError::Busy => return Problem::busy().into(),
         EnrolError::Store(error) => return Problem::from(error).into(),
         EnrolError::Commit(error) => return Problem::from(error).into(),

@@ -11,7 +11,7 @@ use cordon_proto::ids::{Sha256, Text};
 use cordon_proto::time::Timestamp;
 
 use super::{Terms, queue};
-use crate::device::{self, Asking, Device, Identity, SUPERSEDED, State};
+use crate::device::{self, Asking, Device, Identity, Replaced, SUPERSEDED, State};
 
 const DAY_S: i64 = 86_400;
 
@@ -44,6 +44,8 @@ pub enum Renewed {
 pub struct Renewing {
     device: Device,
     key: Sha256,
+    /// Whether a person chose this key.
+    chosen: bool,
 }
 
 /// Why no next certificate is given.
@@ -61,6 +63,11 @@ pub enum RenewalRefused {
          owner can allow this in the server's configuration"
     )]
     SameKey,
+    /// A person said no to this key.
+    #[error(
+        "a person said no to this key: ask the owner's security team, and make a new key before you ask again"
+    )]
+    Denied,
 }
 
 impl RenewalRefused {
@@ -71,14 +78,16 @@ impl RenewalRefused {
             Self::Identity(refused) => refused.code(),
             Self::SerialMismatch => "serial_mismatch",
             Self::SameKey => "same_key",
+            Self::Denied => "approval_denied",
         }
     }
 }
 
-/// Decides one renewal of the device that has or had the certificate.
+/// Decides one renewal of the device that has or had the certificate; `denied` if a person said no to the new key.
 pub fn renew(
     device: Option<&Device>,
     renewal: &Renewal,
+    denied: bool,
     terms: &Terms,
     now: Timestamp,
 ) -> Result<Renewed, RenewalRefused> {
@@ -97,10 +106,16 @@ pub fn renew(
     if same && !(terms.same_key_renewal || key_is_in_hardware(device)) {
         return Err(RenewalRefused::SameKey);
     }
-    if device.doubt.is_some() && !queue::is_approved(device, &renewal.key, now) {
+    if denied {
+        return Err(RenewalRefused::Denied);
+    }
+    let chosen = queue::is_approved(device, &renewal.key, now);
+    // What a person chose and has not spoken yet is not pushed out by whoever holds the former certificate.
+    let choice = device.next.as_ref().is_some_and(|next| !next.renews && now <= next.not_after);
+    if (device.doubt.is_some() || choice) && !chosen {
         return Ok(Renewed::Wait(queue::noted(device, renewal.asking(now), now).map(Box::new)));
     }
-    Ok(Renewed::Issue(Box::new(Renewing { device: device.clone(), key: renewal.key })))
+    Ok(Renewed::Issue(Box::new(Renewing { device: device.clone(), key: renewal.key, chosen })))
 }
 
 /// The device once the certificate `leaf` has spoken for the first time; `None` if that is no news. The former one is
@@ -137,25 +152,30 @@ impl Renewing {
     /// The device as it is once the certificate is handed out. `leaf` is its SHA-256; `not_after` its end.
     #[must_use]
     pub fn with(self, leaf: Sha256, issued: Timestamp, not_after: Timestamp) -> Device {
-        let Self { mut device, key } = self;
-        if device.asking.as_ref().is_some_and(|asking| asking.key == key) {
+        let Self { mut device, key, chosen } = self;
+        if chosen {
             // A person chose this one of two: that was the answer to the doubt.
             (device.asking, device.doubt) = (None, None);
         }
-        follow(&mut device, Identity { leaf, key, token: None, renews: true, issued, not_after });
+        follow(&mut device, Identity { leaf, key, token: None, renews: !chosen, issued, not_after });
         device
     }
 }
 
-/// Hands out a certificate that follows the one in force. One that was handed out before and never spoke is over.
+/// Hands out a certificate that follows the one in force. One that was handed out before and never spoke is over, and
+/// whoever has its key is not who came: third parties hear of it.
 pub(super) fn follow(device: &mut Device, identity: Identity) {
+    let key = identity.key;
     let silent = device.next.replace(identity);
+    void(device, silent.as_ref().filter(|silent| silent.key != key));
     supersede(device, silent);
 }
 
-/// Remembers a certificate whose place another key took by a person's word, for third parties to hear of.
+/// Remembers a certificate whose place another key took by a person's word, for third parties to hear of. The newest one
+/// that the device holds took it: the date of its making stays that of this end, whatever follows.
 pub(super) fn void(device: &mut Device, former: Option<&Identity>) {
-    device.replaced.extend(former.map(|identity| identity.leaf));
+    let at = device.identities().map(|held| held.issued).max();
+    device.replaced.extend(former.map(|identity| Replaced { leaf: identity.leaf, at }));
     let surplus = device.replaced.len().saturating_sub(SUPERSEDED);
     device.replaced.drain(..surplus);
 }
@@ -175,10 +195,7 @@ fn entitled<'a>(
     now: Timestamp,
 ) -> Result<&'a Device, device::Refused> {
     let device = device.ok_or(device::Refused::UnknownDevice)?;
-    let Some(identity) = device.holding(leaf) else {
-        let known = device.superseded.contains(leaf);
-        return Err(if known { device::Refused::Superseded } else { device::Refused::UnknownDevice });
-    };
+    let identity = device.holding(leaf).ok_or(device::Refused::Superseded)?;
     match device.state {
         State::Active => {}
         State::Quarantined => return Err(device::Refused::Quarantined),

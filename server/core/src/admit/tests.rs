@@ -2,12 +2,14 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use cordon_proto::limits;
 use proptest::prelude::*;
 
 use super::*;
-use crate::device::Act;
+use crate::device::{self, Act, DeviceKind, Doubt, DoubtKind, Placement};
+use crate::risk::facts::Reach;
 
 mod birth;
 mod queue;

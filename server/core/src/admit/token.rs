@@ -11,7 +11,8 @@ use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Newcomer, Refused, Request};
+use super::newcomer::Newcomer;
+use super::{Refused, Request};
 use crate::device::{Device, Placement, State};
 
 /// The version of the document under `Key::Token`.
@@ -68,7 +69,7 @@ pub enum Binding {
         #[serde(default)]
         replaces: bool,
     },
-    /// That many devices of the model, none of them known already.
+    /// That many devices of the model. One that has an identity already is let in by its very key only.
     Count {
         /// How many.
         count: u32,

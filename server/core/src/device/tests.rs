@@ -7,6 +7,7 @@ use alloc::vec;
 use cordon_proto::checkin::{
     Action, CheckinRequest, InterlockState, PermitRequest, SensorReport, Software, UpdateReport, UpdateState,
 };
+use cordon_proto::farewell::FarewellBody;
 use proptest::prelude::*;
 
 use super::*;
@@ -121,7 +122,8 @@ fn quarantine_closes_all_doors_but_status_and_update() {
         assert_eq!(may(None, &LEAF, access, NOW), Err(Refused::UnknownDevice));
         let old = device(State::Active);
         assert_eq!(may(Some(&old), &Sha256([4; 32]), access, NOW), Err(Refused::Superseded));
-        assert_eq!(may(Some(&old), &Sha256([5; 32]), access, NOW), Err(Refused::UnknownDevice));
+        // Whoever is known to have had it at all: an agent that hears "unknown" drops its identity.
+        assert_eq!(may(Some(&old), &Sha256([5; 32]), access, NOW), Err(Refused::Superseded));
         let end = NOW.plus_seconds(1000);
         assert_eq!(may(Some(&old), &LEAF, access, end), Ok(()), "the last second counts");
         assert_eq!(may(Some(&old), &LEAF, access, end.plus_seconds(1)), Err(Refused::Expired));
@@ -218,5 +220,52 @@ proptest! {
     #[test]
     fn any_bytes_are_a_device_or_refused_without_a_panic(bytes: Vec<u8>) {
         let _ = (Device::from_body(&bytes), Leaf::from_body(&bytes));
+    }
+}
+
+#[test]
+fn a_farewell_is_taken_once_and_stays_once_the_use_has_ended() {
+    // Goal: evidence of the end is not replaced. Method: the same statement signed twice; another one, before and after
+    // the end of the device's use.
+    let farewell = |time: i64, signature: u8| {
+        let body = FarewellBody {
+            device: DeviceId::from_random([7; 16]),
+            hardware: device(State::Active).hardware.identity(),
+            cause: Cause::Lost,
+            time: Timestamp(time),
+            counter: 41,
+            sha256: Sha256([4; 32]),
+            records_unsent: 0,
+        };
+        let signed = Farewell::sign(&body, |_| Ok::<_, ()>(vec![signature])).expect("signs");
+        (signed.body.to_vec(), wire::write(&signed))
+    };
+    let takes = |device: &Device, cause, (body, bytes): &(Vec<u8>, Vec<u8>)| {
+        device.taking_leave(cause, (body, bytes), NOW)
+    };
+    let told = takes(&device(State::Active), Cause::Lost, &farewell(1, 1)).expect("taken").expect("news");
+    assert_eq!(takes(&told, Cause::Lost, &farewell(1, 2)), Ok(None), "signed anew it states the same");
+    let retired = takes(&told, Cause::AtDevice, &farewell(2, 1)).expect("taken").expect("news");
+    assert_eq!(retired.state, State::Retired, "a trusted device goes on, whatever it said before");
+    assert_eq!(takes(&retired, Cause::AtDevice, &farewell(3, 1)), Err(TookLeave));
+    assert_eq!(takes(&retired, Cause::AtDevice, &farewell(2, 9)), Ok(None));
+}
+
+#[test]
+fn a_yes_does_not_outlive_the_use_of_a_device() {
+    // Goal: who is sold or lost does not come back by an older yes. Method: each act on a device with an approved key.
+    let approved = Some(Approval { at: NOW, by: "person:ines".into() });
+    let asking =
+        Asking { key: Sha256([9; 32]), at: NOW, from: text("192.0.2.7"), with: text("nothing"), approved };
+    for (from, act, stays) in [
+        (State::Active, Act::Quarantine, true),
+        (State::Quarantined, Act::Release, true),
+        (State::Active, Act::Retire, false),
+        (State::Quarantined, Act::ReportLost, false),
+        (State::Pending, Act::Retire, false),
+    ] {
+        let known = Device { asking: Some(asking.clone()), ..device(from) };
+        let after = known.after(act, text("because"), NOW).expect("possible");
+        assert_eq!(after.asking.is_some(), stays, "{act:?}");
     }
 }

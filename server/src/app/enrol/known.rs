@@ -6,7 +6,7 @@ use cordon_proto::ids::{DeviceId, Sha256, Text};
 use cordon_proto::limits;
 use cordon_server_core::admit::{self, Credential, Known, Token};
 use cordon_server_core::change::Draft;
-use cordon_server_core::device::Device;
+use cordon_server_core::device::{Device, State};
 
 use crate::app::{App, serial_row};
 use crate::store::{Expected, Key, Row, StoreError};
@@ -21,6 +21,7 @@ pub(super) struct Loaded {
     /// Another device under a new board's serial.
     holder: Option<(Device, Row)>,
     model: Option<Text>,
+    elsewhere: bool,
     denied: bool,
     queue_full: bool,
 }
@@ -38,6 +39,7 @@ impl Loaded {
             device: self.device.as_ref().map(|(device, _)| device),
             holder: self.holder.as_ref().map(|(device, _)| device),
             model: self.model.as_ref(),
+            elsewhere: self.elsewhere,
             denied: self.denied,
             queue_full: self.queue_full,
         }
@@ -72,6 +74,7 @@ impl App {
             loaded.device = Some(device.ok_or_else(|| StoreError::Corrupt(key.to_string()))?);
         }
         loaded.serial = Some((key, serial));
+        loaded.elsewhere = loaded.device.is_none() && self.is_elsewhere(request);
         self.load_board(&mut loaded).await?;
         if loaded.device.is_some() || loaded.token.is_none() {
             loaded.denied = self.store.get(Key::Pending(request.key)).await?.is_some();
@@ -110,19 +113,35 @@ impl App {
             Credential::Birth { anchor, .. } => Some(anchor),
             Credential::Token(_) | Credential::Nothing => None,
         };
-        let mut models: Vec<Text> = self
-            .fleet
-            .by_serial(&request.serial)
-            .into_iter()
-            .map(|member| member.device.hardware.model.clone())
+        // Whoever only asks may state any model; it counts for its own key alone.
+        let counts = |device: &Device| {
+            let own = device.asking.as_ref().is_some_and(|asking| asking.key == request.key);
+            own || device.state != State::Pending
+        };
+        let members = self.fleet.by_serial(&request.serial);
+        let devices = members.iter().map(|member| &*member.device).filter(|device| counts(device));
+        let mut models: Vec<Text> = devices
+            .map(|device| device.hardware.model.clone())
             .filter(|model| anchor.is_none_or(|anchor| anchor.covers(model)))
             .collect();
+        models.sort_unstable();
         models.dedup();
         let only = anchor.map(|anchor| anchor.models.as_slice()).unwrap_or_default();
         match (models.as_slice(), only) {
             ([model], _) | ([], [model]) => model.clone(),
             _ => Text::lossy(""),
         }
+    }
+
+    /// Whether a birth certificate's serial has an identity under another model of its maker: one machine has one serial,
+    /// and the model is its own word. Asked of the fleet in memory, as a second pair of eyes: what is committed is kept
+    /// apart by the index of serials.
+    fn is_elsewhere(&self, request: &admit::Request) -> bool {
+        let Credential::Birth { anchor, .. } = &request.credential else { return false };
+        self.fleet.by_serial(&request.serial).iter().any(|member| {
+            let device = &member.device;
+            device.identity.is_some() && device.hardware.manufacturer == anchor.manufacturer
+        })
     }
 
     /// Writes the index of serials after the device. A changed board leaves its former serial, and whoever only asked
@@ -139,7 +158,9 @@ impl App {
         if !leads_here {
             draft = draft.put(key.clone(), device.id.as_bytes().to_vec());
         }
-        if let Some((holder, row)) = &loaded.holder {
+        // Whoever had an identity is somebody: the policy refuses before it comes to this.
+        let asked_only = loaded.holder.as_ref().filter(|(holder, _)| holder.identity.is_none());
+        if let Some((holder, row)) = asked_only {
             let key = Key::Device(holder.id);
             draft = draft.expect(key.clone(), Expected::of(Some(row))).delete(key);
         }

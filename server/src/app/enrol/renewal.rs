@@ -10,7 +10,7 @@ use cordon_server_core::change::Commit;
 use cordon_server_core::device::{Device, Leaf};
 
 use super::known::queue_of_device;
-use super::{EnrolError, Granted, TRIES, handed_out, told};
+use super::{EnrolError, Granted, Line, TRIES, handed_out, told};
 use crate::app::{App, CommitError, name, server};
 use crate::ca::request::DeviceKey;
 use crate::fleet::Member;
@@ -46,7 +46,8 @@ impl App {
             Some((device, row)) => (Some(device), *row),
             None => (None, Expected::Absent),
         };
-        match renew(device, renewal, &self.config.enrolment.terms(), now) {
+        let denied = self.store.get(Key::Pending(renewal.key)).await?.is_some();
+        match renew(device, renewal, denied, &self.config.enrolment.terms(), now) {
             Ok(Renewed::Same(leaf)) => {
                 self.metrics.enrolment("repeated");
                 self.leaf(leaf).await
@@ -64,11 +65,11 @@ impl App {
                 Ok(Granted::Leaf(issued.der))
             }
             Ok(Renewed::Wait(noted)) => {
+                let line = Line::of(&renewal.key, device, noted.as_deref());
                 if let Some(device) = &noted {
-                    self.note_doubtful(device, row, renewal).await?;
+                    self.note_waiting_renewal(device, row, renewal).await?;
                 }
-                self.metrics.enrolment("waiting");
-                Ok(Granted::Wait { noted: noted.is_some() })
+                self.keeps_waiting(line, renewal.key)
             }
             Err(refused) => {
                 self.metrics.enrolment(refused.code());
@@ -77,8 +78,8 @@ impl App {
         }
     }
 
-    /// Writes down that a device in doubt asks for its next certificate.
-    async fn note_doubtful(
+    /// Writes down that a device in doubt, or one that a person chose another key for, asks for its next certificate.
+    async fn note_waiting_renewal(
         &self,
         device: &Device,
         row: Expected,
@@ -93,6 +94,8 @@ impl App {
         let key = Key::Device(device.id);
         let draft = Commit::draft(self.clock.now(), server("enrolment"))
             .expect(key.clone(), row)
+            // A person who says no at this moment is heard.
+            .expect(Key::Pending(renewal.key), Expected::Absent)
             .put(key, device.to_body())
             .audit(entry);
         self.commit(draft).await?;

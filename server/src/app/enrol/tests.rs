@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
-use cordon_server_core::admit::{Binding, Left};
-use cordon_server_core::device::{Access, State, may};
+use cordon_server_core::admit::{Admit, Anchor, Binding};
+use cordon_server_core::device::{Access, Act, State, may};
 
 use super::*;
 use crate::ca::request::Request as CertificationRequest;
@@ -148,13 +148,13 @@ async fn no_more_wait_than_may_and_none_for_ever() {
         async move { app.enrol(&request, key).await }
     });
     let answers = futures_util::future::join_all(asks).await;
-    let waiting = answers.iter().filter(|answer| matches!(answer, Ok(Granted::Wait { noted: true }))).count();
+    let waiting = answers.iter().filter(|answer| matches!(answer, Ok(Granted::Wait(Line::Joined)))).count();
     let full = |answer: &&Result<Granted, EnrolError>| {
         matches!(answer, Err(EnrolError::Refused(Refused::QueueFull)))
     };
     assert_eq!((waiting, answers.iter().filter(full).count()), (limits::APPROVAL_QUEUE, 20));
     let (again, key) = bare("S1", 1);
-    assert_eq!(app.enrol(&again, &key).await.expect("waits"), Granted::Wait { noted: false });
+    assert_eq!(app.enrol(&again, &key).await.expect("waits"), Granted::Wait(Line::Kept));
     bench.clock.hold_at(bench.clock.now_ms().plus(limits::APPROVAL_DAYS * 86_400_000));
     assert_eq!(app.forget_waiting().await.expect("forgotten"), limits::APPROVAL_QUEUE);
     assert_eq!((app.fleet.all().len(), app.fleet.waiting(bench.clock.now())), (0, 0));
@@ -165,25 +165,19 @@ async fn no_more_wait_than_may_and_none_for_ever() {
 
 #[tokio::test]
 async fn a_denied_key_goes_and_does_not_come_back() {
-    // Goal: denials are remembered, and what was known by its asking alone is gone. Method: as the act does it.
+    // Goal: denials are remembered, and what was known by its asking alone is gone. Method: a person's no; ask again.
     let bench = Bench::start(&["enrolment.approval_queue=true"]).await;
     let app = bench.app();
     let (request, key) = bare("A", 1);
     app.enrol(&request, &key).await.expect("waits");
     let id = app.fleet.all()[0].id();
-    let (device, row) = app.stored_device(id).await.expect("read").expect("there");
-    let left = admit::deny(&device, &request.key).expect("asks");
-    assert_eq!(left, Left::Nothing);
-    let now = app.clock.now();
-    let denied = admit::Denied { v: 1, device: id, serial: text("A"), at: now, by: person().to_string() };
-    let draft = Commit::draft(now, person()).put(Key::Pending(request.key), denied.to_body());
-    let draft = app.let_go(draft, (&device, row), &left).await.expect("read");
-    app.commit(draft).await.expect("committed");
+    let (device, _) = app.stored_device(id).await.expect("read").expect("there");
+    app.deny((id, request.key), &text("unknown"), &person()).await.expect("denied");
     assert!(app.fleet.get(id).is_none() && app.fleet.by_hardware(device.hardware.identity()).is_none());
     let again = app.enrol(&request, &key).await;
     assert!(matches!(again, Err(EnrolError::Refused(Refused::ApprovalDenied))));
     let (other, key) = bare("A", 2);
-    assert_eq!(app.enrol(&other, &key).await.expect("waits"), Granted::Wait { noted: true });
+    assert_eq!(app.enrol(&other, &key).await.expect("waits"), Granted::Wait(Line::Joined));
     assert_eq!((bench.count(Kind::Device).await, bench.count(Kind::DeviceBySerial).await), (1, 1));
 }
 
@@ -233,6 +227,85 @@ async fn an_approved_stranger_is_active_once_and_announced_nowhere_twice() {
     let draft = Commit::draft(now, person()).put(Key::Device(yes.id), yes.to_body());
     app.commit(draft).await.expect("committed");
     bench.clock.hold_at(bench.clock.now_ms().plus(limits::APPROVAL_DAYS * 86_400_000));
-    assert_eq!(app.enrol(&request, &key).await.expect("waits"), Granted::Wait { noted: true });
+    assert_eq!(app.enrol(&request, &key).await.expect("waits"), Granted::Wait(Line::Joined));
     assert_eq!(app.fleet.get(device.id).expect("there").device.state, State::Pending);
+}
+
+#[tokio::test]
+async fn a_waiting_key_asks_for_news_at_a_measured_pace() {
+    // Goal: waiting is not free of bounds, and does not spend what the device itself has. Method: more questions than may
+    // be; another device of the same bounds.
+    let bench =
+        Bench::start(&["enrolment.approval_queue=true", "device.requests=3", "device.requests_per_minute=1"])
+            .await;
+    let app = bench.app();
+    let (request, key) = bare("A", 1);
+    assert_eq!(app.enrol(&request, &key).await.expect("waits"), Granted::Wait(Line::Joined));
+    for _ in 0..3 {
+        assert_eq!(app.enrol(&request, &key).await.expect("waits"), Granted::Wait(Line::Kept));
+    }
+    assert!(matches!(app.enrol(&request, &key).await, Err(EnrolError::TooOften(1..))));
+    let (other, key) = bare("B", 2);
+    app.enrol(&other, &key).await.expect("waits");
+    assert_eq!(app.enrol(&other, &key).await.expect("waits"), Granted::Wait(Line::Kept));
+    let id = app.fleet.by_serial(&text("A"))[0].id();
+    assert!(app.device_rates.take(id, app.clock.now_ms()).is_ok(), "the device's own allowance is untouched");
+}
+
+#[tokio::test]
+async fn a_board_in_the_line_takes_nobodys_serial_before_the_yes() {
+    // Goal: what waits changes nothing. Method: a quarantined device's new board waits; the index of serials and whoever
+    // asks under the new serial stay as they are; the yes moves both.
+    let bench = Bench::start(&["enrolment.approval_queue=true"]).await;
+    let app = bench.app();
+    let old = bench.enrol("A").await;
+    app.act(old.id, Act::Quarantine, text("beacons"), &person()).await.expect("done");
+    let (stranger, key) = bare("B", 1);
+    let stranger = admit::Request { hardware: Some(hardware("B")), ..stranger };
+    app.enrol(&stranger, &key).await.expect("waits");
+    let board = Binding::Board { serial: text("B"), instead_of: old.id };
+    let token = app.make_token(order(board), &person()).await.expect("a token");
+    let key = device_key();
+    assert_eq!(bench.ask_to_enrol("B", &key, &token.secret).await.status, 202);
+    let found = |serial: &str| app.device_by_serial(text("VP-3"), text(serial));
+    assert_eq!(found("A").await.expect("read"), Some(old.id));
+    assert_ne!(found("B").await.expect("read"), Some(old.id));
+    assert_eq!(bench.count(Kind::Device).await, 2, "whoever asked before still asks");
+    let asking = stored(&bench, old.id).await.asking.expect("noted");
+    let yes =
+        admit::approve(&stored(&bench, old.id).await, &asking.key, "person:ines".into(), app.clock.now());
+    let draft = Commit::draft(app.clock.now(), person());
+    app.commit(draft.put(Key::Device(old.id), yes.expect("asks").to_body())).await.expect("committed");
+    assert_eq!(bench.ask_to_enrol("B", &key, &token.secret).await.status, 200);
+    assert_eq!((found("A").await.expect("read"), found("B").await.expect("read")), (None, Some(old.id)));
+    assert_eq!(bench.count(Kind::Device).await, 1);
+}
+
+#[tokio::test]
+async fn whoever_only_asks_has_no_say_in_anothers_model() {
+    // Goal: a stranger's word does not keep an announced device out. Method: a stranger waits under the serial with one
+    // model; the birth certificate, without a model of its own, comes for the announced other one.
+    let bench = Bench::start(&["enrolment.approval_queue=true"]).await;
+    let app = bench.app();
+    let (stranger, key) = bare("A", 1);
+    let stranger = admit::Request { hardware: Some(hardware("A")), ..stranger };
+    app.enrol(&stranger, &key).await.expect("waits");
+    let announced = admit::TokenOrder {
+        model: text("VP-4"),
+        ..order(Binding::Serial { serial: text("A"), replaces: false })
+    };
+    app.make_token(announced, &person()).await.expect("announced");
+    let anchor = Anchor {
+        name: text("halden"),
+        manufacturer: text("Halden"),
+        models: vec![text("VP-3"), text("VP-4")],
+        admit: Admit::Expected,
+        require_binding: false,
+    };
+    let (born, key) = bare("A", 2);
+    let credential = Credential::Birth { anchor: Arc::new(anchor), serial: text("A") };
+    let granted = app.enrol(&admit::Request { credential, ..born }, &key).await.expect("comes in");
+    let Granted::Leaf(leaf) = granted else { panic!("should be let in: {granted:?}") };
+    let member = app.fleet.by_leaf(&Sha256::of(&leaf)).expect("in the table");
+    assert_eq!(member.device.hardware.model, text("VP-4"));
 }

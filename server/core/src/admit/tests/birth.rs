@@ -87,3 +87,24 @@ fn a_plain_client_gets_the_model_that_its_serial_is_known_under() {
     let device = issued(ask(&Request { credential: one, ..plain }, with(None), NOW), NOW).device;
     assert_eq!(device.hardware.model, text("VP-5"));
 }
+
+#[test]
+fn a_serial_with_an_identity_under_another_model_waits() {
+    // Goal: one machine is not two devices by its own word of its model. Method: the very same request with and without.
+    let elsewhere = Known { elsewhere: true, ..Known::default() };
+    let stranger = waits(ask(&born(Admit::All, 1), elsewhere, NOW)).expect("noted");
+    assert_eq!(stranger.state, State::Pending);
+    assert!(matches!(ask(&born(Admit::All, 1), with(None), NOW), Ok(Admission::Issue(_))));
+}
+
+#[test]
+fn a_serial_that_was_announced_of_another_maker_waits() {
+    // Goal: serials are a maker's own. Method: the same serial announced of each maker, and of none.
+    let announced = for_serial("A", false).expected(fresh()).expect("announced");
+    for (maker, welcome) in [("Halden", true), ("Vell", false), ("", true)] {
+        let hardware = Hardware { manufacturer: Text::lossy(maker), ..announced.hardware.clone() };
+        let device = Device { hardware, ..announced.clone() };
+        let decided = ask(&born(Admit::Expected, 1), with(Some(&device)), NOW);
+        assert_eq!(matches!(decided, Ok(Admission::Issue(_))), welcome, "{maker}: {decided:?}");
+    }
+}

@@ -1,7 +1,6 @@
 //! Tests of the approval queue: what waits, what a person's word does, and what nobody else can do to it.
 
 use super::*;
-use crate::device::{Doubt, DoubtKind};
 
 fn nothing(serial: &str, key: u8) -> Request {
     Request { credential: Credential::Nothing, ..request(serial, key) }
@@ -129,4 +128,43 @@ fn a_yes_answers_a_doubt_and_so_does_a_look() {
     let token = for_serial("A", true);
     let anew = issued(ask(&request("A", 2), known(&token, Some(&doubted)), NOW), NOW).device;
     assert_eq!((anew.doubt, anew.identity), (None, device.identity));
+}
+
+#[test]
+fn a_new_board_that_had_to_wait_takes_the_record_over_once_approved() {
+    // Goal: a yes to a board is a yes to what its token says, and to nothing more. Method: a quarantined device, a board's
+    // token, a yes; the same with the serial in somebody's hands; the same after the token's end.
+    let (device, _) = enrolled();
+    let board = token(Binding::Board { serial: text("B"), instead_of: device.id });
+    let quarantined = device.after(Act::Quarantine, text("beacons"), NOW).expect("possible");
+    let noted = waits(ask(&request("B", 2), known(&board, Some(&quarantined)), NOW)).expect("noted");
+    assert_eq!(noted.hardware, device.hardware, "until a person has said yes");
+    let said = yes(&noted, 2);
+    let taken = Known { holder: Some(&device), ..known(&board, Some(&said)) };
+    assert_eq!(ask(&request("B", 2), taken, NOW), Err(Refused::SerialTaken));
+    let outcome = issued(ask(&request("B", 2), known(&board, Some(&said)), NOW), NOW);
+    assert_eq!((outcome.device.state, &outcome.device.hardware), (State::Quarantined, &hardware("B")));
+    assert_eq!(outcome.device.identity.as_ref().map(|identity| identity.key), Some(Sha256([2; 32])));
+    assert_eq!(outcome.device.superseded, [Sha256([1; 32])], "the old board is out at once");
+    assert_eq!(outcome.token.map(|token| token.used), Some(1));
+    let late = issued(ask(&request("B", 2), known(&board, Some(&said)), board.expires), board.expires);
+    assert_eq!((late.device.hardware, late.token), (hardware("B"), None), "the yes still holds");
+}
+
+#[test]
+fn what_people_have_to_decide_is_not_decided_by_a_token_for_anybody() {
+    // Goal: another key that asks, and a doubt, stay until a person has looked. Method: a token for some devices and the
+    // device's own key; with another key in the line; with a doubt.
+    let (device, _) = enrolled();
+    let unpaid =
+        device.identity.clone().map(|identity| Identity { token: Some(TokenId([8; 32])), ..identity });
+    let device = Device { identity: unpaid, ..device };
+    let some = for_some(5);
+    let asking = waits(ask(&request("A", 5), known(&some, Some(&device)), NOW)).expect("noted");
+    let after = issued(ask(&request("A", 1), known(&some, Some(&asking)), NOW), NOW).device;
+    assert_eq!(after.asking, asking.asking);
+    let doubt = Doubt { kind: DoubtKind::SameMachine, at: NOW, evidence: text("two wards") };
+    let doubted = Device { doubt: Some(doubt), ..device };
+    let noted = waits(ask(&request("A", 1), known(&some, Some(&doubted)), NOW)).expect("noted");
+    assert_eq!((noted.doubt, noted.identity), (doubted.doubt, doubted.identity));
 }

@@ -7,21 +7,21 @@ use cordon_proto::checkin::{
 use alloc::vec;
 
 use super::*;
-use crate::device::{Access, Doubt, DoubtKind, Report, may};
+use crate::device::{Access, Report, may};
 
 fn renewal(leaf: u8, key: u8) -> Renewal {
     Renewal { leaf: Sha256([leaf; 32]), key: Sha256([key; 32]), serial: text("A"), from: text("192.0.2.7") }
 }
 
 fn renewed(device: &Device, renewal: &Renewal, now: Timestamp) -> Device {
-    match renew(Some(device), renewal, &TERMS, now) {
+    match renew(Some(device), renewal, false, &TERMS, now) {
         Ok(Renewed::Issue(renewing)) => renewing.with(renewal.key, now, now.plus_seconds(1000)),
         other => panic!("should be renewed: {other:?}"),
     }
 }
 
 fn refused(device: &Device, renewal: &Renewal, now: Timestamp) -> &'static str {
-    renew(Some(device), renewal, &TERMS, now).expect_err("refused").code()
+    renew(Some(device), renewal, false, &TERMS, now).expect_err("refused").code()
 }
 
 fn opens(device: &Device, leaf: u8) -> bool {
@@ -74,7 +74,7 @@ fn a_repetition_gets_the_same_and_another_key_replaces_the_silent_one() {
     // Goal: a lost answer and a lost key both end well. Method: repeat; then another key under the same certificate.
     let (device, _) = enrolled();
     let after = renewed(&device, &renewal(1, 2), NOW);
-    assert_eq!(renew(Some(&after), &renewal(1, 2), &TERMS, NOW), Ok(Renewed::Same(Sha256([2; 32]))));
+    assert_eq!(renew(Some(&after), &renewal(1, 2), false, &TERMS, NOW), Ok(Renewed::Same(Sha256([2; 32]))));
     let anew = renewed(&after, &renewal(1, 3), NOW);
     assert!(opens(&anew, 1) && !opens(&anew, 2) && opens(&anew, 3));
     assert_eq!(refused(&anew, &renewal(2, 4), NOW), "superseded");
@@ -99,8 +99,8 @@ fn an_ended_certificate_renews_within_its_grace_and_opens_nothing_else() {
     assert!(may(Some(&after), &Sha256([2; 32]), Access::Telling, last).is_ok());
     assert_eq!(refused(&device, &renewal(1, 2), last.plus_seconds(1)), "expired");
     let none = Terms { grace_days: 0, ..TERMS };
-    assert!(renew(Some(&device), &renewal(1, 2), &none, end).is_ok());
-    assert!(renew(Some(&device), &renewal(1, 2), &none, end.plus_seconds(1)).is_err());
+    assert!(renew(Some(&device), &renewal(1, 2), false, &none, end).is_ok());
+    assert!(renew(Some(&device), &renewal(1, 2), false, &none, end.plus_seconds(1)).is_err());
 }
 
 #[test]
@@ -111,14 +111,20 @@ fn each_refusal_has_its_own_word() {
     assert_eq!(refused(&moved(Act::Quarantine), &renewal(1, 2), NOW), "quarantined");
     assert_eq!(refused(&moved(Act::Retire), &renewal(1, 2), NOW), "retired");
     assert_eq!(refused(&moved(Act::ReportLost), &renewal(1, 2), NOW), "lost");
-    assert_eq!(refused(&device, &renewal(8, 2), NOW), "unknown_device");
-    assert_eq!(renew(None, &renewal(1, 2), &TERMS, NOW).expect_err("unknown").code(), "unknown_device");
+    assert_eq!(refused(&device, &renewal(8, 2), NOW), "superseded");
+    assert_eq!(
+        renew(None, &renewal(1, 2), false, &TERMS, NOW).expect_err("unknown").code(),
+        "unknown_device"
+    );
     let other = Renewal { serial: text("B"), ..renewal(1, 2) };
     assert_eq!(refused(&device, &other, NOW), "serial_mismatch");
     let by_name = Renewal { serial: text(&device.id.to_string()), ..renewal(1, 2) };
-    assert!(renew(Some(&device), &by_name, &TERMS, NOW).is_ok(), "the subject of our own certificates");
+    assert!(
+        renew(Some(&device), &by_name, false, &TERMS, NOW).is_ok(),
+        "the subject of our own certificates"
+    );
     let released = moved(Act::Quarantine).after(Act::Release, text("clean"), NOW).expect("possible");
-    assert!(renew(Some(&released), &renewal(1, 2), &TERMS, NOW).is_ok());
+    assert!(renew(Some(&released), &renewal(1, 2), false, &TERMS, NOW).is_ok());
 }
 
 #[test]
@@ -127,10 +133,10 @@ fn the_same_key_goes_on_only_where_it_cannot_leave_its_chip() {
     let (device, _) = enrolled();
     assert_eq!(refused(&device, &renewal(1, 1), NOW), "same_key");
     let allowed = Terms { same_key_renewal: true, ..TERMS };
-    assert!(renew(Some(&device), &renewal(1, 1), &allowed, NOW).is_ok());
+    assert!(renew(Some(&device), &renewal(1, 1), false, &allowed, NOW).is_ok());
     for (protection, welcome) in [("file", false), ("pkcs11", true), ("tpm", true)] {
         let says = Device { report: Some(report(protection)), ..device.clone() };
-        assert_eq!(renew(Some(&says), &renewal(1, 1), &TERMS, NOW).is_ok(), welcome, "{protection}");
+        assert_eq!(renew(Some(&says), &renewal(1, 1), false, &TERMS, NOW).is_ok(), welcome, "{protection}");
     }
 }
 
@@ -140,13 +146,13 @@ fn a_doubt_keeps_renewal_waiting_until_a_person_has_chosen() {
     let (device, _) = enrolled();
     let doubt = Doubt { kind: DoubtKind::Overlap, at: NOW, evidence: text("two wards") };
     let doubted = Device { doubt: Some(doubt), ..device };
-    let Ok(Renewed::Wait(Some(noted))) = renew(Some(&doubted), &renewal(1, 2), &TERMS, NOW) else {
+    let Ok(Renewed::Wait(Some(noted))) = renew(Some(&doubted), &renewal(1, 2), false, &TERMS, NOW) else {
         panic!("should wait")
     };
     assert_eq!(noted.asking.as_ref().map(|asking| asking.with.as_str()), Some("renewal"));
     assert!(opens(&noted, 1));
     let yes = approve(&noted, &Sha256([2; 32]), "person:ines".to_string(), NOW).expect("asks");
-    let other = renew(Some(&yes), &renewal(1, 3), &TERMS, NOW);
+    let other = renew(Some(&yes), &renewal(1, 3), false, &TERMS, NOW);
     assert_eq!(other, Ok(Renewed::Wait(None)));
     let after = renewed(&yes, &renewal(1, 2), NOW);
     assert_eq!((&after.doubt, &after.asking), (&None, &None));
@@ -154,6 +160,42 @@ fn a_doubt_keeps_renewal_waiting_until_a_person_has_chosen() {
     let looked = cleared(&noted).expect("doubted");
     let after = renewed(&looked, &renewal(1, 3), NOW);
     assert!(after.asking.is_some(), "another key that asks is not forgotten by an ordinary renewal");
+}
+
+#[test]
+fn what_a_person_chose_is_not_pushed_out_by_the_former_certificate() {
+    // Goal: a copy of the old key cannot undo a person's choice. Method: a token that replaces gives key 2; the holder of
+    // certificate 1 asks for key 3 before 2 has spoken; then a person says yes to 3 after all.
+    let (device, _) = enrolled();
+    let chosen = issued(ask(&request("A", 2), known(&for_serial("A", true), Some(&device)), NOW), NOW).device;
+    let Ok(Renewed::Wait(Some(noted))) = renew(Some(&chosen), &renewal(1, 3), false, &TERMS, NOW) else {
+        panic!("should wait")
+    };
+    assert!(opens(&noted, 2), "the chosen one lives");
+    assert_eq!(renew(Some(&noted), &renewal(1, 3), false, &TERMS, NOW), Ok(Renewed::Wait(None)));
+    let yes = approve(&noted, &Sha256([3; 32]), "person:ines".to_string(), NOW).expect("asks");
+    let after = renewed(&yes, &renewal(1, 3), NOW);
+    assert!(opens(&after, 1) && !opens(&after, 2) && opens(&after, 3));
+    assert_eq!(after.replaced.len(), 1, "third parties hear of the one that was given up");
+    let spoken = spoke(&after, 3);
+    assert!(spoken.replaced.len() == 2 && !opens(&spoken, 1), "a person chose: the former is void");
+    let long_after = NOW.plus_seconds(1001);
+    let late = Terms { grace_days: 90, ..TERMS };
+    let decided = renew(Some(&chosen), &renewal(1, 3), false, &late, long_after);
+    assert!(
+        matches!(decided, Ok(Renewed::Issue(_))),
+        "a choice that never spoke is over with its certificate"
+    );
+}
+
+#[test]
+fn a_denied_key_is_refused_on_renewal_too() {
+    // Goal: a no is a no on every road. Method: a new key that was denied; one that was answered before.
+    let (device, _) = enrolled();
+    let denied = renew(Some(&device), &renewal(1, 2), true, &TERMS, NOW).expect_err("refused");
+    assert_eq!(denied.code(), "approval_denied");
+    let after = renewed(&device, &renewal(1, 2), NOW);
+    assert_eq!(renew(Some(&after), &renewal(1, 2), true, &TERMS, NOW), Ok(Renewed::Same(Sha256([2; 32]))));
 }
 
 proptest! {
@@ -173,7 +215,7 @@ proptest! {
                         fresh_key = fresh_key.saturating_add(1);
                     }
                     let asked = renewal(spoken, fresh_key);
-                    match renew(Some(&server), &asked, &TERMS, NOW) {
+                    match renew(Some(&server), &asked, false, &TERMS, NOW) {
                         Ok(Renewed::Issue(renewing)) => server = renewing.with(asked.key, NOW, NOW.plus_seconds(9)),
                         Ok(Renewed::Same(leaf)) => prop_assert_eq!(leaf, asked.key),
                         other => prop_assert!(false, "{:?}", other),

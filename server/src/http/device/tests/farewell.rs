@@ -53,9 +53,15 @@ async fn a_retired_or_lost_device_may_take_leave_and_nothing_else() {
         }
         assert_eq!(bench.journal().await[before..], ["device.farewell"], "the same one again is no write");
         let kept = taken(&bench, &device).expect("kept");
-        assert_eq!(cordon_proto::enrol::from_base64url(&kept.bytes), Some(bytes));
+        assert_eq!(cordon_proto::enrol::from_base64url(&kept.bytes), Some(bytes.clone()));
         let state = bench.app().fleet.get(device.id).expect("there").device.state;
         assert_eq!(state.word(), word, "only noted");
+        let anew = farewell(&device, &device.key, cause);
+        assert_eq!(say(&bench, &device, &anew).await.status, 204, "the same words, signed anew");
+        let other = farewell(&device, &device.key, Cause::AtDevice);
+        let reply = say(&bench, &device, &other).await;
+        assert_eq!((reply.status, reply.code().as_str()), (409, "farewell_held"));
+        assert_eq!(taken(&bench, &device), Some(kept));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests of birth certificates over mutual TLS.
 
+use cordon_server_core::admit::TokenOrder;
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -139,4 +140,23 @@ async fn a_certificate_of_nobody_we_know_ends_the_handshake() {
         let error = crate::serve::Server::start(config, clock).await.err().expect("does not start");
         assert!(error.to_string().contains(file), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_serial_that_lives_under_another_model_waits_for_a_person() {
+    // Goal: the model is the device's own word. Method: serial A of this maker came in as VP-4 by a token; its birth
+    // certificate comes as VP-3.
+    let maker = Maker::new();
+    let bench = maker.known_to("all").await;
+    let vp4 = Hardware { model: text("VP-4"), ..hardware("A") };
+    let order = TokenOrder { model: text("VP-4"), ..order(Binding::Count { count: 1 }) };
+    let token = bench.app().make_token(order, &person()).await.expect("a token");
+    let header = cordon_proto::enrol::hardware_header(&vp4);
+    let headers = [("X-Cordon-Hardware", header.as_str())];
+    let reply = bench.simpleenroll(&csr("A", &device_key()), Some(&token.secret), &headers).await;
+    assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+    let born = maker.bears("A", &rcgen::PKCS_ECDSA_P256_SHA256);
+    assert_eq!(born.asks(&bench, "A", &device_key()).await.status, 202);
+    let other = maker.bears("B", &rcgen::PKCS_ECDSA_P256_SHA256);
+    assert_eq!(other.asks(&bench, "B", &device_key()).await.status, 200);
 }

@@ -1,0 +1,95 @@
+//! What a request says about a device that is not known, or is announced only, and how a record takes it over.
+//!
+//! Where a person placed a device is where it stays; what only a request says never moves it. Nothing is decided here:
+//! [`super::decide`] says who comes in.
+
+use alloc::vec::Vec;
+
+use cordon_proto::ids::{DeviceId, Hardware, Text};
+use cordon_proto::time::Timestamp;
+
+use super::{Request, Warrant};
+use crate::device::{self, Device, DeviceKind, Placement, Source, State};
+use crate::risk::facts::{Impact, Reach};
+
+/// What a request says about a device that is not known, or is announced only.
+pub(super) struct Newcomer {
+    pub(super) hardware: Hardware,
+    pub(super) stated: bool,
+    pub(super) placement: Placement,
+}
+
+pub(super) fn newcomer(warrant: &Warrant<'_>, request: &Request, model: Option<&Text>) -> Newcomer {
+    let stated = request.hardware.is_some();
+    match warrant {
+        Warrant::Token(token) => Newcomer {
+            hardware: token.hardware(request.hardware.as_ref(), &request.serial),
+            stated,
+            placement: token.order.placement.clone(),
+        },
+        Warrant::Birth(anchor) => {
+            Newcomer { hardware: anchor.hardware(request, model), stated, placement: nowhere() }
+        }
+        Warrant::Nothing => {
+            let unsaid = || Hardware {
+                manufacturer: Text::lossy(""),
+                model: model.cloned().unwrap_or_else(|| Text::lossy("")),
+                revision: Text::lossy(""),
+                serial: request.serial.clone(),
+            };
+            let hardware = request.hardware.clone().unwrap_or_else(unsaid);
+            Newcomer { hardware, stated, placement: nowhere() }
+        }
+    }
+}
+
+/// A place that a person has still to name.
+fn nowhere() -> Placement {
+    Placement {
+        site: Text::lossy(""),
+        ward: Text::lossy(""),
+        kind: DeviceKind::Other,
+        impact: Impact::default(),
+        reach: Reach::default(),
+        tags: Vec::new(),
+    }
+}
+
+impl Newcomer {
+    pub(super) fn device(self, id: DeviceId, state: State, since: Timestamp) -> Device {
+        Device {
+            v: device::VERSION,
+            id,
+            hardware: self.hardware,
+            stated: self.stated,
+            source: Source::Agent,
+            placement: self.placement,
+            state,
+            since,
+            reason: Text::lossy(""),
+            identity: None,
+            next: None,
+            superseded: Vec::new(),
+            replaced: Vec::new(),
+            asking: None,
+            doubt: None,
+            farewell: None,
+            report: None,
+            reported: None,
+            last_seen: None,
+        }
+    }
+
+    /// The known device with what the request says of it. Where a person moved it is where it stays.
+    pub(super) fn taking_over(self, known: &Device, request: &Request, board: bool) -> Device {
+        let announced = known.state == State::Expected;
+        let first = announced || known.state == State::Pending;
+        let says = request.hardware.is_some() || first || board;
+        let hardware = if says { self.hardware } else { known.hardware.clone() };
+        let unplaced = first && known.placement == nowhere();
+        let own = self.placement != nowhere() && (announced || unplaced);
+        let placement = if own { self.placement } else { known.placement.clone() };
+        let stated = self.stated || (known.stated && !board);
+        Device { hardware, stated, placement, source: Source::Agent, ..known.clone() }
+    }
+}
