@@ -5,6 +5,7 @@
 //! users could see it. Read next: [`crate::run`].
 
 mod local;
+mod owner;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -22,7 +23,9 @@ cordon-agent [--state DIR] [--config FILE] COMMAND
   status [--json]           what is installed, what blocks an update and why, who the device is
   inventory [--root DIR]    what the device is made of, as JSON lines
   interlock hold|release    keep the device from rebooting, or end that
-  trust-director FILE       trust an owner's director root, where none is trusted yet
+  trust-director FILE [--hand-over FILE]
+                            trust an owner's director root, where none is trusted yet; with a signed change of owner,
+                            in the place of the present one, which is then left with a farewell
   forget-site               forget identity, profile and spool; never roots, floor or versions
   retire                    sign a farewell, hand it in if the server can be reached, then forget as above
 ";
@@ -38,7 +41,7 @@ enum Command {
     Status { json: bool },
     Inventory { root: PathBuf },
     Interlock { hold: bool },
-    TrustDirector { root: PathBuf },
+    TrustDirector { root: PathBuf, hand_over: Option<PathBuf> },
     ForgetSite,
     Retire,
     Help,
@@ -82,7 +85,8 @@ fn execute(sources: &Sources, command: Command) -> anyhow::Result<ExitCode> {
         Command::Run { once: true } => return local::once(config()?),
         Command::Status { json } => local::status(&config()?, json)?,
         Command::Interlock { hold } => local::interlock(&config()?, hold)?,
-        Command::TrustDirector { root } => local::trust_director(&config()?, &root)?,
+        Command::TrustDirector { root, hand_over: None } => local::trust_director(&config()?, &root)?,
+        Command::TrustDirector { root, hand_over: Some(file) } => owner::hand_over(&config()?, &root, &file)?,
         Command::ForgetSite => local::forget(&config()?)?,
         Command::Retire => local::retire(&config()?)?,
     }
@@ -104,6 +108,9 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Sources, Command),
             (Long("wait"), Some(Command::Enrol { wait_s, .. })) => *wait_s = parser.value()?.parse()?,
             (Long("once"), Some(Command::Run { once })) => *once = true,
             (Long("json"), Some(Command::Status { json })) => *json = true,
+            (Long("hand-over"), Some(Command::TrustDirector { hand_over, .. })) => {
+                *hand_over = Some(parser.value()?.into());
+            }
             (Long("root"), Some(Command::Inventory { root })) => *root = parser.value()?.into(),
             (Value(word), None) => command = Some(named(&word, &mut parser)?),
             (arg, _) => return Err(arg.unexpected()),
@@ -129,7 +136,7 @@ fn named(word: &OsStr, parser: &mut lexopt::Parser) -> Result<Command, lexopt::E
             Some("release") => Command::Interlock { hold: false },
             Some(_) | None => return Err("interlock takes hold or release".into()),
         },
-        "trust-director" => Command::TrustDirector { root: parser.value()?.into() },
+        "trust-director" => Command::TrustDirector { root: parser.value()?.into(), hand_over: None },
         "forget-site" => Command::ForgetSite,
         "retire" => Command::Retire,
         other => return Err(format!("there is no command {other:?}").into()),

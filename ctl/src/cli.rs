@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
-use crate::{approvals, audit, devices, keys, order, release, repo, rollouts, tokens};
+use crate::{approvals, audit, devices, keys, order, owner, release, repo, rollouts, tokens};
 
 /// Keys, signing, approving, asking.
 #[derive(Debug, Parser)]
@@ -62,6 +62,9 @@ pub enum Command {
     /// Sign and verify the owner's orders.
     #[command(subcommand)]
     Order(order::Command),
+    /// Hand devices over to another owner: a loan, a sale, a return.
+    #[command(subcommand)]
+    Owner(owner::Command),
     /// Make, list and take back enrolment tokens.
     #[command(subcommand)]
     Tokens(tokens::Command),
@@ -90,6 +93,7 @@ impl Command {
             Self::Repo(command) => command.run(session),
             Self::Release(command) => command.run(session),
             Self::Order(command) => command.run(session),
+            Self::Owner(command) => command.run(session),
             Self::Tokens(command) => command.run(session),
             Self::Approvals(command) => command.run(session),
             Self::Devices(command) => command.run(session),

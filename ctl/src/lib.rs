@@ -1,7 +1,7 @@
 //! `cordonctl`: keys, signing, approving, asking, on people's own workstations.
 //!
 //! Two halves that share nothing but the command line. The first works on files alone and needs no network: `keys`,
-//! `repo`, `release`, `order`. The second speaks to the operator plane of a server: `tokens`, `devices`, `rollouts`,
+//! `repo`, `release`, `order`, `owner`. The second speaks to the operator plane of a server: `tokens`, `devices`, `rollouts`,
 //! `audit`, `repo publish`. It must never take a fact that it signs from a server, and it shares no code with the
 //! server: a stolen server cannot make a person sign something else than what is shown.
 //!
@@ -28,6 +28,7 @@ pub mod folder;
 pub mod key;
 pub mod keys;
 pub mod order;
+pub mod owner;
 pub mod placing;
 pub mod release;
 pub mod repo;

@@ -16,6 +16,7 @@ use cordon_proto::update::{
 use serde_json::Value;
 
 mod audit;
+mod handover;
 mod intake;
 mod makers;
 mod online;

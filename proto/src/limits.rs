@@ -96,6 +96,12 @@ pub const WINDOWS: usize = 16;
 pub const PERMIT_MAX_S: u32 = 24 * 3600;
 /// Days the document of orders may live; no order outlives its document.
 pub const ORDERS_DAYS: i64 = 90;
+/// Bytes of a change of owner as it is carried, its list of devices included.
+pub const HAND_OVER_BYTES: usize = 128 * 1024;
+/// Devices of one change of owner that comes with a list.
+pub const HAND_OVER_DEVICES: usize = 1024;
+/// Days a change of owner may live.
+pub const HAND_OVER_DAYS: i64 = 90;
 /// Per cent of charge below which a device on battery does not reboot for an update.
 pub const BATTERY_PERCENT: u8 = 50;
 /// Boots a trial gets before the loader falls back, and starts of the agent before it goes back by itself.

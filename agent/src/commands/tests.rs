@@ -22,7 +22,14 @@ fn every_command_of_the_contract_parses() {
         ("inventory --root /mnt", Command::Inventory { root: PathBuf::from("/mnt") }),
         ("interlock hold", Command::Interlock { hold: true }),
         ("interlock release", Command::Interlock { hold: false }),
-        ("trust-director root.json", Command::TrustDirector { root: PathBuf::from("root.json") }),
+        ("trust-director r.json", Command::TrustDirector { root: PathBuf::from("r.json"), hand_over: None }),
+        (
+            "trust-director r.json --hand-over h.json",
+            Command::TrustDirector {
+                root: PathBuf::from("r.json"),
+                hand_over: Some(PathBuf::from("h.json")),
+            },
+        ),
         ("forget-site", Command::ForgetSite),
         ("retire", Command::Retire),
         ("--help", Command::Help),

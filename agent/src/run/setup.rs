@@ -22,7 +22,7 @@ use super::ports::{Installer, Ports};
 use super::receipts::Outbox;
 use super::sensing::{Eyes, Sensing};
 use super::telling::{Telling, Views};
-use super::tuf::Repositories;
+use super::tuf::{DIRECTOR, Repositories};
 use super::updating::{self, Updating};
 use super::{Agent, Calls, RunError};
 use crate::boot::BootError;
@@ -131,10 +131,11 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let (who, hardware) = (keeping.status(), config.hardware.identity());
     let telling = Telling::new(state.clone(), who, hardware, clock.clone(), wires.views);
     let site = (site.director_root, site.host.as_str());
-    let repositories =
-        Repositories::new(state.inside("tuf")?, config.image_root.clone(), site, to_link.clone());
-    let means =
-        updating::Means { store, installer, repositories, outbox: Outbox::new(state.inside("receipts")?) };
+    // What is kept of an owner is kept apart from any other's.
+    let tuf = (state.inside("tuf")?, record.owners(DIRECTOR));
+    let repositories = Repositories::new(tuf, config.image_root.clone(), site, to_link.clone());
+    let outbox = Outbox::new(state.inside(&record.owners("receipts"))?);
+    let means = updating::Means { store, installer, repositories, outbox };
     let device = updating::Device {
         hardware: config.hardware.clone(),
         identity: keeping.in_force(),
@@ -204,7 +205,7 @@ fn socket(config: &Config) -> Result<Option<Socket>, RunError> {
 }
 
 /// The security state and what installs; whatever is wrong with either stops updates and is said.
-fn security(
+pub(crate) fn security(
     state: &Folder,
     installer: Option<Result<Installer, BootError>>,
 ) -> (Record, Option<SecurityStore>, Result<Installer, Blocked>) {

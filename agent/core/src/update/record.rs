@@ -6,6 +6,8 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -256,6 +258,17 @@ pub struct Damaged {
     pub times: u8,
 }
 
+/// The owner whom the device obeys since a change of owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Owner {
+    /// The director root by which what is kept of this owner is named; nothing for the device's first owner.
+    #[n(0)]
+    pub place: Option<Sha256>,
+    /// When the last change was signed. It never falls: an older one is not taken any more.
+    #[n(1)]
+    pub issued: Timestamp,
+}
+
 /// Everything about updates that must survive.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Record {
@@ -298,6 +311,9 @@ pub struct Record {
     /// Where the update stands.
     #[n(12)]
     pub state: State,
+    /// Whom the device obeys; nothing while that is its first owner.
+    #[n(13)]
+    owner: Option<Owner>,
     /// Volatile: the running slot is not the one that the boot control calls active, though no trial is under way.
     #[cbor(skip)]
     pub unsettled: bool,
@@ -321,6 +337,7 @@ impl Record {
             latest: Timestamp(i64::MIN),
             receipts: 0,
             state: State::Idle,
+            owner: None,
             unsettled: false,
         }
     }
@@ -372,6 +389,43 @@ impl Record {
     /// Notes a time known to be past; an earlier one changes nothing.
     pub fn raise_latest(&mut self, at: Timestamp) {
         self.latest = self.latest.max(at);
+    }
+
+    /// The owner whom a change of owner brought; nothing while it is the first one.
+    #[must_use]
+    pub fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
+    }
+
+    /// What things of a kind are named where they are the present owner's: each owner's are kept apart and stay, so
+    /// that no version falls when it comes back.
+    #[must_use]
+    pub fn owners(&self, kind: &str) -> String {
+        match self.owner.and_then(|owner| owner.place) {
+            Some(place) => format!("{kind}-{place}"),
+            None => kind.into(),
+        }
+    }
+
+    /// Obeys another owner. An order that is not yet tried is dropped, and so is the way back that the last one opened;
+    /// floor, versions, times and the orders given up stay. Says `false`, and changes nothing, while an image is tried
+    /// or a receipt is not kept yet.
+    #[must_use]
+    pub fn change_owner(&mut self, owner: Owner) -> bool {
+        match self.state {
+            State::Idle | State::Fetching(_) | State::Written(_) | State::Waiting(_) => {}
+            State::Armed(_)
+            | State::Trial(_)
+            | State::Reverting(_)
+            | State::Confirmed(_)
+            | State::RolledBack(_)
+            | State::Failed(_) => return false,
+        }
+        self.state = State::Idle;
+        (self.confirmed, self.damaged) = (None, None);
+        let issued = self.owner.map_or(owner.issued, |held| held.issued.max(owner.issued));
+        self.owner = Some(Owner { issued, ..owner });
+        true
     }
 
     /// The act under way, if any.

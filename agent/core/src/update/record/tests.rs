@@ -99,6 +99,34 @@ fn what_only_rises_does_not_fall() {
 }
 
 #[test]
+fn another_owner_gets_nothing_of_the_one_before_and_lowers_nothing() {
+    // Goal: decision 0010, change of owner. Method: in every state; to a new owner, on to a third, back to the first.
+    let (b, c) = (Sha256([0xb; 32]), Sha256([0xc; 32]));
+    let owner = |place, issued| Owner { place, issued: Timestamp(issued) };
+    for (name, before) in records() {
+        let mut record = before.clone();
+        let may = matches!(name, "idle" | "fetching" | "written" | "waiting");
+        assert_eq!(record.change_owner(owner(Some(b), 100)), may, "{name}");
+        if !may {
+            assert_eq!(record, before, "{name}");
+            continue;
+        }
+        assert_eq!((&record.state, &record.confirmed, &record.damaged), (&State::Idle, &None, &None));
+        assert_eq!(record.owners("director"), format!("director-{b}"));
+        assert!(record.change_owner(owner(Some(c), 50)), "whether it may is not decided here");
+        assert_eq!(record.owner(), Some(&owner(Some(c), 100)), "but the time never falls");
+        assert!(record.change_owner(owner(None, 200)));
+        assert_eq!(record.owners("director"), "director");
+        let kept = |record: &Record| {
+            (record.floor, record.bundle, record.latest, record.versions.clone(), record.given_up.clone())
+        };
+        assert_eq!(kept(&record), kept(&before));
+        let bytes = wire::write(&record);
+        assert_eq!(wire::read::<Record>(&bytes, limits::SECURITY_STATE_BYTES), Ok(record));
+    }
+}
+
+#[test]
 fn lists_that_outsiders_can_lengthen_are_bounded() {
     // Goal: a record always fits its file. Method: more orders and metadata files than the limits page allows.
     let mut record = old_record();
