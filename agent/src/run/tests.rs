@@ -30,7 +30,7 @@ use tokio::time::sleep;
 
 use super::ports::{Host, PowerSource};
 use super::*;
-use crate::boot::{BootControl, FileBoot, Setting};
+use crate::boot::{BootControl, FileBoot, Setting, SharedControl};
 use crate::capture::fed::Fed;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Health;
@@ -74,6 +74,8 @@ pub(crate) struct Rig {
     server: Server,
     world: Arc<Mutex<World>>,
     clock: Arc<dyn Clock>,
+    /// The boot control in place of the configured one.
+    pub(crate) boot: Option<SharedControl>,
 }
 
 struct Facts;
@@ -255,7 +257,7 @@ impl Rig {
         let server =
             Server::start(&authority, MUTUAL, move |asked| served.lock().expect("no panic").reply(asked));
         let site = Site::enrolled(authority, server.port).await;
-        let rig = Self { site, server, world, clock: Arc::new(SystemClock::new()) };
+        let rig = Self { site, server, world, clock: Arc::new(SystemClock::new()), boot: None };
         fs::write(rig.path("A"), OLD).expect("writes");
         fs::write(rig.path("root.json"), maker(1, &[]).root()).expect("writes");
         FileBoot::create(&rig.path("boot"), Slot::A).expect("creates").boot().expect("boots");
@@ -283,11 +285,11 @@ impl Rig {
         SecurityStore::new(self.state())
     }
 
-    fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         Config {
             state: self.site.state().to_owned(),
             slots: Some([self.path("A"), self.path("B")]),
-            boot: Some(format!("file:{}", self.path("boot").display())),
+            boot: Some(Setting::File(self.path("boot"))),
             hardware: hardware(),
             image_root: BTreeMap::from([(name("halden"), self.path("root.json"))]),
             timezone: "UTC".to_owned(),
@@ -301,9 +303,12 @@ impl Rig {
         }
     }
 
-    fn ports(&self) -> Ports {
+    pub(crate) fn ports(&self) -> Ports {
         let config = self.config();
-        let boot = Setting::parse(config.boot.as_ref().expect("is set")).and_then(|setting| setting.open());
+        let boot = match &self.boot {
+            Some(control) => Ok(Arc::clone(control)),
+            None => config.boot.expect("is set").open(),
+        };
         let slots = Slots::new(config.slots.expect("is set"));
         let (feed, capture) = Fed::new();
         std::mem::forget(feed);

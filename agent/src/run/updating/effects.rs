@@ -3,11 +3,13 @@
 //! An effect that fails answers nothing, or the fault that the machine knows; it asks again by itself at the next look
 //! or start. It must never be done before its step is stored: [`super::Updating`] sees to that.
 
+use std::sync::Arc;
+
 use cordon_agent_core::update::{Effect, Event, Report, Slot};
 use tokio::sync::oneshot;
 
 use super::Updating;
-use crate::boot::{BootControl, BootError};
+use crate::boot::{self, Change};
 use crate::link::LinkError;
 use crate::run::health;
 use crate::run::messages::ToLink;
@@ -19,13 +21,13 @@ impl Updating {
             Effect::Fetch { sha256, .. } => self.begin_fetch(sha256).await,
             Effect::HashSlot { slot, length } => self.hash_slot(slot, length).await,
             Effect::Arm { slot, attempts } => {
-                if self.boot("arm the trial", |boot| boot.arm(slot, attempts)) {
+                if self.boot(Change::Arm { slot, attempts }).await {
                     let look = self.fresh_surroundings();
                     self.queue.push_back(Event::Armed(Box::new(look)));
                 }
             }
             Effect::Disarm => {
-                if self.boot("take the trial back", |boot| boot.disarm()) {
+                if self.boot(Change::Disarm).await {
                     self.queue.push_back(Event::Disarmed);
                 }
             }
@@ -37,12 +39,12 @@ impl Updating {
                 self.checking = Some(Box::pin(health::check(self.device.health.clone())));
             }
             Effect::Confirm { slot } => {
-                if self.boot("confirm the image", |boot| boot.confirm(slot)) {
+                if self.boot(Change::Confirm { slot }).await {
                     self.queue.push_back(Event::Committed);
                 }
             }
             Effect::RollBack { to } => {
-                if self.boot("roll back", |boot| boot.roll_back(to)) {
+                if self.boot(Change::RollBack { to }).await {
                     let look = self.fresh_surroundings();
                     self.queue.push_back(Event::Reverted(Box::new(look)));
                 }
@@ -52,16 +54,18 @@ impl Updating {
         }
     }
 
-    fn boot(
-        &mut self,
-        what: &str,
-        change: impl FnOnce(&mut dyn BootControl) -> Result<(), BootError>,
-    ) -> bool {
-        let Ok(installer) = &mut self.means.installer else { return false };
-        match change(installer.boot.as_mut()) {
-            Ok(()) => true,
+    /// Changes the boot control, beside everything else: a command of the maker's takes its time.
+    async fn boot(&mut self, change: Change) -> bool {
+        let Ok(installer) = &self.means.installer else { return false };
+        let control = Arc::clone(&installer.boot);
+        match tokio::task::spawn_blocking(move || boot::change_shared(&control, change)).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::error!(%error, ?change, "the boot control refuses; it is tried again");
+                false
+            }
             Err(error) => {
-                tracing::error!(%error, what, "the boot control refuses; it is tried again");
+                tracing::error!(%error, ?change, "changing the boot control was cut off");
                 false
             }
         }
