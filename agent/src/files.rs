@@ -265,7 +265,7 @@ fn sync_folder(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(|source| io_error("sync", path, source))
 }
 
-fn io_error(act: &'static str, path: &Path, source: io::Error) -> FileError {
+pub(crate) fn io_error(act: &'static str, path: &Path, source: io::Error) -> FileError {
     let path = path.to_owned();
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FileError::DiskFull { path },

@@ -25,7 +25,7 @@ use super::telling::{Telling, Views};
 use super::tuf::{DIRECTOR, Repositories};
 use super::updating::{self, Updating};
 use super::{Agent, Calls, RunError};
-use crate::boot::BootError;
+use crate::boot::{self, BootError};
 use crate::clock::{Clock, Floor, TrustedClock};
 use crate::config::Config;
 use crate::files::Folder;
@@ -35,6 +35,8 @@ use crate::link::Link;
 use crate::store::{Found, SecurityStore};
 use crate::zone::{ZONEINFO, Zone};
 
+/// The code of a device that takes no updates by its configuration.
+pub(super) const NO_SLOTS: &str = "no-slots";
 /// The lock's name in the state folder.
 const LOCK: &str = "lock";
 
@@ -211,10 +213,13 @@ pub(crate) fn security(
 ) -> (Record, Option<SecurityStore>, Result<Installer, Blocked>) {
     let mut installer = match installer {
         Some(Ok(installer)) => Ok(installer),
-        Some(Err(error)) => Err(blocked("boot-control", &error.to_string())),
+        Some(Err(error)) => {
+            tracing::error!(%error, "the boot control cannot be used; nothing is installed");
+            Err(blocked("boot-control", &error.to_string()))
+        }
         None => {
             let sentence = "This device takes no updates: its configuration names no slots and boot control.";
-            Err(blocked("no-slots", sentence))
+            Err(blocked(NO_SLOTS, sentence))
         }
     };
     let mut store = SecurityStore::new(state.clone());
@@ -255,7 +260,7 @@ fn installed(installer: Option<&mut Installer>) -> Installed {
 }
 
 fn measured(installer: &mut Installer) -> Option<(Slot, u64, Sha256)> {
-    let slot = installer.boot.read().ok()?.booted;
+    let slot = boot::read(&installer.boot).ok()?.booted;
     let length = std::fs::metadata(installer.slots.path(slot)).ok()?.len();
     Some((slot, length, installer.slots.hash(slot, length).ok()?))
 }

@@ -30,7 +30,7 @@ use tokio::time::sleep;
 
 use super::ports::{Host, PowerSource};
 use super::*;
-use crate::boot::{BootControl, FileBoot, Setting};
+use crate::boot::{BootControl, FileBoot, Setting, SharedControl};
 use crate::capture::fed::Fed;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Health;
@@ -74,6 +74,8 @@ pub(crate) struct Rig {
     server: Server,
     world: Arc<Mutex<World>>,
     clock: Arc<dyn Clock>,
+    /// The boot control in place of the configured one.
+    pub(crate) boot: Option<SharedControl>,
 }
 
 struct Facts;
@@ -249,7 +251,7 @@ impl Running {
 
 /// What a device of this configuration runs with, at a quick pace.
 pub(crate) fn ports(config: &Config, clock: &Arc<dyn Clock>) -> Ports {
-    let boot = config.boot.as_ref().map(|boot| Setting::parse(boot).and_then(|setting| setting.open()));
+    let boot = config.boot.clone().map(|boot| boot.open());
     let slots = config.slots.clone().map(Slots::new);
     let (feed, capture) = Fed::new();
     std::mem::forget(feed);
@@ -281,7 +283,7 @@ impl Rig {
         let server =
             Server::start(&authority, MUTUAL, move |asked| served.lock().expect("no panic").reply(asked));
         let site = Site::enrolled(authority, server.port).await;
-        let rig = Self { site, server, world, clock: Arc::new(SystemClock::new()) };
+        let rig = Self { site, server, world, clock: Arc::new(SystemClock::new()), boot: None };
         fs::write(rig.path("A"), OLD).expect("writes");
         fs::write(rig.path("root.json"), maker(1, &[]).root()).expect("writes");
         FileBoot::create(&rig.path("boot"), Slot::A).expect("creates").boot().expect("boots");
@@ -309,11 +311,11 @@ impl Rig {
         SecurityStore::new(self.state())
     }
 
-    fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         Config {
             state: self.site.state().to_owned(),
             slots: Some([self.path("A"), self.path("B")]),
-            boot: Some(format!("file:{}", self.path("boot").display())),
+            boot: Some(Setting::File(self.path("boot"))),
             hardware: hardware(),
             image_root: BTreeMap::from([(name("halden"), self.path("root.json"))]),
             timezone: "UTC".to_owned(),
@@ -327,8 +329,16 @@ impl Rig {
         }
     }
 
-    fn ports(&self) -> Ports {
-        ports(&self.config(), &self.clock)
+    pub(crate) fn ports(&self) -> Ports {
+        let config = self.config();
+        let ports = ports(&config, &self.clock);
+        match &self.boot {
+            Some(control) => {
+                let slots = Slots::new(config.slots.expect("is set"));
+                Ports { installer: Some(Ok(Installer { slots, boot: Arc::clone(control) })), ..ports }
+            }
+            None => ports,
+        }
     }
 
     pub(crate) fn start(&self) -> Running {
