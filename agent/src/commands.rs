@@ -5,6 +5,8 @@
 //! users could see it. Read next: [`crate::run`].
 
 mod local;
+#[cfg(feature = "tuf-conformance")]
+mod tuf_conformance;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -47,6 +49,11 @@ enum Command {
 
 /// Runs one command. `args` are what stands after the program's name.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    #[cfg(feature = "tuf-conformance")]
+    let args = match tuf_conformance::asked_for(args) {
+        Ok(args) => return tuf_conformance::main_with(args),
+        Err(args) => args,
+    };
     let (sources, command) = match parse(args) {
         Ok(parsed) => parsed,
         Err(error) => {
