@@ -123,7 +123,8 @@ impl Line {
             freshness: Freshness::Own,
         };
         let wire = Wire::new(TrustedClock::new(clock, Floor::new(None)))?;
-        let client = Client { wire: &wire, folder, rules, mirrors: places(self.metadata_urls, "--metadata-url")? };
+        let client =
+            Client { wire: &wire, folder, rules, mirrors: places(self.metadata_urls, "--metadata-url")? };
         let (trusted, mut mirrors) = client.refresh()?;
         if act == Act::Refresh {
             return Ok(());
@@ -196,7 +197,8 @@ impl Client<'_> {
     fn refresh(&self) -> anyhow::Result<(Trusted<AtTargets>, Mirrors)> {
         let mut mirrors = Mirrors::new(self.mirrors.len());
         let trusted = in_turn(&self.mirrors, &mut mirrors, |url| {
-            let root = self.folder.read(ROOT, FILE_BYTES)?.context("there is no trusted root; run init first")?;
+            let root =
+                self.folder.read(ROOT, FILE_BYTES)?.context("there is no trusted root; run init first")?;
             Refresh::run(&root, &self.rules, &mut At { client: self, url })
         })?;
         Ok((trusted, mirrors))
