@@ -319,8 +319,10 @@ fn head(fields: &Fields<'_>, kind: &str) -> Result<(u64, time::Timestamp), Fault
     if fields.text("_type")? != kind {
         return Err(Fault::Type);
     }
+    // The minor numbers are not compared (TUF 4.3), but must be numbers: what nobody can read is no version.
     let numbers: Vec<&str> = fields.text("spec_version")?.split('.').collect();
-    if numbers.first() != Some(&"1") || numbers.len() > 3 {
+    let digits = |number: &&str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    if numbers.first() != Some(&"1") || !(2..=3).contains(&numbers.len()) || !numbers.iter().all(digits) {
         return Err(Fault::SpecVersion);
     }
     Ok((positive(fields, "version")?, fields.time("expires")?))

@@ -20,7 +20,7 @@ fn heads_that_are_not_ours_are_refused() {
     assert!(Timestamp::read(&value(good)).is_ok());
     let with = |from: &str, to: &str| Timestamp::read(&value(&good.replacen(from, to, 1)));
     assert_eq!(with("timestamp", "snapshot"), Err(Fault::Type));
-    for other in ["2.0.0", "10.0.0", "0.9", "", "1.0.0.0"] {
+    for other in ["2.0.0", "10.0.0", "0.9", "", "1.0.0.0", "1", "1.", "1.x", "1.0.*1", "1.0.-1", "1. 0"] {
         assert_eq!(with("\"1.0\"", &format!("\"{other}\"")), Err(Fault::SpecVersion), "{other}");
     }
     for (from, to) in [
