@@ -1,7 +1,6 @@
-"""The client of python-tuf as a judge: one case a line on standard input, one verdict a line on standard output.
-
-Nothing is fetched: the case holds the files of each step. Read next: `../oracles.rs`, which asks.
-"""
+# The client of python-tuf as a judge. One case a line on standard input, one verdict a line on standard output.
+#
+# Nothing is fetched: the case holds the files of each step. Read next: `../oracles.rs`, which asks.
 
 import base64
 import json

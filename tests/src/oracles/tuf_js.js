@@ -1,4 +1,4 @@
-// The client of tuf-js as a judge: one case a line on standard input, one verdict a line on standard output.
+// The client of tuf-js as a judge. One case a line on standard input, one verdict a line on standard output.
 //
 // Nothing is fetched: the case holds the files of each step. Read next: `../oracles.rs`, which asks.
 "use strict";
