@@ -66,6 +66,28 @@ pub struct Step {
     pub found: Vec<String>,
     /// Why it is not believed.
     pub said: String,
+    /// Whether what was remembered of timestamp and snapshot was dropped, because a root changed their keys (TUF 5.3.11).
+    #[serde(default)]
+    pub forgot: bool,
+}
+
+impl Step {
+    /// Whether it is believed in the same way as another, as far as that one believes.
+    fn bears_out(&self, other: &Self) -> bool {
+        let found = |(own, other): (&String, &String)| own == other || !is_file(other);
+        self.refreshed && self.found.iter().zip(&other.found).all(found)
+    }
+
+    /// Whether it is not believed because something older or less was remembered.
+    fn is_rollback(&self) -> bool {
+        let words = ["ersion", "missing info", "Missing file"];
+        words.iter().any(|word| self.said.contains(word))
+    }
+}
+
+/// Whether an answer is a file.
+fn is_file(found: &str) -> bool {
+    found != "none" && !found.starts_with("error")
 }
 
 impl Case {
@@ -93,6 +115,12 @@ impl Case {
             bend::spoil(&mut second, &first, chance);
         }
         Self { root, steps: vec![first, second], paths: bend::paths(chance) }
+    }
+
+    /// One moment alone, for a client that remembers nothing but the first root.
+    fn moment(&self, number: usize) -> Self {
+        let steps = self.steps.get(number).cloned().into_iter().collect();
+        Self { root: self.root.clone(), steps, paths: self.paths.clone() }
     }
 
     fn line(&self) -> String {
@@ -179,14 +207,24 @@ pub struct Tally {
     pub only_we_refuse: u64,
     /// Files that all clients find, and find the same.
     pub files: u64,
+    /// What a judge believes with us only if it remembers nothing of the moment before.
+    pub remembered: u64,
     /// What we accept and no judge does, with the seed of its case.
     pub faults: Vec<String>,
 }
 
+/// A moment that we believe in a way in which no judge does.
+#[derive(Clone, Debug)]
+struct Doubt {
+    number: usize,
+    rollback: bool,
+    said: String,
+}
+
 impl Tally {
-    /// Adds a case.
-    fn add(&mut self, case: (u64, &Case), ours: &[Step], theirs: &[Vec<Step>]) {
-        let (seed, case) = case;
+    /// Adds a case, and returns what no judge believes with us.
+    fn add(&mut self, case: &Case, ours: &[Step], theirs: &[Vec<Step>]) -> Vec<Doubt> {
+        let mut doubts = Vec::new();
         for (number, our) in ours.iter().enumerate() {
             let others: Vec<&Step> = theirs.iter().filter_map(|steps| steps.get(number)).collect();
             let believing = others.iter().filter(|step| step.refreshed).count();
@@ -194,28 +232,36 @@ impl Tally {
             self.all_accept += u64::from(our.refreshed && believing == others.len());
             self.all_refuse += u64::from(!our.refreshed && believing == 0);
             self.only_we_refuse += u64::from(!our.refreshed && believing > 0);
-            let at = format!("seed {seed}, moment {number}");
             if our.refreshed && believing == 0 {
                 let said: Vec<&str> = others.iter().map(|step| step.said.as_str()).collect();
-                self.faults.push(format!("{at}: we believe what all refuse: {}", said.join("; ")));
+                let said = format!("we believe what all refuse: {}", said.join("; "));
+                let rollback = others.iter().any(|step| step.is_rollback()) && !our.forgot;
+                doubts.push(Doubt { number, rollback, said });
                 continue;
             }
             for (place, (path, found)) in case.paths.iter().zip(&our.found).enumerate() {
                 let answers: Vec<&str> =
                     others.iter().filter_map(|step| step.found.get(place).map(String::as_str)).collect();
-                if found == "none" || found.starts_with("error") {
+                if !is_file(found) {
                     continue;
                 }
                 self.files += u64::from(answers.iter().all(|answer| answer == found));
                 if !answers.contains(&found.as_str()) {
-                    self.faults.push(format!("{at}: of {path:?} we believe {found}, they say {answers:?}"));
+                    let said = format!("of {path:?} we believe {found}, they say {answers:?}");
+                    doubts.push(Doubt { number, rollback: false, said });
                 }
             }
         }
+        doubts
     }
 }
 
 /// Judges the cases of these seeds; `ours` is our verdict.
+///
+/// Where no judge believes with us, the moment is judged once more by judges that remember nothing. If one then believes
+/// the same, the proof is good and only what was kept from before differs: they take a kept snapshot without its hash and
+/// then miss files, or keep what a root with new online keys makes us forget. That is counted and is no fault, unless they
+/// had refused a rollback that we should have remembered.
 ///
 /// # Errors
 /// A judge has stopped.
@@ -228,12 +274,25 @@ pub fn compare(
     let mut tally = Tally::default();
     for seed in seeds {
         let case = Case::new(seed, now);
-        let line = case.line();
-        let theirs: Vec<Vec<Step>> =
-            judges.iter_mut().map(|judge| judge.judge(&line)).collect::<anyhow::Result<_>>()?;
-        tally.add((seed, &case), &ours(&case), &theirs);
+        let (own, theirs) = (ours(&case), judged(judges, &case)?);
+        for Doubt { number, rollback, said } in tally.add(&case, &own, &theirs) {
+            let again = judged(judges, &case.moment(number))?;
+            let own = own.get(number).context("it was just doubted")?;
+            let borne_out = again.iter().flatten().any(|step| step.bears_out(own));
+            if number > 0 && borne_out && !rollback {
+                tally.remembered += 1;
+            } else {
+                tally.faults.push(format!("seed {seed}, moment {number}: {said}"));
+            }
+        }
     }
     Ok(tally)
+}
+
+/// What each judge says of a case.
+fn judged(judges: &mut [Judge], case: &Case) -> anyhow::Result<Vec<Vec<Step>>> {
+    let line = case.line();
+    judges.iter_mut().map(|judge| judge.judge(&line)).collect()
 }
 
 /// The time by the machine's clock, which the judges go by.
@@ -278,6 +337,7 @@ impl Rounds for Oracles {
             ("moments that all three refuse", tally.all_refuse),
             ("moments that only we refuse, or one judge with us", tally.only_we_refuse),
             ("files that all three find alike", tally.files),
+            ("answers that differ by what was kept from before", tally.remembered),
             ("accepted by us and by no judge", u64::try_from(tally.faults.len())?),
         ];
         let fault = (!tally.faults.is_empty()).then(|| tally.faults.join("\n"));

@@ -188,13 +188,16 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Takes the keys a role lists out of those its document declares. A key listed twice counts once, one that is
-    /// not declared not at all.
+    /// Takes the keys a role lists out of those its document declares. One that is not declared does not count.
     ///
     /// # Errors
-    /// `keyids` or `threshold` is missing or of the wrong kind, or the threshold is 0.
+    /// `keyids` or `threshold` is missing or of the wrong kind, an id is listed twice (TUF 4.3), or the threshold is 0.
     pub fn read(fields: &Fields<'_>, declared: &BTreeMap<KeyId, PublicKey>) -> Result<Self, FieldError> {
-        let listed = fields.texts("keyids")?.into_iter().map(|id| KeyId(id.to_owned()));
+        let listed = fields.texts("keyids")?;
+        if listed.iter().collect::<BTreeSet<_>>().len() < listed.len() {
+            return Err(fields.error("keyids", FieldProblem::Form("ids that differ from each other")));
+        }
+        let listed = listed.into_iter().map(|id| KeyId(id.to_owned()));
         let keys = listed.filter_map(|id| declared.get(&id).cloned().map(|key| (id, key))).collect();
         let threshold = fields.unsigned("threshold")?;
         if threshold == 0 {

@@ -141,7 +141,10 @@ impl Timestamp {
     pub fn read(signed: &Value) -> Result<Self, Fault> {
         let fields = signed.map()?;
         let (version, expires) = head(&fields, "timestamp")?;
-        let snapshot = MetaFile::read(&fields.map("meta")?.map("snapshot.json")?)?;
+        let meta = fields.map("meta")?;
+        // It describes the snapshot and nothing else (TUF 4.6).
+        meta.only(&["snapshot.json"])?;
+        let snapshot = MetaFile::read(&meta.map("snapshot.json")?)?;
         Ok(Self { version, expires, snapshot })
     }
 }
@@ -174,9 +177,9 @@ impl Targets {
         for (path, file) in fields.map("targets")?.each()? {
             targets.insert(path.to_owned(), TargetFile::read(&file)?);
         }
-        let delegations = match fields.optional_map("delegations")? {
-            Some(delegations) => Delegations::read(&delegations)?,
-            None => Delegations::default(),
+        let delegations = match fields.entries().contains_key("delegations") {
+            true => Delegations::read(&fields.map("delegations")?)?,
+            false => Delegations::default(),
         };
         Ok(Self { version, expires, targets, delegations })
     }
@@ -277,6 +280,8 @@ impl TargetFile {
 
 impl Hashes {
     fn read(fields: &Fields<'_>) -> Result<Self, FieldError> {
+        // Other algorithms are not computed here, but are hashes all the same.
+        fields.entries().keys().try_for_each(|name| fields.text(name).map(drop))?;
         let sha256 = fields.optional_text("sha256")?;
         let sha512 = fields.optional_text("sha512")?;
         let read256 = sha256.and_then(decode_hex).and_then(|bytes| bytes.try_into().ok()).map(Sha256);

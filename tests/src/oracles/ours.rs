@@ -24,6 +24,7 @@ impl Verifier for Gullible {
 struct Held<'a> {
     stored: &'a mut Files,
     shown: &'a Files,
+    forgot: bool,
 }
 
 impl Source for Held<'_> {
@@ -43,7 +44,10 @@ impl Source for Held<'_> {
         for effect in effects {
             match effect {
                 Effect::Keep(name) => drop(self.stored.insert(name.clone(), answered.to_vec())),
-                Effect::Forget(name) => drop(self.stored.remove(name)),
+                Effect::Forget(name) => {
+                    self.forgot = true;
+                    self.stored.remove(name);
+                }
             }
         }
         Ok(())
@@ -66,10 +70,12 @@ pub fn strictly(case: &Case, now: Timestamp) -> Vec<Step> {
 
 fn step(stored: &mut Files, shown: &Files, (case, rules): (&Case, &Rules<'_>)) -> Step {
     let root = stored.get("root.json").cloned().unwrap_or_default();
-    let mut held = Held { stored, shown };
+    let mut held = Held { stored, shown, forgot: false };
     let trusted = match Refresh::run(&root, rules, &mut held) {
         Ok(trusted) => trusted,
-        Err(error) => return Step { refreshed: false, found: Vec::new(), said: error.to_string() },
+        Err(error) => {
+            return Step { said: error.to_string(), forgot: held.forgot, ..Step::default() };
+        }
     };
     let found = case.paths.iter().map(|path| match Search::run(&trusted, path, rules, &mut held) {
         Ok(None) => "none".to_owned(),
@@ -79,5 +85,6 @@ fn step(stored: &mut Files, shown: &Files, (case, rules): (&Case, &Rules<'_>)) -
         },
         Err(error) => format!("error: {error}"),
     });
-    Step { refreshed: true, found: found.collect(), said: String::new() }
+    let found = found.collect();
+    Step { refreshed: true, found, said: String::new(), forgot: held.forgot }
 }

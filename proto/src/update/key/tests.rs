@@ -83,7 +83,7 @@ fn keys_that_cannot_be_read_never_verify_and_spoil_nothing() {
 fn a_key_whose_kind_and_scheme_do_not_belong_together_never_verifies() {
     // Goal: no key is read as another kind than it was made for, as other clients have it. Method: every pair.
     let kinds = ["ed25519", "ecdsa", ECDSA_P256, "rsa", "ed5519", ""];
-    let digits = crate::canonical::fields::encode_hex(&public(1).bytes);
+    let digits = encode_hex(&public(1).bytes);
     for kind in kinds {
         for (scheme, text) in [(ED25519, digits.as_str()), (ECDSA_P256, P256), (RSA_PSS, RSA)] {
             let belongs = matches!(
@@ -134,7 +134,9 @@ fn one_public_key_counts_once_under_however_many_ids() {
     // Goal: a threshold counts keys, not names. Method: three ids for one key.
     let declared: BTreeMap<KeyId, PublicKey> =
         ["a", "b", "c"].map(|id| (KeyId(id.into()), public(1))).into_iter().collect();
-    let role = Value::parse(br#"{"keyids":["a","b","c","a","unknown"],"threshold":2}"#, 99).unwrap();
+    let twice = Value::parse(br#"{"keyids":["a","b","a"],"threshold":2}"#, 99).unwrap();
+    assert!(Authority::read(&twice.map().unwrap(), &declared).is_err(), "an id listed twice");
+    let role = Value::parse(br#"{"keyids":["a","b","c","unknown"],"threshold":2}"#, 99).unwrap();
     let authority = Authority::read(&role.map().unwrap(), &declared).unwrap();
     let bytes = sign_with(1)(b"m");
     let signatures: Vec<Signature> =

@@ -76,7 +76,9 @@ fn delegations_with_an_ambiguous_meaning_are_refused() {
     // Goal: closed meaning of who may what. Method: top-level and double names, both or neither kind of paths.
     let delegations =
         |roles: &str| targets(&format!(r#""targets":{{}},"delegations":{{"keys":{{}},"roles":[{roles}]}}"#));
-    let role = |name: &str, rest: &str| format!(r#"{{"name":"{name}","keyids":[],"threshold":1{rest}}}"#);
+    let role = |name: &str, rest: &str| {
+        format!(r#"{{"name":"{name}","keyids":[],"threshold":1,"terminating":false{rest}}}"#)
+    };
     assert!(delegations(&role("a", r#","paths":["x"]"#)).is_ok());
     let twice = [role("a", r#","paths":["x"]"#), role("a", r#","paths":["y"]"#)].join(",");
     for bad in [
@@ -86,10 +88,28 @@ fn delegations_with_an_ambiguous_meaning_are_refused() {
         role("root", r#","paths":["x"]"#),
         role("", r#","paths":["x"]"#),
         role("a", r#","paths":[1]"#),
+        role("a", r#","paths":["x"]"#).replace("false", "0"),
+        role("a", r#","paths":["x"]"#).replace(r#","terminating":false"#, ""),
+        role("a", r#","paths":["x"]"#).replace("[]", r#"["k","k"]"#),
         twice,
     ] {
         assert!(matches!(delegations(&bad), Err(Fault::Field(_))), "{bad}");
     }
+}
+
+#[test]
+fn what_other_clients_cannot_read_is_not_read_here_either() {
+    // Goal: no document that means something to us alone. Method: findings of the soak with two other clients as judges.
+    for bad in [
+        r#""targets":{},"delegations":null"#,
+        r#""targets":{},"delegations":[]"#,
+        r#""targets":{"x":{"length":1,"hashes":{"sha256":"00","new":1}}}"#,
+        r#""targets":{"x":{"length":1,"hashes":{"sha256":null}}}"#,
+    ] {
+        assert!(matches!(targets(bad), Err(Fault::Field(_))), "{bad}");
+    }
+    let timestamp = r#"{"_type":"timestamp","spec_version":"1.0.34","version":1,"expires":"2030-01-01T00:00:00Z","meta":{"snapshot.json":{"version":1},"more.json":{"version":1}}}"#;
+    assert!(matches!(Timestamp::read(&value(timestamp)), Err(Fault::Field(_))), "a second file");
 }
 
 #[test]
