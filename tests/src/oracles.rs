@@ -69,6 +69,9 @@ pub struct Step {
     /// Whether what was remembered of timestamp and snapshot was dropped, because a root changed their keys (TUF 5.3.11).
     #[serde(default)]
     pub forgot: bool,
+    /// What our client keeps afterwards.
+    #[serde(skip)]
+    pub kept: Files,
 }
 
 impl Step {
@@ -117,10 +120,20 @@ impl Case {
         Self { root, steps: vec![first, second], paths: bend::paths(chance) }
     }
 
-    /// One moment alone, for a client that remembers nothing but the first root.
-    fn moment(&self, number: usize) -> Self {
-        let steps = self.steps.get(number).cloned().into_iter().collect();
-        Self { root: self.root.clone(), steps, paths: self.paths.clone() }
+    /// The documents that our client came to believe at a moment, as a repository of their own.
+    fn believed(&self, (number, own): (usize, &Step)) -> Self {
+        let shown = self.steps.get(number).cloned().unwrap_or_default();
+        let mut files: Files = shown.into_iter().filter(|(name, _)| name.ends_with(".root.json")).collect();
+        let read = |bytes: &Vec<u8>| serde_json::from_slice::<serde_json::Value>(bytes).unwrap_or_default();
+        let root = own.kept.get("root.json").map(read).unwrap_or_default();
+        let consistent = root.pointer("/signed/consistent_snapshot") == Some(&true.into());
+        for (name, bytes) in own.kept.iter().filter(|(name, _)| *name != "root.json") {
+            let version = read(bytes).pointer("/signed/version").and_then(serde_json::Value::as_u64);
+            let versioned = version.filter(|_| consistent && name != "timestamp.json");
+            let name = versioned.map_or_else(|| name.clone(), |version| format!("{version}.{name}"));
+            files.insert(name, bytes.clone());
+        }
+        Self { root: self.root.clone(), steps: vec![files], paths: self.paths.clone() }
     }
 
     fn line(&self) -> String {
@@ -258,10 +271,10 @@ impl Tally {
 
 /// Judges the cases of these seeds; `ours` is our verdict.
 ///
-/// Where no judge believes with us, the moment is judged once more by judges that remember nothing. If one then believes
-/// the same, the proof is good and only what was kept from before differs: they take a kept snapshot without its hash and
-/// then miss files, or keep what a root with new online keys makes us forget. That is counted and is no fault, unless they
-/// had refused a rollback that we should have remembered.
+/// Where no judge believes with us at the second moment, judges that remember nothing are shown the documents that we came
+/// to believe. If one then believes the same, the proof is good and only what was kept from before differs: a judge takes
+/// a kept snapshot without its hash and then misses files, or keeps what a root with new online keys makes us forget. That
+/// is counted and is no fault, unless they had refused a rollback that we should have remembered.
 ///
 /// # Errors
 /// A judge has stopped.
@@ -276,8 +289,8 @@ pub fn compare(
         let case = Case::new(seed, now);
         let (own, theirs) = (ours(&case), judged(judges, &case)?);
         for Doubt { number, rollback, said } in tally.add(&case, &own, &theirs) {
-            let again = judged(judges, &case.moment(number))?;
             let own = own.get(number).context("it was just doubted")?;
+            let again = judged(judges, &case.believed((number, own)))?;
             let borne_out = again.iter().flatten().any(|step| step.bears_out(own));
             if number > 0 && borne_out && !rollback {
                 tally.remembered += 1;

@@ -120,11 +120,16 @@ impl Root {
         let (version, expires) = head(&fields, "root")?;
         let declared = keys(&fields.map("keys")?)?;
         let roles = fields.map("roles")?;
+        // A role that this client does not use, such as `mirrors`, must be one all the same.
+        roles.each()?.iter().try_for_each(|(_, role)| Authority::read(role, &declared).map(drop))?;
         let authority = |role: &str| Authority::read(&roles.map(role)?, &declared);
         Ok(Self {
             version,
             expires,
-            consistent_snapshot: fields.optional_bool("consistent_snapshot")?.unwrap_or(false),
+            consistent_snapshot: match fields.entries().contains_key("consistent_snapshot") {
+                true => fields.bool("consistent_snapshot")?,
+                false => false,
+            },
             root: authority("root")?,
             timestamp: authority("timestamp")?,
             snapshot: authority("snapshot")?,
@@ -284,6 +289,9 @@ impl Hashes {
         fields.entries().keys().try_for_each(|name| fields.text(name).map(drop))?;
         let sha256 = fields.optional_text("sha256")?;
         let sha512 = fields.optional_text("sha512")?;
+        // Small letters alone, as every client writes and compares them.
+        let decode_hex =
+            |text: &str| decode_hex(text).filter(|_| !text.bytes().any(|byte| byte.is_ascii_uppercase()));
         let read256 = sha256.and_then(decode_hex).and_then(|bytes| bytes.try_into().ok()).map(Sha256);
         let read512 = sha512.and_then(decode_hex).and_then(|bytes| bytes.try_into().ok());
         let unreadable = sha256.is_some() != read256.is_some() || sha512.is_some() != read512.is_some();

@@ -78,7 +78,7 @@ pub const TUF: &[Breakage] = &[
             "Ok(if same { Rotation::SameKeys } else { Rotation::Forget })",
             "Ok(if same || true { Rotation::SameKeys } else { Rotation::Forget })",
         ),
-        "update::trust::attacks::fast_forward_is_undone_by_rotating_the_online_keys",
+        "update::trust::attacks::fast_forward_is_undone_by_rotating_either_online_key",
     ),
     rule(
         "a bundle that keeps every role fresh",

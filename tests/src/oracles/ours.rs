@@ -86,5 +86,6 @@ fn step(stored: &mut Files, shown: &Files, (case, rules): (&Case, &Rules<'_>)) -
         Err(error) => format!("error: {error}"),
     });
     let found = found.collect();
-    Step { refreshed: true, found, said: String::new(), forgot: held.forgot }
+    let forgot = held.forgot;
+    Step { refreshed: true, found, said: String::new(), forgot, kept: stored.clone() }
 }

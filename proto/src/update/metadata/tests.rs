@@ -108,6 +108,28 @@ fn what_other_clients_cannot_read_is_not_read_here_either() {
     ] {
         assert!(matches!(targets(bad), Err(Fault::Field(_))), "{bad}");
     }
+    let hash = Sha256::of(b"x").to_string();
+    let named =
+        |hash: &str| targets(&format!(r#""targets":{{"x":{{"length":1,"hashes":{{"sha256":"{hash}"}}}}}}"#));
+    assert_eq!(named(&hash).unwrap().targets["x"].check(b"x"), Ok(()));
+    let read = named(&hash.to_uppercase()).unwrap();
+    assert_eq!(read.targets["x"].check(b"x"), Err(Fault::Hash), "capitals in a hash");
+    let role = r#"{"keyids":[],"threshold":1}"#;
+    let root = |more: &str, consistent: &str| {
+        let roles =
+            format!(r#"{{"root":{role},"timestamp":{role},"snapshot":{role},"targets":{role}{more}}}"#);
+        let head = r#""_type":"root","spec_version":"1.0.34","version":1,"expires":"2030-01-01T00:00:00Z""#;
+        Root::read(&value(&format!(r#"{{{head},"keys":{{}},"roles":{roles}{consistent}}}"#)))
+    };
+    assert!(root("", "").is_ok_and(|root| !root.consistent_snapshot));
+    assert!(root(r#","mirrors":{"keyids":[],"threshold":1}"#, r#","consistent_snapshot":true"#).is_ok());
+    for (more, consistent) in [
+        (r#","mirrors":1"#, ""),
+        (r#","mirrors":{"threshold":1}"#, ""),
+        ("", r#","consistent_snapshot":null"#),
+    ] {
+        assert!(matches!(root(more, consistent), Err(Fault::Field(_))), "{more}{consistent}");
+    }
     let timestamp = r#"{"_type":"timestamp","spec_version":"1.0.34","version":1,"expires":"2030-01-01T00:00:00Z","meta":{"snapshot.json":{"version":1},"more.json":{"version":1}}}"#;
     assert!(matches!(Timestamp::read(&value(timestamp)), Err(Fault::Field(_))), "a second file");
 }

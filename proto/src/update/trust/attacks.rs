@@ -166,6 +166,26 @@ fn fast_forward_is_undone_by_rotating_the_online_keys() {
 }
 
 #[test]
+fn fast_forward_is_undone_by_rotating_either_online_key() {
+    // Goal: both stored files go when one key changes (TUF 5.3.11). Method: the thief's timestamp or snapshot still has a
+    // valid key after the other one was rotated, and must bound nothing all the same.
+    for (snapshot, timestamp) in [(22, 31), (21, 32)] {
+        let mut repository = Repository::new();
+        let mut client = Client::new(&repository);
+        let mut evil = repository.clone();
+        (evil.snapshot.version, evil.timestamp.version) = (u64::MAX, u64::MAX);
+        evil.publish_online();
+        assert_eq!(refresh(&mut client, &evil), Ok(()));
+        repository.root.snapshot = authority(&[snapshot], 1);
+        repository.root.timestamp = authority(&[timestamp], 1);
+        (repository.snapshot_seed, repository.timestamp_seed) = (snapshot, timestamp);
+        repository.next_root(&[2, 3]);
+        repository.next_version();
+        assert_eq!(refresh(&mut client, &repository), Ok(()), "{snapshot} and {timestamp}");
+    }
+}
+
+#[test]
 fn mix_and_match_of_versions_is_refused() {
     // Goal: files of different moments never meet. Method: old targets under the new name, old snapshot likewise.
     let mut repository = Repository::new();
