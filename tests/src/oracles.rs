@@ -248,7 +248,10 @@ impl Tally {
             if our.refreshed && believing == 0 {
                 let said: Vec<&str> = others.iter().map(|step| step.said.as_str()).collect();
                 let said = format!("we believe what all refuse: {}", said.join("; "));
-                let rollback = others.iter().any(|step| step.is_rollback()) && !our.forgot;
+                // Of a moment that we refused there is nothing to remember.
+                let before = number.checked_sub(1).and_then(|before| ours.get(before));
+                let remembers = !our.forgot && before.is_some_and(|step| step.refreshed);
+                let rollback = remembers && others.iter().any(|step| step.is_rollback());
                 doubts.push(Doubt { number, rollback, said });
                 continue;
             }

@@ -7,7 +7,7 @@ use cordon_proto::time::Timestamp;
 use fastrand::Rng;
 use serde_json::{Value as Json, json};
 
-use super::scene::{Files, Mark, PATHS, Scene, authority, put};
+use super::scene::{Files, Mark, PATHS, Scene, authority, public, put};
 
 /// Bends of one scene at most.
 const BENDS: usize = 3;
@@ -67,16 +67,16 @@ fn bend_value(value: &mut Json, chance: &mut Rng) {
             let at = chance.usize(..items.len());
             match chance.u8(..8) {
                 0 => drop(items.remove(at)),
-                1 => items.push(items[at].clone()),
-                2 => items[at] = odd(chance),
+                1 => items.extend(items.get(at).cloned()),
+                2 => items.iter_mut().skip(at).take(1).for_each(|item| *item = odd(chance)),
                 3 => items.reverse(),
-                _ => bend_value(&mut items[at], chance),
+                _ => items.iter_mut().skip(at).take(1).for_each(|item| bend_value(item, chance)),
             }
         }
         Json::Array(items) => items.push(odd(chance)),
         Json::Number(number) => {
             let held = number.as_i64().unwrap_or_default();
-            let turned = [held + 1, held - 1, 0, -held, i64::from(i32::MAX), 1 << 53];
+            let turned = [held + 1, held - 1, 0, -held, i64::from(i32::MAX), (1 << 53) - 1];
             *value = chance.choice(turned).unwrap_or_default().into();
         }
         Json::String(text) => *text = turn_text(text, chance),
@@ -117,8 +117,8 @@ fn odd(chance: &mut Rng) -> Json {
         json!(0),
         json!(1),
         json!(-1),
-        json!(9_007_199_254_740_993_u64),
-        json!(u64::MAX),
+        // No larger: tuf-js reads numbers beyond as others, and then refuses the signature.
+        json!(9_007_199_254_740_991_u64),
         json!(1.5),
         json!(""),
         json!("a/*"),
@@ -136,8 +136,8 @@ fn delegate(signed: &mut Json, chance: &mut Rng) {
     let Some(Json::Array(roles)) = signed.pointer_mut("/delegations/roles") else {
         return bend_value(signed, chance);
     };
-    let Some(at) = (!roles.is_empty()).then(|| chance.usize(..roles.len())) else { return };
-    let role = &mut roles[at];
+    let last = chance.bool();
+    let Some(role) = (if last { roles.last_mut() } else { roles.first_mut() }) else { return };
     match chance.u8(..7) {
         0 => put(role, &["terminating"], json!(chance.bool())),
         1 => {
@@ -152,9 +152,7 @@ fn delegate(signed: &mut Json, chance: &mut Rng) {
             }
         }
         3 => put(role, &["threshold"], json!(chance.u64(..3))),
-        4 => {
-            put(role, &["keyids"], authority(&[chance.u8(41..=44), chance.u8(41..=44)], 1)["keyids"].clone())
-        }
+        4 => put(role, &["keyids"], json!([public(chance.u8(41..=44)).id().0])),
         5 => put(
             role,
             &["name"],

@@ -170,8 +170,8 @@ impl Mark {
                 let Some(first) = list.first_mut() else { return };
                 let digits = first.get("sig").and_then(Json::as_str).unwrap_or_default().to_uppercase();
                 match (self, first) {
-                    (Self::Capitals, first) => first["sig"] = digits.into(),
-                    (_, first) => first["keyid"] = public(99).id().0.into(),
+                    (Self::Capitals, first) => put(first, &["sig"], digits.into()),
+                    (_, first) => put(first, &["keyid"], public(99).id().0.into()),
                 }
             }
         }
@@ -288,15 +288,15 @@ impl Scene {
 
     /// One of its papers, the roots' last first.
     pub fn paper(&mut self, which: usize) -> (String, &mut Paper) {
-        let names: Vec<String> = self.roles.keys().cloned().collect();
-        match which % (names.len() + 3) {
+        let others = self.roles.len() + 3;
+        match which % others {
             0 => ("timestamp".to_owned(), &mut self.timestamp),
             1 => ("snapshot".to_owned(), &mut self.snapshot),
             2 => ("root".to_owned(), self.roots.last_mut().expect("there is a first root")),
             other => {
-                let role = names[other - 3].clone();
-                let paper = self.roles.get_mut(&role).expect("it was just named");
-                (role, paper)
+                let role = self.roles.iter_mut().nth(other - 3);
+                let (name, paper) = role.expect("there are so many roles");
+                (name.clone(), paper)
             }
         }
     }
@@ -307,8 +307,8 @@ fn entry(paper: &Paper, stated: bool) -> Json {
     let mut entry = json!({"version": paper.signed.get("version").cloned().unwrap_or(json!(1))});
     if stated {
         let bytes = paper.document();
-        entry["length"] = bytes.len().into();
-        entry["hashes"] = json!({"sha256": Sha256::of(&bytes).to_string()});
+        put(&mut entry, &["length"], bytes.len().into());
+        put(&mut entry, &["hashes"], json!({"sha256": Sha256::of(&bytes).to_string()}));
     }
     entry
 }
@@ -321,11 +321,11 @@ fn roles(chance: &mut Rng, head: (u64, Timestamp)) -> BTreeMap<String, Paper> {
     };
     let mut delegation = |name: &str, seed: u8, patterns: &[&str]| {
         let mut role = authority(&[seed], 1);
-        role["name"] = name.into();
-        role["terminating"] = (chance.u8(..) < 50).into();
+        put(&mut role, &["name"], name.into());
+        put(&mut role, &["terminating"], (chance.u8(..) < 50).into());
         match chance.u8(..) {
-            0..30 => role["path_hash_prefixes"] = json!(["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]),
-            _ => role["paths"] = json!(patterns),
+            0..30 => put(&mut role, &["path_hash_prefixes"], json!(["0", "1", "2", "3", "4", "5", "6", "7"])),
+            _ => put(&mut role, &["paths"], json!(patterns)),
         }
         role
     };
@@ -337,7 +337,9 @@ fn roles(chance: &mut Rng, head: (u64, Timestamp)) -> BTreeMap<String, Paper> {
     let from_a = deep(delegation("deep", 43, &["a/deep", "b/*"]), 43);
     let other = if chance.u8(..) < 60 { 44 } else { 43 };
     let mut role = authority(&[other], 1);
-    (role["name"], role["terminating"], role["paths"]) = ("deep".into(), false.into(), json!(["b/deep"]));
+    put(&mut role, &["name"], "deep".into());
+    put(&mut role, &["terminating"], false.into());
+    put(&mut role, &["paths"], json!(["b/deep"]));
     let from_b = deep(role, other);
     let paper = |seeds: &[u8], files: Json| Paper::new("targets", head, seeds).with("targets", files);
     let papers = [
