@@ -16,10 +16,10 @@ const BENDS: usize = 3;
 pub fn bend(scene: &mut Scene, chance: &mut Rng, now: Timestamp) {
     for _ in 0..chance.usize(1..=BENDS) {
         match chance.u8(..12) {
-            0..5 => bend_paper(scene, chance, |signed, chance| bend_value(signed, chance)),
-            5 => bend_paper(scene, chance, |signed, chance| delegate(signed, chance)),
+            0..5 => bend_paper(scene, chance, bend_value),
+            5 => bend_paper(scene, chance, delegate),
             6 => bend_paper(scene, chance, |signed, chance| age(signed, (chance, now))),
-            7 => bend_paper(scene, chance, |signed, chance| turn_version(signed, chance)),
+            7 => bend_paper(scene, chance, turn_version),
             8 => sign_otherwise(scene, chance),
             9 => mark(scene, chance),
             10 => tell_otherwise(scene, chance),
