@@ -6,6 +6,8 @@
 
 mod local;
 mod owner;
+#[cfg(feature = "tuf-conformance")]
+mod tuf_conformance;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -50,6 +52,11 @@ enum Command {
 
 /// Runs one command. `args` are what stands after the program's name.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    #[cfg(feature = "tuf-conformance")]
+    let args = match tuf_conformance::asked_for(args) {
+        Ok(args) => return tuf_conformance::main_with(args),
+        Err(args) => args,
+    };
     let (sources, command) = match parse(args) {
         Ok(parsed) => parsed,
         Err(error) => {

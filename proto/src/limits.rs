@@ -22,7 +22,7 @@ pub const EST_BODY_BYTES: usize = 16 * 1024;
 pub const TELEMETRY_BYTES: usize = 256 * 1024;
 /// Bytes of a telemetry body after decompression.
 pub const TELEMETRY_DECOMPRESSED_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes a second below which a body is given up.
+/// Bytes a second below which a body is given up, on either side.
 pub const BODY_BYTES_PER_S: u64 = 1024;
 /// Seconds an idle connection is kept outside a wait.
 pub const IDLE_CONNECTION_S: u64 = 60;
@@ -32,6 +32,8 @@ pub const WAIT_S: u64 = 300;
 pub const CHECKIN_S: u32 = 300;
 /// Seconds without a byte after which a download is given up.
 pub const DOWNLOAD_STALL_S: u64 = 30;
+/// Mirrors of one repository that are asked in turn.
+pub const MIRRORS: usize = 8;
 /// Milliseconds after which what a server holds in memory of a store that others write too is no longer believed.
 pub const VIEW_AGE_MS: u64 = 1000;
 /// Milliseconds between two looks at a shared store for what other servers changed.

@@ -16,9 +16,11 @@ use crate::faults::kills::Kills;
 use crate::faults::powercut::PowerCuts;
 use crate::faults::subject::Engine;
 use crate::fuzz::Fuzzing;
+use crate::oracles::Oracles;
 use crate::reconnect::Reconnect;
 use crate::scan::Scans;
 use crate::servers::UnderFire;
+use crate::tuf_suite::Suite;
 
 pub mod state;
 
@@ -46,6 +48,10 @@ pub enum Name {
     Scan,
     /// Bent bytes for every reader of outside bytes; no engine matters.
     Fuzz,
+    /// The TUF community's client conformance suite drives the agent's library, whatever engine is named.
+    TufConformance,
+    /// Spoilt TUF repositories, judged by two other clients beside ours, whatever engine is named.
+    TufOracles,
 }
 
 impl Name {
@@ -169,6 +175,8 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::Servers => Box::new(UnderFire),
         Name::Scan => Box::new(Scans),
         Name::Fuzz => Box::new(Fuzzing),
+        Name::TufConformance => Box::new(Suite),
+        Name::TufOracles => Box::new(Oracles::new()?),
         Name::Reconnect => Box::new(Reconnect { devices: options.devices }),
     })
 }

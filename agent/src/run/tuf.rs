@@ -310,6 +310,7 @@ fn apply(folder: &Folder, effects: &[Effect], answered: Option<&[u8]>) -> Result
     Ok(())
 }
 
+/// Whether a host is this machine by its name.
 pub(crate) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
