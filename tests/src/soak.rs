@@ -48,9 +48,9 @@ pub enum Name {
     Scan,
     /// Bent bytes for every reader of outside bytes; no engine matters.
     Fuzz,
-    /// The TUF community's client conformance suite drives the agent's library, whatever engine is named.
+    /// The TUF community's client conformance suite drives the agent's library; no engine matters.
     TufConformance,
-    /// Spoilt TUF repositories, judged by two other clients beside ours, whatever engine is named.
+    /// Spoilt TUF repositories, judged by two other clients beside ours; no engine matters.
     TufOracles,
 }
 
@@ -61,7 +61,7 @@ impl Name {
             Self::Powercut | Self::Kills => Some(named),
             Self::Servers => Some(Engine::Postgres),
             Self::Reconnect => Some(Engine::Redb),
-            Self::Scan | Self::Fuzz => None,
+            Self::Scan | Self::Fuzz | Self::TufConformance | Self::TufOracles => None,
         }
     }
 }

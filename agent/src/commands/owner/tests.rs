@@ -64,7 +64,10 @@ struct Person {
     asked: Cell<bool>,
 }
 
-const PERSON: Person = Person { root: true, free: true, asked: Cell::new(false) };
+/// Root at the device, which is free.
+fn somebody() -> Person {
+    Person { root: true, free: true, asked: Cell::new(false) }
+}
 
 impl AtDevice for Person {
     fn is_root(&self) -> bool {
@@ -147,7 +150,7 @@ impl Device {
     }
 
     fn change(&self, brought: &Brought) -> anyhow::Result<()> {
-        change(&self.base(), &self.config, brought, &PERSON)
+        change(&self.base(), &self.config, brought, &somebody())
     }
 
     fn refusal(&self, brought: &Brought, person: &Person) -> String {
@@ -172,7 +175,7 @@ impl Device {
     }
 
     fn identity(&self) -> Option<Identity> {
-        Identity::load(&Home::of(&self.config, &self.state).expect("opens")).expect("reads")
+        Identity::load(Home::of(&self.config, &self.state).expect("opens")).expect("reads")
     }
 
     fn spool(&self) -> Vec<String> {
@@ -202,11 +205,11 @@ fn a_loan_its_return_and_no_replay_of_the_loan() {
     assert_eq!(kept.as_deref(), Some(b"A's".as_slice()), "and what was held of A still holds");
     let record = device.record();
     assert_eq!(record.version(&"director/orders".parse().expect("a text")), 7);
-    assert!(device.refusal(&loan, &PERSON).contains("an old one is not taken again"));
+    assert!(device.refusal(&loan, &somebody()).contains("an old one is not taken again"));
     assert_eq!(device.obeys(), a);
     device.change(&brought(&a, &b, (A, 120))).expect("a new one is taken");
     assert_eq!(device.obeys(), b);
-    assert!(device.refusal(&back, &PERSON).contains("an old one is not taken again"));
+    assert!(device.refusal(&back, &somebody()).contains("an old one is not taken again"));
 }
 
 #[test]
@@ -241,7 +244,7 @@ fn a_change_that_dies_at_any_step_obeys_one_owner_and_is_ended_by_the_next_try()
                 false => Ok(()),
             });
         let home = Home::of(&device.config, &broken).expect("opens");
-        let tried = change(&device.base().on(broken, home), &device.config, &loan, &PERSON);
+        let tried = change(&device.base().on(broken, home), &device.config, &loan, &somebody());
         let obeyed = device.obeys();
         assert!(obeyed == a || obeyed == b, "step {last}");
         assert!(device.identity().is_none() || obeyed == a, "step {last}: no identity of A under B");
@@ -266,14 +269,14 @@ fn the_makers_word_needs_a_forgotten_site_root_and_a_device_that_is_not_in_use()
     let device = Device::new(Some(&site));
     let (a, b) = (root(A), root(B));
     let (maker, stranger) = (brought(&a, &b, (MAKER, 0)), brought(&a, &b, (B, 0)));
-    assert_eq!(device.refusal(&maker, &PERSON), Refused::NotForgotten.to_string());
+    assert_eq!(device.refusal(&maker, &somebody()), Refused::NotForgotten.to_string());
     leaving::wipe(&device.state, &Home::of(&device.config, &device.state).expect("opens")).expect("forgets");
-    let nobody = Person { root: false, ..PERSON };
+    let nobody = Person { root: false, ..somebody() };
     assert_eq!(device.refusal(&maker, &nobody), Refused::NotRoot.to_string());
     assert!(!nobody.asked.get(), "nobody is asked for a device that is not taken over anyway");
-    let busy = Person { free: false, ..PERSON };
+    let busy = Person { free: false, ..somebody() };
     assert_eq!((device.refusal(&maker, &busy), busy.asked.get()), (Refused::InUse.to_string(), true));
-    assert!(device.refusal(&stranger, &PERSON).contains("0 of the 1 signatures"), "presence alone");
+    assert!(device.refusal(&stranger, &somebody()).contains("0 of the 1 signatures"), "presence alone");
     assert_eq!(device.obeys(), a);
     device.change(&maker).expect("all four");
     assert_eq!(device.obeys(), b);
