@@ -15,8 +15,21 @@ fn main() {
         // Where Rust brings its own linker, lld, which alone can fold; nothing here compares addresses of functions.
         if variable("TARGET") == "x86_64-unknown-linux-gnu" {
             println!("cargo::rustc-link-arg-bins=-Wl,--icf=all");
+            // What a machine can start it can also build: with an older glibc the program stays as large as it is.
+            if LIBRARIES.iter().any(|path| loads_packed_relocations(path)) {
+                println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+            }
         }
     }
+}
+
+/// Where a machine keeps the C library that programs for it are linked with.
+const LIBRARIES: [&str; 2] = ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/libc.so.6"];
+
+/// Whether this C library's loader understands packed relocations (glibc 2.36 on): it says so by a version's name.
+fn loads_packed_relocations(library: &str) -> bool {
+    const NAME: &[u8] = b"GLIBC_ABI_DT_RELR";
+    std::fs::read(library).is_ok_and(|bytes| bytes.windows(NAME.len()).any(|window| window == NAME))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a build script is told everything by its environment")]

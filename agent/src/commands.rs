@@ -6,6 +6,9 @@
 
 mod bundle;
 mod local;
+mod owner;
+#[cfg(feature = "tuf-conformance")]
+mod tuf_conformance;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -27,7 +30,9 @@ cordon-agent [--state DIR] [--config FILE] COMMAND
                             hand the agent an update from a folder, such as one on a stick, and wait until it holds the
                             image (3600 s); first copies the receipts that wait to DIR/receipts; --expect-server: the
                             server will be reached once the new image runs
-  trust-director FILE       trust an owner's director root, where none is trusted yet
+  trust-director FILE [--hand-over FILE]
+                            trust an owner's director root, where none is trusted yet; with a signed change of owner,
+                            in the place of the present one, which is then left with a farewell
   forget-site               forget identity, profile and spool; never roots, floor or versions
   retire                    sign a farewell, hand it in if the server can be reached, then forget as above
 ";
@@ -44,7 +49,7 @@ enum Command {
     Inventory { root: PathBuf },
     Interlock { hold: bool },
     InstallBundle(bundle::Handing),
-    TrustDirector { root: PathBuf },
+    TrustDirector { root: PathBuf, hand_over: Option<PathBuf> },
     ForgetSite,
     Retire,
     Help,
@@ -53,6 +58,11 @@ enum Command {
 
 /// Runs one command. `args` are what stands after the program's name.
 pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    #[cfg(feature = "tuf-conformance")]
+    let args = match tuf_conformance::asked_for(args) {
+        Ok(args) => return tuf_conformance::main_with(args),
+        Err(args) => args,
+    };
     let (sources, command) = match parse(args) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -85,11 +95,12 @@ fn execute(sources: &Sources, command: Command) -> anyhow::Result<ExitCode> {
         Command::Inventory { root } => local::inventory(&root)?,
         Command::Enrol { with, wait_s } => local::enrol(&config()?, &with, wait_s)?,
         Command::Run { once: false } => return local::run(config()?),
-        Command::Run { once: true } => local::once(config()?)?,
+        Command::Run { once: true } => return local::once(config()?),
         Command::Status { json } => local::status(&config()?, json)?,
         Command::Interlock { hold } => local::interlock(&config()?, hold)?,
         Command::InstallBundle(handing) => bundle::install(&config()?, &handing)?,
-        Command::TrustDirector { root } => local::trust_director(&config()?, &root)?,
+        Command::TrustDirector { root, hand_over: None } => local::trust_director(&config()?, &root)?,
+        Command::TrustDirector { root, hand_over: Some(file) } => owner::hand_over(&config()?, &root, &file)?,
         Command::ForgetSite => local::forget(&config()?)?,
         Command::Retire => local::retire(&config()?)?,
     }
@@ -118,6 +129,9 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Sources, Command),
             (Long("expect-server"), Some(Command::InstallBundle(handing))) => handing.expect_server = true,
             (Long("once"), Some(Command::Run { once })) => *once = true,
             (Long("json"), Some(Command::Status { json })) => *json = true,
+            (Long("hand-over"), Some(Command::TrustDirector { hand_over, .. })) => {
+                *hand_over = Some(parser.value()?.into());
+            }
             (Long("root"), Some(Command::Inventory { root })) => *root = parser.value()?.into(),
             (Value(word), None) => command = Some(named(&word, &mut parser)?),
             (arg, _) => return Err(arg.unexpected()),
@@ -144,7 +158,7 @@ fn named(word: &OsStr, parser: &mut lexopt::Parser) -> Result<Command, lexopt::E
             Some(_) | None => return Err("interlock takes hold or release".into()),
         },
         "install-bundle" => Command::InstallBundle(bundle::Handing::of(parser.value()?.into())),
-        "trust-director" => Command::TrustDirector { root: parser.value()?.into() },
+        "trust-director" => Command::TrustDirector { root: parser.value()?.into(), hand_over: None },
         "forget-site" => Command::ForgetSite,
         "retire" => Command::Retire,
         other => return Err(format!("there is no command {other:?}").into()),

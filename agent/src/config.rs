@@ -35,8 +35,8 @@ pub struct Config {
     pub state: PathBuf,
     /// The two image slots, files or block devices; `None` for a device that takes no updates.
     pub slots: Option<[PathBuf; 2]>,
-    /// The boot adapter: `file:PATH`, `uboot`, `grub` or `exec:CMD`.
-    pub boot: Option<String>,
+    /// The boot control.
+    pub boot: Option<Setting>,
     /// What the device is.
     pub hardware: Hardware,
     /// First root file of each manufacturer's image repository.
@@ -144,9 +144,8 @@ impl Config {
             key,
             message: message.to_owned(),
         };
-        if let Some(boot) = &file.boot {
-            Setting::parse(boot).map_err(|error| value("boot", &error.to_string()))?;
-        }
+        let boot = file.boot.map(|boot| Setting::parse(&boot, folder)).transpose();
+        let boot = boot.map_err(|error| value("boot", &error.to_string()))?;
         let auth_file = file.proxy_auth_file.map(|auth_file| folder.join(auth_file));
         let proxy = Proxy::parse(file.proxy, auth_file).map_err(|(key, wrong)| value(key, wrong))?;
         let key = file.key.as_deref().map_or(Ok(KeyPlace::File), KeyPlace::parse);
@@ -168,7 +167,7 @@ impl Config {
         Ok(Self {
             state: if sources.state.is_some() { state } else { folder.join(state) },
             slots: file.slots.map(|slots| slots.map(|slot| folder.join(slot))),
-            boot: file.boot.map(|boot| based_boot(&boot, folder)),
+            boot,
             hardware,
             image_root,
             timezone: file.timezone.unwrap_or_else(|| "UTC".to_owned()),
@@ -192,13 +191,6 @@ fn health(value: Option<HealthValue>, folder: &Path) -> Option<Health> {
         Some(HealthValue::Text(text)) => {
             text.strip_prefix("file:").map(|path| Health::File(folder.join(path)))
         }
-    }
-}
-
-fn based_boot(boot: &str, folder: &Path) -> String {
-    match boot.strip_prefix("file:") {
-        Some(path) => format!("file:{}", folder.join(path).display()),
-        None => boot.to_owned(),
     }
 }
 

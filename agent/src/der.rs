@@ -93,13 +93,25 @@ pub fn certification_request(
     spki: &[u8],
     sign: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
 ) -> Option<Vec<u8>> {
-    let name = [written(OBJECT, &[COMMON_NAME]), written(UTF8_STRING, &[common_name.as_bytes()])].concat();
-    let names = written(SEQUENCE, &[&written(SET, &[&written(SEQUENCE, &[&name])])]);
-    let version = written(INTEGER, &[&[0]]);
-    let request = written(SEQUENCE, &[&version, &names, spki, &written(CONTEXT_0, &[])]);
+    let request = requested(common_name, spki);
     let signature = sign(&request)?;
     let algorithm = written(SEQUENCE, &[&written(OBJECT, &[ECDSA_WITH_SHA256])]);
     Some(written(SEQUENCE, &[&request, &algorithm, &written(BIT_STRING, &[&[0], &signature])]))
+}
+
+/// Whether a certification request is the one that [`certification_request`] makes of these, whoever signed it.
+#[must_use]
+pub fn is_request_of(der: &[u8], common_name: &str, spki: &[u8]) -> bool {
+    element(der, SEQUENCE)
+        .is_some_and(|(inside, rest)| rest.is_empty() && inside.starts_with(&requested(common_name, spki)))
+}
+
+/// What is signed in a request.
+fn requested(common_name: &str, spki: &[u8]) -> Vec<u8> {
+    let name = [written(OBJECT, &[COMMON_NAME]), written(UTF8_STRING, &[common_name.as_bytes()])].concat();
+    let names = written(SEQUENCE, &[&written(SET, &[&written(SEQUENCE, &[&name])])]);
+    let version = written(INTEGER, &[&[0]]);
+    written(SEQUENCE, &[&version, &names, spki, &written(CONTEXT_0, &[])])
 }
 
 /// What is read from a certificate.
@@ -300,6 +312,8 @@ mod tests {
             let info = &read.certification_request_info;
             assert_eq!(info.subject.to_string(), format!("CN={name}"));
             assert_eq!(info.subject_pki.raw, key.spki());
+            assert!(is_request_of(&der, &name, key.spki()) && !is_request_of(&der, "other", key.spki()));
+            assert!(!is_request_of(&der[..der.len() - 1], &name, key.spki()));
             rcgen::CertificateSigningRequestParams::from_der(&der.into()).expect("proves possession");
         }
         assert_eq!(certification_request("n", key.spki(), |_| None), None, "no signature, no request");

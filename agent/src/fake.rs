@@ -123,6 +123,8 @@ pub(crate) enum Reply {
     Full(u16, &'static str, Vec<u8>),
     /// A declared length, the part that is sent, and then silence.
     Stall(usize, Vec<u8>),
+    /// A declared length, and one byte in so many milliseconds until the client has had enough.
+    Drip(usize, u64),
     /// The rest of a body from an offset on, and the whole length.
     Ranged(usize, usize, Vec<u8>),
     /// A body without a declared length.
@@ -279,6 +281,7 @@ fn reply(tls: &mut StreamOwned<ServerConnection, TcpStream>, reply: Reply, last:
         Reply::Stall(declared, part) => {
             (format!("HTTP/1.1 200 x\r\ncontent-length: {declared}\r\n\r\n"), part, true)
         }
+        Reply::Drip(declared, every_ms) => return drip(tls, declared, Duration::from_millis(every_ms)),
         Reply::Ranged(from, whole, rest) => {
             let range = format!("content-range: bytes {from}-{}/{whole}\r\n", whole - 1);
             let head = format!("HTTP/1.1 206 x\r\n{range}content-length: {}\r\n\r\n", rest.len());
@@ -297,6 +300,20 @@ fn reply(tls: &mut StreamOwned<ServerConnection, TcpStream>, reply: Reply, last:
         let _ = tls.flush();
     }
     sent.is_ok() && keep
+}
+
+/// Sends a body byte by byte; whether the client took all of it.
+fn drip(tls: &mut impl Write, declared: usize, every: Duration) -> bool {
+    let head = format!("HTTP/1.1 200 x\r\ncontent-length: {declared}\r\n\r\n");
+    let mut going = tls.write_all(head.as_bytes()).is_ok();
+    for _ in 0..declared {
+        going = going && tls.write_all(b"x").and_then(|()| tls.flush()).is_ok();
+        if !going {
+            break;
+        }
+        thread::sleep(every);
+    }
+    going
 }
 
 fn read_request(tls: &mut impl Read) -> Option<Asked> {

@@ -10,6 +10,11 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// How the name of a file under way ends; it begins with a dot.
+const UNDER_WAY: &[u8] = b".new";
+/// Folders within folders that are looked through for such files.
+const SWEPT_DEPTH: u32 = 4;
+
 /// Why a small file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -63,6 +68,8 @@ type Hook = Arc<dyn Fn(&'static str, &str) -> io::Result<()> + Send + Sync>;
 #[derive(Clone)]
 pub struct Folder {
     path: PathBuf,
+    /// Nothing is made here.
+    looked_at: bool,
     hook: Option<Hook>,
 }
 
@@ -76,12 +83,22 @@ impl Folder {
             fs::set_permissions(&path, private).map_err(|source| io_error("protect", &path, source))?;
         }
         refuse_world_writable(&path)?;
-        Ok(Self { path, hook: None })
+        Ok(Self { path, looked_at: false, hook: None })
+    }
+
+    /// A folder as it stands, for whoever only looks: neither it nor one inside it is made. One that is missing is empty.
+    pub fn look_at(path: impl Into<PathBuf>) -> Result<Self, FileError> {
+        let path = path.into();
+        if path.is_dir() {
+            refuse_world_writable(&path)?;
+        }
+        Ok(Self { path, looked_at: true, hook: None })
     }
 
     /// A folder inside this one.
     pub fn inside(&self, name: &str) -> Result<Self, FileError> {
-        let inner = Self::open(self.path.join(name))?;
+        let path = self.path.join(name);
+        let inner = if self.looked_at { Self::look_at(path)? } else { Self::open(path)? };
         Ok(Self { hook: self.hook.clone(), ..inner })
     }
 
@@ -159,6 +176,20 @@ impl Folder {
         }
     }
 
+    /// Removes what writes that died have left, here and in the folders below; whatever resists costs only its room. Only
+    /// who holds the folder alone may call it.
+    pub fn sweep(&self) {
+        sweep(&self.path, SWEPT_DEPTH);
+    }
+
+    /// Renames a file that is not what it should be, so that nothing stumbles over it and a person can still look at it.
+    pub fn set_aside(&self, name: &str) -> Result<(), FileError> {
+        let path = self.path.join(name);
+        let aside = self.path.join(aside(name));
+        fs::rename(&path, aside).map_err(|source| io_error("set aside", &path, source))?;
+        sync_folder(&self.path)
+    }
+
     /// The names in this folder, sorted; files under way are left out.
     pub fn names(&self) -> Result<Vec<String>, FileError> {
         let entries = fs::read_dir(&self.path).map_err(|source| io_error("list", &self.path, source))?;
@@ -173,6 +204,12 @@ impl Folder {
     fn point(&self, step: &'static str, name: &str) -> io::Result<()> {
         self.hook.as_ref().map_or(Ok(()), |hook| hook(step, name))
     }
+}
+
+/// The name of a file that was set aside.
+#[must_use]
+pub fn aside(name: &str) -> String {
+    format!("{name}.damaged")
 }
 
 /// Refuses a file or folder that anyone on the machine may change. A sticky folder such as `/tmp` is refused too.
@@ -224,11 +261,25 @@ fn read_bounded(file: File, path: &Path, limit: usize) -> Result<Vec<u8>, FileEr
     Ok(bytes)
 }
 
+fn sweep(path: &Path, depth: u32) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && depth > 0 => sweep(&entry.path(), depth - 1),
+            Ok(kind) if kind.is_file() && name.starts_with(b".") && name.ends_with(UNDER_WAY) => {
+                let _ = fs::remove_file(entry.path());
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
 fn sync_folder(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(|source| io_error("sync", path, source))
 }
 
-fn io_error(act: &'static str, path: &Path, source: io::Error) -> FileError {
+pub(crate) fn io_error(act: &'static str, path: &Path, source: io::Error) -> FileError {
     let path = path.to_owned();
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FileError::DiskFull { path },
@@ -256,6 +307,33 @@ mod tests {
             let after = folder.read("x", 100).expect("reads").expect("is there");
             assert!(after == b"old" || (step == "sync folder" && after == b"new and longer"), "{step}");
             assert_eq!(folder.names().expect("lists"), ["x"], "{step}");
+        }
+    }
+
+    #[test]
+    fn what_dying_writes_left_is_swept_away_and_nothing_else() {
+        // Goal: no litter for ever. Method: a write that dies here and one in a folder within a folder; other names.
+        let root = tempfile::tempdir().expect("a scratch folder");
+        let folder = Folder::open(root.path().join("s")).expect("opens").hooked(|at, _| match at {
+            "rename" => Err(io::Error::other("power")),
+            _ => Ok(()),
+        });
+        let inner = folder.inside("tuf").and_then(|tuf| tuf.inside("director")).expect("opens");
+        for folder in [&folder, &inner] {
+            folder.write("x", b"half").expect_err("the power fails");
+            for other in ["x", "x.new", ".hidden"] {
+                fs::write(folder.path().join(other), b"kept").expect("writes");
+            }
+        }
+        folder.sweep();
+        for folder in [&folder, &inner] {
+            let mut names: Vec<_> = fs::read_dir(folder.path())
+                .expect("lists")
+                .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+                .filter(|name| name != "tuf")
+                .collect();
+            names.sort_unstable();
+            assert_eq!(names, [".hidden", "x", "x.new"]);
         }
     }
 

@@ -192,6 +192,42 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
+    /// What is not as it was once written; `None` where the disk does not answer, or a secret lies open.
+    fn damage(&self) -> Option<&'static str> {
+        let of_file = |error: &FileError| matches!(error, FileError::TooLarge { .. });
+        match self {
+            Self::Damaged(what) => Some(what),
+            Self::Key(KeyError::Damaged) | Self::KeyStore(KeyStoreError::Key(KeyError::Damaged)) => {
+                Some("the private key")
+            }
+            Self::KeyStore(KeyStoreError::Name) => Some("the name of the private key"),
+            Self::File(error) | Self::KeyStore(KeyStoreError::File(error)) if of_file(error) => {
+                Some("a file of more bytes than it ever has")
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the key that was asked for will never be certified: a person denied it, it is not the device's to renew
+    /// with, or the answer is for another one.
+    fn is_about_the_key(&self) -> bool {
+        let of_key = |code: &str| ["same_key", "approval_denied"].contains(&code);
+        match self {
+            Self::ForeignCertificate => true,
+            // A serial that was mended needs another request, and the token the same key.
+            Self::Denied { code, .. } => of_key(code),
+            Self::Server { source: LinkError::Rejected { status: 403, code, .. }, .. } => {
+                of_key(code) || code == "serial_mismatch"
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the very bytes of the request are refused.
+    fn is_about_the_request(&self) -> bool {
+        matches!(self, Self::Server { source: LinkError::Rejected { status: 400 | 413 | 422, .. }, .. })
+    }
+
     /// When the same attempt may succeed, if ever.
     #[must_use]
     pub fn retry(&self) -> Retry {
@@ -205,8 +241,10 @@ impl IdentityError {
             Self::Waiting { retry_after_s, .. } => {
                 Retry::After(retry_after_s.unwrap_or(APPROVAL_S).clamp(1, limits::RETRY_AFTER_S))
             }
+            // A token comes back by itself, or somebody brings it back.
+            Self::Key(KeyError::Token) => Retry::Soon,
             Self::File(_)
-            | Self::Key(_)
+            | Self::Key(KeyError::Library | KeyError::Damaged)
             | Self::KeyStore(_)
             | Self::Damaged(_)
             | Self::Request

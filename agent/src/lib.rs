@@ -15,6 +15,7 @@ pub mod identity;
 pub mod interlock;
 pub mod link;
 pub mod log;
+pub mod program;
 pub mod run;
 pub mod slot;
 pub mod spool_file;

@@ -19,6 +19,7 @@ use cordon_proto::ids::{Name, Sha256};
 use cordon_proto::limits;
 use cordon_proto::receipt::Receipt;
 use cordon_proto::telemetry::{Batch, BatchAnswer};
+use cordon_proto::update::Pace;
 use cordon_proto::wire;
 use minicbor::{Decode, Encode};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE};
@@ -107,8 +108,8 @@ pub enum LinkError {
         /// Bytes accepted.
         limit: usize,
     },
-    /// Nothing came for too long.
-    #[error("the server sent nothing for {seconds} s")]
+    /// Nothing, or all too little, came for too long.
+    #[error("the server sent nothing, or next to nothing, for {seconds} s")]
     Stalled {
         /// Seconds waited.
         seconds: u64,
@@ -424,12 +425,7 @@ impl Link {
 
     async fn fetch(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, LinkError> {
         let request = self.client().get(format!("{}/{path}", self.base));
-        let answer = http::accept(request, self.patience.answer).await?;
-        match answer.status() {
-            StatusCode::OK => http::body(answer, limit).await.map(Some),
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => Err(http::explained(answer).await),
-        }
+        http::get(request, self.patience.answer, limit).await
     }
 
     /// Hands in the farewell; the same one twice is no error.
@@ -454,7 +450,7 @@ impl Link {
             },
             _ => return Err(http::explained(answer).await),
         };
-        Ok(Download { answer, start, stall: self.patience.stall })
+        Ok(Download { answer, start, pace: Pace::new(self.patience.stall) })
     }
 
     async fn call<Q, A>(&self, route: &str, question: &Q, deadline: Duration) -> Result<A, LinkError>
@@ -494,7 +490,7 @@ fn first_byte(answer: &Response) -> Option<u64> {
 pub struct Download {
     answer: Response,
     start: u64,
-    stall: Duration,
+    pace: Pace,
 }
 
 impl Download {
@@ -504,9 +500,9 @@ impl Download {
         self.start
     }
 
-    /// The next piece; `None` at the end. An error where nothing comes for the stall limit.
+    /// The next piece; `None` at the end. An error where nothing, or all too little, comes for the stall limit.
     pub async fn next(&mut self) -> Result<Option<Bytes>, LinkError> {
-        http::chunk(&mut self.answer, self.stall).await
+        http::chunk(&mut self.answer, &mut self.pace).await
     }
 }
 

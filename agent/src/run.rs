@@ -36,12 +36,12 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::files::FileError;
-use crate::identity::IdentityError;
+use crate::identity::{Identity, IdentityError};
 use crate::interlock::InterlockError;
-use crate::link::LinkError;
+use crate::link::{Link, LinkError};
 use crate::tls::TlsError;
 use contact::Contact;
-use entering::Entered;
+use entering::{Entered, Time};
 use leaving::Leaver;
 use messages::{ToLink, ToSensor};
 use sensing::Sensing;
@@ -118,7 +118,7 @@ struct Agent {
     calls: Calls,
     interlock: Option<crate::interlock::Socket>,
     shared: crate::interlock::Shared,
-    server: crate::link::Link,
+    server: Link,
 }
 
 struct Calls {
@@ -135,7 +135,7 @@ pub async fn run(config: Config, ports: Ports, shutdown: impl Future<Output = ()
     };
     let entered = tokio::select! {
         () = &mut shutdown => return Exit::Stopped,
-        entered = entering::enter(&base, &config, ports.tempo) => entered,
+        entered = entering::enter(&base, &config, ports.tempo, Time::Enough) => entered,
     };
     let held = match entered {
         Ok(Entered::Held(held)) => *held,
@@ -179,41 +179,52 @@ async fn serve(agent: Agent, base: &Base, hardware: HardwareId, shutdown: impl F
     }
     match ended {
         Ended::Exit(exit) => exit,
-        Ended::Leave(cause) => {
-            tracing::warn!(
-                ?cause,
-                "the owner's server says that this device is to leave; it takes leave and is wiped"
-            );
-            match Leaver::new(base, hardware, &in_force.now()).leave(cause, Some(&link)).await {
-                Ok(_) => Exit::Left,
-                Err(error) => Exit::Fatal(error),
-            }
-        }
+        Ended::Leave(cause) => match leave((base, hardware), &in_force.now(), &link, cause).await {
+            Ok(()) => Exit::Left,
+            Err(error) => Exit::Fatal(error),
+        },
     }
 }
 
-/// One report: look, check in, hand in what waits, and end.
-pub async fn once(config: Config, ports: Ports) -> Result<(), OnceError> {
+async fn leave(
+    (base, hardware): (&Base, HardwareId),
+    identity: &Identity,
+    link: &Link,
+    cause: Cause,
+) -> Result<(), RunError> {
+    tracing::warn!(
+        ?cause,
+        "the owner's server says that this device is to leave; it takes leave and is wiped"
+    );
+    Leaver::new(base, hardware, identity).leave(cause, Some(link)).await.map(drop)
+}
+
+/// One report: look, check in, hand in what waits, and end. What the server says of the identity is acted on as in a
+/// long run; only a person's approval is not waited for.
+pub async fn once(config: Config, ports: Ports) -> Result<Exit, OnceError> {
     let base = Base::open(&config, Arc::clone(&ports.clock))?;
-    let held = match entering::enter(&base, &config, ports.tempo).await? {
+    let held = match entering::enter(&base, &config, ports.tempo, Time::None).await? {
         Entered::Held(held) => *held,
-        Entered::Left => return Ok(()),
+        Entered::Left => return Ok(Exit::Left),
     };
     let agent = setup::agent(&base, held, &config, ports)?;
     let Agent { mut contact, sensing, updating, telling, calls, server, .. } = agent;
+    let (in_force, link) = (contact.in_force(), server.waiter());
     let (stop, stopped) = watch::channel(false);
     let mut sensor = std::pin::pin!(sensing.run(calls.sensor, stopped.clone()));
     let mut telling = std::pin::pin!(telling.run(stopped));
     let reported = tokio::select! {
-        reported = contact.report() => reported.map(|_| ()),
-        () = updating.run() => Ok(()),
-        () = contact::serve(server, calls.link) => Ok(()),
-        () = &mut sensor => Ok(()),
-        () = &mut telling => Ok(()),
+        reported = contact.once() => reported,
+        () = updating.run() => Ok(None),
+        () = contact::serve(server, calls.link) => Ok(None),
+        () = &mut sensor => Ok(None),
+        () = &mut telling => Ok(None),
     };
     stop.send_replace(true);
     let _ = timeout(ENDING, async { tokio::join!(&mut sensor, &mut telling) }).await;
-    Ok(reported?)
+    let Some(cause) = reported? else { return Ok(Exit::Stopped) };
+    leave((&base, config.hardware.identity()), &in_force.now(), &link, cause).await?;
+    Ok(Exit::Left)
 }
 
 /// Why one report did not come about.

@@ -237,6 +237,14 @@ impl SecurityStore {
         self.pair.load(read)
     }
 
+    /// What things of a kind are named where they are the present owner's.
+    pub fn owners(&mut self, kind: &str) -> String {
+        match self.load() {
+            Ok(Found::Newest { value, .. }) => value.owners(kind),
+            Ok(Found::Nothing) | Err(_) => kind.to_owned(),
+        }
+    }
+
     /// Stores what a step of the update machine asks to be stored, before its effects are done.
     ///
     /// # Errors

@@ -3,10 +3,13 @@
 //! A server is believed if its chain verifies by WebPKI up to a root whose SubjectPublicKeyInfo has the pinned hash;
 //! no other root exists, and no system store is read. Session resumption is off: a resumed session would skip both
 //! the pin and a renewed certificate (measured: `evidence` in docs/decisions). Time is the trusted clock's. It must
-//! never be given a way round the verifier. A clock below its floor is wrong, and one beyond the end of the device's own
-//! certificate probably: then a server certificate need only be valid at some time from the floor on, the last time that
-//! the server itself said, so that a wrong clock does not cut the device off. Read next: [`crate::link`], [`crate::identity`].
+//! never be given a way round the verifier. A certificate that is not valid yet says that the clock is slow, and is judged
+//! by its own first second. A clock below its floor is wrong, and one beyond the end of the device's own certificate
+//! probably: then one that has ended need only have been valid at some time from the floor on, the last time that the
+//! server itself said. So a wrong clock does not cut the device off. Read next: [`crate::link`], [`crate::identity`].
 
+#[cfg(feature = "tuf-conformance")]
+use std::net::Ipv4Addr;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,6 +125,21 @@ pub fn client_heard(
     Ok(builder.build()?)
 }
 
+/// A client for plain HTTP on this machine, for the conformance suite alone: no TLS server is believed by it.
+#[cfg(feature = "tuf-conformance")]
+#[expect(clippy::disallowed_methods, reason = "the one permitted builder of HTTP clients")]
+pub(crate) fn loopback_client(clock: TrustedClock) -> Result<reqwest::Client, TlsError> {
+    let nobody = Trust { pins: Vec::new(), roots: Vec::new(), clock, own_end: None };
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(configuration(nobody, None)?)
+        .http1_only()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(Duration::from_secs(CONNECT_S))
+        .resolve("localhost", SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    Ok(client.build()?)
+}
+
 fn configuration(trust: Trust, identity: Option<Arc<CertifiedKey>>) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(PinVerifier { trust, provider: Arc::clone(&provider) });
@@ -208,13 +226,23 @@ impl PinVerifier {
     }
 }
 
-fn about_time(error: &rustls::Error) -> bool {
+/// On which side of its life a certificate was judged.
+enum Untimely {
+    Before,
+    After,
+}
+
+fn untimely(error: &rustls::Error) -> Option<Untimely> {
     use CertificateError as Cause;
-    let rustls::Error::InvalidCertificate(cause) = error else { return false };
-    matches!(
-        cause,
-        Cause::Expired | Cause::ExpiredContext { .. } | Cause::NotValidYet | Cause::NotValidYetContext { .. }
-    )
+    match error {
+        rustls::Error::InvalidCertificate(Cause::NotValidYet | Cause::NotValidYetContext { .. }) => {
+            Some(Untimely::Before)
+        }
+        rustls::Error::InvalidCertificate(Cause::Expired | Cause::ExpiredContext { .. }) => {
+            Some(Untimely::After)
+        }
+        _ => None,
+    }
 }
 
 impl ServerCertVerifier for PinVerifier {
@@ -240,10 +268,18 @@ impl ServerCertVerifier for PinVerifier {
             webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, at)
         };
         let clock = &self.trust.clock;
-        match judged(clock.now()) {
-            Err(error) if self.clock_is_doubtful() && about_time(&error) => {
+        let forgiven = |untimely| match untimely {
+            // The authority that is believed made it already, so it is the clock that is slow.
+            Untimely::Before => true,
+            Untimely::After => self.clock_is_doubtful(),
+        };
+        let verdict = match judged(clock.now()) {
+            Err(error) if untimely(&error).is_some_and(forgiven) => {
                 judged(clock.floor().at().max(der::not_before(end_entity).unwrap_or(Timestamp(0))))
             }
+            verdict => verdict,
+        };
+        match verdict {
             Err(rustls::Error::InvalidCertificate(cause)) if about_the_anchor(&cause) => {
                 Err(ForeignChain::of(end_entity, intermediates))
             }
@@ -273,3 +309,6 @@ impl ServerCertVerifier for PinVerifier {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

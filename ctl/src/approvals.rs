@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::arguments::read_file;
 use crate::failure::Failure;
+use crate::placing::Placing;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -29,10 +30,25 @@ const BATCH: usize = 500;
 pub enum Command {
     /// List the keys that wait, the one that waits longest first.
     List,
-    /// Let a key in: it is given its certificate when its device asks again.
-    Approve(Answer),
+    /// Let a key in: it is given its certificate when its device asks again. Model and place count only where nobody
+    /// has said so before: an approval moves no device.
+    Approve(Box<Approval>),
     /// Turn a key away: the certificate in force, if there is one, lives on.
     Deny(Answer),
+}
+
+/// A yes, and what is said of the devices with it.
+#[derive(Clone, Debug, Args)]
+pub struct Approval {
+    /// To which keys, and why.
+    #[command(flatten)]
+    pub answer: Answer,
+    /// What the devices are, where nobody has said so.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Where they will stand, where nobody has said so.
+    #[command(flatten)]
+    pub placing: Placing,
 }
 
 /// To which keys, and why.
@@ -47,18 +63,6 @@ pub struct Answer {
     /// Pairs of serial and fingerprint, read off the devices: CSV with the header `serial,fingerprint`.
     #[arg(long, value_name = "FILE")]
     pub all_from: Option<PathBuf>,
-    /// What the devices are, where nobody has said so.
-    #[arg(long)]
-    pub model: Option<String>,
-    /// Where they will stand.
-    #[arg(long)]
-    pub site: Option<String>,
-    /// Where they will stand, closer.
-    #[arg(long)]
-    pub ward: Option<String>,
-    /// What they are for, such as infusion-pump or kiosk.
-    #[arg(long)]
-    pub kind: Option<String>,
     /// Why.
     #[arg(long)]
     pub reason: String,
@@ -77,14 +81,27 @@ impl Command {
                 let rows = answer.get("approvals").and_then(Value::as_array).cloned().unwrap_or_default();
                 Ok(Report::table(&COLUMNS, &rows, Value::Array(rows.clone())))
             }
-            Self::Approve(answer) => answer.send(&api, "approve"),
-            Self::Deny(answer) => answer.send(&api, "deny"),
+            Self::Approve(approval) => approval.answer.send(&api, &approval.body()),
+            Self::Deny(answer) => answer.send(&api, &json!({"verb": "deny"})),
         }
     }
 }
 
+impl Approval {
+    /// The answer without its keys and its reason.
+    fn body(&self) -> Value {
+        let place: serde_json::Map<String, Value> = self.placing.given().collect();
+        let mut body = json!({"verb": "approve", "placement": place});
+        if let (Some(model), Value::Object(fields)) = (&self.model, &mut body) {
+            fields.insert("model".to_owned(), json!(model));
+        }
+        body
+    }
+}
+
 impl Answer {
-    fn send(&self, api: &Api, verb: &str) -> Result<Report, Failure> {
+    /// Gives the answer `common` to each key.
+    fn send(&self, api: &Api, common: &Value) -> Result<Report, Failure> {
         let asked = match (&self.device, self.fingerprint, &self.all_from) {
             (Some(device), Some(key), None) => {
                 let name =
@@ -99,7 +116,12 @@ impl Answer {
         };
         let mut rows = Vec::new();
         for batch in asked.chunks(BATCH) {
-            let answer = api.post(&["approvals"], &self.body(verb, batch))?;
+            let mut body = common.clone();
+            if let Value::Object(fields) = &mut body {
+                fields.insert("reason".to_owned(), json!(self.reason));
+                fields.insert("rows".to_owned(), json!(batch));
+            }
+            let answer = api.post(&["approvals"], &body)?;
             let told = answer.get("rows").and_then(Value::as_array);
             let odd = || Failure::refused("unexpected answer", "the server sent no rows");
             rows.extend(told.ok_or_else(odd)?.iter().cloned());
@@ -118,18 +140,6 @@ impl Answer {
         }
         let detail = format!("{} of {} rows were refused:\n{}", refused.len(), rows.len(), report.text);
         Err(Failure::refused("partly done", detail))
-    }
-
-    fn body(&self, verb: &str, rows: &[Value]) -> Value {
-        let place = [("site", &self.site), ("ward", &self.ward), ("kind", &self.kind)];
-        let place =
-            place.into_iter().filter_map(|(name, text)| Some((name.to_owned(), json!(text.as_ref()?))));
-        let mut body = json!({"verb": verb, "reason": self.reason, "rows": rows,
-            "placement": Value::Object(place.collect())});
-        if let (Some(model), Value::Object(fields)) = (&self.model, &mut body) {
-            fields.insert("model".to_owned(), json!(model));
-        }
-        body
     }
 }
 

@@ -10,7 +10,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
-use crate::{approvals, audit, bundle, devices, keys, order, receipts, release, repo, rollouts, tokens};
+use crate::{
+    approvals, audit, bundle, devices, keys, order, owner, receipts, release, repo, rollouts, tokens,
+};
 
 /// Keys, signing, approving, asking.
 #[derive(Debug, Parser)]
@@ -68,6 +70,9 @@ pub enum Command {
     /// Hand in receipts that came back from devices without a network.
     #[command(subcommand)]
     Receipts(receipts::Command),
+    /// Hand devices over to another owner: a loan, a sale, a return.
+    #[command(subcommand)]
+    Owner(owner::Command),
     /// Make, list and take back enrolment tokens.
     #[command(subcommand)]
     Tokens(tokens::Command),
@@ -98,6 +103,7 @@ impl Command {
             Self::Order(command) => command.run(session),
             Self::Bundle(command) => command.run(session),
             Self::Receipts(command) => command.run(session),
+            Self::Owner(command) => command.run(session),
             Self::Tokens(command) => command.run(session),
             Self::Approvals(command) => command.run(session),
             Self::Devices(command) => command.run(session),

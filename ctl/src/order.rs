@@ -115,7 +115,8 @@ pub fn describe(checked: &Checked, lists: &[ScopeList]) -> String {
     text + &scope(&order.scope, lists)
 }
 
-fn scope(scope: &Scope, lists: &[ScopeList]) -> String {
+/// A scope in lines, with its full list.
+pub(crate) fn scope(scope: &Scope, lists: &[ScopeList]) -> String {
     match scope {
         Scope::Match { model, hardware, from_least, from_most } => {
             format!(

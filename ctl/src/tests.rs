@@ -17,6 +17,7 @@ use serde_json::Value;
 
 mod audit;
 mod bundles;
+mod handover;
 mod intake;
 mod makers;
 mod online;

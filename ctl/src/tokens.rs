@@ -20,6 +20,7 @@ use crate::api::{Api, Pages};
 use crate::arguments::read_file;
 use crate::chain::no_example;
 use crate::failure::Failure;
+use crate::placing::Placing;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -84,21 +85,9 @@ pub struct Create {
     /// The folder for the join files and summary.csv. They are secrets: remove it when the devices have them.
     #[arg(long, value_name = "DIR", requires = "from")]
     pub out: Option<PathBuf>,
-    /// Where they will stand.
-    #[arg(long)]
-    pub site: Option<String>,
-    /// Where they will stand, closer.
-    #[arg(long)]
-    pub ward: Option<String>,
-    /// What they are for, such as infusion-pump or kiosk.
-    #[arg(long)]
-    pub kind: Option<String>,
-    /// Who reaches them over the network: isolated, segmented, flat or internet.
-    #[arg(long)]
-    pub zone: Option<String>,
-    /// Who can stand before them: locked-room, clinical-area or public.
-    #[arg(long)]
-    pub place: Option<String>,
+    /// Where they will stand and what they are for.
+    #[command(flatten)]
+    pub placing: Placing,
     /// The device may come with a new key, after a factory reset: the next key replaces the present one.
     #[arg(long, conflicts_with = "count")]
     pub replaces: bool,
@@ -165,16 +154,11 @@ impl Create {
             ("replaces", self.replaces.then_some(Value::Bool(true))),
             ("instead_of", self.instead_of.map(|device| json!(device.to_string()))),
             ("count", self.count.map(|count| json!(count))),
-            ("site", text(&self.site)),
-            ("ward", text(&self.ward)),
-            ("kind", text(&self.kind)),
-            ("zone", text(&self.zone)),
-            ("place", text(&self.place)),
             ("hours", self.hours.map(|hours| json!(hours))),
         ];
         let given =
             fields.into_iter().filter_map(|(name, value)| value.map(|value| (name.to_owned(), value)));
-        Value::Object(given.collect())
+        Value::Object(given.chain(self.placing.given()).collect())
     }
 }
 

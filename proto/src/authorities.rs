@@ -3,10 +3,10 @@
 //! A device starts with one pin, from its enrolment string. A root is replaced by steps: a bundle with both roots, signed
 //! by the old root's key, then a bundle with the new one alone. Bundles are followed one version after the other, as TUF
 //! roots are, so that a device that slept through several catches up; each is judged by what was believed before it.
-//! A device that has only its pin begins with the newest one, whatever its number: the bundles before were signed by
-//! roots that this device was never told of.
+//! A device that has only its pin begins with the first one that its pin's key has signed: the bundles before were signed
+//! by roots that this device was never told of.
 //! The server only carries them: the roots' keys are offline. Nothing here parses a certificate: the caller says which
-//! key it holds. Read next: [`Believed::step`], and `enrol` for the first pin.
+//! key it holds. Read next: [`Search::follow`], and `enrol` for the first pin.
 
 use alloc::vec::Vec;
 
@@ -112,13 +112,6 @@ impl SignedAuthorities {
 }
 
 impl Believed {
-    /// The version to ask for next, the newest one being `newest`; `None` if there is nothing to follow.
-    #[must_use]
-    pub fn wants(&self, newest: u64) -> Option<u64> {
-        let next = if self.version == 0 { newest } else { self.version.saturating_add(1) };
-        (next <= newest && newest > self.version).then_some(next)
-    }
-
     /// What is believed after this bundle, and the roots' certificates. `known` are certificates of the present pins,
     /// as far as the caller has them; those in the bundle itself count as well, because a pin is the proof.
     pub fn step(
@@ -129,8 +122,7 @@ impl Believed {
     ) -> Result<(Self, Vec<Vec<u8>>), AuthoritiesError> {
         let (signed, bundle) = SignedAuthorities::read(bytes)?;
         let wanted = self.version.saturating_add(1);
-        let begins = self.version == 0 && bundle.version > 0;
-        if bundle.version != wanted && !begins {
+        if bundle.version != wanted {
             return Err(AuthoritiesError::Version { found: bundle.version, wanted });
         }
         let roots: Vec<&[u8]> = bundle.roots.iter().map(|root| root.as_slice()).collect();
@@ -149,6 +141,56 @@ impl Believed {
         }
         let next = Self { version: bundle.version, pins };
         Ok((next, roots.into_iter().map(<[u8]>::to_vec).collect()))
+    }
+}
+
+/// How a device goes from bundle to bundle: how far it has looked while it has only its pin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    looked: u64,
+}
+
+/// What a bundle led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// This is believed from now on; with the roots' certificates.
+    Believed(Believed, Vec<Vec<u8>>),
+    /// It was made before this device's pin was a root: the next one may be the first.
+    Before,
+}
+
+impl Search {
+    /// The version to fetch next, the newest one being `newest`; `None` if there is nothing to follow.
+    #[must_use]
+    pub fn next(&self, believed: &Believed, newest: u64) -> Option<u64> {
+        let done = if believed.version == 0 { self.looked } else { believed.version };
+        (done < newest).then(|| done.saturating_add(1))
+    }
+
+    /// Judges the bundle that was fetched as this version, by what is believed; see [`Believed::step`] for `known`.
+    ///
+    /// # Errors
+    /// The bundle is not to be followed; nothing after it is either.
+    pub fn follow(
+        &mut self,
+        believed: &Believed,
+        (number, bytes): (u64, &[u8]),
+        known: &[&[u8]],
+        certificates: &impl Certificates,
+    ) -> Result<Followed, AuthoritiesError> {
+        if believed.version > 0 {
+            let (next, roots) = believed.step(bytes, known, certificates)?;
+            return Ok(Followed::Believed(next, roots));
+        }
+        let before = Believed { version: number.saturating_sub(1), pins: believed.pins.clone() };
+        match before.step(bytes, known, certificates) {
+            Ok((next, roots)) => Ok(Followed::Believed(next, roots)),
+            Err(AuthoritiesError::Unsigned) => {
+                self.looked = self.looked.max(number);
+                Ok(Followed::Before)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub const EST_BODY_BYTES: usize = 16 * 1024;
 pub const TELEMETRY_BYTES: usize = 256 * 1024;
 /// Bytes of a telemetry body after decompression.
 pub const TELEMETRY_DECOMPRESSED_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes a second below which a body is given up.
+/// Bytes a second below which a body is given up, on either side.
 pub const BODY_BYTES_PER_S: u64 = 1024;
 /// Seconds an idle connection is kept outside a wait.
 pub const IDLE_CONNECTION_S: u64 = 60;
@@ -32,6 +32,8 @@ pub const WAIT_S: u64 = 300;
 pub const CHECKIN_S: u32 = 300;
 /// Seconds without a byte after which a download is given up.
 pub const DOWNLOAD_STALL_S: u64 = 30;
+/// Mirrors of one repository that are asked in turn.
+pub const MIRRORS: usize = 8;
 /// Milliseconds after which what a server holds in memory of a store that others write too is no longer believed.
 pub const VIEW_AGE_MS: u64 = 1000;
 /// Milliseconds between two looks at a shared store for what other servers changed.
@@ -106,6 +108,12 @@ pub const BUNDLE_OFFERS: usize = 16;
 pub const BUNDLE_DAYS: i64 = 14;
 /// Days the document of orders may live; no order outlives its document.
 pub const ORDERS_DAYS: i64 = 90;
+/// Bytes of a change of owner as it is carried, its list of devices included.
+pub const HAND_OVER_BYTES: usize = 128 * 1024;
+/// Devices of one change of owner that comes with a list.
+pub const HAND_OVER_DEVICES: usize = 1024;
+/// Days a change of owner may live.
+pub const HAND_OVER_DAYS: i64 = 90;
 /// Per cent of charge below which a device on battery does not reboot for an update.
 pub const BATTERY_PERCENT: u8 = 50;
 /// Boots a trial gets before the loader falls back, and starts of the agent before it goes back by itself.
@@ -122,6 +130,8 @@ pub const SLOT_PAUSE_S: i64 = 300;
 pub const GIVEN_UP: usize = 2 * ORDERS;
 /// Metadata versions kept in the security state.
 pub const HELD_VERSIONS: usize = 256;
+/// Owners of whom a device keeps the last bundle beside the present one's.
+pub const HELD_OWNERS: usize = 64;
 /// Bytes of a device's security state.
 pub const SECURITY_STATE_BYTES: usize = 128 * 1024;
 /// Bytes of a boot control document.

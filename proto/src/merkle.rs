@@ -34,6 +34,20 @@ pub fn root(leaves: impl IntoIterator<Item = Hash>) -> Hash {
     leaves.into_iter().collect::<Tree>().root()
 }
 
+/// The same root over a list, without a tree in memory.
+#[must_use]
+pub fn root_of<T>(leaves: &[T], hash: fn(&T) -> Hash) -> Hash {
+    match leaves {
+        [] => Sha256::digest([]).into(),
+        [leaf] => hash(leaf),
+        many => {
+            // The largest power of two below the count (RFC 9162 section 2.1.1).
+            let (left, right) = many.split_at(many.len().next_power_of_two() / 2);
+            node_hash(&root_of(left, hash), &root_of(right, hash))
+        }
+    }
+}
+
 /// That one leaf stands at one place of a tree (RFC 9162 section 2.1.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inclusion {

@@ -3,7 +3,8 @@
 //! Of a request only the key and its proof are taken ([`request`]); every name, use and date in a leaf is written
 //! here. A leaf is never a CA, never lives past its issuer, and its serial number is random. The root's key is not
 //! needed to run and is never loaded. One issuing authority is a [`Ca`]; which there are, and which of them signs what,
-//! is [`authority`]'s. Read next: [`authority`]; [`steps`] for how they change; [`crl`] for what third parties ask.
+//! is [`authority`]'s. Read next: [`authority`]; [`steps`] for how they change and [`leftovers`] for
+//! what a kill leaves; [`crl`] for what third parties ask.
 
 use std::fmt;
 
@@ -25,6 +26,7 @@ pub mod authority;
 pub mod certs_only;
 pub mod crl;
 pub mod key;
+pub mod leftovers;
 pub mod make;
 pub mod request;
 pub mod state;

@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::app::{App, Parts};
 use crate::audit_log::{AUDIT_KEY, AuditKey, AuditKeyError};
 use crate::ca::authority::warn_of_open_keys;
+use crate::ca::leftovers::tidy_at_start;
 use crate::ca::{Authority, CaError};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -30,6 +31,7 @@ use crate::http::console::live::Live;
 use crate::http::operator::Operator;
 use crate::http::shared_port::SharedPort;
 use crate::http::{self, Limits, Plane, device, est, probes};
+use crate::init;
 use crate::jobs;
 use crate::online::{OnlineError, OnlineKeys};
 use crate::repositories::Repositories;
@@ -205,6 +207,7 @@ impl Server {
             return Err(ServeError::ExampleKeys);
         }
         let ca = Authority::open(&config)?;
+        tidy_at_start(&ca, &config.folder.join(init::CA), clock.now());
         if !is_trial {
             warn_of_open_keys(&ca);
         }

@@ -1,11 +1,12 @@
 //! Benches: figures beside a peer, both measured in one run, printed with process, command line and CPU ticks.
 //!
 //! A missing peer ends the bench with 1: a figure without its pair says nothing. Read next: [`agent_footprint`], [`store`],
-//! [`ingest`], [`handshake`].
+//! [`ingest`], [`handshake`], [`firmware`].
 
 use clap::ValueEnum;
 
 pub mod agent_footprint;
+pub mod firmware;
 pub mod footprint;
 pub mod handshake;
 pub mod ingest;
@@ -22,6 +23,8 @@ pub enum Name {
     Ingest,
     /// CPU of a full mutual-TLS handshake with its authorised request, beside nginx.
     Handshake,
+    /// Verifying an image beside OpenSSL, and fetching it into its slot beside dd.
+    Firmware,
 }
 
 /// Runs one bench.
@@ -31,5 +34,6 @@ pub fn run(name: Name) -> anyhow::Result<()> {
         Name::Store => store::run(),
         Name::Ingest => ingest::run(),
         Name::Handshake => handshake::run(),
+        Name::Firmware => firmware::run(),
     }
 }

@@ -369,7 +369,8 @@ async fn http_get(address: std::net::SocketAddr, path: &str, token: &str) -> any
     Ok(serde_json::from_str(&body)?)
 }
 
-fn unchunk(mut rest: &str) -> String {
+/// The body of an answer that came in chunks.
+pub(crate) fn unchunk(mut rest: &str) -> String {
     let mut body = String::new();
     while let Some((size, after)) = rest.split_once("\r\n") {
         let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);

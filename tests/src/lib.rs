@@ -4,6 +4,7 @@
 //! `main.rs` for the commands, `skip.rs` for how a test says that it cannot run, `tidy.rs` for the rules.
 
 pub mod bench;
+pub mod browser;
 pub mod caller;
 pub mod command;
 pub mod demo;
@@ -15,6 +16,7 @@ pub mod light;
 pub mod mutants;
 pub mod namespace;
 pub mod one_device;
+pub mod oracles;
 pub mod postgres;
 pub mod program;
 pub mod reconnect;
@@ -24,3 +26,4 @@ pub mod skip;
 pub mod soak;
 pub mod tidy;
 pub mod token;
+pub mod tuf_suite;

@@ -11,9 +11,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub mod air_gap;
 pub mod table;
 #[cfg(test)]
 mod tests;
+pub mod tuf;
 
 /// How long building and running one test may take.
 const DEADLINE_S: &str = "600";
@@ -76,7 +78,7 @@ pub struct Choice {
 /// # Errors
 /// If a mutant is not caught, a fragment no longer matches, a test fails without its breakage, or cargo cannot run.
 pub fn run(choice: &Choice) -> Result<()> {
-    let chosen = choose(table::BREAKAGES, choice);
+    let chosen = choose(&[table::BREAKAGES, tuf::TUF, air_gap::AIR_GAP].concat(), choice);
     ensure!(!chosen.is_empty(), "no breakage has such a name");
     let root = tree::root();
     let bench = Bench { copy: root.join("target/mutants/tree"), target: root.join("target/mutants/build") };

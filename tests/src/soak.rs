@@ -16,9 +16,11 @@ use crate::faults::kills::Kills;
 use crate::faults::powercut::PowerCuts;
 use crate::faults::subject::Engine;
 use crate::fuzz::Fuzzing;
+use crate::oracles::Oracles;
 use crate::reconnect::Reconnect;
 use crate::scan::Scans;
 use crate::servers::UnderFire;
+use crate::tuf_suite::Suite;
 
 pub mod state;
 
@@ -42,10 +44,26 @@ pub enum Name {
     Servers,
     /// A whole fleet reconnects at once to a server on redb, whatever engine is named.
     Reconnect,
-    /// Outside scanners look at both TLS planes of a server on redb, whatever engine is named.
+    /// Outside scanners look at both TLS planes of a server; no engine matters.
     Scan,
-    /// Bent bytes for every reader of outside bytes, whatever engine is named.
+    /// Bent bytes for every reader of outside bytes; no engine matters.
     Fuzz,
+    /// The TUF community's client conformance suite drives the agent's library; no engine matters.
+    TufConformance,
+    /// Spoilt TUF repositories, judged by two other clients beside ours; no engine matters.
+    TufOracles,
+}
+
+impl Name {
+    /// The engine that its rounds are about: the one that was named where it may be chosen, none where none matters.
+    fn engine(self, named: Engine) -> Option<Engine> {
+        match self {
+            Self::Powercut | Self::Kills => Some(named),
+            Self::Servers => Some(Engine::Postgres),
+            Self::Reconnect => Some(Engine::Redb),
+            Self::Scan | Self::Fuzz | Self::TufConformance | Self::TufOracles => None,
+        }
+    }
 }
 
 /// How long, on what.
@@ -124,7 +142,8 @@ impl From<Verdict> for Outcome {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let sim = std::env::current_exe().context("this program has no path")?;
     let keep = (!options.no_report).then(|| folder(options));
-    let name = format!("{}-{}", word(options.name), options.engine);
+    let engine = options.name.engine(options.engine);
+    let name = counted(options.name, engine);
     let fresh = options.seed.unwrap_or_else(|| fastrand::u64(..));
     let mut state = match &keep {
         Some(keep) => State::load(keep, &name, fresh)?,
@@ -141,7 +160,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     println!("{}", state.summary());
     if let Some(keep) = &keep {
         state.save(keep)?;
-        println!("report: {}", state.report(rounds.title(), &command(options))?.display());
+        println!("report: {}", state.report(&heading(engine, rounds.title()), &command(options))?.display());
     }
     played?;
     ensure!(state.faults.is_empty(), "{} of {} rounds failed", state.faulty, state.rounds);
@@ -156,6 +175,8 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::Servers => Box::new(UnderFire),
         Name::Scan => Box::new(Scans),
         Name::Fuzz => Box::new(Fuzzing),
+        Name::TufConformance => Box::new(Suite),
+        Name::TufOracles => Box::new(Oracles::new()?),
         Name::Reconnect => Box::new(Reconnect { devices: options.devices }),
     })
 }
@@ -191,6 +212,21 @@ fn play(
     Ok(())
 }
 
+/// Under which name a soak is counted.
+fn counted(name: Name, engine: Option<Engine>) -> String {
+    let name = word(name);
+    engine.map_or_else(|| name.clone(), |engine| format!("{name}-{engine}"))
+}
+
+/// The heading of a report: the engine stands in it only where the rounds are about one.
+fn heading(engine: Option<Engine>, title: &str) -> String {
+    if let Some(engine) = engine {
+        return format!("Store {engine}, {title}");
+    }
+    let mut letters = title.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 fn word(name: Name) -> String {
     name.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
@@ -202,11 +238,38 @@ fn folder(options: &Options) -> PathBuf {
 
 /// The command line as a person would repeat it.
 fn command(options: &Options) -> String {
-    let mut line = format!("cordon-sim soak {} --engine {}", word(options.name), options.engine);
+    let mut line = format!("cordon-sim soak {}", word(options.name));
+    if let Some(engine) = options.name.engine(options.engine) {
+        line.push_str(&format!(" --engine {engine}"));
+    }
     for (flag, value) in [("--minutes", options.minutes), ("--rounds", options.rounds)] {
         if let Some(value) = value {
             line.push_str(&format!(" {flag} {value}"));
         }
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_names_an_engine_only_where_its_rounds_are_about_one() {
+        // Goal: no report claims a store that it never looked at. Method: each soak with an engine that was named.
+        let named = |name: Name| {
+            let engine = name.engine(Engine::Sled);
+            (counted(name, engine), heading(engine, "what it does"))
+        };
+        for (name, file, head) in [
+            (Name::Kills, "kills-sled", "Store sled, what it does"),
+            (Name::Powercut, "powercut-sled", "Store sled, what it does"),
+            (Name::Servers, "servers-postgres", "Store postgres, what it does"),
+            (Name::Reconnect, "reconnect-redb", "Store redb, what it does"),
+            (Name::Scan, "scan", "What it does"),
+            (Name::Fuzz, "fuzz", "What it does"),
+        ] {
+            assert_eq!(named(name), (file.to_owned(), head.to_owned()));
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cordon_proto::authorities::Believed;
+use cordon_proto::authorities::{Believed, Followed, Search};
 use cordon_proto::checkin::CheckinAnswer;
 use cordon_proto::ids::Sha256;
 use cordon_proto::wire;
@@ -272,12 +272,16 @@ impl Rotating {
     async fn catch_up(&mut self, owner: &Owner) -> anyhow::Result<()> {
         let mut talk = self.talk(owner).await?;
         let newest = self.say(&mut talk).await?.ca_version;
-        while let Some(version) = self.believed.wants(newest) {
+        let mut search = Search::default();
+        while let Some(version) = search.next(&self.believed, newest) {
             let (status, bytes) = talk.ask("GET", &format!("/v1/authorities/{version}"), b"").await?;
             anyhow::ensure!(status == 200, "no bundle {version}");
             let known: Vec<&[u8]> = self.roots.iter().map(Vec::as_slice).collect();
-            let (believed, roots) = self.believed.step(&bytes, &known, &Reading)?;
-            (self.believed, self.roots) = (believed, roots);
+            if let Followed::Believed(believed, roots) =
+                search.follow(&self.believed, (version, &bytes), &known, &Reading)?
+            {
+                (self.believed, self.roots) = (believed, roots);
+            }
         }
         self.say(&mut talk).await?;
         Ok(())

@@ -152,7 +152,7 @@ impl Bench {
             let asking =
                 devices.first().and_then(|member| Some((member.id(), member.device.asking.clone()?)));
             if let Some((id, asking)) = asking {
-                let stated = Stated { model: Some(Text::lossy("VP-3")), placement: None };
+                let stated = Stated { model: Some(Text::lossy("VP-3")), ..Stated::default() };
                 let reason = Text::lossy("compared at the bed");
                 app.approve((id, asking.key), &stated, &reason, &person()).await.expect("approved");
                 return;

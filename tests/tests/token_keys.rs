@@ -3,6 +3,7 @@
 //! A module finds its token by the environment, so each test starts a child that has it: this test program again for
 //! the port, `cordon-sim agent` for the rest. Read next: `cordon_sim::token`.
 
+use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -27,6 +28,7 @@ use cordon_server_core::risk::facts::{Impact, Reach};
 use cordon_sim::program::program;
 use cordon_sim::skip::require_package;
 use cordon_sim::token::{PIN, Token};
+use ring::pbkdf2;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use serde_json::Value;
 
@@ -117,6 +119,13 @@ fn refusals(setting: &str, place: &KeyPlace) {
     std::fs::write(&uri.pin_file, "\n").expect("writes");
     assert!(refused(place).contains("must hold the token's PIN"));
     std::fs::write(&uri.pin_file, PIN).expect("writes");
+    // What an earlier start noted of a PIN: it is not even tried.
+    let (salt, mut hash) = ([7; 16], [0; 32]);
+    let rounds = NonZeroU32::new(100_000).expect("is not zero");
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &salt, PIN.as_bytes(), &mut hash);
+    folder.write("pin-refused", &[&salt[..], &hash].concat()).expect("writes");
+    assert!(refused(place).contains("refuses the PIN"), "{}", refused(place));
+    folder.remove("pin-refused").expect("removes");
     let absent = KeyPlace::parse(&setting.replace("token=dev", "token=other")).expect("is a setting");
     assert!(refused(&absent).contains("no token of the module"), "{}", refused(&absent));
 }
@@ -378,4 +387,26 @@ async fn an_agent_with_its_key_in_a_token_enrols_and_reports() {
 async fn an_agent_with_its_key_in_a_tpm_enrols_and_reports() {
     // Goal: E15 with a TPM. Method: the agent program, swtpm, its resource manager restarted between two reports.
     lives_with_its_key_in(Token::tpm, "tpm").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_pin_is_tried_once_however_often_the_agent_starts() {
+    // Goal: a service manager that starts the agent again and again does not lock the token. Method: SoftHSM and a wrong
+    // PIN; two starts, whose memory of the refusal is one and the same; then the right PIN.
+    let Some(meeting) = Meeting::with(Token::soft_hsm).await else { return };
+    let (pin, memory) = (meeting.path("pin"), meeting.path("state/identity/pin-refused"));
+    std::fs::write(&pin, "9999").expect("writes");
+    let mut memories = Vec::new();
+    for _ in 0..2 {
+        let refused = meeting.agent(&["run", "--once"]).await;
+        let said = said(&refused);
+        assert!(!refused.status.success() && said.contains("refuses the PIN"), "{said}");
+        assert!(said.contains("pin-refused"), "and names what to do: {said}");
+        memories.push(std::fs::read(&memory).expect("is remembered"));
+    }
+    assert_eq!(memories.first(), memories.last(), "a second try would have another salt");
+    std::fs::write(&pin, PIN).expect("writes");
+    let stranger = said(&meeting.agent(&["run", "--once"]).await);
+    assert!(stranger.contains("not enrolled"), "the token is open: {stranger}");
+    assert!(!memory.exists(), "and the refusal is forgotten");
 }

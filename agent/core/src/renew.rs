@@ -12,6 +12,8 @@ use crate::backoff::{share, spread};
 
 /// Milliseconds of the first wait after a renewal that failed.
 pub const FIRST_MS: u64 = 60_000;
+/// Milliseconds between two certificates, at least.
+pub const LEAST_MS: u64 = 600_000;
 /// Milliseconds of the longest wait between two tries.
 pub const LONGEST_MS: u64 = 6 * 3600 * 1000;
 
@@ -74,9 +76,10 @@ impl Renewal {
         self.ended = true;
     }
 
-    /// There is a next certificate, or the one in force was accepted after all.
-    pub fn succeeded(&mut self) {
-        *self = Self::default();
+    /// There is a next certificate. The one after it has time, whatever the server says of the one that it just made: a
+    /// server whose certificates come overdue is not asked for one after the other.
+    pub fn succeeded(&mut self, monotonic_ms: u64) {
+        *self = Self { again_ms: monotonic_ms.saturating_add(LEAST_MS), ..Self::default() };
     }
 
     /// A try failed. The next one comes after a minute at first and six hours at most, or later where the server asks
@@ -208,8 +211,24 @@ mod tests {
         let mut late = Renewal::default();
         late.failed(0, Asked::Late, 0);
         assert_eq!(late.wait_ms(BORN, Some(BORN), 0), Some(LONGEST_MS / 2));
-        late.succeeded();
-        assert_eq!(late.wait_ms(BORN, Some(BORN), 0), Some(0));
+        late.succeeded(0);
+        late.failed(LEAST_MS, Asked::Nothing, 0);
+        assert_eq!(late.wait_ms(BORN, Some(BORN), LEAST_MS), Some(FIRST_MS / 2), "failures are counted anew");
+    }
+
+    #[test]
+    fn a_certificate_that_comes_overdue_or_ended_is_not_followed_at_once() {
+        // Goal: no loop of renewals with a server that is wrong. Method: success, then a due that is long past and the
+        // server's word that the new one has ended; the wait at three moments.
+        let mut renewal = Renewal::default();
+        renewal.ended();
+        assert_eq!(renewal.wait_ms(BORN, None, 7_000), Some(0));
+        renewal.succeeded(7_000);
+        let long_past = BORN.plus_seconds(400 * DAY_S);
+        assert_eq!(renewal.wait_ms(BORN, Some(long_past), 7_000), Some(LEAST_MS));
+        renewal.ended();
+        assert_eq!(renewal.wait_ms(BORN, None, 7_000 + LEAST_MS / 2), Some(LEAST_MS / 2));
+        assert_eq!(renewal.wait_ms(BORN, None, 7_000 + LEAST_MS), Some(0));
     }
 
     #[test]

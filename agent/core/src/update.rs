@@ -28,7 +28,7 @@ pub mod report;
 pub use fault::{FetchFault, TrialFault};
 pub use gate::Look;
 pub use machine::step;
-pub use record::{Installed, Job, Record, Slot, State};
+pub use record::{Installed, Job, Owner, Record, Slot, State};
 
 /// What happened outside.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,14 +16,14 @@ use cordon_proto::update::bundle::BundleFault;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::local::{clock, runtime};
+use super::local::{clock, runtime, wait_for};
 use crate::clock::TrustedClock;
 use crate::config::Config;
 use crate::files::Folder;
 use crate::identity::{Home, Identity};
 use crate::run::carried::{self, Looker, Opened};
 use crate::run::receipts::{self, Outbox};
-use crate::run::tuf::Repositories;
+use crate::run::tuf::{DIRECTOR, Repositories};
 use crate::run::{RunError, setup};
 use crate::status::Status;
 use crate::stick::Stick;
@@ -56,13 +56,14 @@ pub(super) fn install(config: &Config, handing: &Handing) -> anyhow::Result<()> 
         return Err(RunError::NotEnrolled.into());
     };
     let to = handing.receipts.clone().unwrap_or_else(|| handing.folder.join("receipts"));
-    let copied = Outbox::new(state.inside(receipts::FOLDER)?).copy_into(&identity, &to)?;
+    let outbox = SecurityStore::new(state.clone()).owners(receipts::FOLDER);
+    let copied = Outbox::new(state.inside(&outbox)?).copy_into(&identity, &to)?;
     println!("{copied} receipts copied to {}", to.display());
     if config.slots.is_none() {
         bail!("this device takes no updates: its configuration names no slots and boot control");
     }
     let stick = Arc::new(Stick::open(&handing.folder).map_err(told)?);
-    runtime()?.block_on(hand(config, handing, (&state, &identity), &stick))
+    wait_for(&runtime()?, hand(config, handing, (&state, &identity), &stick))
 }
 
 async fn hand(
@@ -98,7 +99,8 @@ async fn judge(
 ) -> anyhow::Result<Opened> {
     let (nobody, _) = mpsc::channel(1);
     let site = (identity.site.director_root, identity.site.host.as_str());
-    let repositories = Repositories::new(state.inside("tuf")?, config.image_root.clone(), site, nobody);
+    let tuf = (state.inside("tuf")?, record.owners(DIRECTOR));
+    let repositories = Repositories::new(tuf, config.image_root.clone(), site, nobody);
     let (now, monotonic) = (clock.now(), clock.monotonic());
     let looker = Looker { record, hardware: &config.hardware, now, monotonic };
     let tried = state.inside(TRIED)?;

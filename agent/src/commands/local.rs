@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use tokio::time::sleep;
 use crate::boot::REBOOT_STATUS;
 use crate::clock::{Clock, Floor, SystemClock, TrustedClock};
 use crate::config::Config;
-use crate::files::{self, Folder};
+use crate::files::{self, FileError, Folder};
 use crate::host;
 use crate::identity::farewell::{self, Kept};
 use crate::identity::{self, Applicant, Home, Identity, IdentityError};
@@ -34,6 +35,7 @@ use crate::run::leaving::{self, Leaver};
 use crate::run::setup::{self, Base};
 use crate::run::{self, Exit, Ports, RunError, contact, tuf};
 use crate::status::{IdentityStatus, Status};
+use crate::store::SecurityStore;
 
 /// Bytes of a join file.
 const JOIN_BYTES: usize = 4096;
@@ -53,7 +55,7 @@ pub(super) fn enrol(config: &Config, with: &Path, wait_s: u64) -> anyhow::Result
     let runtime = runtime()?;
     let anew = match (&present, &base) {
         (Some(identity), Some(base)) if identity.is_at(&string) => {
-            runtime.block_on(is_unknown(identity, &base.applicant(config)))
+            wait_for(&runtime, is_unknown(identity, &base.applicant(config)))
         }
         _ => false,
     };
@@ -62,12 +64,20 @@ pub(super) fn enrol(config: &Config, with: &Path, wait_s: u64) -> anyhow::Result
         return Ok(());
     }
     let Some(base) = base else { bail!("the agent runs; stop it first") };
+    leaving::finish(&base.state, &base.home)?;
+    let director = director(&base.state)?;
+    if !anew && !tuf::is_owners(&director, &string.director_root)? {
+        bail!(
+            "this device obeys another owner than the join file is of, which names director root {}; bring that owner's root and a change of owner, signed by the present owner or, where that one is gone, by the maker: `cordon-agent trust-director FILE --hand-over FILE`",
+            string.director_root
+        );
+    }
     let until = clock.monotonic() + Duration::from_secs(wait_s);
     let ask = async || match anew {
         true => identity::enrol_anew(&base.home, &string, &base.applicant(config)).await,
         false => identity::enrol(&base.home, &string, &base.applicant(config)).await,
     };
-    let identity = runtime.block_on(patiently(ask, || until.saturating_sub(clock.monotonic())))?;
+    let identity = wait_for(&runtime, patiently(ask, || until.saturating_sub(clock.monotonic())))?;
     println!("enrolled as {} at {}, certificate until {}", identity.device, string.host, identity.not_after);
     Ok(())
 }
@@ -137,10 +147,14 @@ fn join_text(with: &Path) -> anyhow::Result<String> {
 pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
     log::begin();
     let runtime = runtime()?;
-    let exit = runtime.block_on(async {
+    let exit = wait_for(&runtime, async {
         let ports = Ports::real(&config).context("cannot read the machine")?;
         anyhow::Ok(run::run(config, ports, stop_signal()?).await)
     })?;
+    ended(exit)
+}
+
+fn ended(exit: Exit) -> anyhow::Result<ExitCode> {
     match exit {
         Exit::Stopped => Ok(ExitCode::SUCCESS),
         Exit::Reboot => Ok(ExitCode::from(REBOOT_STATUS)),
@@ -153,17 +167,18 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
 }
 
 /// One report.
-pub(super) fn once(config: Config) -> anyhow::Result<()> {
+pub(super) fn once(config: Config) -> anyhow::Result<ExitCode> {
     log::begin();
-    runtime()?.block_on(async {
+    let exit = wait_for(&runtime()?, async {
         let ports = Ports::real(&config).context("cannot read the machine")?;
-        Ok(run::once(config, ports).await?)
-    })
+        anyhow::Ok(run::once(config, ports).await?)
+    })?;
+    ended(exit)
 }
 
-/// What the agent said last, and whether it runs.
+/// What the agent said last, and whether it runs. It changes nothing on disk.
 pub(super) fn status(config: &Config, json: bool) -> anyhow::Result<()> {
-    let state = Folder::open(&config.state)?;
+    let state = Folder::look_at(&config.state)?;
     let status = current_status(config, &state)?;
     let text = if json { format!("{}\n", status.to_json()) } else { status.to_string() };
     io::stdout().write_all(text.as_bytes()).context("cannot write the status")
@@ -175,7 +190,7 @@ pub(super) fn current_status(config: &Config, state: &Folder) -> anyhow::Result<
         Some(status) => status,
         None => Status::unborn(config.hardware.identity(), clock.raw().seconds()),
     };
-    status.running = setup::lock(state).is_err();
+    status.running = setup::runs(state);
     let home = Home::of(config, state)?;
     match Identity::load(&home) {
         Ok(identity) => {
@@ -186,9 +201,10 @@ pub(super) fn current_status(config: &Config, state: &Folder) -> anyhow::Result<
         // A key that others may read, or a damaged file: shown, so that the rest is still told.
         Err(error) => status.contact.error = Some(error.to_string()),
     }
-    status.waiting = identity::enrolment::waits(&home, &config.hardware);
+    status.waiting = home.waiting_key();
     status.farewell = Kept::read(state).ok().flatten();
-    status.director_root_version = tuf::director_root_version(&state.inside("tuf")?, clock.now());
+    let director = SecurityStore::new(state.clone()).owners(tuf::DIRECTOR);
+    status.director_root_version = tuf::director_root_version(&state.inside("tuf")?, &director, clock.now());
     Ok(status)
 }
 
@@ -205,25 +221,30 @@ pub(super) fn inventory(root: &Path) -> anyhow::Result<()> {
 
 /// A person's hold: it stands when this command has ended, for a day at most, and then still as *unknown*.
 pub(super) fn interlock(config: &Config, hold: bool) -> anyhow::Result<()> {
-    let state: InterlockState = runtime()?.block_on(async {
+    let state: anyhow::Result<InterlockState> = wait_for(&runtime()?, async {
         let mut client = Client::connect(&setup::interlock_path(config)).await?;
         if hold {
-            client.hold(Claim::InUse, Some(limits::INTERLOCK_TTL_MAX_S)).await
+            Ok(client.hold(Claim::InUse, Some(limits::INTERLOCK_TTL_MAX_S)).await?)
         } else {
-            client.release().await
+            Ok(client.release().await?)
         }
-    })?;
-    println!("the device is {}", interlock::word(state));
+    });
+    println!("the device is {}", interlock::word(state?));
     Ok(())
 }
 
 /// Trusts an owner's director root that a person brought.
 pub(super) fn trust_director(config: &Config, root: &Path) -> anyhow::Result<()> {
     let bytes = files::read_file(root, limits::DEVICE_ROOT_BYTES)?;
-    let state = Folder::open(&config.state)?;
-    let version = tuf::trust_director(&state.inside("tuf")?, &bytes, clock(config).now())?;
+    let director = director(&Folder::open(&config.state)?)?;
+    let version = tuf::trust_director(&director, &bytes, clock(config).now())?;
     println!("director root version {version} is trusted");
     Ok(())
+}
+
+/// The folder of the present owner's director.
+fn director(state: &Folder) -> Result<Folder, FileError> {
+    state.inside("tuf")?.inside(&SecurityStore::new(state.clone()).owners(tuf::DIRECTOR))
 }
 
 /// Forgets identity, profile and spool. Roots, floor and versions stay, and so do receipts that nobody has yet.
@@ -248,11 +269,16 @@ pub(super) fn retire(config: &Config) -> anyhow::Result<()> {
         println!("retired; there was no identity");
         return Ok(());
     };
+    take_leave(&base, config, &identity)
+}
+
+/// The device leaves the owner to whom this identity belongs.
+pub(super) fn take_leave(base: &Base, config: &Config, identity: &Identity) -> anyhow::Result<()> {
     let applicant = base.applicant(config);
     let link =
-        Link::new(&identity, &applicant.route(&identity.site.host), applicant.clock, Patience::default());
-    let leaver = Leaver::new(&base, config.hardware.identity(), &identity);
-    let kept = runtime()?.block_on(leaver.leave(Cause::AtDevice, link.ok().as_ref()))?;
+        Link::new(identity, &applicant.route(&identity.site.host), applicant.clock, Patience::default());
+    let leaver = Leaver::new(base, config.hardware.identity(), identity);
+    let kept = wait_for(&runtime()?, leaver.leave(Cause::AtDevice, link.ok().as_ref()))?;
     let place = base.state.path().join(farewell::FILE);
     match kept {
         Some(kept) if kept.handed_in => {
@@ -269,7 +295,7 @@ pub(super) fn retire(config: &Config) -> anyhow::Result<()> {
 }
 
 /// The state folder, for somebody who may empty it, while no agent runs.
-fn alone(config: &Config) -> anyhow::Result<Base> {
+pub(super) fn alone(config: &Config) -> anyhow::Result<Base> {
     let base = match Base::open(config, Arc::new(SystemClock::new())) {
         Err(RunError::Taken(_)) => bail!("the agent runs; stop it first"),
         base => base?,
@@ -296,6 +322,17 @@ pub(super) fn runtime() -> anyhow::Result<Runtime> {
         .thread_keep_alive(Duration::from_millis(100))
         .build()
         .context("cannot start the event loop")
+}
+
+/// Waits for work to end. One form for all of it, so that the event loop's entry is in the program once.
+pub(super) fn wait_for<T>(runtime: &Runtime, work: impl Future<Output = T>) -> T {
+    let mut outcome = None;
+    {
+        let work = async { outcome = Some(work.await) };
+        let work: Pin<&mut dyn Future<Output = ()>> = pin!(work);
+        runtime.block_on(work);
+    }
+    outcome.expect("work that has ended has left its outcome")
 }
 
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {

@@ -22,7 +22,6 @@ fn every_command_of_the_contract_parses() {
         ("inventory --root /mnt", Command::Inventory { root: PathBuf::from("/mnt") }),
         ("interlock hold", Command::Interlock { hold: true }),
         ("interlock release", Command::Interlock { hold: false }),
-        ("trust-director root.json", Command::TrustDirector { root: PathBuf::from("root.json") }),
         (
             "install-bundle /media/stick --receipts /out --expect-server --wait 5",
             Command::InstallBundle(bundle::Handing {
@@ -31,6 +30,14 @@ fn every_command_of_the_contract_parses() {
                 wait_s: 5,
                 ..bundle::Handing::of(PathBuf::from("/media/stick"))
             }),
+        ),
+        ("trust-director r.json", Command::TrustDirector { root: PathBuf::from("r.json"), hand_over: None }),
+        (
+            "trust-director r.json --hand-over h.json",
+            Command::TrustDirector {
+                root: PathBuf::from("r.json"),
+                hand_over: Some(PathBuf::from("h.json")),
+            },
         ),
         ("forget-site", Command::ForgetSite),
         ("retire", Command::Retire),
@@ -97,6 +104,62 @@ fn a_device_that_leaves_forgets_itself_and_keeps_what_never_falls() {
     assert!(kept.iter().all(|name| state.join(name).exists()));
     assert!(!gone.iter().any(|name| state.join(name).exists()));
     assert_eq!(run("status"), ExitCode::SUCCESS, "and says of itself that it is nobody");
+}
+
+/// Every file and folder below, with its bytes' length and when it was changed last.
+fn listing(path: &Path) -> Vec<(PathBuf, u64, std::time::SystemTime)> {
+    let mut found = Vec::new();
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for entry in entries {
+            let entry = entry.expect("an entry");
+            let read = entry.metadata().expect("is there");
+            folders.extend(read.is_dir().then(|| entry.path()));
+            found.push((entry.path(), read.len(), read.modified().expect("has a time")));
+        }
+        let read = std::fs::metadata(&folder).expect("is there");
+        found.push((folder, 0, read.modified().expect("has a time")));
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn status_changes_nothing_whatever_stands_on_disk() {
+    // Goal: whoever looks leaves no trace. Method: no state at all, an empty one, a device that waits for approval, the
+    // same with its request damaged, an enrolled one; every name, length and time before and after.
+    use crate::identity::tests::{applicant, join};
+    let root = tempfile::tempdir().expect("a scratch folder");
+    let state = root.path().join("state");
+    let config = join::config(&state);
+    let unchanged = |what: &str| {
+        let before = listing(root.path());
+        let looked = crate::files::Folder::look_at(&state).expect("looks");
+        let status = local::current_status(&config, &looked).expect("is told");
+        local::status(&config, true).expect("is told");
+        assert_eq!(listing(root.path()), before, "{what}");
+        status
+    };
+    assert!(!unchanged("nothing").running);
+    let folder = crate::files::Folder::open(&state).expect("opens");
+    unchanged("an empty folder");
+    let owner = crate::fake::owner::Owner::new();
+    owner.books().wait = true;
+    let identity = folder.inside("identity").expect("opens");
+    crate::identity::enrol(&identity, &owner.string(), &applicant()).await.expect_err("waits");
+    assert!(unchanged("it waits").waiting.is_some(), "and the key is named");
+    let pending = std::fs::read(identity.path().join("pending.json")).expect("is there");
+    std::fs::write(identity.path().join("pending.json"), b"not json").expect("writes");
+    assert_eq!(unchanged("damaged").waiting, None);
+    std::fs::remove_file(identity.path().join("pending.json")).expect("is there");
+    assert_eq!(unchanged("no request").waiting, None);
+    std::fs::write(identity.path().join("pending.json"), pending).expect("writes");
+    owner.books().wait = false;
+    crate::identity::enrol(&identity, &owner.string(), &applicant()).await.expect("enrols");
+    assert!(unchanged("enrolled").identity.is_some());
+    let _held = crate::run::setup::lock(&folder).expect("locks");
+    assert!(unchanged("an agent runs").running);
 }
 
 #[test]

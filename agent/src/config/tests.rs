@@ -39,7 +39,7 @@ fn every_fixed_key_is_read_and_paths_count_from_the_file() {
     let here = root.path();
     assert_eq!(config.state, here.join("state"));
     assert_eq!(config.slots, Some([here.join("A"), PathBuf::from("/dev/b")]));
-    assert_eq!(config.boot, Some(format!("file:{}", here.join("boot").display())));
+    assert_eq!(config.boot, Some(Setting::File(here.join("boot"))));
     assert_eq!(config.hardware.serial.as_str(), "VP3-1");
     let roots: Vec<_> = config.image_root.iter().collect();
     assert_eq!(roots, [(&"halden".parse().expect("a name"), &here.join("root.json"))]);

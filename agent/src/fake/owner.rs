@@ -18,7 +18,9 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 
 use super::{Asked, Authority, Options, Reply, Server};
 use crate::clock::{Clock, SystemClock};
+use crate::der::certification_request;
 use crate::identity::est::tests::pkcs7;
+use crate::identity::key::{DeviceKey, FileKey};
 
 pub(crate) const TOKEN: &str = "dGhlLW9uZS10aW1lLXNlY3JldA";
 
@@ -41,6 +43,10 @@ pub(crate) struct Books {
     pub(crate) wait: bool,
     /// The word for every authenticated request.
     pub(crate) word: Option<&'static str>,
+    /// Check-ins under the certificate in force are told that it has ended, until another one is.
+    pub(crate) ended: bool,
+    /// Certificates are handed out that are for another key.
+    pub(crate) foreign: bool,
     /// Requests whose answer is lost after they had their effect, by the end of their line.
     pub(crate) lose: Vec<&'static str>,
     /// Requests that are still held to another connection.
@@ -128,6 +134,7 @@ impl Books {
         if self.next.as_ref().is_some_and(|next| next.leaf == *shown) {
             self.superseded.extend(self.in_force.take().map(|former| former.leaf));
             self.in_force = self.next.take();
+            self.ended = false;
         }
         if self.word.is_some() {
             return self.word;
@@ -172,13 +179,16 @@ impl Books {
         if self.wait {
             return Reply::Full(202, "retry-after: 1\r\n", Vec::new());
         }
+        if let Some(word) = self.word {
+            return Reply::problem(if word == "malformed_request" { 400 } else { 403 }, word);
+        }
         match &self.in_force {
             Some(issued) if issued.request == request => {}
             Some(_) => return Reply::problem(403, "token_used"),
             None => self.in_force = Some(self.issue(&request, authority)),
         }
         let leaf = self.in_force.as_ref().map(|issued| issued.leaf.clone()).expect("was issued");
-        Reply::ok(pkcs7(&[leaf]).into_bytes())
+        self.handed_out(leaf, authority)
     }
 
     fn renew(&mut self, asked: &Asked, authority: &Authority) -> Reply {
@@ -196,6 +206,18 @@ impl Books {
             self.next = Some(self.issue(&request, authority));
         }
         let leaf = self.next.as_ref().map(|next| next.leaf.clone()).expect("was issued");
+        self.handed_out(leaf, authority)
+    }
+
+    fn handed_out(&self, leaf: Vec<u8>, authority: &Authority) -> Reply {
+        let leaf = match self.foreign {
+            false => leaf,
+            true => {
+                let (key, _) = FileKey::generate().expect("makes a key");
+                let request = certification_request("x", key.spki(), |message| key.sign(message).ok());
+                self.issue(&request.expect("is made"), authority).leaf
+            }
+        };
         Reply::ok(pkcs7(&[leaf]).into_bytes())
     }
 
@@ -210,7 +232,8 @@ impl Books {
     }
 
     fn check_in(&mut self, asked: &Asked) -> Reply {
-        if let Some(word) = self.recognise(asked) {
+        let word = self.recognise(asked);
+        if let Some(word) = word.or_else(|| self.ended.then_some("expired")) {
             return Reply::problem(403, word);
         }
         self.checkins.push(wire::read(&asked.body, limits::BODY_BYTES).expect("is a check-in"));

@@ -8,6 +8,7 @@ use cordon_proto::ids::Sha256;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::author::{self, Signer};
 use cordon_proto::update::delegation::{DelegatedRole, Delegations, Paths};
+use cordon_proto::update::document::Document;
 use cordon_proto::update::metadata::{self, MetaFile, Root, Snapshot, TargetFile, Targets};
 use cordon_proto::update::order::Order;
 use cordon_proto::update::release::Release;
@@ -19,6 +20,8 @@ pub(crate) type Delegation = (&'static str, &'static str);
 
 /// A repository of one version.
 pub(crate) struct Repository {
+    /// First seed of its keys.
+    seed: u8,
     /// Its files by name.
     pub(crate) files: BTreeMap<String, Vec<u8>>,
 }
@@ -77,7 +80,14 @@ impl Repository {
         let timestamp = metadata::Timestamp { version, expires, snapshot: MetaFile::of(version, &snapshot) };
         files.insert(format!("{version}.snapshot.json"), snapshot);
         files.insert("timestamp.json".to_owned(), signed(&author::timestamp(&timestamp), seed + 1));
-        Self { files }
+        Self { seed, files }
+    }
+
+    /// A later root of the same owner: the first one under another version.
+    pub(crate) fn next_root(&self, version: u64) -> Vec<u8> {
+        let document = Document::parse(self.root(), 65_536).expect("a document");
+        let root = Root { version, ..Root::read(document.signed()).expect("a root") };
+        signed(&author::root(&root), self.seed)
     }
 
     /// The first root's bytes.
@@ -100,13 +110,18 @@ pub(crate) const END: Timestamp = Timestamp(1_893_456_000);
 
 /// The director of this version, with these orders.
 pub(crate) fn director(version: u64, orders: &[Order]) -> Repository {
+    director_of(DIRECTOR, version, orders)
+}
+
+/// The director of the owner whose keys begin with this seed.
+pub(crate) fn director_of(seed: u8, version: u64, orders: &[Order]) -> Repository {
     let target = |order: &Order| {
         let image = &order.image;
         let file = TargetFile::new(image.length, image.sha256, Some(order.custom()));
         (order.path().as_str().to_owned(), file)
     };
     let (targets, delegation) = (orders.iter().map(target).collect(), Some(("orders", "order/*")));
-    Repository::new(&Contents { seed: DIRECTOR, version, expires: END, delegation, targets })
+    Repository::new(&Contents { seed, version, expires: END, delegation, targets })
 }
 
 /// The hash of the fake director's first root, which is the same in every version.

@@ -7,7 +7,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use cordon_proto::authorities::{AuthoritiesError, Believed, Certificates};
+use cordon_proto::authorities::{AuthoritiesError, Believed, Certificates, Followed, Search};
 use cordon_proto::ids::Sha256;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::pki_types::CertificateDer;
@@ -52,34 +52,21 @@ pub(super) fn believed(
     }
 }
 
-/// What a bundle led to.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Followed {
-    /// It is believed and kept.
-    Believed,
-    /// It was made before this device's pin was a root: the next one may be the first.
-    Before,
-}
-
-/// Follows the bundle of version `number`, and keeps it before it is believed.
+/// Follows the bundle that was fetched as this version, and keeps it before it is believed.
 ///
 /// # Errors
 /// Nobody who is believed signed it, or the disk.
 pub fn follow(
     home: &Home,
+    search: &mut Search,
     identity: &mut Identity,
-    number: u64,
-    bundle: &[u8],
-) -> Result<Followed, FollowError> {
-    // The pin alone has no version: its first bundle is the first that its key has signed.
-    let before = match identity.believed.version {
-        0 => Believed { version: number.saturating_sub(1), pins: identity.believed.pins.clone() },
-        _ => identity.believed.clone(),
-    };
+    (number, bundle): (u64, &[u8]),
+) -> Result<(), FollowError> {
     let known: Vec<&[u8]> = identity.roots.iter().map(AsRef::as_ref).collect();
-    let (next, roots) = match before.step(bundle, &known, &ByRing) {
-        Err(AuthoritiesError::Unsigned) if identity.believed.version == 0 => return Ok(Followed::Before),
-        stepped => stepped?,
+    let Followed::Believed(next, roots) =
+        search.follow(&identity.believed, (number, bundle), &known, &ByRing)?
+    else {
+        return Ok(());
     };
     let stored = Stored {
         v: 1,
@@ -89,7 +76,7 @@ pub fn follow(
     home.folder.write(&file(identity.site.ca_pin), &json(&stored)).map_err(IdentityError::from)?;
     identity.believed = next;
     identity.roots = roots.into_iter().map(CertificateDer::from).collect();
-    Ok(Followed::Believed)
+    Ok(())
 }
 
 /// Why a bundle was not followed.

@@ -12,7 +12,7 @@ use ring::{digest, hkdf};
 use rustls::KeyLog;
 use zeroize::Zeroizing;
 
-use super::key::DeviceKey;
+use super::key::{DeviceKey, KeyError};
 
 /// rustls' word for the secret behind the exporters of a connection.
 const LABEL: &str = "EXPORTER_SECRET";
@@ -40,10 +40,10 @@ impl fmt::Debug for Exporter {
 }
 
 impl Exporter {
-    /// The header's value for this request; `None` before the first handshake.
-    pub(super) fn header(&self, key: &dyn DeviceKey, request: &[u8]) -> Option<String> {
-        let signature = key.sign(&binding_message(&self.value()?, request)).ok()?;
-        Some(base64url(&signature))
+    /// The header's value for this request, once there was a handshake. Without it no request may leave.
+    pub(super) fn header(&self, key: &dyn DeviceKey, request: &[u8]) -> Result<String, KeyError> {
+        let value = self.value().ok_or(KeyError::Library)?;
+        Ok(base64url(&key.sign(&binding_message(&value, request))?))
     }
 
     fn value(&self) -> Option<[u8; 32]> {

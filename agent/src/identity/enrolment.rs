@@ -94,13 +94,6 @@ pub async fn go_on(home: &Home, applicant: &Applicant) -> Result<Option<Identity
     }
 }
 
-/// The fingerprint of the key whose enrolment waits for a person.
-#[must_use]
-pub fn waits(home: &Home, hardware: &Hardware) -> Option<Sha256> {
-    home.joining().ok().flatten()?;
-    Some(Sha256::of(home.begin(hardware, None).ok()?.key.spki()))
-}
-
 /// The present identity if it is of this very site; an error if the device belongs, or asks to belong, to another.
 fn admissible(home: &Home, string: &EnrolmentString) -> Result<Option<Identity>, IdentityError> {
     if let Some(identity) = Identity::load(home)? {
@@ -133,19 +126,27 @@ async fn join(
             let fingerprint = Sha256::of(attempt.key.spki());
             return Err(IdentityError::Waiting { fingerprint, retry_after_s });
         }
-        Err(error) => {
-            if matches!(error, IdentityError::Token | IdentityError::Denied { .. }) {
-                home.end_joining()?;
-            }
-            return Err(error);
-        }
+        Err(error) => return refused(home, &attempt, error),
     };
     let roots: Vec<_> =
         authorities.into_iter().filter(|ca| tls::key_hash(ca) == Some(string.ca_pin)).collect();
     if roots.is_empty() {
         return Err(IdentityError::NoPinnedRoot);
     }
-    home.enrolled(&attempt, &site, (leaf, roots))
+    home.enrolled(&attempt, &site, (leaf, roots)).or_else(|error| refused(home, &attempt, error))
+}
+
+/// Keeps of an attempt what another one may need: the token's key stays, unless it is the key that is refused.
+fn refused(home: &Home, attempt: &Attempt, error: IdentityError) -> Result<Identity, IdentityError> {
+    if matches!(error, IdentityError::Token | IdentityError::Denied { .. }) {
+        home.end_joining()?;
+    }
+    if error.is_about_the_key() {
+        home.give_up()?;
+    } else if error.is_about_the_request() {
+        home.ask_anew(attempt)?;
+    }
+    Err(error)
 }
 
 /// Why a certificate is asked for.
@@ -188,7 +189,7 @@ pub(super) async fn obtain(
             hardware: &applicant.hardware,
             token,
             request: &attempt.request,
-            binding: exporter.header(attempt.key.as_ref(), &attempt.request),
+            binding: exporter.header(attempt.key.as_ref(), &attempt.request)?,
         };
         return match est::ask(&client, &base, asking).await {
             Ok(leaf) => Ok((leaf, authorities)),

@@ -28,6 +28,11 @@ pub(super) fn certificate_request(key: &dyn DeviceKey, hardware: &Hardware) -> O
     der::certification_request(hardware.serial.as_str(), key.spki(), |message| key.sign(message).ok())
 }
 
+/// Whether a stored request still says what is to be asked for.
+pub(super) fn is_current(request: &[u8], key: &dyn DeviceKey, hardware: &Hardware) -> bool {
+    der::is_request_of(request, hardware.serial.as_str(), key.spki())
+}
+
 /// The CA certificates of the server: whatever `cacerts` holds.
 pub(super) async fn cacerts(
     client: &reqwest::Client,
@@ -46,7 +51,7 @@ pub(super) struct Asking<'a> {
     /// The PKCS#10 request.
     pub(super) request: &'a [u8],
     /// The proof that it travels on this connection.
-    pub(super) binding: Option<String>,
+    pub(super) binding: String,
 }
 
 /// Asks for a certificate: by token (`simpleenroll`), or by the present one (`simplereenroll`). The caller has persisted
@@ -61,14 +66,12 @@ pub(super) async fn ask(
         .post(format!("{base}/{route}"))
         .header(CONTENT_TYPE, "application/pkcs10")
         .header(HARDWARE_HEADER, hardware_header(asking.hardware))
+        .header(BINDING_HEADER, asking.binding)
         .body(STANDARD.encode(asking.request));
     if let Some(token) = asking.token {
         let credential = Zeroizing::new(format!("{}:{token}", header_safe(&asking.hardware.serial)));
         let authorization = Zeroizing::new(format!("Basic {}", STANDARD.encode(credential.as_bytes())));
         call = call.header(AUTHORIZATION, authorization.as_str());
-    }
-    if let Some(binding) = asking.binding {
-        call = call.header(BINDING_HEADER, binding);
     }
     let answer = http::send(call, http::QUICK).await?;
     let mut issued =

@@ -1,8 +1,8 @@
 //! The farewell on disk: the receipt that the device signed before it wiped what it knew of its owner.
 //!
-//! It is on disk before anything is wiped, so a wipe that died is known at the next start by it: the farewell verifies
-//! with the key of the identity that is still there. One that does not is the past of a device that was enrolled anew.
-//! It holds no secret and is never removed, only replaced by a later one. Read next: `cordon_proto::farewell`,
+//! It is on disk before anything is wiped, so a wipe that died is known at the next start by it: it says that it was not
+//! followed by a whole wipe, and names the certificates that were held. One that was, or that names others, is the past
+//! of a device that was enrolled anew. It holds no secret and is never removed, only replaced by a later one. Read next: `cordon_proto::farewell`,
 //! [`crate::run`] for the order of leaving.
 
 use base64::Engine;
@@ -34,6 +34,12 @@ pub struct Kept {
     receipt: String,
     /// Whether the server has it.
     pub handed_in: bool,
+    /// Whether everything was wiped after it.
+    #[serde(default)]
+    pub wiped: bool,
+    /// Fingerprints of the certificates that were held when it was signed.
+    #[serde(default)]
+    leaves: Vec<String>,
 }
 
 impl Kept {
@@ -42,8 +48,12 @@ impl Kept {
         state.read(FILE, FILE_BYTES)?.map(|bytes| read(&bytes, FILE)).transpose()
     }
 
-    /// Signs a farewell and keeps it.
-    pub fn sign(state: &Folder, identity: &Identity, body: &FarewellBody) -> Result<Self, IdentityError> {
+    /// Signs a farewell and keeps it. `other` is a second identity that goes with the one that signs.
+    pub fn sign(
+        state: &Folder,
+        (identity, other): (&Identity, Option<&Identity>),
+        body: &FarewellBody,
+    ) -> Result<Self, IdentityError> {
         let signed = Farewell::sign(body, |message| identity.key().sign(message))?;
         let kept = Self {
             v: 1,
@@ -52,6 +62,8 @@ impl Kept {
             time: body.time,
             receipt: STANDARD.encode(wire::write(&signed)),
             handed_in: false,
+            wiped: false,
+            leaves: [Some(identity), other].into_iter().flatten().map(fingerprint).collect(),
         };
         state.write(FILE, &json(&kept))?;
         Ok(kept)
@@ -63,16 +75,26 @@ impl Kept {
         Ok(state.write(FILE, &json(self))?)
     }
 
+    /// Everything was wiped.
+    pub fn wiped(&mut self, state: &Folder) -> Result<(), IdentityError> {
+        self.wiped = true;
+        Ok(state.write(FILE, &json(self))?)
+    }
+
     /// The receipt, as it is handed in.
     #[must_use]
     pub fn receipt(&self) -> Option<Farewell> {
         wire::read(&STANDARD.decode(&self.receipt).ok()?, limits::BODY_BYTES).ok()
     }
 
-    /// Whether this identity signed it.
+    /// Whether this identity was held when it was signed. One of before that was noted is of nobody: where its leave
+    /// died, the server says the same word again.
     #[must_use]
     pub fn is_of(&self, identity: &Identity) -> bool {
-        let verify = |message: &[u8], signature: &[u8]| identity.verifies(message, signature);
-        self.receipt().is_some_and(|farewell| farewell.open(verify).is_ok())
+        self.leaves.contains(&fingerprint(identity))
     }
+}
+
+fn fingerprint(identity: &Identity) -> String {
+    identity.fingerprint().to_string()
 }

@@ -60,7 +60,7 @@ pub fn open(place: &KeyPlace, folder: &Folder) -> Result<Arc<dyn KeyStore>, KeyS
     match place {
         KeyPlace::File => Ok(Arc::new(KeyFiles::new(folder.clone()))),
         #[cfg(feature = "pkcs11")]
-        KeyPlace::Token(uri) => Ok(Arc::new(super::pkcs11::TokenKeys::open(uri, folder.path())?)),
+        KeyPlace::Token(uri) => Ok(Arc::new(super::pkcs11::TokenKeys::open(uri, folder)?)),
         #[cfg(not(feature = "pkcs11"))]
         KeyPlace::Token(_) => Err(KeyStoreError::NotBuilt),
     }

@@ -3,12 +3,14 @@
 //!
 //! A pair is made inside the token, sensitive and never extractable, and found again by its label, which is its name
 //! for the identity. The PIN is read from its file at each login and kept nowhere. A token that was restarted or taken
-//! out is opened anew at the next use; a wrong PIN is never tried twice and a last try never taken, so that the agent
-//! cannot lock a token. Calls block: a signature is one short call in a handshake. Read next: [`super::keystore`] for
+//! out is opened anew at the next use; a wrong PIN is never tried twice, not by a later start either, and a last try never
+//! taken, so that the agent cannot lock a token. Calls block: a signature is one short call in a handshake. Read next: [`super::keystore`] for
 //! the port, [`crate::config::key_place`] for the setting.
 
+mod refused;
+
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cordon_proto::ids::Sha256;
@@ -25,7 +27,8 @@ use super::key::{DeviceKey, KeyError, spki_of};
 use super::keystore::{KeyStore, KeyStoreError};
 use crate::config::key_place::TokenUri;
 use crate::der::{self, INTEGER, OCTET_STRING, SEQUENCE};
-use crate::files::{self, FileError};
+use crate::files::{self, FileError, Folder};
+use refused::Refused;
 
 /// `1.2.840.10045.3.1.7`, the curve P-256 (RFC 5480 section 2.1.1.1), as DER.
 const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
@@ -52,8 +55,15 @@ pub enum TokenError {
     #[error("several tokens of the module {0} fit `key`; name one by its serial")]
     Several(String),
     /// The PIN was refused, now or before.
-    #[error("the token refuses the PIN in {0}; it is not tried again until that file changes")]
-    WrongPin(String),
+    #[error(
+        "the token refuses the PIN in {file}; it is not tried again, not by another start either, until that file holds another PIN; if the token's own PIN was mended instead, remove {}", memory.display()
+    )]
+    WrongPin {
+        /// The file of the PIN.
+        file: String,
+        /// What remembers the refusal.
+        memory: PathBuf,
+    },
     /// One more wrong PIN would lock the token, or has.
     #[error(
         "the token is locked, or one wrong PIN away from it; a person has to unlock it with its own tools"
@@ -74,6 +84,7 @@ pub struct TokenKeys {
 struct Token {
     uri: TokenUri,
     tier: &'static str,
+    refused: Refused,
     open: Mutex<Open>,
 }
 
@@ -81,21 +92,23 @@ struct Token {
 #[derive(Default)]
 struct Open {
     session: Option<Session>,
+    /// The PIN that was refused, where the disk would not remember it.
     wrong_pin: Option<Sha256>,
 }
 
 impl TokenKeys {
     /// Opens the token. `folder` is where the agent keeps its identity: two agents that share a token each know their
     /// own keys by it.
-    pub fn open(uri: &TokenUri, folder: &Path) -> Result<Self, KeyStoreError> {
+    pub fn open(uri: &TokenUri, folder: &Folder) -> Result<Self, KeyStoreError> {
         let module = module(uri).map_err(TokenError::from)?;
         let info = module.get_library_info().map_err(TokenError::from)?;
         let words = format!("{} {}", info.manufacturer_id(), info.library_description());
         let tier = if words.to_ascii_lowercase().contains("tpm2") { "tpm" } else { "pkcs11" };
-        let token = Arc::new(Token { uri: uri.clone(), tier, open: Mutex::default() });
+        let refused = Refused::new(folder.clone());
+        let token = Arc::new(Token { uri: uri.clone(), tier, refused, open: Mutex::default() });
         token.with(|_| Ok(()))?;
         // The same folder by whatever way it was named.
-        let folder = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        let folder = std::fs::canonicalize(folder.path()).unwrap_or_else(|_| folder.path().to_owned());
         let digest = Sha256::of(folder.as_os_str().as_encoded_bytes()).to_string();
         let prefix = format!("{PREFIX}{}-", digest.get(..8).unwrap_or(&digest));
         Ok(Self { token, prefix })
@@ -248,13 +261,14 @@ impl Token {
     fn session(&self, open: &mut Open) -> Result<Session, TokenError> {
         let shown = || self.uri.pin_file.display().to_string();
         let pin = Zeroizing::new(files::read_secret_file(&self.uri.pin_file, PIN_BYTES)?);
-        let fingerprint = Sha256::of(&pin);
-        if open.wrong_pin == Some(fingerprint) {
-            return Err(TokenError::WrongPin(shown()));
-        }
         let line = str::from_utf8(&pin).ok().map(|line| line.trim_end_matches(['\r', '\n']));
         let line = line.filter(|line| !line.is_empty() && !line.contains('\n'));
         let line = line.ok_or_else(|| TokenError::PinForm(shown()))?;
+        let wrong = || TokenError::WrongPin { file: shown(), memory: self.refused.path() };
+        let fingerprint = Sha256::of(line.as_bytes());
+        if open.wrong_pin == Some(fingerprint) || self.refused.is(line.as_bytes())? {
+            return Err(wrong());
+        }
         let module = module(&self.uri)?;
         let slot = self.slot(&module)?;
         let info = module.get_token_info(slot)?;
@@ -263,10 +277,16 @@ impl Token {
         }
         let session = module.open_rw_session(slot)?;
         match session.login(UserType::User, Some(&AuthPin::from(line.to_owned()))) {
-            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
+            Ok(()) => {
+                self.refused.forget()?;
+                Ok(session)
+            }
+            Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
             Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)) => {
-                open.wrong_pin = Some(fingerprint);
-                Err(TokenError::WrongPin(shown()))
+                if !self.refused.note(line.as_bytes()) {
+                    open.wrong_pin = Some(fingerprint);
+                }
+                Err(wrong())
             }
             Err(Error::Pkcs11(RvError::PinLocked, _)) => Err(TokenError::Locked),
             Err(error) => Err(error.into()),

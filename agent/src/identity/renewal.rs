@@ -18,21 +18,20 @@ pub async fn renew(
     applicant: &Applicant,
 ) -> Result<Identity, IdentityError> {
     let attempt = home.begin(&applicant.hardware, Some(Sha256::of(&present.leaf)))?;
-    match obtain(applicant, &attempt, Purpose::Renew(present)).await {
+    let renewed = match obtain(applicant, &attempt, Purpose::Renew(present)).await {
         Ok((leaf, _)) => home.renewed(&attempt, present, leaf),
-        Err(error) => {
-            if is_about_the_request(&error) {
-                // The same request would be refused again; under the present certificate another key costs nothing.
-                home.give_up()?;
-            }
-            Err(error)
-        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = &renewed
+        && (error.is_about_the_key() || error.is_about_the_request() || is_late(error))
+    {
+        // The same request would be refused again; under the present certificate another key costs nothing.
+        home.give_up()?;
     }
+    renewed
 }
 
-fn is_about_the_request(error: &IdentityError) -> bool {
-    matches!(
-        error,
-        IdentityError::Server { source: LinkError::Rejected { status: 400 | 409 | 413 | 422, .. }, .. }
-    )
+/// Another request is in its place.
+fn is_late(error: &IdentityError) -> bool {
+    matches!(error, IdentityError::Server { source: LinkError::Rejected { status: 409, .. }, .. })
 }

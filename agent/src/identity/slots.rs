@@ -17,7 +17,7 @@ use super::key::DeviceKey;
 use super::keystore::{KeyFiles, KeyStore};
 use super::{Identity, IdentityError, Site, authorities, est, keystore};
 use crate::config::Config;
-use crate::files::Folder;
+use crate::files::{Folder, aside};
 
 /// Bytes of any file here.
 pub(super) const FILE_BYTES: usize = 64 * 1024;
@@ -92,6 +92,13 @@ pub struct Held {
     pub on_trial: bool,
 }
 
+impl Held {
+    /// Every identity that is held.
+    pub fn both(&self) -> impl Iterator<Item = &Identity> {
+        [Some(&self.identity), self.other.as_ref()].into_iter().flatten()
+    }
+}
+
 /// Key and request of an attempt, both on disk.
 pub(super) struct Attempt {
     pub(super) key: Arc<dyn DeviceKey>,
@@ -107,9 +114,14 @@ impl Home {
         Ok(Self { folder, keys })
     }
 
+    /// A home whose keys a test keeps.
+    #[cfg(test)]
+    pub(crate) fn with(folder: Folder, keys: Arc<dyn KeyStore>) -> Self {
+        Self { folder, keys }
+    }
+
     /// What is held here; `None` before enrolment.
     pub fn held(&self) -> Result<Option<Held>, IdentityError> {
-        use IdentityError::Damaged;
         let held = |identity, other, on_trial| Some(Held { identity, other, on_trial });
         match (self.slot(CURRENT), self.slot(NEXT)) {
             (Ok(Some(current)), Ok(Some(next))) if current.leaf == next.leaf => Ok(held(next, None, true)),
@@ -117,16 +129,44 @@ impl Home {
             (Ok(Some(current)), Ok(None)) => Ok(held(current, None, false)),
             (Ok(None), Ok(Some(next))) => Ok(held(next, None, true)),
             (Ok(None), Ok(None)) => Ok(None),
-            (Ok(Some(whole)), Err(Damaged(what))) => {
+            (Ok(Some(whole)), Err(error)) if let Some(what) = error.damage() => {
                 tracing::warn!(what, "the next certificate on disk is damaged; the one in force is used");
                 Ok(held(whole, None, false))
             }
-            (Err(Damaged(what)), Ok(Some(whole))) => {
+            (Err(error), Ok(Some(whole))) if let Some(what) = error.damage() => {
                 tracing::warn!(what, "the certificate in force is damaged on disk; the next one is used");
                 Ok(held(whole, None, true))
             }
             (Err(error), _) | (_, Err(error)) => Err(error),
         }
+    }
+
+    /// The fingerprint of the key whose enrolment waits for a person.
+    #[must_use]
+    pub fn waiting_key(&self) -> Option<Sha256> {
+        self.joining().ok().flatten()?;
+        let pending = self.pending().ok().flatten().filter(|pending| pending.renews.is_none())?;
+        Some(Sha256::of(self.pending_key(&pending).ok()?.spki()))
+    }
+
+    /// Sets aside what is damaged beside an identity that is whole: it goes on without it. Whoever only looks must not
+    /// call this.
+    pub fn mend(&self) -> Result<(), IdentityError> {
+        if !matches!(self.held(), Ok(Some(_))) {
+            return Ok(());
+        }
+        let (next, joining) = (self.slot(NEXT).err(), self.joining().err());
+        let pending = self.pending().and_then(|pending| match pending {
+            Some(pending) => self.pending_key(&pending).map(drop),
+            None => Ok(()),
+        });
+        for (file, error) in [(NEXT, next), (PENDING, pending.err()), (JOINING, joining)] {
+            if let Some(what) = error.as_ref().and_then(IdentityError::damage) {
+                tracing::error!(file, what, "a damaged file is set aside; the identity goes on without it");
+                self.folder.set_aside(file)?;
+            }
+        }
+        Ok(())
     }
 
     fn slot(&self, file: &str) -> Result<Option<Identity>, IdentityError> {
@@ -162,36 +202,67 @@ impl Home {
         hardware: &Hardware,
         renews: Option<Sha256>,
     ) -> Result<Attempt, IdentityError> {
-        match self.under_way(renews) {
+        match self.under_way(hardware, renews) {
             Ok(Some(attempt)) => return Ok(attempt),
             Ok(None) => {}
             // A renewal can begin anew at no cost; an enrolment's token may be bound to the key that is lost.
-            Err(IdentityError::Damaged(what)) if renews.is_some() => {
-                tracing::warn!(what, "the renewal under way is damaged on disk; it begins anew");
-            }
-            Err(error) => return Err(error),
+            Err(error) => match error.damage().filter(|_| renews.is_some()) {
+                Some(what) => {
+                    tracing::warn!(what, "the renewal under way is damaged on disk; it begins anew");
+                }
+                None => return Err(error),
+            },
         }
-        let (name, key) = self.keys.generate()?;
+        self.request(self.keys.generate()?, hardware, renews)
+    }
+
+    fn request(
+        &self,
+        (name, key): (String, Arc<dyn DeviceKey>),
+        hardware: &Hardware,
+        renews: Option<Sha256>,
+    ) -> Result<Attempt, IdentityError> {
         let request = est::certificate_request(key.as_ref(), hardware).ok_or(IdentityError::Request)?;
         let pending = Pending { v: 1, key: name.clone(), request: STANDARD.encode(&request), renews };
         self.folder.write(PENDING, &json(&pending))?;
         Ok(Attempt { key, name, request })
     }
 
-    fn under_way(&self, renews: Option<Sha256>) -> Result<Option<Attempt>, IdentityError> {
+    /// The same key and the same request again; another request where the stored one does not say any more what the
+    /// device is, because the key may be what a token is bound to.
+    fn under_way(
+        &self,
+        hardware: &Hardware,
+        renews: Option<Sha256>,
+    ) -> Result<Option<Attempt>, IdentityError> {
         let Some(pending) = self.pending()?.filter(|pending| pending.renews == renews) else {
             return Ok(None);
         };
-        let damaged = || IdentityError::Damaged("pending.json");
-        let request = STANDARD.decode(&pending.request).map_err(|_| damaged())?;
-        let key = self.keys.open(&pending.key)?.ok_or_else(damaged)?;
-        Ok(Some(Attempt { key, name: pending.key, request }))
+        let key = self.pending_key(&pending)?;
+        match STANDARD.decode(&pending.request) {
+            Ok(request) if est::is_current(&request, key.as_ref(), hardware) => {
+                Ok(Some(Attempt { key, name: pending.key, request }))
+            }
+            Ok(_) | Err(_) => self.request((pending.key, key), hardware, renews).map(Some),
+        }
+    }
+
+    fn pending_key(&self, pending: &Pending) -> Result<Arc<dyn DeviceKey>, IdentityError> {
+        self.keys
+            .open(&pending.key)?
+            .ok_or(IdentityError::Damaged("the private key of pending.json is missing"))
     }
 
     /// Gives an attempt up, so that the next one begins with a new key.
     pub(super) fn give_up(&self) -> Result<(), IdentityError> {
         self.folder.remove(PENDING)?;
         self.tidy()
+    }
+
+    /// Keeps the key of an enrolment, and forgets its request.
+    pub(super) fn ask_anew(&self, attempt: &Attempt) -> Result<(), IdentityError> {
+        let pending = Pending { v: 1, key: attempt.name.clone(), request: String::new(), renews: None };
+        Ok(self.folder.write(PENDING, &json(&pending))?)
     }
 
     /// Keeps the certificate of an enrolment as the one in force.
@@ -215,7 +286,8 @@ impl Home {
         Ok(identity)
     }
 
-    /// Keeps the certificate of a renewal beside the one in force.
+    /// Keeps the certificate of a renewal beside the one that it follows. That one was answered by the server, so it is in
+    /// force before its own place is taken.
     pub(super) fn renewed(
         &self,
         attempt: &Attempt,
@@ -227,6 +299,11 @@ impl Home {
         let next = Identity::assemble(Arc::clone(&attempt.key), present.site.clone(), leaf, trust)
             .filter(|next| next.device == present.device)
             .ok_or(IdentityError::ForeignCertificate)?;
+        let before = self.folder.read(NEXT, FILE_BYTES)?;
+        let leaf = self.stored(NEXT).ok().flatten().and_then(|stored| decoded(&stored.leaf));
+        if let Some(bytes) = before.filter(|_| leaf.is_some_and(|leaf| leaf == present.leaf)) {
+            self.folder.write(CURRENT, &bytes)?;
+        }
         self.folder.write(NEXT, &json(&stored))?;
         self.folder.remove(PENDING)?;
         Ok(next)
@@ -289,6 +366,9 @@ impl Home {
     pub fn forget(&self) -> Result<(), IdentityError> {
         for file in [CURRENT, NEXT, PENDING, JOINING] {
             self.folder.remove(file)?;
+        }
+        for file in [NEXT, PENDING, JOINING] {
+            self.folder.remove(&aside(file))?;
         }
         for name in self.keys.names()? {
             self.keys.remove(&name)?;

@@ -1,6 +1,6 @@
 //! Tests of enrolment against a real TLS server: the pin guards the token, a crash anywhere loses nothing.
 
-mod join;
+pub(crate) mod join;
 mod life;
 
 use std::fs;
@@ -28,7 +28,7 @@ pub(crate) fn trusted_clock() -> TrustedClock {
     TrustedClock::new(Arc::new(SystemClock::new()), Floor::new(None))
 }
 
-fn applicant() -> Applicant {
+pub(crate) fn applicant() -> Applicant {
     Applicant {
         hardware: hardware(),
         addresses: vec!["127.0.0.1".parse().expect("an address")],

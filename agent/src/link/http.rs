@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cordon_proto::limits;
+use cordon_proto::update::Pace;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use rustls::{AlertDescription, CertificateError};
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::proxy::ProxyFault;
 use super::{Distrust, LinkError, Refusal};
@@ -45,6 +46,20 @@ pub(crate) async fn accept(request: RequestBuilder, deadline: Duration) -> Resul
     }
 }
 
+/// A file's bytes, at most `limit`; `None` where there is no such file.
+pub(crate) async fn get(
+    request: RequestBuilder,
+    deadline: Duration,
+    limit: usize,
+) -> Result<Option<Vec<u8>>, LinkError> {
+    let answer = accept(request, deadline).await?;
+    match answer.status() {
+        StatusCode::OK => body(answer, limit).await.map(Some),
+        StatusCode::NOT_FOUND => Ok(None),
+        _ => Err(explained(answer).await),
+    }
+}
+
 /// The whole body, cut off at `limit`.
 pub(crate) async fn body(mut answer: Response, limit: usize) -> Result<Vec<u8>, LinkError> {
     let declared = answer.content_length().unwrap_or(0);
@@ -52,7 +67,8 @@ pub(crate) async fn body(mut answer: Response, limit: usize) -> Result<Vec<u8>, 
         return Err(LinkError::TooLarge { limit });
     }
     let mut bytes = Vec::with_capacity(usize::try_from(declared).unwrap_or(0));
-    while let Some(chunk) = chunk(&mut answer, STALL).await? {
+    let mut pace = Pace::new(STALL);
+    while let Some(chunk) = chunk(&mut answer, &mut pace).await? {
         if bytes.len().saturating_add(chunk.len()) > limit {
             return Err(LinkError::TooLarge { limit });
         }
@@ -61,12 +77,16 @@ pub(crate) async fn body(mut answer: Response, limit: usize) -> Result<Vec<u8>, 
     Ok(bytes)
 }
 
-/// The next piece of a body; an error where none comes for `stall`.
-pub(super) async fn chunk(answer: &mut Response, stall: Duration) -> Result<Option<Bytes>, LinkError> {
-    match timeout(stall, answer.chunk()).await {
-        Ok(Ok(chunk)) => Ok(chunk),
+/// The next piece of a body; an error where it comes too late, or all too little of it.
+pub(super) async fn chunk(answer: &mut Response, pace: &mut Pace) -> Result<Option<Bytes>, LinkError> {
+    let begun = Instant::now();
+    match timeout(pace.left(), answer.chunk()).await {
+        Ok(Ok(chunk)) => {
+            pace.received(chunk.as_ref().map_or(0, Bytes::len), begun.elapsed());
+            Ok(chunk)
+        }
         Ok(Err(error)) => Err(failed(&error)),
-        Err(_) => Err(LinkError::Stalled { seconds: stall.as_secs() }),
+        Err(_) => Err(LinkError::Stalled { seconds: pace.patience().as_secs() }),
     }
 }
 

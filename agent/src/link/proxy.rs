@@ -1,7 +1,8 @@
 //! The HTTP proxy that stands between: where it is, what it is told about us, and what its refusals mean.
 //!
 //! The connection inside the tunnel is ours alone (TLS, pinned); the proxy sees a host and a port. Name and password
-//! come from a file of mode 0600, are read when a client is built, and are never kept in a setting, logged or shown.
+//! come from a file of mode 0600, are read when a client is built, and again after the proxy
+//! refused them, and are never kept in a setting, logged or shown.
 //! Read next: [`crate::tls`] for the client.
 
 use std::error::Error;
@@ -119,4 +120,4 @@ impl fmt::Display for ProxyFault {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

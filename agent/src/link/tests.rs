@@ -235,6 +235,24 @@ async fn an_oversize_metadata_file_is_cut_at_its_cap() {
 }
 
 #[tokio::test]
+async fn a_download_that_drips_is_given_up_as_a_stall() {
+    // Goal: slow retrieval holds nobody. Method: one byte in 20 ms, far below the least rate, with a stall limit of
+    // 100 ms: without a least rate every byte would begin the patience anew.
+    let site = Site::new().await;
+    let server = Server::start(&site.authority, MUTUAL, |_| Reply::Drip(500, 20));
+    let mut download = site.link(&server).target(&Sha256([9; 32]), 0).await.expect("begins");
+    let mut held = 0;
+    let error = loop {
+        match download.next().await {
+            Ok(piece) => held += piece.expect("is not at its end").len(),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, LinkError::Stalled { .. }), "{error}");
+    assert!((1..102).contains(&held), "{held} bytes came");
+}
+
+#[tokio::test]
 async fn a_download_resumes_where_it_stopped_and_a_stall_ends_it() {
     // Goal: resume by range, give up on silence. Method: a server that sends half, then nothing; then the rest.
     let site = Site::new().await;

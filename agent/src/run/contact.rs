@@ -23,6 +23,7 @@ use super::keeping::Keeping;
 use super::messages::{Heard, Piece, SensorView, ToLink, ToSensor, UpdateView};
 use crate::clock::TrustedClock;
 use crate::identity::InForce;
+use crate::link::proxy::ProxyFault;
 use crate::link::{Link, LinkError, Refusal, Retry};
 use crate::status::IdentityStatus;
 
@@ -30,6 +31,8 @@ use crate::status::IdentityStatus;
 const BATCH_BYTES: usize = limits::TELEMETRY_BYTES / 2;
 /// Milliseconds between two looks at whether the certificate is to be renewed, at most.
 const RENEWAL_LOOK_MS: u64 = 3600 * 1000;
+/// Check-ins of one report that does not wait, at most.
+const ONCE_ROUNDS: u32 = 3;
 
 /// The rhythm of the link. Tests and the simulator shorten it; nothing else does.
 #[derive(Clone, Copy, Debug)]
@@ -170,17 +173,47 @@ impl Contact {
                 sleep(self.pace.gap).await;
                 continue;
             };
+            let unnamed = matches!(error, LinkError::Proxy(ProxyFault::Unauthorised));
             let pause = match self.keeping.course(&error) {
                 Course::Leave(cause) => return cause,
-                Course::Other => {
+                Course::Other if self.keeping.show_other(&self.link) => {
                     self.failed(error);
-                    self.keeping.show_other(&self.link);
                     self.pace.gap
                 }
                 Course::Renew if self.renew_if_due().await => self.pace.gap,
-                Course::Renew | Course::Wait => self.pause(error),
+                Course::Other | Course::Renew | Course::Wait => self.pause(error),
             };
             sleep(pause).await;
+            if unnamed {
+                // Somebody may have mended the file meanwhile.
+                self.keeping.introduce_anew(&self.link);
+            }
+        }
+    }
+
+    /// One report that does not wait: another certificate, or the next one, may have to be shown first. The cause, if the
+    /// device is to leave.
+    pub(crate) async fn once(&mut self) -> Result<Option<Cause>, LinkError> {
+        self.show_identity();
+        let mut rounds = ONCE_ROUNDS;
+        loop {
+            rounds -= 1;
+            let error = match self.report().await {
+                // The next certificate proves itself at once.
+                Ok(0) if rounds > 0 => continue,
+                Ok(_) => return Ok(None),
+                Err(error) => error,
+            };
+            let again = match self.keeping.course(&error) {
+                Course::Leave(cause) => return Ok(Some(cause)),
+                Course::Other => self.keeping.show_other(&self.link),
+                Course::Renew => self.renew_if_due().await,
+                Course::Wait => false,
+            };
+            self.failed(error.clone());
+            if rounds == 0 || !again {
+                return Err(error);
+            }
         }
     }
 

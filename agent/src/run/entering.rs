@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use cordon_agent_core::backoff::Backoff;
 use tokio::time::sleep;
 
 use super::contact::{Pace, chance};
@@ -25,15 +26,31 @@ pub(super) enum Entered {
     Left,
 }
 
-/// Looks, and waits where a person has to approve.
-pub(super) async fn enter(base: &Base, config: &Config, tempo: Tempo) -> Result<Entered, RunError> {
+/// Whether a start may wait for a person.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Time {
+    /// As long as it takes.
+    Enough,
+    /// Not at all.
+    None,
+}
+
+/// Looks, and waits where a person has to approve, unless there is no time: then the server is asked once, and what it
+/// lacks is the error.
+pub(super) async fn enter(
+    base: &Base,
+    config: &Config,
+    tempo: Tempo,
+    time: Time,
+) -> Result<Entered, RunError> {
     let applicant = base.applicant(config);
+    let mut pauses = Pauses::of(tempo.pace);
     while base.home.waits()? {
         let failed = match go_on(&base.home, &applicant).await {
             Ok(_) => break,
             Err(error) => error,
         };
-        let Some(pause) = pause(&failed, tempo.pace) else {
+        let Some(pause) = pauses.after(&failed) else {
             // What was refused for good is not asked again; an identity from before goes on.
             if base.home.held()?.is_some() {
                 tracing::error!(error = %failed, "the enrolment that waited has ended");
@@ -41,6 +58,9 @@ pub(super) async fn enter(base: &Base, config: &Config, tempo: Tempo) -> Result<
             }
             return Err(failed.into());
         };
+        if time == Time::None {
+            return Err(failed.into());
+        }
         tracing::warn!(error = %failed, "the enrolment waits; it is asked again");
         sleep(pause).await;
     }
@@ -53,33 +73,53 @@ async fn stand(base: &Base, applicant: &Applicant, tempo: Tempo) -> Result<Enter
         tracing::warn!(%error, "the farewell on disk cannot be read");
         None
     });
-    match (base.home.held()?, farewell) {
-        (Some(held), Some(farewell)) if farewell.is_of(&held.identity) => {
-            let route = applicant.route(&held.identity.site.host);
-            let link = Link::new(&held.identity, &route, base.clock.clone(), tempo.patience)?;
-            let leaver = Leaver::new(base, applicant.hardware.identity(), &held.identity);
-            leaver.leave(farewell.cause, Some(&link)).await?;
-            Ok(Entered::Left)
+    let Some(held) = base.home.held()? else {
+        if farewell.is_none() {
+            return Err(RunError::NotEnrolled);
         }
-        (Some(held), _) => Ok(Entered::Held(Box::new(held))),
-        (None, Some(_)) => {
-            leaving::wipe(&base.state, &base.home)?;
-            Ok(Entered::Left)
+        leaving::finish(&base.state, &base.home)?;
+        return Ok(Entered::Left);
+    };
+    let ours = |farewell: &Kept| !farewell.wiped && held.both().any(|one| farewell.is_of(one));
+    let Some(farewell) = farewell.filter(ours) else {
+        return Ok(Entered::Held(Box::new(held)));
+    };
+    let route = applicant.route(&held.identity.site.host);
+    let link = Link::new(&held.identity, &route, base.clock.clone(), tempo.patience)?;
+    let leaver = Leaver::new(base, applicant.hardware.identity(), &held.identity);
+    leaver.leave(farewell.cause, Some(&link)).await?;
+    Ok(Entered::Left)
+}
+
+/// The waits between two questions. They grow while the server cannot be asked, and begin again once it has answered.
+struct Pauses {
+    backoff: Backoff,
+    slowly: Duration,
+}
+
+impl Pauses {
+    fn of(pace: Pace) -> Self {
+        Self { backoff: pace.backoff, slowly: pace.slowly }
+    }
+
+    /// How long to wait before the next question; `None` where none follows.
+    fn after(&mut self, error: &IdentityError) -> Option<Duration> {
+        let asked = match error {
+            IdentityError::Server { source: LinkError::WrongServer(_), .. } => return Some(self.slowly),
+            other => match other.retry() {
+                Retry::Soon => None,
+                Retry::After(seconds) => Some(seconds),
+                Retry::Slowly => return Some(self.slowly),
+                Retry::Never => return None,
+            },
+        };
+        let pause = Duration::from_millis(self.backoff.failed(asked, chance()));
+        if matches!(error, IdentityError::Waiting { .. }) {
+            self.backoff.succeeded();
         }
-        (None, None) => Err(RunError::NotEnrolled),
+        Some(pause)
     }
 }
 
-/// How long to wait before the next question; `None` where none follows.
-fn pause(error: &IdentityError, mut pace: Pace) -> Option<Duration> {
-    let asked = match error {
-        IdentityError::Server { source: LinkError::WrongServer(_), .. } => return Some(pace.slowly),
-        other => match other.retry() {
-            Retry::Soon => None,
-            Retry::After(seconds) => Some(seconds),
-            Retry::Slowly => return Some(pace.slowly),
-            Retry::Never => return None,
-        },
-    };
-    Some(Duration::from_millis(pace.backoff.failed(asked, chance())))
-}
+#[cfg(test)]
+mod tests;

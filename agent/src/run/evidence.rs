@@ -145,9 +145,10 @@ async fn chains(
     let path = Order::path_of(&offer.order);
     let director = party(Party::Director);
     let fresh = repositories.refresh(Repository::Director, now).await.map_err(director)?;
-    note(fresh.versions(), "director", (record, versions))?;
+    note(fresh.versions(), repositories.director(), (record, versions))?;
     let found = repositories.find(&fresh, path.as_str()).await.map_err(director)?;
-    note(found.as_ref().and_then(|found| fresh.version_of(found)), "director", (record, versions))?;
+    let listing = found.as_ref().and_then(|found| fresh.version_of(found));
+    note(listing, repositories.director(), (record, versions))?;
     drop(fresh);
     let Some(found) = found else { return Ok(Verified { order: None, release: None }) };
     let order =

@@ -1,22 +1,25 @@
 //! The device's own health check after a trial boot: a program, a file, or nothing but the check-in.
 //!
-//! This is the one place of the package that starts a program. It gets no input, its output is not read, and it has a
-//! deadline. What a failure means is the update machine's to say. Read next: `cordon_agent_core::update`.
+//! The program gets no input, its output is not read, and it has a deadline. What a failure means is the update
+//! machine's to say. Read next: [`crate::program`], `cordon_agent_core::update`.
 
+use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Health;
 use crate::files;
+use crate::program::Program;
 
 /// Seconds the program may take.
 const PROGRAM: Duration = Duration::from_secs(120);
 /// Between two looks at the file.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks at the program.
+const TURN: Duration = Duration::from_millis(50);
 /// Bytes read of the file.
 const FILE_BYTES: usize = 4096;
 
@@ -30,15 +33,8 @@ pub(crate) async fn check(health: Health) -> bool {
 }
 
 async fn program(words: &[String]) -> bool {
-    let Some((name, arguments)) = words.split_first() else { return false };
-    let child = Command::new(name)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .status();
-    match timeout(PROGRAM, child).await {
+    let Some(name) = words.first() else { return false };
+    match timeout(PROGRAM, status(words)).await {
         Ok(Ok(status)) if status.success() => true,
         Ok(Ok(status)) => {
             tracing::error!(program = %name, %status, "the health check failed");
@@ -52,6 +48,17 @@ async fn program(words: &[String]) -> bool {
             tracing::error!(program = %name, seconds = PROGRAM.as_secs(), "the health check did not end");
             false
         }
+    }
+}
+
+async fn status(words: &[String]) -> io::Result<ExitStatus> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut program = Program::start(&words, (Stdio::null(), Stdio::null()))?;
+    loop {
+        if let Some(status) = program.ended()? {
+            return Ok(status);
+        }
+        sleep(TURN).await;
     }
 }
 

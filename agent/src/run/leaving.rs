@@ -52,6 +52,9 @@ impl<'a> Leaver<'a> {
             self.hand_in(kept, link).await;
         }
         wipe(&self.base.state, &self.base.home)?;
+        if let Some(kept) = &mut kept {
+            kept.wiped = true;
+        }
         Ok(kept)
     }
 
@@ -72,7 +75,10 @@ impl<'a> Leaver<'a> {
             sha256,
             records_unsent: records(&self.base.state),
         };
-        Ok(Kept::sign(&self.base.state, self.identity, &body)?)
+        let held = self.base.home.held().ok().flatten();
+        let ours = self.identity.fingerprint();
+        let other = held.as_ref().and_then(|held| held.both().find(|other| other.fingerprint() != ours));
+        Ok(Kept::sign(&self.base.state, (self.identity, other), &body)?)
     }
 
     async fn hand_in(&self, kept: &mut Kept, link: &Link) {
@@ -96,12 +102,25 @@ impl<'a> Leaver<'a> {
     }
 }
 
-/// Removes profile, spool, a bundle of the owner, status and identity, the identity last.
+/// Removes profile, spool, a bundle of the owner, status and identity, the identity last. A farewell that stands is from
+/// then on the past.
 pub(crate) fn wipe(state: &Folder, home: &Home) -> Result<(), RunError> {
     sensing::forget(state)?;
     stick::forget(state)?;
     state.remove("status.json")?;
-    Ok(home.forget()?)
+    home.forget()?;
+    match Kept::read(state) {
+        Ok(Some(mut kept)) if !kept.wiped => Ok(kept.wiped(state)?),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Ends a leave that died after the last certificate was gone: what came after a whole wipe is never touched.
+pub(crate) fn finish(state: &Folder, home: &Home) -> Result<(), RunError> {
+    match Kept::read(state) {
+        Ok(Some(kept)) if !kept.wiped && home.held()?.is_none() => wipe(state, home),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Counter and hash of what runs; nothing where the security state is lost.

@@ -15,7 +15,7 @@ use cordon_proto::update::refusal::Power;
 
 use super::contact::Pace;
 use super::sensing::Rhythm;
-use crate::boot::{BootControl, BootError, Setting};
+use crate::boot::{BootError, SharedControl};
 use crate::capture::Capture;
 use crate::capture::tier0::Tier0;
 use crate::clock::{Clock, SystemClock};
@@ -54,7 +54,7 @@ pub struct Installer {
     /// The two slots.
     pub slots: Slots,
     /// The boot control.
-    pub boot: Box<dyn BootControl>,
+    pub boot: SharedControl,
 }
 
 /// How quickly things happen. Tests and the simulator shorten it; nothing else does.
@@ -119,8 +119,7 @@ impl Ports {
 #[must_use]
 pub fn installer(config: &Config) -> Option<Result<Installer, BootError>> {
     let (slots, boot) = (config.slots.clone()?, config.boot.as_ref()?);
-    let boot = Setting::parse(boot).and_then(|setting| setting.open());
-    Some(boot.map(|boot| Installer { slots: Slots::new(slots), boot }))
+    Some(boot.open().map(|boot| Installer { slots: Slots::new(slots), boot }))
 }
 
 /// A machine whose files lie below a folder; `/` is the running one.

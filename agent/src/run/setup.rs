@@ -22,10 +22,10 @@ use super::ports::{Installer, Ports};
 use super::receipts::{self, Outbox};
 use super::sensing::{Eyes, Sensing};
 use super::telling::{Telling, Views};
-use super::tuf::Repositories;
+use super::tuf::{DIRECTOR, Repositories};
 use super::updating::{self, Updating};
 use super::{Agent, Calls, RunError};
-use crate::boot::BootError;
+use crate::boot::{self, BootError};
 use crate::clock::{Clock, Floor, TrustedClock};
 use crate::config::Config;
 use crate::files::Folder;
@@ -35,6 +35,8 @@ use crate::link::Link;
 use crate::store::{Found, SecurityStore};
 use crate::zone::{ZONEINFO, Zone};
 
+/// The code of a device that takes no updates by its configuration.
+pub(super) const NO_SLOTS: &str = "no-slots";
 /// The lock's name in the state folder.
 const LOCK: &str = "lock";
 
@@ -49,6 +51,12 @@ pub(crate) fn lock(state: &Folder) -> Result<File, RunError> {
         Err(TryLockError::WouldBlock) => Err(RunError::Taken(state.path().display().to_string())),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }
+}
+
+/// Whether an agent holds the state folder's lock. Nothing is made by asking.
+pub(crate) fn runs(state: &Folder) -> bool {
+    let lock = File::open(state.path().join(LOCK));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Where the interlock's socket is: as configured, or in the state folder.
@@ -70,7 +78,9 @@ impl Base {
     pub(crate) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, RunError> {
         let state = Folder::open(&config.state)?;
         let lock = lock(&state)?;
+        state.sweep();
         let home = Home::of(config, &state)?;
+        home.mend()?;
         let clock = TrustedClock::new(clock, Floor::new(config.clock_floor));
         Ok(Self { state, home, clock, _lock: lock })
     }
@@ -123,15 +133,11 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let (who, hardware) = (keeping.status(), config.hardware.identity());
     let telling = Telling::new(state.clone(), who, hardware, clock.clone(), wires.views);
     let site = (site.director_root, site.host.as_str());
-    let repositories =
-        Repositories::new(state.inside("tuf")?, config.image_root.clone(), site, to_link.clone());
-    let means = updating::Means {
-        store,
-        installer,
-        repositories,
-        outbox: Outbox::new(state.inside(receipts::FOLDER)?),
-        state: state.clone(),
-    };
+    // What is kept of an owner is kept apart from any other's.
+    let tuf = (state.inside("tuf")?, record.owners(DIRECTOR));
+    let repositories = Repositories::new(tuf, config.image_root.clone(), site, to_link.clone());
+    let outbox = Outbox::new(state.inside(&record.owners(receipts::FOLDER))?);
+    let means = updating::Means { store, installer, repositories, outbox, state: state.clone() };
     let device = updating::Device {
         hardware: config.hardware.clone(),
         identity: keeping.in_force(),
@@ -201,16 +207,19 @@ fn socket(config: &Config) -> Result<Option<Socket>, RunError> {
 }
 
 /// The security state and what installs; whatever is wrong with either stops updates and is said.
-fn security(
+pub(crate) fn security(
     state: &Folder,
     installer: Option<Result<Installer, BootError>>,
 ) -> (Record, Option<SecurityStore>, Result<Installer, Blocked>) {
     let mut installer = match installer {
         Some(Ok(installer)) => Ok(installer),
-        Some(Err(error)) => Err(blocked("boot-control", &error.to_string())),
+        Some(Err(error)) => {
+            tracing::error!(%error, "the boot control cannot be used; nothing is installed");
+            Err(blocked("boot-control", &error.to_string()))
+        }
         None => {
             let sentence = "This device takes no updates: its configuration names no slots and boot control.";
-            Err(blocked("no-slots", sentence))
+            Err(blocked(NO_SLOTS, sentence))
         }
     };
     let mut store = SecurityStore::new(state.clone());
@@ -251,7 +260,7 @@ fn installed(installer: Option<&mut Installer>) -> Installed {
 }
 
 fn measured(installer: &mut Installer) -> Option<(Slot, u64, Sha256)> {
-    let slot = installer.boot.read().ok()?.booted;
+    let slot = boot::read(&installer.boot).ok()?.booted;
     let length = std::fs::metadata(installer.slots.path(slot)).ok()?.len();
     Some((slot, length, installer.slots.hash(slot, length).ok()?))
 }

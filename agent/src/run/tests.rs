@@ -30,7 +30,7 @@ use tokio::time::sleep;
 
 use super::ports::{Host, PowerSource};
 use super::*;
-use crate::boot::{BootControl, FileBoot, Setting};
+use crate::boot::{BootControl, FileBoot, Setting, SharedControl};
 use crate::capture::fed::Fed;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Health;
@@ -76,6 +76,8 @@ pub(crate) struct Rig {
     server: Server,
     world: Arc<Mutex<World>>,
     clock: Arc<dyn Clock>,
+    /// The boot control in place of the configured one.
+    pub(crate) boot: Option<SharedControl>,
 }
 
 struct Facts;
@@ -252,6 +254,32 @@ impl Running {
     }
 }
 
+/// What a device of this configuration runs with, at a quick pace.
+pub(crate) fn ports(config: &Config, clock: &Arc<dyn Clock>) -> Ports {
+    let boot = config.boot.clone().map(|boot| boot.open());
+    let slots = config.slots.clone().map(Slots::new);
+    let (feed, capture) = Fed::new();
+    std::mem::forget(feed);
+    let pace = Pace {
+        backoff: Backoff::new(20, 100),
+        slowly: Duration::from_secs(60),
+        gap: Duration::from_millis(1),
+        urgent_gap: Duration::from_millis(20),
+        metered: None,
+    };
+    let rhythm = Rhythm { look: Duration::from_millis(50), ..Rhythm::default() };
+    let patience = Patience { answer: Duration::from_secs(2), stall: Duration::from_millis(200) };
+    Ports {
+        capture: Box::new(capture),
+        host: Box::new(Facts),
+        power: Box::new(Facts),
+        interlock: Shared::new(Arc::clone(clock)),
+        installer: slots.zip(boot).map(|(slots, boot)| boot.map(|boot| Installer { slots, boot })),
+        clock: Arc::clone(clock),
+        tempo: Tempo { pace, rhythm, patience, look: Duration::from_millis(50) },
+    }
+}
+
 impl Rig {
     pub(crate) async fn new() -> Self {
         let authority = Arc::new(Authority::new());
@@ -260,7 +288,7 @@ impl Rig {
         let server =
             Server::start(&authority, MUTUAL, move |asked| served.lock().expect("no panic").reply(asked));
         let site = Site::enrolled(authority, server.port).await;
-        let rig = Self { site, server, world, clock: Arc::new(SystemClock::new()) };
+        let rig = Self { site, server, world, clock: Arc::new(SystemClock::new()), boot: None };
         fs::write(rig.path("A"), OLD).expect("writes");
         fs::write(rig.path("root.json"), maker(1, &[]).root()).expect("writes");
         FileBoot::create(&rig.path("boot"), Slot::A).expect("creates").boot().expect("boots");
@@ -292,7 +320,7 @@ impl Rig {
         Config {
             state: self.site.state().to_owned(),
             slots: Some([self.path("A"), self.path("B")]),
-            boot: Some(format!("file:{}", self.path("boot").display())),
+            boot: Some(Setting::File(self.path("boot"))),
             hardware: hardware(),
             image_root: BTreeMap::from([(name("halden"), self.path("root.json"))]),
             timezone: "UTC".to_owned(),
@@ -306,29 +334,15 @@ impl Rig {
         }
     }
 
-    fn ports(&self) -> Ports {
+    pub(crate) fn ports(&self) -> Ports {
         let config = self.config();
-        let boot = Setting::parse(config.boot.as_ref().expect("is set")).and_then(|setting| setting.open());
-        let slots = Slots::new(config.slots.expect("is set"));
-        let (feed, capture) = Fed::new();
-        std::mem::forget(feed);
-        let pace = Pace {
-            backoff: Backoff::new(20, 100),
-            slowly: Duration::from_secs(60),
-            gap: Duration::from_millis(1),
-            urgent_gap: Duration::from_millis(20),
-            metered: None,
-        };
-        let rhythm = Rhythm { look: Duration::from_millis(50), ..Rhythm::default() };
-        let patience = Patience { answer: Duration::from_secs(2), stall: Duration::from_millis(200) };
-        Ports {
-            capture: Box::new(capture),
-            host: Box::new(Facts),
-            power: Box::new(Facts),
-            interlock: Shared::new(Arc::clone(&self.clock)),
-            installer: Some(boot.map(|boot| Installer { slots, boot })),
-            clock: Arc::clone(&self.clock),
-            tempo: Tempo { pace, rhythm, patience, look: Duration::from_millis(50) },
+        let ports = ports(&config, &self.clock);
+        match &self.boot {
+            Some(control) => {
+                let slots = Slots::new(config.slots.expect("is set"));
+                Ports { installer: Some(Ok(Installer { slots, boot: Arc::clone(control) })), ..ports }
+            }
+            None => ports,
         }
     }
 

@@ -3,12 +3,12 @@
 //!
 //! What is kept are received bytes, each file written whole before the next question. The first root of an image
 //! repository is the maker's file inside the system image; the director's is the one whose hash came with enrolment, or
-//! a file that a person at the device gave. From there on roots change by rotation only, and `forget-site` leaves all of
-//! this in place. Nothing is decided here. Read next: `cordon_proto::update::refresh`.
+//! a file that a person at the device gave. From there on roots change by rotation, or by a change of owner, which leaves
+//! the former owner's folder aside; `forget-site` leaves all of this in place. Nothing is decided here. Read next: `cordon_proto::update::refresh`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cordon_proto::ids::{Name, Sha256};
@@ -18,8 +18,8 @@ use cordon_proto::update::bundle::BundleFault;
 use cordon_proto::update::deny::is_example_root;
 use cordon_proto::update::metadata::Root;
 use cordon_proto::update::{
-    Ask, AtTargets, Effect, FirstRoot, Found, Freshness, Next, Refresh, Request, Role, Rules, Search, Sizes,
-    TrustError, Trusted,
+    Ask, AtRoot, AtTargets, Effect, FirstRoot, Found, Freshness, Next, Refresh, Request, Role, Rules, Search,
+    Sizes, TrustError, Trusted,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,7 +32,11 @@ use crate::verifier::DeviceVerifier;
 /// Bytes of the largest file kept here.
 const FILE_BYTES: usize = limits::DEVICE_TARGETS_BYTES;
 /// The trusted root's name, as `proto::update` names it.
-const ROOT: &str = "root.json";
+pub(crate) const ROOT: &str = "root.json";
+/// The hashes of the roots that were trusted of an owner, one a line: what its join files may name.
+const KNOWN: &str = "known";
+/// What the folder of the first owner's director is named.
+pub(crate) const DIRECTOR: &str = "director";
 
 /// Why a repository could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +69,8 @@ pub enum TufError {
 /// The device's copies of the repositories.
 pub(crate) struct Repositories {
     folder: Folder,
+    /// What the present owner's folder is named.
+    director: String,
     shipped: BTreeMap<Name, PathBuf>,
     director_pin: Sha256,
     loopback: bool,
@@ -103,20 +109,28 @@ impl Fresh {
 }
 
 impl Repositories {
-    /// Copies below `folder`; `host` is the server's, for the example keys' sake.
+    /// Copies below `folder`, the owner's in the one of this name; `host` is the server's, for the example keys' sake.
     pub(crate) fn new(
-        folder: Folder,
+        (folder, director): (Folder, String),
         shipped: BTreeMap<Name, PathBuf>,
         (director_pin, host): (Sha256, &str),
         link: mpsc::Sender<ToLink>,
     ) -> Self {
-        Self { folder, shipped, director_pin, loopback: is_loopback(host), source: Source::Link(link) }
+        Self {
+            folder,
+            director,
+            shipped,
+            director_pin,
+            loopback: is_loopback(host),
+            source: Source::Link(link),
+        }
     }
 
     /// The same repositories out of a bundle, with what is kept in another folder where one is given.
     pub(crate) fn carried(&self, stick: &Arc<Stick>, folder: Option<Folder>) -> Self {
         Self {
             folder: folder.unwrap_or_else(|| self.folder.clone()),
+            director: self.director.clone(),
             shipped: self.shipped.clone(),
             source: Source::Bundle(Arc::clone(stick)),
             ..*self
@@ -125,7 +139,7 @@ impl Repositories {
 
     /// The trusted director root's bytes, none while none is trusted.
     pub(crate) fn director_root(&self) -> Result<Option<Vec<u8>>, FileError> {
-        folder_of(&self.folder, &Repository::Director)?.read(ROOT, FILE_BYTES)
+        self.kept(&self.folder, &Repository::Director)?.read(ROOT, FILE_BYTES)
     }
 
     /// Copies what is kept into another folder, to try something on it.
@@ -133,12 +147,20 @@ impl Repositories {
         let mut all = vec![Repository::Director];
         all.extend(self.shipped.keys().cloned().map(Repository::Image));
         for repository in all {
-            let (from, to) = (folder_of(&self.folder, &repository)?, folder_of(folder, &repository)?);
+            let (from, to) = (self.kept(&self.folder, &repository)?, self.kept(folder, &repository)?);
             for name in from.names()? {
                 to.write(&name, &from.read(&name, FILE_BYTES)?.unwrap_or_default())?;
             }
         }
         Ok(())
+    }
+
+    /// What is kept of a repository below a folder, the present owner's of the director.
+    fn kept(&self, folder: &Folder, repository: &Repository) -> Result<Folder, FileError> {
+        match repository {
+            Repository::Director => folder.inside(&self.director),
+            Repository::Image(name) => maker(folder, name),
+        }
     }
 
     /// How documents of a repository are judged: of a bundle's director by the bundle's own end, which whoever asks
@@ -155,7 +177,7 @@ impl Repositories {
     /// Follows the repository to its newest metadata.
     pub(crate) async fn refresh(&self, repository: Repository, now: Timestamp) -> Result<Fresh, TufError> {
         // The rules are made anew for each step: they must not be held across an await.
-        let folder = folder_of(&self.folder, &repository)?;
+        let folder = self.kept(&self.folder, &repository)?;
         let root = match folder.read(ROOT, FILE_BYTES)? {
             Some(root) => root,
             None => self.first_root(&repository, &folder, now).await?,
@@ -194,7 +216,12 @@ impl Repositories {
 
     /// Version of the trusted director root, 0 while none is trusted.
     pub(crate) fn director_root_version(&self, now: Timestamp) -> u64 {
-        director_root_version(&self.folder, now)
+        director_root_version(&self.folder, &self.director, now)
+    }
+
+    /// What the present owner's repository is named.
+    pub(crate) fn director(&self) -> &str {
+        &self.director
     }
 
     async fn first_root(
@@ -267,35 +294,77 @@ impl Repositories {
     }
 }
 
-/// Trusts a director root that a person at the device hands over, where none is trusted yet. Returns its version.
+/// Trusts a director root that a person at the device gives, where none is trusted yet, or where it is the next one of
+/// the owner who is. `folder` is the present owner's. Returns its version.
 pub(crate) fn trust_director(folder: &Folder, root: &[u8], now: Timestamp) -> Result<u64, TufError> {
-    let folder = folder_of(folder, &Repository::Director)?;
     let rules = rules(now);
     let version = Trusted::start(root, &rules)?.root().version;
     match folder.read(ROOT, FILE_BYTES)? {
-        Some(held) if held == root => Ok(version),
-        Some(_) => Err(TufError::NoRoot(
-            "a director root is trusted already; only a signed change of owner replaces it".to_owned(),
-        )),
-        None => {
-            folder.write(ROOT, root)?;
-            Ok(version)
+        Some(held) if held == root => return Ok(version),
+        Some(held) if Trusted::start(&held, &rules)?.rotate(root, &rules).is_err() => {
+            return Err(TufError::NoRoot(format!(
+                "a director root is trusted already (SHA-256 {}); only a signed change of owner replaces it: `cordon-agent trust-director FILE --hand-over FILE`",
+                Sha256::of(&held)
+            )));
         }
+        Some(_) | None => {}
     }
+    keep_root(folder, root)?;
+    Ok(version)
 }
 
-/// Version of the director root trusted below `folder`, 0 while none is.
-pub(crate) fn director_root_version(folder: &Folder, now: Timestamp) -> u64 {
-    let stored = folder_of(folder, &Repository::Director).and_then(|folder| folder.read(ROOT, FILE_BYTES));
+/// Keeps a root, and its hash among those that the owner's join files may name.
+pub(crate) fn keep_root(folder: &Folder, root: &[u8]) -> Result<(), FileError> {
+    keep_name(folder, root)?;
+    folder.write(ROOT, root)
+}
+
+/// Keeps a root's hash among those that the owner's join files may name.
+pub(crate) fn keep_name(folder: &Folder, root: &[u8]) -> Result<(), FileError> {
+    let mut known = folder.read(KNOWN, FILE_BYTES)?.unwrap_or_default();
+    let line = format!("{}\n", Sha256::of(root));
+    if known.len() + line.len() > FILE_BYTES {
+        known.clear();
+    }
+    if has_line(&known, &line) {
+        return Ok(());
+    }
+    known.extend_from_slice(line.as_bytes());
+    folder.write(KNOWN, &known)
+}
+
+/// Whether a join file that names this root is of the owner whom the device obeys; while it obeys nobody, any is.
+pub(crate) fn is_owners(folder: &Folder, root: &Sha256) -> Result<bool, FileError> {
+    let Some(held) = folder.read(ROOT, FILE_BYTES)? else { return Ok(true) };
+    let known = folder.read(KNOWN, FILE_BYTES)?.unwrap_or_default();
+    Ok(Sha256::of(&held) == *root || has_line(&known, &format!("{root}\n")))
+}
+
+fn has_line(known: &[u8], line: &str) -> bool {
+    known.split_inclusive(|byte| *byte == b'\n').any(|held| held == line.as_bytes())
+}
+
+/// Version of the director root trusted in the folder of this name below `folder`, 0 while none is.
+pub(crate) fn director_root_version(folder: &Folder, director: &str, now: Timestamp) -> u64 {
+    let stored = folder.inside(director).and_then(|folder| folder.read(ROOT, FILE_BYTES));
     let Ok(Some(root)) = stored else { return 0 };
     Trusted::start(&root, &rules(now)).map_or(0, |trusted| trusted.root().version)
 }
 
-fn folder_of(folder: &Folder, repository: &Repository) -> Result<Folder, FileError> {
-    match repository {
-        Repository::Director => folder.inside("director"),
-        Repository::Image(name) => folder.inside("image")?.inside(name.as_str()),
-    }
+/// The root of a maker that the device trusts: the newest one it followed, or the one in the system image.
+pub(crate) fn maker_root(
+    folder: &Folder,
+    maker_of: (&Name, &Path),
+    now: Timestamp,
+) -> Option<Trusted<AtRoot>> {
+    let (name, shipped) = maker_of;
+    let kept = maker(folder, name).and_then(|folder| folder.read(ROOT, FILE_BYTES)).ok()?;
+    let root = kept.or_else(|| files::read_file(shipped, limits::DEVICE_ROOT_BYTES).ok())?;
+    Trusted::start(&root, &rules(now)).ok()
+}
+
+fn maker(folder: &Folder, name: &Name) -> Result<Folder, FileError> {
+    folder.inside("image")?.inside(name.as_str())
 }
 
 /// Where a repository's file lies in a bundle.
@@ -306,13 +375,14 @@ pub(crate) fn path_of(repository: &Repository, file: &str) -> String {
     }
 }
 
-fn rules(now: Timestamp) -> Rules<'static> {
+pub(crate) fn rules(now: Timestamp) -> Rules<'static> {
     Rules { verifier: &DeviceVerifier, now, sizes: Sizes::DEVICE, freshness: Freshness::Own }
 }
 
 fn apply(folder: &Folder, effects: &[Effect], answered: Option<&[u8]>) -> Result<(), FileError> {
     for effect in effects {
         match effect {
+            Effect::Keep(name) if name == ROOT => keep_root(folder, answered.unwrap_or_default())?,
             Effect::Keep(name) => folder.write(name, answered.unwrap_or_default())?,
             Effect::Forget(name) => folder.remove(name)?,
         }
@@ -320,7 +390,8 @@ fn apply(folder: &Folder, effects: &[Effect], answered: Option<&[u8]>) -> Result
     Ok(())
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host is this machine by its name.
+pub(crate) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

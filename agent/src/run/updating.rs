@@ -33,6 +33,7 @@ use super::messages::{Heard, ToLink, ToSensor, UpdateView};
 use super::ports::{Installer, PowerSource};
 use super::receipts::Outbox;
 use super::tuf::Repositories;
+use crate::boot;
 use crate::clock::TrustedClock;
 use crate::config::Health;
 use crate::files::Folder;
@@ -149,7 +150,7 @@ impl Updating {
     /// What the start finds.
     async fn start(&mut self) {
         let view = match &mut self.means.installer {
-            Ok(installer) => installer.boot.read(),
+            Ok(installer) => boot::read(&installer.boot),
             Err(_) => return self.show(),
         };
         match view {

@@ -120,6 +120,20 @@ fn keys_are_approved_by_their_whole_fingerprint_and_an_end_says_what_it_does() {
         (sent["verb"].as_str(), sent["reason"].as_str()),
         (Some("approve"), Some("read off its screen"))
     );
+    let place = ["--model", "VP-3", "--site", "St. Anna", "--ward", "4B", "--zone", "isolated"];
+    done(desk.online(&server, &[&approve[..], &place].concat()));
+    let sent: Value = serde_json::from_slice(&stored.lock().unwrap()["/api/v1/approvals"]).unwrap();
+    let placement = json!({"site": "St. Anna", "ward": "4B", "zone": "isolated"});
+    assert_eq!((&sent["placement"], &sent["model"]), (&placement, &json!("VP-3")));
+    let deny = ["approvals", "deny", "VP3-1", "--fingerprint", &print, "--reason", "nobody knows it"];
+    for (flag, value) in [("--site", "St. Anna"), ("--ward", "4B"), ("--kind", "kiosk"), ("--model", "VP-3")]
+    {
+        misused(desk.online(&server, &[&deny[..], &[flag, value]].concat()));
+    }
+    done(desk.online(&server, &deny));
+    let sent: Value = serde_json::from_slice(&stored.lock().unwrap()["/api/v1/approvals"]).unwrap();
+    let fields: Vec<_> = sent.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["reason", "rows", "verb"], "a no places nobody");
     misused(desk.online(&server, &["approvals", "approve", "VP3-1", "--reason", "read off its screen"]));
     desk.file("pairs.csv", format!("serial,fingerprint\nVP3-1,{print}\nVP3-2,{print}\n").as_bytes());
     let pairs = desk.path("pairs.csv");

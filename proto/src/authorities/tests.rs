@@ -65,22 +65,49 @@ fn a_root_is_replaced_in_two_steps_and_a_device_that_slept_catches_up() {
     assert_eq!(skipped, Err(AuthoritiesError::Version { found: 3, wanted: 2 }));
 }
 
+/// Follows everything there is, and tells which versions were fetched.
+fn follows(search: &mut Search, believed: &mut Believed, bundles: &[Vec<u8>], steps: usize) -> Vec<u64> {
+    let newest = u64::try_from(bundles.len()).expect("few");
+    let mut fetched = Vec::new();
+    while let Some(number) = search.next(believed, newest).filter(|_| fetched.len() < steps) {
+        fetched.push(number);
+        let bytes = &bundles[usize::try_from(number).expect("small") - 1];
+        match search.follow(believed, (number, bytes), &[], &Toy) {
+            Ok(Followed::Believed(next, _)) => *believed = next,
+            Ok(Followed::Before) => {}
+            Err(_) => break,
+        }
+    }
+    fetched
+}
+
 #[test]
-fn a_device_that_comes_after_the_change_begins_with_the_newest_bundle() {
-    // Goal: the next change reaches devices that never saw the last one. Method: the pin of the new root alone, with
-    // the bundles of a change it never saw; then what it asks for.
-    let late = Believed { version: 0, pins: vec![pin(2)] };
-    let both = late.step(&bundle(1, &[1, 2], &[1]), &[], &Toy).map(|_| ());
-    assert_eq!(both, Err(AuthoritiesError::Unsigned), "the old root means nothing to it");
-    let (begun, _) = late.step(&bundle(2, &[2], &[1, 2]), &[], &Toy).expect("signed by its own root");
-    assert_eq!(begun, Believed { version: 2, pins: vec![pin(2)] });
-    let none = late.step(&bundle(0, &[2], &[2]), &[], &Toy).map(|_| ());
-    assert_eq!(none, Err(AuthoritiesError::Version { found: 0, wanted: 1 }));
+fn a_device_that_comes_after_the_change_begins_with_the_first_bundle_that_its_pin_has_signed() {
+    // Goal: the next change reaches devices that never saw the last one, and none of them begins its search again each
+    // time. Method: the pin of a later root, bundles of changes it never saw, two bundles at a time.
+    let mut bundles: Vec<Vec<u8>> = (1..=5).map(|version| bundle(version, &[1], &[1])).collect();
+    let (mut late, mut search) = (Believed { version: 0, pins: vec![pin(2)] }, Search::default());
+    assert_eq!(search.next(&late, 0), None);
+    assert_eq!(follows(&mut search, &mut late, &bundles, 2), [1, 2]);
+    assert_eq!(follows(&mut search, &mut late, &bundles, 9), [3, 4, 5]);
+    assert_eq!((late.version, search.next(&late, 5)), (0, None), "nothing is fetched twice");
+    bundles.extend([bundle(6, &[1, 2], &[1]), bundle(7, &[2], &[1, 2]), bundle(8, &[2, 3], &[2])]);
+    assert_eq!(follows(&mut search, &mut late, &bundles, 9), [6, 7, 8]);
+    assert_eq!(late, Believed { version: 8, pins: vec![pin(2), pin(3)] });
     assert_eq!(
-        (late.wants(0), late.wants(4), begun.wants(4), begun.wants(2)),
-        (None, Some(4), Some(3), None)
+        (search.next(&late, 8), search.next(&late, 1)),
+        (None, None),
+        "a restored server has nothing new"
     );
-    assert_eq!(begun.wants(1), None, "a server that was restored has nothing new");
+    let mut fresh = Believed { version: 0, pins: vec![pin(2)] };
+    let borrowed = Search::default().follow(&fresh, (3, &bundles[6]), &[], &Toy);
+    assert_eq!(
+        borrowed,
+        Err(AuthoritiesError::Version { found: 7, wanted: 3 }),
+        "a bundle under another's number"
+    );
+    assert_eq!(follows(&mut Search::default(), &mut fresh, &[bundle(9, &[2], &[2])], 9), [1]);
+    assert_eq!(fresh.version, 0);
 }
 
 #[test]

@@ -22,6 +22,15 @@ fn leaves(number: u64) -> Vec<Hash> {
 }
 
 #[test]
+fn a_list_has_the_root_of_its_tree() {
+    // Goal: one rule, two ways. Method: lists of every length up to 130 beside the tree.
+    for length in 0..130_u8 {
+        let leaves: Vec<Hash> = (0..length).map(|leaf| leaf_hash(&[leaf])).collect();
+        assert_eq!(root_of(&leaves, |leaf| *leaf), root(leaves.iter().copied()), "{length}");
+    }
+}
+
+#[test]
 fn roots_of_the_published_vectors() {
     // Goal: interoperate with other RFC 9162 trees. Method: the eight leaves of certificate-transparency's test vectors.
     let inputs =

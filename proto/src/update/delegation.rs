@@ -113,7 +113,7 @@ impl DelegatedRole {
             name: name.to_owned(),
             authority: Authority::read(fields, declared)?,
             paths,
-            terminating: fields.optional_bool("terminating")?.unwrap_or(false),
+            terminating: fields.bool("terminating")?,
         })
     }
 

@@ -29,7 +29,11 @@ impl Document {
         if bytes.len() > limit {
             return Err(Fault::TooLong { limit });
         }
-        let value = Value::parse(bytes, limit).map_err(Fault::Json)?;
+        Self::of(Value::parse(bytes, limit).map_err(Fault::Json)?)
+    }
+
+    /// The same of a value that was parsed already.
+    pub(super) fn of(value: Value) -> Result<Self, Fault> {
         let signatures = signatures(&value).map_err(Fault::Envelope)?;
         let mut claimed = BTreeSet::new();
         if let Some(twice) = signatures.iter().find(|signature| !claimed.insert(&signature.key)) {

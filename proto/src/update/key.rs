@@ -93,19 +93,21 @@ impl PublicKey {
         Self { scheme: Scheme::Ed25519, bytes: bytes.into() }
     }
 
-    /// Reads a key object `{keytype, scheme, keyval: {public}}`; a key of an unknown kind is read as such.
+    /// Reads a key object `{keytype, scheme, keyval: {public}}`; a key of an unknown kind, or whose kind and scheme do not
+    /// belong together (TUF 4.2), is read as an unknown one.
     ///
     /// # Errors
-    /// The object lacks `scheme` or `keyval.public`.
+    /// The object lacks `keytype`, `scheme` or `keyval.public`.
     pub fn read(fields: &Fields<'_>) -> Result<Self, FieldError> {
         let public = fields.map("keyval")?;
         let public = public.text("public")?;
-        let known = match fields.text("scheme")? {
-            ED25519 => {
+        let known = match (fields.text("keytype")?, fields.text("scheme")?) {
+            (ED25519, ED25519) => {
                 decode_hex(public).filter(|bytes| bytes.len() == 32).map(|bytes| (Scheme::Ed25519, bytes))
             }
-            ECDSA_P256 => pem::decode(public).map(|der| (Scheme::EcdsaP256, der)),
-            RSA_PSS => pem::decode(public).map(|der| (Scheme::RsaPss, der)),
+            // The second kind is that of older tools.
+            ("ecdsa" | ECDSA_P256, ECDSA_P256) => pem::decode(public).map(|der| (Scheme::EcdsaP256, der)),
+            ("rsa", RSA_PSS) => pem::decode(public).map(|der| (Scheme::RsaPss, der)),
             _ => None,
         };
         let (scheme, bytes) = known.unwrap_or_else(|| (Scheme::Unknown, public.as_bytes().to_owned()));
@@ -186,13 +188,16 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Takes the keys a role lists out of those its document declares. A key listed twice counts once, one that is
-    /// not declared not at all.
+    /// Takes the keys a role lists out of those its document declares. One that is not declared does not count.
     ///
     /// # Errors
-    /// `keyids` or `threshold` is missing or of the wrong kind, or the threshold is 0.
+    /// `keyids` or `threshold` is missing or of the wrong kind, an id is listed twice (TUF 4.3), or the threshold is 0.
     pub fn read(fields: &Fields<'_>, declared: &BTreeMap<KeyId, PublicKey>) -> Result<Self, FieldError> {
-        let listed = fields.texts("keyids")?.into_iter().map(|id| KeyId(id.to_owned()));
+        let listed = fields.texts("keyids")?;
+        if listed.iter().collect::<BTreeSet<_>>().len() < listed.len() {
+            return Err(fields.error("keyids", FieldProblem::Form("ids that differ from each other")));
+        }
+        let listed = listed.into_iter().map(|id| KeyId(id.to_owned()));
         let keys = listed.filter_map(|id| declared.get(&id).cloned().map(|key| (id, key))).collect();
         let threshold = fields.unsigned("threshold")?;
         if threshold == 0 {

@@ -120,11 +120,16 @@ impl Root {
         let (version, expires) = head(&fields, "root")?;
         let declared = keys(&fields.map("keys")?)?;
         let roles = fields.map("roles")?;
+        // A role that this client does not use, such as `mirrors`, must be one all the same.
+        roles.each()?.iter().try_for_each(|(_, role)| Authority::read(role, &declared).map(drop))?;
         let authority = |role: &str| Authority::read(&roles.map(role)?, &declared);
         Ok(Self {
             version,
             expires,
-            consistent_snapshot: fields.optional_bool("consistent_snapshot")?.unwrap_or(false),
+            consistent_snapshot: match fields.entries().contains_key("consistent_snapshot") {
+                true => fields.bool("consistent_snapshot")?,
+                false => false,
+            },
             root: authority("root")?,
             timestamp: authority("timestamp")?,
             snapshot: authority("snapshot")?,
@@ -141,7 +146,10 @@ impl Timestamp {
     pub fn read(signed: &Value) -> Result<Self, Fault> {
         let fields = signed.map()?;
         let (version, expires) = head(&fields, "timestamp")?;
-        let snapshot = MetaFile::read(&fields.map("meta")?.map("snapshot.json")?)?;
+        let meta = fields.map("meta")?;
+        // It describes the snapshot and nothing else (TUF 4.6).
+        meta.only(&["snapshot.json"])?;
+        let snapshot = MetaFile::read(&meta.map("snapshot.json")?)?;
         Ok(Self { version, expires, snapshot })
     }
 }
@@ -174,9 +182,9 @@ impl Targets {
         for (path, file) in fields.map("targets")?.each()? {
             targets.insert(path.to_owned(), TargetFile::read(&file)?);
         }
-        let delegations = match fields.optional_map("delegations")? {
-            Some(delegations) => Delegations::read(&delegations)?,
-            None => Delegations::default(),
+        let delegations = match fields.entries().contains_key("delegations") {
+            true => Delegations::read(&fields.map("delegations")?)?,
+            false => Delegations::default(),
         };
         Ok(Self { version, expires, targets, delegations })
     }
@@ -277,8 +285,13 @@ impl TargetFile {
 
 impl Hashes {
     fn read(fields: &Fields<'_>) -> Result<Self, FieldError> {
+        // Other algorithms are not computed here, but are hashes all the same.
+        fields.entries().keys().try_for_each(|name| fields.text(name).map(drop))?;
         let sha256 = fields.optional_text("sha256")?;
         let sha512 = fields.optional_text("sha512")?;
+        // Small letters alone, as every client writes and compares them.
+        let decode_hex =
+            |text: &str| decode_hex(text).filter(|_| !text.bytes().any(|byte| byte.is_ascii_uppercase()));
         let read256 = sha256.and_then(decode_hex).and_then(|bytes| bytes.try_into().ok()).map(Sha256);
         let read512 = sha512.and_then(decode_hex).and_then(|bytes| bytes.try_into().ok());
         let unreadable = sha256.is_some() != read256.is_some() || sha512.is_some() != read512.is_some();
@@ -319,8 +332,10 @@ fn head(fields: &Fields<'_>, kind: &str) -> Result<(u64, time::Timestamp), Fault
     if fields.text("_type")? != kind {
         return Err(Fault::Type);
     }
+    // The minor numbers are not compared (TUF 4.3), but must be numbers: what nobody can read is no version.
     let numbers: Vec<&str> = fields.text("spec_version")?.split('.').collect();
-    if numbers.first() != Some(&"1") || numbers.len() > 3 {
+    let digits = |number: &&str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    if numbers.first() != Some(&"1") || !(2..=3).contains(&numbers.len()) || !numbers.iter().all(digits) {
         return Err(Fault::SpecVersion);
     }
     Ok((positive(fields, "version")?, fields.time("expires")?))

@@ -14,6 +14,8 @@ pub mod delegation;
 pub mod deny;
 pub mod document;
 pub mod fault;
+pub mod fetch;
+pub mod handover;
 pub mod key;
 pub mod metadata;
 pub mod name;
@@ -32,7 +34,8 @@ pub mod unreadable;
 pub mod window;
 
 pub use fault::{Blame, Fault, Role, TrustError};
+pub use fetch::{Mirrors, Pace};
 pub use key::{Authority, Ed25519Strict, KeyId, PublicKey, Scheme, Verifier};
 pub use refresh::{Ask, Effect, FirstRoot, Next, Refresh, Request, Source, Turn};
 pub use search::{Found, Search};
-pub use trust::{AtTargets, Freshness, Rules, Sizes, Trusted};
+pub use trust::{AtRoot, AtTargets, Freshness, Rules, Sizes, Trusted};

@@ -25,8 +25,9 @@ pub fn path(role: &Role, version: u64, consistent_snapshot: bool) -> String {
     if versioned { format!("{version}.{}", file(role)) } else { file(role) }
 }
 
-fn encoded(role: &Role) -> String {
-    let name = format!("{role}");
+/// A name as one segment of a path, whatever stands in it. The names `.` and `..` alone are a folder all the same.
+#[must_use]
+pub fn segment(name: &str) -> String {
     let mut out = String::new();
     for byte in name.bytes() {
         match byte {
@@ -35,4 +36,8 @@ fn encoded(role: &Role) -> String {
         }
     }
     out
+}
+
+fn encoded(role: &Role) -> String {
+    segment(&format!("{role}"))
 }

@@ -431,4 +431,6 @@ fn role(
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
+mod flips;
+#[cfg(test)]
 mod tests;

@@ -196,8 +196,9 @@ pub struct Revoked {
     pub leaf: Sha256,
     /// Why.
     pub reason: Reason,
-    /// Since when.
-    pub since: Timestamp,
+    /// Since when: the same on every list, whatever becomes of the device later. Not known of some that were replaced
+    /// before this was written down.
+    pub since: Option<Timestamp>,
 }
 
 /// The certificates of a device that belong on the list for third parties.
@@ -215,15 +216,10 @@ pub fn revoked(device: &Device) -> Vec<Revoked> {
     };
     let mut revoked: Vec<Revoked> = Vec::new();
     if let Some(reason) = reason {
-        revoked.extend(held.map(|leaf| Revoked { leaf, reason, since: device.since }));
+        revoked.extend(held.map(|leaf| Revoked { leaf, reason, since: Some(device.since) }));
     }
-    let replaced_at = device.identity.as_ref().map_or(device.since, |identity| identity.issued);
     let replaced = device.replaced.iter();
-    revoked.extend(replaced.map(|leaf| Revoked {
-        leaf: *leaf,
-        reason: Reason::Superseded,
-        since: replaced_at,
-    }));
+    revoked.extend(replaced.map(|one| Revoked { leaf: one.leaf, reason: Reason::Superseded, since: one.at }));
     revoked
 }
 

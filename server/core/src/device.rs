@@ -64,7 +64,7 @@ pub struct Device {
     pub superseded: Vec<Sha256>,
     /// Those of them whose place another key took by a person's word: they are void for third parties too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub replaced: Vec<Sha256>,
+    pub replaced: Vec<Replaced>,
     /// A key that asked for this device's identity and waits for a person.
     #[serde(default, alias = "contest", skip_serializing_if = "Option::is_none")]
     pub asking: Option<Asking>,
@@ -205,6 +205,34 @@ pub struct Identity {
     pub issued: Timestamp,
     /// The last second of its validity.
     pub not_after: Timestamp,
+}
+
+/// A certificate whose place another key took by a person's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "WrittenReplaced")]
+pub struct Replaced {
+    /// SHA-256 of the certificate's DER.
+    pub leaf: Sha256,
+    /// When the other one was issued; documents of before this was kept do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+/// How [`Replaced`] may be written: it was a bare digest once.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenReplaced {
+    Bare(Sha256),
+    Dated { leaf: Sha256, at: Option<Timestamp> },
+}
+
+impl From<WrittenReplaced> for Replaced {
+    fn from(written: WrittenReplaced) -> Self {
+        match written {
+            WrittenReplaced::Bare(leaf) => Self { leaf, at: None },
+            WrittenReplaced::Dated { leaf, at } => Self { leaf, at },
+        }
+    }
 }
 
 /// A key that asked for an identity and waits for a person.

@@ -9,6 +9,7 @@
 extern crate alloc;
 
 pub mod admit;
+pub mod approval;
 pub mod audit;
 pub mod authority;
 pub mod change;

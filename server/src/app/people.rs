@@ -11,9 +11,10 @@ use std::sync::{Mutex, PoisonError};
 use cordon_proto::ids::{DeviceId, Text, TokenId};
 use cordon_proto::time::Timestamp;
 use cordon_server_core::admit::{NotAsking, OrderRefused, Token};
+use cordon_server_core::approval::ModelUnknown;
 use cordon_server_core::audit::{Actor, Entry, Summary};
-use cordon_server_core::change::Commit;
-use cordon_server_core::device::{Act, Device, NotPossible};
+use cordon_server_core::change::{Commit, Draft};
+use cordon_server_core::device::{Act, Device, NotPossible, Placement};
 use serde::{Deserialize, Serialize};
 
 use super::{App, CommitError, name, serial_row};
@@ -23,7 +24,7 @@ mod approvals;
 mod tokens;
 
 use crate::store::{Expected, Key, StoreError};
-pub use approvals::Stated;
+pub use cordon_server_core::approval::Stated;
 pub use tokens::Listed;
 
 /// How often an act decides anew when others were faster.
@@ -49,8 +50,8 @@ pub enum ActError {
     #[error(transparent)]
     NotAsking(#[from] NotAsking),
     /// A device whose model nobody knows cannot come in.
-    #[error("nobody has said what this device is: state its model with the approval")]
-    ModelUnknown,
+    #[error(transparent)]
+    ModelUnknown(#[from] ModelUnknown),
     /// The model and serial that a person stated belong to another device.
     #[error(
         "a device of this model with this serial is known already: if this is the same one, make it ask under its model \
@@ -146,6 +147,24 @@ impl SignInLinks {
     }
 }
 
+/// What a person's decision comes to, on what is stored at this moment.
+struct Decided<T> {
+    /// What is to be written; nothing where it is so already.
+    draft: Option<Draft>,
+    /// What is told once that is written.
+    told: T,
+}
+
+impl<T> Decided<T> {
+    fn commit(draft: Draft, told: T) -> Self {
+        Self { draft: Some(draft), told }
+    }
+
+    fn already(told: T) -> Self {
+        Self { draft: None, told }
+    }
+}
+
 impl App {
     /// The one-time link that opens the console, once its listener is up.
     #[must_use]
@@ -164,7 +183,7 @@ impl App {
         reason: Text,
         actor: &Actor,
     ) -> Result<Device, ActError> {
-        for _ in 0..TRIES {
+        let decide = || async {
             let now = self.clock.now();
             let (known, row) = self.stored_device(device).await?.ok_or(ActError::Unknown("device"))?;
             let after = known.after(act, reason.clone(), now)?;
@@ -179,38 +198,55 @@ impl App {
                 .expect(key.clone(), row)
                 .put(key, after.to_body())
                 .audit(entry);
-            match self.commit(draft).await {
-                Ok(_) => return Ok(after),
-                Err(error) if error.is_conflict() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(StoreError::Conflict(Key::Device(device)).into())
+            Ok::<_, ActError>(Decided::commit(draft, after))
+        };
+        self.decided(Key::Device(device), decide).await
     }
 
     /// Moves a device to another place, or says anew what it is for.
     pub async fn place(
         &self,
         device: DeviceId,
-        placement: cordon_server_core::device::Placement,
+        placement: Placement,
         reason: Text,
         actor: &Actor,
     ) -> Result<Device, ActError> {
-        let now = self.clock.now();
-        let (known, row) = self.stored_device(device).await?.ok_or(ActError::Unknown("device"))?;
         let words = |device: &Device| format!("{}, {}", device.placement.site, device.placement.ward);
-        let after = Device { placement, ..known.clone() };
-        let entry = Entry {
-            reason: Some(reason),
-            before: Some(Summary::of(&words(&known))),
-            after: Some(Summary::of(&words(&after))),
-            ..Entry::new(name("device.place"), Text::lossy(&format!("device:{device}")))
+        let decide = || async {
+            let now = self.clock.now();
+            let (known, row) = self.stored_device(device).await?.ok_or(ActError::Unknown("device"))?;
+            let after = Device { placement: placement.clone(), ..known.clone() };
+            let entry = Entry {
+                reason: Some(reason.clone()),
+                before: Some(Summary::of(&words(&known))),
+                after: Some(Summary::of(&words(&after))),
+                ..Entry::new(name("device.place"), Text::lossy(&format!("device:{device}")))
+            };
+            let key = Key::Device(device);
+            let draft = Commit::draft(now, actor.clone())
+                .expect(key.clone(), row)
+                .put(key, after.to_body())
+                .audit(entry);
+            Ok::<_, ActError>(Decided::commit(draft, after))
         };
-        let key = Key::Device(device);
-        let draft =
-            Commit::draft(now, actor.clone()).expect(key.clone(), row).put(key, after.to_body()).audit(entry);
-        self.commit(draft).await?;
-        Ok(after)
+        self.decided(Key::Device(device), decide).await
+    }
+
+    /// Takes a person's decision, and anew as long as somebody else was faster. `about` is what they were faster with.
+    async fn decided<T, F>(&self, about: Key, decide: impl Fn() -> F) -> Result<T, ActError>
+    where
+        F: Future<Output = Result<Decided<T>, ActError>>,
+    {
+        for _ in 0..TRIES {
+            let Decided { draft, told } = decide().await?;
+            let Some(draft) = draft else { return Ok(told) };
+            match self.commit(draft).await {
+                Ok(_) => return Ok(told),
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Conflict(about).into())
     }
 
     /// The device of a model with this serial, as stored.

@@ -197,3 +197,37 @@ async fn an_api_token_opens_what_it_was_made_for() {
     assert_eq!(token.to_body(), golden.as_bytes());
     assert_eq!(ApiToken::from_body(golden.as_bytes()), Some(token));
 }
+
+#[tokio::test]
+async fn acts_are_decided_anew_when_somebody_was_faster() {
+    // Goal: a conflict is no refusal. Method: between decision and commit the other server takes the same token back,
+    // moves the same device, and announces the same serial.
+    let [(one, seat), (two, _)] = Bench::pair().await;
+    let (mine, other) = (one.app().clone(), two.app().clone());
+    let token = one.token("A").await;
+    let meanwhile = other.clone();
+    seat.before_commit(async move {
+        meanwhile.revoke_token(token.id, text("faster"), &person()).await.expect("taken back");
+    });
+    let revoked = mine.revoke_token(token.id, text("slower"), &person()).await.expect("it is so already");
+    assert!(revoked.revoked.is_some());
+    let acts = one.journal().await;
+    assert_eq!(acts.iter().filter(|act| *act == "token.revoke").count(), 1, "{acts:?}");
+
+    let device = one.enrol("B").await.id;
+    let placement = order(Binding::Count { count: 1 }).placement;
+    let there = cordon_server_core::device::Placement { ward: text("4B"), ..placement.clone() };
+    let meanwhile = other.clone();
+    seat.before_commit(async move {
+        meanwhile.act(device, Act::Quarantine, text("beacons"), &person()).await.expect("quarantined");
+    });
+    let placed = mine.place(device, there, text("moved"), &person()).await.expect("decided anew");
+    assert_eq!((placed.state, placed.placement.ward.as_str()), (Trust::Quarantined, "4B"));
+
+    let announced = || order(Binding::Serial { serial: text("C"), replaces: false });
+    let meanwhile = other.clone();
+    seat.before_commit(async move {
+        meanwhile.make_token(announced(), &person()).await.expect("made");
+    });
+    mine.make_token(announced(), &person()).await.expect("decided anew");
+}

@@ -233,7 +233,8 @@ impl Source<'_> {
 /// Warns of what a careful owner would not leave lying about.
 pub fn warn_of_open_keys(authority: &Authority) {
     let standing = authority.standing();
-    let plain = standing.state.tiers().any(|tier| match &tier.key {
+    let former = standing.state.former.iter().map(|former| &former.tier);
+    let plain = standing.state.tiers().chain(former).any(|tier| match &tier.key {
         KeyPlace::File(_) => tier.key.word() == "plain",
         KeyPlace::Token(_) => false,
     });

@@ -28,6 +28,7 @@ const CALM_MS: i64 = 400;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeafFacts {
     serial: Vec<u8>,
+    not_before: Timestamp,
     not_after: Timestamp,
     issuer: String,
 }
@@ -73,8 +74,9 @@ impl LeafFacts {
             }
             _ => None,
         })?;
-        let not_after = Timestamp(read.validity().not_after.timestamp());
-        Some(Self { serial: read.raw_serial().to_vec(), not_after, issuer })
+        let at = |time: &x509_parser::time::ASN1Time| Timestamp(time.timestamp());
+        let (not_before, not_after) = (at(&read.validity().not_before), at(&read.validity().not_after));
+        Some(Self { serial: read.raw_serial().to_vec(), not_before, not_after, issuer })
     }
 }
 
@@ -132,7 +134,9 @@ impl Held {
     fn line(&self, revoked: &Revoked, issuer: &str, now: Timestamp) -> Option<Line> {
         let facts = self.leaves.get(&revoked.leaf)?.as_ref()?;
         let stands = facts.issuer == issuer && facts.not_after >= now;
-        stands.then(|| Line { serial: facts.serial.clone(), reason: revoked.reason, since: revoked.since })
+        // Where nobody knows when it became void, it is so from its beginning: a date that stays the same.
+        let since = revoked.since.unwrap_or(facts.not_before);
+        stands.then(|| Line { serial: facts.serial.clone(), reason: revoked.reason, since })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A person's command holds the root's key and signs; here is only checked, written down and exchanged. Of each step
 //! all new files are written first, then the journal's entry, then the one file that makes them count, so a kill in
-//! between leaves a server that starts. A running server and a command beside a stopped one come through the same
+//! between leaves a server that starts; what it leaves behind is tidied up by [`super::leftovers`]. A running server and a command beside a stopped one come through the same
 //! [`Desk`]. Read next: [`Desk::answer`], `command/ca.rs` for the person's side.
 
 use std::path::Path;
@@ -24,7 +24,8 @@ use rustls::server::WebPkiClientVerifier;
 use serde::{Deserialize, Serialize};
 
 use super::authority::Standing;
-use super::key::{KeyError, KeyPlace, KeySetting, PLAIN, SEALED, is_issuing_key};
+use super::key::{KeyError, KeyPlace, KeySetting, PLAIN, SEALED};
+use super::leftovers::tidy;
 use super::make::{self, Reading};
 use super::state::{Former, State, Tier};
 use super::{Authority, Ca, CaError, DAY_S, Subject, hex};
@@ -208,6 +209,7 @@ impl Desk<'_> {
             Ask::Prepare { token } => return self.prepare(token.as_deref()),
             Ask::Renew { key, issuing } => self.renew(key, issuing)?,
             Ask::Stage { key, issuing, root, bundle } => {
+                self.is_fresh(key)?;
                 let tier = self.new_tier(key, issuing, &certificate(root)?)?;
                 self.stage(tier, bundle)?
             }
@@ -232,22 +234,9 @@ impl Desk<'_> {
         self.store.commit(commit).await?;
         plan.state.write(&self.authority.folder)?;
         self.authority.exchange(standing);
-        self.tidy(&plan.state)?;
-        Ok(Told::Done(plan.words))
-    }
-
-    /// Root certificates for people's tools, and no key that belongs to nothing.
-    fn tidy(&self, state: &State) -> Result<(), StepError> {
-        let roots: String = self.authority.standing().roots().iter().map(make::pem).collect();
-        files::replace(self.roots_file, roots.as_bytes())?;
-        let tiers = state.tiers().chain(state.former.iter().map(|former| &former.tier));
-        let used: Vec<&KeyPlace> = tiers.map(|tier| &tier.key).collect();
-        for file in files::names(&self.authority.folder)? {
-            if is_issuing_key(&file) && !used.contains(&&KeyPlace::File(file.clone())) {
-                files::remove(&self.authority.folder.join(&file))?;
-            }
-        }
-        Ok(())
+        // The step is taken, whatever becomes of what it leaves behind.
+        let tidied = tidy(self.authority, self.roots_file, self.now);
+        Ok(Told::Done(format!("{}{}", plan.words, tidied.told())))
     }
 
     fn prepare(&self, token: Option<&str>) -> Result<Told, StepError> {
@@ -275,7 +264,12 @@ impl Desk<'_> {
         let mut state = standing.state.clone();
         let tiers = standing.in_force().zip(std::iter::once(&mut state.present).chain(&mut state.next));
         for (ca, tier) in tiers {
-            let Ok(new) = self.new_tier(key, issuing, ca.root()) else { continue };
+            let new = match self.new_tier(key, issuing, ca.root()) {
+                Ok(new) => new,
+                // Another root's, perhaps; whatever else is wrong is no matter of roots.
+                Err(StepError::Unfit(_)) => continue,
+                Err(error) => return Err(error),
+            };
             let old = std::mem::replace(tier, Tier { root: tier.root.clone(), ..new });
             let words = format!("a new issuing authority under root {}", base64url(&ca.pin().0));
             let former = self.former(old, ca);
@@ -363,11 +357,28 @@ impl Desk<'_> {
             tier.key = KeyPlace::File(name);
             sealed += 1;
         }
+        let mut words = format!("{sealed} issuing keys were sealed; their plain files were removed");
         if sealed == 0 {
-            return Err(StepError::Unfit("no issuing key lies in plain: there is nothing to seal"));
+            // An attempt may have been cut off before it removed them.
+            let removed = tidy(self.authority, self.roots_file, self.now).removed;
+            if removed == 0 {
+                return Err(StepError::Unfit("no issuing key lies in plain: there is nothing to seal"));
+            }
+            words =
+                format!("no issuing key in use lay in plain; {removed} files of unused ones were removed");
         }
-        let words = format!("{sealed} issuing keys were sealed; their plain files were removed");
         Ok(Plan { state, action: "ca.seal", words, force: None })
+    }
+
+    /// A new root's issuing key is new too: whoever holds the one that is in force now must not issue under the new root.
+    fn is_fresh(&self, key: &KeyPlace) -> Result<(), StepError> {
+        let Authority { folder, setting, .. } = self.authority;
+        let key = Sha256::of(&key.open(folder, setting)?.subject_public_key_info());
+        let standing = self.authority.standing();
+        let known = standing.signing().any(|ca| ca.key() == key || ca.pin() == key);
+        (!known).then_some(()).ok_or(StepError::Unfit(
+            "the key of the new issuing authority is in force already: make a new one for the new root",
+        ))
     }
 
     /// Checks that a key, its certificate and a root make an authority whose leaves hold, and writes the certificates.
@@ -379,7 +390,13 @@ impl Desk<'_> {
     ) -> Result<Tier, StepError> {
         let Authority { folder, setting, .. } = self.authority;
         let issuing = certificate(issuing)?;
-        let ca = Ca::new(key.open(folder, setting)?, issuing.clone(), root.clone(), "the new certificate")?;
+        let key_of = key.open(folder, setting)?;
+        let ca = match Ca::new(key_of, issuing.clone(), root.clone(), "the new certificate") {
+            Err(CaError::Mismatch { .. }) => {
+                return Err(StepError::Unfit("the new issuing certificate is not for its key"));
+            }
+            other => other?,
+        };
         proved(&ca, self.now)?;
         let root_file = self.write_once("root", root)?;
         Ok(Tier { root: root_file, issuing: self.write_once("issuing", &issuing)?, key: key.clone() })

@@ -253,7 +253,7 @@ impl From<ActError> for Problem {
             ActError::NotAsking(_) | ActError::NoDoubt | ActError::SerialTaken | ActError::TokenExists => {
                 Self::new(StatusCode::CONFLICT, "not_possible", "Not possible now", error.to_string())
             }
-            ActError::ModelUnknown => refused("model_unknown", error.to_string()),
+            ActError::ModelUnknown(_) => refused("model_unknown", error.to_string()),
             ActError::Order(error) => refused("token_refused", error.to_string()),
             ActError::Store(error) => error.into(),
             ActError::Commit(error) => error.into(),

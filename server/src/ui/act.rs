@@ -37,6 +37,8 @@ pub struct Act {
     pub count: u64,
     /// The list of all of them.
     pub all: Option<String>,
+    /// How many of those that were chosen are left out, because they no longer wait.
+    pub left: u64,
     /// Something to choose.
     pub choice: Option<Choice>,
     /// Something to fill in.
@@ -118,6 +120,7 @@ impl Act {
             things: Vec::new(),
             count: 0,
             all: None,
+            left: 0,
             choice: None,
             inputs: Vec::new(),
             confirm,

@@ -6,7 +6,7 @@
 use askama::Template;
 use cordon_proto::time::Timestamp;
 
-use super::marks::fingerprint;
+use super::marks::{fingerprint, short_ids};
 use super::said::Said;
 use super::state::DeviceState;
 use super::words::plural;
@@ -85,6 +85,10 @@ impl Page<'_> {
 
     fn print(&self, row: &Waiting) -> Markup {
         fingerprint(&row.key)
+    }
+
+    fn ids(&self, text: &Said) -> Markup {
+        short_ids(&text.to_string())
     }
 
     fn state(&self, row: &Waiting) -> Markup {

@@ -8,7 +8,7 @@ use cordon_proto::time::Timestamp;
 use cordon_server_core::risk::{Band, Contribution, Facts, Kind, Model, NextStep, Owner, Score, Value};
 
 use super::chart::{self, NoChart};
-use super::marks::{Markup, band_class};
+use super::marks::{Markup, band_class, short_ids};
 use super::said::Said;
 use super::score_bar::{self, Row};
 use super::state::DeviceState;
@@ -183,6 +183,10 @@ impl Head {
 impl Page<'_> {
     fn bar(&self) -> Markup {
         score_bar::bar(&self.rows, self.page.score.value())
+    }
+
+    fn ids(&self, text: &Said) -> Markup {
+        short_ids(&text.to_string())
     }
 
     /// The colour of the answer.

@@ -8,7 +8,7 @@ use askama::Template;
 use cordon_proto::time::Timestamp;
 
 use super::device::Head;
-use super::marks::fingerprint;
+use super::marks::{fingerprint, short_ids};
 use super::said::Said;
 use super::{Frame, Markup, paths};
 
@@ -113,6 +113,10 @@ pub fn render(frame: &Frame, page: &Identity) -> String {
 impl Page<'_> {
     fn print(&self, digits: &str) -> Markup {
         fingerprint(digits)
+    }
+
+    fn ids(&self, text: &Said) -> Markup {
+        short_ids(&text.to_string())
     }
 
     /// The question about the one key that waits.

@@ -200,6 +200,31 @@ pub fn fingerprint(digits: &str) -> Markup {
     Markup::new(format!("<code class=\"fingerprint\">{}</code>", groups.join(" ")))
 }
 
+/// Digits that stand for a whole digest or token in running text.
+const SHORT_DIGITS: usize = 8;
+/// Digits of a whole one.
+const WHOLE_DIGITS: usize = 64;
+
+/// Text with each digest or token id in it cut to its first digits; the whole of it is its title, and can be searched
+/// for. Everything is escaped.
+#[must_use]
+pub fn short_ids(text: &str) -> Markup {
+    let (mut html, mut rest) = (String::new(), text);
+    while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
+        let (before, from) = rest.split_at(start);
+        let end = from.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(from.len());
+        let (digits, after) = from.split_at(end);
+        html.push_str(&escape(before));
+        match digits.get(..SHORT_DIGITS).filter(|_| digits.len() == WHOLE_DIGITS) {
+            Some(short) => html.push_str(&format!("<code class=\"id\" title=\"{digits}\">{short}…</code>")),
+            None => html.push_str(&escape(digits)),
+        }
+        rest = after;
+    }
+    html.push_str(&escape(rest));
+    Markup::new(html)
+}
+
 /// Icons, 16 × 16, stroke 1.5, always beside a word except close, copy and more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Icon {
@@ -328,6 +353,24 @@ mod tests {
             "<code class=\"fingerprint\"><b>0123</b> <span>4567</span> <b>89ab</b></code>"
         );
         assert_eq!(fingerprint("<i>").to_string(), "<code class=\"fingerprint\"><b>&#60;i&#62;</b></code>");
+    }
+
+    #[test]
+    fn a_digest_in_a_sentence_is_short_and_whole_in_its_title() {
+        // Goal: no line breaks the page, and nothing is lost. Method: golden of text round a digest, of two, of almost one,
+        // and of markup in the text.
+        let id = "8b8dff12".repeat(8);
+        let short = format!("<code class=\"id\" title=\"{id}\">8b8dff12…</code>");
+        let golden = [
+            (format!("token {id}, café"), format!("token {short}, café")),
+            (format!("{id}→{id}"), format!("{short}→{short}")),
+            (format!("{id}0"), format!("{id}0")),
+            ("<b>fade".to_owned(), "&#60;b&#62;fade".to_owned()),
+            (String::new(), String::new()),
+        ];
+        for (text, wanted) in golden {
+            assert_eq!(short_ids(&text).to_string(), wanted);
+        }
     }
 
     #[test]

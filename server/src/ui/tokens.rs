@@ -7,6 +7,7 @@
 use askama::Template;
 use cordon_proto::time::Timestamp;
 
+use super::marks::short_ids;
 use super::said::Said;
 use super::words::{number, plural};
 use super::{Frame, Markup, paths};
@@ -77,6 +78,10 @@ impl Page<'_> {
 
     fn of(&self) -> String {
         plural(self.page.total, "token", "tokens")
+    }
+
+    fn id(&self, row: &Row) -> Markup {
+        short_ids(&row.id)
     }
 
     fn used(&self, row: &Row) -> String {

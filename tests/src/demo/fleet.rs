@@ -10,8 +10,8 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context;
-use cordon_agent::boot::FileBoot;
+use anyhow::{Context, bail};
+use cordon_agent::boot::{FileBoot, Setting};
 use cordon_agent::capture::fed::Fed;
 use cordon_agent::capture::{Capture, Sight};
 use cordon_agent::clock::{Clock, SystemClock};
@@ -166,9 +166,8 @@ async fn live(config: Config, unit: Unit, capture: Fed, stop: watch::Receiver<bo
 }
 
 fn boot(config: &Config) -> anyhow::Result<Slot> {
-    let path =
-        config.boot.as_deref().and_then(|boot| boot.strip_prefix("file:")).context("no boot control")?;
-    Ok(FileBoot::open(Path::new(path))?.boot()?)
+    let Some(Setting::File(path)) = &config.boot else { bail!("no boot control in a file") };
+    Ok(FileBoot::open(path)?.boot()?)
 }
 
 fn ports(config: &Config, unit: &Unit, capture: Arc<Mutex<Fed>>) -> Ports {

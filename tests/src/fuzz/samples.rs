@@ -10,14 +10,16 @@ use cordon_proto::authorities::{Authorities, RootSignature, SignedAuthorities};
 use cordon_proto::checkin::{Action, CheckinRequest, InterlockState, PermitRequest};
 use cordon_proto::enrol::{EnrolmentString, HARDWARE_HEADER, hardware_header};
 use cordon_proto::farewell::{Cause, Farewell, FarewellBody};
-use cordon_proto::ids::{DeviceId, Sha256, Text};
+use cordon_proto::ids::{DeviceId, HardwareId, Sha256, Text};
 use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
 use cordon_proto::telemetry::{Batch, Body, Finding, Gap, GapReason, Position, Severity};
 use cordon_proto::time::{Millis, Timestamp};
 use cordon_proto::update::bundle::{Bundle, Listed};
+use cordon_proto::update::handover::{Carried, HandOver};
+use cordon_proto::update::scope::Scope;
 use cordon_proto::update::{KeyId, author};
-use cordon_proto::wire;
+use cordon_proto::{merkle, wire};
 use rcgen::{
     CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
     KeyUsagePurpose, SanType, SigningKey,
@@ -282,6 +284,23 @@ pub fn metadata() -> Vec<Vec<u8>> {
         .into_bytes()
     };
     parts.iter().map(document).collect()
+}
+
+/// Changes of owner: for a list, and by facts.
+#[must_use]
+pub fn hand_overs() -> Vec<Vec<u8>> {
+    let mut devices =
+        [1, 2, 3].map(|serial| light::hardware("Halden", "VP-3", &format!("SN-{serial}")).identity());
+    devices.sort_unstable();
+    let facts = Scope::Match { model: text("VP-3"), hardware: text("C"), from_least: 1, from_most: 9 };
+    let root = Sha256(merkle::root(devices.iter().map(|device| device.0)));
+    let file = |(scope, devices): (Scope, &[HardwareId])| {
+        let issued = Timestamp(1_795_251_906);
+        let expires = issued.plus_seconds(86_400);
+        let stated = HandOver { scope, from: Sha256([1; 32]), to: Sha256([2; 32]), issued, expires };
+        Carried::write(&author::sign(&stated.value(), &[]), devices).unwrap_or_default()
+    };
+    vec![file((Scope::Set { root, count: 3 }, &devices)), file((facts, &[]))]
 }
 
 /// Enrolment strings.

@@ -16,6 +16,7 @@ use cordon_proto::receipt::Receipt;
 use cordon_proto::telemetry::{Batch, Body};
 use cordon_proto::update::bundle::Bundle;
 use cordon_proto::update::document::Document;
+use cordon_proto::update::handover::{Carried, HandOver};
 use cordon_proto::update::metadata::{Root, Snapshot, Targets, Timestamp as TufTimestamp};
 use cordon_proto::wire;
 use cordon_server::ca::request::Request;
@@ -45,7 +46,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     Target { name: "csr", parsed: "csr issued", der: true, samples: samples::requests, run: csr },
     Target {
         name: "csr-signed",
@@ -105,6 +106,13 @@ pub const TARGETS: [Target; 13] = [
         run: metadata,
     },
     Target { name: "bundle", parsed: "bundle parsed", der: false, samples: samples::bundles, run: bundle },
+    Target {
+        name: "hand-over",
+        parsed: "hand-over parsed",
+        der: false,
+        samples: samples::hand_overs,
+        run: hand_over,
+    },
     Target { name: "string", parsed: "string parsed", der: false, samples: samples::strings, run: string },
     Target {
         name: "hardware",
@@ -181,6 +189,16 @@ fn receipt(input: &[u8]) -> bool {
 fn farewell(input: &[u8]) -> bool {
     let Ok(farewell) = wire::read::<Farewell>(input, limits::BODY_BYTES) else { return false };
     farewell.open(|_, _| true).is_ok()
+}
+
+/// A change of owner: what states one is written again as the very same, and its list makes its root or does not.
+fn hand_over(input: &[u8]) -> bool {
+    let Ok(carried) = Carried::parse(input) else { return false };
+    let Ok(stated) = carried.states() else { return false };
+    assert_eq!(HandOver::read(&stated.value()).as_ref(), Ok(&stated), "it reads differently");
+    assert!(carried.devices().len() <= limits::HAND_OVER_DEVICES);
+    let _ = carried.lists(&stated.scope);
+    true
 }
 
 fn metadata(input: &[u8]) -> bool {

@@ -22,7 +22,7 @@ const FAULTS: usize = 20;
 /// The count of one soak.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct State {
-    /// Which soak of which engine.
+    /// Which soak, and of which engine if it is about one.
     pub name: String,
     /// What chance began with.
     pub seed: u64,
@@ -119,17 +119,16 @@ impl State {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn report(&self, title: &str, command: &str) -> anyhow::Result<PathBuf> {
+    pub fn report(&self, heading: &str, command: &str) -> anyhow::Result<PathBuf> {
         let now = Clock::system().now().to_string();
         let date = now.split('T').next().unwrap_or_default();
         let path = tree::root().join("docs/soak").join(format!("{date}-{}.md", self.name));
-        std::fs::write(&path, self.text(title, command, date))?;
+        std::fs::write(&path, self.text(heading, command, date))?;
         Ok(path)
     }
 
-    fn text(&self, title: &str, command: &str, date: &str) -> String {
-        let engine = self.name.rsplit('-').next().unwrap_or_default();
-        let mut text = format!("# Store {engine}, {title}, {date}\n\n");
+    fn text(&self, heading: &str, command: &str, date: &str) -> String {
+        let mut text = format!("# {heading}, {date}\n\n");
         let _ = writeln!(text, "On {}. The last call of this count: `{command}`.\n", machine());
         let _ = writeln!(text, "| what | how many |\n|---|---|");
         let _ = writeln!(text, "| rounds | {} |\n| rounds that failed | {} |", self.rounds, self.faulty);
@@ -196,7 +195,8 @@ mod tests {
         assert_ne!(state.round_seed(), first);
         state.count(1, Outcome { counts: vec![("lost", 1)], fault: None }, Duration::from_secs(1));
         assert_eq!(state.summary(), "kills-redb: 2 rounds in 2 s, 3 lost; 1 rounds failed");
-        let text = state.text("kills", "cordon-sim soak kills", "2026-11-21");
+        let text = state.text("Store redb, kills", "cordon-sim soak kills", "2026-11-21");
+        assert!(text.starts_with("# Store redb, kills, 2026-11-21\n"), "{text}");
         assert!(text.contains("| lost | 3 |") && text.contains("gone") && text.contains("Seed 9"), "{text}");
     }
 }

@@ -172,6 +172,8 @@ pub fn head_sentence(source: &Source) -> Option<String> {
     } else if source.ends_in(&["/Cargo.toml"]) {
         let described = text.lines().find_map(|line| line.strip_prefix("description = "));
         described.unwrap_or_default().trim_matches('"').to_owned()
+    } else if source.ends_in(&[".js"]) {
+        paragraph(text, "// ")
     } else if source.ends_in(&[".json", ".lock", ".pem"]) {
         String::new()
     } else {

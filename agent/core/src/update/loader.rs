@@ -1,10 +1,11 @@
 //! The boot loader's half of an update: which slot starts, and how often a trial may.
 //!
-//! Pure: the real loader, the `file:` boot control and the simulator's loader all compute with [`choose`] and the four
-//! changes below. A trial whose boots are used up stays marked, so that the agent in the old slot can tell that the
-//! loader fell back. It must never choose a slot that is neither active nor on trial with a boot left. Read next:
+//! Pure: the real loader, every boot control and the simulator's loader all compute with [`choose`] and the four
+//! changes of [`Change`]. A trial whose boots are used up stays marked, so that the agent in the old slot can tell that
+//! the loader fell back. It must never choose a slot that is neither active nor on trial with a boot left. Read next:
 //! [`super::machine`].
 
+use cordon_proto::limits;
 use minicbor::{Decode, Encode};
 
 use super::record::Slot;
@@ -24,9 +25,37 @@ pub struct BootState {
     /// The slot that was started last.
     #[n(3)]
     pub booted: Slot,
-    /// Starts ever.
+    /// Starts ever, where the boot control counts them; zero elsewhere.
     #[n(4)]
     pub boots: u64,
+    /// The loader could not count a boot of the trial and has started the active slot without trying it.
+    #[n(5)]
+    #[cbor(default)]
+    pub refused: bool,
+}
+
+/// A change of the boot control that the agent asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Puts a slot on trial.
+    Arm {
+        /// The slot.
+        slot: Slot,
+        /// Boots that the trial gets.
+        attempts: u8,
+    },
+    /// Takes the trial back; the active slot starts next.
+    Disarm,
+    /// Makes the running slot the active one.
+    Confirm {
+        /// The slot.
+        slot: Slot,
+    },
+    /// Makes the old slot the one that starts next.
+    RollBack {
+        /// The old slot.
+        to: Slot,
+    },
 }
 
 /// The boot control as the agent sees it when it starts.
@@ -47,7 +76,20 @@ impl BootState {
     /// A device whose factory image runs in this slot.
     #[must_use]
     pub fn factory(slot: Slot) -> Self {
-        Self { active: slot, trial: None, attempts_left: 0, booted: slot, boots: 0 }
+        Self { active: slot, trial: None, attempts_left: 0, booted: slot, boots: 0, refused: false }
+    }
+
+    /// What the boot control holds after a change.
+    ///
+    /// # Errors
+    /// The change makes no sense.
+    pub fn changed(self, change: Change) -> Result<Self, BootChangeError> {
+        match change {
+            Change::Arm { slot, attempts } => self.armed(slot, attempts),
+            Change::Disarm => Ok(self.disarmed()),
+            Change::Confirm { slot } => self.confirmed(slot),
+            Change::RollBack { to } => Ok(self.rolled_back(to)),
+        }
     }
 
     /// Puts a slot on trial.
@@ -84,10 +126,18 @@ impl BootState {
         Self { active: to, ..self.disarmed() }
     }
 
-    /// Whether the boots of a trial are used up and the loader has started the active slot instead.
+    /// Whether the loader has started the active slot in place of a trial: its boots are used up, or cannot be counted.
     #[must_use]
     pub fn fell_back(&self) -> bool {
-        self.trial.is_some() && self.attempts_left == 0 && self.booted == self.active
+        let over = self.attempts_left == 0 || self.refused;
+        self.trial.is_some() && over && self.booted == self.active
+    }
+
+    /// Boots that the marked trial of this slot took; `None` where it is not marked.
+    #[must_use]
+    pub fn tried(&self, slot: Slot) -> Option<u32> {
+        let taken = limits::TRIAL_BOOTS.saturating_sub(self.attempts_left);
+        (self.trial == Some(slot)).then_some(taken.into())
     }
 }
 
@@ -121,7 +171,17 @@ mod tests {
         let (a, b) = ((Slot::A, true), (Slot::B, false));
         assert_eq!(seen, [b, b, b, a, a]);
         assert_eq!(state.boots, 5);
+        assert_eq!((state.tried(Slot::B), state.tried(Slot::A)), (Some(3), None));
         assert!(!state.disarmed().fell_back());
+    }
+
+    #[test]
+    fn a_trial_that_the_loader_refuses_has_fallen_back_without_a_boot() {
+        // Goal: a loader that cannot count never starts a trial, and the agent learns of it. Method: the mark.
+        let armed = BootState::factory(Slot::A).armed(Slot::B, limits::TRIAL_BOOTS).expect("armed");
+        assert!(!armed.fell_back(), "killed between flag and reboot");
+        let refused = BootState { refused: true, ..armed };
+        assert!(refused.fell_back() && refused.tried(Slot::B) == Some(0));
     }
 
     #[test]
@@ -144,7 +204,7 @@ mod tests {
         ) {
             let slot = |b| if b { Slot::A } else { Slot::B };
             let (active, trial) = (slot(active), trial.map(slot));
-            let state = BootState { active, trial, attempts_left: left, booted: active, boots };
+            let state = BootState { active, trial, attempts_left: left, booted: active, boots, refused: false };
             let (started, next) = choose(&state);
             prop_assert!(started == active || (trial == Some(started) && left > 0));
             prop_assert_eq!(next.booted, started);

@@ -6,6 +6,8 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -257,6 +259,31 @@ pub struct Damaged {
     pub times: u8,
 }
 
+/// The owner whom the device obeys since a change of owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Owner {
+    /// The director root by which what is kept of this owner is named; nothing for the device's first owner.
+    #[n(0)]
+    pub place: Option<Sha256>,
+    /// When the last change was signed. It never falls: an older one is not taken any more.
+    #[n(1)]
+    pub issued: Timestamp,
+}
+
+/// The last bundle of an owner who is not obeyed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+struct Aside {
+    /// As [`Owner::place`].
+    #[n(0)]
+    place: Option<Sha256>,
+    /// Its counter.
+    #[n(1)]
+    counter: u64,
+    /// What it stated.
+    #[n(2)]
+    digest: Option<Sha256>,
+}
+
 /// Everything about updates that must survive.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Record {
@@ -287,7 +314,7 @@ pub struct Record {
     /// The damaged arrivals of the order under way.
     #[n(8)]
     pub damaged: Option<Damaged>,
-    /// The highest counter of a bundle that was accepted. It never falls.
+    /// The highest counter of a bundle of the present owner that was accepted. It never falls.
     #[n(9)]
     bundle: u64,
     /// The latest time known to be past. It never falls.
@@ -299,9 +326,16 @@ pub struct Record {
     /// Where the update stands.
     #[n(12)]
     pub state: State,
-    /// What the last bundle that was accepted stated, so that the very same one may go on where it was cut off.
+    /// Whom the device obeys; nothing while that is its first owner.
     #[n(13)]
+    owner: Option<Owner>,
+    /// What the present owner's last bundle stated, so that the very same one may go on where it was cut off.
+    #[n(14)]
     bundle_digest: Option<Sha256>,
+    /// The last bundles of owners who are not obeyed now.
+    #[n(15)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    aside: Vec<Aside>,
     /// Volatile: the running slot is not the one that the boot control calls active, though no trial is under way.
     #[cbor(skip)]
     pub unsettled: bool,
@@ -325,7 +359,9 @@ impl Record {
             latest: Timestamp(i64::MIN),
             receipts: 0,
             state: State::Idle,
+            owner: None,
             bundle_digest: None,
+            aside: Vec::new(),
             unsettled: false,
         }
     }
@@ -357,7 +393,7 @@ impl Record {
         true
     }
 
-    /// The last bundle that was accepted: the highest counter.
+    /// The last bundle of the present owner that was accepted: the highest counter.
     #[must_use]
     pub fn bundle(&self) -> Kept {
         Kept { counter: self.bundle, digest: self.bundle_digest }
@@ -379,6 +415,63 @@ impl Record {
     /// Notes a time known to be past; an earlier one changes nothing.
     pub fn raise_latest(&mut self, at: Timestamp) {
         self.latest = self.latest.max(at);
+    }
+
+    /// The owner whom a change of owner brought; nothing while it is the first one.
+    #[must_use]
+    pub fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
+    }
+
+    /// What things of a kind are named where they are the present owner's: each owner's are kept apart and stay, so
+    /// that no version falls when it comes back.
+    #[must_use]
+    pub fn owners(&self, kind: &str) -> String {
+        match self.place() {
+            Some(place) => format!("{kind}-{place}"),
+            None => kind.into(),
+        }
+    }
+
+    fn place(&self) -> Option<Sha256> {
+        self.owner.and_then(|owner| owner.place)
+    }
+
+    /// Sets the present owner's last bundle aside, and takes up the one that was set aside of another.
+    fn exchange_bundles(&mut self, place: Option<Sha256>) {
+        if self.bundle > 0 {
+            let (counter, digest) = (self.bundle, self.bundle_digest);
+            self.aside.push(Aside { place: self.place(), counter, digest });
+        }
+        let found = self.aside.iter().position(|aside| aside.place == place);
+        let found = found.map(|at| self.aside.remove(at));
+        (self.bundle, self.bundle_digest) = found.map_or((0, None), |aside| (aside.counter, aside.digest));
+        // What falls out was set aside so many owners ago that its bundles, which live for days, have ended.
+        if self.aside.len() > limits::HELD_OWNERS {
+            self.aside.remove(0);
+        }
+    }
+
+    /// Obeys another owner. An order that is not yet tried is dropped, and so is the way back that the last one opened;
+    /// floor, versions, times and the orders given up stay, and each owner has bundle counters of its own. Says `false`, and changes nothing, while an image is tried
+    /// or a receipt is not kept yet.
+    #[must_use]
+    pub fn change_owner(&mut self, owner: Owner) -> bool {
+        match self.state {
+            State::Idle | State::Fetching(_) | State::Written(_) | State::Waiting(_) => {}
+            State::Armed(_)
+            | State::Trial(_)
+            | State::Reverting(_)
+            | State::Confirmed(_)
+            | State::RolledBack(_)
+            | State::Failed(_) => return false,
+        }
+        self.state = State::Idle;
+        (self.confirmed, self.damaged) = (None, None);
+        self.exchange_bundles(owner.place);
+        let issued = self.owner.map_or(owner.issued, |held| held.issued.max(owner.issued));
+        self.owner = Some(Owner { issued, ..owner });
+        true
     }
 
     /// The act under way, if any.

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use cordon_agent_core::update::{Slot, State};
+use cordon_agent_core::update::{Owner, Slot, State};
 use cordon_proto::ids::{HardwareId, Sha256};
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
 use cordon_proto::update::bundle::{INDEX, list_of};
@@ -22,6 +22,8 @@ use crate::fake::repository::{self, Contents, DIRECTOR, MAKER, Repository};
 use crate::identity::tests::hardware;
 use crate::run::Exit;
 use crate::run::tests::{Rig, new_image, now, order, release};
+use crate::run::tuf;
+use crate::stick;
 
 /// A release that needs no server and nobody's word, and an order that needs no permit.
 fn quiet() -> (Order, Release) {
@@ -64,6 +66,19 @@ impl Device {
 
     async fn install(&self) -> Result<(), String> {
         self.hand(Handing { wait_s: 0, ..Handing::of(self.folder()) }).await.map_err(|told| code(&told))
+    }
+
+    /// What a change of owner leaves: obeys the owner of this root, which is kept at this place.
+    fn obey(&self, place: Option<Sha256>, root: &[u8]) {
+        let state = self.rig.state();
+        stick::forget(&state).expect("is dropped with the owner");
+        let mut record = self.rig.record();
+        assert!(record.change_owner(Owner { place, issued: now() }));
+        let folder = state.inside("tuf").and_then(|tuf| tuf.inside(&record.owners(tuf::DIRECTOR)));
+        tuf::keep_root(&folder.expect("opens"), root).expect("is kept");
+        let mut store = SecurityStore::new(state);
+        store.load().expect("reads");
+        store.store(&wire::write(&record)).expect("stores");
     }
 
     fn receipts(&self) -> Vec<ReceiptBody> {
@@ -285,6 +300,49 @@ async fn an_old_stick_is_refused_and_the_very_same_one_goes_on() {
         again.write(&device.folder());
         assert_eq!(device.install().await, Ok(()));
     }
+}
+
+#[tokio::test]
+async fn each_owner_has_sticks_receipts_and_metadata_of_its_own() {
+    // Goal: decision 0010 over an air gap. Method: A's stick with counter 5; B's first one, carried out; back at A.
+    let device = Device::new().await;
+    let (order, release) = quiet();
+    let (a, b) = (repository::director(1, &[]), repository::director_of(150, 1, &[order.clone()]));
+    let ours = Made { counter: 5, ..made((order, release.clone())) };
+    ours.write(&device.folder());
+    assert_eq!(device.install().await, Ok(()));
+    fs::remove_dir_all(device.folder().join("targets")).expect("removes");
+    let agent = device.rig.start();
+    settled(&device.rig, |record| record.bundle().counter == 5).await;
+    agent.stop().await;
+
+    device.obey(Some(b.pin()), b.root());
+    let newer = Made { counter: 6, ..ours.clone() };
+    newer.write(&device.folder());
+    assert_eq!(device.install().await, Err("bundle-other-director".to_owned()), "A's, at B");
+    let maker = repository::maker(1, std::slice::from_ref(&release));
+    let theirs = Made { seed: 154, ..Made::new((&b, &maker), &new_image(), "7", now()) };
+    theirs.write(&device.folder());
+    assert_eq!(device.install().await, Ok(()), "B's first one");
+    assert!(matches!(device.rig.start().ended().await, Exit::Reboot));
+    assert_eq!(boots(&device.rig), Slot::B);
+    let agent = device.rig.start();
+    settled(&device.rig, |record| record.installed.counter == 42 && record.state == State::Idle).await;
+    assert_eq!(device.install().await, Ok(()));
+    agent.stop().await;
+    assert_eq!(device.receipts().len(), 1, "B has B's receipt");
+    assert_eq!(device.rig.record().bundle().counter, 1);
+    let kept = |name: &str| device.rig.path("tuf").join(name).join("orders.json").exists();
+    assert!(kept(&format!("director-{}", b.pin())));
+
+    device.obey(None, a.root());
+    Made { counter: 4, ..ours.clone() }.write(&device.folder());
+    assert_eq!(device.install().await, Err("bundle-replayed".to_owned()), "A's counter has not fallen");
+    assert_eq!(device.receipts().len(), 0, "and B's receipt is not A's");
+    Made { expires: ours.expires.plus_seconds(1), ..ours }.write(&device.folder());
+    assert_eq!(device.install().await, Err("bundle-same-counter".to_owned()));
+    theirs.write(&device.folder());
+    assert_eq!(device.install().await, Err("bundle-other-director".to_owned()), "B's, at A");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::clock::SystemClock;
 use crate::config::key_place::KeyPlace;
 use crate::config::{Config, Health};
 use crate::fake::owner::Owner;
-use crate::identity::enrolment::{go_on, waits};
+use crate::identity::enrolment::go_on;
 use crate::identity::farewell::Kept;
 use crate::link::{Link, Patience};
 use crate::run::leaving::Leaver;
@@ -32,7 +32,7 @@ async fn a_device_that_waits_for_a_person_keeps_token_and_key_until_it_is_approv
     };
     assert_eq!(error.retry(), Retry::After(1));
     let home = Home::from(&folder);
-    assert_eq!(waits(&home, &hardware()), Some(fingerprint));
+    assert_eq!(home.waiting_key(), Some(fingerprint));
     let mode = fs::metadata(folder.path().join("joining.json")).expect("is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let elsewhere = EnrolmentString { host: "other.example".to_owned(), ..string.clone() };
@@ -76,7 +76,49 @@ async fn an_unknown_device_enrols_anew_at_its_own_site_and_no_dying_disk_leaves_
     }
 }
 
-fn config(state: &std::path::Path) -> Config {
+/// Whether the last request for a certificate named this serial, and its key's hash.
+fn last_asked(owner: &Owner, serial: &str) -> (bool, Option<Sha256>) {
+    let seen = owner.server.seen.lock().expect("no panic").asked.clone();
+    let asked = seen.iter().rfind(|asked| asked.line.ends_with("enroll")).expect("has asked");
+    let der =
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &asked.body).expect("base64");
+    let read = rcgen::CertificateSigningRequestParams::from_der(&der.clone().into()).expect("is a request");
+    let spki = rcgen::PublicKeyData::subject_public_key_info(&read.public_key);
+    (der::is_request_of(&der, serial, &spki), Some(Sha256::of(&spki)))
+}
+
+#[tokio::test]
+async fn a_request_that_can_never_be_accepted_is_not_kept_and_the_tokens_key_is() {
+    // Goal: no enrolment is stuck for good by what is on disk. Method: a serial that is mended in the configuration, bytes
+    // that the server cannot read, a key that a person denied, a certificate for another key; what is asked next.
+    let owner = Owner::new();
+    let (_root, folder) = scratch();
+    let home = Home::from(&folder);
+    let mut applicant = applicant();
+    let string = owner.string();
+    owner.books().word = Some("serial_mismatch");
+    enrol(&home, &string, &applicant).await.expect_err("is refused");
+    let (named, key) = last_asked(&owner, "VP3-1");
+    assert!(named);
+    applicant.hardware.serial = "VP3-2".parse().expect("a text");
+    owner.books().word = Some("malformed_request");
+    enrol(&home, &string, &applicant).await.expect_err("is refused");
+    assert_eq!(last_asked(&owner, "VP3-2"), (true, key), "the mended serial, by the same key");
+    let request = || fs::read(folder.path().join("pending.json")).expect("is there");
+    let before = request();
+    assert!(!String::from_utf8_lossy(&before).contains("MII"), "what cannot be read is not sent again");
+    owner.books().word = Some("approval_denied");
+    enrol(&home, &string, &applicant).await.expect_err("is refused");
+    assert_eq!(last_asked(&owner, "VP3-2"), (true, key));
+    assert!(folder.names().expect("lists").is_empty(), "a denied key is given up");
+    (owner.books().word, owner.books().foreign) = (None, true);
+    let foreign = enrol(&home, &string, &applicant).await.expect_err("is not ours");
+    assert!(matches!(foreign, IdentityError::ForeignCertificate), "{foreign}");
+    assert!(folder.names().expect("lists").is_empty(), "and so is one whose certificate never comes");
+    assert_ne!(last_asked(&owner, "VP3-2").1, key);
+}
+
+pub(crate) fn config(state: &std::path::Path) -> Config {
     Config {
         state: state.to_owned(),
         slots: None,
@@ -127,8 +169,10 @@ async fn a_leave_that_dies_at_any_step_goes_on_with_the_same_farewell_until_noth
         let farewell = Kept::read(&state).expect("reads");
         if let Some(farewell) = farewell {
             assert!(farewell.is_of(&identity) && farewell.handed_in, "step {last}");
-            let handed_in = owner.books().farewells.clone();
-            assert!(handed_in.contains(&farewell.receipt().expect("reads")), "step {last}");
+            let (handed_in, receipt) = (owner.books().farewells.clone(), farewell.receipt().expect("reads"));
+            assert!(handed_in.contains(&receipt), "step {last}");
+            let opened = receipt.open(|message, signature| identity.verifies(message, signature));
+            assert!(opened.is_ok(), "step {last}");
         }
         assert!(identity_folder.names().expect("lists").is_empty(), "step {last}");
         let names = state.names().expect("lists");

@@ -16,9 +16,12 @@ use cordon_proto::ids::Text;
 use cordon_proto::wire;
 use rcgen::SigningKey;
 
+use super::key::{DeviceKey, KeyError};
+use super::keystore::{KeyFiles, KeyStore, KeyStoreError};
 use super::*;
 use crate::clock::Clock;
 use crate::fake::owner::Owner;
+use crate::link::proxy::Proxy;
 use crate::link::{Link, Patience, Refusal};
 use crate::run::keeping::Keeping;
 
@@ -82,7 +85,7 @@ async fn lives(home: &Home, applicant: Applicant, rounds: usize) -> bool {
             Err(error) => {
                 answered = false;
                 match keeping.course(&error) {
-                    Course::Other => keeping.show_other(&link),
+                    Course::Other => drop(keeping.show_other(&link)),
                     Course::Renew => drop(keeping.renew_if_due(&link).await),
                     Course::Wait => {}
                     Course::Leave(cause) => panic!("told to leave: {cause:?}"),
@@ -167,6 +170,83 @@ async fn a_server_that_forgot_the_next_certificate_is_asked_with_the_one_before(
 }
 
 #[tokio::test]
+async fn a_third_certificate_is_not_asked_for_before_the_second_has_proved_itself_or_ended() {
+    // Goal: of what is on disk, one always works. Method: a next certificate that is overdue when it comes; then one that
+    // the server says has ended, followed by a third while the disk dies at each step.
+    for last in 0.. {
+        let owner = Owner::new();
+        let (_root, folder) = enrolled(&owner, FRESH).await;
+        let (home, route) = (Home::from(&folder), applicant().route("localhost"));
+        let first = Identity::load(&folder).expect("reads").expect("is there");
+        owner.books().life_s = OVERDUE;
+        let next = renew(&home, &first, &applicant()).await.expect("renews");
+        owner.books().life_s = FRESH;
+        let link = Link::new(&next, &route, trusted_clock(), QUICK).expect("is built");
+        let mut keeping =
+            Keeping::new(home.clone(), home.held().expect("reads").expect("is there"), applicant());
+        let asked = owner.server.lines().len();
+        assert!(!keeping.renew_if_due(&link).await && owner.server.lines().len() == asked, "is not followed");
+        let (broken, steps) = dying(&folder, last);
+        let third = renew(&Home::from(&broken), &next, &applicant()).await;
+        let held = home.held().expect("reads").expect("is there");
+        if let Ok(third) = third {
+            assert_eq!(held.identity.fingerprint(), third.fingerprint());
+            let other = held.other.expect("the one that was answered");
+            assert_eq!(other.fingerprint(), next.fingerprint(), "and not the one before it");
+        }
+        one_identity_works(&folder, &owner, &format!("step {last}")).await;
+        if steps.load(Ordering::Relaxed) <= last {
+            assert!(last >= 20, "key, request, current and next have five steps each: {last}");
+            break;
+        }
+    }
+}
+
+/// A way to a server that no client can be built for: the proxy's name and password are not there.
+fn no_way(applicant: &Applicant) -> Applicant {
+    let proxy = Proxy::parse(Some("http://127.0.0.1:9".to_owned()), Some("/nowhere/proxy-auth".into()));
+    Applicant { proxy: proxy.expect("is read"), ..applicant.clone() }
+}
+
+#[tokio::test]
+async fn an_identity_that_no_client_can_be_built_for_changes_nothing() {
+    // Goal: what is shown and what is held are one, and a certificate that waits to be shown is not asked for twice.
+    // Method: the way to the server is lost before the other certificate, other authorities and the next certificate are
+    // taken up; then it is back.
+    let owner = Owner::new();
+    let (_root, folder) = enrolled(&owner, OVERDUE).await;
+    let home = Home::from(&folder);
+    let present = Identity::load(&folder).expect("reads").expect("is there");
+    let link =
+        Link::new(&present, &applicant().route("localhost"), trusted_clock(), QUICK).expect("is built");
+    let held = || home.held().expect("reads").expect("is enrolled");
+    let mut keeping = Keeping::new(home.clone(), held(), no_way(&applicant()));
+    owner.books().bundles = vec![bundle(1, &[&owner.authority], &[&owner.authority])];
+    keeping.follow_authorities(1, &link).await;
+    assert_eq!(keeping.identity().believed.version, 0, "not believed by who cannot speak to them");
+    let next = renew(&home, &present, &applicant()).await.expect("renews");
+    let mut keeping = Keeping::new(home.clone(), held(), no_way(&applicant()));
+    assert!(!keeping.show_other(&link));
+    assert_eq!(keeping.identity().fingerprint(), next.fingerprint());
+    assert_eq!(
+        keeping.in_force().now().fingerprint(),
+        next.fingerprint(),
+        "who signs with it means the same"
+    );
+    let asked = owner.server.lines().len();
+    let held = Held { identity: present.clone(), other: None, on_trial: false };
+    let mut keeping = Keeping::new(home.clone(), held, no_way(&applicant()));
+    assert!(!keeping.show_next(next.clone(), &link));
+    assert_eq!(keeping.in_force().now().fingerprint(), present.fingerprint());
+    assert!(keeping.status().renewal_error.expect("is said").contains("proxy-auth"));
+    assert!(keeping.wait_ms().expect("the time is known") > 0, "and not pressed");
+    keeping.answered();
+    let names = folder.names().expect("lists");
+    assert!(names.contains(&"next.json".to_owned()), "what waits to be shown stays: {names:?}");
+    assert_eq!(owner.server.lines().len(), asked, "no third certificate is asked for");
+}
+
+#[tokio::test]
 async fn a_request_is_held_to_its_connection_and_asked_again_where_it_took_another() {
     // Goal: the binding header, checked with the server's own exporter. Method: twice another connection, then three times.
     let owner = Owner::new();
@@ -178,6 +258,90 @@ async fn a_request_is_held_to_its_connection_and_asked_again_where_it_took_anoth
     owner.books().other_connection = 3;
     let error = renew(&Home::from(&folder), &present, &applicant()).await.expect_err("is refused");
     assert!(error.to_string().contains("binding_refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_renewal_that_can_never_be_accepted_is_given_up_and_the_next_one_has_another_key() {
+    // Goal: no renewal is stuck for good. Method: each word about the request or its key, and a certificate that is for
+    // another key; a word about the device costs nothing.
+    let owner = Owner::new();
+    let (_root, folder) = enrolled(&owner, FRESH).await;
+    let present = Identity::load(&folder).expect("reads").expect("is there");
+    let home = Home::from(&folder);
+    let keys =
+        || folder.names().expect("lists").into_iter().filter(|name| name.ends_with(KEY_SUFFIX)).count();
+    for word in ["serial_mismatch", "same_key", "approval_denied"] {
+        owner.books().word = Some(word);
+        let error = renew(&home, &present, &applicant()).await.expect_err("is refused");
+        assert!(error.to_string().contains(word), "{error}");
+        assert_eq!(keys(), 1, "{word}");
+    }
+    (owner.books().word, owner.books().foreign) = (None, true);
+    let error = renew(&home, &present, &applicant()).await.expect_err("is not ours");
+    assert!(matches!(error, IdentityError::ForeignCertificate), "{error}");
+    assert_eq!(keys(), 1);
+    (owner.books().word, owner.books().foreign) = (Some("quarantined"), false);
+    renew(&home, &present, &applicant()).await.expect_err("is refused");
+    assert_eq!(keys(), 2, "what passes is asked again with the same key");
+    owner.books().word = None;
+    renew(&home, &present, &applicant()).await.expect("renews");
+}
+
+/// A store whose keys sign so many times, and then are gone as a token that is pulled out.
+struct Pulled(KeyFiles, Arc<AtomicUsize>);
+
+#[derive(Debug)]
+struct PulledKey(Arc<dyn DeviceKey>, Arc<AtomicUsize>);
+
+impl DeviceKey for PulledKey {
+    fn spki(&self) -> &[u8] {
+        self.0.spki()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let left = self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        left.map_err(|_| KeyError::Token)?;
+        self.0.sign(message)
+    }
+
+    fn protection(&self) -> &'static str {
+        "pkcs11"
+    }
+}
+
+impl KeyStore for Pulled {
+    fn generate(&self) -> Result<(String, Arc<dyn DeviceKey>), KeyStoreError> {
+        self.0.generate().map(|(name, key)| (name, Arc::new(PulledKey(key, Arc::clone(&self.1))) as _))
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn DeviceKey>>, KeyStoreError> {
+        Ok(self.0.open(name)?.map(|key| Arc::new(PulledKey(key, Arc::clone(&self.1))) as _))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), KeyStoreError> {
+        self.0.remove(name)
+    }
+
+    fn names(&self) -> Result<Vec<String>, KeyStoreError> {
+        self.0.names()
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_sign_the_binding_sends_nothing_and_says_so() {
+    // Goal: no unbound request leaves in silence. Method: a key that signs the request and not the binding; the same
+    // enrolment again once it signs.
+    let owner = Owner::new();
+    let (_root, folder) = scratch();
+    let left = Arc::new(AtomicUsize::new(1));
+    let home = Home::with(folder.clone(), Arc::new(Pulled(KeyFiles::new(folder.clone()), Arc::clone(&left))));
+    let error = enrol(&home, &owner.string(), &applicant()).await.expect_err("cannot be bound");
+    assert!(matches!(error, IdentityError::Key(KeyError::Token)), "{error}");
+    assert_eq!(error.retry(), Retry::Soon);
+    assert!(!owner.server.lines().iter().any(|line| line.ends_with("enroll")), "{:?}", owner.server.lines());
+    left.store(9, Ordering::Relaxed);
+    enrol(&home, &owner.string(), &applicant()).await.expect("enrols by the same key");
+    assert_eq!(owner.books().bindings, 1);
 }
 
 /// A clock that is wrong by so much.
@@ -227,7 +391,9 @@ async fn a_device_whose_clock_says_1970_or_ten_years_on_keeps_its_identity_and_r
 
 #[tokio::test]
 async fn a_thousand_starts_with_any_clock_leave_the_identity_as_it_is() {
-    // Goal: restarts are harmless. Method: load a thousand times, every byte on disk compared.
+    // Goal: restarts are harmless at any time of day. Method: a thousand starts, each with another clock up to sixteen
+    // years off; what it makes of the renewal before and after the server's word, and every fiftieth in full, over TLS;
+    // every byte on disk compared.
     let owner = Owner::new();
     let (_root, folder) = enrolled(&owner, FRESH).await;
     let bytes = || {
@@ -237,14 +403,30 @@ async fn a_thousand_starts_with_any_clock_leave_the_identity_as_it_is() {
             .map(|name| (fs::read(folder.path().join(&name)).expect("reads"), name))
             .collect::<Vec<_>>()
     };
-    let before = bytes();
+    let (before, leaf) = (bytes(), owner.books().leaf());
+    let now = SystemClock::new().now().seconds();
     for start in 0..1000 {
-        let held = Home::from(&folder).held().expect("reads").expect("is there");
-        let mut keeping = Keeping::new(Home::from(&folder), held, wrong_by(start * 1_000_000 - 500_000_000));
+        let wrong_s = start * 1_000_000 - 500_000_000;
+        let (applicant, held) =
+            (wrong_by(wrong_s), Home::from(&folder).held().expect("reads").expect("is there"));
+        let (clock, due) = (applicant.clock.clone(), held.identity.renews());
+        let mut keeping = Keeping::new(Home::from(&folder), held, applicant);
+        let alone = keeping.wait_ms();
+        match wrong_s {
+            ..0 if now.plus_seconds(wrong_s) < clock.floor().at() => assert_eq!(alone, None, "{wrong_s}"),
+            _ => assert_eq!(alone == Some(0), now.plus_seconds(wrong_s) >= due, "{wrong_s}: {alone:?}"),
+        }
+        clock.hear(now);
+        let wait_s = keeping.wait_ms().expect("the server said the time") / 1000;
+        let right_s = u64::try_from(due.seconds_since(now)).expect("is to come");
+        assert!(wait_s.abs_diff(right_s) <= 60, "{wrong_s}: {wait_s} s instead of {right_s} s");
         let refused = LinkError::Refused { refusal: Refusal::UnknownDevice, detail: String::new() };
         assert_eq!(keeping.course(&refused), Course::Wait);
+        if start % 50 == 0 {
+            assert!(lives(&Home::from(&folder), wrong_by(wrong_s), 2).await, "{wrong_s}");
+        }
     }
-    assert_eq!(bytes(), before);
+    assert_eq!((bytes(), owner.books().leaf()), (before, leaf));
 }
 
 /// A bundle of these roots, signed by some authorities.
@@ -307,4 +489,21 @@ async fn a_bundle_that_nobody_believed_signed_is_not_followed_and_a_later_pin_fi
     assert_eq!(Identity::load(&folder).expect("reads").expect("is there").believed.version, 2);
     Home::from(&folder).forget().expect("forgets");
     assert_eq!(folder.names().expect("lists").len(), 1, "the version outlives the identity");
+}
+
+#[tokio::test]
+async fn a_long_past_is_looked_through_once() {
+    // Goal: a pin that is younger than many bundles reaches them all. Method: more bundles of strangers than one check-in
+    // follows, then one that the pin has signed; what was fetched in one life of the agent.
+    let owner = Owner::new();
+    let (_root, folder) = enrolled(&owner, FRESH).await;
+    let (old, foreign) = (&*owner.authority, Authority::new());
+    let past = limits::AUTHORITIES_STEPS * 2 + 3;
+    owner.books().bundles = (1..=past).map(|version| bundle(version, &[&foreign], &[&foreign])).collect();
+    owner.books().bundles.push(bundle(past + 1, &[old], &[&foreign, old]));
+    assert!(lives(&Home::from(&folder), applicant(), 4).await);
+    assert_eq!(Identity::load(&folder).expect("reads").expect("is there").believed.version, past + 1);
+    let lines = owner.server.lines();
+    let fetched = lines.iter().filter(|line| line.contains("/v1/authorities/")).count();
+    assert_eq!(fetched, usize::try_from(past + 1).expect("few"), "each once");
 }

@@ -21,7 +21,7 @@ fn parsed(url: &str, auth_file: Option<&str>) -> Result<Option<Proxy>, (&'static
 }
 
 /// A proxy that answers every CONNECT with this head and hangs up; and the heads it was sent.
-fn answering(head: &'static str) -> (String, Receiver<String>) {
+pub(crate) fn answering(head: &'static str) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
     let url = format!("http://{}", listener.local_addr().expect("is bound"));
     let (asked_at, asked) = channel();

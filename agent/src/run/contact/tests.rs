@@ -12,8 +12,10 @@ use cordon_proto::wire;
 
 use super::*;
 use crate::fake::{Asked, Options, Reply, Server};
-use crate::identity::Identity;
 use crate::identity::tests::{hardware, trusted_clock};
+use crate::identity::{Applicant, Home, Identity};
+use crate::link::Patience;
+use crate::link::proxy::Proxy;
 use crate::link::tests::{MUTUAL, Site};
 
 /// The sensor and updater of a device that does nothing.
@@ -330,4 +332,34 @@ async fn the_servers_clock_raises_the_floor() {
     assert!((300_000..=330_000).contains(&next_ms), "never before the server's word: {next_ms}");
     assert_eq!(contact.clock.floor().at(), Timestamp(1_900_000_000));
     assert_eq!(rig.view.borrow().server_time, Some(Timestamp(1_900_000_000)));
+}
+
+#[tokio::test]
+async fn a_proxys_password_that_was_mended_is_read_without_a_restart() {
+    // Goal: 407 heals by the file alone. Method: a proxy that always wants another one; the file changes; what it is told.
+    let mut rig = Rig::new(0).await;
+    let server = Server::start(&rig.site.authority, MUTUAL, |_| Reply::Hangup);
+    let head = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n";
+    let (url, asked) = crate::link::proxy::tests::answering(head);
+    let path = rig.site.state().join("proxy-auth");
+    let write = |text: &str| {
+        std::fs::write(&path, text).expect("writes");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("sets");
+    };
+    write("pump:former");
+    let proxy = Proxy::parse(Some(url), Some(path.clone())).expect("is read");
+    let applicant = Applicant { proxy, ..crate::identity::tests::applicant() };
+    let home = Home::from(&rig.site.folder);
+    let held = home.held().expect("reads").expect("is there");
+    let route = applicant.route("localhost");
+    let mut contact = rig.contact(&server);
+    contact.link = Link::new(&held.identity, &route, trusted_clock(), Patience::default()).expect("is built");
+    contact.keeping = Keeping::new(home, held, applicant);
+    contact.pace.slowly = Duration::from_millis(200);
+    let running = tokio::spawn(contact.run());
+    until("the proxy refuses", || rig.view.borrow().error.is_some()).await;
+    write("pump:mended");
+    // base64 of the two words.
+    until("it is told the new word", || asked.try_iter().any(|head| head.contains("cHVtcDptZW5kZWQ="))).await;
+    running.abort();
 }

@@ -52,7 +52,8 @@ impl Rig {
     }
 
     fn repositories(&self, pin: Sha256, host: &str) -> Repositories {
-        Repositories::new(self.folder.clone(), BTreeMap::new(), (pin, host), self.link.clone())
+        let folder = (self.folder.clone(), DIRECTOR.to_owned());
+        Repositories::new(folder, BTreeMap::new(), (pin, host), self.link.clone())
     }
 
     fn serve(&self, files: BTreeMap<String, Vec<u8>>) {
@@ -123,8 +124,8 @@ async fn an_image_repository_needs_the_makers_root_in_the_system_image() {
     let shipped = rig.folder.path().join("shipped.json");
     std::fs::write(&shipped, signed.root()).expect("writes");
     let known = BTreeMap::from([(halden.clone(), shipped)]);
-    let repositories =
-        Repositories::new(rig.folder.clone(), known, (signed.pin(), "localhost"), rig.link.clone());
+    let folder = (rig.folder.clone(), DIRECTOR.to_owned());
+    let repositories = Repositories::new(folder, known, (signed.pin(), "localhost"), rig.link.clone());
     let fresh = repositories.refresh(Repository::Image(halden), NOW).await.expect("is believed");
     assert_eq!(fresh.trusted.root().version, 1);
     assert!(rig.server.lines().contains(&"GET /v1/tuf/image/halden/timestamp.json".to_owned()));
@@ -132,17 +133,26 @@ async fn an_image_repository_needs_the_makers_root_in_the_system_image() {
 
 #[tokio::test]
 async fn a_person_at_the_device_gives_the_first_root_and_no_second() {
-    // Goal: `trust-director` is for devices without one. Method: once, again the same, then another.
+    // Goal: `trust-director` is for devices without one, and for the next one of the same owner. Method: once, again the
+    // same, another owner's, then the next version; and which join files the owner may write.
     let root = tempfile::tempdir().expect("a scratch folder");
-    let folder = Folder::open(root.path().join("tuf")).expect("opens");
+    let tuf = Folder::open(root.path().join("tuf")).expect("opens");
+    let folder = tuf.inside(DIRECTOR).expect("opens");
     let signed = Signed::new(&contents(1));
+    let named = |root: &[u8]| is_owners(&folder, &Sha256::of(root)).expect("reads");
+    let other = Signed::new(&Contents { seed: 150, ..contents(1) });
+    assert!(named(other.root()), "while nobody is obeyed, any owner may come");
     assert_eq!(trust_director(&folder, signed.root(), NOW).expect("is taken"), 1);
     assert_eq!(trust_director(&folder, signed.root(), NOW).expect("the same is no error"), 1);
-    assert_eq!(director_root_version(&folder, NOW), 1);
-    let other = Signed::new(&Contents { seed: 150, ..contents(1) });
-    let error = trust_director(&folder, other.root(), NOW).expect_err("is refused");
-    assert!(error.to_string().contains("change of owner"), "{error}");
+    assert_eq!(director_root_version(&tuf, DIRECTOR, NOW), 1);
+    let error = trust_director(&folder, other.root(), NOW).expect_err("is refused").to_string();
+    assert!(error.contains("change of owner") && error.contains(&signed.pin().to_string()), "{error}");
     assert!(matches!(trust_director(&folder, b"{}", NOW), Err(TufError::Trust(_))));
+    let next = signed.next_root(2);
+    assert!(trust_director(&folder, &signed.next_root(3), NOW).is_err(), "one after the other");
+    assert_eq!(trust_director(&folder, &next, NOW).expect("the next one of the same owner"), 2);
+    assert!(trust_director(&folder, signed.root(), NOW).is_err(), "and none before it");
+    assert!(named(&next) && named(signed.root()) && !named(other.root()));
 }
 
 #[tokio::test]

@@ -3,32 +3,43 @@
 //! An effect that fails answers nothing, or the fault that the machine knows; it asks again by itself at the next look
 //! or start. It must never be done before its step is stored: [`super::Updating`] sees to that.
 
+use std::sync::Arc;
+
 use cordon_agent_core::update::{Effect, Event, Report, Slot};
 use tokio::sync::oneshot;
 
 use super::Updating;
-use crate::boot::{BootControl, BootError};
+use crate::boot::{self, Change};
 use crate::link::LinkError;
 use crate::run::health;
 use crate::run::messages::ToLink;
 
 impl Updating {
     pub(super) async fn perform(&mut self, effect: Effect) {
+        let change = match effect {
+            Effect::Arm { slot, attempts } => Change::Arm { slot, attempts },
+            Effect::Disarm => Change::Disarm,
+            Effect::Confirm { slot } => Change::Confirm { slot },
+            Effect::RollBack { to } => Change::RollBack { to },
+            effect => return self.perform_other(effect).await,
+        };
+        if !self.boot(change).await {
+            return;
+        }
+        let event = match change {
+            Change::Arm { .. } => Event::Armed(Box::new(self.fresh_surroundings())),
+            Change::Disarm => Event::Disarmed,
+            Change::Confirm { .. } => Event::Committed,
+            Change::RollBack { .. } => Event::Reverted(Box::new(self.fresh_surroundings())),
+        };
+        self.queue.push_back(event);
+    }
+
+    async fn perform_other(&mut self, effect: Effect) {
         match effect {
             Effect::WriteSlot { slot, length, offset } => self.open_slot(slot, length, offset).await,
             Effect::Fetch { sha256, .. } => self.begin_fetch(sha256).await,
             Effect::HashSlot { slot, length } => self.hash_slot(slot, length).await,
-            Effect::Arm { slot, attempts } => {
-                if self.boot("arm the trial", |boot| boot.arm(slot, attempts)) {
-                    let look = self.fresh_surroundings();
-                    self.queue.push_back(Event::Armed(Box::new(look)));
-                }
-            }
-            Effect::Disarm => {
-                if self.boot("take the trial back", |boot| boot.disarm()) {
-                    self.queue.push_back(Event::Disarmed);
-                }
-            }
             Effect::Reboot => {
                 tracing::info!("the device reboots for its update");
                 self.reboot = true;
@@ -36,17 +47,7 @@ impl Updating {
             Effect::CheckHealth => {
                 self.checking = Some(Box::pin(health::check(self.device.health.clone())));
             }
-            Effect::Confirm { slot } => {
-                if self.boot("confirm the image", |boot| boot.confirm(slot)) {
-                    self.queue.push_back(Event::Committed);
-                }
-            }
-            Effect::RollBack { to } => {
-                if self.boot("roll back", |boot| boot.roll_back(to)) {
-                    let look = self.fresh_surroundings();
-                    self.queue.push_back(Event::Reverted(Box::new(look)));
-                }
-            }
+            Effect::Arm { .. } | Effect::Disarm | Effect::Confirm { .. } | Effect::RollBack { .. } => {}
             Effect::EmitReceipt(report) => self.emit(&report),
             Effect::Forget => {
                 self.fetch = None;
@@ -55,19 +56,24 @@ impl Updating {
         }
     }
 
-    fn boot(
-        &mut self,
-        what: &str,
-        change: impl FnOnce(&mut dyn BootControl) -> Result<(), BootError>,
-    ) -> bool {
-        let Ok(installer) = &mut self.means.installer else { return false };
-        match change(installer.boot.as_mut()) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(%error, what, "the boot control refuses; it is tried again");
-                false
-            }
-        }
+    /// Changes the boot control, beside everything else: a command of the maker's takes its time.
+    async fn boot(&mut self, change: Change) -> bool {
+        let Ok(installer) = &self.means.installer else { return false };
+        let control = Arc::clone(&installer.boot);
+        let changed = tokio::task::spawn_blocking(move || boot::change_shared(&control, change)).await;
+        let why = match changed {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let what = match change {
+            Change::Arm { .. } => "arm the trial",
+            Change::Disarm => "take the trial back",
+            Change::Confirm { .. } => "confirm the image",
+            Change::RollBack { .. } => "roll back",
+        };
+        tracing::error!(%why, what, "the boot control refuses; it is tried again");
+        false
     }
 
     /// Reads a slot back and hashes it, beside everything else: a large image takes its time.

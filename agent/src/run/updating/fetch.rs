@@ -5,12 +5,14 @@
 //! later. Read next: [`crate::slot`].
 
 use std::fs::File;
+use std::sync::Arc;
 
 use cordon_agent_core::update::{Event, FetchFault, Slot};
 use cordon_proto::ids::Sha256;
 use tokio::sync::mpsc;
 
 use super::Updating;
+use crate::boot::{self, BootError};
 use crate::link::LinkError;
 use crate::run::messages::{PIECES, Piece, ToLink};
 use crate::slot::{SlotError, SlotWriter};
@@ -34,19 +36,20 @@ impl Updating {
     /// Opens the slot. What is there already is hashed on the way, which takes its time.
     pub(super) async fn open_slot(&mut self, slot: Slot, length: u64, offset: u64) {
         self.fetch = None;
-        let Ok(installer) = &mut self.means.installer else { return };
-        let running = match installer.boot.read() {
-            Ok(view) => view.booted,
-            Err(error) => {
-                tracing::error!(%error, "the boot control cannot be read; no slot is written");
-                return self.queue.push_back(Event::Stopped(FetchFault::SlotFails));
-            }
+        let Ok(installer) = &self.means.installer else { return };
+        let (control, slots) = (Arc::clone(&installer.boot), installer.slots.clone());
+        let open = move || {
+            let running = boot::read(&control)?.booted;
+            Ok::<_, BootError>(slots.write(slot, running, (length, offset)))
         };
-        let slots = installer.slots.clone();
-        let opened = tokio::task::spawn_blocking(move || slots.write(slot, running, (length, offset))).await;
+        let opened = tokio::task::spawn_blocking(open).await;
         match opened {
-            Ok(Ok(writer)) => self.fetch = Some(Fetch { writer, length, pieces: None }),
-            Ok(Err(error)) => self.stop_fetching(&error),
+            Ok(Ok(Ok(writer))) => self.fetch = Some(Fetch { writer, length, pieces: None }),
+            Ok(Ok(Err(error))) => self.stop_fetching(&error),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the boot control cannot be read; no slot is written");
+                self.queue.push_back(Event::Stopped(FetchFault::SlotFails));
+            }
             Err(error) => {
                 tracing::error!(%error, "opening the slot was cut off");
                 self.queue.push_back(Event::Stopped(FetchFault::SlotFails));

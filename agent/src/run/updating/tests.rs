@@ -9,11 +9,13 @@ use cordon_proto::checkin::UpdateState;
 use cordon_proto::receipt::Outcome;
 use tokio::time::{sleep, timeout};
 
-use crate::boot::{BootControl, FileBoot};
+use crate::boot::fixture::{Device, KINDS, Kind};
+use crate::boot::{BootControl, FileBoot, Setting};
 use crate::config::Health;
 use crate::interlock::Client;
-use crate::run::Exit;
 use crate::run::tests::Rig;
+use crate::run::{Exit, Ports, run};
+use crate::status::Status;
 
 /// Holds standby as soon as the agent's socket is there.
 async fn standby(rig: &Rig) -> Option<Client> {
@@ -142,6 +144,162 @@ async fn a_trial_that_the_loader_gave_up_is_told_by_a_receipt_and_not_tried_agai
     assert_eq!(codes, ["given-up"], "the order is not taken again");
     agent.stop().await;
     assert_eq!(rig.record().floor(), 0, "a failed trial raises nothing");
+}
+
+/// The whole agent on a device with this boot control: an order that may be installed at once.
+async fn on(kind: Kind) -> (Rig, Device) {
+    let (mut rig, device) = (Rig::new().await, Device::new(kind));
+    rig.boot = Some(device.shared());
+    {
+        let mut world = rig.world();
+        (world.offer, world.permit) = (true, true);
+    }
+    (rig, device)
+}
+
+#[tokio::test]
+async fn every_boot_control_carries_an_update_to_its_confirmed_end() {
+    // Goal: install, trial, confirm behind each adapter. Method: the whole agent and the adapter's own loader.
+    for kind in KINDS {
+        let (rig, device) = on(kind).await;
+        let agent = rig.start();
+        let held = standby(&rig).await;
+        assert!(matches!(agent.ended().await, Exit::Reboot), "{kind:?}");
+        drop(held);
+        assert_eq!(device.boot(), Slot::B, "{kind:?}");
+        let agent = rig.start();
+        rig.until("the receipt arrives", |world| (!world.receipts.is_empty()).then_some(())).await;
+        let receipt = rig.receipt();
+        assert_eq!(
+            (receipt.outcome, receipt.counter, receipt.boots),
+            (Outcome::Confirmed, 42, 1),
+            "{kind:?}"
+        );
+        agent.stop().await;
+        assert_eq!([device.boot(), device.boot()], [Slot::B, Slot::B], "{kind:?}: it stays");
+        let state = device.control().read().expect("reads");
+        assert_eq!((state.active, state.trial), (Slot::B, None), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_boot_control_leads_back_from_an_image_that_never_comes_up() {
+    // Goal: back without the agent. Method: the loader uses up all boots; the old image tells it with their number.
+    for kind in KINDS {
+        let (rig, device) = on(kind).await;
+        let agent = rig.start();
+        let held = standby(&rig).await;
+        assert!(matches!(agent.ended().await, Exit::Reboot), "{kind:?}");
+        drop(held);
+        let boots = [device.boot(), device.boot(), device.boot(), device.boot()];
+        assert_eq!(boots, [Slot::B, Slot::B, Slot::B, Slot::A], "{kind:?}");
+        let agent = rig.start();
+        rig.until("the receipt arrives", |world| (!world.receipts.is_empty()).then_some(())).await;
+        let receipt = rig.receipt();
+        assert_eq!(
+            (receipt.outcome, receipt.counter, receipt.boots),
+            (Outcome::RolledBack, 41, 3),
+            "{kind:?}"
+        );
+        agent.stop().await;
+        assert_eq!(
+            (device.boot(), device.control().read().expect("reads").trial),
+            (Slot::A, None),
+            "{kind:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_boot_control_leads_back_from_an_image_that_is_not_well() {
+    // Goal: back by the agent. Method: a health program that always fails.
+    for kind in KINDS {
+        let (rig, device) = on(kind).await;
+        for expected in [Slot::B, Slot::A] {
+            let agent = rig.start_with(Health::Program(vec!["false".to_owned()]));
+            let _held = standby(&rig).await;
+            assert!(matches!(agent.ended().await, Exit::Reboot), "{kind:?}");
+            assert_eq!(device.boot(), expected, "{kind:?}");
+        }
+        let agent = rig.start();
+        rig.until("the receipt arrives", |world| (!world.receipts.is_empty()).then_some(())).await;
+        assert_eq!((rig.receipt().outcome, rig.receipt().boots), (Outcome::RolledBack, 1), "{kind:?}");
+        agent.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_loader_that_refuses_the_trial_is_told_once_and_not_asked_again_and_again() {
+    // Goal: no device that reboots in every window because its loader cannot store. Method: GRUB's script says so.
+    let (rig, device) = on(Kind::Grub).await;
+    let agent = rig.start();
+    let held = standby(&rig).await;
+    assert!(matches!(agent.ended().await, Exit::Reboot));
+    drop(held);
+    device.tell("cordon.slot=A cordon.refused");
+    let agent = rig.start();
+    rig.until("the receipt arrives", |world| (!world.receipts.is_empty()).then_some(())).await;
+    let receipt = rig.receipt();
+    assert_eq!((receipt.outcome, receipt.counter, receipt.boots), (Outcome::RolledBack, 41, 0));
+    assert_eq!(rig.reported(UpdateState::Refused).await, ["given-up"]);
+    agent.stop().await;
+    assert_eq!(device.control().read().expect("reads").trial, None);
+}
+
+#[tokio::test]
+async fn an_environment_that_refuses_writes_delays_the_update_and_nothing_else() {
+    // Goal: an unsuccessful write is never an armed trial. Method: `fw_setenv` works k times and then never, for all k
+    // up to the trial; then it works again.
+    for works in 0..5 {
+        let (rig, device) = on(Kind::Uboot).await;
+        fs::write(device.path("boot.fuse"), works.to_string()).expect("writes");
+        let agent = rig.start();
+        let held = standby(&rig).await;
+        rig.until("it was tried", |_| {
+            let left = fs::read_to_string(device.path("boot.fuse")).ok()?;
+            (left.trim() == "0").then_some(())
+        })
+        .await;
+        sleep(Duration::from_millis(100)).await;
+        assert!(!agent.task.is_finished(), "no reboot after {works} writes");
+        assert_eq!(device.control().read().expect("reads").trial, None, "after {works} writes");
+        fs::remove_file(device.path("boot.fuse")).expect("removes");
+        assert!(matches!(agent.ended().await, Exit::Reboot));
+        drop(held);
+        assert_eq!(device.boot(), Slot::B);
+    }
+}
+
+#[tokio::test]
+async fn a_boot_control_that_cannot_be_used_is_told_before_any_order() {
+    // Goal: a clear word at the start, in `status` and to the server. Method: a block without our variable; no order.
+    let rig = Rig::new().await;
+    let config = rig.config();
+    fs::write(rig.path("grubenv"), b"# GRUB Environment Block\n").expect("writes");
+    let boot = Setting::Grub(rig.path("grubenv")).open().map(|_| panic!("it cannot be opened"));
+    let ports = Ports { installer: Some(boot), ..rig.ports() };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let task = tokio::spawn(run(config, ports, async {
+        let _ = stopped.await;
+    }));
+    let sentence = rig
+        .until("the server is told", |world| {
+            let blocked = world.checkins.last()?.update.blocked_by.first()?;
+            (blocked.code.as_str() == "boot-control").then(|| blocked.sentence.to_string())
+        })
+        .await;
+    assert!(sentence.contains("one variable cordon"), "{sentence}");
+    let said =
+        || Status::read(&rig.state()).ok()??.blocked_by.first().map(|blocked| blocked.code.to_string());
+    for _ in 0..300 {
+        if said().is_some() {
+            break;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(said().as_deref(), Some("boot-control"));
+    drop(stop);
+    assert!(matches!(task.await.expect("no panic"), Exit::Stopped));
 }
 
 #[tokio::test]

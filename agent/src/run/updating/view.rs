@@ -9,6 +9,7 @@ use cordon_proto::telemetry::{Body, UpdateEvent};
 
 use super::Updating;
 use crate::run::messages::{ToSensor, UpdateView};
+use crate::run::setup::NO_SLOTS;
 
 impl Updating {
     /// Shows the newest state. A new state, order or reason is urgent; bytes fetched and a lapsed lease are not.
@@ -35,7 +36,9 @@ impl Updating {
         let look = self.surroundings();
         let mut update = report::update_report(&self.record, &look, self.now());
         let offered = self.word.as_ref().is_some_and(|word| word.order.is_some());
-        let unable = self.means.installer.as_ref().err().filter(|_| offered);
+        // A device without slots is as it should be until an order comes; trouble is told at once.
+        let told = |why: &&Blocked| offered || why.code.as_str() != NO_SLOTS;
+        let unable = self.means.installer.as_ref().err().filter(told);
         let first = unable.or(self.missing.as_ref()).cloned();
         if let Some(first) = first {
             update.order = update.order.or_else(|| self.word.as_ref()?.order.clone());

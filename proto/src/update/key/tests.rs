@@ -17,7 +17,8 @@ fn read(text: &str) -> PublicKey {
 
 fn pem_object(scheme: &str, pem: &str) -> String {
     let public = Value::object([("public", Value::from(pem))]);
-    let object = Value::object([("keytype", "x".into()), ("scheme", scheme.into()), ("keyval", public)]);
+    let kind = if scheme == RSA_PSS { "rsa" } else { "ecdsa" };
+    let object = Value::object([("keytype", kind.into()), ("scheme", scheme.into()), ("keyval", public)]);
     String::from_utf8(object.json()).unwrap()
 }
 
@@ -65,11 +66,36 @@ fn keys_that_cannot_be_read_never_verify_and_spoil_nothing() {
         assert_eq!((key.scheme, key.material()), (Scheme::Unknown, None), "{text}");
         assert!(!Ed25519Strict.verify(&key, b"", &[0; 64]));
     }
-    for text in [r#"{}"#, r#"{"scheme":"ed25519"}"#, r#"{"scheme":1,"keyval":{"public":""}}"#] {
+    for text in [
+        r#"{}"#,
+        r#"{"keytype":"ed25519","scheme":"ed25519"}"#,
+        r#"{"keytype":"ed25519","scheme":1,"keyval":{"public":""}}"#,
+        r#"{"scheme":"ed25519","keyval":{"public":""}}"#,
+    ] {
         assert!(
             PublicKey::read(&Value::parse(text.as_bytes(), 99).unwrap().map().unwrap()).is_err(),
             "{text}"
         );
+    }
+}
+
+#[test]
+fn a_key_whose_kind_and_scheme_do_not_belong_together_never_verifies() {
+    // Goal: no key is read as another kind than it was made for, as other clients have it. Method: every pair.
+    let kinds = ["ed25519", "ecdsa", ECDSA_P256, "rsa", "ed5519", ""];
+    let digits = encode_hex(&public(1).bytes);
+    for kind in kinds {
+        for (scheme, text) in [(ED25519, digits.as_str()), (ECDSA_P256, P256), (RSA_PSS, RSA)] {
+            let belongs = matches!(
+                (kind, scheme),
+                ("ed25519", ED25519) | ("ecdsa" | ECDSA_P256, ECDSA_P256) | ("rsa", RSA_PSS)
+            );
+            let text = Value::from(text).json();
+            let text = str::from_utf8(&text).unwrap();
+            let object =
+                format!(r#"{{"keytype":"{kind}","scheme":"{scheme}","keyval":{{"public":{text}}}}}"#);
+            assert_eq!(read(&object).scheme != Scheme::Unknown, belongs, "{kind} with {scheme}");
+        }
     }
 }
 
@@ -108,7 +134,9 @@ fn one_public_key_counts_once_under_however_many_ids() {
     // Goal: a threshold counts keys, not names. Method: three ids for one key.
     let declared: BTreeMap<KeyId, PublicKey> =
         ["a", "b", "c"].map(|id| (KeyId(id.into()), public(1))).into_iter().collect();
-    let role = Value::parse(br#"{"keyids":["a","b","c","a","unknown"],"threshold":2}"#, 99).unwrap();
+    let twice = Value::parse(br#"{"keyids":["a","b","a"],"threshold":2}"#, 99).unwrap();
+    assert!(Authority::read(&twice.map().unwrap(), &declared).is_err(), "an id listed twice");
+    let role = Value::parse(br#"{"keyids":["a","b","c","unknown"],"threshold":2}"#, 99).unwrap();
     let authority = Authority::read(&role.map().unwrap(), &declared).unwrap();
     let bytes = sign_with(1)(b"m");
     let signatures: Vec<Signature> =

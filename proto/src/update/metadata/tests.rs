@@ -20,7 +20,7 @@ fn heads_that_are_not_ours_are_refused() {
     assert!(Timestamp::read(&value(good)).is_ok());
     let with = |from: &str, to: &str| Timestamp::read(&value(&good.replacen(from, to, 1)));
     assert_eq!(with("timestamp", "snapshot"), Err(Fault::Type));
-    for other in ["2.0.0", "10.0.0", "0.9", "", "1.0.0.0"] {
+    for other in ["2.0.0", "10.0.0", "0.9", "", "1.0.0.0", "1", "1.", "1.x", "1.0.*1", "1.0.-1", "1. 0"] {
         assert_eq!(with("\"1.0\"", &format!("\"{other}\"")), Err(Fault::SpecVersion), "{other}");
     }
     for (from, to) in [
@@ -76,7 +76,9 @@ fn delegations_with_an_ambiguous_meaning_are_refused() {
     // Goal: closed meaning of who may what. Method: top-level and double names, both or neither kind of paths.
     let delegations =
         |roles: &str| targets(&format!(r#""targets":{{}},"delegations":{{"keys":{{}},"roles":[{roles}]}}"#));
-    let role = |name: &str, rest: &str| format!(r#"{{"name":"{name}","keyids":[],"threshold":1{rest}}}"#);
+    let role = |name: &str, rest: &str| {
+        format!(r#"{{"name":"{name}","keyids":[],"threshold":1,"terminating":false{rest}}}"#)
+    };
     assert!(delegations(&role("a", r#","paths":["x"]"#)).is_ok());
     let twice = [role("a", r#","paths":["x"]"#), role("a", r#","paths":["y"]"#)].join(",");
     for bad in [
@@ -86,10 +88,50 @@ fn delegations_with_an_ambiguous_meaning_are_refused() {
         role("root", r#","paths":["x"]"#),
         role("", r#","paths":["x"]"#),
         role("a", r#","paths":[1]"#),
+        role("a", r#","paths":["x"]"#).replace("false", "0"),
+        role("a", r#","paths":["x"]"#).replace(r#","terminating":false"#, ""),
+        role("a", r#","paths":["x"]"#).replace("[]", r#"["k","k"]"#),
         twice,
     ] {
         assert!(matches!(delegations(&bad), Err(Fault::Field(_))), "{bad}");
     }
+}
+
+#[test]
+fn what_other_clients_cannot_read_is_not_read_here_either() {
+    // Goal: no document that means something to us alone. Method: findings of the soak with two other clients as judges.
+    for bad in [
+        r#""targets":{},"delegations":null"#,
+        r#""targets":{},"delegations":[]"#,
+        r#""targets":{"x":{"length":1,"hashes":{"sha256":"00","new":1}}}"#,
+        r#""targets":{"x":{"length":1,"hashes":{"sha256":null}}}"#,
+    ] {
+        assert!(matches!(targets(bad), Err(Fault::Field(_))), "{bad}");
+    }
+    let hash = Sha256::of(b"x").to_string();
+    let named =
+        |hash: &str| targets(&format!(r#""targets":{{"x":{{"length":1,"hashes":{{"sha256":"{hash}"}}}}}}"#));
+    assert_eq!(named(&hash).unwrap().targets["x"].check(b"x"), Ok(()));
+    let read = named(&hash.to_uppercase()).unwrap();
+    assert_eq!(read.targets["x"].check(b"x"), Err(Fault::Hash), "capitals in a hash");
+    let role = r#"{"keyids":[],"threshold":1}"#;
+    let root = |more: &str, consistent: &str| {
+        let roles =
+            format!(r#"{{"root":{role},"timestamp":{role},"snapshot":{role},"targets":{role}{more}}}"#);
+        let head = r#""_type":"root","spec_version":"1.0.34","version":1,"expires":"2030-01-01T00:00:00Z""#;
+        Root::read(&value(&format!(r#"{{{head},"keys":{{}},"roles":{roles}{consistent}}}"#)))
+    };
+    assert!(root("", "").is_ok_and(|root| !root.consistent_snapshot));
+    assert!(root(r#","mirrors":{"keyids":[],"threshold":1}"#, r#","consistent_snapshot":true"#).is_ok());
+    for (more, consistent) in [
+        (r#","mirrors":1"#, ""),
+        (r#","mirrors":{"threshold":1}"#, ""),
+        ("", r#","consistent_snapshot":null"#),
+    ] {
+        assert!(matches!(root(more, consistent), Err(Fault::Field(_))), "{more}{consistent}");
+    }
+    let timestamp = r#"{"_type":"timestamp","spec_version":"1.0.34","version":1,"expires":"2030-01-01T00:00:00Z","meta":{"snapshot.json":{"version":1},"more.json":{"version":1}}}"#;
+    assert!(matches!(Timestamp::read(&value(timestamp)), Err(Fault::Field(_))), "a second file");
 }
 
 #[test]

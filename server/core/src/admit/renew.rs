@@ -11,7 +11,7 @@ use cordon_proto::ids::{Sha256, Text};
 use cordon_proto::time::Timestamp;
 
 use super::{Terms, queue};
-use crate::device::{self, Asking, Device, Identity, SUPERSEDED, State};
+use crate::device::{self, Asking, Device, Identity, Replaced, SUPERSEDED, State};
 
 const DAY_S: i64 = 86_400;
 
@@ -171,9 +171,11 @@ pub(super) fn follow(device: &mut Device, identity: Identity) {
     supersede(device, silent);
 }
 
-/// Remembers a certificate whose place another key took by a person's word, for third parties to hear of.
+/// Remembers a certificate whose place another key took by a person's word, for third parties to hear of. The newest one
+/// that the device holds took it: the date of its making stays that of this end, whatever follows.
 pub(super) fn void(device: &mut Device, former: Option<&Identity>) {
-    device.replaced.extend(former.map(|identity| identity.leaf));
+    let at = device.identities().map(|held| held.issued).max();
+    device.replaced.extend(former.map(|identity| Replaced { leaf: identity.leaf, at }));
     let surplus = device.replaced.len().saturating_sub(SUPERSEDED);
     device.replaced.drain(..surplus);
 }

@@ -8,7 +8,8 @@ use cordon_proto::ids::DeviceId;
 use proptest::prelude::*;
 
 use super::*;
-use crate::device::{Act, Identity};
+use crate::admit::first_word;
+use crate::device::{Act, Identity, Replaced};
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const STATES: [State; 6] =
@@ -107,31 +108,84 @@ fn device(state: State) -> Device {
         identity: Some(identity(2)),
         next: Some(identity(3)),
         superseded: vec![Sha256([0; 32]), Sha256([1; 32])],
-        replaced: vec![Sha256([1; 32])],
+        replaced: vec![Replaced { leaf: Sha256([1; 32]), at: Some(NOW.plus_seconds(-7)) }],
         ..token.expected(DeviceId::from_random([1; 16])).expect("for one serial")
     }
 }
 
 #[test]
 fn the_list_holds_what_people_decided_and_no_ordinary_renewal() {
-    // Goal: E20, who is on it. Method: one device with a renewed, a replaced, a present and a coming leaf in each state.
+    // Goal: E20, who is on it and since when. Method: one device with a renewed, a replaced, a present and a coming leaf
+    // in each state; then the ways by which a leaf gets there: a renewal, another key by a person's word, people's acts.
     for state in STATES {
-        let found: Vec<(u8, Reason)> =
-            revoked(&device(state)).iter().map(|one| (one.leaf.0[0], one.reason)).collect();
-        let replaced = (1, Reason::Superseded);
+        let found = listed(&device(state));
+        let (held, replaced) = (NOW.0, (1, Reason::Superseded, Some(NOW.0 - 7)));
         let wanted = match state {
-            State::Quarantined => vec![(2, Reason::Hold), (3, Reason::Hold), replaced],
-            State::Retired => vec![(2, Reason::Ceased), (3, Reason::Ceased), replaced],
-            State::Lost => vec![(2, Reason::KeyCompromise), (3, Reason::KeyCompromise), replaced],
+            State::Quarantined => {
+                vec![(2, Reason::Hold, Some(held)), (3, Reason::Hold, Some(held)), replaced]
+            }
+            State::Retired => {
+                vec![(2, Reason::Ceased, Some(held)), (3, Reason::Ceased, Some(held)), replaced]
+            }
+            State::Lost => {
+                let lost = Reason::KeyCompromise;
+                vec![(2, lost, Some(held)), (3, lost, Some(held)), replaced]
+            }
             State::Active | State::Expected | State::Pending => vec![replaced],
         };
         assert_eq!(found, wanted, "{state:?}");
     }
-    let quarantined =
-        device(State::Active).after(Act::Quarantine, Text::lossy("seen"), NOW).expect("possible");
-    assert_eq!(revoked(&quarantined).len(), 3);
-    let released = quarantined.after(Act::Release, Text::lossy("fine"), NOW).expect("possible");
-    assert_eq!(revoked(&released).len(), 1, "a hold ends");
+    let mut renewing = device(State::Active);
+    let coming = renewing.next.as_mut().expect("one that was handed out");
+    (coming.renews, coming.issued) = (true, NOW.plus_seconds(5));
+    let renewed = first_word(&renewing, &Sha256([3; 32])).expect("it spoke");
+    assert!(renewed.superseded.contains(&Sha256([2; 32])));
+    assert_eq!(listed(&renewed), listed(&device(State::Active)), "a renewal voids nothing");
+    let at = NOW.plus_seconds(60);
+    let quarantined = renewed.after(Act::Quarantine, Text::lossy("seen"), at).expect("possible");
+    let since: Vec<_> = listed(&quarantined).into_iter().map(|(leaf, _, since)| (leaf, since)).collect();
+    assert_eq!(since, [(3, Some(at.0)), (1, Some(NOW.0 - 7))]);
+    let released = quarantined.after(Act::Release, Text::lossy("fine"), at).expect("possible");
+    assert_eq!(listed(&released), listed(&renewed), "a hold ends");
+}
+
+/// Who stands on the list: leaf, reason, since when.
+fn listed(device: &Device) -> Vec<(u8, Reason, Option<i64>)> {
+    let since = |one: &Revoked| one.since.map(|since| since.0);
+    revoked(device).iter().map(|one| (one.leaf.0[0], one.reason, since(one))).collect()
+}
+
+#[test]
+fn the_date_of_a_replaced_certificate_is_the_same_on_every_later_list() {
+    // Goal: third parties see one date. Method: another key takes the place; then renewals, a quarantine and its end; the
+    // stored document after each; and one of before dates were kept.
+    let mut device = device(State::Active);
+    let coming = device.next.as_mut().expect("one that was handed out");
+    coming.issued = NOW.plus_seconds(100);
+    let mut device = first_word(&device, &Sha256([3; 32])).expect("it spoke");
+    let date = |device: &Device| {
+        let found = listed(device).into_iter().find(|(leaf, ..)| *leaf == 2).expect("on the list");
+        (found.1, found.2)
+    };
+    let wanted = (Reason::Superseded, Some(NOW.0 + 100));
+    assert_eq!(date(&device), wanted);
+    for round in 1..4_u8 {
+        let leaf = Sha256([10 + round; 32]);
+        let issued = NOW.plus_seconds(1000 * i64::from(round));
+        let next = device.identity.clone().map(|present| Identity { leaf, issued, renews: true, ..present });
+        device = first_word(&Device { next, ..device }, &leaf).expect("it spoke");
+        device = device.after(Act::Quarantine, Text::lossy("seen"), issued).expect("possible");
+        assert_eq!(date(&device), wanted, "quarantined after renewal {round}");
+        device = device.after(Act::Release, Text::lossy("fine"), issued).expect("possible");
+        device = Device::from_body(&device.to_body()).expect("reads");
+        assert_eq!(date(&device), wanted, "renewal {round}");
+    }
+    let body = String::from_utf8(device.to_body()).expect("UTF-8");
+    let digest = Sha256([2; 32]).to_string();
+    let dated = format!(r#"{{"leaf":"{digest}","at":{}}}"#, NOW.0 + 100);
+    assert!(body.contains(&dated), "{body}");
+    let old = Device::from_body(body.replace(&dated, &format!("\"{digest}\"")).as_bytes()).expect("reads");
+    assert_eq!(date(&old), (Reason::Superseded, None));
 }
 
 #[test]

@@ -2,29 +2,21 @@
 //!
 //! A person approves the key whose fingerprint they compared, never a serial: the answer names the key, and if another
 //! one asks by then nothing happens. Approval hands nothing out by itself; the device is given its certificate when
-//! the same key asks again. Read next: `cordon_server_core::admit`, `cordon_server_core::device::Asking`.
+//! the same key asks again. Read next: `cordon_server_core::approval`, `cordon_server_core::admit`.
 
-use cordon_proto::ids::{DeviceId, Hardware, Sha256, Text};
+use cordon_proto::ids::{DeviceId, Sha256, Text};
 use cordon_server_core::admit::{Denied, NotAsking, approve, cleared, deny, waiting};
+use cordon_server_core::approval::{Stated, filled_in};
 use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::Commit;
-use cordon_server_core::device::{Device, Placement};
+use cordon_server_core::device::Device;
 
-use super::{ActError, TRIES};
+use super::{ActError, Decided};
 use crate::app::{App, name};
-use crate::store::{Expected, Key, StoreError};
-
-/// What a person states with an approval, where the device did not or nobody knew.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stated {
-    /// What it is.
-    pub model: Option<Text>,
-    /// Where it stands and what it is for.
-    pub placement: Option<Placement>,
-}
+use crate::store::{Expected, Key};
 
 impl App {
-    /// Says yes to the key that asks for a device's identity.
+    /// Says yes to the key that asks for a device's identity. What is stated fills gaps only.
     pub async fn approve(
         &self,
         (device, key): (DeviceId, Sha256),
@@ -32,18 +24,15 @@ impl App {
         reason: &Text,
         actor: &Actor,
     ) -> Result<Device, ActError> {
-        for _ in 0..TRIES {
+        let decide = || async {
             let now = self.clock.now();
             let (known, row) = self.stored_device(device).await?.ok_or(ActError::Unknown("device"))?;
+            // Only what stands on the list: a key whose time is over was never shown.
             waiting(&known, now).filter(|asking| asking.key == key).ok_or(NotAsking)?;
-            let approved = approve(&known, &key, actor.to_string(), now)?;
-            let after = completed(approved, stated)?;
+            let after = stated.completed(approve(&known, &key, actor.to_string(), now)?)?;
             let entry = Entry {
                 before: Some(Summary::of(&asked(&known))),
-                after: Some(Summary::of(&format!(
-                    "key {key} may come in as {} {}",
-                    after.hardware.model, after.hardware.serial
-                ))),
+                after: Some(Summary::of(&let_in(&key, &known, &after))),
                 ..answer("device.approve", device, reason)
             };
             let mut draft = Commit::draft(now, actor.clone()).expect(Key::Device(device), row);
@@ -53,13 +42,12 @@ impl App {
                     .put(new, device.as_bytes().to_vec())
                     .delete(old);
             }
-            match self.commit(draft.put(Key::Device(device), after.to_body()).audit(entry)).await {
-                Ok(_) => return Ok(after),
-                Err(error) if error.is_conflict() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(StoreError::Conflict(Key::Device(device)).into())
+            Ok::<_, ActError>(Decided::commit(
+                draft.put(Key::Device(device), after.to_body()).audit(entry),
+                after,
+            ))
+        };
+        self.decided(Key::Device(device), decide).await
     }
 
     /// Says no to the key that asks for a device's identity, and remembers the key. The certificate in force, if there
@@ -70,7 +58,7 @@ impl App {
         reason: &Text,
         actor: &Actor,
     ) -> Result<(), ActError> {
-        for _ in 0..TRIES {
+        let decide = || async {
             let now = self.clock.now();
             let (known, row) = self.stored_device(device).await?.ok_or(ActError::Unknown("device"))?;
             let left = deny(&known, &key)?;
@@ -80,13 +68,9 @@ impl App {
             let denied = Denied { v: 1, device, serial, at: now, by: actor.to_string() };
             let draft =
                 Commit::draft(now, actor.clone()).put(Key::Pending(key), denied.to_body()).audit(entry);
-            match self.commit(self.let_go(draft, (&known, row), &left).await?).await {
-                Ok(_) => return Ok(()),
-                Err(error) if error.is_conflict() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(StoreError::Conflict(Key::Device(device)).into())
+            Ok::<_, ActError>(Decided::commit(self.let_go(draft, (&known, row), &left).await?, ()))
+        };
+        self.decided(Key::Device(device), decide).await
     }
 
     /// Says that a device's identity is one machine after all, whatever was seen.
@@ -96,7 +80,8 @@ impl App {
         reason: &Text,
         actor: &Actor,
     ) -> Result<Device, ActError> {
-        for _ in 0..TRIES {
+        let key = Key::Device(device);
+        let decide = || async {
             let now = self.clock.now();
             let (known, row) = self.stored_device(device).await?.ok_or(ActError::Unknown("device"))?;
             let doubt = known.doubt.as_ref().ok_or(ActError::NoDoubt)?;
@@ -105,18 +90,13 @@ impl App {
                 before: Some(Summary::of(&format!("since {}: {}", doubt.at, doubt.evidence))),
                 ..answer("device.clear-doubt", device, reason)
             };
-            let key = Key::Device(device);
             let draft = Commit::draft(now, actor.clone())
                 .expect(key.clone(), row)
-                .put(key, after.to_body())
+                .put(key.clone(), after.to_body())
                 .audit(entry);
-            match self.commit(draft).await {
-                Ok(_) => return Ok(after),
-                Err(error) if error.is_conflict() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(StoreError::Conflict(Key::Device(device)).into())
+            Ok::<_, ActError>(Decided::commit(draft, after))
+        };
+        self.decided(key.clone(), decide).await
     }
 
     /// Under which key a device is found by its serial before and after a person named its model, if that changed.
@@ -136,23 +116,14 @@ impl App {
     }
 }
 
-/// The device with what the person stated; refused while nobody knows what it is.
-fn completed(device: Device, stated: &Stated) -> Result<Device, ActError> {
-    let model = match &stated.model {
-        // What a device says of itself is in its certificate request; a person does not overrule it here.
-        Some(model) if !device.stated => model.clone(),
-        Some(_) | None => device.hardware.model.clone(),
-    };
-    if is_unknown(&model) {
-        return Err(ActError::ModelUnknown);
+/// What a yes says, for the journal: the key, what it may come in as, and what of its place the person filled in.
+fn let_in(key: &Sha256, known: &Device, after: &Device) -> String {
+    let mut words = format!("key {key} may come in as {} {}", after.hardware.model, after.hardware.serial);
+    let place = filled_in(&known.placement, &after.placement);
+    if !place.is_empty() {
+        words.push_str(&format!("; said with it: {place}"));
     }
-    let placement = stated.placement.clone().unwrap_or_else(|| device.placement.clone());
-    Ok(Device { hardware: Hardware { model, ..device.hardware.clone() }, placement, ..device })
-}
-
-/// Whether nobody has said what a device is.
-fn is_unknown(model: &Text) -> bool {
-    matches!(model.as_str(), "" | "unknown")
+    words
 }
 
 /// What was asked, for the journal.

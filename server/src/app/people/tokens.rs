@@ -10,7 +10,7 @@ use cordon_server_core::admit::{Binding, Token, TokenOrder};
 use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::{Commit, Draft, Index, Kind};
 
-use super::{ActError, TRIES, TokenMade};
+use super::{ActError, Decided, TokenMade};
 use crate::app::{App, name};
 use crate::chance;
 use crate::store::{Cursor, Expected, Key, StoreError};
@@ -36,12 +36,15 @@ pub enum Listed {
 impl App {
     /// Makes an enrolment token; for one serial it also announces the device.
     pub async fn make_token(&self, order: TokenOrder, actor: &Actor) -> Result<TokenMade, ActError> {
-        let now = self.clock.now();
         let secret = chance::secret();
         let id = TokenId::of(&secret);
-        let token = Token::new(order, actor.to_string(), now)?;
-        let draft = self.announce(Commit::draft(now, actor.clone()), id, &token).await?;
-        self.commit(draft).await?;
+        let decide = || async {
+            let now = self.clock.now();
+            let token = Token::new(order.clone(), actor.to_string(), now)?;
+            let draft = self.announce(Commit::draft(now, actor.clone()), id, &token).await?;
+            Ok::<_, ActError>(Decided::commit(draft, token))
+        };
+        let token = self.decided(Key::Token(id), decide).await?;
         Ok(TokenMade { id, secret, token })
     }
 
@@ -64,7 +67,8 @@ impl App {
         batch: &[(TokenId, TokenOrder)],
         actor: &Actor,
     ) -> Result<Vec<Listed>, ActError> {
-        for _ in 0..TRIES {
+        let first = batch.first().map_or(TokenId([0; 32]), |(id, _)| *id);
+        let decide = || async {
             let now = self.clock.now();
             let mut draft = Commit::draft(now, actor.clone());
             let (mut listed, mut made) = (Vec::with_capacity(batch.len()), 0_usize);
@@ -82,17 +86,13 @@ impl App {
                 }
                 listed.push(outcome);
             }
-            if made == 0 {
-                return Ok(listed);
-            }
-            match self.commit(draft).await {
-                Ok(_) => return Ok(listed),
-                Err(error) if error.is_conflict() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let first = batch.first().map_or(TokenId([0; 32]), |(id, _)| *id);
-        Err(StoreError::Conflict(Key::Token(first)).into())
+            Ok::<_, ActError>(if made == 0 {
+                Decided::already(listed)
+            } else {
+                Decided::commit(draft, listed)
+            })
+        };
+        self.decided(Key::Token(first), decide).await
     }
 
     /// A commit that also makes this token, and the device it announces.
@@ -119,24 +119,26 @@ impl App {
 
     /// Takes a token back. Doing it again changes nothing.
     pub async fn revoke_token(&self, id: TokenId, reason: Text, actor: &Actor) -> Result<Token, ActError> {
-        let now = self.clock.now();
         let key = Key::Token(id);
-        let row = self.store.get(key.clone()).await?.ok_or(ActError::Unknown("token"))?;
-        let token = Token::from_body(&row.body).ok_or_else(|| StoreError::Corrupt(key.to_string()))?;
-        if token.revoked.is_some() {
-            return Ok(token);
-        }
-        let revoked = Token { revoked: Some(now), ..token };
-        let entry = Entry {
-            reason: Some(reason),
-            ..Entry::new(name("token.revoke"), Text::lossy(&format!("token:{id}")))
+        let decide = || async {
+            let now = self.clock.now();
+            let row = self.store.get(key.clone()).await?.ok_or(ActError::Unknown("token"))?;
+            let token = Token::from_body(&row.body).ok_or_else(|| StoreError::Corrupt(key.to_string()))?;
+            if token.revoked.is_some() {
+                return Ok(Decided::already(token));
+            }
+            let revoked = Token { revoked: Some(now), ..token };
+            let entry = Entry {
+                reason: Some(reason.clone()),
+                ..Entry::new(name("token.revoke"), Text::lossy(&format!("token:{id}")))
+            };
+            let draft = Commit::draft(now, actor.clone())
+                .expect(key.clone(), Expected::of(Some(&row)))
+                .put(key.clone(), revoked.to_body())
+                .audit(entry);
+            Ok::<_, ActError>(Decided::commit(draft, revoked))
         };
-        let draft = Commit::draft(now, actor.clone())
-            .expect(key.clone(), Expected::of(Some(&row)))
-            .put(key, revoked.to_body())
-            .audit(entry);
-        self.commit(draft).await?;
-        Ok(revoked)
+        self.decided(key.clone(), decide).await
     }
 
     /// One token, without its secret.
@@ -148,21 +150,33 @@ impl App {
 
     /// All tokens that were ever made, without their secrets, in no order that means anything.
     pub async fn tokens(&self) -> Result<Vec<(TokenId, Token)>, StoreError> {
+        self.tokens_among(usize::MAX, |_, _| true).await
+    }
+
+    /// Those tokens that are wanted, among as many pages of them as are allowed to be read; in no order that means anything.
+    pub async fn tokens_among(
+        &self,
+        pages: usize,
+        wanted: impl Fn(&TokenId, &Token) -> bool,
+    ) -> Result<Vec<(TokenId, Token)>, StoreError> {
         let (mut tokens, mut from) = (Vec::new(), Cursor::First);
-        loop {
+        for _ in 0..pages {
             let page =
                 self.store.scan(Index::All(Kind::Token), from, cordon_proto::limits::PAGE_ROWS).await?;
             for (key, row) in page.rows {
                 let Key::Token(id) = key else { continue };
                 let token =
                     Token::from_body(&row.body).ok_or_else(|| StoreError::Corrupt(key.to_string()))?;
-                tokens.push((id, token));
+                if wanted(&id, &token) {
+                    tokens.push((id, token));
+                }
             }
             match page.next {
                 Some(next) => from = next,
-                None => return Ok(tokens),
+                None => break,
             }
         }
+        Ok(tokens)
     }
 }
 

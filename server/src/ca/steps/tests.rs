@@ -9,7 +9,10 @@ use cordon_server_core::device::State as Life;
 
 use super::*;
 use crate::ca::crl::{LeafFacts, Lists};
+use crate::ca::key::is_issuing_key;
+use crate::ca::leftovers::tidy_at_start;
 use crate::ca::make::Root;
+use crate::ca::state::STATE;
 use crate::store::memory::Memory;
 use crate::store::{Cursor, Index, Kind};
 use crate::testing::shared::Seat;
@@ -29,9 +32,16 @@ struct Office {
 
 impl Office {
     fn open() -> Self {
+        Self::open_with(|_| KeySetting::Plain)
+    }
+
+    /// The same with another setting, over a folder that was laid with plain keys.
+    fn open_with(setting: impl FnOnce(&Path) -> KeySetting) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         make::lay(&folder.path().join("ca"), &KeySetting::Plain, NOW).expect("laid");
-        let authority = Arc::new(load(folder.path().join("ca")).expect("loads"));
+        let setting = setting(folder.path());
+        let authority = Authority::load(folder.path().join("ca"), setting, None);
+        let authority = Arc::new(authority.expect("loads"));
         let key = std::fs::read_to_string(folder.path().join("ca/root.key.pem")).expect("the root's key");
         let present = authority.for_server();
         let old = Root::held(present.root(), &key).expect("reads").expect("its key");
@@ -40,8 +50,23 @@ impl Office {
         Self { folder, authority, store, old, new, believes: None }
     }
 
+    fn roots_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// A file of the authority.
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join("ca").join(name)
+    }
+
+    /// The pin of an issuing key by its file.
+    fn spki(&self, name: &str) -> Vec<u8> {
+        let place = KeyPlace::File(name.to_owned());
+        place.open(&self.file(""), &KeySetting::Plain).expect("opens").subject_public_key_info()
+    }
+
     async fn ask(&self, ask: &Ask) -> Result<Told, StepError> {
-        let roots_file = self.folder.path().join("ca.pem");
+        let roots_file = self.roots_file();
         let device = SeenDevice { serial: text("SN-1"), state: Life::Active, believes: self.believes };
         let desk = Desk {
             authority: &self.authority,
@@ -99,8 +124,8 @@ fn copy(from: &Path) -> tempfile::TempDir {
 #[tokio::test]
 async fn a_kill_before_the_one_file_that_counts_leaves_what_was_and_behind_it_what_is() {
     // Goal: a server that starts after a kill between any two writes. Method: before the commit of each step all new
-    // files lie there and nothing counts; a copy of the folder from that moment, and one from behind it with the
-    // removed keys put back, are opened by another server.
+    // files lie there and nothing counts: a copy of the folder from that moment is what was, and with the one file that
+    // counts in it it is what is. A file that were written behind that one would be missing there.
     let mut office = Office::open();
     let steps = ["renew", "stage", "switch", "finish"];
     for (at, step) in (0..).zip(steps) {
@@ -125,18 +150,88 @@ async fn a_kill_before_the_one_file_that_counts_leaves_what_was_and_behind_it_wh
         let killed = load(cut.path().to_owned()).unwrap_or_else(|error| panic!("{step}: {error}"));
         assert_eq!(killed.standing().state, before, "{step}");
         assert_eq!(office.journal().await, at + 1, "{step}");
-        // What a kill before the tidying up leaves: keys that nothing refers to.
-        for file in files::names(cut.path()).expect("listed").iter().filter(|file| is_issuing_key(file)) {
-            std::fs::copy(cut.path().join(file), ca.join(file)).expect("put back");
-        }
-        let after = load(ca).unwrap_or_else(|error| panic!("{step}: {error}"));
+        std::fs::copy(ca.join(STATE), cut.path().join(STATE)).expect("the file that counts");
+        let after = load(cut.path().to_owned()).unwrap_or_else(|error| panic!("{step}: {error}"));
         assert_eq!(after.standing().state, office.authority.standing().state, "{step}");
+        assert_ne!(after.standing().state, before, "{step}");
+        assert_eq!(load(ca).expect("loads").standing().state, after.standing().state, "{step}");
         assert_eq!(after.pin(), if step == "finish" { office.new.pin() } else { office.old.pin() });
         office.believes = Some(1);
     }
     assert_eq!(office.authority.standing().former.len(), 2, "their leaves still live");
     let roots = std::fs::read_to_string(office.folder.path().join("ca.pem")).expect("roots");
     assert_eq!(roots, make::pem(office.new.certificate()));
+}
+
+/// A file as it was written so many seconds before the tests' time.
+fn written_before(path: &Path, bytes: &[u8], seconds: i64) {
+    files::create_secret(path, bytes).expect("written");
+    let at = u64::try_from(NOW.0 - seconds).expect("after 1970");
+    let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(at);
+    let file = std::fs::File::options().write(true).open(path).expect("opened");
+    file.set_modified(at).expect("dated");
+}
+
+#[tokio::test]
+async fn what_a_kill_leaves_goes_at_the_next_start_and_with_the_next_sealing() {
+    // Goal: no plain key outlives the step that was to remove it, and none that waits for its certificate goes. Method:
+    // seal, put back what a kill before the tidying up leaves; start, seal again; keys of a moment and of two hours ago.
+    let office = Office::open_with(|folder| KeySetting::Sealed(folder.join("identity")));
+    let plain = office.file("issuing.key.pem");
+    let bytes = std::fs::read(&plain).expect("laid in plain");
+    office.ask(&Ask::Seal).await.expect("sealed");
+    let sealed = office.authority.standing().state.clone();
+    assert!(!plain.exists() && office.file("issuing.key.age").exists());
+    let start = || tidy_at_start(&office.authority, &office.roots_file(), NOW);
+    written_before(&plain, &bytes, 0);
+    std::fs::write(office.roots_file(), "roots of before").expect("written");
+    start();
+    assert!(!plain.exists(), "its sealed twin is in force");
+    let roots = std::fs::read_to_string(office.roots_file()).expect("roots");
+    assert_eq!(roots, make::pem(office.old.certificate()));
+    written_before(&plain, &bytes, 0);
+    let Ok(Told::Done(words)) = office.ask(&Ask::Seal).await else { panic!("tidied up") };
+    assert!(!plain.exists() && words.contains("1 files of unused ones were removed"), "{words}");
+    assert!(matches!(office.ask(&Ask::Seal).await, Err(StepError::Unfit(_))), "nothing is left");
+    let [waits, old] = ["issuing-0a.key.pem", "issuing-0b.key.age"].map(|name| office.file(name));
+    written_before(&waits, &bytes, 60);
+    written_before(&old, &bytes, 7200);
+    start();
+    assert_eq!((waits.exists(), old.exists()), (true, false));
+    let left: Vec<_> = files::names(&office.file("")).expect("listed");
+    let left: Vec<_> = left.into_iter().filter(|name| is_issuing_key(name)).collect();
+    assert_eq!(left, ["issuing-0a.key.pem", "issuing.key.age"]);
+    assert_eq!(office.authority.standing().state, sealed);
+}
+
+#[tokio::test]
+async fn a_step_that_was_taken_says_so_whatever_it_could_not_tidy_up() {
+    // Goal: nobody repeats a step that counts. Method: the file for people's tools cannot be written.
+    let office = Office::open();
+    std::fs::create_dir(office.roots_file()).expect("in the way");
+    let (key, issuing) = office.issuing(&office.old).await;
+    let Ok(Told::Done(words)) = office.ask(&Ask::Renew { key, issuing }).await else { panic!("taken") };
+    assert!(words.contains("; not done: ") && words.contains("ca.pem"), "{words}");
+    assert_eq!(office.authority.standing().former.len(), 1);
+}
+
+#[tokio::test]
+async fn a_new_root_gets_a_new_issuing_key_and_a_fault_is_named_as_what_it_is() {
+    // Goal: whoever copied the key in force gains nothing under the new root; "not signed by a root" is said only where it
+    // is so. Method: stage with the present key; renew with a key that is not there.
+    let office = Office::open();
+    let before = office.authority.standing().state.clone();
+    let issuing = base64url(&office.new.issuing(&office.spki("issuing.key.pem"), NOW).expect("made"));
+    let Ask::Stage { root, bundle, .. } = office.stage().await else { panic!("a stage") };
+    let key = KeyPlace::File("issuing.key.pem".to_owned());
+    let Err(StepError::Unfit(words)) = office.ask(&Ask::Stage { key, issuing, root, bundle }).await else {
+        panic!("refused")
+    };
+    assert!(words.contains("in force already"), "{words}");
+    let (_, issuing) = office.issuing(&office.old).await;
+    let key = KeyPlace::File("issuing-gone.key.pem".to_owned());
+    assert!(matches!(office.ask(&Ask::Renew { key, issuing }).await, Err(StepError::Key(_))));
+    assert_eq!(office.authority.standing().state, before);
 }
 
 #[tokio::test]
@@ -217,6 +312,29 @@ async fn another_server_on_the_same_folder_follows() {
 }
 
 #[tokio::test]
+async fn a_line_without_a_date_has_the_same_one_on_every_list() {
+    // Goal: a certificate that was replaced before dates were kept does not move. Method: two lists, half a day apart.
+    let office = Office::open();
+    let (ca, lists) = (office.authority.for_server(), Lists::default());
+    let mut held = lists.hold().await;
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+    let serial = text("SN-1");
+    let subject = Subject { device: DeviceId::from_random([1; 16]), serial: &serial };
+    let leaf = ca.issue(&key, subject, 30, NOW).expect("issued");
+    held.read(leaf.fingerprint, LeafFacts::of(&leaf.der));
+    let revoked = [Revoked { leaf: leaf.fingerprint, reason: Reason::Superseded, since: None }];
+    for seconds in [0, 43_200] {
+        use x509_parser::prelude::FromDer;
+        let der = held.list(&ca, &revoked, Millis::from(NOW.plus_seconds(seconds))).expect("signed");
+        let (_, list) =
+            x509_parser::revocation_list::CertificateRevocationList::from_der(&der).expect("a list");
+        let dates: Vec<i64> =
+            list.iter_revoked_certificates().map(|one| one.revocation_date.timestamp()).collect();
+        assert_eq!(dates, [NOW.0 - limits::BACKDATE_S]);
+    }
+}
+
+#[tokio::test]
 async fn a_list_holds_each_reason_ends_with_its_leaves_and_counts_up() {
     // Goal: E20, the list's form and life. Method: leaves with all four reasons and one of another issuer; the list at
     // once, at half its life, behind the end of the leaves, and under a clock that ran backwards.
@@ -233,7 +351,7 @@ async fn a_list_holds_each_reason_ends_with_its_leaves_and_counts_up() {
         let issuer = if number == 5 { &foreign } else { &ca };
         let leaf = issuer.issue(&key, subject, 30, NOW).expect("issued");
         held.read(leaf.fingerprint, LeafFacts::of(&leaf.der));
-        revoked.push(Revoked { leaf: leaf.fingerprint, reason, since: NOW });
+        revoked.push(Revoked { leaf: leaf.fingerprint, reason, since: Some(NOW) });
     }
     // Of two reasons for one leaf the graver one stands.
     let again = Revoked { reason: Reason::KeyCompromise, ..*revoked.first().expect("one") };

@@ -9,6 +9,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{Html, IntoResponse, Response};
 use cordon_proto::ids::{DeviceId, Sha256};
 use cordon_proto::time::Timestamp;
+use cordon_server_core::approval::is_unknown;
 
 use super::super::operator::approvals::{ApprovalView, Spoken, Verb, all_waiting};
 use super::super::operator::tokens::PlaceAsk;
@@ -16,16 +17,13 @@ use super::acts::{ask as ask_page, refused};
 use super::door::see_other;
 use super::fault::Fault;
 use super::standing::{place_words, states_of, thing_of};
-use super::visitor::{Known, Posted};
+use super::visitor::{Known, Posted, Visitor};
 use super::{Desk, Done, Page, count};
 use crate::ui::act::{Act, Input, Thing};
 use crate::ui::approvals::{Approvals, Waiting, render};
 use crate::ui::frame::{Section, Toast};
 use crate::ui::words::plural;
 use crate::ui::{DeviceState, paths};
-
-/// What a device is called of which nobody has said what it is.
-const UNKNOWN: &str = "unknown";
 
 /// The list.
 pub(super) async fn list(State(desk): State<Arc<Desk>>, Known(visitor): Known) -> Page {
@@ -68,7 +66,7 @@ pub(super) async fn ask(
     let asked = visitor.query.iter().filter(|(name, _)| name == "key").map(|(_, pair)| pair.as_str());
     let asked = Asked::of(&desk, asked);
     if asked.keys.is_empty() {
-        return Ok(see_other(paths::APPROVALS));
+        return if asked.left == 0 { Ok(see_other(paths::APPROVALS)) } else { gone(&desk, &visitor) };
     }
     Ok(ask_page(&desk, &visitor, Section::Waiting, asked.question(verb, None)).await?.into_response())
 }
@@ -84,9 +82,7 @@ pub(super) async fn answer(
     let verb = Verb::of(&verb).ok_or(Fault::Missing("answer"))?;
     let asked = Asked::of(&desk, posted.all("device"));
     if asked.keys.is_empty() {
-        // Somebody was faster, or other keys ask by now: the list says how it stands.
-        let text = "None of these keys waits any more".to_owned();
-        return desk.done(&visitor, Toast { text, undo: None }, paths::APPROVALS);
+        return gone(&desk, &visitor);
     }
     let question = asked.question(verb, Some(&posted));
     if let Some(again) = refused(&desk, &visitor, Section::Waiting, &question, &posted).await? {
@@ -97,7 +93,7 @@ pub(super) async fn answer(
     let place =
         PlaceAsk { site: given("site"), ward: given("ward"), kind: given("kind"), ..PlaceAsk::default() };
     let spoken = Spoken::new(verb, posted.reason(), given("model").as_deref(), &place)?;
-    let (mut done, mut left) = (0, 0);
+    let (mut done, mut left) = (0, asked.left.saturating_add(left_before(&posted)));
     for (device, key) in &asked.keys {
         match spoken.to(&desk.operator.app, &visitor.caller, *device, *key).await {
             Ok(()) => done += 1,
@@ -115,32 +111,54 @@ pub(super) async fn answer(
     desk.done(&visitor, Toast { text, undo: None }, paths::APPROVALS)
 }
 
+/// Somebody was faster, or other keys ask by now: the list says how it stands.
+fn gone(desk: &Desk, visitor: &Visitor) -> Done {
+    let text = "None of these keys waits any more".to_owned();
+    desk.done(visitor, Toast { text, undo: None }, paths::APPROVALS)
+}
+
 /// Keys that a person wants to answer and that still wait.
 struct Asked {
     keys: Vec<(DeviceId, Sha256)>,
+    /// Keys that were wanted and do not wait any more.
+    left: u64,
     things: Vec<Thing>,
     replacing: u64,
+    /// Whether one of them is a device that nobody has placed.
+    unplaced: bool,
     /// Whether nobody has said what one of them is.
     unknown: bool,
 }
 
 impl Asked {
-    /// Pairs of device and key, each once; those that do not wait are left out.
+    /// Pairs of device and key, each once; those that do not wait are left out and counted.
     fn of<'a>(desk: &Desk, pairs: impl Iterator<Item = &'a str>) -> Self {
         let now = desk.now();
         let mut wanted: Vec<(DeviceId, Sha256)> = pairs.filter_map(pair).collect();
         wanted.sort();
         wanted.dedup();
-        let mut asked = Self { keys: Vec::new(), things: Vec::new(), replacing: 0, unknown: false };
+        let mut asked = Self {
+            keys: Vec::new(),
+            left: 0,
+            things: Vec::new(),
+            replacing: 0,
+            unplaced: false,
+            unknown: false,
+        };
         for (device, key) in wanted {
-            let Some(member) = desk.operator.app.fleet.get(device) else { continue };
-            let Some(view) = ApprovalView::of(&member.device, now) else { continue };
-            if view.fingerprint != key.to_string() {
+            let waiting = desk.operator.app.fleet.get(device).and_then(|member| {
+                let view = ApprovalView::of(&member.device, now)?;
+                (view.fingerprint == key.to_string()).then_some((member, view))
+            });
+            let Some((member, view)) = waiting else {
+                asked.left = asked.left.saturating_add(1);
                 continue;
-            }
+            };
+            let known = &member.device;
             asked.keys.push((device, key));
             asked.replacing += u64::from(view.replaces);
-            asked.unknown |= view.model == UNKNOWN || view.model.is_empty();
+            asked.unknown |= is_unknown(&known.hardware.model);
+            asked.unplaced |= is_unknown(&known.placement.site) || is_unknown(&known.placement.ward);
             asked.things.push(Thing { key: Some(view.fingerprint), ..thing_of(&member, now) });
         }
         asked
@@ -150,18 +168,28 @@ impl Asked {
         let typed = |name| posted.and_then(|posted| posted.get(name)).unwrap_or_default().to_owned();
         let input = |name, label, note| Input { name, label, note, value: typed(name) };
         let mut inputs = Vec::new();
+        let many = self.keys.len() > 1;
         if self.unknown {
-            inputs.push(input("model", "Model", "nobody has said what it is"));
+            let note =
+                if many { "of those of which nobody has said it" } else { "nobody has said what it is" };
+            inputs.push(input("model", "Model", note));
         }
-        if self.unknown || self.replacing == 0 {
-            inputs.push(input("site", "Site", "if you want to place it now"));
-            inputs.push(input("ward", "Ward", "if you want to place it now"));
+        if self.unplaced {
+            let note = if many { "of those that nobody has placed" } else { "if you want to place it now" };
+            inputs.push(input("site", "Site", note));
+            inputs.push(input("ward", "Ward", note));
         }
-        match verb {
+        let act = match verb {
             Verb::Approve => Act::approve(self.things.clone(), self.replacing, inputs),
             Verb::Deny => Act::deny(self.things.clone()),
-        }
+        };
+        act.leaving_out(self.left.saturating_add(posted.map_or(0, left_before)))
     }
+}
+
+/// Keys that the question had left out before it was answered.
+fn left_before(posted: &Posted) -> u64 {
+    posted.get("left").and_then(|left| left.parse().ok()).unwrap_or(0)
 }
 
 /// `DEVICE:KEY` of a form or an address.

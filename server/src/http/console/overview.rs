@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::response::Html;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::admit::waiting as waits;
+use cordon_server_core::approval::replaces_living;
 use cordon_server_core::device::Asking;
 use cordon_server_core::risk::{Band, Owner};
 use cordon_server_core::rollout::State as Standing;
@@ -135,7 +136,7 @@ fn halted(desk: &Desk) -> Vec<Need> {
 fn waiting(roster: &Roster, now: Timestamp) -> Vec<Need> {
     let asks = roster.entries.iter().filter_map(|entry| Some((entry, waits(&entry.member.device, now)?)));
     let (foreign, new): (Vec<_>, Vec<_>) =
-        asks.partition(|(entry, _)| entry.member.device.identity.is_some());
+        asks.partition(|(entry, _)| replaces_living(&entry.member.device, now));
     let one = |(entry, asking): &(&Arc<Entry>, &Asking)| Need {
         band: Band::Critical,
         what: format!("A second key asks for the identity of {}", entry.member.device.hardware.serial).into(),

@@ -46,27 +46,39 @@ const KINDS: [(&str, &str); 12] = [
     ("workstation", "Workstation"),
 ];
 
-/// Forms whose secret was shown.
+/// Forms whose secret was shown, or is about to be.
 #[derive(Default)]
 pub(super) struct Shown(Mutex<VecDeque<String>>);
 
+/// A form on its way to its secret. If that is never shown, because something is wrong with the form, the commit fails or
+/// the browser goes away, the form may be sent again.
+struct Once<'a> {
+    shown: &'a Shown,
+    form: &'a str,
+    is_shown: bool,
+}
+
 impl Shown {
-    /// Whether this form makes a token for the first time; from now on it does not.
-    fn first(&self, form: &str) -> bool {
+    /// Takes a form that makes a token for the first time; until it is let go, it makes no second one.
+    fn take<'a>(&'a self, form: &'a str) -> Option<Once<'a>> {
         let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if form.is_empty() || shown.iter().any(|known| known == form) {
-            return false;
+            return None;
         }
         if shown.len() >= REMEMBERED {
             shown.pop_front();
         }
         shown.push_back(form.to_owned());
-        true
+        Some(Once { shown: self, form, is_shown: false })
     }
+}
 
-    /// Lets a form that made nothing be sent again.
-    fn forget(&self, form: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| known != form);
+impl Drop for Once<'_> {
+    fn drop(&mut self) {
+        if !self.is_shown {
+            let mut shown = self.shown.0.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.retain(|known| known != self.form);
+        }
     }
 }
 
@@ -122,16 +134,14 @@ pub(super) async fn ask(State(desk): State<Arc<Desk>>, Known(visitor): Known) ->
 /// Makes one and shows its secret.
 pub(super) async fn make(State(desk): State<Arc<Desk>>, Known(visitor): Known, request: Request) -> Done {
     let posted = visitor.form(request).await?;
-    let once = posted.get("once").unwrap_or_default();
-    if !desk.shown.first(once) {
+    let Some(mut once) = desk.shown.take(posted.get("once").unwrap_or_default()) else {
         let text = "The secret of that token was shown, and is not known here any more".to_owned();
         return desk.done(&visitor, Toast { text, undo: None }, paths::TOKENS);
-    }
+    };
     let app = &desk.operator.app;
     let made = match way(app).and_then(|way| Ok((way, ask_of(&posted)?.order()?))) {
         Ok((way, order)) => app.make_token(order, &visitor.caller.actor).await.map(|made| (way, made)),
         Err(problem) => {
-            desk.shown.forget(once);
             let page = form(&desk, &visitor, posted.pairs().to_vec(), Some(problem.detail().to_owned()));
             return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
         }
@@ -139,7 +149,6 @@ pub(super) async fn make(State(desk): State<Arc<Desk>>, Known(visitor): Known, r
     let (way, made) = match made {
         Ok(made) => made,
         Err(crate::app::ActError::Order(error)) => {
-            desk.shown.forget(once);
             let page = form(&desk, &visitor, posted.pairs().to_vec(), Some(error.to_string()));
             return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
         }
@@ -147,7 +156,9 @@ pub(super) async fn make(State(desk): State<Arc<Desk>>, Known(visitor): Known, r
     };
     desk.rosters.forget();
     let frame = desk.frame(&visitor, Section::Tokens, &desk.roster());
-    Ok(Html(render_made(&frame, &made_of(&way, &made)?)).into_response())
+    let page = render_made(&frame, &made_of(&way, &made)?);
+    once.is_shown = true;
+    Ok(Html(page).into_response())
 }
 
 fn made_of(way: &Way, made: &TokenMade) -> Result<Made, Fault> {

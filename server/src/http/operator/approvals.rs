@@ -10,7 +10,8 @@ use cordon_proto::ids::{DeviceId, Sha256};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::admit::waiting;
-use cordon_server_core::device::{Device, State as Trust};
+use cordon_server_core::approval::replaces_living;
+use cordon_server_core::device::Device;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -75,9 +76,9 @@ pub struct ApprovalAsk {
     fingerprint: String,
     /// Why, at least 10 characters.
     reason: String,
-    /// What the device is, where nobody has said so.
+    /// What the device is. It counts where nobody has said so yet; a model that is known stays.
     model: Option<String>,
-    /// Where it will stand and what it is for, where a person wants to say so.
+    /// Where it will stand and what it is for. Each part counts where nobody has said so yet: an approval moves nothing.
     #[serde(default)]
     placement: PlaceAsk,
 }
@@ -92,9 +93,10 @@ pub struct ApprovalListAsk {
     reason: String,
     /// The keys.
     rows: Vec<ApprovalRowAsk>,
-    /// What the devices are, where nobody has said so.
+    /// What the devices are. It counts for those of which nobody has said so yet; a model that is known stays.
     model: Option<String>,
-    /// Where they will stand and what they are for, where a person wants to say so.
+    /// Where they will stand and what they are for. Each part counts for those of which nobody has said so yet: an
+    /// approval moves nothing.
     #[serde(default)]
     placement: PlaceAsk,
 }
@@ -161,7 +163,6 @@ impl ApprovalView {
     #[must_use]
     pub fn of(device: &Device, now: Timestamp) -> Option<Self> {
         let asking = waiting(device, now)?;
-        let living = device.identity.as_ref().is_some_and(|identity| now <= identity.not_after);
         Some(Self {
             device: device.id.to_string(),
             fingerprint: asking.key.to_string(),
@@ -173,7 +174,7 @@ impl ApprovalView {
             from: asking.from.to_string(),
             with: asking.with.to_string(),
             since: asking.at.to_string(),
-            replaces: living && matches!(device.state, Trust::Active | Trust::Quarantined),
+            replaces: replaces_living(device, now),
             state: device.state.word().to_owned(),
         })
     }
@@ -299,8 +300,11 @@ impl Spoken {
     pub fn new(verb: Verb, reason: &str, model: Option<&str>, place: &PlaceAsk) -> Result<Self, Problem> {
         let model = model.filter(|model| !model.trim().is_empty());
         let model = model.map(|model| text_of("model_refused", model.trim(), "model")).transpose()?;
-        let placement = if place.is_stated() { Some(place.placement()?) } else { None };
-        Ok(Self { verb, reason: good_reason(reason)?, stated: Stated { model, placement } })
+        Ok(Self {
+            verb,
+            reason: good_reason(reason)?,
+            stated: Stated { model, ..place.stated("place_refused")? },
+        })
     }
 
     /// Says it to the key that asks for a device's identity.

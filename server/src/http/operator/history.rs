@@ -10,9 +10,10 @@ use axum::extract::{Path, Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use cordon_proto::enrol::from_base64url;
-use cordon_proto::ids::{DeviceId, Sha256};
+use cordon_proto::ids::{DeviceId, Sha256, TokenId};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
+use cordon_server_core::admit::Token;
 use cordon_server_core::device::{Device, Identity, Leaf};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -25,8 +26,10 @@ use crate::app::App;
 use crate::http::problem::Problem;
 use crate::store::{Key, StoreError};
 
-/// Pages of the journal that one answer looks through.
-const STRETCHES: usize = 40;
+/// Pages of the journal that one answer looks through: a page of the console is one answer too.
+const STRETCHES: usize = 8;
+/// Pages of tokens that one answer looks through.
+const TOKEN_PAGES: usize = 8;
 
 pub(super) fn routes() -> Router<Operator> {
     Router::new().route("/api/v1/devices/{id}/history", get(show))
@@ -91,20 +94,23 @@ pub async fn show(
     Ok(Json(HistoryAnswer { device: id.to_string(), certificates, tokens, entries, next }))
 }
 
-/// Tokens that were made for this very device, and the one that its certificate was paid with; the newest first.
+/// The tokens that its certificates were paid with, and those that were made for this very device; the newest first. Of
+/// the latter only as many are looked through as one answer may cost: with several thousand tokens some may be missing.
 pub async fn tokens_of(app: &App, device: &Device) -> Result<Vec<TokenView>, Problem> {
     let now = app.clock.now();
-    let paid: BTreeSet<_> =
-        device.identity.iter().chain(&device.next).filter_map(|identity| identity.token).collect();
-    let all = super::tokens::newest_first(app).await?;
-    let its = all.iter().filter(|(id, token)| {
+    let paid: BTreeSet<_> = device.identities().filter_map(|identity| identity.token).collect();
+    let named = |id: &TokenId, token: &Token| {
         let binding = &token.order.binding;
-        let named = binding.serial() == Some(&device.hardware.serial)
-            && token.order.model == device.hardware.model
-            || binding.instead_of() == Some(device.id);
-        named || paid.contains(id)
-    });
-    Ok(its.map(|(id, token)| TokenView::of(*id, token, now)).collect())
+        let of_serial =
+            binding.serial() == Some(&device.hardware.serial) && token.order.model == device.hardware.model;
+        !paid.contains(id) && (of_serial || binding.instead_of() == Some(device.id))
+    };
+    let mut its = app.tokens_among(TOKEN_PAGES, named).await?;
+    for id in &paid {
+        its.extend(app.token(*id).await?.map(|token| (*id, token)));
+    }
+    its.sort_by(|(a, made_a), (b, made_b)| made_b.created.cmp(&made_a.created).then(a.cmp(b)));
+    Ok(its.iter().map(|(id, token)| TokenView::of(*id, token, now)).collect())
 }
 
 /// What the journal says about a device and its tokens, and where to look further.

@@ -27,7 +27,11 @@ struct Api {
 
 impl Api {
     async fn start() -> Self {
-        let bench = Bench::start(&[]).await;
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(sets: &[&str]) -> Self {
+        let bench = Bench::start(sets).await;
         let app = bench.app().clone();
         for scope in ["*", "read"] {
             let (v, created) = (1, app.clock.now());

@@ -14,8 +14,9 @@ use cordon_proto::ids::{Text, TokenId};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::admit::{Binding, Token, TokenOrder};
-use cordon_server_core::device::{DeviceKind, Placement};
-use cordon_server_core::risk::facts::{Impact, Place, Reach, Zone};
+use cordon_server_core::approval::Stated;
+use cordon_server_core::device::DeviceKind;
+use cordon_server_core::risk::facts::{Place, Zone};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -391,7 +392,7 @@ impl TokenAsk {
                 .transpose()?,
             model: text(&self.model, "model")?,
             binding,
-            placement: place.placement()?,
+            placement: place.stated("token_refused")?.placement(),
             hours: self.hours.unwrap_or(limits::TOKEN_HOURS),
         })
     }
@@ -416,31 +417,21 @@ pub struct PlaceAsk {
 }
 
 impl PlaceAsk {
-    /// The placement; what nobody stated is unknown.
-    pub fn placement(&self) -> Result<Placement, Problem> {
+    /// What a person said; no model. `code` is what a refusal is called.
+    pub fn stated(&self, code: &'static str) -> Result<Stated, Problem> {
         let text = |value: &Option<String>, what: &str| {
-            text_of("token_refused", value.as_deref().unwrap_or("unknown"), what)
+            value.as_deref().map(|value| text_of(code, value, what)).transpose()
         };
-        let kind: DeviceKind = word(self.kind.as_deref().unwrap_or("other"), "kind")?;
-        let zone = self.zone.as_deref().map(|zone| word::<Zone>(zone, "zone")).transpose()?;
-        let place = self.place.as_deref().map(|place| word::<Place>(place, "place")).transpose()?;
-        let impact: Impact = kind.usual_impact();
-        let tags = self.tags.iter().map(|tag| text_of("token_refused", tag, "a tag"));
-        Ok(Placement {
+        let tags = self.tags.iter().map(|tag| text_of(code, tag, "a tag"));
+        Ok(Stated {
+            model: None,
             site: text(&self.site, "site")?,
             ward: text(&self.ward, "ward")?,
-            kind,
-            impact,
-            reach: Reach { zone, place },
+            kind: self.kind.as_deref().map(|kind| word::<DeviceKind>(code, kind, "kind")).transpose()?,
+            zone: self.zone.as_deref().map(|zone| word::<Zone>(code, zone, "zone")).transpose()?,
+            place: self.place.as_deref().map(|place| word::<Place>(code, place, "place")).transpose()?,
             tags: tags.collect::<Result<_, _>>()?,
         })
-    }
-
-    /// Whether anything was stated.
-    #[must_use]
-    pub fn is_stated(&self) -> bool {
-        let fields = [&self.site, &self.ward, &self.kind, &self.zone, &self.place];
-        fields.into_iter().any(Option::is_some) || !self.tags.is_empty()
     }
 }
 
@@ -451,20 +442,23 @@ pub(super) fn text_of(code: &'static str, value: &str, what: &str) -> Result<Tex
 }
 
 /// A word of one of our own lists.
-fn word<T: serde::de::DeserializeOwned>(text: &str, what: &str) -> Result<T, Problem> {
+fn word<T: serde::de::DeserializeOwned>(code: &'static str, text: &str, what: &str) -> Result<T, Problem> {
     serde_json::from_value(serde_json::Value::from(text))
-        .map_err(|error| refused("token_refused", format!("{what}: {error}")))
+        .map_err(|error| refused(code, format!("{what}: {error}")))
 }
 
-/// Takes a token back.
-#[utoipa::path(delete, path = "/api/v1/tokens/{id}", params(("id" = String, Path)), responses((status = 204)))]
+/// Takes a token back, as `revoke` does, for clients that delete what they made.
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", params(("id" = String, Path)), request_body = RevokeAsk,
+    responses((status = 204), (status = 404)))]
 pub async fn take_back(
     State(operator): State<Operator>,
     caller: Caller,
     Path(id): Path<String>,
+    request: Request,
 ) -> Result<StatusCode, Problem> {
     let id: TokenId = parsed(&id, "token")?;
-    operator.app.revoke_token(id, Text::lossy("taken back over the API"), &caller.actor).await?;
+    let ask: RevokeAsk = json(request, "RevokeAsk").await?;
+    operator.app.revoke_token(id, good_reason(&ask.reason)?, &caller.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -74,6 +74,16 @@ impl Act {
         Self { danger: true, ..of_keys(things, "Turn away", "deny", text) }
     }
 
+    /// The same without keys that were chosen and wait no more: they are counted, so that nobody takes them for answered.
+    #[must_use]
+    pub fn leaving_out(mut self, left: u64) -> Self {
+        if left > 0 {
+            let words = plural(left, "key that you chose waits", "keys that you chose wait");
+            self.text.push_str(&format!(" {words} no more, and will not be answered."));
+        }
+        Self { left, ..self }
+    }
+
     /// A person's no to a token.
     #[must_use]
     pub fn revoke_token(id: &str, words: &str) -> Self {

@@ -18,8 +18,6 @@ use super::Run;
 
 impl Run {
     pub(super) fn started(&mut self, state: State, view: View) -> State {
-        // The boots since the last start of the agent, among them those in which it never came up.
-        let boots = u32::try_from(view.boots.saturating_sub(self.record.boots)).unwrap_or(u32::MAX);
         self.record.boots = view.boots;
         self.record.starts = self.record.starts.saturating_add(1);
         match state {
@@ -37,8 +35,8 @@ impl Run {
                 }
                 state
             }
-            State::Waiting(job) | State::Armed(job) => self.start_armed(*job, view, boots),
-            State::Trial(trial) => self.start_trial(*trial, view, boots),
+            State::Waiting(job) | State::Armed(job) => self.start_armed(*job, view),
+            State::Trial(trial) => self.start_trial(*trial, view),
             State::Reverting(reverting) if view.booted != reverting.job.slot => {
                 self.rolled_back(reverting.job, reverting.why)
             }
@@ -80,15 +78,15 @@ impl Run {
         state
     }
 
-    fn start_armed(&mut self, mut job: Job, view: View, boots: u32) -> State {
+    fn start_armed(&mut self, mut job: Job, view: View) -> State {
+        // The loader counts also the boots in which the agent never came up.
+        job.boots = view.tried(job.slot).unwrap_or(job.boots);
         if view.booted == job.slot {
             let trial = Trial { job, starts: 0, shown: Shown::default() };
-            return self.start_trial_again(trial, boots);
+            return self.start_trial_again(trial);
         }
         if view.fell_back() {
             self.push(Effect::Disarm);
-            // The last boot was the old slot's.
-            job.boots = job.boots.saturating_add(boots.saturating_sub(1));
             return self.rolled_back(job, TrialFault::BootsUnfinished);
         }
         if view.trial.is_some() {
@@ -99,22 +97,21 @@ impl Run {
         State::Waiting(Box::new(job))
     }
 
-    fn start_trial(&mut self, mut trial: Trial, view: View, boots: u32) -> State {
+    fn start_trial(&mut self, mut trial: Trial, view: View) -> State {
+        trial.job.boots = view.tried(trial.job.slot).unwrap_or(trial.job.boots);
         if view.booted != trial.job.slot {
             self.push(Effect::Disarm);
-            trial.job.boots = trial.job.boots.saturating_add(boots.saturating_sub(1));
             return self.rolled_back(trial.job, TrialFault::BootsUnfinished);
         }
         if view.active == trial.job.slot {
             // Killed between the boot control's commit and the record: the commit counts.
             return self.confirmed(trial.job);
         }
-        self.start_trial_again(trial, boots)
+        self.start_trial_again(trial)
     }
 
-    fn start_trial_again(&mut self, mut trial: Trial, boots: u32) -> State {
+    fn start_trial_again(&mut self, mut trial: Trial) -> State {
         trial.starts = trial.starts.saturating_add(1);
-        trial.job.boots = trial.job.boots.saturating_add(boots);
         if trial.starts > limits::TRIAL_BOOTS {
             return self.revert(trial.job, TrialFault::Crashes);
         }

@@ -50,7 +50,8 @@ fn armed() -> Record {
 }
 
 fn view(active: Slot, trial: Option<Slot>, booted: Slot, boots: u64) -> BootState {
-    BootState { active, trial, attempts_left: u8::from(trial.is_some()) * 2, booted, boots }
+    let attempts_left = u8::from(trial.is_some()) * 2;
+    BootState { active, trial, attempts_left, booted, boots, refused: false }
 }
 
 fn trial() -> Record {

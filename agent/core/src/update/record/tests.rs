@@ -103,6 +103,66 @@ fn what_only_rises_does_not_fall() {
 }
 
 #[test]
+fn another_owner_gets_nothing_of_the_one_before_and_lowers_nothing() {
+    // Goal: decision 0010, change of owner. Method: in every state; to a new owner, on to a third, back to the first.
+    let (b, c) = (Sha256([0xb; 32]), Sha256([0xc; 32]));
+    let owner = |place, issued| Owner { place, issued: Timestamp(issued) };
+    for (name, before) in records() {
+        let mut record = before.clone();
+        let may = matches!(name, "idle" | "fetching" | "written" | "waiting");
+        assert_eq!(record.change_owner(owner(Some(b), 100)), may, "{name}");
+        if !may {
+            assert_eq!(record, before, "{name}");
+            continue;
+        }
+        assert_eq!((&record.state, &record.confirmed, &record.damaged), (&State::Idle, &None, &None));
+        assert_eq!(record.owners("director"), format!("director-{b}"));
+        assert!(record.change_owner(owner(Some(c), 50)), "whether it may is not decided here");
+        assert_eq!(record.owner(), Some(&owner(Some(c), 100)), "but the time never falls");
+        assert!(record.change_owner(owner(None, 200)));
+        assert_eq!(record.owners("director"), "director");
+        let kept = |record: &Record| {
+            (record.floor, record.bundle, record.latest, record.versions.clone(), record.given_up.clone())
+        };
+        assert_eq!(kept(&record), kept(&before));
+        let bytes = wire::write(&record);
+        assert_eq!(wire::read::<Record>(&bytes, limits::SECURITY_STATE_BYTES), Ok(record));
+    }
+}
+
+#[test]
+fn each_owner_has_its_own_last_bundle_which_never_falls() {
+    // Goal: an owner's first bundle is not refused for another's counter, and no old stick of an owner who is back is
+    // taken. Method: A, B, A, B, a third, A; raise, try to lower, store and read at each step.
+    let bundle = |counter, digest| Kept { counter, digest: Some(Sha256([digest; 32])) };
+    let mut issued = 0;
+    let mut go = |record: &mut Record, place: Option<u8>| {
+        issued += 1;
+        let place = place.map(|byte| Sha256([byte; 32]));
+        assert!(record.change_owner(Owner { place, issued: Timestamp(issued) }));
+        *record = wire::read(&wire::write(record), limits::SECURITY_STATE_BYTES).expect("is read");
+    };
+    let mut record = old_record();
+    record.raise_bundle(bundle(9, 1));
+    go(&mut record, Some(0xb));
+    assert_eq!(record.bundle(), Kept { counter: 0, digest: None }, "B begins anew");
+    record.raise_bundle(bundle(2, 2));
+    go(&mut record, None);
+    record.raise_bundle(bundle(3, 3));
+    assert_eq!(record.bundle(), bundle(9, 1), "what was accepted of A holds");
+    record.raise_bundle(bundle(10, 4));
+    go(&mut record, Some(0xb));
+    assert_eq!(record.bundle(), bundle(2, 2));
+    go(&mut record, Some(0xb));
+    assert_eq!(record.bundle(), bundle(2, 2), "the same owner once more");
+    go(&mut record, Some(0xc));
+    assert_eq!(record.bundle().counter, 0);
+    go(&mut record, None);
+    assert_eq!(record.bundle(), bundle(10, 4));
+    assert_eq!(record.aside.len(), 1, "one of each owner that had any: {:?}", record.aside);
+}
+
+#[test]
 fn lists_that_outsiders_can_lengthen_are_bounded() {
     // Goal: a record always fits its file. Method: more orders and metadata files than the limits page allows.
     let mut record = old_record();
@@ -116,6 +176,11 @@ fn lists_that_outsiders_can_lengthen_are_bounded() {
         .filter(|number| record.raise_version(&format!("file-{number}").parse().expect("a text"), 1))
         .count();
     assert_eq!(noted, limits::HELD_VERSIONS);
+    for number in 0..=u8::MAX {
+        record.raise_bundle(Kept { counter: u64::MAX, digest: Some(Sha256([number; 32])) });
+        assert!(record.change_owner(Owner { place: Some(Sha256([number; 32])), issued: Timestamp(0) }));
+    }
+    assert_eq!(record.aside.len(), limits::HELD_OWNERS);
     assert!(wire::write(&record).len() < limits::SECURITY_STATE_BYTES);
 }
 

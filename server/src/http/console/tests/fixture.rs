@@ -109,7 +109,7 @@ impl Console {
     }
 
     /// The operator plane over what the bench's store holds.
-    async fn over(bench: Bench) -> Self {
+    pub(super) async fn over(bench: Bench) -> Self {
         let app = bench.app().clone();
         let repositories = Repositories::new(app.store.clone(), app.online.clone());
         let rollouts = Rollouts::load(app.store.clone(), repositories.clone(), app.clock.now()).await;

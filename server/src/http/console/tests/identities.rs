@@ -1,15 +1,20 @@
 //! What waits for a person, tokens whose secret is shown once, and the identity of one device, as a browser meets them.
 
+use std::sync::Arc;
+
 use cordon_proto::enrol::EnrolmentString;
 use cordon_proto::ids::{Sha256, TokenId};
-use cordon_server_core::audit::Actor;
+use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::Commit;
-use cordon_server_core::device::{Asking, Device, Doubt, DoubtKind, State as Trust};
+use cordon_server_core::device::{Asking, Device, Doubt, DoubtKind, Identity, State as Trust};
 
 use super::fixture::{Console, id};
 use super::*;
+use crate::clock::Clock;
 use crate::store::Key;
-use crate::testing::text;
+use crate::store::memory::Memory;
+use crate::testing::faulty::{Fault, Faulty};
+use crate::testing::{Bench, text};
 
 impl Console {
     async fn change(&self, number: usize, change: impl FnOnce(Device) -> Device) {
@@ -110,6 +115,7 @@ async fn a_tokens_secret_is_shown_once_and_in_no_address() {
     assert_eq!(token.by, "person:admin");
     assert_eq!(post(fields("VP3-0009", "8")).await.location(), "/tokens");
     let list = console.get("/tokens").await;
+    list.must(&format!("title=\"{}\"", TokenId::of(&secret)));
     list.must("1 token lets somebody in now.")
         .must("VP3-0009")
         .must("was shown, and is not known here any more");
@@ -190,4 +196,120 @@ async fn a_doubt_is_shown_with_what_was_seen_and_cleared_by_a_person() {
         format!("{page}/identity")
     );
     console.get(&format!("{page}/identity")).await.must("Yes.").must("Doubt cleared");
+}
+
+#[tokio::test]
+async fn keys_that_wait_no_more_are_counted_and_nobody_is_moved() {
+    // Goal: nobody takes a key for answered that was not. Method: three keys chosen, of which one does not wait, then
+    // another one is exchanged before the answer; a place in the form, which placed devices do not ask for.
+    let console = Console::with_fleet().await;
+    let (first, second) = (console.asks(0, 0xab).await, console.asks(4, 0xcd).await);
+    let pairs = [format!("{}:{first}", id(0)), format!("{}:{second}", id(4)), format!("{}:{second}", id(5))];
+    let query: Vec<(&str, &str)> = pairs.iter().map(|pair| ("key", pair.as_str())).collect();
+    let address = format!("/approvals/approve{}", crate::ui::paths::with_query("", &query));
+    let question = console.get(&address).await;
+    question.must("Approve 2 keys?").must("1 key that you chose waits no more, and will not be answered.");
+    question.must("name=\"left\" value=\"1\"");
+    assert!(!question.has("act-ward"), "both stand somewhere");
+    let fields = [
+        ("device", pairs[0].as_str()),
+        ("device", pairs[1].as_str()),
+        ("left", "1"),
+        ("site", "St. Elsewhere"),
+        ("ward", "9"),
+        ("kind", "ventilator"),
+        ("model", "K-9"),
+    ];
+    console.asks(4, 0xef).await;
+    let short = console.post("/approvals/approve", &[&fields[..], &[("reason", "short")]].concat()).await;
+    short.must("Approve 1 key?").must("2 keys that you chose wait no more").must("name=\"left\" value=\"2\"");
+    let reason = ("reason", "read off both screens");
+    assert_eq!(
+        console.post("/approvals/approve", &[&fields[..], &[reason]].concat()).await.location(),
+        "/approvals"
+    );
+    console.get("/approvals").await.must("1 key approved; 2 were not answered");
+    let device = console.app().fleet.get(id(0)).expect("there").device.clone();
+    assert!(device.asking.as_ref().is_some_and(|asking| asking.approved.is_some()));
+    let stands =
+        (device.placement.site.as_str(), device.placement.ward.as_str(), device.hardware.model.as_str());
+    assert_eq!(stands, ("St. Brigid", "4B", "VP-3"));
+    let gone = console.get(&format!("/approvals/approve?key={}", pairs[2])).await;
+    assert_eq!(gone.location(), "/approvals");
+    console.get("/approvals").await.must("None of these keys waits any more");
+}
+
+#[tokio::test]
+async fn a_key_whose_time_is_over_is_neither_shown_nor_approved() {
+    // Goal: what is approved is what the person sees. Method: a key that waited two weeks, by its old address.
+    let console = Console::with_fleet().await;
+    let key = console.asks(0, 0xab).await;
+    let old = console.app().clock.now().plus_seconds(-cordon_proto::limits::APPROVAL_DAYS * 86_400);
+    console
+        .change(0, |device| Device {
+            asking: device.asking.clone().map(|asking| Asking { at: old, ..asking }),
+            ..device
+        })
+        .await;
+    console.get("/approvals").await.must("Nobody waits.");
+    let fields = [("device", &*format!("{}:{key}", id(0))), ("reason", "read off its own screen")];
+    assert_eq!(console.post("/approvals/approve", &fields).await.location(), "/approvals");
+    console.get("/approvals").await.must("None of these keys waits any more");
+    assert!(console.asking(0).is_some_and(|asking| asking.approved.is_none()));
+}
+
+#[tokio::test]
+async fn a_form_whose_commit_fails_can_be_sent_again() {
+    // Goal: a fault of the store costs no secret and no form. Method: the store fails once, then the very same form.
+    let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    let clock = Clock::held(Clock::system().now_ms());
+    let bench = Bench::over(store.clone(), Bench::laid().await, &[], clock).await;
+    let console = Console::over(bench).await;
+    let fields = [("once", "a form of its own"), ("model", "VP-3"), ("serial", "VP3-0009"), ("hours", "8")];
+    store.next(Fault::Before);
+    assert_eq!(console.post("/tokens/new", &fields).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let made = console.post("/tokens/new", &fields).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.read());
+    made.must("This is the only time you see it");
+    assert_eq!(console.post("/tokens/new", &fields).await.location(), "/tokens", "and once only");
+    store.next(Fault::Conflict);
+    let other = [("once", "another form"), ("model", "VP-3"), ("serial", "VP3-0010"), ("hours", "8")];
+    assert_eq!(console.post("/tokens/new", &other).await.status, StatusCode::OK, "it is decided anew");
+}
+
+#[tokio::test]
+async fn no_page_spells_out_a_token() {
+    // Goal: no unbroken line of 64 digits widens a page, and the whole id is still there. Method: a token that paid, one
+    // that was brought, one in the journal; every page that tells of them, as it is read.
+    let console = Console::with_fleet().await;
+    let (paid, brought) = (TokenId([0x5a; 32]), TokenId([0xb6; 32]));
+    let at = console.app().clock.now();
+    console
+        .change(0, |device| {
+            let identity = device.identity.clone().map(|identity| Identity { token: Some(paid), ..identity });
+            let with = text(&format!("token {brought}"));
+            let key = Sha256([0xab; 32]);
+            let asking = Asking { key, at, from: text("10.0.0.9"), with, approved: None };
+            Device { identity, asking: Some(asking), ..device }
+        })
+        .await;
+    let entry = Entry {
+        reason: Some(text(&format!("with token {paid}"))),
+        before: Some(Summary::of(&format!("brought token {brought}"))),
+        ..Entry::new("enrol.wait".parse().expect("a name"), text(&format!("device:{}", id(0))))
+    };
+    let draft = Commit::draft(at, Actor::Server("tests".parse().expect("a name"))).audit(entry);
+    console.app().commit(draft).await.expect("stored");
+    let page = format!("/devices/{}", id(0));
+    for (address, tokens) in [
+        (page.clone(), vec![paid]),
+        (format!("{page}/identity"), vec![paid, brought]),
+        ("/approvals".to_owned(), vec![brought]),
+    ] {
+        let shown = console.get(&address).await;
+        for token in tokens {
+            shown.must(&format!("title=\"{token}\""));
+            assert!(!shown.read().contains(&token.to_string()), "{address}\n{}", shown.read());
+        }
+    }
 }

@@ -33,9 +33,21 @@ async fn a_list_of_eight_hundred_makes_each_token_once() {
     let next = page["next"].as_str().expect("more").to_owned();
     let (_, rest) = api.ask("GET", &format!("/api/v1/tokens?state=open&after={next}"), "read", vec![]).await;
     assert_eq!((rest["tokens"].as_array().map(Vec::len), &rest["next"]), (Some(300), &Value::Null));
-    assert!(!rest.to_string().contains("secret"), "nobody here has a secret");
     let expected = api.bench.app().fleet.all().iter().filter(|m| m.device.state == Trust::Expected).count();
     assert_eq!(expected, 800, "people see whom they wait for");
+    let whole = api.ask("GET", "/api/v1/tokens?limit=500", "read", vec![]).await.1.to_string();
+    let ask = json!({"model": "VP-3", "serial": "VP3-made-here"});
+    let (status, made) = api.post("/api/v1/tokens", "*", ask).await;
+    let (secret, id) = (made["token"].as_str().expect("a secret"), made["id"].as_str().expect("an id"));
+    assert_eq!((status, TokenId::of(secret).to_string().as_str()), (StatusCode::CREATED, id));
+    let (_, page) = api.ask("GET", "/api/v1/tokens?serial=VP3-made-here", "read", vec![]).await;
+    assert_eq!(page["tokens"][0]["id"], id, "it is listed");
+    let (_, journal) = api.ask("GET", "/api/v1/audit?limit=500", "read", vec![]).await;
+    for told in [whole, page.to_string(), journal.to_string()] {
+        assert!(!told.contains(secret), "a secret is told once");
+    }
+    api.post(&format!("/api/v1/tokens/{id}/revoke"), "*", json!({"reason": "it was for this test only"}))
+        .await;
     let twice = json!({"tokens": [row("A", "one"), row("A", "two")]});
     let (status, problem) = api.post("/api/v1/tokens/list", "*", twice).await;
     assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("list_refused")));
@@ -123,6 +135,123 @@ async fn a_person_approves_a_key_and_no_other() {
     assert_eq!(outcomes, [Some("done"), Some("refused"), Some("refused")], "{answer}");
     let device = api.bench.app().fleet.get(second).expect("its identity lives on").device.clone();
     assert_eq!((device.state, &device.asking), (Trust::Active, &None));
+}
+
+#[tokio::test]
+async fn a_yes_places_whom_nobody_placed_and_moves_nobody() {
+    // Goal: one place typed beside several keys is that of the new ones alone, and the journal names it. Method: a placed
+    // pump with a second key and a device that came without a word, approved together; the journal; an empty place.
+    let api = Api::start_with(&["enrolment.approval_queue=true"]).await;
+    let known = api.contested("VP3-1", Sha256([7; 32])).await;
+    let before = api.bench.app().fleet.get(known).expect("there").device.clone();
+    let key = crate::testing::device_key();
+    assert_eq!(api.bench.simpleenroll(&crate::testing::csr("SN-9", &key), None, &[]).await.status, 202);
+    let (_, list) = api.ask("GET", "/api/v1/approvals", "read", vec![]).await;
+    let waits = list["approvals"].as_array().expect("keys");
+    let rows: Vec<Value> = waits
+        .iter()
+        .map(|view| json!({"device": view["device"], "fingerprint": view["fingerprint"]}))
+        .collect();
+    assert_eq!(rows.len(), 2);
+    let place = json!({"site": "St. Elsewhere", "ward": "9", "kind": "kiosk", "tags": ["loan"]});
+    let ask = |place: Value| json!({"verb": "approve", "reason": "read off both screens", "rows": rows, "model": "K-9", "placement": place});
+    let (status, problem) = api.post("/api/v1/approvals", "*", ask(json!({"kind": "toaster"}))).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("place_refused")));
+    let (_, answer) = api.post("/api/v1/approvals", "*", ask(place)).await;
+    assert!(answer["rows"].as_array().expect("rows").iter().all(|row| row["outcome"] == "done"), "{answer}");
+    let app = api.bench.app();
+    let after = app.fleet.get(known).expect("there").device.clone();
+    let stands =
+        |device: &Device| (device.hardware.clone(), device.placement.ward.clone(), device.placement.kind);
+    assert_eq!(stands(&after), stands(&before));
+    assert_eq!(
+        (&after.placement.site, &after.placement.impact),
+        (&before.placement.site, &before.placement.impact)
+    );
+    let all = app.fleet.all();
+    let new = all.iter().find(|member| member.device.hardware.serial.as_str() == "SN-9").expect("there");
+    let place = &new.device.placement;
+    assert_eq!((new.device.hardware.model.as_str(), place.site.as_str()), ("K-9", "St. Elsewhere"));
+    assert_eq!(place.ward.as_str(), "9");
+    let (_, journal) = api.ask("GET", "/api/v1/audit?limit=500", "read", vec![]).await;
+    let said = |device: DeviceId| {
+        let entries = journal["entries"].as_array().expect("entries");
+        let mut of = entries.iter().filter(|entry| entry["object"] == format!("device:{device}"));
+        let entry = of.find(|entry| entry["action"] == "device.approve").expect("an entry");
+        entry["after"].as_str().expect("a summary").to_owned()
+    };
+    assert!(
+        said(new.id()).ends_with("site St. Elsewhere, ward 9, for use as kiosk, tags loan"),
+        "{}",
+        said(new.id())
+    );
+    assert!(said(known).ends_with("as VP-3 VP3-1; said with it: tags loan"), "{}", said(known));
+}
+
+#[tokio::test]
+async fn a_key_that_waited_too_long_is_approved_no_more() {
+    // Goal: a yes is to what stands on the list. Method: a key whose time was over a second ago, over both doors.
+    let api = Api::start().await;
+    let key = Sha256([7; 32]);
+    let id = api.contested("VP3-1", key).await;
+    let late = api.bench.clock.now().plus_seconds(cordon_proto::limits::APPROVAL_DAYS * 86_400);
+    api.bench.clock.hold_at(late.into());
+    let ask = json!({"fingerprint": key.to_string(), "reason": "its screen shows this key"});
+    let (status, problem) = api.post(&format!("/api/v1/approvals/{id}/approve"), "*", ask).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("not_possible")));
+    let row = json!({"serial": "VP3-1", "fingerprint": key.to_string()});
+    let list = json!({"verb": "approve", "reason": "its screen shows this key", "rows": [row]});
+    let (_, answer) = api.post("/api/v1/approvals", "*", list).await;
+    assert_eq!(answer["rows"][0]["outcome"], "refused", "{answer}");
+    let device = api.bench.app().fleet.get(id).expect("there").device.clone();
+    assert!(device.asking.as_ref().is_none_or(|asking| asking.approved.is_none()));
+}
+
+#[tokio::test]
+async fn deleting_a_token_needs_a_reason_too() {
+    // Goal: no act without who and why. Method: DELETE without a body, with a short reason, with a good one.
+    let api = Api::start().await;
+    let token = api.bench.token("VP3-1").await;
+    let path = format!("/api/v1/tokens/{}", token.id);
+    let delete = async |body: &str| api.ask("DELETE", &path, "*", body.as_bytes().to_vec()).await;
+    assert_eq!(delete("").await.0, StatusCode::BAD_REQUEST);
+    let (status, problem) = delete(r#"{"reason": "short"}"#).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("reason_missing")));
+    assert!(api.bench.app().token(token.id).await.expect("read").expect("there").revoked.is_none());
+    assert_eq!(delete(r#"{"reason": "sent to the wrong ward"}"#).await.0, StatusCode::NO_CONTENT);
+    let (_, journal) = api.ask("GET", "/api/v1/audit?limit=1", "*", vec![]).await;
+    let entry = &journal["entries"][0];
+    assert_eq!(
+        (&entry["action"], &entry["reason"]),
+        (&json!("token.revoke"), &json!("sent to the wrong ward"))
+    );
+}
+
+#[tokio::test]
+async fn one_answer_reads_a_bounded_stretch_of_a_long_journal() {
+    // Goal: nobody makes the server read its whole log. Method: a device, then 4,100 entries of others.
+    let api = Api::start().await;
+    let id = api.bench.enrol("VP3-1").await.id;
+    let app = api.bench.app();
+    for _ in 0..41 {
+        let mut draft = Commit::draft(app.clock.now(), person());
+        for _ in 0..100 {
+            let action = "device.find".parse().expect("a name");
+            draft = draft.audit(cordon_server_core::audit::Entry::new(action, text("device:other")));
+        }
+        app.commit(draft).await.expect("stored");
+    }
+    let history = async |query: &str| {
+        let path = format!("/api/v1/devices/{id}/history{query}");
+        api.ask("GET", &path, "read", vec![]).await.1
+    };
+    let newest = history("").await;
+    assert_eq!(newest["entries"], json!([]), "the bound was reached");
+    let further = newest["next"].as_u64().expect("where to look further");
+    let rest = history(&format!("?before={further}")).await;
+    assert_eq!(rest["entries"].as_array().map(Vec::len), Some(2), "{rest}");
+    let tokens = app.tokens_among(0, |_, _| true).await.expect("read");
+    assert!(tokens.is_empty(), "and no more tokens than it was allowed");
 }
 
 #[tokio::test]

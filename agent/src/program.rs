@@ -1,0 +1,157 @@
+//! Other programs: the one place of this package that starts them.
+//!
+//! A program gets no input and never a shell. It leads a process group of its own, and the whole group is killed when
+//! its time is over or nobody wants its end any more. What it says is read when it has ended, and bounded. Which program
+//! is started is the configuration's, what its end means the caller's. Read next: [`crate::boot`].
+
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// Bytes of an answer.
+const ANSWER_BYTES: usize = 4096;
+/// Between two looks at a program that should answer.
+const TURN: Duration = Duration::from_millis(2);
+/// Looks until it should have.
+const TURNS: u32 = 5000;
+/// Looks at a killed program.
+const LAST_TURNS: u32 = 50;
+
+/// Why a program gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// It is not there, or may not be started.
+    #[error("cannot be started: {0}")]
+    Start(io::Error),
+    /// It says that it failed.
+    #[error("failed: {0}")]
+    Failed(ExitStatus),
+    /// It did not end.
+    #[error("did not end in 10 seconds and was killed")]
+    Late,
+    /// It ended, and what it said is no answer.
+    #[error("gave no readable answer")]
+    Unreadable,
+}
+
+/// A program that runs; dropped, it is killed.
+pub(crate) struct Program {
+    child: Child,
+    ended: bool,
+}
+
+impl Program {
+    /// Starts a program by its name or path and its arguments.
+    #[expect(clippy::disallowed_methods, reason = "the one place of this package that starts programs")]
+    pub(crate) fn start(words: &[&str], said: (Stdio, Stdio)) -> io::Result<Self> {
+        let (name, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut command = Command::new(name);
+        command.args(arguments).stdin(Stdio::null()).stdout(said.0).stderr(said.1).process_group(0);
+        Ok(Self { child: command.spawn()?, ended: false })
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        let status = self.child.try_wait()?;
+        self.ended = status.is_some();
+        Ok(status)
+    }
+
+    fn kill(&mut self) {
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+        for _ in 0..LAST_TURNS {
+            // One that even this does not end is left to the kernel.
+            if !matches!(self.ended(), Ok(None)) {
+                return;
+            }
+            sleep(TURN);
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.kill();
+        }
+    }
+}
+
+/// What a program says on its standard output, if it ends in time and well. Blocks meanwhile.
+pub(crate) fn answer(words: &[&str]) -> Result<String, ProgramError> {
+    let mut program =
+        Program::start(words, (Stdio::piped(), Stdio::inherit())).map_err(ProgramError::Start)?;
+    for _ in 0..TURNS {
+        match program.ended() {
+            Ok(Some(status)) if status.success() => {
+                let said = program.child.stdout.take();
+                return said.and_then(text).ok_or(ProgramError::Unreadable);
+            }
+            Ok(Some(status)) => return Err(ProgramError::Failed(status)),
+            Ok(None) => sleep(TURN),
+            Err(error) => return Err(ProgramError::Start(error)),
+        }
+    }
+    Err(ProgramError::Late)
+}
+
+/// What waits in the pipe of an ended program. Somebody else may still hold its other end, so it is not waited for.
+fn text(mut said: ChildStdout) -> Option<String> {
+    fcntl_setfl(&said, OFlags::NONBLOCK).ok()?;
+    let mut bytes = vec![0; ANSWER_BYTES + 1];
+    let mut length = 0;
+    loop {
+        match said.read(bytes.get_mut(length..)?) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+    bytes.truncate(length);
+    String::from_utf8(bytes).ok().filter(|text| text.len() <= ANSWER_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Result<String, ProgramError> {
+        answer(&["sh", "-c", script])
+    }
+
+    #[test]
+    fn what_a_program_says_is_an_answer_only_if_it_ends_well_and_is_short_text() {
+        // Goal: no half answers. Method: a good one, then each kind of bad one.
+        assert_eq!(shell("echo active=A").expect("answers"), "active=A\n");
+        assert_eq!(shell("sleep 100 & echo quick").expect("answers"), "quick\n", "a child of it may live on");
+        assert!(matches!(shell("echo active=A; exit 3"), Err(ProgramError::Failed(_))));
+        assert!(matches!(shell("kill -9 $$"), Err(ProgramError::Failed(_))));
+        assert!(matches!(shell("head -c 4097 /dev/zero"), Err(ProgramError::Unreadable)));
+        assert!(matches!(shell("printf '\\377'"), Err(ProgramError::Unreadable)));
+        assert!(matches!(answer(&["/nowhere/at/all"]), Err(ProgramError::Start(_))));
+        assert!(matches!(answer(&[]), Err(ProgramError::Start(_))));
+    }
+
+    #[test]
+    fn a_program_that_is_not_wanted_any_more_is_killed_with_its_children() {
+        // Goal: nothing is left behind. Method: a child that would write a file after its parent was dropped.
+        let root = tempfile::tempdir().expect("a scratch folder");
+        let (ready, late) = (root.path().join("ready"), root.path().join("late"));
+        let script = format!("(touch {}; sleep 0.3; touch {}) & wait", ready.display(), late.display());
+        let program = Program::start(&["sh", "-c", &script], (Stdio::null(), Stdio::null())).expect("starts");
+        while !ready.exists() {
+            sleep(TURN);
+        }
+        drop(program);
+        sleep(Duration::from_millis(500));
+        assert!(!late.exists());
+    }
+}

@@ -1,0 +1,208 @@
+//! `bench firmware`: what an image costs on its way, beside the plainest tool for each step.
+//!
+//! *Verify*: the agent's read-back of a written slot beside `openssl dgst -sha256` of the same file, both reading from the
+//! disk; the figure is CPU, and the bar 1.1 of OpenSSL's. *Download to slot*: the device plane of a real server over mutual
+//! TLS, the agent's own link and slot writer, synced, beside `dd conv=fsync` from the server's own copy to the same file
+//! system; the figure is bytes a second, and the bar 0.8 of dd's. Sides take turns; CPU is read from the kernel in ticks of
+//! 10 ms. Read next: `cordon_agent::slot`.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use cordon_agent::link::Patience;
+use cordon_agent::slot::{Medium, Slots};
+use cordon_agent_core::update::Slot;
+use cordon_proto::ids::Sha256;
+use tokio::time::Instant;
+
+use super::footprint::{TICKS_PER_S, family_ticks};
+use crate::command::Folder;
+use crate::hospital::{Hospital, Place, Release, Who};
+use crate::light::{Light, hardware};
+use crate::program::program;
+use crate::skip::require_package;
+
+/// Bytes of the image.
+const IMAGE_BYTES: usize = 256 * 1024 * 1024;
+/// Rounds on each side, in turn, after one that warms both up.
+const ROUNDS: usize = 5;
+/// Our CPU of a read-back beside OpenSSL's.
+const VERIFY_BAR: f64 = 1.1;
+/// Our bytes a second beside dd's.
+const DOWNLOAD_BAR: f64 = 0.8;
+/// What the image is called in the maker's repository.
+const RELEASE: &str = "bench-pc/2.0.0";
+
+/// One side of a pair.
+struct Side {
+    name: String,
+    argv: String,
+    figures: Vec<f64>,
+}
+
+/// Runs both pairs.
+pub fn run() -> anyhow::Result<()> {
+    let openssl = require_package("openssl").context("OpenSSL is the peer: install the package openssl")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let folder = Folder::open(None)?;
+    let image = folder.path().join("image");
+    std::fs::write(&image, noise(IMAGE_BYTES))?;
+    let digest = Sha256::of(&std::fs::read(&image)?);
+    println!("an image of {} MiB, {ROUNDS} rounds on each side in turn", IMAGE_BYTES / (1024 * 1024));
+    let verified = verify(&openssl, &image, digest)?;
+    let loaded = runtime.block_on(download(folder.path(), &image, digest))?;
+    ensure!(verified && loaded, "a bar was missed");
+    Ok(())
+}
+
+/// Bytes that nothing compresses, the same in every run.
+fn noise(length: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(41);
+    let mut bytes = vec![0; length];
+    random.fill(&mut bytes);
+    bytes
+}
+
+fn verify(openssl: &Path, image: &Path, digest: Sha256) -> anyhow::Result<bool> {
+    let length = u64::try_from(IMAGE_BYTES)?;
+    let slots = Slots::new([image.to_owned(), image.with_extension("other")]);
+    let argv = format!("{} dgst -sha256 {}", openssl.display(), image.display());
+    let mut ours = Side::new("the agent's read-back of a slot", "in this process");
+    let mut theirs = Side::new("openssl dgst -sha256", &argv);
+    for round in 0..=ROUNDS {
+        let counts = round > 0;
+        let hashed = ours.cpu(counts, || Ok(slots.hash(Slot::A, length)?))?;
+        ensure!(hashed == digest, "the slot's hash is not the image's");
+        std::fs::File::open(image)?.forget();
+        let said = theirs.cpu(counts, || {
+            let output = program(openssl).args(["dgst", "-sha256"]).arg(image).output()?;
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        })?;
+        ensure!(said.contains(&digest.to_string()), "OpenSSL says otherwise: {said}");
+    }
+    let ratio = ours.median() / theirs.median();
+    print("CPU seconds an image", [&ours, &theirs], 3);
+    Ok(judged("CPU of verifying beside openssl dgst", ratio, ratio <= VERIFY_BAR, "at most", VERIFY_BAR))
+}
+
+async fn download(folder: &Path, image: &Path, digest: Sha256) -> anyhow::Result<bool> {
+    let settings = ["device.requests=100000", "device.requests_per_minute=100000"];
+    let mut hospital = Hospital::open(&std::env::current_exe()?, folder, &settings).await?;
+    hospital.open_maker("bench", &["Bench-PC"]).await?;
+    let release = Release {
+        repository: "bench",
+        name: RELEASE,
+        model: "Bench-PC",
+        revision: "A",
+        counter: 2,
+        interlock: "none",
+        image,
+    };
+    hospital.release(&release).await?;
+    let place = Place { site: "Bench", ward: "Bench", kind: "workstation" };
+    let line = hospital.enrolment("Bench-PC", &place, Who::Count(1)).await?;
+    let hardware = hardware("Cordon", "Bench-PC", "BENCH-0001");
+    let device = Light::enrol(&folder.join("devices"), &line, hardware).await?;
+    let slots = Slots::new([folder.join("slot-a"), folder.join("slot-b")]);
+    let copy = folder.join("copy");
+    let pid = hospital.ready().pid;
+    let mut ours = Side::new("device plane over TLS, slot written and synced", &format!("server {pid}"));
+    let argv = format!("dd if={} of={} bs=1M conv=fsync", image.display(), copy.display());
+    let mut theirs = Side::new("dd conv=fsync", &argv);
+    for round in 0..=ROUNDS {
+        let begun = Instant::now();
+        fetch(&device, &slots, digest).await?;
+        ours.rate(round > 0, begun.elapsed());
+        ensure!(slots.hash(Slot::B, u64::try_from(IMAGE_BYTES)?)? == digest, "the slot holds something else");
+        theirs.rate(round > 0, copied(image, &copy)?);
+    }
+    hospital.stop().await?;
+    let ratio = ours.median() / theirs.median();
+    print("MiB a second", [&ours, &theirs], 0);
+    Ok(judged(
+        "bytes a second from the server to the slot beside dd",
+        ratio,
+        ratio >= DOWNLOAD_BAR,
+        "at least",
+        DOWNLOAD_BAR,
+    ))
+}
+
+/// The image over the link into slot B, as the updater writes it.
+async fn fetch(device: &Light, slots: &Slots, digest: Sha256) -> anyhow::Result<()> {
+    let link = device.link(None, Patience::default())?;
+    let mut writer = slots.write(Slot::B, Slot::A, (u64::try_from(IMAGE_BYTES)?, 0))?;
+    let mut pieces = link.target(&digest, 0).await?;
+    while let Some(piece) = pieces.next().await? {
+        writer.write(writer.offset(), &piece)?;
+        if writer.wants_sync() {
+            writer.sync()?;
+        }
+    }
+    ensure!(writer.complete()?.streamed() == digest, "other bytes came");
+    Ok(())
+}
+
+/// The same bytes by dd, from a file that is in memory, as the server's is.
+fn copied(image: &Path, copy: &PathBuf) -> anyhow::Result<Duration> {
+    std::fs::read(image)?;
+    let begun = Instant::now();
+    let mut command = program("dd");
+    command.arg(format!("if={}", image.display())).arg(format!("of={}", copy.display()));
+    command.args(["bs=1M", "conv=fsync"]).stderr(Stdio::null());
+    ensure!(command.status()?.success(), "dd failed");
+    let took = begun.elapsed();
+    std::fs::remove_file(copy)?;
+    Ok(took)
+}
+
+impl Side {
+    fn new(name: &str, argv: &str) -> Self {
+        Self { name: name.to_owned(), argv: argv.to_owned(), figures: Vec::new() }
+    }
+
+    /// The CPU seconds of this process and its children while `work` is done.
+    fn cpu<T>(&mut self, counts: bool, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let before = family_ticks(std::process::id())?;
+        let done = work()?;
+        let ticks = family_ticks(std::process::id())? - before;
+        if counts {
+            self.figures.push(ticks as f64 / TICKS_PER_S);
+        }
+        Ok(done)
+    }
+
+    fn rate(&mut self, counts: bool, took: Duration) {
+        if counts {
+            self.figures.push(IMAGE_BYTES as f64 / (1024.0 * 1024.0) / took.as_secs_f64());
+        }
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut sorted = self.figures.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted
+    }
+
+    fn median(&self) -> f64 {
+        let sorted = self.sorted();
+        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+}
+
+fn print(unit: &str, sides: [&Side; 2], digits: usize) {
+    println!("\n{:<50} {:>10} {:>10} {:>10}   {unit}", "", "median", "least", "most");
+    for side in sides {
+        let sorted = side.sorted();
+        let (least, most) = (sorted.first().unwrap_or(&f64::NAN), sorted.last().unwrap_or(&f64::NAN));
+        println!("{:<50} {:>10.digits$} {least:>10.digits$} {most:>10.digits$}", side.name, side.median());
+        println!("    {}", side.argv);
+    }
+}
+
+fn judged(what: &str, ratio: f64, held: bool, word: &str, bar: f64) -> bool {
+    println!("{} {what}: {ratio:.2}, {word} {bar}", if held { "held  " } else { "MISSED" });
+    held
+}
