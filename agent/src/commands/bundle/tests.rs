@@ -307,7 +307,8 @@ async fn each_owner_has_sticks_receipts_and_metadata_of_its_own() {
     // Goal: decision 0010 over an air gap. Method: A's stick with counter 5; B's first one, carried out; back at A.
     let device = Device::new().await;
     let (order, release) = quiet();
-    let (a, b) = (repository::director(1, &[]), repository::director_of(150, 1, &[order.clone()]));
+    let (a, b) =
+        (repository::director(1, &[]), repository::director_of(150, 1, std::slice::from_ref(&order)));
     let ours = Made { counter: 5, ..made((order, release.clone())) };
     ours.write(&device.folder());
     assert_eq!(device.install().await, Ok(()));
