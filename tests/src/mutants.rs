@@ -12,11 +12,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub mod air_gap;
+pub mod owner;
 pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod tuf;
 
+/// All of them.
+pub const ALL: [&[Breakage]; 4] = [table::BREAKAGES, tuf::TUF, owner::OWNER, air_gap::AIR_GAP];
 /// How long building and running one test may take.
 const DEADLINE_S: &str = "600";
 
@@ -78,7 +81,7 @@ pub struct Choice {
 /// # Errors
 /// If a mutant is not caught, a fragment no longer matches, a test fails without its breakage, or cargo cannot run.
 pub fn run(choice: &Choice) -> Result<()> {
-    let chosen = choose(&[table::BREAKAGES, tuf::TUF, air_gap::AIR_GAP].concat(), choice);
+    let chosen = choose(&ALL.concat(), choice);
     ensure!(!chosen.is_empty(), "no breakage has such a name");
     let root = tree::root();
     let bench = Bench { copy: root.join("target/mutants/tree"), target: root.join("target/mutants/build") };

@@ -109,7 +109,7 @@ async fn judge(
 
 /// Waits until the agent holds the image, as far as it tells.
 async fn taken(state: &Folder, order: &Name, wait_s: u64) -> anyhow::Result<()> {
-    if setup::lock(state).is_ok() {
+    if !setup::runs(state) {
         println!("the agent does not run; start it, and leave the stick in");
         return Ok(());
     }
@@ -133,7 +133,7 @@ async fn taken(state: &Folder, order: &Name, wait_s: u64) -> anyhow::Result<()> 
             println!("bring the stick back afterwards for the receipt, with this same command");
             return Ok(());
         }
-        if setup::lock(state).is_ok() {
+        if !setup::runs(state) {
             bail!("the agent has ended; start it, and leave the stick in");
         }
         sleep(Duration::from_secs(1)).await;

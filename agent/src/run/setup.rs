@@ -39,6 +39,11 @@ use crate::zone::{ZONEINFO, Zone};
 pub(super) const NO_SLOTS: &str = "no-slots";
 /// The lock's name in the state folder.
 const LOCK: &str = "lock";
+/// How often the lock is tried before another agent is said to hold it: a program that an agent was just starting when it
+/// ended has a copy of the lock's file until it runs.
+const LOCK_TRIES: u32 = 20;
+/// Between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Opens the state folder's lock, for as long as the file is kept; an error while another agent holds it.
 pub(crate) fn lock(state: &Folder) -> Result<File, RunError> {
@@ -46,11 +51,14 @@ pub(crate) fn lock(state: &Folder) -> Result<File, RunError> {
     let io = |source| RunError::Io { act: "open the state folder's lock", source };
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RunError::Taken(state.path().display().to_string())),
-        Err(TryLockError::Error(source)) => Err(io(source)),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
     }
+    Err(RunError::Taken(state.path().display().to_string()))
 }
 
 /// Whether an agent holds the state folder's lock. Nothing is made by asking.
@@ -284,3 +292,6 @@ fn first_view(record: &Record, interlock: InterlockState) -> UpdateView {
 fn blocked(code: &str, sentence: &str) -> Blocked {
     Blocked { code: Text::lossy(code), sentence: Text::lossy(sentence) }
 }
+
+#[cfg(test)]
+mod tests;
