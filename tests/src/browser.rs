@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use cordon_server::ui::paths::encode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -61,7 +62,7 @@ impl Browser {
 
     /// Sends a form.
     pub async fn send(&self, form: &Form) -> anyhow::Result<Page> {
-        let pairs = form.fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+        let pairs = form.fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
         self.ask("POST", &form.action, &pairs.collect::<Vec<_>>().join("&")).await
     }
 
@@ -137,20 +138,6 @@ impl Form {
     }
 }
 
-/// Text as forms and addresses carry it.
-#[must_use]
-pub fn encoded(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            safe.push(char::from(byte));
-        } else {
-            safe.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    safe
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +156,6 @@ mod tests {
         assert_eq!((form.value("csrf"), form.value("reason")), (Some("x:1"), Some("why & how")));
         assert_eq!(form.without("csrf").fields.len(), 1);
         assert!(page.form("/elsewhere").is_err());
-        assert_eq!(encoded("why & how:ü"), "why%20%26%20how%3A%C3%BC");
+        assert_eq!(encode("why & how:ü"), "why%20%26%20how%3A%C3%BC");
     }
 }

@@ -47,6 +47,22 @@ pub struct Release<'a> {
     pub image: &'a Path,
 }
 
+impl<'a> Release<'a> {
+    /// The pump VP-3's release 4.2.2 in the repository `halden`; its application has a say before a reboot.
+    #[must_use]
+    pub fn pump(image: &'a Path) -> Self {
+        Self {
+            repository: "halden",
+            name: "vp-3/4.2.2",
+            model: "VP-3",
+            revision: "C",
+            counter: 422,
+            interlock: "application",
+            image,
+        }
+    }
+}
+
 impl Hospital {
     /// Lays a server, makes the owner's keys, signs the director repository, starts and publishes. `sim` is the
     /// `cordon-sim` program, whose hidden doors are the server and the agent.

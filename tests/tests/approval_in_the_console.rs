@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use cordon_sim::browser::{Browser, encoded};
+use cordon_server::ui::paths::encode;
+use cordon_sim::browser::Browser;
 use cordon_sim::demo::until;
 use cordon_sim::hospital::{Hospital, Place, Who};
 use cordon_sim::program::program;
@@ -97,7 +98,7 @@ async fn a_device_that_waits_gets_its_certificate_by_a_yes_in_the_console_and_re
     let browser = Browser::sign_in(hospital.ready().operator, &link).await.expect("signs in");
     let list = browser.get("/approvals").await.expect("a page");
     assert!(list.text.contains("Would replace the key of a living identity"), "{}", list.text);
-    let question = format!("/approvals/approve?key={}", encoded(&format!("{device}:{key}")));
+    let question = format!("/approvals/approve?key={}", encode(&format!("{device}:{key}")));
     let question = browser.get(&question).await.expect("a page");
     let form = question.form("/approvals/approve").expect("a form");
     assert_eq!(form.value("device"), Some(format!("{device}:{key}").as_str()));

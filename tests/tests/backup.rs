@@ -73,15 +73,7 @@ async fn hospital(folder: &Path, recipient: &Identity) -> Hospital {
     hospital.open_maker("halden", &["VP-3"]).await.expect("a maker");
     let image = folder.join("vp-3-4.2.2.img");
     std::fs::write(&image, vec![7; 300_000]).expect("writes");
-    let release = Release {
-        repository: "halden",
-        name: "vp-3/4.2.2",
-        model: "VP-3",
-        revision: "C",
-        counter: 422,
-        interlock: "application",
-        image: &image,
-    };
+    let release = Release::pump(&image);
     hospital.release(&release).await.expect("a release");
     hospital
 }

@@ -150,15 +150,7 @@ async fn a_device_behind_a_proxy_enrols_reports_and_takes_an_update() {
 
     let image = behind.folder.path().join("vp-3-4.2.2.img");
     std::fs::write(&image, b"vp-3/4.2.2\n".repeat(40_000)).expect("writes");
-    let release = Release {
-        repository: "halden",
-        name: "vp-3/4.2.2",
-        model: "VP-3",
-        revision: "C",
-        counter: 422,
-        interlock: "none",
-        image: &image,
-    };
+    let release = Release { interlock: "none", ..Release::pump(&image) };
     behind.hospital.release(&release).await.expect("a release");
     let list = behind.folder.path().join("wave.tsv");
     std::fs::write(&list, format!("Halden\tVP-3\t{}\n", behind.unit.serial())).expect("writes");

@@ -193,15 +193,7 @@ async fn a_pump_is_lent_takes_its_borrowers_update_and_comes_back_and_no_old_pap
     loan.done(&["enrol", "--with", &at_b]).await;
     let image = loan.folder.path().join("vp-3-4.2.2.img");
     std::fs::write(&image, b"vp-3/4.2.2\n".repeat(20_000)).expect("writes");
-    let release = Release {
-        repository: "halden",
-        name: "vp-3/4.2.2",
-        model: "VP-3",
-        revision: "C",
-        counter: 422,
-        interlock: "none",
-        image: &image,
-    };
+    let release = Release { interlock: "none", ..Release::pump(&image) };
     a.release(&release).await.expect("a release");
     let halden = b.folder().join("halden").display().to_string();
     b.ctl(&["repo", "publish", "--image", &halden, "--name", "halden"]).await.expect("B imports it");

@@ -32,15 +32,7 @@ async fn ceremony(store: Option<&str>) {
     hospital.open_maker("halden", &["VP-3"]).await.expect("a maker");
     let image = folder.path().join("vp-3-4.2.2.img");
     std::fs::write(&image, vec![7; 100_000]).expect("writes");
-    let release = Release {
-        repository: "halden",
-        name: "vp-3/4.2.2",
-        model: "VP-3",
-        revision: "C",
-        counter: 422,
-        interlock: "application",
-        image: &image,
-    };
+    let release = Release::pump(&image);
     hospital.release(&release).await.expect("a release");
     let releases = hospital.api("/api/v1/releases").await.expect("lists");
     assert_eq!(releases.pointer("/releases/0/counter"), Some(&422.into()), "{releases}");

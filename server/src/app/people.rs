@@ -183,9 +183,7 @@ impl App {
         reason: Text,
         actor: &Actor,
     ) -> Result<Device, ActError> {
-        let decide = || async {
-            let now = self.clock.now();
-            let (known, row) = self.stored_device(device).await?.ok_or(ActError::Unknown("device"))?;
+        let decide = |known: &Device, now| {
             let after = known.after(act, reason.clone(), now)?;
             let entry = Entry {
                 reason: Some(reason.clone()),
@@ -193,14 +191,9 @@ impl App {
                 after: Some(Summary::of(after.state.word())),
                 ..Entry::new(name(act.action()), Text::lossy(&format!("device:{device}")))
             };
-            let key = Key::Device(device);
-            let draft = Commit::draft(now, actor.clone())
-                .expect(key.clone(), row)
-                .put(key, after.to_body())
-                .audit(entry);
-            Ok::<_, ActError>(Decided::commit(draft, after))
+            Ok((after, entry))
         };
-        self.decided(Key::Device(device), decide).await
+        self.changed(device, actor, decide).await
     }
 
     /// Moves a device to another place, or says anew what it is for.
@@ -212,16 +205,30 @@ impl App {
         actor: &Actor,
     ) -> Result<Device, ActError> {
         let words = |device: &Device| format!("{}, {}", device.placement.site, device.placement.ward);
-        let decide = || async {
-            let now = self.clock.now();
-            let (known, row) = self.stored_device(device).await?.ok_or(ActError::Unknown("device"))?;
+        let decide = |known: &Device, _now| {
             let after = Device { placement: placement.clone(), ..known.clone() };
             let entry = Entry {
                 reason: Some(reason.clone()),
-                before: Some(Summary::of(&words(&known))),
+                before: Some(Summary::of(&words(known))),
                 after: Some(Summary::of(&words(&after))),
                 ..Entry::new(name("device.place"), Text::lossy(&format!("device:{device}")))
             };
+            Ok((after, entry))
+        };
+        self.changed(device, actor, decide).await
+    }
+
+    /// Changes one device by a person's decision, and tells the journal.
+    pub(super) async fn changed(
+        &self,
+        device: DeviceId,
+        actor: &Actor,
+        decide: impl Fn(&Device, Timestamp) -> Result<(Device, Entry), ActError>,
+    ) -> Result<Device, ActError> {
+        let decided = || async {
+            let now = self.clock.now();
+            let (known, row) = self.stored_device(device).await?.ok_or(ActError::Unknown("device"))?;
+            let (after, entry) = decide(&known, now)?;
             let key = Key::Device(device);
             let draft = Commit::draft(now, actor.clone())
                 .expect(key.clone(), row)
@@ -229,7 +236,7 @@ impl App {
                 .audit(entry);
             Ok::<_, ActError>(Decided::commit(draft, after))
         };
-        self.decided(Key::Device(device), decide).await
+        self.decided(Key::Device(device), decided).await
     }
 
     /// Takes a person's decision, and anew as long as somebody else was faster. `about` is what they were faster with.

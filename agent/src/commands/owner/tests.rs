@@ -17,11 +17,10 @@ use cordon_proto::update::handover::{Carried, HandOver};
 use cordon_proto::update::scope::Scope;
 
 use super::*;
-use crate::config::Health;
-use crate::config::key_place::KeyPlace;
 use crate::fake::owner::Owner as Site;
 use crate::fake::repository::{Contents, DIRECTOR as A, END, MAKER, Repository, signed};
 use crate::identity::farewell::Kept;
+use crate::identity::tests::join::config;
 use crate::identity::tests::{hardware, trusted_clock};
 use crate::identity::{Applicant, Home, enrol};
 use crate::interlock::Client;
@@ -102,21 +101,8 @@ impl Device {
         let state = Folder::open(scratch.path().join("state")).expect("opens");
         let maker = scratch.path().join("maker.json");
         std::fs::write(&maker, root(MAKER)).expect("writes");
-        let config = Config {
-            state: state.path().to_owned(),
-            slots: None,
-            boot: None,
-            hardware: hardware(),
-            image_root: BTreeMap::from([("halden".parse().expect("a name"), maker)]),
-            timezone: "UTC".to_owned(),
-            interlock_socket: None,
-            server: Vec::new(),
-            proxy: None,
-            metered: None,
-            key: KeyPlace::File,
-            clock_floor: None,
-            health: Health::CheckinOnly,
-        };
+        let image_root = BTreeMap::from([("halden".parse().expect("a name"), maker)]);
+        let config = Config { image_root, ..config(state.path()) };
         let installed = Installed {
             release: None,
             counter: 41,

@@ -157,15 +157,21 @@ async fn on(kind: Kind) -> (Rig, Device) {
     (rig, device)
 }
 
+/// The same, with the new image written and the reboot into its trial due.
+async fn armed(kind: Kind) -> (Rig, Device) {
+    let (rig, device) = on(kind).await;
+    let agent = rig.start();
+    let held = standby(&rig).await;
+    assert!(matches!(agent.ended().await, Exit::Reboot), "{kind:?}");
+    drop(held);
+    (rig, device)
+}
+
 #[tokio::test]
 async fn every_boot_control_carries_an_update_to_its_confirmed_end() {
     // Goal: install, trial, confirm behind each adapter. Method: the whole agent and the adapter's own loader.
     for kind in KINDS {
-        let (rig, device) = on(kind).await;
-        let agent = rig.start();
-        let held = standby(&rig).await;
-        assert!(matches!(agent.ended().await, Exit::Reboot), "{kind:?}");
-        drop(held);
+        let (rig, device) = armed(kind).await;
         assert_eq!(device.boot(), Slot::B, "{kind:?}");
         let agent = rig.start();
         rig.until("the receipt arrives", |world| (!world.receipts.is_empty()).then_some(())).await;
@@ -186,11 +192,7 @@ async fn every_boot_control_carries_an_update_to_its_confirmed_end() {
 async fn every_boot_control_leads_back_from_an_image_that_never_comes_up() {
     // Goal: back without the agent. Method: the loader uses up all boots; the old image tells it with their number.
     for kind in KINDS {
-        let (rig, device) = on(kind).await;
-        let agent = rig.start();
-        let held = standby(&rig).await;
-        assert!(matches!(agent.ended().await, Exit::Reboot), "{kind:?}");
-        drop(held);
+        let (rig, device) = armed(kind).await;
         let boots = [device.boot(), device.boot(), device.boot(), device.boot()];
         assert_eq!(boots, [Slot::B, Slot::B, Slot::B, Slot::A], "{kind:?}");
         let agent = rig.start();

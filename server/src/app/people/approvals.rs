@@ -80,23 +80,16 @@ impl App {
         reason: &Text,
         actor: &Actor,
     ) -> Result<Device, ActError> {
-        let key = Key::Device(device);
-        let decide = || async {
-            let now = self.clock.now();
-            let (known, row) = self.stored_device(device).await?.ok_or(ActError::Unknown("device"))?;
+        let decide = |known: &Device, _now| {
             let doubt = known.doubt.as_ref().ok_or(ActError::NoDoubt)?;
-            let after = cleared(&known).ok_or(ActError::NoDoubt)?;
+            let after = cleared(known).ok_or(ActError::NoDoubt)?;
             let entry = Entry {
                 before: Some(Summary::of(&format!("since {}: {}", doubt.at, doubt.evidence))),
                 ..answer("device.clear-doubt", device, reason)
             };
-            let draft = Commit::draft(now, actor.clone())
-                .expect(key.clone(), row)
-                .put(key.clone(), after.to_body())
-                .audit(entry);
-            Ok::<_, ActError>(Decided::commit(draft, after))
+            Ok((after, entry))
         };
-        self.decided(key.clone(), decide).await
+        self.changed(device, actor, decide).await
     }
 
     /// Under which key a device is found by its serial before and after a person named its model, if that changed.
