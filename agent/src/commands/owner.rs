@@ -125,18 +125,24 @@ fn change(base: &Base, config: &Config, brought: &Brought, here: &dyn AtDevice) 
 /// Where the new owner's metadata is kept: where it was if it comes back, and whether the root that was brought is to be
 /// kept there as the newer one.
 fn place(tuf: &Folder, root: &[u8], base: &Base) -> anyhow::Result<(Option<Sha256>, bool)> {
+    let hash = Sha256::of(root);
+    let mut follows = None;
     for name in tuf.names()? {
         let place = match name.strip_prefix(DIRECTOR) {
             Some("") => None,
             Some(rest) => rest.strip_prefix('-').and_then(|hash| hash.parse().ok()),
             None => continue,
         };
-        let Some(held) = tuf.inside(&name)?.read(ROOT, limits::DEVICE_ROOT_BYTES)? else { continue };
-        if let Some(newer) = newer_of(&held, root, &tuf::rules(base.clock.now())) {
-            return Ok((place, newer == root));
+        let folder = tuf.inside(&name)?;
+        let Some(held) = folder.read(ROOT, limits::DEVICE_ROOT_BYTES)? else { continue };
+        // Trusted before, however many keys were exchanged since: what is held of that owner stays.
+        if tuf::is_owners(&folder, &hash)? {
+            return Ok((place, false));
         }
+        let newer = newer_of(&held, root, &tuf::rules(base.clock.now()));
+        follows = follows.or(newer.map(|newer| (place, newer == root)));
     }
-    Ok((Some(Sha256::of(root)), true))
+    Ok(follows.unwrap_or((Some(hash), true)))
 }
 
 /// This machine.

@@ -325,3 +325,20 @@ async fn the_devices_own_software_says_at_the_socket_whether_it_is_in_use() {
         assert_eq!(heard.await.expect("is asked"), state);
     }
 }
+
+#[test]
+fn an_owner_who_comes_back_by_its_first_root_goes_on_with_its_last_one() {
+    // Goal: roots never fall, however many keys were exchanged between the two. Method: a folder of an owner that holds
+    // another root than it began with, which neither signed; the first one is brought again; then one that nobody knows.
+    let device = Device::new(None);
+    let (first, last) = (root(B), root(MAKER));
+    let hash = Sha256::of(&first);
+    let tuf = device.state.inside("tuf").expect("opens");
+    let folder = tuf.inside(&format!("{DIRECTOR}-{hash}")).expect("opens");
+    tuf::keep_root(&folder, &first).expect("is kept");
+    tuf::keep_root(&folder, &last).expect("is kept");
+    assert_eq!(place(&tuf, &first, &device.base()).expect("is found"), (Some(hash), false));
+    let stranger = root(77);
+    let found = place(&tuf, &stranger, &device.base()).expect("is new");
+    assert_eq!(found, (Some(Sha256::of(&stranger)), true));
+}

@@ -162,12 +162,14 @@ impl Renewing {
     }
 }
 
-/// Hands out a certificate that follows the one in force. One that was handed out before and never spoke is over, and
-/// whoever has its key is not who came: third parties hear of it.
+/// Hands out a certificate that follows the one in force. One that was handed out before and never spoke is over. Where a
+/// person chose one of the two, whoever has the other key is not who was meant, and third parties hear of it; a device
+/// that lost an answer of its own is no news to them, and must not crowd out what is.
 pub(super) fn follow(device: &mut Device, identity: Identity) {
-    let key = identity.key;
+    let (key, renews) = (identity.key, identity.renews);
     let silent = device.next.replace(identity);
-    void(device, silent.as_ref().filter(|silent| silent.key != key));
+    let chosen = |silent: &&Identity| silent.key != key && !(renews && silent.renews);
+    void(device, silent.as_ref().filter(chosen));
     supersede(device, silent);
 }
 

@@ -189,6 +189,21 @@ fn what_a_person_chose_is_not_pushed_out_by_the_former_certificate() {
 }
 
 #[test]
+fn answers_that_a_device_loses_do_not_crowd_out_what_a_person_decided() {
+    // Goal: the list for third parties keeps a stolen certificate. Method: a person replaces it; the new one speaks; then
+    // more renewals without an answer than the list is long.
+    let (device, _) = enrolled();
+    let chosen = issued(ask(&request("A", 2), known(&for_serial("A", true), Some(&device)), NOW), NOW).device;
+    let mut device = spoke(&chosen, 2);
+    let listed = |device: &Device| device.replaced.iter().map(|gone| gone.leaf).collect::<Vec<_>>();
+    assert_eq!(listed(&device), [Sha256([1; 32])]);
+    for key in 3..20 {
+        device = renewed(&device, &renewal(2, key), NOW);
+    }
+    assert_eq!(listed(&device), [Sha256([1; 32])]);
+}
+
+#[test]
 fn a_denied_key_is_refused_on_renewal_too() {
     // Goal: a no is a no on every road. Method: a new key that was denied; one that was answered before.
     let (device, _) = enrolled();
