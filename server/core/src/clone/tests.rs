@@ -368,7 +368,8 @@ fn a_restored_backup_is_doubted_at_its_second_word() {
 
 #[test]
 fn a_replaced_certificate_that_stays_in_use_is_doubted_and_a_late_one_is_not() {
-    // Goal: reuse. Method: the old leaf at once, after the new one spoke, and a minute later; a device that took leave.
+    // Goal: reuse. Method: the old leaf at once, after the new one spoke, within the
+    // minute and after it; a device that took leave, within its minute and after it.
     let mut trace = Trace::default();
     let (old, new) = (&leaf(0), &leaf(1));
     let mut life = Life::begin(Speech::Full);
@@ -383,6 +384,14 @@ fn a_replaced_certificate_that_stays_in_use_is_doubted_and_a_late_one_is_not() {
     let mut gone = Trace::default();
     assert_eq!(gone.refuse(old, Ended::TookLeave, at(0)), None, "it was cut off before it could wipe itself");
     assert_eq!(gone.refuse(old, Ended::TookLeave, at(60)).map(|found| found.kind), Some(DoubtKind::Reuse));
+    let mut asleep = Trace::default();
+    assert_eq!(asleep.refuse(old, Ended::Replaced, at(0)), None);
+    assert_eq!(asleep.hear(new, &word, None), None);
+    assert_eq!(asleep.refuse(old, Ended::Replaced, at(59)), None, "a second connection has not noticed yet");
+    assert_eq!(asleep.refuse(old, Ended::Replaced, at(60)).map(|found| found.kind), Some(DoubtKind::Reuse));
+    let mut gone = Trace::default();
+    assert_eq!(gone.refuse(old, Ended::TookLeave, at(0)), None);
+    assert_eq!(gone.refuse(old, Ended::TookLeave, at(59)), None, "its wipe may still run");
 }
 
 #[test]
