@@ -103,14 +103,14 @@ pub fn run(choice: &Choice) -> Result<()> {
     Ok(())
 }
 
-/// The breakages that `choice` asks for, in the order of the table.
+/// The breakages that `choice` asks for: package by package, since a change of the ground has all above it built anew.
 fn choose(all: &[Breakage], choice: &Choice) -> Vec<Breakage> {
     let wanted =
         |breakage: &&Breakage| choice.only.as_ref().is_none_or(|only| breakage.name.contains(only.as_str()));
     let mut chosen: Vec<(usize, Breakage)> = all.iter().filter(wanted).copied().enumerate().collect();
     fastrand::shuffle(&mut chosen);
     chosen.truncate(choice.sample.unwrap_or(usize::MAX));
-    chosen.sort_by_key(|(index, _)| *index);
+    chosen.sort_by_key(|(index, breakage)| (breakage.package, *index));
     chosen.into_iter().map(|(_, breakage)| breakage).collect()
 }
 
