@@ -4,6 +4,7 @@
 //! nothing of the real server. Tests only.
 
 pub(crate) mod bundle;
+pub(crate) mod mirror;
 pub(crate) mod owner;
 pub(crate) mod repository;
 

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use cordon_agent::link::Patience;
+use cordon_agent::slot::writing::{Piece, Told, Writing};
 use cordon_agent::slot::{Medium, Slots};
 use cordon_agent_core::update::Slot;
 use cordon_proto::ids::Sha256;
@@ -130,18 +131,27 @@ async fn download(folder: &Path, image: &Path, digest: Sha256) -> anyhow::Result
     ))
 }
 
-/// The image over the link into slot B, as the updater writes it.
+/// The image over the link into slot B, as the updater writes it: by a thread of its own, synced beside it.
 async fn fetch(device: &Light, slots: &Slots, digest: Sha256) -> anyhow::Result<()> {
     let link = device.link(None, Patience::default())?;
-    let mut writer = slots.write(Slot::B, Slot::A, (u64::try_from(IMAGE_BYTES)?, 0))?;
-    let mut pieces = link.target(&digest, 0).await?;
-    while let Some(piece) = pieces.next().await? {
-        writer.write(writer.offset(), &piece)?;
-        if writer.wants_sync() {
-            writer.sync()?;
+    let writer = slots.write(Slot::B, Slot::A, (u64::try_from(IMAGE_BYTES)?, 0))?;
+    let mut writing = Writing::begin(writer);
+    let mut download = link.target(&digest, 0).await?;
+    let (mut at, mut synced) = (0, 0);
+    while let Some(bytes) = download.next().await? {
+        let length = u64::try_from(bytes.len())?;
+        ensure!(writing.put(Piece { at, bytes }).await, "the slot is not written");
+        at += length;
+    }
+    writing.end();
+    loop {
+        match writing.told().await.context("the slot is not written")? {
+            Told::Synced(offset) => synced = offset,
+            Told::Whole => break,
+            other => bail!("the slot was left at {synced}: {other:?}"),
         }
     }
-    ensure!(writer.complete()?.streamed() == digest, "other bytes came");
+    ensure!(synced == u64::try_from(IMAGE_BYTES)?, "not all of it is synced");
     Ok(())
 }
 

@@ -1,0 +1,147 @@
+//! The whole agent and the carriers of its image: cuts, site mirrors, a cap; what a mirror learns, and what it costs where
+//! it is no good.
+
+use std::time::Instant;
+
+use super::*;
+use crate::fake::mirror::{Manner, Mirror};
+
+/// A rig with an order to install, whose device knows these mirrors.
+async fn with(mirrors: &[&Mirror]) -> Rig {
+    let mut rig = Rig::new().await;
+    rig.mirrors = mirrors.iter().map(|mirror| mirror.url.clone()).collect();
+    rig.world().offer = true;
+    rig
+}
+
+/// What `status` says of the mirrors.
+fn said(rig: &Rig) -> Vec<Option<String>> {
+    let status = Status::read(&rig.state()).expect("reads");
+    status.map(|status| status.mirrors.into_iter().map(|mirror| mirror.error).collect()).unwrap_or_default()
+}
+
+async fn installed(rig: &Rig) {
+    rig.reported(UpdateState::Waiting).await;
+    assert_eq!(fs::read(rig.path("B")).expect("reads"), new_image());
+}
+
+#[tokio::test]
+async fn a_mirror_serves_the_image_and_learns_its_hash_alone() {
+    // Goal: the server is spared, and nobody learns who asks. Method: one good mirror; the head it was sent.
+    let mirror = Mirror::start(new_image(), Manner::Well);
+    let rig = with(&[&mirror]).await;
+    let agent = rig.start();
+    installed(&rig).await;
+    agent.stop().await;
+    assert!(rig.world().ranges.is_empty(), "the server was not asked for it");
+    let [head] = mirror.heads().try_into().expect("was asked once");
+    let mut lines: Vec<&str> = head.lines().filter(|line| !line.is_empty()).collect();
+    lines.sort_unstable();
+    let path = format!("get /site/targets/{} http/1.1", Sha256::of(&new_image()));
+    let host = format!("host: {}", mirror.url.trim_start_matches("http://").trim_end_matches("/site"));
+    assert_eq!(lines, ["accept: */*", path.as_str(), host.as_str()]);
+    assert_eq!(said(&rig), [None]);
+}
+
+#[tokio::test]
+async fn mirrors_that_fail_are_followed_in_their_order_and_then_by_the_server_at_the_very_byte() {
+    // Goal: dead, missing, redirecting, short, endless, cut: each costs time. Method: six mirrors, and what `status`, the
+    // timeline and the server say.
+    let manners = [Manner::Missing, Manner::Elsewhere, Manner::Short, Manner::Endless, Manner::Cut(100_000)];
+    let mirrors = manners.map(|manner| Mirror::start(new_image(), manner));
+    let mut rig = with(&mirrors.each_ref()).await;
+    rig.mirrors.insert(0, "http://127.0.0.1:1".to_owned());
+    let agent = rig.start();
+    installed(&rig).await;
+    assert_eq!(rig.world().ranges, [Some("bytes=100000-".to_owned())], "the server goes on where the last one died");
+    let told = |world: &World| {
+        let note = |body: &Body| if let Body::Update(event) = body { event.note.clone() } else { None };
+        let notes = world.bodies.iter().filter_map(note);
+        notes.filter(|note| note.as_str().starts_with("The mirror http://127.0.0.1:")).count()
+    };
+    rig.until("the timeline has each of them", |world| (told(world) == 6).then_some(())).await;
+    rig.until("status has them", |_| said(&rig).iter().all(Option::is_some).then_some(())).await;
+    agent.stop().await;
+    let said = said(&rig).into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>();
+    let words = ["cannot be reached", "answers 404", "answers 302", "as long as", "as long as", "cannot be reached"];
+    assert!(said.iter().zip(words).all(|(said, word)| said.contains(word)) && said.len() == 6, "{said:?}");
+}
+
+#[tokio::test]
+async fn a_mirror_that_trickles_is_left_within_the_stall_limit() {
+    // Goal: slow retrieval from a mirror. Method: a byte every 20 ms, far above any silence, far below the least rate.
+    let mirror = Mirror::start(new_image(), Manner::Drip(20));
+    let rig = with(&[&mirror]).await;
+    let begun = Instant::now();
+    let agent = rig.start();
+    installed(&rig).await;
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    agent.stop().await;
+    assert!(said(&rig)[0].as_ref().is_some_and(|said| said.contains("next to nothing")));
+}
+
+#[tokio::test]
+async fn a_mirror_that_lies_is_found_out_at_the_end_and_the_server_alone_is_asked_from_then_on() {
+    // Goal: a lie costs time, never safety. Method: one flipped byte; a second mirror that is good and must not be asked
+    // either, because nobody can say who lied where several sent.
+    let (liar, other) = (Mirror::start(new_image(), Manner::Lie(70_000)), Mirror::start(new_image(), Manner::Well));
+    let rig = with(&[&liar, &other]).await;
+    let agent = rig.start();
+    rig.until("the damage is reported", |world| {
+        let update = &world.checkins.last()?.update;
+        update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "image-damaged").then_some(())
+    })
+    .await;
+    rig.until("status names it", |_| said(&rig).first()?.as_ref().map(|_| ())).await;
+    let words = said(&rig);
+    assert!(words[0].as_ref().is_some_and(|said| said.contains("not the signed one")), "{words:?}");
+    assert_eq!(words[1], None, "the other one sent nothing of it");
+    // A restart in between makes no difference.
+    agent.stop().await;
+    let agent = rig.start();
+    installed(&rig).await;
+    agent.stop().await;
+    assert_eq!(rig.world().ranges, [None]);
+    assert_eq!((liar.heads().len(), other.heads().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_mirror_without_ranges_is_of_use_all_the_same() {
+    // Goal: any static server does. Method: the first one dies after a part, the second one begins anew.
+    let mirrors = [Mirror::start(new_image(), Manner::Cut(50_000)), Mirror::start(new_image(), Manner::WithoutRanges)];
+    let rig = with(&mirrors.each_ref()).await;
+    let agent = rig.start();
+    installed(&rig).await;
+    agent.stop().await;
+    assert!(rig.world().ranges.is_empty());
+    assert!(mirrors[1].heads()[0].contains("range: bytes=50000-"));
+}
+
+#[tokio::test]
+async fn a_capped_image_comes_no_faster_and_check_ins_do_not_wait_for_it() {
+    // Goal: the cap, and nobody starves. Method: 400,000 bytes at 100,000 a second, and a report every second.
+    let mut rig = with(&[]).await;
+    rig.image_kbit_s = Some(800);
+    rig.world().chatty = true;
+    let begun = Instant::now();
+    let agent = rig.start();
+    installed(&rig).await;
+    let took = begun.elapsed();
+    assert!((3700..9000).contains(&took.as_millis()), "{took:?}");
+    let fetching = |checkin: &&CheckinRequest| checkin.update.state == UpdateState::Fetching;
+    let told = rig.world().checkins.iter().filter(fetching).count();
+    assert!(told >= 3, "{told} reports in {took:?}");
+    assert_eq!(rig.world().ranges, [None], "no stall, no second attempt");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_cut_download_goes_on_where_it_stopped() {
+    // Goal: no byte is fetched twice without need. Method: a server that dies after 300,000 of 400,000 bytes.
+    let rig = Rig::new().await;
+    *rig.world() = World { offer: true, cut: Some(300_000), ..World::new() };
+    let agent = rig.start();
+    rig.reported(UpdateState::Waiting).await;
+    assert_eq!(rig.world().ranges, [None, Some("bytes=300000-".to_owned())]);
+    agent.stop().await;
+}
