@@ -64,7 +64,8 @@ impl Writing {
         Self { pieces: Some(pieces), told, thread }
     }
 
-    /// Hands a piece over, as soon as there is room; whether anybody still takes it.
+    /// Hands a piece over, as soon as there is room; whether anybody still takes it. Words must be heard in between: they
+    /// wait for it, and the writing for them.
     pub async fn put(&self, piece: Piece) -> bool {
         match &self.pieces {
             Some(pieces) => pieces.send(piece).await.is_ok(),
@@ -80,6 +81,11 @@ impl Writing {
     /// The next word; `None` after the last.
     pub async fn told(&mut self) -> Option<Told> {
         self.told.recv().await
+    }
+
+    /// A word that was said already.
+    pub fn heard(&mut self) -> Option<Told> {
+        self.told.try_recv().ok()
     }
 
     /// Waits until nobody writes to the slot any more.

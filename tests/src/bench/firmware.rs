@@ -142,6 +142,9 @@ async fn fetch(device: &Light, slots: &Slots, digest: Sha256) -> anyhow::Result<
         let length = u64::try_from(bytes.len())?;
         ensure!(writing.put(Piece { at, bytes }).await, "the slot is not written");
         at += length;
+        while let Some(Told::Synced(offset)) = writing.heard() {
+            synced = offset;
+        }
     }
     writing.end();
     loop {

@@ -51,6 +51,7 @@ async fn mirrors_that_fail_are_followed_in_their_order_and_then_by_the_server_at
     let mirrors = manners.map(|manner| Mirror::start(new_image(), manner));
     let mut rig = with(&mirrors.each_ref()).await;
     rig.mirrors.insert(0, "http://127.0.0.1:1".to_owned());
+    rig.world().chatty = true;
     let agent = rig.start();
     installed(&rig).await;
     assert_eq!(rig.world().ranges, [Some("bytes=100000-".to_owned())], "the server goes on where the last one died");
@@ -119,7 +120,7 @@ async fn a_mirror_without_ranges_is_of_use_all_the_same() {
 
 #[tokio::test]
 async fn a_capped_image_comes_no_faster_and_check_ins_do_not_wait_for_it() {
-    // Goal: the cap, and nobody starves. Method: 400,000 bytes at 100,000 a second, and a report every second.
+    // Goal: the cap, and nobody starves. Method: 400,000 bytes at 100,000 a second, and one report after the other.
     let mut rig = with(&[]).await;
     rig.image_kbit_s = Some(800);
     rig.world().chatty = true;
