@@ -16,10 +16,12 @@ pub mod owner;
 pub mod table;
 #[cfg(test)]
 mod tests;
+pub mod transport;
 pub mod tuf;
 
 /// All of them.
-pub const ALL: [&[Breakage]; 4] = [table::BREAKAGES, tuf::TUF, owner::OWNER, air_gap::AIR_GAP];
+pub const ALL: [&[Breakage]; 5] =
+    [table::BREAKAGES, tuf::TUF, owner::OWNER, air_gap::AIR_GAP, transport::TRANSPORT];
 /// How long building and running one test may take.
 const DEADLINE_S: &str = "600";
 

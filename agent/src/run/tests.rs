@@ -62,6 +62,10 @@ pub(crate) struct World {
     pub(crate) permit: bool,
     /// Nobody answers.
     pub(crate) dark: bool,
+    /// What stands in the place of the owner's root.
+    root: Option<fn() -> Reply>,
+    /// Bytes behind the end of the image, without an end.
+    endless: bool,
     /// Waits are cut off, so that one report follows the other.
     chatty: bool,
     director: BTreeMap<String, Vec<u8>>,
@@ -176,6 +180,7 @@ impl World {
                 self.receipts.push(wire::read(&asked.body, limits::BODY_BYTES).expect("is a receipt"));
                 Reply::Full(204, "", Vec::new())
             }
+            ["tuf", "director", "1.root.json"] if self.root.is_some() => self.root.map_or(Reply::Hangup, |root| root()),
             ["tuf", "director", file] => found(&self.director, file),
             ["tuf", "image", "halden", file] => found(&self.maker, file),
             ["targets", _] => self.target(asked),
@@ -230,6 +235,9 @@ impl World {
             .and_then(|range| range.trim_start_matches("bytes=").trim_end_matches('-').parse().ok())
             .unwrap_or(0);
         let rest = self.image[from..].to_vec();
+        if self.endless {
+            return Reply::Endless(rest);
+        }
         if let Some(cut) = self.cut.take() {
             return Reply::Stall(rest.len(), rest[..cut].to_vec());
         }

@@ -4,7 +4,9 @@
 //! disk; the figure is CPU, and the bar 1.1 of OpenSSL's. *Download to slot*: the device plane of a real server over mutual
 //! TLS, the agent's own link and slot writer, synced, beside `dd conv=fsync` from the server's own copy to the same file
 //! system; the figure is bytes a second, and the bar 0.8 of dd's. Sides take turns; CPU is read from the kernel in ticks of
-//! 10 ms. Read next: `cordon_agent::slot`.
+//! 10 ms. *A bad line*: the shipped agent program takes 160 MiB at a cap of 20 Mbit/s over a connection that is cut fifty
+//! times; the figures are bytes on the wire, and the agent's memory during and a minute after. Read next:
+//! `cordon_agent::slot`, `cordon_sim::transport`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,14 +18,17 @@ use cordon_agent::slot::writing::{Piece, Told, Writing};
 use cordon_agent::slot::{Medium, Slots};
 use cordon_agent_core::update::Slot;
 use cordon_proto::ids::Sha256;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use super::footprint::{TICKS_PER_S, family_ticks};
+use super::agent_footprint;
+use super::footprint::{Footprint, TICKS_PER_S, family_ticks};
 use crate::command::Folder;
+use crate::cutting_proxy::CuttingProxy;
 use crate::hospital::{Hospital, Place, Release, Who};
 use crate::light::{Light, hardware};
 use crate::program::program;
 use crate::skip::require_package;
+use crate::transport::{Trip, noise};
 
 /// Bytes of the image.
 const IMAGE_BYTES: usize = 256 * 1024 * 1024;
@@ -33,6 +38,18 @@ const ROUNDS: usize = 5;
 const VERIFY_BAR: f64 = 1.1;
 /// Our bytes a second beside dd's.
 const DOWNLOAD_BAR: f64 = 0.8;
+/// Bytes of the image on the bad line.
+const LINE_BYTES: usize = 160 * 1024 * 1024;
+/// Times that it is cut.
+const CUTS: u32 = 50;
+/// Kilobits a second that the device takes of it.
+const LINE_KBIT_S: u64 = 20_000;
+/// Bytes to the device beside the image's own.
+const LINE_BAR: f64 = 1.02;
+/// Resident KiB of the agent during an update, and a minute after it.
+const MEMORY_BARS_KIB: [u64; 2] = [32 * 1024, 7 * 1024];
+/// Seconds from the end of an update to the look at what the agent still holds.
+const AFTER_S: u64 = 60;
 /// What the image is called in the maker's repository.
 const RELEASE: &str = "bench-pc/2.0.0";
 
@@ -43,7 +60,7 @@ struct Side {
     figures: Vec<f64>,
 }
 
-/// Runs both pairs.
+/// Runs both pairs, and the bad line.
 pub fn run() -> anyhow::Result<()> {
     let openssl = require_package("openssl").context("OpenSSL is the peer: install the package openssl")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -54,16 +71,42 @@ pub fn run() -> anyhow::Result<()> {
     println!("an image of {} MiB, {ROUNDS} rounds on each side in turn", IMAGE_BYTES / (1024 * 1024));
     let verified = verify(&openssl, &image, digest)?;
     let loaded = runtime.block_on(download(folder.path(), &image, digest))?;
-    ensure!(verified && loaded, "a bar was missed");
+    let agent = agent_footprint::build()?;
+    let carried = runtime.block_on(bad_line(&folder.path().join("line"), &agent))?;
+    ensure!(verified && loaded && carried, "a bar was missed");
     Ok(())
 }
 
-/// Bytes that nothing compresses, the same in every run.
-fn noise(length: usize) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(41);
-    let mut bytes = vec![0; length];
-    random.fill(&mut bytes);
-    bytes
+/// The shipped agent at the end of a bad line.
+async fn bad_line(folder: &Path, agent: &Path) -> anyhow::Result<bool> {
+    let piece = u64::try_from(LINE_BYTES)? / u64::from(CUTS + 1);
+    let line = CuttingProxy::start(CUTS, piece).await?;
+    let settings = format!("{}image_kbit_s = {LINE_KBIT_S}\n", line.setting());
+    let (owner, home) = (folder.join("owner"), folder.join("device"));
+    let trip = Trip::prepare((&owner, &home), (agent, &[]), &settings, LINE_BYTES).await?;
+    trip.machine.on();
+    let before = line.to_device();
+    trip.order().await?;
+    let begun = Instant::now();
+    let memory = trip.installed(Duration::from_secs(1200)).await?;
+    let (took, came) = (begun.elapsed(), line.to_device() - before);
+    sleep(Duration::from_secs(AFTER_S)).await;
+    let after = Footprint::of(trip.machine.pid().context("the agent does not run")?)?;
+    let ratio = came as f64 / LINE_BYTES as f64;
+    println!("\n{} MiB at {LINE_KBIT_S} kbit/s, cut {} times, in {} s: {came} bytes to the device", LINE_BYTES >> 20, CUTS - line.cuts_left(), took.as_secs());
+    println!("    {}", after.argv);
+    let [during_bar, after_bar] = MEMORY_BARS_KIB;
+    let kib = |what: &str, kib: u64, bar: u64| {
+        println!("{} resident KiB {what}: {kib}, at most {bar}", if kib <= bar { "held  " } else { "MISSED" });
+        kib <= bar
+    };
+    let bars = [
+        judged("bytes on the wire beside the image's own", ratio, ratio <= LINE_BAR, "at most", LINE_BAR),
+        kib("at the most during the update", memory.peak_kib, during_bar),
+        kib("a minute after it", after.rss_kib, after_bar),
+        line.cuts_left() == 0,
+    ];
+    Ok(bars.into_iter().all(|held| held))
 }
 
 fn verify(openssl: &Path, image: &Path, digest: Sha256) -> anyhow::Result<bool> {

@@ -20,6 +20,18 @@ fn said(rig: &Rig) -> Vec<Option<String>> {
     status.map(|status| status.mirrors.into_iter().map(|mirror| mirror.error).collect()).unwrap_or_default()
 }
 
+/// The device's application says that nobody is treated.
+async fn standby(rig: &Rig) -> Client {
+    loop {
+        if let Ok(mut client) = Client::connect(&rig.path("interlock.sock")).await
+            && client.hold(Claim::Standby, None).await.is_ok()
+        {
+            return client;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
 async fn installed(rig: &Rig) {
     rig.reported(UpdateState::Waiting).await;
     assert_eq!(fs::read(rig.path("B")).expect("reads"), new_image());
@@ -145,4 +157,76 @@ async fn a_cut_download_goes_on_where_it_stopped() {
     rig.reported(UpdateState::Waiting).await;
     assert_eq!(rig.world().ranges, [None, Some("bytes=300000-".to_owned())]);
     agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_trickles_or_never_ends_is_left_within_the_limits_and_that_is_told() {
+    // Goal: slow retrieval and endless data. Method: a root of 10 GB, one that never ends, one byte every 20 ms; each is
+    // given up soon and its reason is in a check-in, from which the console shows it; reports go on.
+    let roots: [fn() -> Reply; 3] = [
+        || Reply::Stall(10_000_000_000, vec![b'x'; 1000]),
+        || Reply::Endless(vec![b'x'; 100_000]),
+        || Reply::Drip(10_000, 20),
+    ];
+    for (number, root) in roots.into_iter().enumerate() {
+        let rig = with(&[]).await;
+        (rig.world().root, rig.world().chatty) = (Some(root), true);
+        let begun = Instant::now();
+        let agent = rig.start();
+        let told = rig
+            .until("it is told", |world| world.checkins.last()?.update.blocked_by.first().cloned())
+            .await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "{number}");
+        assert!(told.sentence.as_str().contains(["bytes", "bytes", "next to nothing"][number]), "{told:?}");
+        let reports = rig.world().checkins.len();
+        rig.until("reports go on", |world| (world.checkins.len() > reports + 2).then_some(())).await;
+        agent.stop().await;
+        assert!(!rig.path("B").exists(), "not a byte was written");
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_never_ends_is_no_more_than_its_signed_length() {
+    // Goal: endless data into a slot. Method: the image over and over; the slot's size, and the reason.
+    let rig = with(&[]).await;
+    rig.world().endless = true;
+    rig.world().image[3] ^= 1;
+    let agent = rig.start();
+    rig.until("the damage is reported", |world| {
+        let update = &world.checkins.last()?.update;
+        update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "image-damaged").then_some(())
+    })
+    .await;
+    agent.stop().await;
+    let length = fs::metadata(rig.path("B")).expect("is there").len();
+    assert_eq!(length, u64::try_from(new_image().len()).expect("small"));
+}
+
+#[tokio::test]
+async fn an_image_is_fetched_at_once_and_installed_in_its_window() {
+    // Goal: download early, install in the window. Method: an order without any window but with permit and standby: the
+    // image is written and verified, and the window alone is in the way; then the same order with its window open.
+    let rig = with(&[]).await;
+    rig.world().permit = true;
+    let shut = Order { windows: Vec::new(), ..order() };
+    rig.world().director = director(1, &[shut]).files;
+    let agent = rig.start();
+    let held = standby(&rig).await;
+    rig.until("only the window is in the way", |world| {
+        let update = &world.checkins.last()?.update;
+        let [blocked] = update.blocked_by.as_slice() else { return None };
+        (update.state == UpdateState::Waiting && blocked.code.as_str() == "window").then_some(())
+    })
+    .await;
+    assert_eq!(fs::read(rig.path("B")).expect("reads"), new_image());
+    sleep(Duration::from_millis(300)).await;
+    assert!(!agent.task.is_finished(), "no reboot outside its window");
+    drop(held);
+    agent.stop().await;
+    rig.world().director = director(2, &[order()]).files;
+    let agent = rig.start();
+    let held = standby(&rig).await;
+    assert!(matches!(agent.ended().await, Exit::Reboot));
+    drop(held);
+    assert_eq!(rig.world().ranges, [None], "it was fetched once");
 }
