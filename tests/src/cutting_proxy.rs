@@ -113,7 +113,8 @@ async fn opened(device: &mut TcpStream) -> anyhow::Result<TcpStream> {
         head.push(device.read_u8().await?);
     }
     let head = String::from_utf8(head)?;
-    let place = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).context("no CONNECT")?;
+    let place =
+        head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).context("no CONNECT")?;
     let server = TcpStream::connect(place).await?;
     device.write_all(b"HTTP/1.1 200 x\r\n\r\n").await?;
     Ok(server)

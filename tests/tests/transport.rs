@@ -111,7 +111,8 @@ async fn nginx_over_a_makers_folder_is_a_mirror() {
     trip.order().await.expect("is ordered");
     trip.installed(PATIENCE).await.expect("is installed");
     let log = std::fs::read_to_string(root.join("access.log")).expect("a log");
-    let served = log.lines().filter(|line| line.contains("GET /targets/") && line.contains("\" 200 4194304")).count();
+    let served =
+        log.lines().filter(|line| line.contains("GET /targets/") && line.contains("\" 200 4194304")).count();
     assert_eq!((served, log.lines().count()), (1, 1), "{log}\n{}", trip.said());
     assert!(trip.said().contains("the next one is asked in its place"), "{}", trip.said());
 }

@@ -76,7 +76,9 @@ impl File {
                 self.metered = metered(value).ok_or_else(form)?;
             }
             "mirrors" => {
-                let form = || must("a list of at most 7 addresses http://HOST:PORT/PATH, without a name or password");
+                let form = || {
+                    must("a list of at most 7 addresses http://HOST:PORT/PATH, without a name or password")
+                };
                 self.mirrors = mirrors(value).ok_or_else(form)?;
             }
             "image_kbit_s" => {

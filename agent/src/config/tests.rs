@@ -68,13 +68,21 @@ fn a_mistake_is_named_with_its_key() {
     assert!(with("proxy_auth_file = \"x\"").contains("key `proxy_auth_file`: needs `proxy"));
     assert!(with("metered = 0").contains("key `metered` must be true, false, or seconds"));
     assert!(with("metered = 604801").contains("key `metered`"));
-    for wrong in ["https://mirror", "mirror", "http://me:pw@mirror", "http://mirror/?a", "http://", "file:///x"] {
-        assert!(with(&format!("mirrors = [\"{wrong}\"]")).contains("key `mirrors` must be a list"), "{wrong}");
+    for wrong in
+        ["https://mirror", "mirror", "http://me:pw@mirror", "http://mirror/?a", "http://", "file:///x"]
+    {
+        assert!(
+            with(&format!("mirrors = [\"{wrong}\"]")).contains("key `mirrors` must be a list"),
+            "{wrong}"
+        );
     }
     let eight = ["\"http://mirror\""; 8].join(", ");
     assert!(with(&format!("mirrors = [{eight}]")).contains("at most 7"));
     for wrong in ["255", "10000001", "-1", "\"fast\"", "true"] {
-        assert!(with(&format!("image_kbit_s = {wrong}")).contains("key `image_kbit_s` must be kilobits"), "{wrong}");
+        assert!(
+            with(&format!("image_kbit_s = {wrong}")).contains("key `image_kbit_s` must be kilobits"),
+            "{wrong}"
+        );
     }
     assert!(with("key = \"pkcs11:token=x?pin-value=1\"").contains("key `key`: must not hold a PIN"));
     assert!(with("clock_floor = \"yesterday\"").contains("key `clock_floor`"));

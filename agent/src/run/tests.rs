@@ -64,8 +64,8 @@ pub(crate) struct World {
     pub(crate) dark: bool,
     /// What stands in the place of the owner's root.
     root: Option<fn() -> Reply>,
-    /// Bytes behind the end of the image, without an end.
-    endless: bool,
+    /// What is made of the bytes of the image that were asked for.
+    bent: Option<fn(Vec<u8>) -> Reply>,
     /// Waits are cut off, so that one report follows the other.
     chatty: bool,
     director: BTreeMap<String, Vec<u8>>,
@@ -180,8 +180,10 @@ impl World {
                 self.receipts.push(wire::read(&asked.body, limits::BODY_BYTES).expect("is a receipt"));
                 Reply::Full(204, "", Vec::new())
             }
-            ["tuf", "director", "1.root.json"] if self.root.is_some() => self.root.map_or(Reply::Hangup, |root| root()),
-            ["tuf", "director", file] => found(&self.director, file),
+            ["tuf", "director", file] => match self.root {
+                Some(root) => root(),
+                None => found(&self.director, file),
+            },
             ["tuf", "image", "halden", file] => found(&self.maker, file),
             ["targets", _] => self.target(asked),
             _ if self.chatty => Reply::Hangup,
@@ -235,8 +237,8 @@ impl World {
             .and_then(|range| range.trim_start_matches("bytes=").trim_end_matches('-').parse().ok())
             .unwrap_or(0);
         let rest = self.image[from..].to_vec();
-        if self.endless {
-            return Reply::Endless(rest);
+        if let Some(bent) = self.bent {
+            return bent(rest);
         }
         if let Some(cut) = self.cut.take() {
             return Reply::Stall(rest.len(), rest[..cut].to_vec());

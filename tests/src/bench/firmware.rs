@@ -93,11 +93,19 @@ async fn bad_line(folder: &Path, agent: &Path) -> anyhow::Result<bool> {
     sleep(Duration::from_secs(AFTER_S)).await;
     let after = Footprint::of(trip.machine.pid().context("the agent does not run")?)?;
     let ratio = came as f64 / LINE_BYTES as f64;
-    println!("\n{} MiB at {LINE_KBIT_S} kbit/s, cut {} times, in {} s: {came} bytes to the device", LINE_BYTES >> 20, CUTS - line.cuts_left(), took.as_secs());
+    println!(
+        "\n{} MiB at {LINE_KBIT_S} kbit/s, cut {} times, in {} s: {came} bytes to the device",
+        LINE_BYTES >> 20,
+        CUTS - line.cuts_left(),
+        took.as_secs()
+    );
     println!("    {}", after.argv);
     let [during_bar, after_bar] = MEMORY_BARS_KIB;
     let kib = |what: &str, kib: u64, bar: u64| {
-        println!("{} resident KiB {what}: {kib}, at most {bar}", if kib <= bar { "held  " } else { "MISSED" });
+        println!(
+            "{} resident KiB {what}: {kib}, at most {bar}",
+            if kib <= bar { "held  " } else { "MISSED" }
+        );
         kib <= bar
     };
     let bars = [
@@ -155,16 +163,26 @@ async fn download(folder: &Path, image: &Path, digest: Sha256) -> anyhow::Result
     let mut ours = Side::new("device plane over TLS, slot written and synced", &format!("server {pid}"));
     let argv = format!("dd if={} of={} bs=1M conv=fsync", image.display(), copy.display());
     let mut theirs = Side::new("dd conv=fsync", &argv);
+    let mut ticks = [0; 3];
     for round in 0..=ROUNDS {
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), [family_ticks(pid)?, family_ticks(std::process::id())?]);
         fetch(&device, &slots, digest).await?;
         ours.rate(round > 0, begun.elapsed());
+        let after = [family_ticks(pid)?, family_ticks(std::process::id())?];
         ensure!(slots.hash(Slot::B, u64::try_from(IMAGE_BYTES)?)? == digest, "the slot holds something else");
+        let before_dd = family_ticks(std::process::id())?;
         theirs.rate(round > 0, copied(image, &copy)?);
+        let spent =
+            [after[0] - before[0], after[1] - before[1], family_ticks(std::process::id())? - before_dd];
+        ticks.iter_mut().zip(spent).for_each(|(sum, spent)| *sum += if round > 0 { spent } else { 0 });
     }
     hospital.stop().await?;
     let ratio = ours.median() / theirs.median();
     print("MiB a second", [&ours, &theirs], 0);
+    let [server, agent, dd] = ticks.map(|ticks| ticks as f64 / TICKS_PER_S / ROUNDS as f64);
+    println!(
+        "    CPU seconds an image: server {server:.2}, device {agent:.2} (its syncs with it), dd and its reading {dd:.2}"
+    );
     Ok(judged(
         "bytes a second from the server to the slot beside dd",
         ratio,

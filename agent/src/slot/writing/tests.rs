@@ -123,7 +123,10 @@ async fn bytes_are_written_while_a_sync_is_under_way_and_none_is_told_before_its
     let Some(Told::Synced(offset)) = writing.told().await else { panic!("an offset") };
     let acts = medium.acts();
     let begun = under_way(&acts).expect("has begun");
-    let before = acts[..begun].iter().rev().find_map(|act| if let Act::Written(end) = act { Some(*end) } else { None });
+    let before = acts[..begun]
+        .iter()
+        .rev()
+        .find_map(|act| if let Act::Written(end) = act { Some(*end) } else { None });
     assert!(Some(offset) <= before, "{offset} was told, {before:?} was written when its sync began");
     put(&writing, at, 5 * STEP).await;
     let (synced, end) = last(&mut writing).await;
