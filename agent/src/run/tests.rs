@@ -515,23 +515,6 @@ async fn a_maker_that_does_not_list_the_release_stops_the_order_and_the_reason_i
 }
 
 #[tokio::test]
-async fn a_repository_that_cannot_be_reached_is_said_and_nothing_else_stops() {
-    // Goal: trouble with metadata is a reason, not silence. Method: no director files at all.
-    let rig = Rig::new().await;
-    *rig.world() = World { offer: true, director: BTreeMap::new(), ..World::new() };
-    let agent = rig.start();
-    let codes = rig
-        .until("a reason", |world| {
-            let blocked = &world.checkins.last()?.update.blocked_by;
-            blocked.first().map(|blocked| blocked.code.to_string())
-        })
-        .await;
-    assert!(codes.contains("root"), "{codes}");
-    rig.until("telemetry goes on", |world| (!world.bodies.is_empty()).then_some(())).await;
-    agent.stop().await;
-}
-
-#[tokio::test]
 async fn the_owners_root_is_trusted_before_any_order() {
     // Goal: a wrong hash shows at enrolment time. Method: no order at all; the version in the check-in.
     let rig = Rig::new().await;

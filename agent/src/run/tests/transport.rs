@@ -258,3 +258,20 @@ async fn an_image_is_fetched_at_once_and_installed_in_its_window() {
     drop(held);
     assert_eq!(rig.world().ranges, [None], "it was fetched once");
 }
+
+#[tokio::test]
+async fn a_repository_that_cannot_be_reached_is_said_and_nothing_else_stops() {
+    // Goal: trouble with metadata is a reason, not silence. Method: no director files at all.
+    let rig = Rig::new().await;
+    *rig.world() = World { offer: true, director: BTreeMap::new(), ..World::new() };
+    let agent = rig.start();
+    let codes = rig
+        .until("a reason", |world| {
+            let blocked = &world.checkins.last()?.update.blocked_by;
+            blocked.first().map(|blocked| blocked.code.to_string())
+        })
+        .await;
+    assert!(codes.contains("root"), "{codes}");
+    rig.until("telemetry goes on", |world| (!world.bodies.is_empty()).then_some(())).await;
+    agent.stop().await;
+}
