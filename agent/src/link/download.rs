@@ -7,13 +7,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use cordon_proto::update::{Allowance, Pace};
 use reqwest::header::{CONTENT_RANGE, RANGE};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use tokio::time::{Instant, sleep};
 
 use super::{LinkError, http};
+
+/// Bytes of a piece, but for the last: each one wakes whoever writes it, which costs more than to copy it.
+const PIECE_BYTES: usize = 96 * 1024;
+/// Bytes of a record of TLS, and so of most of what is read at once (RFC 8446 section 5.1).
+const RECORD_BYTES: usize = 16 * 1024;
 
 /// The bandwidth cap, one for all image bytes of the device, whoever sends them.
 #[derive(Clone, Debug)]
@@ -53,6 +58,8 @@ pub struct Download {
     start: u64,
     pace: Pace,
     cap: Option<Cap>,
+    /// How it ended, once it has.
+    ended: Option<Result<(), LinkError>>,
 }
 
 impl Download {
@@ -75,7 +82,7 @@ impl Download {
             },
             _ => return Err(http::explained(answer).await),
         };
-        Ok(Self { answer, start, pace, cap })
+        Ok(Self { answer, start, pace, cap, ended: None })
     }
 
     /// The offset of the first piece.
@@ -90,13 +97,30 @@ impl Download {
         self.start.checked_add(self.answer.content_length()?)
     }
 
-    /// The next piece; `None` at the end. An error where nothing, or all too little, comes for the stall limit.
+    /// The next piece; `None` at the end. An error where nothing, or all too little, comes for the stall limit; what came
+    /// before it is handed out first. To be awaited to its end: what has come of a piece would be lost.
     pub async fn next(&mut self) -> Result<Option<Bytes>, LinkError> {
-        let piece = http::chunk(&mut self.answer, &mut self.pace).await?;
-        if let (Some(cap), Some(piece)) = (&self.cap, &piece) {
-            cap.pay(piece.len()).await;
+        let mut piece = BytesMut::new();
+        while self.ended.is_none() && piece.len() < PIECE_BYTES {
+            match http::chunk(&mut self.answer, &mut self.pace).await {
+                Ok(Some(chunk)) => {
+                    if piece.is_empty() {
+                        piece.reserve(PIECE_BYTES + RECORD_BYTES);
+                    }
+                    piece.extend_from_slice(&chunk);
+                    if let Some(cap) = &self.cap {
+                        cap.pay(chunk.len()).await;
+                    }
+                }
+                Ok(None) => self.ended = Some(Ok(())),
+                Err(error) => self.ended = Some(Err(error)),
+            }
         }
-        Ok(piece)
+        match &self.ended {
+            _ if !piece.is_empty() => Ok(Some(piece.freeze())),
+            Some(Err(error)) => Err(error.clone()),
+            Some(Ok(())) | None => Ok(None),
+        }
     }
 }
 

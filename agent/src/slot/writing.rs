@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::{Flush, Medium, SlotError, SlotWriter};
 
 /// Pieces that wait to be written.
-const PIECES: usize = 16;
+const PIECES: usize = 8;
 /// Words that wait to be heard.
 const WORDS: usize = 4;
 /// Unsynced bytes from which on writing waits for the sync under way.

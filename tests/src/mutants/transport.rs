@@ -9,8 +9,8 @@ pub const TRANSPORT: &[Breakage] = &[
     Breakage {
         name: "a cap that is not kept",
         file: "agent/src/link/download.rs",
-        find: "cap.pay(piece.len()).await;",
-        replace: "let _ = (cap, piece);",
+        find: "cap.pay(chunk.len()).await;",
+        replace: "let _ = cap;",
         package: "cordon-agent",
         test: "run::tests::transport::a_capped_image_comes_no_faster_and_check_ins_do_not_wait_for_it",
     },
