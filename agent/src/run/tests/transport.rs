@@ -1,7 +1,7 @@
 //! The whole agent and the carriers of its image: cuts, site mirrors, a cap; what a mirror learns, and what it costs where
 //! it is no good.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::*;
 use crate::fake::mirror::{Manner, Mirror};
