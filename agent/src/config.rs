@@ -51,6 +51,10 @@ pub struct Config {
     pub proxy: Option<Proxy>,
     /// Seconds between two reports of a device whose every byte is paid for; `None` for any other.
     pub metered: Option<u32>,
+    /// Site mirrors, `http://HOST…`, that are asked for images before the server, in this order.
+    pub mirrors: Vec<String>,
+    /// What images may take of the line, kilobits a second; `None` for all of it.
+    pub image_kbit_s: Option<u32>,
     /// Where the device's private key is kept.
     pub key: KeyPlace,
     /// A time before which it cannot be.
@@ -175,6 +179,8 @@ impl Config {
             server: file.server,
             proxy,
             metered: file.metered,
+            mirrors: file.mirrors,
+            image_kbit_s: file.image_kbit_s,
             key,
             clock_floor,
             health: health(file.health, folder)

@@ -32,8 +32,16 @@ pub const WAIT_S: u64 = 300;
 pub const CHECKIN_S: u32 = 300;
 /// Seconds without a byte after which a download is given up.
 pub const DOWNLOAD_STALL_S: u64 = 30;
-/// Mirrors of one repository that are asked in turn.
+/// Mirrors of one repository that are asked in turn, the server among them.
 pub const MIRRORS: usize = 8;
+/// Bytes a second below which a site's mirror is given up and the next one asked.
+pub const MIRROR_BYTES_PER_S: u64 = 64 * 1024;
+/// Kilobits a second of the lowest bandwidth cap for images: below it a server would take the device for stalled.
+pub const IMAGE_KBIT_S_LEAST: u64 = 256;
+/// Kilobits a second of the highest bandwidth cap for images.
+pub const IMAGE_KBIT_S_MOST: u64 = 10_000_000;
+/// Milliseconds of the cap that image bytes may come at once after a lull.
+pub const IMAGE_BURST_MS: u64 = 250;
 /// Milliseconds after which what a server holds in memory of a store that others write too is no longer believed.
 pub const VIEW_AGE_MS: u64 = 1000;
 /// Milliseconds between two looks at a shared store for what other servers changed.

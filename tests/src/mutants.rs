@@ -17,10 +17,12 @@ pub mod owner;
 pub mod table;
 #[cfg(test)]
 mod tests;
+pub mod transport;
 pub mod tuf;
 
 /// All of them.
-pub const ALL: &[&[Breakage]] = &[table::BREAKAGES, tuf::TUF, owner::OWNER, air_gap::AIR_GAP, desk::DESK];
+pub const ALL: &[&[Breakage]] =
+    &[table::BREAKAGES, tuf::TUF, owner::OWNER, air_gap::AIR_GAP, desk::DESK, transport::TRANSPORT];
 /// How long building and running one test may take, once what it builds on stands.
 const DEADLINE_S: &str = "600";
 /// How long the first build of a package may take, with everything that it builds on.

@@ -474,6 +474,14 @@ impl Record {
         true
     }
 
+    /// Whether the image under way came damaged before. Nobody can say which of several mirrors did it, so from then on
+    /// the server alone is asked for it: a mirror that lies costs one transfer.
+    #[must_use]
+    pub fn doubts_mirrors(&self) -> bool {
+        let order = self.job().map(|job| &job.cleared.order);
+        self.damaged.as_ref().is_some_and(|damaged| Some(&damaged.order) == order)
+    }
+
     /// The act under way, if any.
     #[must_use]
     pub fn job(&self) -> Option<&Job> {

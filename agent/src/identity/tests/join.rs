@@ -130,6 +130,8 @@ pub(crate) fn config(state: &std::path::Path) -> Config {
         server: Vec::new(),
         proxy: None,
         metered: None,
+        mirrors: Vec::new(),
+        image_kbit_s: None,
         key: KeyPlace::File,
         clock_floor: None,
         health: Health::CheckinOnly,

@@ -5,9 +5,11 @@
 
 use cordon_agent_core::update::report;
 use cordon_proto::checkin::{Blocked, UpdateReport, UpdateState};
+use cordon_proto::ids::Text;
 use cordon_proto::telemetry::{Body, UpdateEvent};
 
 use super::Updating;
+use crate::link::mirrors::Standing;
 use crate::run::messages::{ToSensor, UpdateView};
 use crate::run::setup::NO_SLOTS;
 
@@ -59,9 +61,24 @@ impl Updating {
         }
         self.told = said;
         let note = blocked_by.into_iter().next().map(|Blocked { sentence, .. }| sentence);
-        let event = Box::new(Body::Update(UpdateEvent { order, state, note }));
+        self.keep(UpdateEvent { order, state, note }).await;
+    }
+
+    /// Tells the timeline of mirrors that were left since the last time.
+    pub(super) async fn tell_mirrors(&mut self, standings: Vec<Standing>) {
+        let (state, order) = self.told.clone().unwrap_or((UpdateState::Idle, None));
+        for (index, Standing { url, fault, .. }) in standings.iter().enumerate() {
+            let before = self.mirrors_told.get(index).and_then(|before| before.fault.as_ref());
+            let Some(fault) = fault.as_ref().filter(|fault| Some(*fault) != before) else { continue };
+            let note = Text::lossy(&format!("The mirror {url} was left: {fault}."));
+            self.keep(UpdateEvent { order: order.clone(), state, note: Some(note) }).await;
+        }
+        self.mirrors_told = standings;
+    }
+
+    async fn keep(&mut self, event: UpdateEvent) {
         // A sensor that is gone is the end of the run; the run itself says so.
-        let _ = self.peers.to_sensor.send(ToSensor::Keep(event)).await;
+        let _ = self.peers.to_sensor.send(ToSensor::Keep(Box::new(Body::Update(event)))).await;
     }
 }
 

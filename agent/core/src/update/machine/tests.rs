@@ -117,6 +117,7 @@ fn the_patient_who_comes_between_flag_and_reboot_stops_it() {
 fn an_image_with_one_flipped_byte_is_fetched_again_and_then_given_up_with_one_receipt() {
     // Goal: forged or damaged images. Method: the wrong hash, as often as the limit allows.
     let mut record = fetching();
+    assert!(!record.doubts_mirrors());
     for times in 1..limits::IMAGE_TRIES {
         let (next, effects) = after(record, vec![Event::Complete, Event::Hashed(OLD)]);
         assert!(effects.is_empty(), "it pauses first");
@@ -130,7 +131,11 @@ fn an_image_with_one_flipped_byte_is_fetched_again_and_then_given_up_with_one_re
             [Effect::WriteSlot { offset: 0, .. }, Effect::Fetch { .. }]
         ));
         record = later.record;
+        assert!(record.doubts_mirrors(), "from the first time on the server alone is asked");
     }
+    let mut other = record.clone();
+    other.damaged = Some(Damaged { order: "9".parse().expect("a name"), times: 1 });
+    assert!(!other.doubts_mirrors(), "another order's was another image");
     let (record, effects) = after(record, vec![Event::Stopped(FetchFault::Damaged)]);
     let [Effect::EmitReceipt(receipt)] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!((receipt.outcome, receipt.sha256), (Outcome::Refused, OLD));
