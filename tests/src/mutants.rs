@@ -13,13 +13,15 @@ use std::path::{Path, PathBuf};
 
 pub mod air_gap;
 pub mod owner;
+pub mod refusals;
 pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod tuf;
 
 /// All of them.
-pub const ALL: [&[Breakage]; 4] = [table::BREAKAGES, tuf::TUF, owner::OWNER, air_gap::AIR_GAP];
+pub const ALL: [&[Breakage]; 5] =
+    [table::BREAKAGES, tuf::TUF, owner::OWNER, air_gap::AIR_GAP, refusals::REFUSALS];
 /// How long building and running one test may take.
 const DEADLINE_S: &str = "600";
 
