@@ -411,7 +411,7 @@ pub const BREAKAGES: &[Breakage] = &[
         name: "one copy of the environment accepted",
         file: "agent/src/boot/uboot.rs",
         find: "if copies.len() < 2 {",
-        replace: "if devices.is_empty() {",
+        replace: "if copies.is_empty() {",
         package: "cordon-agent",
         test: "boot::tests::what_is_missing_or_wrong_is_said_when_it_is_opened",
     },
