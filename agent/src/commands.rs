@@ -47,14 +47,28 @@ const WAIT_S: u64 = 300;
 /// One command, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Command {
-    Enrol { with: PathBuf, wait_s: u64 },
-    Run { once: bool },
-    Status { json: bool },
-    Inventory { root: PathBuf },
+    Enrol {
+        with: PathBuf,
+        wait_s: u64,
+    },
+    Run {
+        once: bool,
+    },
+    Status {
+        json: bool,
+    },
+    Inventory {
+        root: PathBuf,
+    },
     /// A hold, or a release for so many seconds.
-    Interlock { free_s: Option<u32> },
+    Interlock {
+        free_s: Option<u32>,
+    },
     InstallBundle(bundle::Handing),
-    TrustDirector { root: PathBuf, hand_over: Option<PathBuf> },
+    TrustDirector {
+        root: PathBuf,
+        hand_over: Option<PathBuf>,
+    },
     ForgetSite,
     Retire,
     Help,

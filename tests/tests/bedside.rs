@@ -135,7 +135,8 @@ impl Ward {
         let written = std::fs::read_to_string(&config).expect("reads");
         std::fs::write(&config, written + lines).expect("writes");
         let place = Place { site: unit.site, ward: unit.ward, kind: PUMP.kind };
-        let line = self.hospital.enrolment("VP-3", &place, Who::Serial(&unit.serial())).await.expect("a token");
+        let line =
+            self.hospital.enrolment("VP-3", &place, Who::Serial(&unit.serial())).await.expect("a token");
         std::fs::write(home.join("join"), line + "\n").expect("writes");
         let stand = Stand { unit, config };
         stand.agent(&["enrol", "--with", &home.join("join").display().to_string()]).await;
@@ -156,8 +157,18 @@ impl Ward {
             self.hospital.order(&id, &release, std::slice::from_ref(&list)).await.expect("an order");
             waves.push(format!("w{number}={id}={}", list.display()));
         }
-        let mut words =
-            vec!["rollouts", "create", "--id", "vp3", "--title", "VP-3", "--soak-s", "0", "--in-flight", "100"];
+        let mut words = vec![
+            "rollouts",
+            "create",
+            "--id",
+            "vp3",
+            "--title",
+            "VP-3",
+            "--soak-s",
+            "0",
+            "--in-flight",
+            "100",
+        ];
         words.extend(waves.iter().flat_map(|wave| ["--wave", wave.as_str()]));
         self.hospital.ctl(&words).await.expect("a rollout");
     }

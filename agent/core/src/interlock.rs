@@ -185,11 +185,7 @@ fn held_ms(seconds: u32) -> i64 {
 
 /// Whether the device may reboot in this state, under the stricter of the maker's classes and the owner's own one.
 #[must_use]
-pub fn allows(
-    class: InterlockClass,
-    needs: Needs,
-    (state, silence): (InterlockState, Silence),
-) -> bool {
+pub fn allows(class: InterlockClass, needs: Needs, (state, silence): (InterlockState, Silence)) -> bool {
     if needs == Needs::Service && state != InterlockState::Service {
         return false;
     }

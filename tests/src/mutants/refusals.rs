@@ -34,7 +34,10 @@ pub const REFUSALS: &[Breakage] = &[
     rule(
         "an order before its time",
         DECISION,
-        ("let order = listed(case)?;\n    if now < order.not_before {", "let order = listed(case)?;\n    if now < order.not_before && false {"),
+        (
+            "let order = listed(case)?;\n    if now < order.not_before {",
+            "let order = listed(case)?;\n    if now < order.not_before && false {",
+        ),
         EACH_REFUSAL,
     ),
     rule(
@@ -58,19 +61,28 @@ pub const REFUSALS: &[Breakage] = &[
     rule(
         "an order for other devices",
         DECISION,
-        ("order.scope.covers(case.device, case.proof).map_err(|why| not_in_scope(order, why))?;", "let _ = order.scope.covers(case.device, case.proof);"),
+        (
+            "order.scope.covers(case.device, case.proof).map_err(|why| not_in_scope(order, why))?;",
+            "let _ = order.scope.covers(case.device, case.proof);",
+        ),
         EACH_REFUSAL,
     ),
     rule(
         "a way back for other devices",
         DECISION,
-        ("order.scope.covers_kind(case.device, case.proof).map_err(|why| not_in_scope(order, why))?;", "let _ = order.scope.covers_kind(case.device, case.proof);"),
+        (
+            "order.scope.covers_kind(case.device, case.proof).map_err(|why| not_in_scope(order, why))?;",
+            "let _ = order.scope.covers_kind(case.device, case.proof);",
+        ),
         EACH_REFUSAL,
     ),
     rule(
         "another release of the maker",
         DECISION,
-        ("if release.image.release != image.release {", "if release.image.release != image.release && false {"),
+        (
+            "if release.image.release != image.release {",
+            "if release.image.release != image.release && false {",
+        ),
         EACH_REFUSAL,
     ),
     rule(
@@ -94,19 +106,28 @@ pub const REFUSALS: &[Breakage] = &[
     rule(
         "a release for another board",
         DECISION,
-        ("if !release.hardware.contains(device.revision) {", "if !release.hardware.contains(device.revision) && false {"),
+        (
+            "if !release.hardware.contains(device.revision) {",
+            "if !release.hardware.contains(device.revision) && false {",
+        ),
         EACH_REFUSAL,
     ),
     rule(
         "an order that was given up",
         DECISION,
-        ("match device.given_up.iter().find(|given_up| given_up.order == order.id) {", "match device.given_up.iter().find(|_| false) {"),
+        (
+            "match device.given_up.iter().find(|given_up| given_up.order == order.id) {",
+            "match device.given_up.iter().find(|_| false) {",
+        ),
         EACH_REFUSAL,
     ),
     rule(
         "an older release for an update",
         DECISION,
-        ("if release.counter <= case.device.counter {", "if release.counter <= case.device.counter && false {"),
+        (
+            "if release.counter <= case.device.counter {",
+            "if release.counter <= case.device.counter && false {",
+        ),
         EACH_REFUSAL,
     ),
     rule(
@@ -118,37 +139,55 @@ pub const REFUSALS: &[Breakage] = &[
     rule(
         "a way back that leads forward",
         DECISION,
-        ("if release.counter >= case.device.counter {", "if release.counter >= case.device.counter && false {"),
+        (
+            "if release.counter >= case.device.counter {",
+            "if release.counter >= case.device.counter && false {",
+        ),
         EACH_REFUSAL,
     ),
     rule(
         "a release that must not be skipped",
         DECISION,
-        ("if case.device.counter < release.min_from {", "if case.device.counter < release.min_from && false {"),
+        (
+            "if case.device.counter < release.min_from {",
+            "if case.device.counter < release.min_from && false {",
+        ),
         EACH_REFUSAL,
     ),
     rule(
         "an order for other counters",
         SCOPE,
-        ("if !(*from_least..=*from_most).contains(&device.counter) =>", "if !(*from_least..=*from_most).contains(&device.counter) && false =>"),
+        (
+            "if !(*from_least..=*from_most).contains(&device.counter) =>",
+            "if !(*from_least..=*from_most).contains(&device.counter) && false =>",
+        ),
         "update::decide::tests::a_match_looks_at_model_hardware_and_the_installed_counter",
     ),
     rule(
         "a match of another model",
         SCOPE,
-        ("Self::Match { model, .. } if model != device.model =>", "Self::Match { model, .. } if model != device.model && false =>"),
+        (
+            "Self::Match { model, .. } if model != device.model =>",
+            "Self::Match { model, .. } if model != device.model && false =>",
+        ),
         "update::decide::tests::a_match_looks_at_model_hardware_and_the_installed_counter",
     ),
     rule(
         "a match of another board",
         SCOPE,
-        ("Self::Match { hardware, .. } if hardware != device.revision =>", "Self::Match { hardware, .. } if hardware != device.revision && false =>"),
+        (
+            "Self::Match { hardware, .. } if hardware != device.revision =>",
+            "Self::Match { hardware, .. } if hardware != device.revision && false =>",
+        ),
         "update::decide::tests::a_match_looks_at_model_hardware_and_the_installed_counter",
     ),
     rule(
         "a permit of any age",
         PERMIT,
-        ("if !(0..=i64::from(permit_s) * 1000).contains(&age_ms) {", "if !(0..=i64::from(permit_s) * 1000).contains(&age_ms) && false {"),
+        (
+            "if !(0..=i64::from(permit_s) * 1000).contains(&age_ms) {",
+            "if !(0..=i64::from(permit_s) * 1000).contains(&age_ms) && false {",
+        ),
         "update::permit::tests::a_permit_is_fresh_for_its_seconds_of_the_monotonic_clock_and_not_one_longer",
     ),
     rule(
@@ -160,7 +199,10 @@ pub const REFUSALS: &[Breakage] = &[
     rule(
         "a halt that an offline order does not hear",
         PERMIT,
-        ("if withheld { Err(PermitMiss::Withheld) } else { Ok(()) }", "if withheld && false { Err(PermitMiss::Withheld) } else { Ok(()) }"),
+        (
+            "if withheld { Err(PermitMiss::Withheld) } else { Ok(()) }",
+            "if withheld && false { Err(PermitMiss::Withheld) } else { Ok(()) }",
+        ),
         "update::permit::tests::an_offline_order_needs_no_answer_but_obeys_one_that_withholds",
     ),
     rule(
@@ -175,12 +217,7 @@ pub const REFUSALS: &[Breakage] = &[
         ("in_window(cleared, look, now),", "in_window(cleared, look, now).or(Ok(())),"),
         EACH_OBSTACLE,
     ),
-    rule(
-        "a reboot without power",
-        GATE,
-        ("powered(look),", "powered(look).or(Ok(())),"),
-        EACH_OBSTACLE,
-    ),
+    rule("a reboot without power", GATE, ("powered(look),", "powered(look).or(Ok(())),"), EACH_OBSTACLE),
     rule(
         "a reboot while in use",
         GATE,
@@ -190,7 +227,10 @@ pub const REFUSALS: &[Breakage] = &[
     rule(
         "a battery of any charge",
         GATE,
-        ("Power::Battery { percent } if percent >= limits::BATTERY_PERCENT => Ok(()),", "Power::Battery { percent } if percent >= limits::BATTERY_PERCENT || true => Ok(()),"),
+        (
+            "Power::Battery { percent } if percent >= limits::BATTERY_PERCENT => Ok(()),",
+            "Power::Battery { percent } if percent >= limits::BATTERY_PERCENT || true => Ok(()),",
+        ),
         EACH_OBSTACLE,
     ),
     rule(
@@ -202,7 +242,10 @@ pub const REFUSALS: &[Breakage] = &[
     rule(
         "a person's release untold",
         GATE,
-        ("InterlockState::Unknown if counts => InterlockState::Standby,", "InterlockState::Unknown if counts && false => InterlockState::Standby,"),
+        (
+            "InterlockState::Unknown if counts => InterlockState::Standby,",
+            "InterlockState::Unknown if counts && false => InterlockState::Standby,",
+        ),
         "update::gate::tests::a_release_by_hand_counts_where_a_person_is_asked_and_is_told_as_that_persons_word",
     ),
     rule(
@@ -232,7 +275,10 @@ pub const REFUSALS: &[Breakage] = &[
     rule(
         "a site that loosens",
         INTERLOCK,
-        ("installed.max(offered).max(local.unwrap_or(InterlockClass::None))", "local.unwrap_or(installed.max(offered))"),
+        (
+            "installed.max(offered).max(local.unwrap_or(InterlockClass::None))",
+            "local.unwrap_or(installed.max(offered))",
+        ),
         "interlock::tests::no_local_class_is_looser_than_the_makers",
     ),
     rule(
@@ -250,7 +296,10 @@ pub const REFUSALS: &[Breakage] = &[
     rule(
         "no room for the next owner's versions",
         ("cordon-agent-core", "agent/core/src/update/record.rs"),
-        ("of.as_ref().is_none_or(|of| !file.as_str().contains(of))", "of.as_ref().is_none_or(|of| !file.as_str().contains(of) || true)"),
+        (
+            "of.as_ref().is_none_or(|of| !file.as_str().contains(of))",
+            "of.as_ref().is_none_or(|of| !file.as_str().contains(of) || true)",
+        ),
         "update::record::tests::no_number_of_owners_leaves_the_next_one_without_room_for_its_versions",
     ),
     rule(
@@ -298,7 +347,10 @@ pub const REFUSALS: &[Breakage] = &[
     rule(
         "power looked at once",
         ("cordon-agent", "agent/src/run/updating.rs"),
-        ("        self.power = self.device.power.power();", "        if self.power == Power::Unknown {\n            self.power = self.device.power.power();\n        }"),
+        (
+            "        self.power = self.device.power.power();",
+            "        if self.power == Power::Unknown {\n            self.power = self.device.power.power();\n        }",
+        ),
         "run::tests::bedside::power_that_goes_between_flag_and_reboot_takes_the_flag_back",
     ),
     rule(

@@ -137,11 +137,7 @@ fn in_use_never_reboots_and_unknown_only_as_the_makers_class_says() {
         };
         let said = (state, silence);
         assert_eq!(allows(class, Needs::None, said), wanted, "{class} {said:?}");
-        assert_eq!(
-            allows(class, Needs::Service, said),
-            state == InterlockState::Service,
-            "{class} {said:?}"
-        );
+        assert_eq!(allows(class, Needs::Service, said), state == InterlockState::Service, "{class} {said:?}");
     }
 }
 

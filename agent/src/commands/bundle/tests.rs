@@ -312,7 +312,8 @@ async fn copied(device: &Device, made: &Made, bend: &dyn Fn(&Path)) -> (String, 
     bend(&device.rig.path("bundle"));
     let _ = fs::remove_file(device.rig.path("status.json"));
     let agent = device.rig.start();
-    let told = || Status::read(&state).expect("reads")?.blocked_by.first().map(|blocked| blocked.code.to_string());
+    let told =
+        || Status::read(&state).expect("reads")?.blocked_by.first().map(|blocked| blocked.code.to_string());
     settled(&device.rig, |_| told().is_some()).await;
     sleep(Duration::from_millis(150)).await;
     agent.stop().await;
@@ -355,7 +356,8 @@ async fn what_a_try_that_died_left_behind_is_no_roll_back() {
     let device = Device::new().await;
     let newer = repository::director(2, &[]);
     for tried in ["bundle-asked", "bundle-tried"] {
-        let folder = device.rig.state().inside(tried).and_then(|tried| tried.inside("director")).expect("opens");
+        let folder =
+            device.rig.state().inside(tried).and_then(|tried| tried.inside("director")).expect("opens");
         folder.write("root.json", newer.root()).expect("writes");
         for (name, bytes) in &newer.files {
             folder.write(name.trim_start_matches("2."), bytes).expect("writes");

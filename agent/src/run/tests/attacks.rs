@@ -64,7 +64,10 @@ async fn one_signature_or_two_that_differ_or_are_meant_for_another_install_nothi
         ("not-in-scope", (for_another, maker_of(release()))),
         ("order-expired", (ended, maker_of(release()))),
         ("other-model", (ours(), maker_of(Release { model: "X".parse().expect("a text"), ..release() }))),
-        ("other-hardware", (ours(), maker_of(Release { hardware: vec!["Z".parse().expect("a text")], ..release() }))),
+        (
+            "other-hardware",
+            (ours(), maker_of(Release { hardware: vec!["Z".parse().expect("a text")], ..release() })),
+        ),
         ("release-unreadable", (ours(), maker_of(Release { hardware: vec![], ..release() }))),
         ("not-newer", (ours(), maker_of(older))),
         ("min-from", (ours(), maker_of(Release { min_from: 42, ..release() }))),

@@ -75,8 +75,7 @@ async fn power_that_goes_between_flag_and_reboot_takes_the_flag_back() {
     // in again later.
     let rig = device(InterlockClass::None).await;
     let plugged_again = Arc::new(AtomicBool::new(false));
-    let power =
-        Unplugged { boot: rig.path("boot"), plugged_again: Arc::clone(&plugged_again), gone: false };
+    let power = Unplugged { boot: rig.path("boot"), plugged_again: Arc::clone(&plugged_again), gone: false };
     let task = begin(rig.config(), Ports { power: Box::new(power), ..rig.ports() });
     rig.until("the battery is told", |world| {
         let blocked = &world.checkins.last()?.update.blocked_by;

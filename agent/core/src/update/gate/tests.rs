@@ -112,7 +112,8 @@ fn a_release_by_hand_counts_where_a_person_is_asked_and_is_told_as_that_persons_
     let (mut record, mut look) = waiting();
     let mut job = record.job().expect("an act").clone();
     (look.interlock, look.silence.released) = (InterlockState::Unknown, true);
-    let all = [InterlockClass::None, InterlockClass::Idle, InterlockClass::Person, InterlockClass::Application];
+    let all =
+        [InterlockClass::None, InterlockClass::Idle, InterlockClass::Person, InterlockClass::Application];
     for class in all {
         (record.installed.interlock, job.cleared.interlock) = (class, class);
         let free = class != InterlockClass::Application;

@@ -172,9 +172,8 @@ fn lists_that_outsiders_can_lengthen_are_bounded() {
     }
     assert_eq!(record.given_up.len(), limits::GIVEN_UP);
     assert!(record.has_given_up(&format!("order-{}", limits::GIVEN_UP + 9).parse().expect("a name")));
-    let longest = |number: &usize| {
-        format!("{number:->width$}", width = limits::TEXT_CHARS).parse().expect("a text")
-    };
+    let longest =
+        |number: &usize| format!("{number:->width$}", width = limits::TEXT_CHARS).parse().expect("a text");
     let noted = (0..limits::HELD_VERSIONS + 10)
         .filter(|number| record.raise_version(&longest(number), u64::MAX))
         .count();
