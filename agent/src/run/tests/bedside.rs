@@ -97,9 +97,10 @@ async fn a_word_of_use_that_lapses_is_told_at_once_while_an_update_waits() {
     let rig = device(InterlockClass::Application).await;
     let task = begin(rig.config(), rig.ports());
     let mut therapy = client(&rig).await;
-    therapy.hold(Claim::InUse, Some(1)).await.expect("holds");
+    therapy.hold(Claim::InUse, Some(60)).await.expect("holds");
     let in_use = waits(&rig, InterlockState::InUse).await;
     assert!(in_use.contains("is in use"), "{in_use}");
+    therapy.hold(Claim::InUse, Some(1)).await.expect("holds");
     let unknown = waits(&rig, InterlockState::Unknown).await;
     assert!(unknown.contains("does not say that it is free"), "{unknown}");
     sleep(Duration::from_millis(300)).await;
