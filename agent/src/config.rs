@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use cordon_proto::ids::{Hardware, Name};
 use cordon_proto::time::Timestamp;
+use cordon_proto::update::release::InterlockClass;
 
 use self::form::{File, HealthValue};
 use self::key_place::KeyPlace;
@@ -45,6 +46,8 @@ pub struct Config {
     pub timezone: String,
     /// Socket on which the device's own software says whether it is in use.
     pub interlock_socket: Option<PathBuf>,
+    /// The owner's own class, where it is stricter than the maker's; a looser one changes nothing.
+    pub interlock: Option<InterlockClass>,
     /// Addresses of the server, used in place of a name look-up.
     pub server: Vec<IpAddr>,
     /// HTTP CONNECT proxy, `http://HOST:PORT`, and the file of what it is told about us.
@@ -176,6 +179,7 @@ impl Config {
             image_root,
             timezone: file.timezone.unwrap_or_else(|| "UTC".to_owned()),
             interlock_socket: file.interlock_socket.map(|socket| folder.join(socket)),
+            interlock: file.interlock,
             server: file.server,
             proxy,
             metered: file.metered,

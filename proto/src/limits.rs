@@ -136,12 +136,12 @@ pub const IMAGE_PAUSE_S: i64 = 10;
 pub const SLOT_PAUSE_S: i64 = 300;
 /// Orders a device remembers not to take again; more than one document can hold.
 pub const GIVEN_UP: usize = 2 * ORDERS;
-/// Metadata versions kept in the security state.
-pub const HELD_VERSIONS: usize = 256;
-/// Owners of whom a device keeps the last bundle beside the present one's.
+/// Metadata versions kept in the security state, those of all owners together.
+pub const HELD_VERSIONS: usize = 384;
+/// Owners of whom a device keeps the last bundle and the versions beside the present one's.
 pub const HELD_OWNERS: usize = 64;
 /// Bytes of a device's security state.
-pub const SECURITY_STATE_BYTES: usize = 128 * 1024;
+pub const SECURITY_STATE_BYTES: usize = 192 * 1024;
 /// Bytes of a boot control document.
 pub const BOOT_STATE_BYTES: usize = 4096;
 /// Bytes of an image written between two syncs of the slot.
@@ -150,6 +150,10 @@ pub const SLOT_SYNC_BYTES: u64 = 8 * 1024 * 1024;
 pub const INTERLOCK_TTL_S: u32 = 60;
 /// Seconds an interlock lease may ask for.
 pub const INTERLOCK_TTL_MAX_S: u32 = 24 * 3600;
+/// Seconds for which a person's release stands unless it says otherwise.
+pub const INTERLOCK_RELEASE_S: u32 = 3600;
+/// Seconds of silence after which a device whose maker asks for idleness alone counts as idle.
+pub const INTERLOCK_IDLE_S: i64 = 600;
 /// Interlock leases held at once.
 pub const INTERLOCK_LEASES: usize = 64;
 /// Bytes of one line on the interlock socket.

@@ -20,6 +20,7 @@ pub mod one_device;
 pub mod oracles;
 pub mod postgres;
 pub mod program;
+pub mod pump;
 pub mod reconnect;
 pub mod scan;
 pub mod servers;

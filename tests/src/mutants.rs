@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 pub mod air_gap;
 pub mod desk;
 pub mod owner;
+pub mod refusals;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -21,8 +22,15 @@ pub mod transport;
 pub mod tuf;
 
 /// All of them.
-pub const ALL: &[&[Breakage]] =
-    &[table::BREAKAGES, tuf::TUF, owner::OWNER, air_gap::AIR_GAP, desk::DESK, transport::TRANSPORT];
+pub const ALL: &[&[Breakage]] = &[
+    table::BREAKAGES,
+    tuf::TUF,
+    owner::OWNER,
+    air_gap::AIR_GAP,
+    desk::DESK,
+    refusals::REFUSALS,
+    transport::TRANSPORT,
+];
 /// How long building and running one test may take, once what it builds on stands.
 const DEADLINE_S: &str = "600";
 /// How long the first build of a package may take, with everything that it builds on.

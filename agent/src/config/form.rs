@@ -9,10 +9,11 @@ use std::path::PathBuf;
 
 use cordon_proto::ids::{Hardware, Name, Text};
 use cordon_proto::limits;
+use cordon_proto::update::release::InterlockClass;
 use toml::de::{DeTable, DeValue};
 
-const KEYS: &str = "state, slots, boot, hardware, image_root, timezone, interlock_socket, server, proxy, \
-                    proxy_auth_file, metered, mirrors, image_kbit_s, key, clock_floor, health";
+const KEYS: &str = "state, slots, boot, hardware, image_root, timezone, interlock_socket, interlock, server, \
+                    proxy, proxy_auth_file, metered, mirrors, image_kbit_s, key, clock_floor, health";
 
 /// The file as written.
 #[derive(Default)]
@@ -24,6 +25,7 @@ pub(super) struct File {
     pub(super) image_root: BTreeMap<Name, PathBuf>,
     pub(super) timezone: Option<String>,
     pub(super) interlock_socket: Option<PathBuf>,
+    pub(super) interlock: Option<InterlockClass>,
     pub(super) server: Vec<IpAddr>,
     pub(super) proxy: Option<String>,
     pub(super) proxy_auth_file: Option<PathBuf>,
@@ -66,6 +68,10 @@ impl File {
             "image_root" => self.image_root = image_root(value)?,
             "timezone" => self.timezone = Some(text()?),
             "interlock_socket" => self.interlock_socket = Some(text()?.into()),
+            "interlock" => {
+                let form = || must("\"application\", \"person\", \"idle\" or \"none\"");
+                self.interlock = Some(class(&text()?).ok_or_else(form)?);
+            }
             "server" => {
                 self.server = addresses(value).ok_or_else(|| must("one IP address or a list of them"))?
             }
@@ -99,6 +105,11 @@ impl File {
 
 fn string(value: &DeValue<'_>) -> Option<String> {
     value.as_str().map(str::to_owned)
+}
+
+fn class(word: &str) -> Option<InterlockClass> {
+    use InterlockClass::{Application, Idle, None, Person};
+    [None, Idle, Person, Application].into_iter().find(|class| class.word() == word)
 }
 
 fn strings(value: &DeValue<'_>) -> Option<Vec<String>> {

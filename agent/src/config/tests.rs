@@ -30,7 +30,7 @@ fn every_fixed_key_is_read_and_paths_count_from_the_file() {
     // Goal: the keys of the fixed command line. Method: one file with all of them.
     let text = format!(
         "{HARDWARE}state = \"state\"\nslots = [\"A\", \"/dev/b\"]\nboot = \"file:boot\"\ntimezone = \"Europe/Berlin\"\n\
-         interlock_socket = \"/run/therapy.sock\"\nserver = \"192.0.2.7\"\nproxy = \"http://proxy:3128\"\n\
+         interlock_socket = \"/run/therapy.sock\"\ninterlock = \"person\"\nserver = \"192.0.2.7\"\nproxy = \"http://proxy:3128\"\n\
          proxy_auth_file = \"auth\"\nmetered = true\n\
          mirrors = [\"http://mirror/cordon/\", \"http://192.0.2.9:8080\"]\nimage_kbit_s = 20_000\nkey = \"file\"\n\
          clock_floor = \"2026-11-02T00:00:00Z\"\nhealth = [\"check\", \"--all\"]\nimage_root = {{ halden = \"root.json\" }}\n"
@@ -46,6 +46,7 @@ fn every_fixed_key_is_read_and_paths_count_from_the_file() {
     assert_eq!(roots, [(&"halden".parse().expect("a name"), &here.join("root.json"))]);
     assert_eq!(config.timezone, "Europe/Berlin");
     assert_eq!(config.interlock_socket, Some(PathBuf::from("/run/therapy.sock")));
+    assert_eq!(config.interlock, Some(InterlockClass::Person));
     assert_eq!(config.server, [IpAddr::from([192, 0, 2, 7])]);
     let proxy = Proxy::parse(Some("http://proxy:3128".to_owned()), Some(here.join("auth"))).expect("is one");
     assert_eq!((config.proxy, config.metered, config.key), (proxy, Some(21_600), KeyPlace::File));

@@ -157,6 +157,7 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
         health: config.health.clone(),
         clock: clock.clone(),
         interlock: shared.clone(),
+        local_class: config.interlock,
         power,
         look: tempo.look,
     };

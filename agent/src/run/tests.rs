@@ -47,6 +47,9 @@ use crate::status::Status;
 use crate::store::{Found, SecurityStore};
 use crate::verifier::DeviceVerifier;
 
+mod attacks;
+mod bedside;
+
 pub(crate) const OLD: &[u8] = b"the factory image";
 
 pub(crate) fn new_image() -> Vec<u8> {
@@ -60,6 +63,7 @@ mod transport;
 pub(crate) struct World {
     pub(crate) offer: bool,
     pub(crate) permit: bool,
+    back: bool,
     /// Nobody answers.
     pub(crate) dark: bool,
     /// What stands in the place of the owner's root.
@@ -197,7 +201,8 @@ impl World {
         let want_inventory = self.checkins.is_empty();
         let wanted = request.want_permit.clone();
         self.checkins.push(request);
-        let offer = OrderOffer { order: name("7"), proof: None, action: Action::Install };
+        let action = if self.back { Action::Back } else { Action::Install };
+        let offer = OrderOffer { order: name("7"), proof: None, action };
         let permit = wanted.filter(|_| self.permit).map(|wanted| Permit {
             order: wanted.order,
             action: wanted.action,
@@ -345,6 +350,7 @@ impl Rig {
             image_root: BTreeMap::from([(name("halden"), self.path("root.json"))]),
             timezone: "UTC".to_owned(),
             interlock_socket: None,
+            interlock: None,
             server: vec!["127.0.0.1".parse().expect("an address")],
             proxy: None,
             metered: None,
@@ -483,35 +489,6 @@ async fn an_update_goes_from_offer_to_receipt_across_a_reboot_and_waits_for_pati
     let agent = rig.start();
     rig.until("the timeline has it", |world| world.bodies.iter().any(confirmed).then_some(())).await;
     agent.stop().await;
-}
-
-#[tokio::test]
-async fn an_image_with_one_flipped_byte_is_never_armed() {
-    // Goal: what is not the signed image does not start. Method: flip one bit on the server.
-    let rig = Rig::new().await;
-    let mut world = World { offer: true, permit: true, ..World::new() };
-    world.image[70_000] ^= 1;
-    *rig.world() = world;
-    let agent = rig.start();
-    rig.until("the damage is reported", |world| {
-        let update = &world.checkins.last()?.update;
-        update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "image-damaged").then_some(())
-    })
-    .await;
-    agent.stop().await;
-    let boot = FileBoot::open(&rig.path("boot")).expect("opens").read().expect("reads");
-    assert_eq!((boot.trial, boot.active), (None, Slot::A));
-}
-
-#[tokio::test]
-async fn a_maker_that_does_not_list_the_release_stops_the_order_and_the_reason_is_told() {
-    // Goal: the owner's signature alone installs nothing. Method: an order for a release of an empty maker.
-    let rig = Rig::new().await;
-    *rig.world() = World { offer: true, permit: true, maker: maker(1, &[]).files, ..World::new() };
-    let agent = rig.start();
-    assert_eq!(rig.reported(UpdateState::Refused).await, ["unknown-to-maker"]);
-    agent.stop().await;
-    assert!(!rig.path("B").exists(), "not a byte was written");
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use cordon_proto::limits;
 use cordon_proto::time::{Millis, Timestamp};
 use cordon_proto::update::permit::{Clock, Word};
 use cordon_proto::update::refusal::Power;
+use cordon_proto::update::release::InterlockClass;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -56,6 +57,7 @@ pub(crate) struct Device {
     pub(crate) health: Health,
     pub(crate) clock: TrustedClock,
     pub(crate) interlock: Shared,
+    pub(crate) local_class: Option<InterlockClass>,
     pub(crate) power: Box<dyn PowerSource>,
     /// Between two looks at the surroundings.
     pub(crate) look: Duration,
@@ -267,7 +269,8 @@ impl Updating {
             zone_minutes: self.device.zone.minutes_at(now),
             power: self.power,
             interlock: self.device.interlock.state(),
-            local_class: None,
+            silence: self.device.interlock.silence(),
+            local_class: self.device.local_class,
             trial_s: limits::TRIAL_S,
         }
     }

@@ -410,8 +410,8 @@ pub const BREAKAGES: &[Breakage] = &[
     Breakage {
         name: "one copy of the environment accepted",
         file: "agent/src/boot/uboot.rs",
-        find: "if devices.len() < 2 {",
-        replace: "if devices.is_empty() {",
+        find: "if copies.len() < 2 {",
+        replace: "if copies.is_empty() {",
         package: "cordon-agent",
         test: "boot::tests::what_is_missing_or_wrong_is_said_when_it_is_opened",
     },

@@ -263,7 +263,7 @@ impl Run {
     fn armed(&mut self, state: State, look: &Look) -> State {
         let State::Armed(mut job) = state else { return state };
         if gate::blocked(&self.record, &job, look, self.now).is_empty() {
-            job.interlock = look.interlock;
+            job.interlock = gate::said(&self.record, &job, look);
             self.push(Effect::Reboot);
         } else {
             self.push(Effect::Disarm);

@@ -127,6 +127,7 @@ pub(crate) fn config(state: &std::path::Path) -> Config {
         image_root: std::collections::BTreeMap::new(),
         timezone: "UTC".to_owned(),
         interlock_socket: None,
+        interlock: None,
         server: Vec::new(),
         proxy: None,
         metered: None,

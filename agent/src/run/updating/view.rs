@@ -14,7 +14,8 @@ use crate::run::messages::{ToSensor, UpdateView};
 use crate::run::setup::NO_SLOTS;
 
 impl Updating {
-    /// Shows the newest state. A new state, order or reason is urgent; bytes fetched and a lapsed lease are not.
+    /// Shows the newest state. A new state, order or reason is urgent, and so is another word of clinical use where that is
+    /// what blocks; bytes fetched and a lease that lapses while nothing waits are not.
     pub(crate) fn show(&mut self) {
         let update = self.report();
         let shown = UpdateView {
@@ -86,10 +87,15 @@ fn is_news(before: &UpdateView, now: &UpdateView) -> bool {
     let codes = |view: &UpdateView| -> Vec<_> {
         view.update.blocked_by.iter().map(|blocked| blocked.code.clone()).collect()
     };
+    let said = |view: &UpdateView| {
+        let blocks = view.update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "interlock");
+        blocks.then_some(view.interlock)
+    };
     before.update.state != now.update.state
         || before.update.order != now.update.order
         || before.want_permit != now.want_permit
         || before.software != now.software
         || before.director_root_version != now.director_root_version
         || codes(before) != codes(now)
+        || said(before) != said(now)
 }

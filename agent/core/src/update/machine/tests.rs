@@ -92,12 +92,13 @@ fn a_good_image_goes_through_every_state_in_the_order_of_the_evidence() {
 #[test]
 fn the_patient_who_comes_between_flag_and_reboot_stops_it() {
     // Goal: the gate in the last step. Method: arm, then each obstacle in the last look.
-    let obstacles: [fn(&mut Look); 6] = [
+    let obstacles: [fn(&mut Look); 7] = [
         |look| look.interlock = InterlockState::InUse,
         |look| look.interlock = InterlockState::Unknown,
         |look| look.word = None,
         |look| look.content_windows = Some(Vec::new()),
         |look| look.power = cordon_proto::update::refusal::Power::Unknown,
+        |look| look.power = cordon_proto::update::refusal::Power::Battery { percent: 49 },
         |look| look.verdict = None,
     ];
     for obstacle in obstacles {
