@@ -90,6 +90,39 @@ fn a_good_image_goes_through_every_state_in_the_order_of_the_evidence() {
 }
 
 #[test]
+fn what_waited_is_read_back_once_more_and_armed_only_if_it_is_still_the_ordered_image() {
+    // Goal: nobody swaps the image between check and use, and none that rotted meanwhile is tried. Method: wait behind a
+    // patient, then a free way: the slot is read first; right, wrong, unreadable, and a patient who comes meanwhile.
+    let record = waiting();
+    let now = clock(0);
+    let look = |record: &Record, interlock| {
+        Event::Look(Box::new(Look { interlock, ..signed().clear_look(record, Action::Install, now) }))
+    };
+    let free = |record: &Record| look(record, InterlockState::Standby);
+    let busy = look(&record, InterlockState::InUse);
+    let (held_up, effects) = after(record.clone(), vec![busy.clone()]);
+    assert!(matches!(held_up.state, State::Waiting(_)) && effects.is_empty());
+    let read_back = [Effect::HashSlot { slot: Slot::B, length: LENGTH }];
+    let (reading, effects) = after(held_up.clone(), vec![free(&held_up)]);
+    assert!(matches!(reading.state, State::Waiting(_)), "{:?}", reading.state);
+    assert_eq!(effects, read_back);
+    let (right, effects) = after(reading.clone(), vec![Event::Hashed(NEW), free(&reading)]);
+    assert!(matches!(right.state, State::Armed(_)) && matches!(effects[..], [Effect::Arm { .. }]));
+    for wrong in [Event::Hashed(OLD), Event::HashFailed] {
+        let (next, effects) = after(reading.clone(), vec![wrong]);
+        let State::Fetching(fetching) = &next.state else { panic!("{:?}", next.state) };
+        assert!(fetching.offset == 0 && effects.is_empty(), "fetched again from its beginning");
+    }
+    let (again, effects) = after(reading.clone(), vec![Event::Hashed(NEW), busy, free(&reading)]);
+    assert!(matches!(again.state, State::Waiting(_)), "what was read before the patient came counts no more");
+    assert_eq!(effects, read_back);
+    // What was read back before a restart counts no more either.
+    let stored: Record = wire::read(&wire::write(&record), 65_536).expect("parses");
+    let (_, effects) = after(stored, vec![free(&record)]);
+    assert_eq!(effects, read_back);
+}
+
+#[test]
 fn the_patient_who_comes_between_flag_and_reboot_stops_it() {
     // Goal: the gate in the last step. Method: arm, then each obstacle in the last look.
     let obstacles: [fn(&mut Look); 6] = [
