@@ -15,6 +15,7 @@ use crate::faults::Verdict;
 use crate::faults::kills::Kills;
 use crate::faults::powercut::PowerCuts;
 use crate::faults::subject::Engine;
+use crate::faults::update::{Fate, Strikes};
 use crate::fuzz::Fuzzing;
 use crate::oracles::Oracles;
 use crate::reconnect::Reconnect;
@@ -52,6 +53,10 @@ pub enum Name {
     TufConformance,
     /// Spoilt TUF repositories, judged by two other clients beside ours; no engine matters.
     TufOracles,
+    /// The disk under an agent that updates its device loses power; no engine matters.
+    UpdatePowercut,
+    /// An agent that updates its device is killed; no engine matters.
+    UpdateKills,
 }
 
 impl Name {
@@ -62,6 +67,7 @@ impl Name {
             Self::Servers => Some(Engine::Postgres),
             Self::Reconnect => Some(Engine::Redb),
             Self::Scan | Self::Fuzz | Self::TufConformance | Self::TufOracles => None,
+            Self::UpdatePowercut | Self::UpdateKills => None,
         }
     }
 }
@@ -177,6 +183,8 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::Fuzz => Box::new(Fuzzing),
         Name::TufConformance => Box::new(Suite),
         Name::TufOracles => Box::new(Oracles::new()?),
+        Name::UpdatePowercut => Box::new(Strikes::new(sim, Fate::Cut)?),
+        Name::UpdateKills => Box::new(Strikes::new(sim, Fate::Kill)?),
         Name::Reconnect => Box::new(Reconnect { devices: options.devices }),
     })
 }
@@ -268,6 +276,7 @@ mod tests {
             (Name::Reconnect, "reconnect-redb", "Store redb, what it does"),
             (Name::Scan, "scan", "What it does"),
             (Name::Fuzz, "fuzz", "What it does"),
+            (Name::UpdateKills, "update-kills", "What it does"),
         ] {
             assert_eq!(named(name), (file.to_owned(), head.to_owned()));
         }

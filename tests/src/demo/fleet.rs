@@ -170,7 +170,8 @@ fn boot(config: &Config) -> anyhow::Result<Slot> {
     Ok(FileBoot::open(path)?.boot()?)
 }
 
-fn ports(config: &Config, unit: &Unit, capture: Arc<Mutex<Fed>>) -> Ports {
+/// What a simulated device stands on.
+pub(crate) fn ports(config: &Config, unit: &Unit, capture: Arc<Mutex<Fed>>) -> Ports {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let rhythm = Rhythm { look: Duration::from_millis(500), ..Rhythm::default() };
     let pace =

@@ -5,8 +5,9 @@
 //! does not reorder or tear what had reached the block layer, and it says nothing of disks that lie. The call goes
 //! through perl, which every Debian has, because nothing here may be unsafe. Whatever happens, nothing stays mounted.
 
+use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context, ensure};
 
@@ -17,6 +18,12 @@ const DEADLINE_S: &str = "60";
 /// `EXT4_IOC_SHUTDOWN`, `_IOR('X', 125, __u32)`, with 2: the log is not flushed.
 const CUT: &str = r#"my $how = pack("L", 2);
 open my $disk, "<", $ARGV[0] or die "$!";
+ioctl($disk, 0x8004587d, $how) or die "$!""#;
+
+/// The same, once a line has come in.
+const WAITING_CUT: &str = r#"my $how = pack("L", 2);
+open my $disk, "<", $ARGV[0] or die "$!";
+$| = 1; print "."; defined(<STDIN>) or exit 1;
 ioctl($disk, 0x8004587d, $how) or die "$!""#;
 
 /// A file with a file system.
@@ -80,6 +87,21 @@ impl Mounted {
         said(bounded("perl").args(["-e", CUT]).arg(&self.at), "the shutdown call")
     }
 
+    /// A cut that waits for its word, so that it comes at once.
+    ///
+    /// # Errors
+    /// If it cannot be laid.
+    pub fn fuse(&self) -> anyhow::Result<Fuse> {
+        let mut command = program("perl");
+        command.args(["-e", WAITING_CUT]).arg(&self.at);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (word, said) = (child.stdin.take(), child.stdout.take().context("piped")?);
+        let fuse = Fuse { child, word };
+        let mut ready = [0];
+        BufReader::new(said).read_exact(&mut ready).context("the fuse is not laid")?;
+        Ok(fuse)
+    }
+
     /// Unmounts it. Nobody may use it any more.
     ///
     /// # Errors
@@ -88,6 +110,34 @@ impl Mounted {
         said(bounded("umount").arg(&self.at), "umount")?;
         self.is_mounted = false;
         Ok(())
+    }
+}
+
+/// A cut that waits for its word. One that is dropped cuts nothing.
+#[derive(Debug)]
+pub struct Fuse {
+    child: Child,
+    word: Option<ChildStdin>,
+}
+
+impl Fuse {
+    /// Cuts the power.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn burn(mut self) -> anyhow::Result<()> {
+        self.word.take().context("it burns once")?.write_all(b"\n")?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the shutdown call: {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        // It holds the disk open; without its word it would wait for ever.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
