@@ -17,9 +17,11 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod tuf;
+pub mod update_faults;
 
 /// All of them.
-pub const ALL: [&[Breakage]; 4] = [table::BREAKAGES, tuf::TUF, owner::OWNER, air_gap::AIR_GAP];
+pub const ALL: [&[Breakage]; 5] =
+    [table::BREAKAGES, tuf::TUF, owner::OWNER, air_gap::AIR_GAP, update_faults::UPDATE_FAULTS];
 /// How long building and running one test may take.
 const DEADLINE_S: &str = "600";
 

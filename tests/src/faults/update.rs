@@ -4,14 +4,18 @@
 //! What is laid once is the [`stage`]: an owner, a maker, a device that has taken one update and holds the next one in a
 //! bundle. A [`life`] is that update from its hand-over to its end. The [`agent`] is a process of this program over the
 //! shipped library, its boot loader is [`device`]'s, and what must hold is in [`judge`]. A harness that never fails shows
-//! nothing, so each fate has a control that must be caught. Read next: [`life`].
+//! nothing, so each fate has a control that must be caught. Beside it: [`calls`], [`swaps`], [`sparse`]. Read next:
+//! [`life`].
 
 pub mod agent;
+pub mod calls;
 pub mod device;
 pub mod judge;
 pub mod life;
 pub mod seen;
+pub mod sparse;
 pub mod stage;
+pub mod swaps;
 
 use std::path::Path;
 

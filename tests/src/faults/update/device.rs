@@ -17,7 +17,7 @@ use cordon_agent::boot::uboot::UbootBoot;
 use cordon_agent::boot::{BootControl, BootState, Change, FileBoot, choose};
 use cordon_agent_core::update::Slot;
 use cordon_proto::limits;
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::program::program;
 use crate::skip::look_up;
@@ -217,7 +217,7 @@ impl Running {
         let _ = kill_process_group(group, Signal::KILL);
         self.child.wait()?;
         for _ in 0..GONE {
-            if test_kill_process_group(group).is_err() {
+            if !is_peopled(group) {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -238,6 +238,19 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.kill();
     }
+}
+
+/// Whether anybody of a group still lives: the dead who wait for their parent hold no file any more.
+fn is_peopled(group: Pid) -> bool {
+    let group = group.as_raw_nonzero().to_string();
+    let stat = |entry: std::fs::DirEntry| std::fs::read_to_string(entry.path().join("stat")).ok();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(stat).any(|stat| {
+        // `pid (name) state parent group`, and a name may hold anything.
+        let mut words = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
+        let state = words.next().unwrap_or_default();
+        words.nth(1) == Some(group.as_str()) && !matches!(state, "Z" | "X")
+    })
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

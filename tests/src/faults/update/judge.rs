@@ -2,7 +2,7 @@
 //!
 //! The slot that its loader would start holds a signed image, whole. Nothing that was answered before the strike is gone:
 //! the security state is not of an earlier generation, floor, versions and counters have not fallen. The metadata that is
-//! trusted can be read and is not older than the security state says. And the security state claims nothing of a slot
+//! trusted can be read and is not older than it was. And the security state claims nothing of a slot
 //! that is not in it. Read next: [`super::seen`].
 
 use anyhow::{Context, ensure};
@@ -12,7 +12,7 @@ use cordon_proto::ids::{Sha256, Text};
 use cordon_proto::receipt::Outcome;
 
 use super::device::{Control, Device};
-use super::seen::{self, Copy};
+use super::seen::{self, Copy, Document};
 use super::stage::{Image, Stage};
 
 /// Metadata that the security state remembers versions of.
@@ -24,20 +24,26 @@ const REMEMBERED: [&str; 5] =
 pub struct Bound {
     record: Option<Copy>,
     boot: u64,
+    documents: Vec<Document>,
 }
 
 impl Bound {
     /// Looks at a device. What was written last may still be on its way to the disk; what was written before it is not,
-    /// because each write waits for the one before. `surely` if the one who wrote it has heard that it is stored.
-    #[must_use]
-    pub fn of(device: &Device, surely: bool) -> Self {
+    /// because each write waits for the one before. `surely` if the one who wrote it has heard that it is stored; if not,
+    /// the metadata of `earlier`, when the agent was started, must do.
+    ///
+    /// # Errors
+    /// If the metadata cannot be read.
+    pub fn of(device: &Device, surely: bool, earlier: &[Document]) -> anyhow::Result<Self> {
         let mut copies = seen::records(&device.path("state"));
         let newest = copies.pop();
         let boot = seen::generation([&device.path("boot"), &device.path("boot.2")]);
-        match surely {
-            true => Self { record: newest, boot },
-            false => Self { record: copies.pop(), boot: boot.saturating_sub(1) },
-        }
+        Ok(match surely {
+            true => Self { record: newest, boot, documents: trusted(device)? },
+            false => {
+                Self { record: copies.pop(), boot: boot.saturating_sub(1), documents: earlier.to_vec() }
+            }
+        })
     }
 }
 
@@ -50,7 +56,11 @@ pub fn judge(device: &Device, stage: &Stage, bound: &Bound) -> anyhow::Result<()
     let newest = copies.last().context("no copy of the security state is whole")?;
     let boot = device.boot_state().context("the boot control cannot be read")?;
     fell(device, newest, bound)?;
-    trusted(device, &newest.record)?;
+    for was in &bound.documents {
+        let documents = trusted(device)?;
+        let now = documents.iter().find(|now| now.name == was.name).map_or(0, |now| now.version);
+        ensure!(now >= was.version, "{} was kept of version {}, now {now}", was.name, was.version);
+    }
     starts(device, stage, &newest.record, &boot)?;
     claims(device, stage, &newest.record, &boot)
 }
@@ -75,14 +85,12 @@ fn fell(device: &Device, newest: &Copy, bound: &Bound) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn trusted(device: &Device, record: &Record) -> anyhow::Result<()> {
-    let documents = seen::documents(&device.path("state/tuf")).context("the metadata that is trusted")?;
-    for name in REMEMBERED {
-        let remembered = record.version(&Text::lossy(name));
-        let kept = documents.iter().find(|document| document.name == name).map_or(0, |found| found.version);
-        ensure!(kept >= remembered, "{name} is kept of version {kept}, remembered of {remembered}");
-    }
-    Ok(())
+/// The metadata that a device trusts.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn trusted(device: &Device) -> anyhow::Result<Vec<Document>> {
+    seen::documents(&device.path("state/tuf")).context("the metadata that is trusted")
 }
 
 /// The slot that the loader starts, now and if the trial's boots were used up.

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use cordon_agent::boot::REBOOT_STATUS;
+use cordon_agent_core::update::Slot;
 use fastrand::Rng;
 use tokio::time::Instant;
 
 use super::Fate;
 use super::device::{Control, Device, Running};
 use super::judge::{self, Bound};
-use super::seen;
+use super::seen::{self, Document};
 use super::stage::Stage;
 use crate::faults::image::{Fuse, Image, Mounted};
 use crate::skip::look_up;
@@ -117,6 +118,7 @@ struct Marks {
     boot: u64,
     block: i64,
     slot: i64,
+    documents: Vec<Document>,
 }
 
 /// What was seen of a running agent.
@@ -150,7 +152,7 @@ impl Life {
         let control = if chance.bool() { None } else { chance.choice(controls) };
         let device = stage.device(&home, control.unwrap_or(Control::File), folder.path().join("cmdline"));
         let well = chance.u8(0..4) > 0;
-        device.lay_control(cordon_agent_core::update::Slot::B)?;
+        device.lay_control(Slot::B)?;
         if !well {
             let path = device.path("agent.toml");
             let text = std::fs::read_to_string(&path)? + "health = [\"false\"]\n";
@@ -194,7 +196,7 @@ impl Life {
                 }
                 self.off = false;
             }
-            let marks = self.marks();
+            let marks = self.marks()?;
             let fuse = self.fuse()?;
             let mut running = self.device.start(&through(habit)?)?;
             let watched = match self.watch(&mut running, (moment, &marks), (stage, until)) {
@@ -219,7 +221,8 @@ impl Life {
             }
             self.story.push(format!("struck {moment:?}"));
             self.strikes += 1;
-            let struck = self.strike((&mut running, fuse), (rebooted, habit), stage, chance)?;
+            let bound = Bound::of(&self.device, rebooted || fuse.is_none(), &marks.documents)?;
+            let struck = self.strike((&mut running, fuse), (&bound, habit), stage, chance)?;
             let said = running.said();
             return Ok(match struck {
                 _ if said.contains("panicked") => Err(said),
@@ -233,14 +236,12 @@ impl Life {
     fn strike(
         &mut self,
         (running, fuse): (&mut Running, Option<Fuse>),
-        (surely, habit): (bool, Habit),
+        (bound, habit): (&Bound, Habit),
         stage: &Stage,
         chance: &mut Rng,
     ) -> anyhow::Result<Result<bool, String>> {
         let folder = &self.device.home;
         let in_flag = [".boot.new", ".boot.2.new"].iter().any(|name| folder.join(name).exists());
-        let surely = surely || fuse.is_none();
-        let bound = Bound::of(&self.device, surely);
         if let Some(fuse) = fuse {
             fuse.burn()?;
         }
@@ -257,7 +258,7 @@ impl Life {
         if habit == Habit::Forgetful {
             forget(&self.device)?;
         }
-        let judged = judge::judge(&self.device, stage, &bound);
+        let judged = judge::judge(&self.device, stage, bound);
         Ok(judged.map(|()| in_flag).map_err(|error| format!("{error:#}")))
     }
 
@@ -268,14 +269,15 @@ impl Life {
         }
     }
 
-    fn marks(&self) -> Marks {
-        Marks {
+    fn marks(&self) -> anyhow::Result<Marks> {
+        Ok(Marks {
             began: Instant::now(),
             record: self.record(),
             boot: self.boot(),
             block: self.block(),
             slot: written(&self.device.path("slot-a")),
-        }
+            documents: judge::trusted(&self.device)?,
+        })
     }
 
     fn record(&self) -> u64 {

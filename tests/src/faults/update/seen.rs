@@ -77,7 +77,8 @@ fn collect(folder: &Path, prefix: &str, found: &mut Vec<Document>) -> anyhow::Re
         if path.is_dir() {
             collect(&path, &format!("{prefix}{name}/"), found)?;
         } else if let Some(role) = name.strip_suffix(".json").filter(|_| !name.starts_with('.')) {
-            let text = std::fs::read(&path)?;
+            // A running agent may forget one between the list and the look.
+            let Ok(text) = std::fs::read(&path) else { continue };
             let value: Value = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
             let version = value.pointer("/signed/version").and_then(Value::as_u64);
             let version = version.with_context(|| format!("{} has no version", path.display()))?;

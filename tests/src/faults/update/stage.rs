@@ -95,9 +95,17 @@ impl Stage {
     /// # Errors
     /// If a step fails; the steps are those of the products themselves.
     pub fn lay(sim: &Path) -> anyhow::Result<Self> {
+        Self::lay_with(sim, NEW_BYTES)
+    }
+
+    /// The same with a new image of so many bytes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn lay_with(sim: &Path, bytes: usize) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("cordon-update-").tempdir()?;
         let (old, middle) = (Image::new(421, OLD_BYTES), Image::new(422, OLD_BYTES));
-        let new = Image::new(423, NEW_BYTES);
+        let new = Image::new(423, bytes);
         let stage = Self { sim: sim.to_owned(), folder, disk: None, old, middle, new, receipts: 1 };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(Laying { stage: &stage }.lay())?;
@@ -232,7 +240,8 @@ impl Laying<'_> {
         let out = shown(stick);
         let head = ["bundle", "make", "--director", &director, "--image", &maker, "--out", &out];
         let head = [&head[..], &["--scope-list", &list]].concat();
-        hospital.ctl(&[&head[..], &["--order", &id, "--key", &first]].concat()).await?;
+        let more = ["--order", &id, "--counter", &counter, "--key", &first];
+        hospital.ctl(&[&head[..], &more].concat()).await?;
         hospital.ctl(&[&head[..], &["--add", "--key", &second]].concat()).await?;
         Ok(())
     }
