@@ -8,11 +8,15 @@
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
 use crate::program::program;
 
+/// Tries of an unmount, and the pause between two.
+const UNMOUNT_TRIES: u32 = 60;
+const UNMOUNT_PAUSE: Duration = Duration::from_millis(50);
 /// Seconds that any of the outside programs may take.
 const DEADLINE_S: &str = "60";
 /// `EXT4_IOC_SHUTDOWN`, `_IOR('X', 125, __u32)`, with 2: the log is not flushed.
@@ -107,7 +111,14 @@ impl Mounted {
     /// # Errors
     /// If somebody does.
     pub fn unmount(mut self) -> anyhow::Result<()> {
-        said(bounded("umount").arg(&self.at), "umount")?;
+        // What a killed process had started may take a moment to end.
+        for left in (0..UNMOUNT_TRIES).rev() {
+            match said(bounded("umount").arg(&self.at), "umount") {
+                Err(error) if left == 0 => return Err(error),
+                Err(_) => std::thread::sleep(UNMOUNT_PAUSE),
+                Ok(()) => break,
+            }
+        }
         self.is_mounted = false;
         Ok(())
     }

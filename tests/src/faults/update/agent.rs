@@ -61,8 +61,7 @@ fn live(task: &Task) -> anyhow::Result<Exit> {
     let (_feed, capture) = Fed::new();
     let ports = fleet::ports(&config, &stage::unit(), Arc::new(Mutex::new(capture)));
     let installer = installer(task, &config)?;
-    let ports =
-        Ports { installer: Some(Ok(installer)), tempo: Tempo { look: LOOK, ..ports.tempo }, ..ports };
+    let ports = Ports { installer: Some(Ok(installer)), tempo: Tempo { look: LOOK, ..ports.tempo }, ..ports };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(run(config, ports, std::future::pending())))
 }

@@ -82,7 +82,8 @@ impl Calls {
                 }
                 *counts.entry(fault).or_default() += 1;
                 if let Err(error) = self.fail(&call, fault) {
-                    let said = format!("{} {} of life {}: {fault}: {error:#}", call.name, call.number, call.life);
+                    let said =
+                        format!("{} {} of life {}: {fault}: {error:#}", call.name, call.number, call.life);
                     return Ok(Outcome { counts: counts.into_iter().collect(), fault: Some(said) });
                 }
             }
@@ -105,7 +106,11 @@ impl Calls {
         if device.home.exists() {
             std::fs::remove_dir_all(&device.home)?;
         }
-        if life == 0 { self.stage.copy(&device.home)? } else { copy(&self.home("armed"), &device.home)? }
+        if life == 0 {
+            self.stage.copy(&device.home)?
+        } else {
+            copy(&self.home("armed"), &device.home)?
+        }
         device.lay_control(Slot::B)?;
         device.power_on()?;
         Ok(device)

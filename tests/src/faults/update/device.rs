@@ -96,8 +96,7 @@ impl Device {
                 let copies = self.path(COPIES);
                 write_synced(&copies, &vec![0xff; 2 * COPY_BYTES])?;
                 let at = copies.display();
-                let config =
-                    format!("{at} 0x0 {COPY_BYTES:#x}\n{at} {COPY_BYTES:#x} {COPY_BYTES:#x}\n");
+                let config = format!("{at} 0x0 {COPY_BYTES:#x}\n{at} {COPY_BYTES:#x} {COPY_BYTES:#x}\n");
                 write_synced(&self.path(ENVIRONMENT), config.as_bytes())?;
                 let factory = format!(
                     "cordon_active={active}\ncordon_trial=B\nupgrade_available=0\nbootcount=0\nbootlimit=3\n"

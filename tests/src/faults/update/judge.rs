@@ -40,9 +40,7 @@ impl Bound {
         let boot = seen::generation([&device.path("boot"), &device.path("boot.2")]);
         Ok(match surely {
             true => Self { record: newest, boot, documents: trusted(device)? },
-            false => {
-                Self { record: copies.pop(), boot: boot.saturating_sub(1), documents: earlier.to_vec() }
-            }
+            false => Self { record: copies.pop(), boot: boot.saturating_sub(1), documents: earlier.to_vec() },
         })
     }
 }
@@ -171,12 +169,7 @@ pub fn end(device: &Device, stage: &Stage, may_confirm: bool) -> anyhow::Result<
     ensure!(may_confirm || !confirmed, "an image that is not well was confirmed");
     let image = if confirmed { &stage.new } else { &stage.middle };
     ensure!(record.installed.sha256 == image.sha256, "installed is not what the receipt says");
-    ensure!(
-        record.floor() == image.counter,
-        "the floor is {}, not {}",
-        record.floor(),
-        image.counter
-    );
+    ensure!(record.floor() == image.counter, "the floor is {}, not {}", record.floor(), image.counter);
     let boot = device.boot_state()?;
     let settled = boot.trial.is_none() && boot.active == record.installed.slot;
     ensure!(settled, "the boot control is not settled: {boot:?}");

@@ -92,8 +92,7 @@ async fn from_a_server(sim: &Path, images: &[(PathBuf, Sha256, u64)], tail: &[u8
         let name = sha256.to_string();
         let shelf = hospital.folder().join("server/blobs").join(name.get(..2).context("a hash")?);
         std::fs::create_dir_all(&shelf)?;
-        std::fs::hard_link(path, shelf.join(&name))
-            .or_else(|_| std::fs::rename(path, shelf.join(&name)))?;
+        std::fs::hard_link(path, shelf.join(&name)).or_else(|_| std::fs::rename(path, shelf.join(&name)))?;
         let mut all = vec![0; 30_000];
         all.extend_from_slice(tail);
         let near = u64::try_from(all.len())?;
@@ -135,8 +134,10 @@ impl Rounds for Sparse {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let served = runtime.block_on(from_a_server(&self.sim, &images, &tail))?;
-        let counts =
-            vec![("bytes that went through a slot", hashed), ("bytes served from behind large offsets", served)];
+        let counts = vec![
+            ("bytes that went through a slot", hashed),
+            ("bytes served from behind large offsets", served),
+        ];
         Ok(Outcome { counts, fault: None })
     }
 

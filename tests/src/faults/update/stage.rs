@@ -118,7 +118,9 @@ impl Stage {
     /// If there is none.
     pub fn image(&self, sha256: Sha256) -> anyhow::Result<&Image> {
         let all = [&self.old, &self.middle, &self.new];
-        all.into_iter().find(|image| image.sha256 == sha256).with_context(|| format!("nobody signed {sha256}"))
+        all.into_iter()
+            .find(|image| image.sha256 == sha256)
+            .with_context(|| format!("nobody signed {sha256}"))
     }
 
     /// Where the bundle is.

@@ -95,7 +95,10 @@ impl Swaps {
             if let Some(armed) = device.boot_state()?.trial {
                 let held = Sha256::of(&std::fs::read(device.slot(armed))?);
                 if self.stage.image(held).is_err() {
-                    return Ok((swaps, Some(format!("slot {armed} is armed with {held}, which nobody signed"))));
+                    return Ok((
+                        swaps,
+                        Some(format!("slot {armed} is armed with {held}, which nobody signed")),
+                    ));
                 }
             }
             if asked || judge::is_over(&device, self.stage.receipts) {
@@ -434,6 +437,8 @@ impl Rounds for Swaps {
                 return Ok(format!("read-backs that are believed unread: won at try {}", number + 1));
             }
         }
-        anyhow::bail!("read-backs that are believed unread were never beaten in 200 tries: this shows nothing")
+        anyhow::bail!(
+            "read-backs that are believed unread were never beaten in 200 tries: this shows nothing"
+        )
     }
 }
