@@ -347,6 +347,10 @@ fn head(fields: &Fields<'_>, kind: &str) -> Result<(u64, time::Timestamp), Fault
     if numbers.first() != Some(&"1") || !(2..=3).contains(&numbers.len()) || !numbers.iter().all(digits) {
         return Err(Fault::SpecVersion);
     }
+    // Whole seconds and nothing else (TUF 4.2): other clients read no fraction.
+    if fields.text("expires")?.contains('.') {
+        return Err(fields.error("expires", FieldProblem::Form("a time such as 2026-11-21T09:05:06Z")).into());
+    }
     Ok((positive(fields, "version")?, fields.time("expires")?))
 }
 

@@ -198,6 +198,15 @@ pub const TUF: &[Breakage] = &[
         "update::trust::attacks::wrong_software_is_refused_although_the_same_signers_signed_it",
     ),
     rule(
+        "an end within a second",
+        "proto/src/update/metadata.rs",
+        (
+            r#"if fields.text("expires")?.contains('.') {"#,
+            r#"if fields.text("expires")?.contains('.') && false {"#,
+        ),
+        "update::metadata::tests::heads_that_are_not_ours_are_refused",
+    ),
+    rule(
         "a document by some of its hashes",
         "proto/src/update/metadata.rs",
         (

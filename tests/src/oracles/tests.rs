@@ -47,16 +47,3 @@ fn an_honest_repository_is_accepted_in_every_shape_and_a_spoilt_one_never_panics
     let all: usize = (0..1_000).map(believed).sum();
     assert!((300..1_700).contains(&all), "{all} of 2,000 moments are believed: a mixture");
 }
-
-#[test]
-fn dump_case() {
-    let case = Case::new(7595599940437527725, now());
-    for (number, step) in case.steps.iter().enumerate() {
-        for (name, bytes) in step {
-            println!("@@ {number} {name}\n{}", String::from_utf8_lossy(bytes));
-        }
-    }
-    for step in ours::strictly(&case, now()) {
-        println!("@@ ours {step:?}");
-    }
-}

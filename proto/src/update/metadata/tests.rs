@@ -28,6 +28,7 @@ fn heads_that_are_not_ours_are_refused() {
         ("\"version\":1", "\"version\":-1"),
         ("\"version\":1", "\"version\":\"1\""),
         ("2030-01-01T00:00:00Z", "2030-01-01"),
+        ("2030-01-01T00:00:00Z", "2030-01-01T00:00:00.5Z"),
         ("snapshot.json", "other.json"),
         ("\"meta\":{", "\"meta\":1,\"m\":{"),
     ] {
