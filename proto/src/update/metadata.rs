@@ -349,7 +349,9 @@ fn head(fields: &Fields<'_>, kind: &str) -> Result<(u64, time::Timestamp), Fault
     }
     // Whole seconds and nothing else (TUF 4.2): other clients read no fraction.
     if fields.text("expires")?.contains('.') {
-        return Err(fields.error("expires", FieldProblem::Form("a time such as 2026-11-21T09:05:06Z")).into());
+        return Err(fields
+            .error("expires", FieldProblem::Form("a time such as 2026-11-21T09:05:06Z"))
+            .into());
     }
     Ok((positive(fields, "version")?, fields.time("expires")?))
 }

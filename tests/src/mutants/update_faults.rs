@@ -30,4 +30,12 @@ pub const UPDATE_FAULTS: &[Breakage] = &[
         package: "cordon-agent-core",
         test: "update::machine::tests::what_waited_is_read_back_once_more_and_armed_only_if_it_is_still_the_ordered_image",
     },
+    Breakage {
+        name: "a mark left by a loader that fell back",
+        file: "agent/core/src/update/machine/start.rs",
+        find: "                self.clear_mark(view);\n                self.rolled_back",
+        replace: "                self.rolled_back",
+        package: "cordon-agent-core",
+        test: "update::machine::tests::a_fall_back_of_the_loader_before_it_was_told_to_leaves_no_mark_behind",
+    },
 ];

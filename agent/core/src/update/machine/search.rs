@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use cordon_proto::checkin::{Action, InterlockState};
 use cordon_proto::ids::Sha256;
+use cordon_proto::limits;
 use cordon_proto::receipt::Outcome;
 use cordon_proto::update::permit::Clock;
 use cordon_proto::wire;
@@ -37,6 +38,8 @@ struct Plan {
     /// The look before which somebody writes the slot that waits.
     swap_look: usize,
     flag: Flag,
+    /// Boots that the loader gives to a trial.
+    boots: u8,
     interruption: Interruption,
 }
 
@@ -253,7 +256,10 @@ impl<'a> World<'a> {
 
     fn act(&mut self, effect: Effect, record: &Record, events: &mut VecDeque<Event>) -> Option<End> {
         let change = match effect {
-            Effect::Arm { slot, attempts } => Change::Arm { slot, attempts },
+            Effect::Arm { slot, attempts } => {
+                assert_eq!(attempts, limits::TRIAL_BOOTS);
+                Change::Arm { slot, attempts: self.plan.boots }
+            }
             Effect::Disarm => Change::Disarm,
             Effect::Confirm { slot } => Change::Confirm { slot },
             Effect::RollBack { to } => Change::RollBack { to },
@@ -427,6 +433,13 @@ impl<'a> World<'a> {
             (_, _, Action::Install) => (Outcome::RolledBack, OLD),
             (_, _, Action::Back) => (Outcome::RolledBack, NEW),
         };
+        // Where the loader gives one boot, the second strike in a trial is the end of it.
+        let gave_up = self.plan.boots == 1 && outcomes == [Outcome::RolledBack];
+        let (outcome, image) = match self.plan.action {
+            Action::Install if gave_up => (Outcome::RolledBack, OLD),
+            Action::Back if gave_up => (Outcome::RolledBack, NEW),
+            Action::Install | Action::Back => (outcome, image),
+        };
         assert_eq!(outcomes, [outcome], "one receipt: {said}");
         assert_eq!(self.slot(self.boot.active).sha256, image, "{said}");
         assert!(self.boot.trial.is_none() && self.boot.booted == self.boot.active, "{said}");
@@ -445,6 +458,7 @@ const FAIR: Plan = Plan {
     busy_look: 0,
     swap_look: 0,
     flag: Flag::Whole,
+    boots: limits::TRIAL_BOOTS,
     interruption: Interruption::Power,
 };
 
@@ -461,6 +475,9 @@ fn plans(interruption: Interruption) -> Vec<Plan> {
         for health in [Health::Well, Health::Sick, Health::Mute, Health::Crash] {
             for action in [Action::Install, Action::Back] {
                 plans.push(Plan { action, health, flag, ..fair });
+                if matches!(health, Health::Well | Health::Sick) {
+                    plans.push(Plan { action, health, flag, boots: 1, ..fair });
+                }
             }
         }
     }

@@ -307,6 +307,20 @@ fn a_commit_that_the_record_missed_counts_and_an_armed_flag_that_survived_a_kill
 }
 
 #[test]
+fn a_fall_back_of_the_loader_before_it_was_told_to_leaves_no_mark_behind() {
+    // Goal: the next order is not given up for a trial that was another's. Method: the power goes while the flag is
+    // rolled back, in the trial's last boot (found by killing the real agent); the mark goes before the receipt.
+    let (reverting, _) = after(trial(), vec![Event::Sick]);
+    assert!(matches!(reverting.state, State::Reverting(_)));
+    let used_up = BootState { attempts_left: 0, ..view(Slot::A, Some(Slot::B), Slot::A, 4) };
+    let (record, effects) = after(reverting.clone(), vec![Event::Started(used_up)]);
+    assert!(matches!(record.state, State::RolledBack(_)));
+    assert!(matches!(effects[..], [Effect::Disarm, Effect::EmitReceipt(_)]), "{effects:?}");
+    let (_, effects) = after(reverting, vec![Event::Started(view(Slot::A, None, Slot::A, 4))]);
+    assert!(matches!(effects[..], [Effect::EmitReceipt(_)]), "{effects:?}");
+}
+
+#[test]
 fn the_way_back_takes_the_old_image_from_its_slot_if_it_is_still_there() {
     // Goal: going back without a download, verified all the same. Method: intact and overwritten old slot.
     let open = Signed::to(42, 41);
