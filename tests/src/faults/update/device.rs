@@ -29,7 +29,7 @@ pub const GRUB_BLOCK: &str = "grubenv";
 const COPIES: &str = "environment";
 const COPY_BYTES: usize = 0x1000;
 /// How long processes may take to be gone once they are killed.
-const GONE: u32 = 500;
+const GONE: u32 = 5000;
 
 /// Where the boot flag is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

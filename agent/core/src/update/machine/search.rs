@@ -475,7 +475,9 @@ fn plans(interruption: Interruption) -> Vec<Plan> {
         for health in [Health::Well, Health::Sick, Health::Mute, Health::Crash] {
             for action in [Action::Install, Action::Back] {
                 plans.push(Plan { action, health, flag, ..fair });
-                if matches!(health, Health::Well | Health::Sick) {
+                // A record that is lost behind its receipt takes the memory of the act with it.
+                let remembers = interruption != Interruption::StaleRecord;
+                if remembers && matches!(health, Health::Well | Health::Sick) {
                     plans.push(Plan { action, health, flag, boots: 1, ..fair });
                 }
             }
