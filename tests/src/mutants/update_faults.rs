@@ -20,7 +20,7 @@ pub const UPDATE_FAULTS: &[Breakage] = &[
         find: "            self.push(Effect::HashSlot { slot: job.slot, length: job.cleared.image.length });\n            return State::Waiting",
         replace: "            self.push(Effect::Arm { slot: job.slot, attempts: limits::TRIAL_BOOTS });\n            return State::Armed",
         package: "cordon-agent-core",
-        test: "update::machine::search::no_pair_of_power_cuts_in_any_world_breaks_an_invariant",
+        test: "update::machine::search::no_pair_of_interruptions_in_any_world_breaks_an_invariant",
     },
     Breakage {
         name: "a read-back that outlives a patient",

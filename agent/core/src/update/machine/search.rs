@@ -527,8 +527,8 @@ fn search(interruption: Interruption) -> usize {
 }
 
 #[test]
-fn no_pair_of_power_cuts_in_any_world_breaks_an_invariant() {
-    // Goal and method: see the head of this file.
+fn no_pair_of_interruptions_in_any_world_breaks_an_invariant() {
+    // Goal and method: see the head of this file. Here all pairs of power cuts.
     let worlds = search(Interruption::Power);
     assert!(worlds > 20_000, "the search is as wide as it says: {worlds}");
 }
