@@ -256,7 +256,9 @@ fn prepare(file: &File, path: &Path, (length, offset): (u64, u64)) -> Result<u64
     }
     // A file slot ends where its image ends: what an earlier, longer image left behind is cut off.
     file.set_len(if offset == 0 { 0 } else { length }).map_err(|source| io_error("cut", path, source))?;
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length) {
+    let reserve = || rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length);
+    // A large reservation takes its time, and a signal may come meanwhile.
+    match rustix::io::retry_on_intr(reserve) {
         Ok(()) => Ok(length),
         // No reservation on this file system: a full disk will then show itself while writing.
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {

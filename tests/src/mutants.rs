@@ -20,6 +20,7 @@ pub mod table;
 mod tests;
 pub mod transport;
 pub mod tuf;
+pub mod update_faults;
 
 /// All of them.
 pub const ALL: &[&[Breakage]] = &[
@@ -30,6 +31,7 @@ pub const ALL: &[&[Breakage]] = &[
     desk::DESK,
     refusals::REFUSALS,
     transport::TRANSPORT,
+    update_faults::UPDATE_FAULTS,
 ];
 /// How long building and running one test may take, once what it builds on stands.
 const DEADLINE_S: &str = "600";

@@ -75,9 +75,7 @@ fn every_byte_of_an_image_flipped_once_is_another_image() {
         let mut writer = writer(Fake::of(10_000), length);
         writer.write(0, bytes).expect("is written");
         let written = writer.complete().expect("is complete");
-        let read = written.read_back().expect("is read back");
-        assert_eq!(read, written.streamed());
-        read
+        written.read_back().expect("is read back")
     };
     let signed = Sha256::of(&good);
     assert_eq!(hash(&good), signed);

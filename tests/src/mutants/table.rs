@@ -130,8 +130,8 @@ pub const BREAKAGES: &[Breakage] = &[
     Breakage {
         name: "slot not compared",
         file: "agent/core/src/update/machine.rs",
-        find: "if sha256 == written.job.cleared.image.sha256 {",
-        replace: "if sha256 == written.job.cleared.image.sha256 || true {",
+        find: "if sha256 == job.cleared.image.sha256 {",
+        replace: "if sha256 == job.cleared.image.sha256 || true {",
         package: "cordon-agent-core",
         test: "update::machine::tests::an_image_with_one_flipped_byte_is_fetched_again_and_then_given_up_with_one_receipt",
     },

@@ -346,6 +346,9 @@ pub struct Record {
     /// Volatile: the running slot is not the one that the boot control calls active, though no trial is under way.
     #[cbor(skip)]
     pub unsettled: bool,
+    /// Volatile: the image that waits was read back, and nothing has stood in its way since.
+    #[cbor(skip)]
+    pub proved: bool,
 }
 
 impl Record {
@@ -370,6 +373,7 @@ impl Record {
             bundle_digest: None,
             aside: Vec::new(),
             unsettled: false,
+            proved: false,
         }
     }
 

@@ -96,6 +96,9 @@ impl Updating {
             }
         };
         self.queue.push_back(event);
+        // Whether it may be armed is decided now, while what was read back is of now.
+        let look = self.fresh_surroundings();
+        self.queue.push_back(Event::Look(Box::new(look)));
     }
 
     /// Where a fetched image is not the signed one, the mirrors that sent of it are told of.
