@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use cordon_agent_core::update::{FetchFault, Slot};
 use cordon_proto::ids::Sha256;
 use cordon_proto::limits;
+use cordon_proto::update::tree::TreeFault;
 use rustix::fs::{Advice, FallocateFlags, OFlags};
 use sha2::{Digest, Sha256 as Hasher};
 
@@ -58,6 +59,17 @@ pub enum SlotError {
     /// What an earlier attempt wrote is gone.
     #[error("{} no longer holds what was written before; the image is fetched from its beginning", .0.display())]
     ResumeLost(PathBuf),
+    /// An archive that no folder may become, or a tree that is no archive's.
+    #[error(transparent)]
+    Tree(#[from] TreeFault),
+    /// The maker's command that takes images.
+    #[error("{program} {why}")]
+    Command {
+        /// The command.
+        program: String,
+        /// What went wrong.
+        why: String,
+    },
     /// Any other trouble of the operating system.
     #[error("cannot {act} {}: {source}", path.display())]
     Io {
@@ -78,8 +90,10 @@ impl SlotError {
         match self {
             Self::TooShort { .. } => FetchFault::SlotTooShort,
             Self::DiskFull(_) => FetchFault::DiskFull,
-            Self::Bytes { .. } | Self::ResumeLost(_) => FetchFault::Damaged,
-            Self::Running { .. } | Self::Kind(_) | Self::Io { .. } => FetchFault::SlotFails,
+            Self::Bytes { .. } | Self::ResumeLost(_) | Self::Tree(_) => FetchFault::Damaged,
+            Self::Running { .. } | Self::Kind(_) | Self::Command { .. } | Self::Io { .. } => {
+                FetchFault::SlotFails
+            }
         }
     }
 }
@@ -372,7 +386,7 @@ fn follow(path: &Path) -> i32 {
     i32::try_from(flags.bits()).expect("open flags are small")
 }
 
-fn io_error(act: &'static str, path: &Path, source: io::Error) -> SlotError {
+pub(crate) fn io_error(act: &'static str, path: &Path, source: io::Error) -> SlotError {
     let path = path.to_owned();
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {

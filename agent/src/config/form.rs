@@ -11,7 +11,7 @@ use cordon_proto::ids::{Hardware, Name, Text};
 use cordon_proto::limits;
 use toml::de::{DeTable, DeValue};
 
-const KEYS: &str = "state, slots, boot, hardware, image_root, timezone, interlock_socket, server, proxy, \
+const KEYS: &str = "state, slots, boot, install, restart, hardware, image_root, timezone, interlock_socket, server, proxy, \
                     proxy_auth_file, metered, key, clock_floor, health";
 
 /// The file as written.
@@ -20,6 +20,8 @@ pub(super) struct File {
     pub(super) state: Option<PathBuf>,
     pub(super) slots: Option<[PathBuf; 2]>,
     pub(super) boot: Option<String>,
+    pub(super) install: Option<String>,
+    pub(super) restart: Vec<String>,
     pub(super) hardware: Option<Hardware>,
     pub(super) image_root: BTreeMap<Name, PathBuf>,
     pub(super) timezone: Option<String>,
@@ -60,6 +62,11 @@ impl File {
             "state" => self.state = Some(text()?.into()),
             "slots" => self.slots = Some(slots(value).ok_or_else(|| must("two paths"))?),
             "boot" => self.boot = Some(text()?),
+            "install" => self.install = Some(text()?),
+            "restart" => {
+                let words = strings(value).filter(|words| !words.is_empty());
+                self.restart = words.ok_or_else(|| must("[\"program\", …]"))?;
+            }
             "hardware" => self.hardware = Some(hardware(value)?),
             "image_root" => self.image_root = image_root(value)?,
             "timezone" => self.timezone = Some(text()?),

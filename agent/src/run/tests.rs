@@ -60,9 +60,9 @@ pub(crate) struct World {
     pub(crate) permit: bool,
     /// Nobody answers.
     pub(crate) dark: bool,
-    director: BTreeMap<String, Vec<u8>>,
-    maker: BTreeMap<String, Vec<u8>>,
-    image: Vec<u8>,
+    pub(crate) director: BTreeMap<String, Vec<u8>>,
+    pub(crate) maker: BTreeMap<String, Vec<u8>>,
+    pub(crate) image: Vec<u8>,
     pub(crate) checkins: Vec<CheckinRequest>,
     bodies: Vec<Body>,
     pub(crate) receipts: Vec<Receipt>,
@@ -274,7 +274,7 @@ pub(crate) fn ports(config: &Config, clock: &Arc<dyn Clock>) -> Ports {
         host: Box::new(Facts),
         power: Box::new(Facts),
         interlock: Shared::new(Arc::clone(clock)),
-        installer: slots.zip(boot).map(|(slots, boot)| boot.map(|boot| Installer { slots, boot })),
+        installer: slots.zip(boot).map(|(slots, boot)| boot.map(|boot| Installer { slots: slots.into(), boot })),
         clock: Arc::clone(clock),
         tempo: Tempo { pace, rhythm, patience, look: Duration::from_millis(50) },
     }
@@ -321,6 +321,8 @@ impl Rig {
             state: self.site.state().to_owned(),
             slots: Some([self.path("A"), self.path("B")]),
             boot: Some(Setting::File(self.path("boot"))),
+            install: None,
+            restart: Vec::new(),
             hardware: hardware(),
             image_root: BTreeMap::from([(name("halden"), self.path("root.json"))]),
             timezone: "UTC".to_owned(),
@@ -339,7 +341,7 @@ impl Rig {
         let ports = ports(&config, &self.clock);
         match &self.boot {
             Some(control) => {
-                let slots = Slots::new(config.slots.expect("is set"));
+                let slots = Slots::new(config.slots.expect("is set")).into();
                 Ports { installer: Some(Ok(Installer { slots, boot: Arc::clone(control) })), ..ports }
             }
             None => ports,

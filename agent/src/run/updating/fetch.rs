@@ -4,7 +4,6 @@
 //! is told, so that the next attempt goes on there. Nothing is believed of the bytes here: they are read back and hashed
 //! later. Read next: [`crate::slot`].
 
-use std::fs::File;
 use std::sync::Arc;
 
 use cordon_agent_core::update::{Event, FetchFault, Slot};
@@ -15,11 +14,12 @@ use super::Updating;
 use crate::boot::{self, BootError};
 use crate::link::LinkError;
 use crate::run::messages::{PIECES, Piece, ToLink};
-use crate::slot::{SlotError, SlotWriter};
+use crate::install::Writing;
+use crate::slot::SlotError;
 
 /// A slot being written, and where its bytes come from once they come.
 pub(super) struct Fetch {
-    writer: SlotWriter<File>,
+    writer: Writing,
     length: u64,
     pieces: Option<mpsc::Receiver<Result<Piece, LinkError>>>,
 }
@@ -94,8 +94,8 @@ impl Updating {
         }
         if let Some(fetch) = self.fetch.take() {
             match fetch.writer.complete() {
-                Ok(written) => {
-                    tracing::info!(sha256 = %written.streamed(), "the image is written; it is read back");
+                Ok(()) => {
+                    tracing::info!("the image is written; it is read back");
                     self.queue.push_back(Event::Complete);
                 }
                 Err(error) => self.stop_fetching(&error),
