@@ -292,4 +292,4 @@ fn remove(path: &Path) -> Result<(), SlotError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

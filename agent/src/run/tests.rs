@@ -64,11 +64,11 @@ pub(crate) struct World {
     pub(crate) maker: BTreeMap<String, Vec<u8>>,
     pub(crate) image: Vec<u8>,
     pub(crate) checkins: Vec<CheckinRequest>,
-    bodies: Vec<Body>,
+    pub(crate) bodies: Vec<Body>,
     pub(crate) receipts: Vec<Receipt>,
-    ranges: Vec<Option<String>>,
+    pub(crate) ranges: Vec<Option<String>>,
     /// The connection dies after so many bytes of the image, once.
-    cut: Option<usize>,
+    pub(crate) cut: Option<usize>,
 }
 
 pub(crate) struct Rig {
