@@ -152,7 +152,8 @@ impl Config {
         let boot = file.boot.map(|boot| Setting::parse(&boot, folder)).transpose();
         let boot = boot.map_err(|error| value("boot", &error.to_string()))?;
         let install = file.install.as_deref().map(|install| {
-            Installing::parse(install, folder).ok_or_else(|| value("install", "must be directory:PATH or exec:/PATH/OF/PROGRAM"))
+            Installing::parse(install, folder)
+                .ok_or_else(|| value("install", "must be directory:PATH or exec:/PATH/OF/PROGRAM"))
         });
         let install = install.transpose()?;
         check_installer(&install, (&file.slots, &boot, &file.restart))

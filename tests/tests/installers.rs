@@ -65,7 +65,7 @@ impl Ward {
             name: MODEL,
             revision: "C",
             serial: "VP3",
-            kind: "drug-library",
+            kind: "infusion-pump",
             share: 0,
             interlock: "none",
             habit: Habit::Imaging,
@@ -85,7 +85,7 @@ impl Ward {
         assert!(text.contains(slots));
         let install = format!("install = \"directory:part\"\n{more}");
         fs::write(&config, text.replace(slots, &install)).expect("writes");
-        let place = Place { site: unit.site, ward: unit.ward, kind: "drug-library" };
+        let place = Place { site: unit.site, ward: unit.ward, kind: "infusion-pump" };
         let line = hospital.enrolment(MODEL, &place, Who::Serial(&unit.serial())).await.expect("a token");
         let join = home.join("join");
         fs::write(&join, line + "\n").expect("writes");
@@ -186,9 +186,8 @@ async fn a_drug_library_is_updated_shown_with_its_version_and_left_again_when_it
     // Goal: clinical content by the very rules of firmware. Method: one release that is well, one that its health check
     // does not like; what the server shows, what the application would read, how often it was started again.
     let folder = tempfile::tempdir().expect("a folder");
-    let files = |edition: &'static str| {
-        [("drugs/adult.csv", "morphine;10\n", false), ("edition", edition, false)]
-    };
+    let files =
+        |edition: &'static str| [("drugs/adult.csv", "morphine;10\n", false), ("edition", edition, false)];
     let more = "restart = [\"sh\", \"-c\", \"cat PART/current/edition >> PART/started; echo >> PART/started\"]\n\
                 health = [\"sh\", \"-c\", \"! grep -q bad PART/current/edition\"]\n";
     let part = folder.path().join("device/part").display().to_string();
@@ -343,7 +342,7 @@ fn gnu_tar_makes_the_very_archive_that_the_agent_makes_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let tree = folder.path().join("tree");
     let long = format!("{}/{}/{}", "x".repeat(90), "y".repeat(60), "z".repeat(40));
-    let whole = format!("{}/{}", "v".repeat(100), "w".repeat(99));
+    let whole = format!("{}/{}", "v".repeat(99), "w".repeat(99));
     lay(
         &tree,
         &[

@@ -71,7 +71,8 @@ impl Scene {
 
     /// A maker's key and certificate for what these programs check.
     fn certificate(&self, openssl: &Path) {
-        let words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"];
+        let words =
+            ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem"];
         let more = ["-days", "3", "-subj", "/CN=maker", "-addext", "extendedKeyUsage=emailProtection"];
         self.run(openssl, &[&words[..], &more].concat());
     }
@@ -273,7 +274,10 @@ fn swupdate_installs_what_was_proven_into_the_slot_that_does_not_run() {
     );
     scene.write("sw-description", &description, 0o644);
     let sign = ["cms", "-sign", "-in", "sw-description", "-out", "sw-description.sig", "-signer", "cert.pem"];
-    scene.run(&openssl, &[&sign[..], &["-inkey", "key.pem", "-outform", "DER", "-nosmimecap", "-binary"]].concat());
+    scene.run(
+        &openssl,
+        &[&sign[..], &["-inkey", "key.pem", "-outform", "DER", "-nosmimecap", "-binary"]].concat(),
+    );
     scene.write("list", "sw-description\nsw-description.sig\nrootfs.img\n", 0o644);
     let packed = program(cpio)
         .args(["-o", "-H", "crc", "-O", "out.swu"])

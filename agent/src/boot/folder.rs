@@ -65,8 +65,10 @@ impl FolderBoot {
     fn store(&self, state: &BootState) -> Result<(), BootError> {
         let trial = state.trial.map_or("none", Slot::letter);
         let (left, machine) = (state.attempts_left, self.machine());
-        let text =
-            format!("active={} trial={trial} left={left} booted={} machine={machine}\n", state.active, state.booted);
+        let text = format!(
+            "active={} trial={trial} left={left} booted={} machine={machine}\n",
+            state.active, state.booted
+        );
         Ok(self.folder.write(WORDS, text.as_bytes())?)
     }
 

@@ -110,7 +110,9 @@ fn an_installer_is_named_once_and_with_what_belongs_to_it() {
     use crate::install::Setting as Installing;
     let here = Path::new("/etc/cordon");
     let parsed = |lines: &str| {
-        let text = format!("{lines}\nhardware = {{ manufacturer = \"H\", model = \"M\", revision = \"R\", serial = \"S\" }}");
+        let text = format!(
+            "{lines}\nhardware = {{ manufacturer = \"H\", model = \"M\", revision = \"R\", serial = \"S\" }}"
+        );
         Config::parse(&text, &here.join("agent.toml"), &Sources::default())
     };
     let folder = parsed("install = \"directory:pump\"\nrestart = [\"systemctl\", \"restart\", \"pump\"]");

@@ -5,12 +5,12 @@
 //! must never be told of the slot that runs, or of a file that is not the ordered one. Read next: docs/installers.md for
 //! the contract, [`crate::boot::exec`] for the rest of it.
 
+use std::fs::File;
 use std::time::Duration;
 
 use cordon_agent_core::update::Slot;
 use cordon_agent_core::update::handed::{Digest, Note};
 use cordon_proto::ids::Sha256;
-use std::fs::File;
 
 use crate::files::{Folder, refuse_world_writable};
 use crate::program;

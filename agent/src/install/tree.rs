@@ -79,10 +79,7 @@ impl Tree {
 }
 
 /// Everything in a folder, in the order of its archive.
-fn walk(
-    root: &Path,
-    found: &mut dyn FnMut(Entry, &Path) -> Result<(), SlotError>,
-) -> Result<(), SlotError> {
+fn walk(root: &Path, found: &mut dyn FnMut(Entry, &Path) -> Result<(), SlotError>) -> Result<(), SlotError> {
     fn below(
         (path, name): (&Path, &str),
         found: &mut dyn FnMut(Entry, &Path) -> Result<(), SlotError>,
@@ -222,7 +219,8 @@ impl TreeWriter {
                     // A path that was joined with nothing ends in a slash.
                     let path = if entry.path().is_empty() { self.path.clone() } else { path };
                     let made = make(&path, entry.kind());
-                    self.file = made.map_err(|source| io_error("write", &path, source))?.map(|file| (file, 0));
+                    self.file =
+                        made.map_err(|source| io_error("write", &path, source))?.map(|file| (file, 0));
                 }
                 Part::Content(bytes) => self.fill(bytes)?,
                 Part::End => self.file = None,

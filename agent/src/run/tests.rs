@@ -274,7 +274,9 @@ pub(crate) fn ports(config: &Config, clock: &Arc<dyn Clock>) -> Ports {
         host: Box::new(Facts),
         power: Box::new(Facts),
         interlock: Shared::new(Arc::clone(clock)),
-        installer: slots.zip(boot).map(|(slots, boot)| boot.map(|boot| Installer { slots: slots.into(), boot })),
+        installer: slots
+            .zip(boot)
+            .map(|(slots, boot)| boot.map(|boot| Installer { slots: slots.into(), boot })),
         clock: Arc::clone(clock),
         tempo: Tempo { pace, rhythm, patience, look: Duration::from_millis(50) },
     }

@@ -68,7 +68,9 @@ pub enum TreeFault {
     #[error("the link {0:?} may lead out of the folder; let it begin with `..` at most as deep as it stands")]
     Link(String),
     /// A device, a pipe, a hard link, or an extension.
-    #[error("entry {path:?} is of the kind {kind:?}; an archive holds files, folders and symbolic links only")]
+    #[error(
+        "entry {path:?} is of the kind {kind:?}; an archive holds files, folders and symbolic links only"
+    )]
     Kind {
         /// Its path as written.
         path: String,
@@ -84,7 +86,9 @@ pub enum TreeFault {
         mode: u32,
     },
     /// The same tree could be written in another way.
-    #[error("the header of {0:?} is not the one that this tree has; make the archive as docs/installers.md says")]
+    #[error(
+        "the header of {0:?} is not the one that this tree has; make the archive as docs/installers.md says"
+    )]
     Header(String),
     /// Out of order, twice, or in a folder that was not named before it.
     #[error("{0:?} stands twice, out of order, or in a folder that is not named before it")]
@@ -431,7 +435,8 @@ fn octal(block: &mut [u8; BLOCK], (at, length): (usize, usize), mut value: u64) 
 
 /// The octal number of a field; a field that holds none is found out when the header is written again.
 fn number(block: &[u8; BLOCK], (at, length): (usize, usize)) -> u64 {
-    let digits = block.get(at..at + length).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit());
+    let digits =
+        block.get(at..at + length).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0, |value, digit| value * 8 + u64::from(digit - b'0'))
 }
 

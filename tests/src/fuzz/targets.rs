@@ -48,7 +48,13 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: [Target; 15] = [
-    Target { name: "archive", parsed: "archive parsed", der: false, samples: samples::archives, run: archive },
+    Target {
+        name: "archive",
+        parsed: "archive parsed",
+        der: false,
+        samples: samples::archives,
+        run: archive,
+    },
     Target { name: "csr", parsed: "csr issued", der: true, samples: samples::requests, run: csr },
     Target {
         name: "csr-signed",

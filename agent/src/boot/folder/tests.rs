@@ -98,7 +98,10 @@ fn a_power_cut_at_every_step_leaves_a_link_to_a_tree_that_may_run_and_words_that
         let mut control = control(folder.path());
         let state = control.read().expect("the words can be read");
         let link = control.linked().expect("the link leads somewhere");
-        assert!(link == state.active || (state.trial == Some(link) && state.tried(link) >= Some(1)), "{k}: {state:?}");
+        assert!(
+            link == state.active || (state.trial == Some(link) && state.tried(link) >= Some(1)),
+            "{k}: {state:?}"
+        );
         if ended.is_ok() {
             break;
         }

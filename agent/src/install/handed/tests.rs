@@ -75,7 +75,11 @@ fn a_slot_that_changed_is_installed_again_before_its_trial_and_never_while_it_ru
     scene.prove(Slot::A, b"bundle").expect("is taken");
     scene.put("slot.B", b"swapped");
     scene.prove(Slot::B, b"bundle").expect_err("what runs is not what was installed");
-    assert_eq!(fs::read(scene.folder.path().join("slot.B")).expect("reads"), b"swapped", "and it is not written");
+    assert_eq!(
+        fs::read(scene.folder.path().join("slot.B")).expect("reads"),
+        b"swapped",
+        "and it is not written"
+    );
     scene.prove(Slot::A, b"bundle").expect("is installed once more");
     assert_eq!(fs::read(scene.folder.path().join("slot.B")).expect("reads"), b"bundle");
 }

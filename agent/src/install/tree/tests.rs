@@ -183,7 +183,8 @@ fn a_hostile_archive_makes_nothing_outside_its_tree() {
         let scene = Scene::new();
         let error = scene.write(&bend(changes)).expect_err(what);
         assert!(matches!(error, SlotError::Tree(_)), "{what}: {error}");
-        let left: Vec<_> = fs::read_dir(scene.path("")).expect("lists").map(|e| e.expect("lists").file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(scene.path("")).expect("lists").map(|e| e.expect("lists").file_name()).collect();
         assert_eq!(left, ["B"], "{what}");
         assert_eq!(fs::read_dir(scene.path("B")).expect("lists").count(), 0, "{what}");
     }

@@ -92,7 +92,9 @@ impl Updating {
                     self.queue.push_back(Event::Sick);
                 }
             }
-            Ok(Err(error)) => tracing::error!(%error, "the application cannot be started again; it is tried again"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the application cannot be started again; it is tried again")
+            }
             Err(error) => tracing::error!(%error, "starting the application again was cut off"),
         }
     }

@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 
 use super::Updating;
 use crate::boot::{self, BootError};
+use crate::install::Writing;
 use crate::link::LinkError;
 use crate::run::messages::{PIECES, Piece, ToLink};
-use crate::install::Writing;
 use crate::slot::SlotError;
 
 /// A slot being written, and where its bytes come from once they come.

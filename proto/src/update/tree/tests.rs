@@ -93,7 +93,8 @@ fn a_tree_is_read_in_whatever_pieces_it_comes() {
 fn an_archive_that_leads_out_of_its_folder_is_refused_by_name() {
     // Goal: nothing is written elsewhere. Method: each form of such a path and of such a link.
     let one = file("one", b"").0;
-    for path in ["./../one", "./a/../../b", "/etc/passwd", "one", "./", ".//one", "./a//b", "./..", "./a/.", "./\n"]
+    for path in
+        ["./../one", "./a/../../b", "/etc/passwd", "one", "./", ".//one", "./a//b", "./..", "./a/.", "./\n"]
     {
         let field = [path.as_bytes(), &[0; 20]].concat();
         let fault = bent_archive(&one, &[(0, &field)]);

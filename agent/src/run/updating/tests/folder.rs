@@ -102,7 +102,10 @@ async fn a_folder_is_updated_and_its_application_started_again_without_a_reboot(
     let receipt = pump.rig.receipt();
     assert_eq!((receipt.sha256, receipt.boots, receipt.slot.as_str()), (Sha256::of(&image), 1, "B"));
     let record = pump.rig.record();
-    assert_eq!((record.installed.counter, record.installed.length), (42, u64::try_from(image.len()).expect("small")));
+    assert_eq!(
+        (record.installed.counter, record.installed.length),
+        (42, u64::try_from(image.len()).expect("small"))
+    );
     assert_eq!(pump.text("A/version"), "4.2.1", "the way back is untouched");
 }
 
@@ -127,7 +130,8 @@ async fn a_folder_that_is_not_well_is_left_again_and_the_old_one_started() {
 #[tokio::test]
 async fn the_last_word_of_the_old_application_is_not_taken_for_the_new_ones() {
     // Goal: a file that said ok before the start says nothing after it. Method: it stands there; the new one says failed.
-    let restart = "if grep -q 4.2.2 current/version; then sleep 0.2; echo failed > health; else echo ok > health; fi";
+    let restart =
+        "if grep -q 4.2.2 current/version; then sleep 0.2; echo failed > health; else echo ok > health; fi";
     let pump = Pump::ordered(application("4.2.2"), restart).await;
     fs::write(pump.path("health"), "ok\n").expect("writes");
     assert_eq!(pump.carried_out(Health::File(pump.path("health"))).await, Outcome::RolledBack);
