@@ -7,15 +7,15 @@
 pub mod handed;
 pub mod tree;
 
-use std::fs::File;
 use std::path::Path;
 
 use cordon_agent_core::update::Slot;
 use cordon_proto::ids::Sha256;
 
-use crate::slot::{SlotError, SlotWriter, Slots};
+use crate::slot::writing::Sink;
+use crate::slot::{SlotError, Slots};
 use handed::Handed;
-use tree::{Tree, TreeWriter};
+use tree::Tree;
 
 /// What the configuration's `install` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,16 +57,16 @@ impl From<Slots> for Place {
 
 impl Place {
     /// Opens the slot that does not run for an image of `length` bytes, of which about the first `offset` are held; the
-    /// writer says where it goes on.
+    /// writer says where it goes on, and is written by [`crate::slot::writing`].
     ///
     /// # Errors
     /// It is the running slot, or the medium fails.
-    pub fn write(&self, slot: Slot, running: Slot, held: (u64, u64)) -> Result<Writing, SlotError> {
-        match self {
-            Self::Slots(slots) => slots.write(slot, running, held).map(Writing::Image),
-            Self::Tree(tree) => tree.write(slot, running, held).map(Writing::Tree),
-            Self::Handed(handed) => handed.write(slot, running, held).map(Writing::Image),
-        }
+    pub fn write(&self, slot: Slot, running: Slot, held: (u64, u64)) -> Result<Box<dyn Sink>, SlotError> {
+        Ok(match self {
+            Self::Slots(slots) => Box::new(slots.write(slot, running, held)?),
+            Self::Tree(tree) => Box::new(tree.write(slot, running, held)?),
+            Self::Handed(handed) => Box::new(handed.write(slot, running, held)?),
+        })
     }
 
     /// Reads a slot back and hashes it as its image was signed.
@@ -102,66 +102,5 @@ impl Place {
         };
         let length = std::fs::metadata(slots.path(slot)).ok()?.len();
         Some((length, slots.hash(slot, length).ok()?))
-    }
-}
-
-/// A slot being written.
-pub enum Writing {
-    /// Byte for byte.
-    Image(SlotWriter<File>),
-    /// Unpacked.
-    Tree(TreeWriter),
-}
-
-impl Writing {
-    /// The next byte wanted.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        match self {
-            Self::Image(writer) => writer.offset(),
-            Self::Tree(writer) => writer.offset(),
-        }
-    }
-
-    /// Writes a piece of the image that belongs at `at`.
-    ///
-    /// # Errors
-    /// The piece does not belong here, is refused, or the medium fails.
-    pub fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), SlotError> {
-        match self {
-            Self::Image(writer) => writer.write(at, bytes),
-            Self::Tree(writer) => writer.write(at, bytes),
-        }
-    }
-
-    /// Whether so much is unsynced that it is time to sync.
-    #[must_use]
-    pub fn wants_sync(&self) -> bool {
-        match self {
-            Self::Image(writer) => writer.wants_sync(),
-            Self::Tree(writer) => writer.wants_sync(),
-        }
-    }
-
-    /// Syncs, and says how many bytes a power cut cannot take any more.
-    ///
-    /// # Errors
-    /// The medium fails.
-    pub fn sync(&mut self) -> Result<u64, SlotError> {
-        match self {
-            Self::Image(writer) => writer.sync(),
-            Self::Tree(writer) => writer.sync(),
-        }
-    }
-
-    /// Ends the writing: everything is there and synced.
-    ///
-    /// # Errors
-    /// Bytes are missing, or the medium fails.
-    pub fn complete(self) -> Result<(), SlotError> {
-        match self {
-            Self::Image(writer) => writer.complete().map(drop),
-            Self::Tree(writer) => writer.complete(),
-        }
     }
 }

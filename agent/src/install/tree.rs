@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 
 use cordon_agent_core::update::Slot;
 use cordon_proto::ids::Sha256;
-use cordon_proto::limits;
 use cordon_proto::update::tree::{ENDING, Entry, Kind, Part, Reader, TreeFault};
 use rustix::fs::{Advice, OFlags};
 use sha2::{Digest, Sha256 as Hasher};
 
-use crate::slot::{SlotError, io_error};
+use crate::slot::writing::Sink;
+use crate::slot::{Flush, SlotError, io_error};
 
 /// Bytes read at once when hashing.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -200,12 +200,24 @@ impl TreeWriter {
         late.iter().rev().try_for_each(|path| remove(path))
     }
 
-    /// The next byte wanted.
-    pub(super) fn offset(&self) -> u64 {
+    fn fill(&mut self, bytes: &[u8]) -> Result<(), SlotError> {
+        let Some((file, at)) = &mut self.file else { return Err(TreeFault::Length.into()) };
+        file.write_all_at(bytes, *at).map_err(|source| io_error("write a file of", &self.path, source))?;
+        *at += u64::try_from(bytes.len()).unwrap_or_default();
+        Ok(())
+    }
+}
+
+impl Sink for TreeWriter {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn offset(&self) -> u64 {
         self.reader.at()
     }
 
-    pub(super) fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), SlotError> {
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), SlotError> {
         let wanted = self.offset();
         let end = u64::try_from(bytes.len()).ok().and_then(|length| at.checked_add(length));
         if at != wanted || end.is_none_or(|end| end > self.length) {
@@ -229,31 +241,22 @@ impl TreeWriter {
         Ok(())
     }
 
-    fn fill(&mut self, bytes: &[u8]) -> Result<(), SlotError> {
-        let Some((file, at)) = &mut self.file else { return Err(TreeFault::Length.into()) };
-        file.write_all_at(bytes, *at).map_err(|source| io_error("write a file of", &self.path, source))?;
-        *at += u64::try_from(bytes.len()).unwrap_or_default();
-        Ok(())
+    fn is_whole(&self) -> bool {
+        self.reader.is_over()
     }
 
-    pub(super) fn wants_sync(&self) -> bool {
-        self.offset() - self.synced >= limits::SLOT_SYNC_BYTES
+    fn unsynced(&self) -> u64 {
+        self.offset() - self.synced
+    }
+
+    fn sync_begun(&mut self) {
+        self.synced = self.offset();
     }
 
     /// Syncs the file system that holds the tree: files, folders and names alike.
-    pub(super) fn sync(&mut self) -> Result<u64, SlotError> {
-        let parent = self.path.parent().unwrap_or(Path::new("/"));
-        let synced = File::open(parent).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
-        synced.map_err(|source| io_error("sync", &self.path, source))?;
-        self.synced = self.offset();
-        Ok(self.synced)
-    }
-
-    pub(super) fn complete(mut self) -> Result<(), SlotError> {
-        if !self.reader.is_over() {
-            return Err(SlotError::Bytes { at: self.offset(), wanted: self.length, length: self.length });
-        }
-        self.sync().map(drop)
+    fn apart(&self) -> io::Result<Flush> {
+        let folder = File::open(self.path.parent().unwrap_or(Path::new("/")))?;
+        Ok(Box::new(move || Ok(rustix::fs::syncfs(&folder)?)))
     }
 }
 
