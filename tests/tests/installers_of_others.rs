@@ -84,6 +84,7 @@ impl Scene {
         let mut writing = place.write(Slot::B, Slot::A, (length, 0)).map_err(|error| error.to_string())?;
         writing.write(0, image).map_err(|error| error.to_string())?;
         assert!(writing.is_whole(), "all of it is written");
+        drop(writing);
         self.prove(command, image, Slot::A)
     }
 
