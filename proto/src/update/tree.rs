@@ -246,6 +246,7 @@ pub struct Reader {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a reader has one of it, and the block is what it needs")]
 enum State {
     Header { block: [u8; BLOCK], held: usize },
     Content { left: u64 },

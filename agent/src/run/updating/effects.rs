@@ -88,6 +88,8 @@ impl Updating {
             }
             Ok(Ok(Some((well, view)))) => {
                 tracing::info!(slot = %view.booted, "the application was started again for its update");
+                // As in a reboot: what waited to be heard speaks of what ran before.
+                self.queue.clear();
                 self.queue.push_back(Event::Started(view));
                 if !well {
                     self.queue.push_back(Event::Sick);
