@@ -36,6 +36,11 @@ pub(crate) fn application(version: &str) -> Vec<u8> {
     ])
 }
 
+/// Something done behind the agent's back, below a tree.
+type Change = fn(&Path);
+/// A field of a header, by its place.
+type Field<'a> = (usize, &'a [u8]);
+
 struct Scene {
     folder: tempfile::TempDir,
     tree: Tree,
@@ -128,7 +133,7 @@ fn an_older_longer_tree_leaves_nothing_behind() {
 fn every_change_behind_the_agents_back_shows_in_the_read_back() {
     // Goal: the written tree is believed for what it is. Method: one change of each kind to a tree that was whole.
     let bytes = application("4.2.2");
-    let changes: [(&str, fn(&Path)); 9] = [
+    let changes: [(&str, Change); 9] = [
         ("content", |root| fs::write(root.join("version"), "4.2.3").expect("writes")),
         ("longer", |root| fs::write(root.join("drugs/none"), "x").expect("writes")),
         ("gone", |root| fs::remove_file(root.join("version")).expect("removes")),
@@ -161,7 +166,7 @@ fn rights(path: &Path, mode: u32) {
 fn a_hostile_archive_makes_nothing_outside_its_tree() {
     // Goal: what is not proven yet can do no harm. Method: headers bent to each trick, their checksums made right, and
     // the neighbours of the tree afterwards.
-    let bend = |changes: &[(usize, &[u8])]| {
+    let bend = |changes: &[Field<'_>]| {
         let mut bytes = archive(&[("", Kind::Folder, b""), ("one", file(b"", false), b"")]);
         for (at, field) in changes {
             bytes[512 + at..512 + at + field.len()].copy_from_slice(field);
@@ -171,7 +176,7 @@ fn a_hostile_archive_makes_nothing_outside_its_tree() {
         bytes[512 + 148..512 + 155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
         bytes
     };
-    let tricks: [(&str, &[(usize, &[u8])]); 7] = [
+    let tricks: [(&str, &[Field<'_>]); 7] = [
         ("..", &[(0, b"./../evil\0")]),
         ("absolute", &[(0, b"/tmp/cordon-evil\0")]),
         ("link out", &[(156, b"2"), (157, b"../evil\0"), (100, b"0000755")]),
