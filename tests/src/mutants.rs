@@ -30,6 +30,7 @@ pub const ALL: &[&[Breakage]] = &[
     owner::OWNER,
     air_gap::AIR_GAP,
     desk::DESK,
+    installers::INSTALLERS,
     refusals::REFUSALS,
     transport::TRANSPORT,
     update_faults::UPDATE_FAULTS,

@@ -129,10 +129,11 @@ async fn a_folder_that_is_not_well_is_left_again_and_the_old_one_started() {
 
 #[tokio::test]
 async fn the_last_word_of_the_old_application_is_not_taken_for_the_new_ones() {
-    // Goal: a file that said ok before the start says nothing after it. Method: it stands there; the new one says failed.
-    let restart =
-        "if grep -q 4.2.2 current/version; then sleep 0.2; echo failed > health; else echo ok > health; fi";
-    let pump = Pump::ordered(application("4.2.2"), restart).await;
+    // Goal: a file that said ok before the start says nothing after it. Method: it stands there; the new one says failed,
+    // a while after it was started.
+    let later = "(sleep 0.5; echo failed > word; mv word health) > /dev/null 2>&1 &";
+    let restart = format!("if grep -q 4.2.2 current/version; then {later} else echo ok > health; fi");
+    let pump = Pump::ordered(application("4.2.2"), &restart).await;
     fs::write(pump.path("health"), "ok\n").expect("writes");
     assert_eq!(pump.carried_out(Health::File(pump.path("health"))).await, Outcome::RolledBack);
 }
