@@ -202,6 +202,11 @@ fn no_entry_is_longer_than_what_was_signed() {
     }
     let long = bent_archive(&file("one", b"").0, &[(SIZE.0, b"77777777777")]);
     assert_eq!(long, TreeFault::Length);
+    let bytes = archive(&[folder(""), file("one", &[1; 600])]);
+    let mut reader = Reader::new(u64::try_from(bytes.len()).expect("small") - 512);
+    let mut rest = &bytes[..];
+    assert!(matches!(reader.next(&mut rest), Ok(Some(Part::Entry(_)))));
+    assert_eq!(reader.next(&mut rest).err(), Some(TreeFault::Length), "not one byte of it is handed out");
     let many = (0..limits::TREE_ENTRIES).map(|number| file(&format!("{number:06}"), b""));
     let many: Vec<_> = core::iter::once(folder("")).chain(many).collect();
     assert_eq!(refused(&many), TreeFault::Entries);
