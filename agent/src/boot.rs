@@ -1,12 +1,13 @@
 //! Boot control: which slot starts, told by the agent and read by the boot loader.
 //!
-//! One port, [`BootControl`], and four that stand behind it: a document ([`FileBoot`]), GRUB's environment block
-//! ([`grub`]), U-Boot's environment ([`uboot`]) and a command of the maker's ([`exec`]). They map; all arithmetic is
+//! One port, [`BootControl`], and five that stand behind it: a document ([`FileBoot`]), GRUB's environment block
+//! ([`grub`]), U-Boot's environment ([`uboot`]), a command of the maker's ([`exec`]) and a link ([`folder`]). They map; all arithmetic is
 //! `cordon_agent_core::update::loader`'s. Every change is read back: a device must never believe that it armed what it
 //! did not. What the loader has to do is in docs/boot.md. Read next there.
 
 pub mod exec;
 mod file;
+pub mod folder;
 pub mod grub;
 pub mod uboot;
 
@@ -105,6 +106,15 @@ pub trait BootControl: Send {
     /// # Errors
     /// It cannot be written.
     fn write(&mut self, change: Change, after: &BootState) -> Result<(), BootError>;
+
+    /// Does the loader's act and starts what is chosen, where that takes no reboot; whether it started. `None` where the
+    /// device has to be rebooted.
+    ///
+    /// # Errors
+    /// The act could not be stored, and nothing was started.
+    fn restart(&mut self) -> Result<Option<bool>, BootError> {
+        Ok(None)
+    }
 }
 
 /// A boot control as roles share it.
@@ -156,7 +166,7 @@ impl Setting {
     }
 }
 
-fn opened(control: impl BootControl + 'static) -> Result<SharedControl, BootError> {
+pub(crate) fn opened(control: impl BootControl + 'static) -> Result<SharedControl, BootError> {
     let control: SharedControl = Arc::new(Mutex::new(control));
     read(&control)?;
     Ok(control)
@@ -176,6 +186,18 @@ pub fn read(control: &SharedControl) -> Result<BootState, BootError> {
 /// As there.
 pub fn change_shared(control: &SharedControl, asked: Change) -> Result<(), BootError> {
     change(&mut *control.lock().unwrap_or_else(PoisonError::into_inner), asked)
+}
+
+/// As [`BootControl::restart`], for a shared one, with what it holds afterwards.
+///
+/// # Errors
+/// As there, or it cannot be read.
+pub fn restart(control: &SharedControl) -> Result<Option<(bool, BootState)>, BootError> {
+    let mut control = control.lock().unwrap_or_else(PoisonError::into_inner);
+    match control.restart()? {
+        Some(well) => Ok(Some((well, control.read()?))),
+        None => Ok(None),
+    }
 }
 
 /// What the loader has told the kernel: the slot that runs, and whether it refused to try another one.

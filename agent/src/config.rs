@@ -20,6 +20,7 @@ use self::key_place::KeyPlace;
 use crate::boot::Setting;
 use crate::files::{self, FileError};
 use crate::host::{self, Root};
+use crate::install::Setting as Installing;
 use crate::link::proxy::Proxy;
 
 /// Bytes of a configuration file.
@@ -38,6 +39,10 @@ pub struct Config {
     pub slots: Option<[PathBuf; 2]>,
     /// The boot control.
     pub boot: Option<Setting>,
+    /// What takes images in place of slots: a folder or a command.
+    pub install: Option<Installing>,
+    /// What starts the application in such a folder again.
+    pub restart: Vec<String>,
     /// What the device is.
     pub hardware: Hardware,
     /// First root file of each manufacturer's image repository.
@@ -153,6 +158,13 @@ impl Config {
         };
         let boot = file.boot.map(|boot| Setting::parse(&boot, folder)).transpose();
         let boot = boot.map_err(|error| value("boot", &error.to_string()))?;
+        let install = file.install.as_deref().map(|install| {
+            Installing::parse(install, folder)
+                .ok_or_else(|| value("install", "must be directory:PATH or exec:/PATH/OF/PROGRAM"))
+        });
+        let install = install.transpose()?;
+        check_installer(&install, (&file.slots, &boot, &file.restart))
+            .map_err(|(key, wrong)| value(key, wrong))?;
         let auth_file = file.proxy_auth_file.map(|auth_file| folder.join(auth_file));
         let proxy = Proxy::parse(file.proxy, auth_file).map_err(|(key, wrong)| value(key, wrong))?;
         let key = file.key.as_deref().map_or(Ok(KeyPlace::File), KeyPlace::parse);
@@ -175,6 +187,8 @@ impl Config {
             state: if sources.state.is_some() { state } else { folder.join(state) },
             slots: file.slots.map(|slots| slots.map(|slot| folder.join(slot))),
             boot,
+            install,
+            restart: file.restart,
             hardware,
             image_root,
             timezone: file.timezone.unwrap_or_else(|| "UTC".to_owned()),
@@ -191,6 +205,24 @@ impl Config {
                 .ok_or_else(|| value("health", "must be [\"program\", …] or \"file:PATH\""))?,
         })
     }
+}
+
+/// What names a place for images twice, or names what that place does not use, is a mistake.
+fn check_installer(
+    install: &Option<Installing>,
+    (slots, boot, restart): (&Option<[PathBuf; 2]>, &Option<Setting>, &[String]),
+) -> Result<(), (&'static str, &'static str)> {
+    let folder = matches!(install, Some(Installing::Folder(_)));
+    if install.is_some() && slots.is_some() {
+        return Err(("install", "stands in place of `slots`; name one of them"));
+    }
+    if folder && boot.is_some() {
+        return Err(("boot", "is not used with a directory, which has its own"));
+    }
+    if !folder && !restart.is_empty() {
+        return Err(("restart", "is used with a directory only"));
+    }
+    Ok(())
 }
 
 fn health(value: Option<HealthValue>, folder: &Path) -> Option<Health> {

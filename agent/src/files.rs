@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -164,6 +164,21 @@ impl Folder {
         fs::rename(beside, path)?;
         self.point("sync folder", name)?;
         File::open(&self.path)?.sync_all()
+    }
+
+    /// Turns a symbolic link of this name, by one rename: after `Ok` it survives a power cut, before it the old one does.
+    pub fn link(&self, name: &str, to: &str) -> Result<(), FileError> {
+        let (beside, path) = (self.path.join(format!(".{name}.new")), self.path.join(name));
+        let turn = || {
+            self.point("link", name)?;
+            let _ = fs::remove_file(&beside);
+            symlink(to, &beside)?;
+            self.point("rename", name)?;
+            fs::rename(&beside, &path)?;
+            self.point("sync folder", name)?;
+            File::open(&self.path)?.sync_all()
+        };
+        turn().map_err(|source| io_error("turn", &path, source))
     }
 
     /// Removes a file; one that is not there is removed already.

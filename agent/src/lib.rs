@@ -12,6 +12,7 @@ pub mod der;
 pub mod files;
 pub mod host;
 pub mod identity;
+pub mod install;
 pub mod interlock;
 pub mod link;
 pub mod log;

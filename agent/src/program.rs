@@ -15,10 +15,12 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Bytes of an answer.
 const ANSWER_BYTES: usize = 4096;
-/// Between two looks at a program that should answer.
+/// Between the first two looks at a program that should end.
 const TURN: Duration = Duration::from_millis(2);
-/// Looks until it should have.
-const TURNS: u32 = 5000;
+/// Between two looks at one that takes its time.
+const LONG_TURN: Duration = Duration::from_millis(100);
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(10);
 /// Looks at a killed program.
 const LAST_TURNS: u32 = 50;
 
@@ -32,8 +34,8 @@ pub enum ProgramError {
     #[error("failed: {0}")]
     Failed(ExitStatus),
     /// It did not end.
-    #[error("did not end in 10 seconds and was killed")]
-    Late,
+    #[error("did not end in {} seconds and was killed", .0.as_secs())]
+    Late(Duration),
     /// It ended, and what it said is no answer.
     #[error("gave no readable answer")]
     Unreadable,
@@ -62,6 +64,22 @@ impl Program {
         Ok(status)
     }
 
+    /// Waits until it ends well.
+    fn wait(&mut self, limit: Duration) -> Result<(), ProgramError> {
+        let (mut waited, mut turn) = (Duration::ZERO, TURN);
+        while waited < limit {
+            match self.ended() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => return Err(ProgramError::Failed(status)),
+                Ok(None) => sleep(turn),
+                Err(error) => return Err(ProgramError::Start(error)),
+            }
+            waited += turn;
+            turn = (waited / 8).clamp(TURN, LONG_TURN);
+        }
+        Err(ProgramError::Late(limit))
+    }
+
     fn kill(&mut self) {
         let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let _ = group.map(|group| kill_process_group(group, Signal::KILL));
@@ -85,20 +103,20 @@ impl Drop for Program {
 
 /// What a program says on its standard output, if it ends in time and well. Blocks meanwhile.
 pub(crate) fn answer(words: &[&str]) -> Result<String, ProgramError> {
+    answer_in(words, ANSWER)
+}
+
+/// As [`answer`], with a time of its own.
+pub(crate) fn answer_in(words: &[&str], limit: Duration) -> Result<String, ProgramError> {
     let mut program =
         Program::start(words, (Stdio::piped(), Stdio::inherit())).map_err(ProgramError::Start)?;
-    for _ in 0..TURNS {
-        match program.ended() {
-            Ok(Some(status)) if status.success() => {
-                let said = program.child.stdout.take();
-                return said.and_then(text).ok_or(ProgramError::Unreadable);
-            }
-            Ok(Some(status)) => return Err(ProgramError::Failed(status)),
-            Ok(None) => sleep(TURN),
-            Err(error) => return Err(ProgramError::Start(error)),
-        }
-    }
-    Err(ProgramError::Late)
+    program.wait(limit)?;
+    program.child.stdout.take().and_then(text).ok_or(ProgramError::Unreadable)
+}
+
+/// Lets a program work that has nothing to say, until it ends well. Blocks meanwhile.
+pub(crate) fn work(words: &[&str], limit: Duration) -> Result<(), ProgramError> {
+    Program::start(words, (Stdio::null(), Stdio::inherit())).map_err(ProgramError::Start)?.wait(limit)
 }
 
 /// What waits in the pipe of an ended program. Somebody else may still hold its other end, so it is not waited for.

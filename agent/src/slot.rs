@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use cordon_agent_core::update::{FetchFault, Slot};
 use cordon_proto::ids::Sha256;
-use cordon_proto::limits;
+use cordon_proto::update::tree::TreeFault;
 use rustix::fs::{Advice, FallocateFlags, OFlags};
 use sha2::{Digest, Sha256 as Hasher};
 
@@ -61,6 +61,17 @@ pub enum SlotError {
     /// What an earlier attempt wrote is gone.
     #[error("{} no longer holds what was written before; the image is fetched from its beginning", .0.display())]
     ResumeLost(PathBuf),
+    /// An archive that no folder may become, or a tree that is no archive's.
+    #[error(transparent)]
+    Tree(#[from] TreeFault),
+    /// The maker's command that takes images.
+    #[error("{program} {why}")]
+    Command {
+        /// The command.
+        program: String,
+        /// What went wrong.
+        why: String,
+    },
     /// Any other trouble of the operating system.
     #[error("cannot {act} {}: {source}", path.display())]
     Io {
@@ -81,8 +92,10 @@ impl SlotError {
         match self {
             Self::TooShort { .. } => FetchFault::SlotTooShort,
             Self::DiskFull(_) => FetchFault::DiskFull,
-            Self::Bytes { .. } | Self::ResumeLost(_) => FetchFault::Damaged,
-            Self::Running { .. } | Self::Kind(_) | Self::Io { .. } => FetchFault::SlotFails,
+            Self::Bytes { .. } | Self::ResumeLost(_) | Self::Tree(_) => FetchFault::Damaged,
+            Self::Running { .. } | Self::Kind(_) | Self::Command { .. } | Self::Io { .. } => {
+                FetchFault::SlotFails
+            }
         }
     }
 }
@@ -306,42 +319,6 @@ impl<M: Medium> SlotWriter<M> {
         Ok(())
     }
 
-    /// Writes what is new of a piece of the image that begins at `at`: whoever sends may start before the next byte.
-    ///
-    /// # Errors
-    /// There is a hole before the piece, the medium is full, or it fails.
-    pub fn take(&mut self, at: u64, bytes: &[u8]) -> Result<(), SlotError> {
-        let known = self.offset.checked_sub(at).and_then(|known| usize::try_from(known).ok());
-        match known {
-            Some(known) => self.write(self.offset, bytes.get(known..).unwrap_or_default()),
-            // A hole: the writer refuses it and says so.
-            None => self.write(at, bytes),
-        }
-    }
-
-    /// Whether every byte is written.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.offset >= self.length
-    }
-
-    /// Bytes that nobody has begun to sync.
-    #[must_use]
-    pub fn unsynced(&self) -> u64 {
-        self.offset - self.synced
-    }
-
-    /// Whether so much is unsynced that it is time to sync.
-    #[must_use]
-    pub fn wants_sync(&self) -> bool {
-        self.unsynced() >= limits::SLOT_SYNC_BYTES
-    }
-
-    /// A sync of all that is written has begun elsewhere.
-    fn sync_begun(&mut self) {
-        self.synced = self.offset;
-    }
-
     /// Syncs, and says how many bytes a power cut cannot take any more.
     ///
     /// # Errors
@@ -412,7 +389,7 @@ fn follow(path: &Path) -> i32 {
     i32::try_from(flags.bits()).expect("open flags are small")
 }
 
-fn io_error(act: &'static str, path: &Path, source: io::Error) -> SlotError {
+pub(crate) fn io_error(act: &'static str, path: &Path, source: io::Error) -> SlotError {
     let path = path.to_owned();
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {

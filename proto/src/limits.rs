@@ -144,6 +144,10 @@ pub const HELD_OWNERS: usize = 64;
 pub const SECURITY_STATE_BYTES: usize = 192 * 1024;
 /// Bytes of a boot control document.
 pub const BOOT_STATE_BYTES: usize = 4096;
+/// Entries of the archive of a folder.
+pub const TREE_ENTRIES: u32 = 65_536;
+/// Names within names of such an entry.
+pub const TREE_DEPTH: usize = 32;
 /// Bytes of an image written between two syncs of the slot.
 pub const SLOT_SYNC_BYTES: u64 = 8 * 1024 * 1024;
 /// Seconds an interlock lease lives unless it says otherwise.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub mod air_gap;
 pub mod desk;
+pub mod installers;
 pub mod owner;
 pub mod refusals;
 pub mod table;
@@ -29,6 +30,7 @@ pub const ALL: &[&[Breakage]] = &[
     owner::OWNER,
     air_gap::AIR_GAP,
     desk::DESK,
+    installers::INSTALLERS,
     refusals::REFUSALS,
     transport::TRANSPORT,
     update_faults::UPDATE_FAULTS,

@@ -20,6 +20,7 @@ pub mod fault;
 #[cfg(test)]
 mod fixture;
 pub mod gate;
+pub mod handed;
 pub mod loader;
 pub mod machine;
 pub mod record;

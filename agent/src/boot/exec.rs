@@ -49,7 +49,7 @@ impl BootControl for ExecBoot {
     }
 }
 
-fn state(text: &str) -> Option<BootState> {
+pub(super) fn state(text: &str) -> Option<BootState> {
     let active = value(text, "active=").and_then(slot)?;
     let booted = value(text, "booted=").and_then(slot)?;
     let left: u8 = value(text, "left=")?.parse().ok()?;

@@ -12,8 +12,9 @@ use cordon_proto::limits;
 use cordon_proto::update::release::InterlockClass;
 use toml::de::{DeTable, DeValue};
 
-const KEYS: &str = "state, slots, boot, hardware, image_root, timezone, interlock_socket, interlock, server, \
-                    proxy, proxy_auth_file, metered, mirrors, image_kbit_s, key, clock_floor, health";
+const KEYS: &str = "state, slots, boot, install, restart, hardware, image_root, timezone, interlock_socket, \
+                    interlock, server, proxy, proxy_auth_file, metered, mirrors, image_kbit_s, key, \
+                    clock_floor, health";
 
 /// The file as written.
 #[derive(Default)]
@@ -21,6 +22,8 @@ pub(super) struct File {
     pub(super) state: Option<PathBuf>,
     pub(super) slots: Option<[PathBuf; 2]>,
     pub(super) boot: Option<String>,
+    pub(super) install: Option<String>,
+    pub(super) restart: Vec<String>,
     pub(super) hardware: Option<Hardware>,
     pub(super) image_root: BTreeMap<Name, PathBuf>,
     pub(super) timezone: Option<String>,
@@ -64,6 +67,11 @@ impl File {
             "state" => self.state = Some(text()?.into()),
             "slots" => self.slots = Some(slots(value).ok_or_else(|| must("two paths"))?),
             "boot" => self.boot = Some(text()?),
+            "install" => self.install = Some(text()?),
+            "restart" => {
+                let words = strings(value).filter(|words| !words.is_empty());
+                self.restart = words.ok_or_else(|| must("[\"program\", …]"))?;
+            }
             "hardware" => self.hardware = Some(hardware(value)?),
             "image_root" => self.image_root = image_root(value)?,
             "timezone" => self.timezone = Some(text()?),

@@ -123,3 +123,35 @@ fn hardware_comes_from_dmi_and_placeholders_do_not_count() {
     let error = Config::load(&sources).expect_err("is refused").to_string();
     assert!(error.contains("hardware = {"), "{error}");
 }
+
+#[test]
+fn an_installer_is_named_once_and_with_what_belongs_to_it() {
+    // Goal: no key that nobody reads. Method: a folder and a command as written, then each mistake by its key.
+    use crate::install::Setting as Installing;
+    let here = Path::new("/etc/cordon");
+    let parsed = |lines: &str| {
+        let text = format!(
+            "{lines}\nhardware = {{ manufacturer = \"H\", model = \"M\", revision = \"R\", serial = \"S\" }}"
+        );
+        Config::parse(&text, &here.join("agent.toml"), &Sources::default())
+    };
+    let folder = parsed("install = \"directory:pump\"\nrestart = [\"systemctl\", \"restart\", \"pump\"]");
+    let folder = folder.expect("is read");
+    assert_eq!(folder.install, Some(Installing::Folder(here.join("pump"))));
+    assert_eq!(folder.restart, ["systemctl", "restart", "pump"]);
+    let command = parsed("install = \"exec:/usr/lib/cordon/rauc --one\"\nboot = \"grub\"").expect("is read");
+    assert_eq!(command.install, Some(Installing::Command("/usr/lib/cordon/rauc --one".into())));
+    for (lines, key) in [
+        ("install = \"pump\"", "install"),
+        ("install = \"directory:\"", "install"),
+        ("install = \"exec:rauc\"", "install"),
+        ("install = \"directory:pump\"\nslots = [\"A\", \"B\"]", "install"),
+        ("install = \"directory:pump\"\nboot = \"grub\"", "boot"),
+        ("install = \"exec:/rauc\"\nrestart = [\"pump\"]", "restart"),
+        ("restart = [\"pump\"]", "restart"),
+        ("restart = []", "restart"),
+    ] {
+        let error = parsed(lines).expect_err(lines).to_string();
+        assert!(error.contains(&format!("`{key}`")), "{lines}: {error}");
+    }
+}

@@ -62,6 +62,15 @@ async fn status(words: &[String]) -> io::Result<ExitStatus> {
     }
 }
 
+/// Forgets what the software that ran until now has said of itself.
+pub(crate) fn forget(health: &Health) -> io::Result<()> {
+    let Health::File(path) = health else { return Ok(()) };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// The file begins with `ok` or `failed`; anything else is no word yet. It belongs into a folder that a boot empties.
 async fn file(path: &Path) -> bool {
     loop {

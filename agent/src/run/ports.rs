@@ -15,12 +15,17 @@ use cordon_proto::update::refusal::Power;
 
 use super::contact::Pace;
 use super::sensing::Rhythm;
-use crate::boot::{BootError, SharedControl};
+use crate::boot::folder::FolderBoot;
+use crate::boot::{self, BootError, Setting, SharedControl};
 use crate::capture::Capture;
 use crate::capture::tier0::Tier0;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::files::Folder;
 use crate::host;
+use crate::install::handed::Handed;
+use crate::install::tree::Tree;
+use crate::install::{self, Place};
 use crate::interlock::Shared;
 use crate::link::Patience;
 use crate::slot::Slots;
@@ -51,8 +56,8 @@ pub trait PowerSource: Send {
 
 /// Where images go and how they are started.
 pub struct Installer {
-    /// The two slots.
-    pub slots: Slots,
+    /// What holds images.
+    pub slots: Place,
     /// The boot control.
     pub boot: SharedControl,
 }
@@ -115,11 +120,29 @@ impl Ports {
     }
 }
 
-/// The installer that a configuration names; `None` unless it names both slots and boot control.
+/// The installer that a configuration names; `None` unless it names what holds images and a boot control.
 #[must_use]
 pub fn installer(config: &Config) -> Option<Result<Installer, BootError>> {
-    let (slots, boot) = (config.slots.clone()?, config.boot.as_ref()?);
-    Some(boot.open().map(|boot| Installer { slots: Slots::new(slots), boot }))
+    Some(match &config.install {
+        Some(install::Setting::Folder(root)) => folder(root, config),
+        Some(install::Setting::Command(command)) => handed(command, config),
+        None => {
+            let (slots, boot) = (config.slots.clone()?, config.boot.as_ref()?);
+            boot.open().map(|boot| Installer { slots: Slots::new(slots).into(), boot })
+        }
+    })
+}
+
+fn folder(root: &Path, config: &Config) -> Result<Installer, BootError> {
+    let boot = boot::opened(FolderBoot::at(root, config.restart.clone())?)?;
+    Ok(Installer { slots: Place::Tree(Tree::new(root.to_owned())), boot })
+}
+
+/// The command is also the boot control, unless there is another one.
+fn handed(command: &str, config: &Config) -> Result<Installer, BootError> {
+    let own = Setting::Exec(command.to_owned());
+    let boot = config.boot.as_ref().unwrap_or(&own).open()?;
+    Ok(Installer { slots: Place::Handed(Handed::new(command, Folder::open(&config.state)?)), boot })
 }
 
 /// A machine whose files lie below a folder; `/` is the running one.

@@ -274,8 +274,8 @@ fn installed(installer: Option<&mut Installer>) -> Installed {
 
 fn measured(installer: &mut Installer) -> Option<(Slot, u64, Sha256)> {
     let slot = boot::read(&installer.boot).ok()?.booted;
-    let length = std::fs::metadata(installer.slots.path(slot)).ok()?.len();
-    Some((slot, length, installer.slots.hash(slot, length).ok()?))
+    let (length, sha256) = installer.slots.measure(slot)?;
+    Some((slot, length, sha256))
 }
 
 fn first_view(record: &Record, interlock: InterlockState) -> UpdateView {

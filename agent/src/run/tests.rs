@@ -63,24 +63,24 @@ mod transport;
 pub(crate) struct World {
     pub(crate) offer: bool,
     pub(crate) permit: bool,
-    back: bool,
+    pub(crate) back: bool,
     /// Nobody answers.
     pub(crate) dark: bool,
     /// What stands in the place of the owner's root.
-    root: Option<fn() -> Reply>,
+    pub(crate) root: Option<fn() -> Reply>,
     /// What is made of the bytes of the image that were asked for.
-    bent: Option<fn(Vec<u8>) -> Reply>,
+    pub(crate) bent: Option<fn(Vec<u8>) -> Reply>,
     /// Waits are cut off, so that one report follows the other.
-    chatty: bool,
-    director: BTreeMap<String, Vec<u8>>,
-    maker: BTreeMap<String, Vec<u8>>,
-    image: Vec<u8>,
+    pub(crate) chatty: bool,
+    pub(crate) director: BTreeMap<String, Vec<u8>>,
+    pub(crate) maker: BTreeMap<String, Vec<u8>>,
+    pub(crate) image: Vec<u8>,
     pub(crate) checkins: Vec<CheckinRequest>,
-    bodies: Vec<Body>,
+    pub(crate) bodies: Vec<Body>,
     pub(crate) receipts: Vec<Receipt>,
-    ranges: Vec<Option<String>>,
+    pub(crate) ranges: Vec<Option<String>>,
     /// The connection dies after so many bytes of the image, once.
-    cut: Option<usize>,
+    pub(crate) cut: Option<usize>,
 }
 
 pub(crate) struct Rig {
@@ -298,7 +298,9 @@ pub(crate) fn ports(config: &Config, clock: &Arc<dyn Clock>) -> Ports {
         host: Box::new(Facts),
         power: Box::new(Facts),
         interlock: Shared::new(Arc::clone(clock)),
-        installer: slots.zip(boot).map(|(slots, boot)| boot.map(|boot| Installer { slots, boot })),
+        installer: slots
+            .zip(boot)
+            .map(|(slots, boot)| boot.map(|boot| Installer { slots: slots.into(), boot })),
         clock: Arc::clone(clock),
         tempo: Tempo { pace, rhythm, patience, look: Duration::from_millis(50) },
     }
@@ -346,6 +348,8 @@ impl Rig {
             state: self.site.state().to_owned(),
             slots: Some([self.path("A"), self.path("B")]),
             boot: Some(Setting::File(self.path("boot"))),
+            install: None,
+            restart: Vec::new(),
             hardware: hardware(),
             image_root: BTreeMap::from([(name("halden"), self.path("root.json"))]),
             timezone: "UTC".to_owned(),
@@ -367,7 +371,7 @@ impl Rig {
         let ports = ports(&config, &self.clock);
         match &self.boot {
             Some(control) => {
-                let slots = Slots::new(config.slots.expect("is set"));
+                let slots = Slots::new(config.slots.expect("is set")).into();
                 Ports { installer: Some(Ok(Installer { slots, boot: Arc::clone(control) })), ..ports }
             }
             None => ports,

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;
 
+use super::writing::Sink as _;
 use super::*;
 
 /// A medium in memory with a size and a memory for mishaps.

@@ -3,9 +3,10 @@
 //! The network never waits for the medium here, and nothing else in the agent waits for either. An offset is told as
 //! synced only after the sync that was begun behind it has returned well; what was written meanwhile belongs to the
 //! next one. One sync is under way at a time, and no more than [`BEHIND_BYTES`] lie behind it. Nothing is believed of
-//! the bytes. Read next: [`super::SlotWriter`].
+//! the bytes. Read next: [`super::SlotWriter`] and `crate::install::tree`, which take them.
 
 use std::io;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
@@ -30,6 +31,84 @@ pub struct Piece {
     pub at: u64,
     /// The bytes.
     pub bytes: Bytes,
+}
+
+/// What takes the bytes of an image, in their order.
+pub trait Sink: Send {
+    /// Where they go, for people.
+    fn path(&self) -> &Path;
+
+    /// The next byte wanted.
+    fn offset(&self) -> u64;
+
+    /// Writes a piece of the image that belongs at `at`.
+    ///
+    /// # Errors
+    /// The piece does not belong here, is refused, or the medium fails.
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), SlotError>;
+
+    /// Whether every byte is written.
+    fn is_whole(&self) -> bool;
+
+    /// Bytes that nobody has begun to sync.
+    fn unsynced(&self) -> u64;
+
+    /// A sync of all that is written has begun elsewhere.
+    fn sync_begun(&mut self);
+
+    /// What syncs it from another thread, while more is written.
+    ///
+    /// # Errors
+    /// The operating system refuses it.
+    fn apart(&self) -> io::Result<Flush>;
+
+    /// Whether so much is unsynced that it is time to sync.
+    fn wants_sync(&self) -> bool {
+        self.unsynced() >= limits::SLOT_SYNC_BYTES
+    }
+
+    /// Writes what is new of a piece of the image that begins at `at`: whoever sends may start before the next byte.
+    ///
+    /// # Errors
+    /// There is a hole before the piece, or as for [`Self::write`].
+    fn take(&mut self, at: u64, bytes: &[u8]) -> Result<(), SlotError> {
+        let known = self.offset().checked_sub(at).and_then(|known| usize::try_from(known).ok());
+        match known {
+            Some(known) => self.write(self.offset(), bytes.get(known..).unwrap_or_default()),
+            // A hole: it is refused there, which says so.
+            None => self.write(at, bytes),
+        }
+    }
+}
+
+impl<M: Medium + Send> Sink for SlotWriter<M> {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), SlotError> {
+        Self::write(self, at, bytes)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.offset >= self.length
+    }
+
+    fn unsynced(&self) -> u64 {
+        self.offset - self.synced
+    }
+
+    fn sync_begun(&mut self) {
+        self.synced = self.offset;
+    }
+
+    fn apart(&self) -> io::Result<Flush> {
+        self.medium.apart()
+    }
 }
 
 /// How far the writing has come.
@@ -57,10 +136,10 @@ pub struct Writing {
 impl Writing {
     /// Begins; a runtime must be there.
     #[must_use]
-    pub fn begin<M: Medium + Send + 'static>(writer: SlotWriter<M>) -> Self {
+    pub fn begin(sink: Box<dyn Sink>) -> Self {
         let (pieces, incoming) = mpsc::channel(PIECES);
         let (telling, told) = mpsc::channel(WORDS);
-        let thread = tokio::task::spawn_blocking(move || write(writer, incoming, &telling));
+        let thread = tokio::task::spawn_blocking(move || write(sink, incoming, &telling));
         Self { pieces: Some(pieces), told, thread }
     }
 
@@ -97,8 +176,8 @@ impl Writing {
     }
 }
 
-fn write<M: Medium>(writer: SlotWriter<M>, pieces: mpsc::Receiver<Piece>, told: &mpsc::Sender<Told>) {
-    let last = match write_all(writer, pieces, told) {
+fn write(sink: Box<dyn Sink>, pieces: mpsc::Receiver<Piece>, told: &mpsc::Sender<Told>) {
+    let last = match write_all(sink, pieces, told) {
         Ok(true) => Told::Whole,
         Ok(false) => Told::Ended,
         Err(error) => Told::Failed(error),
@@ -108,23 +187,23 @@ fn write<M: Medium>(writer: SlotWriter<M>, pieces: mpsc::Receiver<Piece>, told: 
 }
 
 /// Writes what comes, with syncs beside it; whether the image is whole.
-fn write_all<M: Medium>(
-    mut writer: SlotWriter<M>,
+fn write_all(
+    mut sink: Box<dyn Sink>,
     mut pieces: mpsc::Receiver<Piece>,
     told: &mpsc::Sender<Told>,
 ) -> Result<bool, SlotError> {
-    let path = writer.path.clone();
+    let path = sink.path().to_owned();
     let failed = |error: io::Error| super::io_error("sync", &path, error);
-    let flush = writer.medium.apart().map_err(failed)?;
+    let flush = sink.apart().map_err(failed)?;
     thread::scope(|scope| {
         // No queue: an offset is taken only by a thread that has nothing else to sync.
         let (ask, asked) = sync_channel(0);
         let syncing = thread::Builder::new().spawn_scoped(scope, move || sync_behind(&flush, &asked, told));
         let syncing = syncing.map_err(failed)?;
-        let written = write_until_whole(&mut writer, &mut pieces, &ask);
+        let written = write_until_whole(sink.as_mut(), &mut pieces, &ask);
         if written.is_ok() {
             // The last sync covers everything; it fails to be taken only where an earlier one failed.
-            let _ = ask.send(writer.offset());
+            let _ = ask.send(sink.offset());
         }
         drop(ask);
         let synced = syncing.join().unwrap_or_else(|_| Err(io::Error::other("the syncing thread broke off")));
@@ -133,20 +212,20 @@ fn write_all<M: Medium>(
     })
 }
 
-fn write_until_whole<M: Medium>(
-    writer: &mut SlotWriter<M>,
+fn write_until_whole(
+    sink: &mut dyn Sink,
     pieces: &mut mpsc::Receiver<Piece>,
     ask: &SyncSender<u64>,
 ) -> Result<bool, SlotError> {
-    while !writer.is_whole() {
+    while !sink.is_whole() {
         let Some(piece) = pieces.blocking_recv() else { return Ok(false) };
-        writer.take(piece.at, &piece.bytes)?;
-        if !writer.wants_sync() {
+        sink.take(piece.at, &piece.bytes)?;
+        if !sink.wants_sync() {
             continue;
         }
-        let offset = writer.offset();
+        let offset = sink.offset();
         let taken = match ask.try_send(offset) {
-            Err(TrySendError::Full(_)) if writer.unsynced() < BEHIND_BYTES => continue,
+            Err(TrySendError::Full(_)) if sink.unsynced() < BEHIND_BYTES => continue,
             Err(TrySendError::Full(_)) => ask.send(offset).is_ok(),
             taken => taken.is_ok(),
         };
@@ -154,7 +233,7 @@ fn write_until_whole<M: Medium>(
             // The syncing thread has failed, and says why.
             return Ok(false);
         }
-        writer.sync_begun();
+        sink.sync_begun();
     }
     Ok(true)
 }

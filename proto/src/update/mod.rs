@@ -29,6 +29,7 @@ pub mod scope;
 pub mod search;
 #[cfg(test)]
 mod testing;
+pub mod tree;
 pub mod trust;
 pub mod unreadable;
 pub mod window;

@@ -196,7 +196,7 @@ async fn download(folder: &Path, image: &Path, digest: Sha256) -> anyhow::Result
 async fn fetch(device: &Light, slots: &Slots, digest: Sha256) -> anyhow::Result<()> {
     let link = device.link(None, Patience::default())?;
     let writer = slots.write(Slot::B, Slot::A, (u64::try_from(IMAGE_BYTES)?, 0))?;
-    let mut writing = Writing::begin(writer);
+    let mut writing = Writing::begin(Box::new(writer));
     let mut download = link.target(&digest, 0).await?;
     let (mut at, mut synced) = (0, 0);
     while let Some(bytes) = download.next().await? {

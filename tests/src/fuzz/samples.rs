@@ -18,6 +18,7 @@ use cordon_proto::time::{Millis, Timestamp};
 use cordon_proto::update::bundle::{Bundle, Listed};
 use cordon_proto::update::handover::{Carried, HandOver};
 use cordon_proto::update::scope::Scope;
+use cordon_proto::update::tree::{ENDING, Entry, Kind};
 use cordon_proto::update::{KeyId, author};
 use cordon_proto::{merkle, wire};
 use rcgen::{
@@ -301,6 +302,48 @@ pub fn hand_overs() -> Vec<Vec<u8>> {
         Carried::write(&author::sign(&stated.value(), &[]), devices).unwrap_or_default()
     };
     vec![file((Scope::Set { root, count: 3 }, &devices)), file((facts, &[]))]
+}
+
+/// Archives of folders: a small one, and one with a link and a long name.
+#[must_use]
+pub fn archives() -> Vec<Vec<u8>> {
+    let file = |length: usize| Kind::File { length: u64::try_from(length).unwrap_or(0), program: length > 9 };
+    let long = format!("{}/{}", "x".repeat(90), "y".repeat(60));
+    let trees: [&[(&str, Kind, &[u8])]; 2] = [
+        &[("", Kind::Folder, b""), ("edition", file(3), b"two")],
+        &[
+            ("", Kind::Folder, b""),
+            ("drugs", Kind::Folder, b""),
+            ("drugs/adult.csv", file(600), &[7; 600]),
+            ("drugs/latest", Kind::Link { to: "../drugs/adult.csv".into() }, b""),
+            (&"x".repeat(90), Kind::Folder, b""),
+            (&long, file(0), b""),
+        ],
+    ];
+    let archive = |tree: &&[(&str, Kind, &[u8])]| {
+        let entries = tree.iter().filter_map(|(path, kind, content)| {
+            let entry = Entry::new(path, kind.clone()).ok()?;
+            Some([&entry.header()[..], content, &vec![0; entry.filling()]].concat())
+        });
+        entries.chain([ENDING.to_vec()]).flatten().collect()
+    };
+    trees.iter().map(archive).collect()
+}
+
+/// Makes the checksum of everything that looks like a header right, so that a bent one is not thrown away for it.
+pub fn right_checksums(archive: &mut [u8]) {
+    for block in archive.chunks_exact_mut(512) {
+        if !block.get(257..).is_some_and(|rest| rest.starts_with(b"ustar")) {
+            continue;
+        }
+        for text in [b"        ".to_vec(), Vec::new()] {
+            let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+            let text = if text.is_empty() { format!("{sum:06o}\0").into_bytes() } else { text };
+            if let Some(field) = block.get_mut(148..148 + text.len()) {
+                field.copy_from_slice(&text);
+            }
+        }
+    }
 }
 
 /// Enrolment strings.

@@ -18,6 +18,7 @@ use cordon_proto::update::bundle::Bundle;
 use cordon_proto::update::document::Document;
 use cordon_proto::update::handover::{Carried, HandOver};
 use cordon_proto::update::metadata::{Root, Snapshot, Targets, Timestamp as TufTimestamp};
+use cordon_proto::update::tree::{ENDING, Part, Reader};
 use cordon_proto::wire;
 use cordon_server::ca::request::Request;
 use cordon_server::ca::{Authority, Ca, PeerLeaf, Subject};
@@ -46,7 +47,14 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
+    Target {
+        name: "archive",
+        parsed: "archive parsed",
+        der: false,
+        samples: samples::archives,
+        run: archive,
+    },
     Target { name: "csr", parsed: "csr issued", der: true, samples: samples::requests, run: csr },
     Target {
         name: "csr-signed",
@@ -145,6 +153,36 @@ static CA: LazyLock<Arc<Ca>> = LazyLock::new(|| {
     };
     made().unwrap_or_else(|error| panic!("no authority for the fuzz driver: {error:#}"))
 });
+
+/// The archive of a folder, its checksums made right: what is read stays in the folder, comes in order, and is written
+/// again byte for byte.
+fn archive(input: &[u8]) -> bool {
+    let (mut input, mut written) = (input.to_vec(), Vec::new());
+    samples::right_checksums(&mut input);
+    let length = u64::try_from(input.len()).expect("has at most 64 bits");
+    let (mut reader, mut rest, mut filling) = (Reader::new(length), &input[..], 0);
+    let mut last = String::new();
+    loop {
+        match reader.next(&mut rest) {
+            Ok(Some(Part::Entry(entry))) => {
+                let path = entry.path();
+                let inside = |path: &str| path.split('/').all(|name| !matches!(name, "" | "." | ".."));
+                assert!(path.is_empty() || (inside(path) && last.split('/').lt(path.split('/'))), "{path}");
+                last = path.to_owned();
+                written.extend(vec![0; filling]);
+                written.extend(entry.header());
+                filling = entry.filling();
+            }
+            Ok(Some(Part::Content(bytes))) => written.extend(bytes),
+            Ok(Some(Part::End)) => break,
+            Ok(None) | Err(_) => return false,
+        }
+    }
+    written.extend(vec![0; filling]);
+    written.extend(ENDING);
+    assert_eq!(written, input, "it is written differently");
+    true
+}
 
 /// A certification request: what is read and proved gets a certificate, and that is a leaf.
 fn csr(input: &[u8]) -> bool {

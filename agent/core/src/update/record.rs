@@ -142,6 +142,26 @@ pub enum State {
     Failed(#[n(0)] Box<Failed>),
 }
 
+impl State {
+    /// The hash that the slot which is being read back should have.
+    #[must_use]
+    pub fn in_proof(&self) -> Option<Sha256> {
+        let job = match self {
+            Self::Written(written) => &written.job,
+            Self::Waiting(job) => job,
+            Self::Trial(trial) => &trial.job,
+            Self::Idle
+            | Self::Fetching(_)
+            | Self::Armed(_)
+            | Self::Reverting(_)
+            | Self::Confirmed(_)
+            | Self::RolledBack(_)
+            | Self::Failed(_) => return None,
+        };
+        Some(job.cleared.image.sha256)
+    }
+}
+
 /// The data of [`State::Fetching`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Fetching {

@@ -123,6 +123,8 @@ pub(crate) fn config(state: &std::path::Path) -> Config {
         state: state.to_owned(),
         slots: None,
         boot: None,
+        install: None,
+        restart: Vec::new(),
         hardware: hardware(),
         image_root: std::collections::BTreeMap::new(),
         timezone: "UTC".to_owned(),

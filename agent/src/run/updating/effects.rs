@@ -10,7 +10,7 @@ use cordon_proto::ids::Sha256;
 use tokio::sync::oneshot;
 
 use super::Updating;
-use crate::boot::{self, Change};
+use crate::boot::{self, BootError, Change};
 use crate::link::LinkError;
 use crate::run::health;
 use crate::run::messages::ToLink;
@@ -41,10 +41,7 @@ impl Updating {
             Effect::WriteSlot { slot, length, offset } => self.open_slot(slot, length, offset).await,
             Effect::Fetch { sha256, length, .. } => self.begin_fetch((sha256, length)).await,
             Effect::HashSlot { slot, length } => self.hash_slot(slot, length).await,
-            Effect::Reboot => {
-                tracing::info!("the device reboots for its update");
-                self.reboot = true;
-            }
+            Effect::Reboot => self.restart().await,
             Effect::CheckHealth => {
                 self.checking = Some(Box::pin(health::check(self.device.health.clone())));
             }
@@ -77,16 +74,53 @@ impl Updating {
         false
     }
 
+    /// Reboots, or starts the application again where that is all it takes.
+    async fn restart(&mut self) {
+        let Ok(installer) = &self.means.installer else { return };
+        let control = Arc::clone(&installer.boot);
+        if let Err(error) = health::forget(&self.device.health) {
+            return tracing::error!(%error, "the last word of the device's software cannot be forgotten");
+        }
+        match tokio::task::spawn_blocking(move || boot::restart(&control)).await {
+            Ok(Ok(None)) => {
+                tracing::info!("the device reboots for its update");
+                self.reboot = true;
+            }
+            Ok(Ok(Some((well, view)))) => {
+                tracing::info!(slot = %view.booted, "the application was started again for its update");
+                // As in a reboot: what waited to be heard speaks of what ran before.
+                self.queue.clear();
+                self.queue.push_back(Event::Started(view));
+                if !well {
+                    self.queue.push_back(Event::Sick);
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the application cannot be started again; it is tried again")
+            }
+            Err(error) => tracing::error!(%error, "starting the application again was cut off"),
+        }
+    }
+
     /// Reads a slot back and hashes it, beside everything else: a large image takes its time.
     async fn hash_slot(&mut self, slot: Slot, length: u64) {
         let Ok(installer) = &self.means.installer else { return };
-        let slots = installer.slots.clone();
-        let event = match tokio::task::spawn_blocking(move || slots.hash(slot, length)).await {
-            Ok(Ok(sha256)) => {
+        let (place, control) = (installer.slots.clone(), Arc::clone(&installer.boot));
+        let ordered = self.record.state.in_proof();
+        let read = move || {
+            let Some(sha256) = ordered else { return Ok(place.hash(slot, length)) };
+            Ok::<_, BootError>(place.prove(slot, boot::read(&control)?.booted, (sha256, length)))
+        };
+        let event = match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(Ok(sha256))) => {
                 self.blame_mirrors(sha256);
                 Event::Hashed(sha256)
             }
             Ok(Err(error)) => {
+                tracing::error!(%error, %slot, "the boot control cannot be read; the slot is not read back");
+                Event::HashFailed
+            }
+            Ok(Ok(Err(error))) => {
                 tracing::error!(%error, %slot, "the slot cannot be read back");
                 Event::HashFailed
             }

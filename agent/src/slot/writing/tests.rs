@@ -82,7 +82,7 @@ impl Medium for Fake {
 }
 
 fn begin(medium: &Fake, length: u64) -> Writing {
-    Writing::begin(SlotWriter::resume(medium.clone(), Path::new("slot"), (length, 0)))
+    Writing::begin(Box::new(SlotWriter::resume(medium.clone(), Path::new("slot"), (length, 0))))
 }
 
 async fn put(writing: &Writing, from: u64, to: u64) {

@@ -76,5 +76,5 @@ fn installer(task: &Task, config: &Config) -> anyhow::Result<Installer> {
         Control::Grub => Arc::new(Mutex::new(GrubBoot::new(folder.join(GRUB_BLOCK), told))),
         Control::Uboot => Arc::new(Mutex::new(UbootBoot::new(folder.join(ENVIRONMENT), told))),
     };
-    Ok(Installer { slots: Slots::new(config.slots.clone().context("no slots")?), boot })
+    Ok(Installer { slots: Slots::new(config.slots.clone().context("no slots")?).into(), boot })
 }

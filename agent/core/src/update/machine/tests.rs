@@ -106,6 +106,7 @@ fn what_waited_is_read_back_once_more_and_armed_only_if_it_is_still_the_ordered_
     let (reading, effects) = after(held_up.clone(), vec![free(&held_up)]);
     assert!(matches!(reading.state, State::Waiting(_)), "{:?}", reading.state);
     assert_eq!(effects, read_back);
+    assert_eq!(reading.state.in_proof(), Some(NEW), "whoever reads back is told of the order");
     let (right, effects) = after(reading.clone(), vec![Event::Hashed(NEW), free(&reading)]);
     assert!(matches!(right.state, State::Armed(_)) && matches!(effects[..], [Effect::Arm { .. }]));
     for wrong in [Event::Hashed(OLD), Event::HashFailed] {

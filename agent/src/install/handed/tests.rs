@@ -1,0 +1,116 @@
+//! A command that takes images: what it is told, when, and what is believed of its answers.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+/// Copies the file into its slot, notes what it was told, and reads the slot back.
+const COMMAND: &str = r#"#!/bin/sh
+set -e
+cd "$(dirname "$0")"
+echo "$@" >> told
+case "$1" in
+install) [ ! -e refuses ]; cp "$3" "slot.$2" ;;
+digest) if [ -e blind ]; then echo sha256=none; else echo "sha256=$(sha256sum < "slot.$2" | cut -d' ' -f1)"; fi ;;
+esac
+"#;
+
+struct Scene {
+    folder: tempfile::TempDir,
+    handed: Handed,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let command = folder.path().join("command");
+        fs::write(&command, COMMAND).expect("writes");
+        fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).expect("sets");
+        let state = Folder::open(folder.path().join("state")).expect("opens");
+        let handed = Handed::new(&command.display().to_string(), state);
+        Self { folder, handed }
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.folder.path().join(name), bytes).expect("writes");
+    }
+
+    fn told(&self) -> Vec<String> {
+        let told = fs::read_to_string(self.folder.path().join("told")).unwrap_or_default();
+        let words = told.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "));
+        words.collect()
+    }
+
+    fn written(&self) {
+        let mut writer = self.handed.write(Slot::B, Slot::A, (6, 0)).expect("opens");
+        writer.write(0, b"bundle").expect("writes");
+        writer.complete().expect("is whole");
+    }
+
+    fn prove(&self, running: Slot, wanted: &[u8]) -> Result<Sha256, SlotError> {
+        self.handed.prove(Slot::B, running, (Sha256::of(wanted), 6))
+    }
+}
+
+#[test]
+fn only_the_ordered_image_is_handed_over_and_only_once() {
+    // Goal: nothing unproven reaches the command, no slot is written twice. Method: a wrong order, the right one, again.
+    let scene = Scene::new();
+    scene.written();
+    assert_eq!(scene.prove(Slot::A, b"other!").expect("is read"), Sha256::of(b"bundle"));
+    assert!(scene.told().is_empty(), "not a word about another image");
+    for _ in 0..2 {
+        assert_eq!(scene.prove(Slot::A, b"bundle").expect("is taken"), Sha256::of(b"bundle"));
+    }
+    assert_eq!(scene.told(), ["install B", "digest B", "digest B"]);
+    assert_eq!(scene.prove(Slot::B, b"bundle").expect("runs on trial"), Sha256::of(b"bundle"));
+}
+
+#[test]
+fn a_slot_that_changed_is_installed_again_before_its_trial_and_never_while_it_runs() {
+    // Goal: the read-back is ours. Method: other bytes in the slot, before the trial and on it.
+    let scene = Scene::new();
+    scene.written();
+    scene.prove(Slot::A, b"bundle").expect("is taken");
+    scene.put("slot.B", b"swapped");
+    scene.prove(Slot::B, b"bundle").expect_err("what runs is not what was installed");
+    assert_eq!(
+        fs::read(scene.folder.path().join("slot.B")).expect("reads"),
+        b"swapped",
+        "and it is not written"
+    );
+    scene.prove(Slot::A, b"bundle").expect("is installed once more");
+    assert_eq!(fs::read(scene.folder.path().join("slot.B")).expect("reads"), b"bundle");
+}
+
+#[test]
+fn a_command_that_refuses_leaves_no_note_and_one_that_cannot_read_back_is_believed_for_the_rest() {
+    // Goal: an installation that failed is none. Method: it refuses, then works; then one without a digest.
+    let scene = Scene::new();
+    scene.written();
+    scene.put("refuses", b"");
+    let error = scene.prove(Slot::A, b"bundle").expect_err("is refused");
+    assert!(error.to_string().contains("failed"), "{error}");
+    assert_eq!(error.fault(), cordon_agent_core::update::FetchFault::SlotFails);
+    fs::remove_file(scene.folder.path().join("refuses")).expect("removes");
+    scene.put("blind", b"");
+    scene.prove(Slot::A, b"bundle").expect("is taken");
+    scene.prove(Slot::B, b"bundle").expect("runs on trial");
+    assert_eq!(scene.told(), ["install B", "install B", "digest B", "digest B"]);
+}
+
+#[test]
+fn a_bundle_that_changed_or_a_command_that_anyone_may_change_is_not_used() {
+    // Goal: no way around the hash. Method: bent bytes in the file; a command with the rights of everybody.
+    let scene = Scene::new();
+    scene.written();
+    scene.put("state/handed.B", b"bunDle");
+    assert_eq!(scene.prove(Slot::A, b"bundle").expect("is read"), Sha256::of(b"bunDle"));
+    assert!(scene.told().is_empty());
+    scene.put("state/handed.B", b"bundle");
+    let command = scene.folder.path().join("command");
+    fs::set_permissions(&command, fs::Permissions::from_mode(0o777)).expect("sets");
+    scene.prove(Slot::A, b"bundle").expect_err("is not started");
+    assert!(scene.told().is_empty());
+}

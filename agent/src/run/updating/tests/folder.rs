@@ -1,0 +1,158 @@
+//! A folder as the thing that is updated, over the whole agent: the application is started again, nobody reboots.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use cordon_agent_core::update::State;
+use cordon_proto::ids::Sha256;
+use cordon_proto::receipt::Outcome;
+use cordon_proto::update::order::Order;
+use cordon_proto::update::release::{Image, Release};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::standby;
+use crate::config::{Config, Health};
+use crate::fake::repository::{director, maker};
+use crate::install::Setting;
+use crate::install::tree::tests::application;
+use crate::run::ports::installer;
+use crate::run::tests::{Rig, World, order, release};
+use crate::run::{Exit, Ports, run};
+
+/// A pump whose application stands in a folder.
+struct Pump {
+    rig: Rig,
+    config: Config,
+}
+
+impl Pump {
+    /// An order for `image` may be carried out at once; `restart` starts the application again.
+    async fn ordered(image: Vec<u8>, restart: &str) -> Self {
+        let rig = Rig::new().await;
+        let signed = Image {
+            length: u64::try_from(image.len()).expect("small"),
+            sha256: Sha256::of(&image),
+            ..release().image
+        };
+        let order = Order { image: signed.clone(), ..order() };
+        let release = Release { image: signed, ..release() };
+        *rig.world() = World {
+            offer: true,
+            permit: true,
+            director: director(1, &[order]).files,
+            maker: maker(1, &[release]).files,
+            image,
+            ..World::default()
+        };
+        let root = rig.path("pump");
+        fs::create_dir_all(root.join("A")).expect("makes");
+        fs::write(root.join("A/version"), "4.2.1").expect("writes");
+        symlink("A", root.join("current")).expect("links");
+        fs::write(root.join("boot"), "active=A trial=none left=0 booted=A\n").expect("writes");
+        let script = format!("cat current/version >> started; echo >> started; {restart}");
+        let script = format!("cd {} && {script}", root.display());
+        let restart = ["sh", "-c", &script].map(ToOwned::to_owned).to_vec();
+        let install = Some(Setting::Folder(root));
+        let config = Config { slots: None, boot: None, install, restart, ..rig.config() };
+        Self { rig, config }
+    }
+
+    fn start(&self, health: Health) -> (oneshot::Sender<()>, JoinHandle<Exit>) {
+        let (stop, stopped) = oneshot::channel();
+        let config = Config { health, ..self.config.clone() };
+        let ports = Ports { installer: installer(&config), ..self.rig.ports() };
+        let task = tokio::spawn(run(config, ports, async {
+            let _ = stopped.await;
+        }));
+        (stop, task)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.rig.path("pump").join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// Lets the agent work until a receipt arrives and nothing is under way any more; it never ends meanwhile.
+    async fn carried_out(&self, health: Health) -> Outcome {
+        let (stop, task) = self.start(health);
+        let held = standby(&self.rig).await;
+        self.rig.until("the receipt arrives", |world| (!world.receipts.is_empty()).then_some(())).await;
+        self.rig.until("it rests", |_| (self.rig.record().state == State::Idle).then_some(())).await;
+        assert!(!task.is_finished(), "nobody reboots");
+        drop((stop, held));
+        assert!(matches!(task.await.expect("no panic"), Exit::Stopped));
+        self.rig.receipt().outcome
+    }
+}
+
+#[tokio::test]
+async fn a_folder_is_updated_and_its_application_started_again_without_a_reboot() {
+    // Goal: install, start again, confirm in one run of the agent. Method: a whole archive; what was started, the link.
+    let image = application("4.2.2");
+    let pump = Pump::ordered(image.clone(), "true").await;
+    assert_eq!(pump.carried_out(Health::CheckinOnly).await, Outcome::Confirmed);
+    assert_eq!(pump.text("started"), "4.2.2\n");
+    assert_eq!(fs::read_link(pump.path("current")).expect("a link"), PathBuf::from("B"));
+    assert!(pump.text("boot").starts_with("active=B trial=none left=0 booted=B"), "{}", pump.text("boot"));
+    let receipt = pump.rig.receipt();
+    assert_eq!((receipt.sha256, receipt.boots, receipt.slot.as_str()), (Sha256::of(&image), 1, "B"));
+    let record = pump.rig.record();
+    assert_eq!(
+        (record.installed.counter, record.installed.length),
+        (42, u64::try_from(image.len()).expect("small"))
+    );
+    assert_eq!(pump.text("A/version"), "4.2.1", "the way back is untouched");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_well_is_left_again_and_the_old_one_started() {
+    // Goal: the health gate. Method: a health program that looks into the running folder and does not like what it sees;
+    // then a command that cannot start it.
+    let pump = Pump::ordered(application("4.2.2"), "true").await;
+    let check = format!("grep -q 4.2.1 {}", pump.path("current/version").display());
+    let health = Health::Program(["sh", "-c", &check].map(ToOwned::to_owned).to_vec());
+    assert_eq!(pump.carried_out(health).await, Outcome::RolledBack);
+    assert_eq!(pump.text("started"), "4.2.2\n4.2.1\n");
+    assert_eq!(pump.text("current/version"), "4.2.1");
+    let reason = pump.rig.receipt().reason.map(|reason| reason.code.to_string());
+    assert_eq!(reason.as_deref(), Some("trial-unhealthy"));
+
+    let pump = Pump::ordered(application("4.2.2"), "grep -q 4.2.1 current/version").await;
+    assert_eq!(pump.carried_out(Health::CheckinOnly).await, Outcome::RolledBack);
+    assert_eq!(pump.text("started"), "4.2.2\n4.2.1\n");
+}
+
+#[tokio::test]
+async fn the_last_word_of_the_old_application_is_not_taken_for_the_new_ones() {
+    // Goal: a file that said ok before the start says nothing after it. Method: it stands there; the new one says failed,
+    // a while after it was started.
+    let later = "(sleep 0.5; echo failed > word; mv word health) > /dev/null 2>&1 &";
+    let restart = format!("if grep -q 4.2.2 current/version; then {later} else echo ok > health; fi");
+    let pump = Pump::ordered(application("4.2.2"), &restart).await;
+    fs::write(pump.path("health"), "ok\n").expect("writes");
+    assert_eq!(pump.carried_out(Health::File(pump.path("health"))).await, Outcome::RolledBack);
+}
+
+#[tokio::test]
+async fn an_archive_that_leads_out_of_its_folder_is_given_up_and_nothing_is_started() {
+    // Goal: even what both signed is not followed out of the folder. Method: a signed archive with such a path.
+    let mut image = application("4.2.2");
+    image[512..512 + 9].copy_from_slice(b"./../evil");
+    let pump = Pump::ordered(image, "true").await;
+    let (stop, task) = pump.start(Health::CheckinOnly);
+    let _held = standby(&pump.rig).await;
+    pump.rig
+        .until("the damage is told", |world| {
+            let update = &world.checkins.last()?.update;
+            update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "image-damaged").then_some(())
+        })
+        .await;
+    drop(stop);
+    assert!(matches!(task.await.expect("no panic"), Exit::Stopped));
+    assert!(!pump.path("started").exists() && !pump.path("evil").exists());
+}
