@@ -495,10 +495,10 @@ pub(crate) async fn serve(link: Link, mut calls: mpsc::Receiver<ToLink>) {
             Some(ToLink::Receipt { receipt, back }) => {
                 let _ = back.send(link.receipt(&receipt).await);
             }
-            Some(ToLink::Image { sha256, from, pieces }) => {
+            Some(ToLink::Image { sha256, from, until, pieces }) => {
                 let link = link.waiter();
                 image = Some(Box::pin(async move {
-                    if let Err(error) = forward(&link, (&sha256, from), &pieces).await {
+                    if let Err(error) = forward(&link, (&sha256, from, until), &pieces).await {
                         let _ = pieces.send(Err(error)).await;
                     }
                 }));
@@ -517,10 +517,10 @@ async fn flowing(image: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
 /// Streams an image to whoever asked, until the end, an error, or their loss of interest.
 async fn forward(
     link: &Link,
-    (sha256, from): (&Sha256, u64),
+    (sha256, from, until): (&Sha256, u64, Option<u64>),
     pieces: &mpsc::Sender<Result<Piece, LinkError>>,
 ) -> Result<(), LinkError> {
-    let mut download = link.target(sha256, from).await?;
+    let mut download = link.part(sha256, from, until).await?;
     let mut at = download.start();
     while let Some(bytes) = download.next().await? {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);

@@ -96,6 +96,8 @@ pub(crate) enum ToLink {
         sha256: Sha256,
         /// The first byte wanted.
         from: u64,
+        /// The byte before which it ends; `None` for the image's end.
+        until: Option<u64>,
         /// The way back; closed at the end or after an error.
         pieces: mpsc::Sender<Result<Piece, LinkError>>,
     },

@@ -4,6 +4,7 @@
 //! handling makes every crash in between harmless, so nothing here remembers more than the record does. Effects that
 //! take long run beside the other roles. Read next: `cordon_agent_core::update`, [`super::evidence`], [`fetch`].
 
+mod delta;
 mod effects;
 mod fetch;
 mod handed;
@@ -95,6 +96,7 @@ pub(crate) struct Updating {
     word: Option<Word>,
     bundle: Option<handed::Handed>,
     fetch: Option<Fetch>,
+    delta: Option<delta::Delta>,
     checking: Option<Checking>,
     told: Option<(UpdateState, Option<Name>)>,
     latest_kept: Timestamp,
@@ -118,6 +120,7 @@ impl Updating {
             word: None,
             bundle: None,
             fetch: None,
+            delta: None,
             checking: None,
             told: None,
             latest_kept,

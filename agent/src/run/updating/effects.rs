@@ -50,7 +50,7 @@ impl Updating {
             Effect::Arm { .. } | Effect::Disarm | Effect::Confirm { .. } | Effect::RollBack { .. } => {}
             Effect::EmitReceipt(report) => self.emit(&report),
             Effect::Forget => {
-                self.fetch = None;
+                (self.fetch, self.delta) = (None, None);
                 self.drop_bundle();
             }
         }
@@ -78,6 +78,7 @@ impl Updating {
 
     /// Reads a slot back and hashes it, beside everything else: a large image takes its time.
     async fn hash_slot(&mut self, slot: Slot, length: u64) {
+        self.delta = None;
         let Ok(installer) = &self.means.installer else { return };
         let slots = installer.slots.clone();
         let event = match tokio::task::spawn_blocking(move || slots.hash(slot, length)).await {

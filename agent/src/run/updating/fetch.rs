@@ -62,9 +62,10 @@ impl Updating {
         let Some(fetch) = &mut self.fetch else { return };
         let (pieces, incoming) = mpsc::channel(PIECES);
         let from = fetch.writer.offset();
-        let begun = self.read_image((sha256, from), &pieces);
+        let begun = self.read_image((sha256, from), &pieces) || self.assemble((sha256, from), &pieces);
         let Some(fetch) = &mut self.fetch else { return };
-        if begun || self.peers.to_link.send(ToLink::Image { sha256, from, pieces }).await.is_ok() {
+        let whole = ToLink::Image { sha256, from, until: None, pieces };
+        if begun || self.peers.to_link.send(whole).await.is_ok() {
             fetch.pieces = Some(incoming);
         }
     }

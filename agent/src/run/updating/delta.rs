@@ -1,0 +1,87 @@
+//! An image that is put together on the device: pieces of the running slot, and of the maker's store what is new.
+//!
+//! It stands where the stream of the whole image would: whoever writes the slot sees pieces in their order, and what is
+//! written is read back and hashed as ever. A network that fails is the network's fault and waited out as for any image;
+//! everything else that is not as it should be ends the delta for this image, is told once in the log, and the rest
+//! comes from the whole image. An update never waits for its delta. What is where is decided in
+//! `cordon_agent_core::update::delta`. Read next: [`assembler`].
+
+mod assembler;
+mod cutter;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use cordon_agent_core::update::delta::{Offer, Plan};
+use cordon_proto::ids::Sha256;
+use tokio::sync::mpsc;
+
+use super::Updating;
+use crate::link::LinkError;
+use crate::run::messages::Piece;
+use assembler::Assembler;
+
+/// What is kept of a delta between two tries, so that a cut connection costs nothing twice.
+pub(super) struct Delta {
+    image: Sha256,
+    offer: Offer,
+    kept: Arc<Mutex<Kept>>,
+    /// It is of no use: the whole image is fetched.
+    left: Arc<AtomicBool>,
+}
+
+/// What one try leaves to the next.
+#[derive(Default)]
+struct Kept {
+    /// The beginning of the index, while it is under way.
+    index: Vec<u8>,
+    /// The index and what the running slot has of it.
+    plan: Option<Plan>,
+}
+
+impl Updating {
+    /// Puts the image together beside everything else. False where there is no delta for it, or it was of no use.
+    pub(super) fn assemble(
+        &mut self,
+        (sha256, from): (Sha256, u64),
+        pieces: &mpsc::Sender<Result<Piece, LinkError>>,
+    ) -> bool {
+        // An image that came damaged comes whole the next time, whoever is to blame.
+        let Some((_, release)) = self.evidence.as_ref().and_then(|evidence| evidence.read()) else { return false };
+        let Some(offer) = Offer::of(release, from).filter(|_| release.image.sha256 == sha256) else {
+            return false;
+        };
+        if self.record.damaged.is_some() {
+            return false;
+        }
+        let length = release.image.length;
+        let installed = self.record.installed.slot;
+        let Ok(installer) = &self.means.installer else { return false };
+        let (running, written) = (installer.slots.read(installed), installer.slots.read(installed.other()));
+        let (Ok((running, held)), Ok((written, _))) = (running, written) else { return false };
+        let delta = match self.delta.take() {
+            Some(delta) if delta.image == sha256 && delta.offer == offer => delta,
+            Some(_) | None => Delta { image: sha256, offer, kept: Arc::default(), left: Arc::default() },
+        };
+        let delta = self.delta.insert(delta);
+        if delta.left.load(Ordering::Relaxed) {
+            return false;
+        }
+        let assembler = Assembler {
+            image: (sha256, length),
+            offer,
+            running: (running, held.min(self.record.installed.length)),
+            written,
+            link: self.peers.to_link.clone(),
+            pieces: pieces.clone(),
+            left: Arc::clone(&delta.left),
+        };
+        let kept = Arc::clone(&delta.kept);
+        tokio::task::spawn_blocking(move || assembler.run(from, &kept));
+        true
+    }
+}

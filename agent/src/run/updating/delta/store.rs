@@ -1,0 +1,133 @@
+//! The maker's store, read over the link in parts; and the form in which a piece lies there.
+//!
+//! Nothing is unpacked before it was compared with its seal in the signed index: the library that unpacks sees only what
+//! the maker wrote. Read next: [`super::assembler`].
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use cordon_proto::ids::Sha256;
+use cordon_proto::update::chunks::{Entry, Half};
+use tokio::sync::mpsc;
+use zstd::zstd_safe::DCtx;
+
+use super::assembler::Stop;
+use crate::link::LinkError;
+use crate::run::messages::{PIECES, Piece, ToLink};
+
+/// A file of the server's, part by part.
+pub(super) struct Remote {
+    link: mpsc::Sender<ToLink>,
+    sha256: Sha256,
+    part: Option<Part>,
+}
+
+/// What is under way.
+struct Part {
+    pieces: mpsc::Receiver<Result<Piece, LinkError>>,
+    /// What came and was not yet taken.
+    bytes: Bytes,
+    /// Where that begins.
+    at: u64,
+    until: u64,
+}
+
+impl Remote {
+    pub(super) fn new(link: mpsc::Sender<ToLink>, sha256: Sha256) -> Self {
+        Self { link, sha256, part: None }
+    }
+
+    /// These bytes of the file, out of the part that is under way, or of a new one.
+    pub(super) fn read(&mut self, bytes: Range<u64>, part: Range<u64>) -> Result<Vec<u8>, Stop> {
+        let fits = |part: &Part| part.at <= bytes.start && bytes.end <= part.until;
+        if !self.part.as_ref().is_some_and(fits) {
+            self.part = None;
+            self.part = Some(self.ask(part)?);
+        }
+        let part = self.part.as_mut().ok_or(Stop::Gone)?;
+        part.skip(bytes.start)?;
+        let length = usize::try_from(bytes.end - bytes.start).unwrap_or(usize::MAX);
+        let mut read = Vec::with_capacity(length);
+        while read.len() < length {
+            if part.bytes.is_empty() {
+                part.next()?;
+            }
+            let taken = part.take(length - read.len());
+            read.extend_from_slice(&taken);
+        }
+        Ok(read)
+    }
+
+    /// All that comes next of the part that is under way, beginning with a new one at its first byte; nothing at its end.
+    pub(super) fn stream(&mut self, part: Range<u64>) -> Result<Bytes, Stop> {
+        if self.part.is_none() {
+            self.part = Some(self.ask(part)?);
+        }
+        let part = self.part.as_mut().ok_or(Stop::Gone)?;
+        part.next()?;
+        Ok(part.take(usize::MAX))
+    }
+
+    fn ask(&self, part: Range<u64>) -> Result<Part, Stop> {
+        let (pieces, incoming) = mpsc::channel(PIECES);
+        let call = ToLink::Image { sha256: self.sha256, from: part.start, until: Some(part.end), pieces };
+        self.link.blocking_send(call).map_err(|_| Stop::Gone)?;
+        Ok(Part { pieces: incoming, bytes: Bytes::new(), at: part.start, until: part.end })
+    }
+}
+
+impl Part {
+    /// Waits for more; what came before is taken.
+    fn next(&mut self) -> Result<(), Stop> {
+        match self.pieces.blocking_recv() {
+            Some(Ok(piece)) if piece.at == self.at => self.bytes = piece.bytes,
+            Some(Ok(_)) => return Err(Stop::Left("the server gives no parts of files")),
+            Some(Err(error)) => return Err(of_link(error)),
+            None => {
+                return Err(Stop::Link(LinkError::Unreachable { cause: "the part ended early".to_owned() }));
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, most: usize) -> Bytes {
+        let taken = self.bytes.split_to(most.min(self.bytes.len()));
+        self.at = self.at.saturating_add(u64::try_from(taken.len()).unwrap_or(u64::MAX));
+        taken
+    }
+
+    fn skip(&mut self, until: u64) -> Result<(), Stop> {
+        while self.at < until {
+            if self.bytes.is_empty() {
+                self.next()?;
+            }
+            self.take(usize::try_from(until - self.at).unwrap_or(usize::MAX));
+        }
+        Ok(())
+    }
+}
+
+/// A network that fails may come back; a server that refuses this file will not be asked for it again.
+fn of_link(error: LinkError) -> Stop {
+    match error {
+        LinkError::Rejected { .. } | LinkError::Malformed { .. } | LinkError::TooLarge { .. } => {
+            Stop::Left("the server does not give the files of the chunk delta")
+        }
+        error => Stop::Link(error),
+    }
+}
+
+/// A piece out of its stored form; nothing where that is not the one that the index seals, or does not make the piece.
+pub(super) fn unpack(stored: Vec<u8>, entry: &Entry, context: &[u8]) -> Option<Vec<u8>> {
+    if Half::of(&stored) != entry.seal {
+        return None;
+    }
+    if entry.is_plain() {
+        return Some(stored);
+    }
+    let mut piece = Vec::with_capacity(usize::try_from(entry.length).ok()?);
+    let mut unpacker = DCtx::try_create()?;
+    unpacker.ref_prefix(context).ok()?;
+    unpacker.decompress(&mut piece, &stored).ok()?;
+    Some(piece)
+}
