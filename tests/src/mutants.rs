@@ -12,6 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub mod air_gap;
+pub mod chunk_delta;
 pub mod owner;
 pub mod table;
 #[cfg(test)]
@@ -19,7 +20,8 @@ mod tests;
 pub mod tuf;
 
 /// All of them.
-pub const ALL: [&[Breakage]; 4] = [table::BREAKAGES, tuf::TUF, owner::OWNER, air_gap::AIR_GAP];
+pub const ALL: [&[Breakage]; 5] =
+    [table::BREAKAGES, tuf::TUF, owner::OWNER, air_gap::AIR_GAP, chunk_delta::CHUNK_DELTA];
 /// How long building and running one test may take.
 const DEADLINE_S: &str = "600";
 

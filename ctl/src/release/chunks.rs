@@ -51,7 +51,7 @@ impl Made {
         let (entries, stored) = packing.finish()?;
         let bytes = chunks::write(&parameters, measured, stored, &entries);
         let listed = FileRef { length: length(&bytes), sha256: Sha256::of(&bytes) };
-        std::fs::write(&index, &bytes).map_err(|error| Failure::file("write", &index, &error))?;
+        fresh(&index)?.write_all(&bytes).map_err(|error| Failure::file("write", &index, &error))?;
         Index::read(bytes).map_err(|fault| {
             let detail = format!("the chunk delta of {} is not usable: {fault}", image.display());
             Failure::refused("no chunk delta", detail)
@@ -86,7 +86,7 @@ struct Packing<'a> {
 
 impl<'a> Packing<'a> {
     fn into_file(path: &'a Path, parameters: Parameters) -> Result<Self, Failure> {
-        let file = File::create(path).map_err(|error| Failure::file("write", path, &error))?;
+        let file = fresh(path)?;
         Ok(Self {
             path,
             file: BufWriter::new(file),
@@ -143,6 +143,12 @@ impl<'a> Packing<'a> {
         let store = FileRef { length: self.written, sha256: Sha256(self.hash.finalize().into()) };
         Ok((self.entries, store))
     }
+}
+
+/// A new file: one of this name that was left behind may be another name of a file that is published.
+fn fresh(path: &Path) -> Result<File, Failure> {
+    drop(std::fs::remove_file(path));
+    File::create_new(path).map_err(|error| Failure::file("write", path, &error))
 }
 
 fn length(bytes: &[u8]) -> u64 {

@@ -53,7 +53,7 @@ fn which(name: &str) -> Option<PathBuf> {
 }
 
 /// The agent as it ships.
-fn build() -> anyhow::Result<PathBuf> {
+pub(super) fn build() -> anyhow::Result<PathBuf> {
     let root = crate::tidy::tree::root();
     let built = program("cargo")
         .args(["build", "--quiet", "--locked", "--profile", "agent", "--package", "cordon-agent"])

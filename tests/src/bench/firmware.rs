@@ -4,7 +4,7 @@
 //! disk; the figure is CPU, and the bar 1.1 of OpenSSL's. *Download to slot*: the device plane of a real server over mutual
 //! TLS, the agent's own link and slot writer, synced, beside `dd conv=fsync` from the server's own copy to the same file
 //! system; the figure is bytes a second, and the bar 0.8 of dd's. Sides take turns; CPU is read from the kernel in ticks of
-//! 10 ms. Read next: `cordon_agent::slot`.
+//! 10 ms. Read next: `cordon_agent::slot`, and [`super::chunk_delta`] for the third pair.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -54,7 +54,7 @@ pub fn run() -> anyhow::Result<()> {
     let verified = verify(&openssl, &image, digest)?;
     let loaded = runtime.block_on(download(folder.path(), &image, digest))?;
     ensure!(verified && loaded, "a bar was missed");
-    Ok(())
+    super::chunk_delta::run()
 }
 
 /// Bytes that nothing compresses, the same in every run.

@@ -13,7 +13,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cordon_agent_core::update::delta::{Offer, Plan};
@@ -25,13 +25,24 @@ use crate::link::LinkError;
 use crate::run::messages::Piece;
 use assembler::Assembler;
 
+/// Tries one after the other that may bring nothing before the whole image has a turn.
+const IDLE_TRIES: u8 = 5;
+
 /// What is kept of a delta between two tries, so that a cut connection costs nothing twice.
 pub(super) struct Delta {
     image: Sha256,
     offer: Offer,
     kept: Arc<Mutex<Kept>>,
+    standing: Arc<Standing>,
+}
+
+/// Whether it is still tried.
+#[derive(Default)]
+struct Standing {
     /// It is of no use: the whole image is fetched.
-    left: Arc<AtomicBool>,
+    left: AtomicBool,
+    /// Tries one after the other that the network ended before anything came.
+    idle: AtomicU8,
 }
 
 /// What one try leaves to the next.
@@ -41,6 +52,37 @@ struct Kept {
     index: Vec<u8>,
     /// The index and what the running slot has of it.
     plan: Option<Plan>,
+    /// Where the piece under way begins in the store, and what came of it.
+    begun: (u64, Vec<u8>),
+}
+
+impl Kept {
+    /// What changes whenever something came.
+    fn held(&self) -> (usize, bool, u64, usize) {
+        (self.index.len(), self.plan.is_some(), self.begun.0, self.begun.1.len())
+    }
+}
+
+impl Standing {
+    fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    /// A try was ended by the network.
+    fn tried(&self, something_came: bool) {
+        let idle = self.idle.load(Ordering::Relaxed).saturating_add(1);
+        self.idle.store(if something_came { 0 } else { idle }, Ordering::Relaxed);
+    }
+
+    /// Whether to try it now. After tries that brought nothing the whole image has a turn: what stops the delta may let it
+    /// through, and where the network is down it costs nothing.
+    fn has_a_turn(&self) -> bool {
+        if self.idle.load(Ordering::Relaxed) >= IDLE_TRIES {
+            self.idle.store(0, Ordering::Relaxed);
+            return false;
+        }
+        !self.left.load(Ordering::Relaxed)
+    }
 }
 
 impl Updating {
@@ -65,10 +107,10 @@ impl Updating {
         let (Ok((running, held)), Ok((written, _))) = (running, written) else { return false };
         let delta = match self.delta.take() {
             Some(delta) if delta.image == sha256 && delta.offer == offer => delta,
-            Some(_) | None => Delta { image: sha256, offer, kept: Arc::default(), left: Arc::default() },
+            Some(_) | None => Delta { image: sha256, offer, kept: Arc::default(), standing: Arc::default() },
         };
         let delta = self.delta.insert(delta);
-        if delta.left.load(Ordering::Relaxed) {
+        if !delta.standing.has_a_turn() {
             return false;
         }
         let assembler = Assembler {
@@ -78,7 +120,7 @@ impl Updating {
             written,
             link: self.peers.to_link.clone(),
             pieces: pieces.clone(),
-            left: Arc::clone(&delta.left),
+            standing: Arc::clone(&delta.standing),
         };
         let kept = Arc::clone(&delta.kept);
         tokio::task::spawn_blocking(move || assembler.run(from, &kept));

@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use cordon_proto::ids::Sha256;
 use cordon_proto::update::chunks::{Half, Placed};
 use tokio::sync::mpsc;
 
-use super::Kept;
+use super::{Kept, Standing};
 use super::cutter::Cutter;
 use super::store::{Remote, unpack};
 use crate::link::LinkError;
@@ -37,7 +36,7 @@ pub(super) struct Assembler {
     pub(super) written: File,
     pub(super) link: mpsc::Sender<ToLink>,
     pub(super) pieces: mpsc::Sender<Result<Piece, LinkError>>,
-    pub(super) left: Arc<AtomicBool>,
+    pub(super) standing: Arc<Standing>,
 }
 
 /// Why a try ended before the image did.
@@ -68,15 +67,19 @@ impl Assembler {
     pub(super) fn run(self, from: u64, kept: &Mutex<Kept>) {
         // A try before this one may still be about to see that nobody waits for it.
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let store = Remote::new(self.link.clone(), self.offer.store.sha256);
+        let had = kept.held();
+        let store = Remote::new(self.link.clone(), self.offer.store.sha256, std::mem::take(&mut kept.begun));
         let mut walk = Walk { at: from, recent: Vec::new(), store, fetched: 0 };
-        let why = match self.deliver(&mut walk, &mut kept) {
+        let ended = self.deliver(&mut walk, &mut kept);
+        kept.begun = walk.store.begun();
+        let why = match ended {
             Ok(()) => {
                 let (sha256, bytes) = (self.image.0, walk.fetched);
                 return tracing::info!(%sha256, bytes, "the image was put together; so much of it was fetched");
             }
             Err(Stop::Gone) => return,
             Err(Stop::Link(error)) => {
+                self.standing.tried(walk.at > from || kept.held() != had);
                 let _ = self.pieces.blocking_send(Err(error));
                 return;
             }
@@ -84,7 +87,7 @@ impl Assembler {
             Err(Stop::Left(why)) => why.to_owned(),
         };
         tracing::warn!(%why, at = walk.at, "the chunk delta is of no use; the rest of the image is fetched whole");
-        self.left.store(true, Ordering::Relaxed);
+        self.standing.leave();
         *kept = Kept::default();
         let (sha256, from) = (self.image.0, walk.at);
         let _ = self.link.blocking_send(ToLink::Image { sha256, from, until: None, pieces: self.pieces });
@@ -117,7 +120,7 @@ impl Assembler {
         let listed = self.offer.index;
         let length = usize::try_from(listed.length).unwrap_or(usize::MAX);
         let from = u64::try_from(index.len()).unwrap_or(u64::MAX);
-        let mut remote = Remote::new(self.link.clone(), listed.sha256);
+        let mut remote = Remote::new(self.link.clone(), listed.sha256, Default::default());
         while index.len() < length {
             let bytes = remote.stream(from..listed.length)?;
             index.extend_from_slice(bytes.get(..bytes.len().min(length - index.len())).unwrap_or_default());

@@ -20,6 +20,8 @@ pub(super) struct Remote {
     link: mpsc::Sender<ToLink>,
     sha256: Sha256,
     part: Option<Part>,
+    /// Where a read began, and what came of it: a line that is cut all the time still brings it to its end.
+    begun: (u64, Vec<u8>),
 }
 
 /// What is under way.
@@ -33,29 +35,38 @@ struct Part {
 }
 
 impl Remote {
-    pub(super) fn new(link: mpsc::Sender<ToLink>, sha256: Sha256) -> Self {
-        Self { link, sha256, part: None }
+    /// `begun` is what an earlier one left.
+    pub(super) fn new(link: mpsc::Sender<ToLink>, sha256: Sha256, begun: (u64, Vec<u8>)) -> Self {
+        Self { link, sha256, part: None, begun }
+    }
+
+    /// What a read that was cut off has so far, and where it began.
+    pub(super) fn begun(self) -> (u64, Vec<u8>) {
+        self.begun
     }
 
     /// These bytes of the file, out of the part that is under way, or of a new one.
     pub(super) fn read(&mut self, bytes: Range<u64>, part: Range<u64>) -> Result<Vec<u8>, Stop> {
-        let fits = |part: &Part| part.at <= bytes.start && bytes.end <= part.until;
-        if !self.part.as_ref().is_some_and(fits) {
-            self.part = None;
-            self.part = Some(self.ask(part)?);
+        if self.begun.0 != bytes.start {
+            self.begun = (bytes.start, Vec::new());
         }
-        let part = self.part.as_mut().ok_or(Stop::Gone)?;
-        part.skip(bytes.start)?;
         let length = usize::try_from(bytes.end - bytes.start).unwrap_or(usize::MAX);
-        let mut read = Vec::with_capacity(length);
-        while read.len() < length {
+        while self.begun.1.len() < length {
+            let next = bytes.start.saturating_add(u64::try_from(self.begun.1.len()).unwrap_or(u64::MAX));
+            let fits = |part: &Part| part.at <= next && bytes.end <= part.until;
+            if !self.part.as_ref().is_some_and(fits) {
+                self.part = None;
+                self.part = Some(self.ask(next..part.end)?);
+            }
+            let part = self.part.as_mut().ok_or(Stop::Gone)?;
+            part.skip(next)?;
             if part.bytes.is_empty() {
                 part.next()?;
             }
-            let taken = part.take(length - read.len());
-            read.extend_from_slice(&taken);
+            let taken = part.take(length - self.begun.1.len());
+            self.begun.1.extend_from_slice(&taken);
         }
-        Ok(read)
+        Ok(std::mem::take(&mut self.begun).1)
     }
 
     /// All that comes next of the part that is under way, beginning with a new one at its first byte; nothing at its end.
@@ -83,9 +94,8 @@ impl Part {
             Some(Ok(piece)) if piece.at == self.at => self.bytes = piece.bytes,
             Some(Ok(_)) => return Err(Stop::Left("the server gives no parts of files")),
             Some(Err(error)) => return Err(of_link(error)),
-            None => {
-                return Err(Stop::Link(LinkError::Unreachable { cause: "the part ended early".to_owned() }));
-            }
+            // A line that is cut is an error; this is a file that ends.
+            None => return Err(Stop::Left("a file of the chunk delta is shorter on the server than the release says")),
         }
         Ok(())
     }
