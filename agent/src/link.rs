@@ -440,17 +440,13 @@ impl Link {
     }
 
     /// As [`Link::target`], but only to the byte before `until` where there is one.
-    pub async fn part(
-        &self,
-        sha256: &Sha256,
-        from: u64,
-        until: Option<u64>,
-    ) -> Result<Download, LinkError> {
+    pub async fn part(&self, sha256: &Sha256, from: u64, until: Option<u64>) -> Result<Download, LinkError> {
         let mut request = self.client().get(format!("{}/targets/{sha256}", self.base));
         if from > 0 || until.is_some() {
             let last = until.map(|until| until.saturating_sub(1).to_string()).unwrap_or_default();
-            request =
-                request.header(RANGE, format!("bytes={from}-{last}")).header(IF_RANGE, format!("\"{sha256}\""));
+            request = request
+                .header(RANGE, format!("bytes={from}-{last}"))
+                .header(IF_RANGE, format!("\"{sha256}\""));
         }
         let answer = http::accept(request, self.patience.answer).await?;
         let start = match answer.status() {

@@ -106,13 +106,15 @@ impl PatchedPump {
         let (director, image) = (self.path("director"), self.path(MAKER));
         let head = ["order", "sign", "--director", &director, "--image", &image, "--scope-list", &list];
         let [first, second] = ["orders-1", "orders-2"].map(|name| self.hospital.key(name));
-        let mut words = vec!["--id", "vp3-422", "--release", RELEASE, "--repository", MAKER, "--expires", "7d"];
+        let mut words =
+            vec!["--id", "vp3-422", "--release", RELEASE, "--repository", MAKER, "--expires", "7d"];
         words.extend(["--window", "always", "--reason", "closes a hole", "--whole", "--key", &first]);
         self.hospital.ctl(&[&head[..], &words].concat()).await?;
         self.hospital.ctl(&[&head[..], &["--add", "--key", &second]].concat()).await?;
         self.hospital.ctl(&["repo", "publish", "--director", &director]).await?;
         let wave = format!("one=vp3-422={list}");
-        let words = ["rollouts", "create", "--id", "vp3-422", "--title", "One", "--soak-s", "0", "--wave", &wave];
+        let words =
+            ["rollouts", "create", "--id", "vp3-422", "--title", "One", "--soak-s", "0", "--wave", &wave];
         self.hospital.ctl(&words).await.map(drop)
     }
 

@@ -29,7 +29,8 @@ fn images(folder: &Path) -> (PathBuf, PathBuf) {
 
 async fn stocked(folder: &Path) -> (PatchedPump, Vec<u8>, Value) {
     let (old, new) = images(folder);
-    let pump = PatchedPump::open(Path::new(SIM), (Path::new(SIM), &["agent"]), folder, &old).await.expect("opens");
+    let pump =
+        PatchedPump::open(Path::new(SIM), (Path::new(SIM), &["agent"]), folder, &old).await.expect("opens");
     let custom = pump.release(&new).await.expect("a release");
     (pump, std::fs::read(new).expect("reads"), custom)
 }

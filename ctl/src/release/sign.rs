@@ -184,9 +184,14 @@ impl Sign {
             ("sbom", named(&self.sbom)?),
             ("vex", named(&self.vex)?),
             ("mud", named(&self.mud)?),
-            ("deltas", Value::list(made.iter().flat_map(|made| made.files()).map(|(_, file)| value_of(*file)))),
+            (
+                "deltas",
+                Value::list(made.iter().flat_map(|made| made.files()).map(|(_, file)| value_of(*file))),
+            ),
         ]);
-        files.extend(made.iter().flat_map(|made| made.files()).map(|(path, file)| (path.clone(), file.sha256)));
+        files.extend(
+            made.iter().flat_map(|made| made.files()).map(|(path, file)| (path.clone(), file.sha256)),
+        );
         let release = release_of(path, &TargetFile::new(length, sha256, Some(custom)))?;
         Ok((release, files))
     }

@@ -247,7 +247,8 @@ impl Index {
     /// The number of the first piece with this hash.
     #[must_use]
     pub fn find(&self, id: &Half) -> Option<usize> {
-        let compare = |number: &u32| self.entry(*number as usize).map_or(Ordering::Less, |entry| entry.id.cmp(id));
+        let compare =
+            |number: &u32| self.entry(*number as usize).map_or(Ordering::Less, |entry| entry.id.cmp(id));
         let place = self.order.partition_point(|number| compare(number) == Ordering::Less);
         let number = *self.order.get(place)? as usize;
         self.entry(number).filter(|entry| entry.id == *id).map(|_| number)

@@ -88,7 +88,9 @@ async fn ours(agent: &Path, folder: &Path, pair: &Pair) -> anyhow::Result<Row> {
     let same = std::fs::read(pump.slot("b"))? == std::fs::read(&pair.new)?;
     ensure!(same, "the slot holds something else");
     let told = pump.log();
-    told.lines().filter(|line| line.contains("put together")).for_each(|line| println!("    {}", line.trim()));
+    told.lines()
+        .filter(|line| line.contains("put together"))
+        .for_each(|line| println!("    {}", line.trim()));
     ensure!(told.contains("the image was put together"), "the delta was left: {told}");
     pump.hospital.stop().await?;
     let (make_s, apply_s) = (seconds(make), seconds(ticks));
@@ -96,7 +98,8 @@ async fn ours(agent: &Path, folder: &Path, pair: &Pair) -> anyhow::Result<Row> {
 }
 
 fn by_casync(casync: &Path, folder: &Path, pair: &Pair) -> anyhow::Result<Row> {
-    let [store, old, new, out] = ["store.castr", "old.caibx", "new.caibx", "casync.img"].map(|name| folder.join(name));
+    let [store, old, new, out] =
+        ["store.castr", "old.caibx", "new.caibx", "casync.img"].map(|name| folder.join(name));
     let make = |index: &PathBuf, image: &PathBuf| {
         let mut command = program(casync);
         command.arg("make").arg(format!("--store={}", store.display())).arg(index).arg(image);

@@ -15,16 +15,82 @@ use crate::tidy::tree;
 
 /// What is on the device: the base of Debian, a web server, TLS, an interpreter. About 150 MB unpacked.
 const PACKAGES: &[&str] = &[
-    "base-files", "base-passwd", "bash", "bsdutils", "coreutils", "curl", "dash", "debconf", "debianutils",
-    "diffutils", "dpkg", "findutils", "gcc-12-base", "git", "grep", "gzip", "hostname", "init-system-helpers",
-    "libacl1", "libattr1", "libaudit1", "libblkid1", "libbz2-1.0", "libc-bin", "libc6", "libcap2", "libcrypt1",
-    "libcurl4", "libexpat1", "libgcc-s1", "libgmp10", "libgnutls30", "liblz4-1", "liblzma5", "libmount1",
-    "libncursesw6", "libpam-modules", "libpam0g", "libpcre2-8-0", "libpython3.11-minimal", "libpython3.11-stdlib",
-    "libselinux1", "libsmartcols1", "libsqlite3-0", "libssl3", "libstdc++6", "libsystemd0", "libtinfo6", "libudev1",
-    "libuuid1", "libxml2", "libzstd1", "login", "mawk", "mount", "ncurses-base", "ncurses-bin", "nginx",
-    "nginx-common", "openssh-client", "openssh-server", "openssl", "passwd", "perl-base", "python3.11",
-    "python3.11-minimal", "sed", "sqlite3", "systemd", "sysvinit-utils", "tar", "udev", "util-linux", "vim-common",
-    "vim-tiny", "zlib1g",
+    "base-files",
+    "base-passwd",
+    "bash",
+    "bsdutils",
+    "coreutils",
+    "curl",
+    "dash",
+    "debconf",
+    "debianutils",
+    "diffutils",
+    "dpkg",
+    "findutils",
+    "gcc-12-base",
+    "git",
+    "grep",
+    "gzip",
+    "hostname",
+    "init-system-helpers",
+    "libacl1",
+    "libattr1",
+    "libaudit1",
+    "libblkid1",
+    "libbz2-1.0",
+    "libc-bin",
+    "libc6",
+    "libcap2",
+    "libcrypt1",
+    "libcurl4",
+    "libexpat1",
+    "libgcc-s1",
+    "libgmp10",
+    "libgnutls30",
+    "liblz4-1",
+    "liblzma5",
+    "libmount1",
+    "libncursesw6",
+    "libpam-modules",
+    "libpam0g",
+    "libpcre2-8-0",
+    "libpython3.11-minimal",
+    "libpython3.11-stdlib",
+    "libselinux1",
+    "libsmartcols1",
+    "libsqlite3-0",
+    "libssl3",
+    "libstdc++6",
+    "libsystemd0",
+    "libtinfo6",
+    "libudev1",
+    "libuuid1",
+    "libxml2",
+    "libzstd1",
+    "login",
+    "mawk",
+    "mount",
+    "ncurses-base",
+    "ncurses-bin",
+    "nginx",
+    "nginx-common",
+    "openssh-client",
+    "openssh-server",
+    "openssl",
+    "passwd",
+    "perl-base",
+    "python3.11",
+    "python3.11-minimal",
+    "sed",
+    "sqlite3",
+    "systemd",
+    "sysvinit-utils",
+    "tar",
+    "udev",
+    "util-linux",
+    "vim-common",
+    "vim-tiny",
+    "zlib1g",
 ];
 /// What no device carries.
 const LEFT_OUT: &[&str] = &["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian"];
@@ -76,7 +142,9 @@ fn from_debian(folder: &Path, images: [&PathBuf; 2]) -> anyhow::Result<String> {
         lay(&root, image)?;
     }
     let count = PACKAGES.len();
-    Ok(format!("Debian 12 as released and with its updates: ext4 of {IMAGE}, {changed} of {count} packages changed"))
+    Ok(format!(
+        "Debian 12 as released and with its updates: ext4 of {IMAGE}, {changed} of {count} packages changed"
+    ))
 }
 
 /// The version of the release, and the newest.
@@ -116,7 +184,12 @@ fn unpack(packages: &Path, root: &Path) -> anyhow::Result<()> {
         // Not every tree has all of them.
         let _ = std::fs::remove_dir_all(root.join(path));
     }
-    let done = program("find").arg(root).args(["-exec", "touch", "-h", "-d"]).arg(format!("@{TIME}")).args(["{}", "+"]).status()?;
+    let done = program("find")
+        .arg(root)
+        .args(["-exec", "touch", "-h", "-d"])
+        .arg(format!("@{TIME}"))
+        .args(["{}", "+"])
+        .status()?;
     ensure!(done.success(), "the times cannot be set");
     Ok(())
 }
@@ -125,7 +198,17 @@ fn lay(root: &Path, image: &Path) -> anyhow::Result<()> {
     let mke2fs = look_up("mke2fs").context("install the package e2fsprogs")?;
     let mut command = program(mke2fs);
     command.env("E2FSPROGS_FAKE_TIME", TIME);
-    command.args(["-q", "-t", "ext4", "-O", "^has_journal", "-b", "4096", "-U", "5f2c1f4e-0000-4000-8000-000000000002"]);
+    command.args([
+        "-q",
+        "-t",
+        "ext4",
+        "-O",
+        "^has_journal",
+        "-b",
+        "4096",
+        "-U",
+        "5f2c1f4e-0000-4000-8000-000000000002",
+    ]);
     command.args(["-E", "root_owner=0:0,hash_seed=5f2c1f4e-0000-4000-8000-000000000001", "-d"]);
     let done = command.arg(root).arg(image).arg(IMAGE).stdout(Stdio::null()).status()?;
     ensure!(done.success(), "the file system cannot be made");
@@ -135,7 +218,8 @@ fn lay(root: &Path, image: &Path) -> anyhow::Result<()> {
 /// Bytes that pack about as programs do, and a second version with changes of every length.
 fn synthesised(old: &Path, new: &Path) -> anyhow::Result<()> {
     let mut random = fastrand::Rng::with_seed(122);
-    let words: Vec<Vec<u8>> = (0..4096).map(|_| (0..random.usize(3..20)).map(|_| random.u8(..)).collect()).collect();
+    let words: Vec<Vec<u8>> =
+        (0..4096).map(|_| (0..random.usize(3..20)).map(|_| random.u8(..)).collect()).collect();
     let prose = |random: &mut fastrand::Rng, length: usize| {
         let mut text = Vec::with_capacity(length + 20);
         while text.len() < length {

@@ -234,7 +234,11 @@ fn bundle(input: &[u8]) -> bool {
 fn chunks(input: &[u8]) -> bool {
     let Ok(index) = Index::read(input.to_vec()) else { return false };
     let entries: Vec<_> = index.pieces().map(|piece| piece.entry).collect();
-    assert_eq!(chunks::write(&index.parameters, index.image, index.store, &entries), input, "it is written otherwise");
+    assert_eq!(
+        chunks::write(&index.parameters, index.image, index.store, &entries),
+        input,
+        "it is written otherwise"
+    );
     let found = |entry: &chunks::Entry| index.find(&entry.id).and_then(|first| index.entry(first));
     let stored = |entry| found(entry).is_some_and(|first| first.is_stored() && first.length == entry.length);
     assert!(entries.iter().all(stored), "a piece is nowhere");

@@ -93,7 +93,9 @@ impl Updating {
         pieces: &mpsc::Sender<Result<Piece, LinkError>>,
     ) -> bool {
         // An image that came damaged comes whole the next time, whoever is to blame.
-        let Some((_, release)) = self.evidence.as_ref().and_then(|evidence| evidence.read()) else { return false };
+        let Some((_, release)) = self.evidence.as_ref().and_then(|evidence| evidence.read()) else {
+            return false;
+        };
         let Some(offer) = Offer::of(release, from).filter(|_| release.image.sha256 == sha256) else {
             return false;
         };

@@ -43,7 +43,9 @@ impl Head {
     pub(super) fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&MAGIC);
         let Parameters { least, average, most, context } = self.parameters;
-        [least, average, most, context].iter().for_each(|bound| bytes.extend_from_slice(&bound.to_be_bytes()));
+        [least, average, most, context]
+            .iter()
+            .for_each(|bound| bytes.extend_from_slice(&bound.to_be_bytes()));
         for file in [self.image, self.store] {
             bytes.extend_from_slice(&file.length.to_be_bytes());
             bytes.extend_from_slice(&file.sha256.0);

@@ -10,7 +10,8 @@ const GOLDEN: &str = include_str!("../../../golden/v1/chunk-index.hex");
 
 fn golden() -> Vec<u8> {
     let digits: Vec<char> = GOLDEN.chars().filter(char::is_ascii_hexdigit).collect();
-    let byte = |pair: &[char]| pair.iter().fold(0, |byte, digit| byte * 16 + digit.to_digit(16).expect("hex"));
+    let byte =
+        |pair: &[char]| pair.iter().fold(0, |byte, digit| byte * 16 + digit.to_digit(16).expect("hex"));
     digits.chunks(2).map(|pair| u8::try_from(byte(pair)).expect("two digits")).collect()
 }
 
@@ -67,7 +68,11 @@ fn what_is_no_index_is_refused_by_its_name() {
     assert_eq!(bent(|entries| entries[0].length = 4), IndexFault::Sum);
     assert_eq!(bent(|entries| entries[1].stored = 6), IndexFault::Sum);
     assert_eq!(bent(|entries| entries.swap(0, 2)), IndexFault::Piece { number: 0 }, "never stored before");
-    assert_eq!(bent(|entries| entries[2].id = Half::of(b"two two")), IndexFault::Piece { number: 2 }, "another length");
+    assert_eq!(
+        bent(|entries| entries[2].id = Half::of(b"two two")),
+        IndexFault::Piece { number: 2 },
+        "another length"
+    );
     let twice = [entry(b"one", b"ON"), entry(b"two two", b"two t"), entry(b"one", b"tw")];
     assert_eq!(refused(&twice), IndexFault::Piece { number: 2 }, "stored twice");
     assert_eq!(refused(&[]), IndexFault::Count);

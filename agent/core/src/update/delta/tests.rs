@@ -84,7 +84,10 @@ fn an_index_of_another_image_or_store_is_not_used() {
     assert_eq!(refused(&offer, (sha256, length + 1)), Some(Unusable::Other));
     let other = Offer { store: FileRef { sha256: Sha256([9; 32]), ..offer.store }, ..offer };
     assert_eq!(refused(&other, (sha256, length)), Some(Unusable::Other));
-    assert_eq!(offer.plan(b"nonsense".to_vec(), (sha256, length)).err(), Some(Unusable::Index(IndexFault::Length)));
+    assert_eq!(
+        offer.plan(b"nonsense".to_vec(), (sha256, length)).err(),
+        Some(Unusable::Index(IndexFault::Length))
+    );
 }
 
 #[test]
@@ -94,12 +97,21 @@ fn each_piece_comes_from_where_it_is() {
     assert_eq!(plan.settle(0), Ok(2000));
     let whole = Source::Store(1000..3000);
     let second = Source::Store(2000..3000);
-    let expected =
-        [Source::Running(5000), whole, second, Source::Written(5000), Source::Running(5000), Source::Written(10_000)];
+    let expected = [
+        Source::Running(5000),
+        whole,
+        second,
+        Source::Written(5000),
+        Source::Running(5000),
+        Source::Written(10_000),
+    ];
     assert_eq!(walk(&mut plan), expected);
     plan.found(&id(2), 4999, 0);
     assert_eq!(plan.settle(0), Ok(2000), "another length is another piece");
-    assert!(plan.source(&plan.index().pieces().nth(3).expect("is there")).is_none(), "a new try forgets what was written");
+    assert!(
+        plan.source(&plan.index().pieces().nth(3).expect("is there")).is_none(),
+        "a new try forgets what was written"
+    );
 }
 
 #[test]
@@ -125,7 +137,11 @@ fn requests_are_drawn_together_until_there_are_few_enough() {
     let all: Vec<u32> = (0..2000).collect();
     let old: Vec<u32> = all.iter().copied().filter(|number| number % 2 == 1).collect();
     let mut one = plan(&all, &old);
-    assert_eq!(one.settle(0), Ok(1000 * 1000 + 999 * 1000), "a gap of one piece is fetched rather than asked around");
+    assert_eq!(
+        one.settle(0),
+        Ok(1000 * 1000 + 999 * 1000),
+        "a gap of one piece is fetched rather than asked around"
+    );
     let first = one.index().pieces().next().expect("is there");
     assert_eq!(one.source(&first), Some(Source::Store(0..1999 * 1000)));
     // 300 runs with gaps of ever more pieces: the largest stay gaps.

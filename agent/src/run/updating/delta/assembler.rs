@@ -14,9 +14,9 @@ use cordon_proto::ids::Sha256;
 use cordon_proto::update::chunks::{Half, Placed};
 use tokio::sync::mpsc;
 
-use super::{Kept, Standing};
 use super::cutter::Cutter;
 use super::store::{Remote, unpack};
+use super::{Kept, Standing};
 use crate::link::LinkError;
 use crate::run::messages::{Piece, ToLink};
 
@@ -102,7 +102,11 @@ impl Assembler {
         }
         let Some(plan) = &mut kept.plan else { return Err(Stop::Gone) };
         let bytes = plan.settle(walk.at).map_err(Stop::Unusable)?;
-        tracing::info!(bytes, from = walk.at, "the image is put together from the running one; so much is to be fetched");
+        tracing::info!(
+            bytes,
+            from = walk.at,
+            "the image is put together from the running one; so much is to be fetched"
+        );
         let mut next = plan.index().pieces().next();
         while let Some(piece) = next {
             let end = piece.at.saturating_add(u64::from(piece.entry.length));
@@ -125,7 +129,11 @@ impl Assembler {
             let bytes = remote.stream(from..listed.length)?;
             index.extend_from_slice(bytes.get(..bytes.len().min(length - index.len())).unwrap_or_default());
         }
-        if Sha256::of(index) == listed.sha256 { Ok(()) } else { Err(Stop::Left("the index is not the one in the release")) }
+        if Sha256::of(index) == listed.sha256 {
+            Ok(())
+        } else {
+            Err(Stop::Left("the index is not the one in the release"))
+        }
     }
 
     /// Cuts the running slot and notes what of the image it has. A slot that fails has what was read so far.
@@ -185,13 +193,16 @@ impl Assembler {
             Source::Written(at) => {
                 let back = usize::try_from(piece.at.saturating_sub(at)).unwrap_or(usize::MAX);
                 match walk.recent.len().checked_sub(back) {
-                    Some(start) => Ok(walk.recent.get(start..start.saturating_add(length)).map(<[u8]>::to_vec)),
+                    Some(start) => {
+                        Ok(walk.recent.get(start..start.saturating_add(length)).map(<[u8]>::to_vec))
+                    }
                     None => Ok(read(&self.written, at, length)),
                 }
             }
             Source::Store(part) => {
                 let from = piece.stored_at;
-                let stored = walk.store.read(from..from.saturating_add(u64::from(piece.entry.stored)), part)?;
+                let stored =
+                    walk.store.read(from..from.saturating_add(u64::from(piece.entry.stored)), part)?;
                 walk.fetched += u64::from(piece.entry.stored);
                 let context = usize::try_from(plan.index().parameters.context).unwrap_or(0);
                 let context = walk.recent.len().saturating_sub(context)..;

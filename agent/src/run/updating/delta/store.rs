@@ -95,7 +95,11 @@ impl Part {
             Some(Ok(_)) => return Err(Stop::Left("the server gives no parts of files")),
             Some(Err(error)) => return Err(of_link(error)),
             // A line that is cut is an error; this is a file that ends.
-            None => return Err(Stop::Left("a file of the chunk delta is shorter on the server than the release says")),
+            None => {
+                return Err(Stop::Left(
+                    "a file of the chunk delta is shorter on the server than the release says",
+                ));
+            }
         }
         Ok(())
     }
