@@ -31,14 +31,14 @@ pub struct Offer {
 }
 
 /// Where a piece comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The running slot, from this byte on.
     Running(u64),
     /// The image itself as far as it is written, from this byte on.
     Written(u64),
-    /// The store: the request that brings it, and what else comes with it.
-    Store(Range<u64>),
+    /// The store, by [`Plan::request`] where no request under way brings it.
+    Store,
 }
 
 /// Why a delta is left, and the whole image fetched.
@@ -161,7 +161,7 @@ impl Plan {
         match self.places.get(self.first(piece)?)? {
             Place::Running(at) => Some(Source::Running(*at)),
             Place::Written(at) => Some(Source::Written(*at)),
-            Place::Nowhere => piece.entry.is_stored().then(|| Source::Store(self.request(piece))),
+            Place::Nowhere => piece.entry.is_stored().then_some(Source::Store),
         }
     }
 
@@ -175,7 +175,8 @@ impl Plan {
     }
 
     /// The part of the store from this piece on that is worth one request.
-    fn request(&self, piece: &Placed) -> Range<u64> {
+    #[must_use]
+    pub fn request(&self, piece: &Placed) -> Range<u64> {
         let mut until = ends(piece).1;
         for next in self.index.pieces_after(Some(piece)) {
             if next.stored_at.saturating_sub(until) > self.gap {

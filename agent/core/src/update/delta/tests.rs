@@ -95,16 +95,17 @@ fn each_piece_comes_from_where_it_is() {
     // Goal: nothing is fetched that is there. Method: pieces in the running slot, new ones, and repeats of both.
     let mut plan = plan(&[1, 2, 3, 2, 1, 3], &[9, 1]);
     assert_eq!(plan.settle(0), Ok(2000));
-    let whole = Source::Store(1000..3000);
-    let second = Source::Store(2000..3000);
     let expected = [
         Source::Running(5000),
-        whole,
-        second,
+        Source::Store,
+        Source::Store,
         Source::Written(5000),
         Source::Running(5000),
         Source::Written(10_000),
     ];
+    let pieces: Vec<_> = plan.index().pieces().collect();
+    assert_eq!(plan.request(&pieces[1]), 1000..3000, "with what comes next");
+    assert_eq!(plan.request(&pieces[2]), 2000..3000);
     assert_eq!(walk(&mut plan), expected);
     plan.found(&id(2), 4999, 0);
     assert_eq!(plan.settle(0), Ok(2000), "another length is another piece");
@@ -128,7 +129,7 @@ fn what_is_not_where_it_was_is_looked_for_elsewhere() {
     assert_eq!(plan.source(&last), None);
     plan.found(&id(1), 5000, 0);
     plan.lost(&first);
-    assert_eq!(plan.source(&first), Some(Source::Store(0..1000)));
+    assert_eq!((plan.source(&first), plan.request(&first)), (Some(Source::Store), 0..1000));
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn requests_are_drawn_together_until_there_are_few_enough() {
         "a gap of one piece is fetched rather than asked around"
     );
     let first = one.index().pieces().next().expect("is there");
-    assert_eq!(one.source(&first), Some(Source::Store(0..1999 * 1000)));
+    assert_eq!(one.request(&first), 0..1999 * 1000);
     // 300 runs with gaps of ever more pieces: the largest stay gaps.
     let mut all = Vec::new();
     let mut old = Vec::new();
@@ -159,9 +160,8 @@ fn requests_are_drawn_together_until_there_are_few_enough() {
     let mut requests = alloc::collections::BTreeSet::new();
     let mut until = 0;
     for piece in pieces {
-        if let Some(Source::Store(part)) = many.source(&piece)
-            && piece.stored_at >= until
-        {
+        if many.source(&piece) == Some(Source::Store) && piece.stored_at >= until {
+            let part = many.request(&piece);
             until = part.end;
             requests.insert(part.start);
         }
@@ -194,7 +194,8 @@ proptest! {
             if piece.at + 5000 > from {
                 let source = plan.source(&piece);
                 prop_assert!(source.is_some(), "{piece:?}");
-                if let Some(Source::Store(part)) = source {
+                if source == Some(Source::Store) {
+                    let part = plan.request(&piece);
                     prop_assert!(piece.entry.is_stored());
                     prop_assert!(part.start <= piece.stored_at && piece.stored_at + 1000 <= part.end);
                     fetched += 1000;

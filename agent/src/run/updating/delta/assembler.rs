@@ -164,7 +164,7 @@ impl Assembler {
         self.remember(walk, piece);
         let bytes = loop {
             let source = plan.source(piece).ok_or(Stop::Left("a piece that was written is gone"))?;
-            let stored = matches!(source, Source::Store(_));
+            let stored = source == Source::Store;
             let found = self.bytes(walk, plan, (piece, source))?;
             if let Some(found) = found.filter(|bytes| Half::of(bytes) == piece.entry.id) {
                 break found;
@@ -199,10 +199,10 @@ impl Assembler {
                     None => Ok(read(&self.written, at, length)),
                 }
             }
-            Source::Store(part) => {
+            Source::Store => {
                 let from = piece.stored_at;
-                let stored =
-                    walk.store.read(from..from.saturating_add(u64::from(piece.entry.stored)), part)?;
+                let end = from.saturating_add(u64::from(piece.entry.stored));
+                let stored = walk.store.read(from..end, &|| plan.request(piece).end)?;
                 walk.fetched += u64::from(piece.entry.stored);
                 let context = usize::try_from(plan.index().parameters.context).unwrap_or(0);
                 let context = walk.recent.len().saturating_sub(context)..;

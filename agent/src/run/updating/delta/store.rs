@@ -45,8 +45,8 @@ impl Remote {
         self.begun
     }
 
-    /// These bytes of the file, out of the part that is under way, or of a new one.
-    pub(super) fn read(&mut self, bytes: Range<u64>, part: Range<u64>) -> Result<Vec<u8>, Stop> {
+    /// These bytes of the file, out of the part that is under way, or of a new one, which ends where `until` says.
+    pub(super) fn read(&mut self, bytes: Range<u64>, until: &dyn Fn() -> u64) -> Result<Vec<u8>, Stop> {
         if self.begun.0 != bytes.start {
             self.begun = (bytes.start, Vec::new());
         }
@@ -56,7 +56,7 @@ impl Remote {
             let fits = |part: &Part| part.at <= next && bytes.end <= part.until;
             if !self.part.as_ref().is_some_and(fits) {
                 self.part = None;
-                self.part = Some(self.ask(next..part.end)?);
+                self.part = Some(self.ask(next..until())?);
             }
             let part = self.part.as_mut().ok_or(Stop::Gone)?;
             part.skip(next)?;
