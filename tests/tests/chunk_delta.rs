@@ -15,10 +15,9 @@ const NEW: usize = 300_000;
 /// Two versions of an image: something was put in, and something changed.
 fn images(folder: &Path) -> (PathBuf, PathBuf) {
     let mut random = fastrand::Rng::with_seed(20);
-    let mut old = vec![0; IMAGE];
-    random.fill(&mut old);
-    let mut put_in = vec![0; NEW];
-    random.fill(&mut put_in);
+    // Bytes that pack a little, as programs do: a store of what does not pack at all would be the image itself.
+    let old: Vec<u8> = (0..IMAGE).map(|_| random.u8(..64)).collect();
+    let put_in: Vec<u8> = (0..NEW).map(|_| random.u8(..64)).collect();
     let mut new = [&old[..5_000_001], &put_in, &old[5_000_001..]].concat();
     new[9_000_000] ^= 1;
     let paths = (folder.join("old.img"), folder.join("new.img"));
