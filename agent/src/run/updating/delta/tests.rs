@@ -28,7 +28,7 @@ const BOUNDS: Parameters = Parameters { least: 1024, average: 4096, most: 32_768
 fn noise(length: usize, mut seed: u32) -> Vec<u8> {
     let mut next = || {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (seed >> 24) as u8 & 0x3f
+        seed.to_be_bytes()[0] & 0x3f
     };
     (0..length).map(|_| next()).collect()
 }
