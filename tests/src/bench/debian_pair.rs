@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 
 use crate::program::program;
 use crate::skip::look_up;
@@ -128,8 +128,7 @@ pub fn make(folder: &Path) -> anyhow::Result<Pair> {
 fn from_debian(folder: &Path, images: [&PathBuf; 2]) -> anyhow::Result<String> {
     let kept = tree::root().join("target/debian-pair");
     let mut changed = 0;
-    for package in PACKAGES {
-        let [released, newest] = versions(package)?;
+    for (package, [released, newest]) in PACKAGES.iter().zip(versions()?) {
         changed += usize::from(released != newest);
         for (side, version) in [("old", released), ("new", newest)] {
             fetch(&kept.join(side), package, &version)?;
@@ -147,15 +146,21 @@ fn from_debian(folder: &Path, images: [&PathBuf; 2]) -> anyhow::Result<String> {
     ))
 }
 
-/// The version of the release, and the newest.
-fn versions(package: &str) -> anyhow::Result<[String; 2]> {
-    let output = program("apt-cache").args(["madison", package]).output()?;
+/// The version of the release, and the newest, of every package, out of one question: each takes seconds.
+fn versions() -> anyhow::Result<Vec<[String; 2]>> {
+    let output = program("apt-cache").arg("madison").args(PACKAGES).output()?;
     let text = String::from_utf8(output.stdout)?;
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('|').map(str::trim).collect()).collect();
-    let version = |row: &Vec<&str>| row.get(1).map(|version| (*version).to_owned());
-    let newest = rows.first().and_then(version).with_context(|| format!("no package {package}"))?;
-    let released = rows.iter().find(|row| row.get(2).is_some_and(|from| from.contains("bookworm/main")));
-    Ok([released.and_then(version).unwrap_or_else(|| newest.clone()), newest])
+    let of = |package: &&str| {
+        let mut own = rows.iter().filter(|row| row.first() == Some(package)).filter(|row| row.len() > 2);
+        let [_, newest, _] = own.clone().next().context("no such package")?[..] else {
+            bail!("{package}: no row")
+        };
+        let released = own.find(|row| row.get(2).is_some_and(|from| from.contains("bookworm/main")));
+        let released = released.and_then(|row| row.get(1).copied()).unwrap_or(newest);
+        Ok([released.to_owned(), newest.to_owned()])
+    };
+    PACKAGES.iter().map(|package| of(package).with_context(|| (*package).to_owned())).collect()
 }
 
 fn fetch(folder: &Path, package: &str, version: &str) -> anyhow::Result<()> {
