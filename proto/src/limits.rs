@@ -150,8 +150,12 @@ pub const DELTA_CONTEXT_BYTES: u32 = 64 * 1024;
 pub const DELTA_CHUNKS: usize = 128 * 1024;
 /// Bytes of the index of a chunk delta.
 pub const DELTA_INDEX_BYTES: u64 = 5 * 1024 * 1024;
-/// Requests for parts of one chunk delta: below what a server lets one device ask in a row.
-pub const DELTA_REQUESTS: usize = 200;
+/// Requests for parts of one chunk delta; beyond, more than needed is fetched.
+pub const DELTA_REQUESTS: usize = 2000;
+/// Of these, the ones that are asked without a pause: half of what a server lets one device ask in a row.
+pub const DELTA_QUICK_REQUESTS: usize = 150;
+/// Milliseconds between two later ones: slower than a server's leave grows again.
+pub const DELTA_PAUSE_MS: u64 = 150;
 /// Seconds an interlock lease lives unless it says otherwise.
 pub const INTERLOCK_TTL_S: u32 = 60;
 /// Seconds an interlock lease may ask for.

@@ -4,9 +4,11 @@
 //! the maker wrote. Read next: [`super::assembler`].
 
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cordon_proto::ids::Sha256;
+use cordon_proto::limits;
 use cordon_proto::update::chunks::{Entry, Half};
 use tokio::sync::mpsc;
 use zstd::zstd_safe::DCtx;
@@ -22,6 +24,8 @@ pub(super) struct Remote {
     part: Option<Part>,
     /// Where a read began, and what came of it: a line that is cut all the time still brings it to its end.
     begun: (u64, Vec<u8>),
+    /// Parts that were asked for.
+    asked: usize,
 }
 
 /// What is under way.
@@ -37,7 +41,7 @@ struct Part {
 impl Remote {
     /// `begun` is what an earlier one left.
     pub(super) fn new(link: mpsc::Sender<ToLink>, sha256: Sha256, begun: (u64, Vec<u8>)) -> Self {
-        Self { link, sha256, part: None, begun }
+        Self { link, sha256, part: None, begun, asked: 0 }
     }
 
     /// What a read that was cut off has so far, and where it began.
@@ -79,7 +83,12 @@ impl Remote {
         Ok(part.take(usize::MAX))
     }
 
-    fn ask(&self, part: Range<u64>) -> Result<Part, Stop> {
+    /// Asks for a part; after many of them slowly, so that the device's reports are not turned away for it.
+    fn ask(&mut self, part: Range<u64>) -> Result<Part, Stop> {
+        self.asked = self.asked.saturating_add(1);
+        if self.asked > limits::DELTA_QUICK_REQUESTS {
+            std::thread::sleep(Duration::from_millis(limits::DELTA_PAUSE_MS));
+        }
         let (pieces, incoming) = mpsc::channel(PIECES);
         let call = ToLink::Image { sha256: self.sha256, from: part.start, until: Some(part.end), pieces };
         self.link.blocking_send(call).map_err(|_| Stop::Gone)?;
