@@ -79,6 +79,9 @@ struct World {
     bytes: usize,
 }
 
+/// What a server does to its own files.
+type Lie = fn(&mut World, &Offer);
+
 /// A device with an old image, half a slot, and a server.
 struct Scene {
     folder: TempDir,
@@ -256,7 +259,7 @@ fn a_try_that_is_cut_off_anywhere_goes_on_there() {
 #[test]
 fn an_index_or_a_store_that_is_not_the_signed_one_ends_the_delta_and_the_image_comes_whole() {
     // Goal: no byte but the maker's, and no update that waits for its delta. Method: one lie of the server at a time.
-    let lies: [(&str, fn(&mut World, &Offer)); 7] = [
+    let lies: [(&str, Lie); 7] = [
         ("a bent index", |world, offer| {
             // In a place that nothing is read from, so that only its measure tells.
             let bytes = world.files.get_mut(&offer.index.sha256).expect("is there");
