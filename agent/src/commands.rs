@@ -14,6 +14,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use cordon_proto::limits;
+
 use crate::config::{Config, Sources};
 
 const USAGE: &str = "\
@@ -25,7 +27,9 @@ cordon-agent [--state DIR] [--config FILE] COMMAND
   run [--once]              watch, report, install what both signatures allow; --once: one report
   status [--json]           what is installed, what blocks an update and why, who the device is
   inventory [--root DIR]    what the device is made of, as JSON lines
-  interlock hold|release    keep the device from rebooting, or end that
+  interlock hold|release [--for SECONDS]
+                            keep the device from rebooting, or end that: where a person has to say that it is free,
+                            it may then reboot for so long (3600 s)
   install-bundle DIR [--receipts DIR] [--expect-server] [--wait SECONDS]
                             hand the agent an update from a folder, such as one on a stick, and wait until it holds the
                             image (3600 s); first copies the receipts that wait to DIR/receipts; --expect-server: the
@@ -43,13 +47,28 @@ const WAIT_S: u64 = 300;
 /// One command, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Command {
-    Enrol { with: PathBuf, wait_s: u64 },
-    Run { once: bool },
-    Status { json: bool },
-    Inventory { root: PathBuf },
-    Interlock { hold: bool },
+    Enrol {
+        with: PathBuf,
+        wait_s: u64,
+    },
+    Run {
+        once: bool,
+    },
+    Status {
+        json: bool,
+    },
+    Inventory {
+        root: PathBuf,
+    },
+    /// A hold, or a release for so many seconds.
+    Interlock {
+        free_s: Option<u32>,
+    },
     InstallBundle(bundle::Handing),
-    TrustDirector { root: PathBuf, hand_over: Option<PathBuf> },
+    TrustDirector {
+        root: PathBuf,
+        hand_over: Option<PathBuf>,
+    },
     ForgetSite,
     Retire,
     Help,
@@ -97,7 +116,7 @@ fn execute(sources: &Sources, command: Command) -> anyhow::Result<ExitCode> {
         Command::Run { once: false } => return local::run(config()?),
         Command::Run { once: true } => return local::once(config()?),
         Command::Status { json } => local::status(&config()?, json)?,
-        Command::Interlock { hold } => local::interlock(&config()?, hold)?,
+        Command::Interlock { free_s } => local::interlock(&config()?, free_s)?,
         Command::InstallBundle(handing) => bundle::install(&config()?, &handing)?,
         Command::TrustDirector { root, hand_over: None } => local::trust_director(&config()?, &root)?,
         Command::TrustDirector { root, hand_over: Some(file) } => owner::hand_over(&config()?, &root, &file)?,
@@ -127,6 +146,9 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Sources, Command),
                 handing.receipts = Some(parser.value()?.into());
             }
             (Long("expect-server"), Some(Command::InstallBundle(handing))) => handing.expect_server = true,
+            (Long("for"), Some(Command::Interlock { free_s: Some(free_s) })) => {
+                *free_s = parser.value()?.parse()?;
+            }
             (Long("once"), Some(Command::Run { once })) => *once = true,
             (Long("json"), Some(Command::Status { json })) => *json = true,
             (Long("hand-over"), Some(Command::TrustDirector { hand_over, .. })) => {
@@ -153,8 +175,8 @@ fn named(word: &OsStr, parser: &mut lexopt::Parser) -> Result<Command, lexopt::E
         "status" => Command::Status { json: false },
         "inventory" => Command::Inventory { root: PathBuf::from("/") },
         "interlock" => match parser.value()?.to_str() {
-            Some("hold") => Command::Interlock { hold: true },
-            Some("release") => Command::Interlock { hold: false },
+            Some("hold") => Command::Interlock { free_s: None },
+            Some("release") => Command::Interlock { free_s: Some(limits::INTERLOCK_RELEASE_S) },
             Some(_) | None => return Err("interlock takes hold or release".into()),
         },
         "install-bundle" => Command::InstallBundle(bundle::Handing::of(parser.value()?.into())),

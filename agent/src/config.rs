@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use cordon_proto::ids::{Hardware, Name};
 use cordon_proto::time::Timestamp;
+use cordon_proto::update::release::InterlockClass;
 
 use self::form::{File, HealthValue};
 use self::key_place::KeyPlace;
@@ -45,12 +46,18 @@ pub struct Config {
     pub timezone: String,
     /// Socket on which the device's own software says whether it is in use.
     pub interlock_socket: Option<PathBuf>,
+    /// The owner's own class, where it is stricter than the maker's; a looser one changes nothing.
+    pub interlock: Option<InterlockClass>,
     /// Addresses of the server, used in place of a name look-up.
     pub server: Vec<IpAddr>,
     /// HTTP CONNECT proxy, `http://HOST:PORT`, and the file of what it is told about us.
     pub proxy: Option<Proxy>,
     /// Seconds between two reports of a device whose every byte is paid for; `None` for any other.
     pub metered: Option<u32>,
+    /// Site mirrors, `http://HOST…`, that are asked for images before the server, in this order.
+    pub mirrors: Vec<String>,
+    /// What images may take of the line, kilobits a second; `None` for all of it.
+    pub image_kbit_s: Option<u32>,
     /// Where the device's private key is kept.
     pub key: KeyPlace,
     /// A time before which it cannot be.
@@ -172,9 +179,12 @@ impl Config {
             image_root,
             timezone: file.timezone.unwrap_or_else(|| "UTC".to_owned()),
             interlock_socket: file.interlock_socket.map(|socket| folder.join(socket)),
+            interlock: file.interlock,
             server: file.server,
             proxy,
             metered: file.metered,
+            mirrors: file.mirrors,
+            image_kbit_s: file.image_kbit_s,
             key,
             clock_floor,
             health: health(file.health, folder)

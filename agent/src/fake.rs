@@ -4,6 +4,7 @@
 //! nothing of the real server. Tests only.
 
 pub(crate) mod bundle;
+pub(crate) mod mirror;
 pub(crate) mod owner;
 pub(crate) mod repository;
 
@@ -129,6 +130,8 @@ pub(crate) enum Reply {
     Ranged(usize, usize, Vec<u8>),
     /// A body without a declared length.
     Chunked(Vec<u8>),
+    /// The same over and over, without an end.
+    Endless(Vec<u8>),
     /// The connection ends without a word.
     Hangup,
 }
@@ -292,6 +295,7 @@ fn reply(tls: &mut StreamOwned<ServerConnection, TcpStream>, reply: Reply, last:
             let body = [size.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
             ("HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n".to_owned(), body, true)
         }
+        Reply::Endless(piece) => return endless(tls, &piece),
         Reply::Hangup => return false,
     };
     let sent = tls.write_all(head.as_bytes()).and_then(|()| tls.write_all(&body)).and_then(|()| tls.flush());
@@ -300,6 +304,17 @@ fn reply(tls: &mut StreamOwned<ServerConnection, TcpStream>, reply: Reply, last:
         let _ = tls.flush();
     }
     sent.is_ok() && keep
+}
+
+/// Sends one chunk after the other until the client has had enough.
+fn endless(tls: &mut impl Write, piece: &[u8]) -> bool {
+    let head = b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+    let mut going = tls.write_all(head).is_ok();
+    while going {
+        going = tls.write_all(&chunk).is_ok();
+    }
+    false
 }
 
 /// Sends a body byte by byte; whether the client took all of it.

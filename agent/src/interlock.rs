@@ -1,8 +1,8 @@
 //! The interlock socket: where the device's own software, or a person at the device, says whether it is in use.
 //!
 //! A Unix socket of mode 0600 whose peers are checked (the agent's own user or root); one line asks, one line answers:
-//! `hold in_use|standby|service [TTL_S]`, `release`, `status`. A hold lasts as long as its connection and its time to
-//! live; what that means is `cordon_agent_core::interlock`'s to say. It can stop a reboot at once and can loosen
+//! `hold in_use|standby|service [TTL_S]`, `release`, `status`, and for a person at the device `free [FOR_S]`. A hold lasts
+//! as long as its connection and its time to live; what that means is `cordon_agent_core::interlock`'s to say. It can stop a reboot at once and can loosen
 //! nothing. Read next there.
 
 use std::fs;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cordon_agent_core::interlock::{Claim, Connection, Interlock, Owner};
+use cordon_agent_core::interlock::{Claim, Connection, Interlock, Owner, Silence};
 use cordon_proto::checkin::InterlockState;
 use cordon_proto::limits;
 use cordon_proto::time::Millis;
@@ -61,13 +61,20 @@ impl Shared {
     /// Nobody has said anything yet.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { interlock: Arc::default(), clock, changes: watch::Sender::new(0) }
+        let interlock = Arc::new(Mutex::new(Interlock::new(millis(&*clock))));
+        Self { interlock, clock, changes: watch::Sender::new(0) }
     }
 
     /// What is said now.
     #[must_use]
     pub fn state(&self) -> InterlockState {
         self.locked().state(self.now())
+    }
+
+    /// What stands in for a word now, where there is none.
+    #[must_use]
+    pub fn silence(&self) -> Silence {
+        self.locked().silence(self.now())
     }
 
     /// Rises with every word that is said or ends; leases also run out by themselves.
@@ -77,7 +84,7 @@ impl Shared {
     }
 
     fn now(&self) -> Millis {
-        Millis(i64::try_from(self.clock.monotonic().as_millis()).unwrap_or(i64::MAX))
+        millis(&*self.clock)
     }
 
     fn locked(&self) -> MutexGuard<'_, Interlock> {
@@ -90,6 +97,10 @@ impl Shared {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
         result
     }
+}
+
+fn millis(clock: &dyn Clock) -> Millis {
+    Millis(i64::try_from(clock.monotonic().as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The listening socket.
@@ -171,7 +182,7 @@ struct Gone {
 impl Drop for Gone {
     fn drop(&mut self) {
         let connection = self.connection;
-        self.shared.change(|interlock, _| interlock.gone(connection));
+        self.shared.change(|interlock, now| interlock.gone(connection, now));
     }
 }
 
@@ -230,9 +241,10 @@ fn answer(line: &str, gone: &Gone, owner: Owner, holds: &mut bool) -> Result<Int
             *holds = true;
         }
         Request::Release => {
-            shared.change(|interlock, _| interlock.release(connection, owner));
+            shared.change(|interlock, now| interlock.release(connection, owner, now));
             *holds = false;
         }
+        Request::Free(for_s) => shared.change(|interlock, now| interlock.release_by_hand(for_s, now)),
         Request::Status => {}
     }
     Ok(shared.state())
@@ -241,21 +253,24 @@ fn answer(line: &str, gone: &Gone, owner: Owner, holds: &mut bool) -> Result<Int
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Request {
     Hold(Claim, u32),
+    Free(u32),
     Release,
     Status,
 }
 
 fn parse(line: &str) -> Result<Request, String> {
-    const FORM: &str = "say `hold in_use|standby|service [SECONDS]`, `release` or `status`";
+    const FORM: &str = "say `hold in_use|standby|service [SECONDS]`, `release`, `free [SECONDS]` or `status`";
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let seconds = |text: &str| {
+        text.parse().ok().filter(|seconds| (1..=limits::INTERLOCK_TTL_MAX_S).contains(seconds)).ok_or(FORM)
+    };
     match words.as_slice() {
         ["release"] => Ok(Request::Release),
         ["status"] => Ok(Request::Status),
         ["hold", claim] => Ok(Request::Hold(claim_of(claim).ok_or(FORM)?, limits::INTERLOCK_TTL_S)),
-        ["hold", claim, ttl_s] => {
-            let ttl_s = ttl_s.parse().ok().filter(|ttl_s| (1..=limits::INTERLOCK_TTL_MAX_S).contains(ttl_s));
-            Ok(Request::Hold(claim_of(claim).ok_or(FORM)?, ttl_s.ok_or(FORM)?))
-        }
+        ["hold", claim, ttl_s] => Ok(Request::Hold(claim_of(claim).ok_or(FORM)?, seconds(ttl_s)?)),
+        ["free"] => Ok(Request::Free(limits::INTERLOCK_RELEASE_S)),
+        ["free", for_s] => Ok(Request::Free(seconds(for_s)?)),
         _ => Err(FORM.into()),
     }
 }
@@ -325,6 +340,14 @@ impl Client {
     /// The connection breaks.
     pub async fn release(&mut self) -> Result<InterlockState, InterlockError> {
         self.ask("release\n").await
+    }
+
+    /// Says for a person at the device that it may restart, for so many seconds, as far as nobody else says anything.
+    ///
+    /// # Errors
+    /// The agent refuses, or the connection breaks.
+    pub async fn free(&mut self, for_s: u32) -> Result<InterlockState, InterlockError> {
+        self.ask(&format!("free {for_s}\n")).await
     }
 
     /// The device's state.

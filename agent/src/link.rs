@@ -4,14 +4,15 @@
 //! `unknown_device` is reported, never acted on here. Bodies are capped while they stream. Read next: [`http`] for one
 //! exchange, [`crate::run`] for who calls and when.
 
+pub mod download;
 pub(crate) mod http;
+pub mod mirrors;
 pub mod proxy;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use cordon_agent_core::renew::Word;
 use cordon_proto::checkin::{CheckinAnswer, CheckinRequest, WaitAnswer, WaitRequest};
 use cordon_proto::farewell::Farewell;
@@ -22,9 +23,11 @@ use cordon_proto::telemetry::{Batch, BatchAnswer};
 use cordon_proto::update::Pace;
 use cordon_proto::wire;
 use minicbor::{Decode, Encode};
-use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_RANGE};
+use reqwest::{Client, Response};
 
+use self::download::{Cap, Download};
+use self::mirrors::Mirrors;
 use self::proxy::ProxyFault;
 use crate::clock::TrustedClock;
 use crate::identity::Identity;
@@ -312,6 +315,10 @@ pub struct Link {
     client: Arc<Mutex<Client>>,
     base: String,
     patience: Patience,
+    /// What images may take of the line.
+    cap: Option<Cap>,
+    /// Who is asked for images before the server.
+    mirrors: Option<Mirrors>,
     compressor: Option<zstd::bulk::Compressor<'static>>,
 }
 
@@ -331,7 +338,19 @@ impl Link {
     ) -> Result<Self, TlsError> {
         let client = tls::client(route, identity.trust(clock), Some(identity.certified_key()))?;
         let base = format!("https://{}/v1", identity.site.authority(identity.site.device_port));
-        Ok(Self { client: Arc::new(Mutex::new(client)), base, patience, compressor: None })
+        let client = Arc::new(Mutex::new(client));
+        Ok(Self { client, base, patience, cap: None, mirrors: None, compressor: None })
+    }
+
+    /// The same with a bandwidth cap for images, kilobits a second.
+    #[must_use]
+    pub fn capped(self, kbit_s: Option<u32>) -> Self {
+        Self { cap: kbit_s.map(Cap::new), ..self }
+    }
+
+    /// The same with mirrors.
+    pub(crate) fn mirrored(self, mirrors: Mirrors) -> Self {
+        Self { mirrors: Some(mirrors), ..self }
     }
 
     /// Shows another certificate, or believes other roots, from the next call on; what is under way goes on as it is.
@@ -363,6 +382,8 @@ impl Link {
             client: Arc::clone(&self.client),
             base: self.base.clone(),
             patience: self.patience,
+            cap: self.cap.clone(),
+            mirrors: self.mirrors.clone(),
             compressor: None,
         }
     }
@@ -443,21 +464,10 @@ impl Link {
     pub async fn part(&self, sha256: &Sha256, from: u64, until: Option<u64>) -> Result<Download, LinkError> {
         let mut request = self.client().get(format!("{}/targets/{sha256}", self.base));
         if from > 0 || until.is_some() {
-            let last = until.map(|until| until.saturating_sub(1).to_string()).unwrap_or_default();
-            request = request
-                .header(RANGE, format!("bytes={from}-{last}"))
-                .header(IF_RANGE, format!("\"{sha256}\""));
+            request = request.header(IF_RANGE, format!("\"{sha256}\""));
         }
-        let answer = http::accept(request, self.patience.answer).await?;
-        let start = match answer.status() {
-            StatusCode::OK => 0,
-            StatusCode::PARTIAL_CONTENT => match first_byte(&answer) {
-                Some(first) if first == from => first,
-                Some(_) | None => return Err(LinkError::Malformed { what: "Content-Range" }),
-            },
-            _ => return Err(http::explained(answer).await),
-        };
-        Ok(Download { answer, start, pace: Pace::new(self.patience.stall) })
+        let pace = Pace::new(self.patience.stall);
+        Download::begin(request, (from, until), self.patience.answer, (pace, self.cap.clone())).await
     }
 
     async fn call<Q, A>(&self, route: &str, question: &Q, deadline: Duration) -> Result<A, LinkError>
@@ -485,32 +495,6 @@ where
 fn short_name<T>() -> &'static str {
     let name = std::any::type_name::<T>();
     name.rsplit("::").next().unwrap_or(name)
-}
-
-fn first_byte(answer: &Response) -> Option<u64> {
-    let range = answer.headers().get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?;
-    range.split('-').next()?.parse().ok()
-}
-
-/// An image on its way, piece by piece.
-#[derive(Debug)]
-pub struct Download {
-    answer: Response,
-    start: u64,
-    pace: Pace,
-}
-
-impl Download {
-    /// The offset of the first piece.
-    #[must_use]
-    pub fn start(&self) -> u64 {
-        self.start
-    }
-
-    /// The next piece; `None` at the end. An error where nothing, or all too little, comes for the stall limit.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, LinkError> {
-        http::chunk(&mut self.answer, &mut self.pace).await
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
-//! The two image slots, as files or block devices: written in a stream, hashed on the way, read back and hashed again.
+//! The two image slots, as files or block devices: written in a stream, then read back and hashed.
 //!
 //! It must never write the slot that runs (not even under another name), never follow a link outside `/dev`, and never
-//! call an image whole before its bytes were read back from the medium. A full or short medium is a clean error; what
-//! is synced stays for the next attempt. Read next: `cordon_agent_core::update` for who asks.
+//! call an image the signed one before its bytes were read back from the medium: they are hashed there and nowhere
+//! else. A full or short medium is a clean error; what is synced stays for the next attempt. Read next: [`writing`],
+//! `cordon_agent_core::update` for who asks.
+
+pub mod writing;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -84,6 +87,9 @@ impl SlotError {
     }
 }
 
+/// Syncs a medium from wherever it is called.
+pub type Flush = Box<dyn Fn() -> io::Result<()> + Send>;
+
 /// What holds the bytes of a slot.
 pub trait Medium {
     /// Writes all bytes at this place.
@@ -104,6 +110,15 @@ pub trait Medium {
     /// The medium's own.
     fn sync(&self) -> io::Result<()>;
 
+    /// What syncs it from another thread, while more is written. A failure that one of the two was told counts for
+    /// both: the operating system may tell it once.
+    ///
+    /// # Errors
+    /// The medium has no such thing, or the operating system refuses it.
+    fn apart(&self) -> io::Result<Flush> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Drops what the machine remembers of it, so that reading asks the medium itself.
     fn forget(&self) {}
 }
@@ -119,6 +134,11 @@ impl Medium for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_all()
+    }
+
+    fn apart(&self) -> io::Result<Flush> {
+        let file = self.try_clone()?;
+        Ok(Box::new(move || file.sync_data()))
     }
 
     fn forget(&self) {
@@ -173,7 +193,7 @@ impl Slots {
         if size < length {
             return Err(SlotError::TooShort { path: path.to_owned(), found: size, needed: length });
         }
-        SlotWriter::resume(file, path, (length, offset))
+        Ok(SlotWriter::resume(file, path, (length, offset)))
     }
 
     /// Reads the first `length` bytes of a slot back and hashes them. A file that is longer than that is another image.
@@ -249,7 +269,9 @@ fn prepare(file: &File, path: &Path, (length, offset): (u64, u64)) -> Result<u64
     }
     // A file slot ends where its image ends: what an earlier, longer image left behind is cut off.
     file.set_len(if offset == 0 { 0 } else { length }).map_err(|source| io_error("cut", path, source))?;
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length) {
+    let reserve = || rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length);
+    // A large reservation takes its time, and a signal may come meanwhile.
+    match rustix::io::retry_on_intr(reserve) {
         Ok(()) => Ok(length),
         // No reservation on this file system: a full disk will then show itself while writing.
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
@@ -260,24 +282,21 @@ fn prepare(file: &File, path: &Path, (length, offset): (u64, u64)) -> Result<u64
     }
 }
 
-/// A slot being written: at its own place, hashed on the way.
+/// A slot being written, each byte at its own place.
 pub struct SlotWriter<M> {
     medium: M,
     path: PathBuf,
-    hasher: Hasher,
     offset: u64,
+    /// Bytes that are synced, or being synced.
     synced: u64,
     length: u64,
 }
 
 impl<M: Medium> SlotWriter<M> {
-    /// Goes on behind the first `offset` bytes, which are read back into the hash.
-    ///
-    /// # Errors
-    /// They are gone, or the medium fails.
-    pub fn resume(medium: M, path: &Path, (length, offset): (u64, u64)) -> Result<Self, SlotError> {
-        let hasher = hash_first(&medium, path, offset)?;
-        Ok(Self { medium, path: path.to_owned(), hasher, offset, synced: offset, length })
+    /// Goes on behind the first `offset` bytes. What the medium holds of them shows when the whole is read back.
+    #[must_use]
+    pub fn resume(medium: M, path: &Path, (length, offset): (u64, u64)) -> Self {
+        Self { medium, path: path.to_owned(), offset, synced: offset, length }
     }
 
     /// The next byte wanted.
@@ -296,15 +315,44 @@ impl<M: Medium> SlotWriter<M> {
             return Err(SlotError::Bytes { at, wanted: self.offset, length: self.length });
         };
         self.medium.write_at(bytes, at).map_err(|source| io_error("write", &self.path, source))?;
-        self.hasher.update(bytes);
         self.offset = end;
         Ok(())
+    }
+
+    /// Writes what is new of a piece of the image that begins at `at`: whoever sends may start before the next byte.
+    ///
+    /// # Errors
+    /// There is a hole before the piece, the medium is full, or it fails.
+    pub fn take(&mut self, at: u64, bytes: &[u8]) -> Result<(), SlotError> {
+        let known = self.offset.checked_sub(at).and_then(|known| usize::try_from(known).ok());
+        match known {
+            Some(known) => self.write(self.offset, bytes.get(known..).unwrap_or_default()),
+            // A hole: the writer refuses it and says so.
+            None => self.write(at, bytes),
+        }
+    }
+
+    /// Whether every byte is written.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.offset >= self.length
+    }
+
+    /// Bytes that nobody has begun to sync.
+    #[must_use]
+    pub fn unsynced(&self) -> u64 {
+        self.offset - self.synced
     }
 
     /// Whether so much is unsynced that it is time to sync.
     #[must_use]
     pub fn wants_sync(&self) -> bool {
-        self.offset - self.synced >= limits::SLOT_SYNC_BYTES
+        self.unsynced() >= limits::SLOT_SYNC_BYTES
+    }
+
+    /// A sync of all that is written has begun elsewhere.
+    fn sync_begun(&mut self) {
+        self.synced = self.offset;
     }
 
     /// Syncs, and says how many bytes a power cut cannot take any more.
@@ -326,8 +374,7 @@ impl<M: Medium> SlotWriter<M> {
             return Err(SlotError::Bytes { at: self.offset, wanted: self.length, length: self.length });
         }
         self.sync()?;
-        let streamed = Sha256(self.hasher.finalize().into());
-        Ok(WrittenSlot { medium: self.medium, path: self.path, streamed, length: self.length })
+        Ok(WrittenSlot { medium: self.medium, path: self.path, length: self.length })
     }
 }
 
@@ -335,17 +382,10 @@ impl<M: Medium> SlotWriter<M> {
 pub struct WrittenSlot<M> {
     medium: M,
     path: PathBuf,
-    streamed: Sha256,
     length: u64,
 }
 
 impl<M: Medium> WrittenSlot<M> {
-    /// The hash of the bytes as they came in.
-    #[must_use]
-    pub fn streamed(&self) -> Sha256 {
-        self.streamed
-    }
-
     /// Reads the image back from the medium and hashes it.
     ///
     /// # Errors

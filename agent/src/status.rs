@@ -37,6 +37,9 @@ pub struct Status {
     pub blocked_by: Vec<Blocked>,
     /// Where the update stands.
     pub update: Update,
+    /// The site's mirrors, in their order.
+    #[serde(default)]
+    pub mirrors: Vec<Mirror>,
     /// Clinical use.
     pub interlock: InterlockState,
     /// 0: connections; 1: packet headers; `None`: blind.
@@ -85,6 +88,15 @@ pub struct Update {
     pub order: Option<Name>,
     /// Bytes of the image already held.
     pub fetched_bytes: u64,
+}
+
+/// A site's mirror.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirror {
+    /// Where it is.
+    pub url: String,
+    /// Why it was left last; `None` while nothing speaks against it.
+    pub error: Option<String>,
 }
 
 /// The learned profile.
@@ -151,6 +163,7 @@ impl Status {
             floor: 0,
             blocked_by: Vec::new(),
             update: Update { state: UpdateState::Idle, order: None, fetched_bytes: 0 },
+            mirrors: Vec::new(),
             interlock: InterlockState::Unknown,
             sensor_tier: None,
             sensor_note: Some("the agent has not run yet".to_owned()),
@@ -289,6 +302,10 @@ impl Status {
         }
         if self.update.state == UpdateState::Fetching {
             writeln!(f, "           {} bytes held", self.update.fetched_bytes)?;
+        }
+        for Mirror { url, error } in &self.mirrors {
+            let error = error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+            writeln!(f, "  mirror   {url}{error}")?;
         }
         for blocked in &self.blocked_by {
             writeln!(f, "  blocked  {} ({})", blocked.sentence, blocked.code)?;

@@ -8,9 +8,7 @@
 //! probably: then one that has ended need only have been valid at some time from the floor on, the last time that the
 //! server itself said. So a wrong clock does not cut the device off. Read next: [`crate::link`], [`crate::identity`].
 
-#[cfg(feature = "tuf-conformance")]
-use std::net::Ipv4Addr;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,16 +123,18 @@ pub fn client_heard(
     Ok(builder.build()?)
 }
 
-/// A client for plain HTTP on this machine, for the conformance suite alone: no TLS server is believed by it.
-#[cfg(feature = "tuf-conformance")]
+/// A client for plain HTTP, without any identity: for what is verified by itself, from a site's mirror or from the
+/// conformance suite's servers. No TLS server is believed by it, and no redirect followed.
 #[expect(clippy::disallowed_methods, reason = "the one permitted builder of HTTP clients")]
-pub(crate) fn loopback_client(clock: TrustedClock) -> Result<reqwest::Client, TlsError> {
+pub(crate) fn plain_client(clock: TrustedClock) -> Result<reqwest::Client, TlsError> {
     let nobody = Trust { pins: Vec::new(), roots: Vec::new(), clock, own_end: None };
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(configuration(nobody, None)?)
         .http1_only()
         .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
         .no_proxy()
+        .pool_idle_timeout(Duration::from_secs(METERED_IDLE_S))
         .connect_timeout(Duration::from_secs(CONNECT_S))
         .resolve("localhost", SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     Ok(client.build()?)

@@ -2,7 +2,7 @@
 //!
 //! What goes in is what a device would fetch, found by following both chains as a device does; the index over it is
 //! signed by the people who sign orders. The folder is copied onto a stick as it is. Read next: [`contents`] for what
-//! goes in, [`make`], [`verify`], decision 0011.
+//! goes in, [`make`], [`verify`] and [`judge`] for what a device would say, decision 0011.
 
 use clap::Subcommand;
 
@@ -12,8 +12,10 @@ use crate::session::Session;
 use cordon_proto::update::bundle::BundleFault;
 
 pub mod contents;
+pub mod judge;
 pub mod make;
 pub mod verify;
+pub mod walk;
 
 /// The commands.
 #[derive(Debug, Subcommand)]

@@ -226,7 +226,11 @@ fn paths(document: &Targets) -> Result<Vec<(TargetPath, &TargetFile)>, Failure> 
     document.targets.iter().map(|(path, file)| Ok((path.parse().map_err(|_| wrong(path))?, file))).collect()
 }
 
-fn entry<'a>(path: &'a TargetPath, file: &'a TargetFile, null: &'a Value) -> Result<Listed<'a>, Failure> {
+/// A target as the ground's readers take it; `null` stands in for a missing `custom`.
+///
+/// # Errors
+/// It has no SHA-256.
+pub fn entry<'a>(path: &'a TargetPath, file: &'a TargetFile, null: &'a Value) -> Result<Listed<'a>, Failure> {
     let sha256 =
         file.sha256().map_err(|fault| Failure::refused("unusable target", format!("{path}: {fault}")))?;
     Ok(Listed { path, length: file.length, sha256, custom: file.custom.as_ref().unwrap_or(null) })

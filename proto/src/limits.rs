@@ -32,8 +32,16 @@ pub const WAIT_S: u64 = 300;
 pub const CHECKIN_S: u32 = 300;
 /// Seconds without a byte after which a download is given up.
 pub const DOWNLOAD_STALL_S: u64 = 30;
-/// Mirrors of one repository that are asked in turn.
+/// Mirrors of one repository that are asked in turn, the server among them.
 pub const MIRRORS: usize = 8;
+/// Bytes a second below which a site's mirror is given up and the next one asked.
+pub const MIRROR_BYTES_PER_S: u64 = 64 * 1024;
+/// Kilobits a second of the lowest bandwidth cap for images: below it a server would take the device for stalled.
+pub const IMAGE_KBIT_S_LEAST: u64 = 256;
+/// Kilobits a second of the highest bandwidth cap for images.
+pub const IMAGE_KBIT_S_MOST: u64 = 10_000_000;
+/// Milliseconds of the cap that image bytes may come at once after a lull.
+pub const IMAGE_BURST_MS: u64 = 250;
 /// Milliseconds after which what a server holds in memory of a store that others write too is no longer believed.
 pub const VIEW_AGE_MS: u64 = 1000;
 /// Milliseconds between two looks at a shared store for what other servers changed.
@@ -128,12 +136,12 @@ pub const IMAGE_PAUSE_S: i64 = 10;
 pub const SLOT_PAUSE_S: i64 = 300;
 /// Orders a device remembers not to take again; more than one document can hold.
 pub const GIVEN_UP: usize = 2 * ORDERS;
-/// Metadata versions kept in the security state.
-pub const HELD_VERSIONS: usize = 256;
-/// Owners of whom a device keeps the last bundle beside the present one's.
+/// Metadata versions kept in the security state, those of all owners together.
+pub const HELD_VERSIONS: usize = 384;
+/// Owners of whom a device keeps the last bundle and the versions beside the present one's.
 pub const HELD_OWNERS: usize = 64;
 /// Bytes of a device's security state.
-pub const SECURITY_STATE_BYTES: usize = 128 * 1024;
+pub const SECURITY_STATE_BYTES: usize = 192 * 1024;
 /// Bytes of a boot control document.
 pub const BOOT_STATE_BYTES: usize = 4096;
 /// Bytes of an image written between two syncs of the slot.
@@ -160,6 +168,10 @@ pub const DELTA_PAUSE_MS: u64 = 150;
 pub const INTERLOCK_TTL_S: u32 = 60;
 /// Seconds an interlock lease may ask for.
 pub const INTERLOCK_TTL_MAX_S: u32 = 24 * 3600;
+/// Seconds for which a person's release stands unless it says otherwise.
+pub const INTERLOCK_RELEASE_S: u32 = 3600;
+/// Seconds of silence after which a device whose maker asks for idleness alone counts as idle.
+pub const INTERLOCK_IDLE_S: i64 = 600;
 /// Interlock leases held at once.
 pub const INTERLOCK_LEASES: usize = 64;
 /// Bytes of one line on the interlock socket.

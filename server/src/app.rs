@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::online::OnlineKeys;
 use crate::store::blobs::Blobs;
 use crate::store::{Answer, Change, Committed, Cursor, Index, Key, Kind, Store, StoreError};
+use crate::token_book::TokenBook;
 use crate::waits::Waits;
 
 mod authority;
@@ -101,6 +102,8 @@ pub struct App {
     pub refusal_rates: Rates<IpAddr>,
     /// Credentials that meant nothing.
     pub guesses: Guesses,
+    /// Which tokens there are.
+    pub token_book: TokenBook,
     director: OnceLock<Arc<dyn Director>>,
     work: Arc<Semaphore>,
     turns: Vec<Arc<tokio::sync::Mutex<()>>>,
@@ -197,6 +200,7 @@ impl App {
             asking_rates: Rates::new(config.device.requests, config.device.requests_per_minute),
             refusal_rates: Rates::new(config.enrolment.refusals, config.enrolment.refusals_per_minute),
             guesses: Guesses::default(),
+            token_book: TokenBook::default(),
             work: Arc::new(Semaphore::new(config.limits.requests)),
             turns: std::iter::repeat_with(Arc::default).take(TURNS).collect(),
             audit: Arc::new(AuditLog::new(store.clone(), audit)),

@@ -37,6 +37,7 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+pub mod token_book;
 pub mod ui;
 pub mod waits;
 

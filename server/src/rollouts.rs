@@ -307,24 +307,14 @@ impl Rollouts {
         Ok(hold)
     }
 
-    /// A person ends a hold.
-    pub async fn release_hold(&self, id: &Name, by: Doer<'_>) -> Result<(), RolloutError> {
-        let Doer { actor, now } = by;
-        self.end_hold(id, None, actor, now).await
-    }
-
     /// A person ends a hold and says why.
-    pub async fn end_hold(
-        &self,
-        id: &Name,
-        reason: Option<&Text>,
-        actor: &Actor,
-        now: Timestamp,
-    ) -> Result<(), RolloutError> {
+    pub async fn release_hold(&self, id: &Name, reason: &str, by: Doer<'_>) -> Result<(), RolloutError> {
+        let Doer { actor, now } = by;
+        let reason = good_reason(reason)?;
         // The store is asked, not the book: the hold may have been set on another server a moment ago.
         let key = Key::Hold(id.clone());
         let row = self.store.get(key.clone()).await?.ok_or_else(|| RolloutError::Unknown(id.clone()))?;
-        let audit = entry("hold.end", &format!("hold:{id}"), reason, "");
+        let audit = entry("hold.end", &format!("hold:{id}"), Some(&reason), "");
         let draft = Commit::draft(now, actor.clone())
             .expect(key.clone(), Expected::At(row.revision))
             .delete(key)

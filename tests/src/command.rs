@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::faults::{checker, writer};
+use crate::faults::{checker, update, writer};
 use crate::{bench, demo, fuzz, mutants, postgres, soak, tidy};
 
 /// The simulated fleet: demo, benches, mutants.
@@ -43,6 +43,9 @@ enum Command {
     /// Holds a store against what was answered.
     #[command(hide = true)]
     StoreChecker(checker::Task),
+    /// An agent that is struck while it updates.
+    #[command(hide = true)]
+    UpdateAgent(update::agent::Task),
     /// A PostgreSQL that lives as long as its input is open; prints what stands behind `postgres:` in `store`.
     Postgres,
     /// The tree for docs/ARCHITECTURE.md, from the heads of the files.
@@ -86,6 +89,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::Fuzz(options) => fuzz::run(&options),
         Command::StoreWriter(task) => writer::run(&task),
         Command::StoreChecker(task) => checker::run(&task),
+        Command::UpdateAgent(task) => return update::agent::main(&task),
         Command::Postgres => postgres::keep(),
         Command::Tree { write } => tidy::map::run(write),
         Command::Openapi { write } => tidy::served::run(write),

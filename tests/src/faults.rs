@@ -1,4 +1,6 @@
-//! Faults of the store: a process that writes is killed, or its disk loses power; then another process counts.
+//! Faults of the store, and of updates on the device ([`update`]).
+//!
+//! Of the store: a process that writes is killed, or its disk loses power; then another process counts.
 //!
 //! Three processes play. The *writer* commits and appends what a seed says, and names each step once the store has
 //! answered it; whoever plays fate keeps these names in its own memory, stops listening, and strikes; the *checker*
@@ -12,6 +14,7 @@ pub mod kills;
 pub mod plan;
 pub mod powercut;
 pub mod subject;
+pub mod update;
 pub mod writer;
 
 use serde::{Deserialize, Serialize};

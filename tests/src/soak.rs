@@ -15,6 +15,10 @@ use crate::faults::Verdict;
 use crate::faults::kills::Kills;
 use crate::faults::powercut::PowerCuts;
 use crate::faults::subject::Engine;
+use crate::faults::update::calls::Calls;
+use crate::faults::update::sparse::Sparse;
+use crate::faults::update::swaps::Swaps;
+use crate::faults::update::{Fate, Strikes};
 use crate::fuzz::Fuzzing;
 use crate::oracles::Oracles;
 use crate::reconnect::Reconnect;
@@ -52,6 +56,16 @@ pub enum Name {
     TufConformance,
     /// Spoilt TUF repositories, judged by two other clients beside ours; no engine matters.
     TufOracles,
+    /// The disk under an agent that updates its device loses power; no engine matters.
+    UpdatePowercut,
+    /// An agent that updates its device is killed; no engine matters.
+    UpdateKills,
+    /// Each system call of an agent that updates its device fails in its turn; no engine matters.
+    UpdateCalls,
+    /// Files are swapped between check and use; no engine matters.
+    UpdateSwaps,
+    /// Images whose lengths fit no 32 bits; no engine matters.
+    UpdateSparse,
 }
 
 impl Name {
@@ -62,6 +76,8 @@ impl Name {
             Self::Servers => Some(Engine::Postgres),
             Self::Reconnect => Some(Engine::Redb),
             Self::Scan | Self::Fuzz | Self::TufConformance | Self::TufOracles => None,
+            Self::UpdatePowercut | Self::UpdateKills | Self::UpdateCalls => None,
+            Self::UpdateSwaps | Self::UpdateSparse => None,
         }
     }
 }
@@ -98,6 +114,9 @@ pub struct Options {
 pub trait Rounds {
     /// What they are called in a report.
     fn title(&self) -> &'static str;
+
+    /// Goes on behind so many rounds of earlier calls; of use to rounds that come in an order.
+    fn resume(&mut self, _rounds: u64) {}
 
     /// Plays one round.
     ///
@@ -150,6 +169,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         None => State::fresh(&name, fresh),
     };
     let mut rounds = begin(&sim, options)?;
+    rounds.resume(state.rounds);
     println!("{name}: seed {}, {} rounds so far", state.seed, state.rounds);
     if state.control.is_none() {
         let caught = rounds.control(state.seed)?;
@@ -177,6 +197,11 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::Fuzz => Box::new(Fuzzing),
         Name::TufConformance => Box::new(Suite),
         Name::TufOracles => Box::new(Oracles::new()?),
+        Name::UpdatePowercut => Box::new(Strikes::new(sim, Fate::Cut)?),
+        Name::UpdateKills => Box::new(Strikes::new(sim, Fate::Kill)?),
+        Name::UpdateCalls => Box::new(Calls::new(sim)?),
+        Name::UpdateSwaps => Box::new(Swaps::new(sim)?),
+        Name::UpdateSparse => Box::new(Sparse::new(sim)),
         Name::Reconnect => Box::new(Reconnect { devices: options.devices }),
     })
 }
@@ -268,6 +293,7 @@ mod tests {
             (Name::Reconnect, "reconnect-redb", "Store redb, what it does"),
             (Name::Scan, "scan", "What it does"),
             (Name::Fuzz, "fuzz", "What it does"),
+            (Name::UpdateKills, "update-kills", "What it does"),
         ] {
             assert_eq!(named(name), (file.to_owned(), head.to_owned()));
         }

@@ -4,22 +4,25 @@
 //! the program, on loopback; the agent is its identity and link, without the event loop around them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use cordon_agent::clock::{Floor, SystemClock, TrustedClock};
 use cordon_agent::files::Folder;
-use cordon_agent::identity::{Applicant, Identity, IdentityError, Site, enrol};
+use cordon_agent::identity::{Applicant, Home, Identity, IdentityError, Site, enrol, renew};
 use cordon_agent::link::{Link, LinkError, Patience, Repository};
 use cordon_agent::tls::Route;
 use cordon_proto::checkin::{CheckinRequest, WaitRequest};
 use cordon_proto::enrol::EnrolmentString;
 use cordon_proto::ids::{Hardware, Sha256, Text};
 use cordon_proto::inventory::{Inventory, Row, Section};
-use cordon_proto::telemetry::{Batch, Body, Position};
+use cordon_proto::telemetry::{Batch, Body, Position, Record};
 use cordon_proto::time::Millis;
 use cordon_server::clock::Clock;
 use cordon_server::config::Config;
 use cordon_server::init;
 use cordon_server::serve::Server;
+use cordon_server::store::EventQuery;
 use cordon_server_core::admit::{Binding, TokenOrder};
 use cordon_server_core::audit::Actor;
 use cordon_server_core::device::{Act, DeviceKind, Placement};
@@ -167,6 +170,93 @@ async fn an_agent_enrols_checks_in_tells_waits_and_fetches() {
     meeting.server.stop().await;
 }
 
+/// Tells numbered records until it is stopped; what was not acknowledged is sent again, as an agent's spool does.
+async fn tells(mut link: Link, (stop, told): (Arc<AtomicBool>, Arc<AtomicU64>)) {
+    while !stop.load(Ordering::Relaxed) {
+        let first = told.load(Ordering::Relaxed) + 1;
+        let record = |sequence| Record {
+            position: Position { boot: 1, sequence },
+            time: Millis(1),
+            kind: 99,
+            body: vec![7; 64].into(),
+        };
+        match link.telemetry(&Batch { records: (first..first + 5).map(record).collect() }).await {
+            Ok(answer) => told.store(answer.stored_through.sequence, Ordering::Relaxed),
+            // The connection of the former certificate ended under it, or the certificate did.
+            Err(LinkError::Rejected { status, code, .. }) => {
+                assert_eq!((status, code.as_str()), (403, "superseded"))
+            }
+            Err(error) => assert!(error.word().is_none(), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_tells_and_fetches_while_its_certificate_is_exchanged_loses_nothing() {
+    // Goal: a renewal costs no record and no byte of an update. Method: twice over, records told without a pause and an
+    // image half fetched while the next certificate is asked for, taken up and used; the image is fetched on from where
+    // it broke off; then every record is there once.
+    let meeting = Meeting::start().await;
+    let app = &meeting.server.app;
+    let mut identity = meeting.enrol("A").await;
+    let home = Home::from(&meeting.state("A"));
+    let link = link(&identity);
+    let image: Vec<u8> = (0..48_000_000_u32).map(|at| at.to_le_bytes()[usize::from(at % 7 == 0)]).collect();
+    let incoming = app.blobs.put(1 << 26).await.expect("begun").write(image.clone().into()).await;
+    let info = incoming.expect("written").finish(None).await.expect("kept");
+    let (stop, told) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let teller = tokio::spawn(tells(link.waiter(), (Arc::clone(&stop), Arc::clone(&told))));
+    for _ in 0..2 {
+        let mut download = link.target(&info.sha256, 0).await.expect("found");
+        let mut bytes = download.next().await.expect("a piece").expect("not the end").to_vec();
+        let next = renew(&home, &identity, &applicant("A")).await.expect("renewed");
+        let route = Route { host: "localhost".to_owned(), ..Route::default() };
+        link.exchange(&next, &route, clock()).expect("a client");
+        link.checkin(&says(&hardware("A"))).await.expect("the next one speaks");
+        let before = told.load(Ordering::Relaxed);
+        // What was on its way comes; then the connection has ended with its certificate.
+        while let Ok(Some(piece)) = download.next().await {
+            bytes.extend_from_slice(&piece);
+        }
+        assert!(bytes.len() < image.len(), "the connection outlived its certificate");
+        let mut rest = link.target(&info.sha256, bytes.len().try_into().expect("fits")).await.expect("found");
+        assert_eq!(rest.start(), u64::try_from(bytes.len()).expect("fits"), "it goes on where it broke off");
+        while let Some(piece) = rest.next().await.expect("a piece") {
+            bytes.extend_from_slice(&piece);
+        }
+        assert!(bytes == image, "the image is whole");
+        let known = app.fleet.get(identity.device).expect("there").device.clone();
+        let in_force = known.identity.as_ref().map(|identity| identity.leaf);
+        assert_eq!((in_force, &known.next, &known.doubt), (Some(next.fingerprint()), &None, &None));
+        let heard = async {
+            while told.load(Ordering::Relaxed) < before + 20 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), heard).await.expect("records go on under the next one");
+        identity = next;
+    }
+    stop.store(true, Ordering::Relaxed);
+    teller.await.expect("no panic");
+    assert_eq!(stored(&meeting, &identity).await, (1..=told.load(Ordering::Relaxed)).collect::<Vec<_>>());
+    meeting.server.stop().await;
+}
+
+/// The places of all records that are stored of a device.
+async fn stored(meeting: &Meeting, identity: &Identity) -> Vec<u64> {
+    let mut query = EventQuery { device: Some(identity.device), ..EventQuery::all() };
+    let mut places = Vec::new();
+    loop {
+        let page = meeting.server.app.store.events(query.clone()).await.expect("read");
+        places.extend(page.events.iter().map(|(id, _)| id.position.sequence));
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return places,
+        }
+    }
+}
+
 #[tokio::test]
 async fn one_port_serves_both_planes_to_an_agent_that_asks_by_name() {
     // Goal: decision 0010, one port. Method: a name that no look-up knows, found at a configured address; enrolment and
@@ -204,7 +294,7 @@ async fn each_refusal_reaches_the_agent_by_its_name() {
     };
     act(Act::Quarantine).await;
     // The server ends the open connection; the agent comes back by itself, here without its pause.
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let code = |error: LinkError| format!("{error:?}").to_lowercase();
     link.checkin(&checkin("A", &inventory)).await.expect("a quarantined device may say how it is");
     let refused = link.wait(&WaitRequest { token: 0, max_s: 1 }).await.map_err(code);
@@ -214,7 +304,7 @@ async fn each_refusal_reaches_the_agent_by_its_name() {
     let other = link.checkin(&checkin("Z", &inventory)).await.map_err(code);
     assert!(other.as_ref().is_err_and(|error| error.contains("hardware")), "{other:?}");
     act(Act::Retire).await;
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let retired = link.checkin(&checkin("A", &inventory)).await.map_err(code);
     assert!(retired.as_ref().is_err_and(|error| error.contains("retired")), "{retired:?}");
     meeting.server.stop().await;

@@ -4,17 +4,14 @@
 //! What each word means is decided in `cordon_agent_core::interlock` and tested there; here it is a foreign process that
 //! holds, is killed, comes back, and outlives the agent. Read next: `agent/interlock/cordon_interlock.h`.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cordon_agent::clock::SystemClock;
 use cordon_agent::interlock::{Shared, Socket};
 use cordon_proto::checkin::InterlockState;
-use cordon_sim::program::program;
-use cordon_sim::skip::require_package;
+use cordon_sim::pump::{Pump, built};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -23,16 +20,20 @@ use tokio::time::Instant;
 const LEASE_S: u64 = 1;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The reference application, built by the machine's own compiler with every warning an error.
-fn built(folder: &Path) -> Option<PathBuf> {
-    let compiler = require_package("cc")?;
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/interlock/pump.c");
-    let pump = folder.join("pump");
-    let mut command = program(compiler);
-    command.args(["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-o"]);
-    let output = command.arg(&pump).arg(source).output().expect("the compiler runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(pump)
+fn start(pump: &Path, socket: &Path) -> Pump {
+    Pump::start(pump, socket, LEASE_S).expect("starts")
+}
+
+fn says(pump: &mut Pump) -> String {
+    pump.says().expect("is read")
+}
+
+fn told(pump: &mut Pump, command: &str) -> String {
+    pump.told(command).expect("is told")
+}
+
+fn application(folder: &Path) -> Option<PathBuf> {
+    built(folder).expect("compiles without a warning")
 }
 
 /// The agent's side of the socket.
@@ -70,64 +71,28 @@ impl Agent {
     }
 }
 
-/// The application at work.
-struct Pump {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Pump {
-    fn start(pump: &Path, socket: &Path) -> Self {
-        let mut command = program(pump);
-        command.arg(socket).arg(LEASE_S.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("starts");
-        let input = child.stdin.take().expect("piped");
-        let output = BufReader::new(child.stdout.take().expect("piped"));
-        Self { child, input, output }
-    }
-
-    /// The next line that it prints.
-    fn says(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("is read");
-        line.trim_end().to_owned()
-    }
-
-    fn told(&mut self, command: &str) -> String {
-        writeln!(self.input, "{command}").expect("is told");
-        self.says()
-    }
-
-    /// Dies without a word.
-    fn killed(mut self) {
-        self.child.kill().expect("is killed");
-        self.child.wait().expect("is over");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_therapy_application_leaves_the_device_unknown_and_never_free() {
     // Goal: the maker's side of the interlock, in C. Method: hold, SIGKILL while in use, watch every state until unknown;
     // the restarted application takes its word back; whoever dies in standby leaves nothing free either.
     let folder = tempfile::tempdir().expect("a folder");
-    let Some(pump) = built(folder.path()) else { return };
+    let Some(pump) = application(folder.path()) else { return };
     let socket = folder.path().join("interlock.sock");
     let agent = Agent::start(&socket);
-    let mut first = Pump::start(&pump, &socket);
-    assert_eq!(first.says(), "standby");
-    assert_eq!(first.told("start"), "in_use");
+    let mut first = start(&pump, &socket);
+    assert_eq!(says(&mut first), "standby");
+    assert_eq!(told(&mut first, "start"), "in_use");
     tokio::time::sleep(Duration::from_secs(2 * LEASE_S)).await;
     assert_eq!(agent.shared.state(), InterlockState::InUse, "renewed by itself");
     let died = Instant::now();
-    first.killed();
+    first.killed().expect("is killed");
     agent.becomes(InterlockState::Unknown, &[InterlockState::InUse]).await;
     assert!(died.elapsed() < Duration::from_secs(3 * LEASE_S), "{:?}", died.elapsed());
-    let mut second = Pump::start(&pump, &socket);
-    assert_eq!(second.says(), "standby", "it is the same user's word again");
-    assert_eq!(second.told("service"), "service");
-    assert_eq!(second.told("stop"), "standby");
-    second.killed();
+    let mut second = start(&pump, &socket);
+    assert_eq!(says(&mut second), "standby", "it is the same user's word again");
+    assert_eq!(told(&mut second, "service"), "service");
+    assert_eq!(told(&mut second, "stop"), "standby");
+    second.killed().expect("is killed");
     agent.becomes(InterlockState::Unknown, &[InterlockState::Standby]).await;
     agent.stop().await;
 }
@@ -136,11 +101,11 @@ async fn a_killed_therapy_application_leaves_the_device_unknown_and_never_free()
 async fn an_application_outlives_the_agent_and_speaks_again_by_itself() {
     // Goal: therapy never depends on the agent. Method: no agent at first; one comes, goes, and another comes.
     let folder = tempfile::tempdir().expect("a folder");
-    let Some(pump) = built(folder.path()) else { return };
+    let Some(pump) = application(folder.path()) else { return };
     let socket = folder.path().join("interlock.sock");
-    let mut application = Pump::start(&pump, &socket);
-    assert_eq!(application.says(), "no agent: No such file or directory");
-    assert!(application.told("start").starts_with("no agent"), "the therapy begins all the same");
+    let mut application = start(&pump, &socket);
+    assert_eq!(says(&mut application), "no agent: No such file or directory");
+    assert!(told(&mut application, "start").starts_with("no agent"), "the therapy begins all the same");
     for _ in 0..2 {
         let agent = Agent::start(&socket);
         agent.becomes(InterlockState::InUse, &[InterlockState::Unknown]).await;
@@ -148,9 +113,9 @@ async fn an_application_outlives_the_agent_and_speaks_again_by_itself() {
     }
     let agent = Agent::start(&socket);
     agent.becomes(InterlockState::InUse, &[InterlockState::Unknown]).await;
-    assert_eq!(application.told("stop"), "standby");
-    writeln!(application.input, "quit").expect("is told");
-    assert_eq!(application.says(), "unknown", "nobody says anything any more");
-    assert!(application.child.wait().expect("is over").success());
+    assert_eq!(told(&mut application, "stop"), "standby");
+    let (last, well) = application.quits().expect("ends");
+    assert_eq!(last, "unknown", "nobody says anything any more");
+    assert!(well);
     agent.stop().await;
 }

@@ -1,9 +1,11 @@
 //! The interlock: whether the device is in clinical use, as its own software or a person at the device says.
 //!
 //! Who holds it must keep holding it: standby and service end when the lease runs out or its owner is gone. In use is
-//! the other way round: it ends only by the owner's word, and where the owner died it becomes *unknown* when the lease
-//! has run out, never free. Unknown counts as in use wherever the maker asks for the application or a person. A hold
-//! needs no key and acts at once; nothing here can loosen the maker's class. Read next: [`crate::update::gate`].
+//! the other way round: it ends by its owner's word, and where the owner died or fell silent it becomes *unknown* when
+//! the lease has run out, never free. What unknown means is the class's: in use where the maker asks for the
+//! application; in use until a person at the device releases it; in use until nobody has said anything for a while; or
+//! nothing. A hold needs no key and acts at once; nothing here can loosen the maker's class. Read next:
+//! [`crate::update::gate`].
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -45,6 +47,15 @@ pub struct Lease {
     pub connected: bool,
 }
 
+/// What may stand in for a word where nobody gives one, as far as the class lets it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Silence {
+    /// A person at the device has released it, not long ago, and nobody has said otherwise since.
+    pub released: bool,
+    /// Nobody has said anything for [`limits::INTERLOCK_IDLE_S`].
+    pub idle: bool,
+}
+
 /// Why a hold is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HoldError {
@@ -57,23 +68,35 @@ pub enum HoldError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interlock {
     leases: BTreeMap<Connection, Lease>,
+    /// When somebody last began or ended to say something; the beginning of this run at first.
+    spoken: Millis,
+    /// Until when a person's release stands.
+    released_until: Millis,
 }
 
 impl Lease {
     /// What this lease says now.
     #[must_use]
     pub fn state(&self, now: Millis) -> InterlockState {
-        let running = now < self.until;
+        if now >= self.until {
+            return InterlockState::Unknown;
+        }
         match self.claim {
-            Claim::InUse if running || self.connected => InterlockState::InUse,
-            Claim::Standby if running && self.connected => InterlockState::Standby,
-            Claim::Service if running && self.connected => InterlockState::Service,
-            Claim::InUse | Claim::Standby | Claim::Service => InterlockState::Unknown,
+            Claim::InUse => InterlockState::InUse,
+            Claim::Standby if self.connected => InterlockState::Standby,
+            Claim::Service if self.connected => InterlockState::Service,
+            Claim::Standby | Claim::Service => InterlockState::Unknown,
         }
     }
 }
 
 impl Interlock {
+    /// The interlock of a run that begins now: nobody has said anything, and nobody has been silent for long.
+    #[must_use]
+    pub fn new(now: Millis) -> Self {
+        Self { spoken: now, released_until: now, ..Self::default() }
+    }
+
     /// Takes or renews the lease of a connection for `ttl_s` seconds, held within the limits page.
     ///
     /// What the same owner held on connections that are gone is thereby over: the software was restarted and speaks
@@ -94,22 +117,34 @@ impl Interlock {
                 return Err(HoldError::TooMany);
             }
         }
-        let ttl_ms = i64::from(ttl_s.clamp(1, limits::INTERLOCK_TTL_MAX_S)) * 1000;
-        self.leases.insert(connection, Lease { owner, claim, until: now.plus(ttl_ms), connected: true });
+        self.spoken = now;
+        // Whoever is in use, or was, is a newer word than the person's.
+        if claim == Claim::InUse {
+            self.released_until = now;
+        }
+        let until = now.plus(held_ms(ttl_s));
+        self.leases.insert(connection, Lease { owner, claim, until, connected: true });
         Ok(())
+    }
+
+    /// A person at the device says that it may restart, for so many seconds, as far as nobody else says anything.
+    pub fn release_by_hand(&mut self, for_s: u32, now: Millis) {
+        self.released_until = now.plus(held_ms(for_s));
     }
 
     /// Ends the lease of a connection, and what the same owner (or anyone, for root) held on connections that are
     /// gone. A lease that somebody still holds is never ended by another.
-    pub fn release(&mut self, connection: Connection, owner: Owner) {
+    pub fn release(&mut self, connection: Connection, owner: Owner, now: Millis) {
         self.leases.remove(&connection);
         self.forget_gone(owner);
+        self.spoken = now;
     }
 
     /// A connection has ended, by its owner's will or not.
-    pub fn gone(&mut self, connection: Connection) {
+    pub fn gone(&mut self, connection: Connection, now: Millis) {
         if let Some(lease) = self.leases.get_mut(&connection) {
             lease.connected = false;
+            self.spoken = now;
         }
     }
 
@@ -126,6 +161,14 @@ impl Interlock {
         first.into_iter().find(|state| said.contains(state)).unwrap_or(InterlockState::Unknown)
     }
 
+    /// What may stand in for a word now. Silence counts from the last word, or from the end of the last lease.
+    #[must_use]
+    pub fn silence(&self, now: Millis) -> Silence {
+        let ended = self.leases.values().map(|lease| lease.until).max().unwrap_or(self.spoken);
+        let idle_ms = now.since(self.spoken.max(ended));
+        Silence { released: now < self.released_until, idle: idle_ms >= limits::INTERLOCK_IDLE_S * 1000 }
+    }
+
     /// The leases, for `status`.
     pub fn leases(&self) -> impl Iterator<Item = &Lease> {
         self.leases.values()
@@ -136,9 +179,13 @@ impl Interlock {
     }
 }
 
+fn held_ms(seconds: u32) -> i64 {
+    i64::from(seconds.clamp(1, limits::INTERLOCK_TTL_MAX_S)) * 1000
+}
+
 /// Whether the device may reboot in this state, under the stricter of the maker's classes and the owner's own one.
 #[must_use]
-pub fn allows(class: InterlockClass, needs: Needs, state: InterlockState) -> bool {
+pub fn allows(class: InterlockClass, needs: Needs, (state, silence): (InterlockState, Silence)) -> bool {
     if needs == Needs::Service && state != InterlockState::Service {
         return false;
     }
@@ -146,8 +193,10 @@ pub fn allows(class: InterlockClass, needs: Needs, state: InterlockState) -> boo
         InterlockState::InUse => false,
         InterlockState::Standby | InterlockState::Service => true,
         InterlockState::Unknown => match class {
-            InterlockClass::None | InterlockClass::Idle => true,
-            InterlockClass::Person | InterlockClass::Application => false,
+            InterlockClass::None => true,
+            InterlockClass::Idle => silence.idle || silence.released,
+            InterlockClass::Person => silence.released,
+            InterlockClass::Application => false,
         },
     }
 }

@@ -51,6 +51,26 @@ fn what_is_missing_or_wrong_is_said_when_it_is_opened() {
     assert!(said(Setting::Uboot(path("fw"))).contains("cannot read"));
     fs::write(path("fw"), "# one copy\n/dev/mmcblk0 0x400000 0x4000\n").expect("writes");
     assert!(said(Setting::Uboot(path("fw"))).contains("must name two copies"));
+    let uboot = |text: &str| {
+        fs::write(path("fw"), text).expect("writes");
+        said(Setting::Uboot(path("fw")))
+    };
+    let same = "/dev/mmcblk0 0x400000 0x4000\n/dev/mmcblk0 4194304 0x4000\n";
+    assert!(uboot(same).contains("must name two copies"), "one place named twice");
+    let comment = "/dev/mtd1 0x0 0x4000 # the other copy is in /dev/mtd2\n";
+    assert!(uboot(comment).contains("must name two copies"), "a path in a remark is no copy");
+    let yaml = "uboot:\n  size : 0x4000\n  devices:\n    - path : /dev/mmcblk0\n      offset : 0x400000\n    - path : /dev/mmcblk0\n";
+    for text in [
+        yaml,
+        "/dev/ubi0:env1 0x0 0x1f000\n/dev/ubi0:env2 0x0 0x1f000\n",
+        "/dev/mtd1 env 0x4000\n/dev/mtd2 env 0x4000\n",
+        "/dev/mtd1\n/dev/mtd2\n",
+        "mtd1 0x0 0x4000\nmtd2 0x0 0x4000\n",
+    ] {
+        assert!(uboot(text).contains("`/PATH OFFSET SIZE"), "{text}");
+    }
+    let good = "# two\n\n  /dev/mmcblk0 -0x4000 0x2000\n\t/dev/mmcblk0\t-8192\t0x2000\n";
+    assert!(uboot(good).contains("cordon.slot="), "two copies; what is missing is the loader's word");
     assert!(said(Setting::Exec(path("boot").display().to_string())).contains("cannot look at"));
     let exec = |text: &str| {
         let device = Device::new(Kind::Exec);

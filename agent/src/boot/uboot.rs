@@ -54,22 +54,27 @@ impl UbootBoot {
         self.tool(1, &[name, value]).map(drop)
     }
 
-    /// The files and devices that the configuration names.
+    /// The files and devices that the configuration names, one for each copy.
     fn devices(&self) -> Result<Vec<PathBuf>, BootError> {
         let text = files::read_file(&self.config, CONFIG_BYTES)?;
         let text = String::from_utf8_lossy(&text);
-        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-        let devices: Vec<_> = lines
-            .filter_map(|line| line.split_ascii_whitespace().find(|word| word.starts_with('/')))
-            .map(PathBuf::from)
-            .collect();
-        if devices.len() < 2 {
-            return Err(BootError::Holds {
-                place: self.config.display().to_string(),
-                must: "must name two copies of the environment: with one, a power cut while it is written loses it",
-            });
+        let holds = |must| BootError::Holds { place: self.config.display().to_string(), must };
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut copies = Vec::new();
+        for line in lines {
+            let copy = copy(line).ok_or_else(|| {
+                holds("must hold one line `/PATH OFFSET SIZE …` for each copy, the path without `:`, and no other form")
+            })?;
+            if !copies.contains(&copy) {
+                copies.push(copy);
+            }
         }
-        Ok(devices)
+        if copies.len() < 2 {
+            return Err(holds(
+                "must name two copies of the environment: with one, a power cut while it is written loses it",
+            ));
+        }
+        Ok(copies.into_iter().map(|(device, _)| device.into()).collect())
     }
 
     /// The tools do not say whether the medium took it.
@@ -117,6 +122,20 @@ impl BootControl for UbootBoot {
         }
         self.sync()
     }
+}
+
+/// Where a copy begins: its file or device, and the offset. The tools also read YAML, and volumes by `DEVICE:NAME`; there
+/// nobody here can tell how many copies there are, or sync them.
+fn copy(line: &str) -> Option<(&str, i64)> {
+    let mut words = line.split_ascii_whitespace();
+    let device = words.next().filter(|path| path.starts_with('/') && !path.contains(':'))?;
+    let offset = words.next()?;
+    let (sign, digits) = offset.strip_prefix('-').map_or((1, offset), |digits| (-1, digits));
+    let offset = match digits.strip_prefix("0x") {
+        Some(digits) => i64::from_str_radix(digits, 16),
+        None => digits.parse(),
+    };
+    Some((device, sign * offset.ok().filter(|offset| *offset >= 0)?))
 }
 
 /// What the variables mean. U-Boot counts upwards, also beyond the limit.

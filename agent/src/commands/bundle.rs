@@ -103,8 +103,8 @@ async fn judge(
     let repositories = Repositories::new(tuf, config.image_root.clone(), site, nobody);
     let (now, monotonic) = (clock.now(), clock.monotonic());
     let looker = Looker { record, hardware: &config.hardware, now, monotonic };
-    let tried = state.inside(TRIED)?;
-    carried::open(&repositories, stick, &tried, looker).await.map_err(|blocked| said(&blocked))
+    let opened = carried::open(&repositories, stick, (state, TRIED), looker).await;
+    opened.map_err(|untaken| said(&untaken.blocked))
 }
 
 /// Waits until the agent holds the image, as far as it tells.

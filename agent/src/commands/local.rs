@@ -219,17 +219,21 @@ pub(super) fn inventory(root: &Path) -> anyhow::Result<()> {
     out.flush().context("cannot write the inventory")
 }
 
-/// A person's hold: it stands when this command has ended, for a day at most, and then still as *unknown*.
-pub(super) fn interlock(config: &Config, hold: bool) -> anyhow::Result<()> {
+/// A person's hold: it stands when this command has ended, for a day at most, and then still as *unknown*. Or a person's
+/// release: of what the same user held, and for these seconds of the device, where the maker asks for a person.
+pub(super) fn interlock(config: &Config, free_s: Option<u32>) -> anyhow::Result<()> {
     let state: anyhow::Result<InterlockState> = wait_for(&runtime()?, async {
         let mut client = Client::connect(&setup::interlock_path(config)).await?;
-        if hold {
-            Ok(client.hold(Claim::InUse, Some(limits::INTERLOCK_TTL_MAX_S)).await?)
-        } else {
-            Ok(client.release().await?)
-        }
+        let Some(free_s) = free_s else {
+            return Ok(client.hold(Claim::InUse, Some(limits::INTERLOCK_TTL_MAX_S)).await?);
+        };
+        client.release().await?;
+        Ok(client.free(free_s).await?)
     });
     println!("the device is {}", interlock::word(state?));
+    if let Some(free_s) = free_s {
+        println!("released for {} min, where a person's word counts and nobody says otherwise", free_s / 60);
+    }
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use cordon_agent_core::interlock::allows;
+use cordon_agent_core::interlock::{Silence, allows};
 use cordon_agent_core::update::Owner;
 use cordon_proto::checkin::InterlockState;
 use cordon_proto::ids::Sha256;
@@ -155,9 +155,11 @@ impl AtDevice for Here<'_> {
 
     fn is_free(&self, class: InterlockClass) -> anyhow::Result<bool> {
         eprintln!("cordon-agent: waiting for the device's own software to say that it is not in use");
-        let silence_is_free = allows(class, Needs::None, InterlockState::Unknown);
-        let patience = if silence_is_free { SHORT_PATIENCE } else { PATIENCE };
-        Ok(allows(class, Needs::None, local::wait_for(&local::runtime()?, said(self.0, patience))?))
+        // Whoever stands here knows whether an idle device is idle; where a person is asked, the word comes over the socket.
+        let free = |state, released| allows(class, Needs::None, (state, Silence { released, idle: true }));
+        let patience = if free(InterlockState::Unknown, false) { SHORT_PATIENCE } else { PATIENCE };
+        let (state, released) = local::wait_for(&local::runtime()?, said(self.0, patience))?;
+        Ok(free(state, released))
     }
 
     fn leave(&self, base: &Base, identity: &Identity) -> anyhow::Result<()> {
@@ -165,22 +167,23 @@ impl AtDevice for Here<'_> {
     }
 }
 
-/// What the device's own software says at the interlock's socket; no agent runs that would serve it.
-async fn said(config: &Config, patience: Duration) -> anyhow::Result<InterlockState> {
+/// What the device's own software says at the interlock's socket, and whether a person released it there; no agent runs
+/// that would serve it.
+async fn said(config: &Config, patience: Duration) -> anyhow::Result<(InterlockState, bool)> {
     let shared = Shared::new(Arc::new(SystemClock::new()));
     let socket = Socket::bind(&setup::interlock_path(config))?;
     let (_stop, stopped) = watch::channel(false);
     let word = async {
         loop {
-            match shared.state() {
-                InterlockState::Unknown => sleep(LOOK).await,
+            match (shared.state(), shared.silence().released) {
+                (InterlockState::Unknown, false) => sleep(LOOK).await,
                 word => return word,
             }
         }
     };
     Ok(tokio::select! {
-        () = socket.serve(shared.clone(), stopped) => InterlockState::Unknown,
-        word = timeout(patience, word) => word.unwrap_or(InterlockState::Unknown),
+        () = socket.serve(shared.clone(), stopped) => (InterlockState::Unknown, false),
+        word = timeout(patience, word) => word.unwrap_or((InterlockState::Unknown, false)),
     })
 }
 

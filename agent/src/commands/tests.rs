@@ -20,8 +20,9 @@ fn every_command_of_the_contract_parses() {
         ("status --json", Command::Status { json: true }),
         ("inventory", Command::Inventory { root: PathBuf::from("/") }),
         ("inventory --root /mnt", Command::Inventory { root: PathBuf::from("/mnt") }),
-        ("interlock hold", Command::Interlock { hold: true }),
-        ("interlock release", Command::Interlock { hold: false }),
+        ("interlock hold", Command::Interlock { free_s: None }),
+        ("interlock release", Command::Interlock { free_s: Some(3600) }),
+        ("interlock release --for 60", Command::Interlock { free_s: Some(60) }),
         (
             "install-bundle /media/stick --receipts /out --expect-server --wait 5",
             Command::InstallBundle(bundle::Handing {

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 
 use cordon_proto::ids::{Hardware, Name, Text};
 use cordon_proto::limits;
+use cordon_proto::update::release::InterlockClass;
 use toml::de::{DeTable, DeValue};
 
-const KEYS: &str = "state, slots, boot, hardware, image_root, timezone, interlock_socket, server, proxy, \
-                    proxy_auth_file, metered, key, clock_floor, health";
+const KEYS: &str = "state, slots, boot, hardware, image_root, timezone, interlock_socket, interlock, server, \
+                    proxy, proxy_auth_file, metered, mirrors, image_kbit_s, key, clock_floor, health";
 
 /// The file as written.
 #[derive(Default)]
@@ -24,10 +25,13 @@ pub(super) struct File {
     pub(super) image_root: BTreeMap<Name, PathBuf>,
     pub(super) timezone: Option<String>,
     pub(super) interlock_socket: Option<PathBuf>,
+    pub(super) interlock: Option<InterlockClass>,
     pub(super) server: Vec<IpAddr>,
     pub(super) proxy: Option<String>,
     pub(super) proxy_auth_file: Option<PathBuf>,
     pub(super) metered: Option<u32>,
+    pub(super) mirrors: Vec<String>,
+    pub(super) image_kbit_s: Option<u32>,
     pub(super) key: Option<String>,
     pub(super) clock_floor: Option<String>,
     pub(super) health: Option<HealthValue>,
@@ -64,6 +68,10 @@ impl File {
             "image_root" => self.image_root = image_root(value)?,
             "timezone" => self.timezone = Some(text()?),
             "interlock_socket" => self.interlock_socket = Some(text()?.into()),
+            "interlock" => {
+                let form = || must("\"application\", \"person\", \"idle\" or \"none\"");
+                self.interlock = Some(class(&text()?).ok_or_else(form)?);
+            }
             "server" => {
                 self.server = addresses(value).ok_or_else(|| must("one IP address or a list of them"))?
             }
@@ -72,6 +80,16 @@ impl File {
             "metered" => {
                 let form = || must("true, false, or seconds between two reports, at most a week");
                 self.metered = metered(value).ok_or_else(form)?;
+            }
+            "mirrors" => {
+                let form = || {
+                    must("a list of at most 7 addresses http://HOST:PORT/PATH, without a name or password")
+                };
+                self.mirrors = mirrors(value).ok_or_else(form)?;
+            }
+            "image_kbit_s" => {
+                let form = || must("kilobits a second, at least 256 and at most 10000000");
+                self.image_kbit_s = Some(image_kbit_s(value).ok_or_else(form)?);
             }
             "key" => self.key = Some(text()?),
             "clock_floor" => self.clock_floor = Some(text()?),
@@ -87,6 +105,11 @@ impl File {
 
 fn string(value: &DeValue<'_>) -> Option<String> {
     value.as_str().map(str::to_owned)
+}
+
+fn class(word: &str) -> Option<InterlockClass> {
+    use InterlockClass::{Application, Idle, None, Person};
+    [None, Idle, Person, Application].into_iter().find(|class| class.word() == word)
 }
 
 fn strings(value: &DeValue<'_>) -> Option<Vec<String>> {
@@ -113,6 +136,30 @@ fn metered(value: &DeValue<'_>) -> Option<Option<u32>> {
         }
         _ => None,
     }
+}
+
+fn mirrors(value: &DeValue<'_>) -> Option<Vec<String>> {
+    let mirrors = strings(value)?;
+    // The server is one of them.
+    if mirrors.len() >= limits::MIRRORS {
+        return None;
+    }
+    mirrors.iter().map(|mirror| mirror_url(mirror)).collect()
+}
+
+/// Where a mirror is, without a slash at the end. Only plain HTTP: nothing depends on the carrier, and a certificate
+/// here would promise what nobody checks.
+fn mirror_url(text: &str) -> Option<String> {
+    let url = reqwest::Url::parse(text).ok()?;
+    let bare = url.username().is_empty() && url.password().is_none();
+    let plain = url.scheme() == "http" && url.query().is_none() && url.fragment().is_none();
+    (bare && plain).then(|| url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn image_kbit_s(value: &DeValue<'_>) -> Option<u32> {
+    let DeValue::Integer(number) = value else { return None };
+    let kbit_s = u32::from_str_radix(number.as_str(), number.radix()).ok()?;
+    (limits::IMAGE_KBIT_S_LEAST..=limits::IMAGE_KBIT_S_MOST).contains(&kbit_s.into()).then_some(kbit_s)
 }
 
 fn health(value: &DeValue<'_>) -> Option<HealthValue> {

@@ -30,8 +30,9 @@ fn every_fixed_key_is_read_and_paths_count_from_the_file() {
     // Goal: the keys of the fixed command line. Method: one file with all of them.
     let text = format!(
         "{HARDWARE}state = \"state\"\nslots = [\"A\", \"/dev/b\"]\nboot = \"file:boot\"\ntimezone = \"Europe/Berlin\"\n\
-         interlock_socket = \"/run/therapy.sock\"\nserver = \"192.0.2.7\"\nproxy = \"http://proxy:3128\"\n\
-         proxy_auth_file = \"auth\"\nmetered = true\nkey = \"file\"\n\
+         interlock_socket = \"/run/therapy.sock\"\ninterlock = \"person\"\nserver = \"192.0.2.7\"\nproxy = \"http://proxy:3128\"\n\
+         proxy_auth_file = \"auth\"\nmetered = true\n\
+         mirrors = [\"http://mirror/cordon/\", \"http://192.0.2.9:8080\"]\nimage_kbit_s = 20_000\nkey = \"file\"\n\
          clock_floor = \"2026-11-02T00:00:00Z\"\nhealth = [\"check\", \"--all\"]\nimage_root = {{ halden = \"root.json\" }}\n"
     );
     let (root, sources) = written(&text);
@@ -45,9 +46,12 @@ fn every_fixed_key_is_read_and_paths_count_from_the_file() {
     assert_eq!(roots, [(&"halden".parse().expect("a name"), &here.join("root.json"))]);
     assert_eq!(config.timezone, "Europe/Berlin");
     assert_eq!(config.interlock_socket, Some(PathBuf::from("/run/therapy.sock")));
+    assert_eq!(config.interlock, Some(InterlockClass::Person));
     assert_eq!(config.server, [IpAddr::from([192, 0, 2, 7])]);
     let proxy = Proxy::parse(Some("http://proxy:3128".to_owned()), Some(here.join("auth"))).expect("is one");
     assert_eq!((config.proxy, config.metered, config.key), (proxy, Some(21_600), KeyPlace::File));
+    assert_eq!(config.mirrors, ["http://mirror/cordon", "http://192.0.2.9:8080"]);
+    assert_eq!(config.image_kbit_s, Some(20_000));
     assert_eq!(config.clock_floor, Some(Timestamp(1_793_577_600)));
     assert_eq!(config.health, Health::Program(vec!["check".to_owned(), "--all".to_owned()]));
     let other = Sources { state: Some(PathBuf::from("elsewhere")), ..sources };
@@ -65,6 +69,22 @@ fn a_mistake_is_named_with_its_key() {
     assert!(with("proxy_auth_file = \"x\"").contains("key `proxy_auth_file`: needs `proxy"));
     assert!(with("metered = 0").contains("key `metered` must be true, false, or seconds"));
     assert!(with("metered = 604801").contains("key `metered`"));
+    for wrong in
+        ["https://mirror", "mirror", "http://me:pw@mirror", "http://mirror/?a", "http://", "file:///x"]
+    {
+        assert!(
+            with(&format!("mirrors = [\"{wrong}\"]")).contains("key `mirrors` must be a list"),
+            "{wrong}"
+        );
+    }
+    let eight = ["\"http://mirror\""; 8].join(", ");
+    assert!(with(&format!("mirrors = [{eight}]")).contains("at most 7"));
+    for wrong in ["255", "10000001", "-1", "\"fast\"", "true"] {
+        assert!(
+            with(&format!("image_kbit_s = {wrong}")).contains("key `image_kbit_s` must be kilobits"),
+            "{wrong}"
+        );
+    }
     assert!(with("key = \"pkcs11:token=x?pin-value=1\"").contains("key `key`: must not hold a PIN"));
     assert!(with("clock_floor = \"yesterday\"").contains("key `clock_floor`"));
     assert!(with("health = []").contains("key `health`"));

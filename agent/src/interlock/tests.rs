@@ -99,6 +99,20 @@ async fn a_holder_that_dies_never_leaves_the_device_free() {
 }
 
 #[tokio::test]
+async fn a_person_releases_by_a_line_and_an_applications_own_release_is_none() {
+    // Goal: `interlock release` at the device. Method: what each line leaves; the next use ends it.
+    let served = serve();
+    let mut client = Client::connect(&served.path).await.expect("connects");
+    client.hold(Claim::Standby, None).await.expect("answers");
+    client.release().await.expect("answers");
+    assert!(!served.shared.silence().released, "an application that ends says nothing of a person");
+    assert_eq!(client.free(60).await.expect("answers"), InterlockState::Unknown);
+    assert!(served.shared.silence().released);
+    client.hold(Claim::InUse, None).await.expect("answers");
+    assert!(!served.shared.silence().released);
+}
+
+#[tokio::test]
 async fn standby_ends_with_its_connection() {
     // Goal: freedom must be kept up. Method: drop the connection that said it.
     let served = serve();
@@ -122,6 +136,9 @@ async fn lines_that_are_no_requests_are_answered_with_the_form_and_endless_ones_
         "hold in_use 86401\n",
         "hold in_use x\n",
         "release now\n",
+        "free 0\n",
+        "free 86401\n",
+        "free all day\n",
     ] {
         let answer = client.exchange(line).await.expect("answers");
         assert!(answer.starts_with("error say `hold"), "{line:?} {answer}");
@@ -149,6 +166,8 @@ fn every_line_has_one_meaning() {
     assert_eq!(parse("hold in_use"), Ok(Request::Hold(Claim::InUse, limits::INTERLOCK_TTL_S)));
     assert_eq!(parse(" hold  standby 600 "), Ok(Request::Hold(Claim::Standby, 600)));
     assert_eq!(parse("release"), Ok(Request::Release));
+    assert_eq!(parse("free"), Ok(Request::Free(limits::INTERLOCK_RELEASE_S)));
+    assert_eq!(parse("free 60"), Ok(Request::Free(60)));
     assert_eq!(parse("status"), Ok(Request::Status));
     for claim in [Claim::InUse, Claim::Standby, Claim::Service] {
         assert_eq!(claim_of(claim_word(claim)), Some(claim));

@@ -50,30 +50,57 @@ pub(crate) struct Looker<'a> {
     pub(crate) monotonic: Duration,
 }
 
-/// Opens a bundle without keeping anything of it; `tried` is a folder for the meantime.
+/// Why a bundle is not taken.
+#[derive(Debug)]
+pub(crate) struct Untaken {
+    /// In the words of `status`.
+    pub(crate) blocked: Blocked,
+    /// Whether it will never be.
+    pub(crate) is_final: bool,
+}
+
+impl From<Blocked> for Untaken {
+    fn from(blocked: Blocked) -> Self {
+        Self { blocked, is_final: false }
+    }
+}
+
+impl From<BundleFault> for Untaken {
+    fn from(fault: BundleFault) -> Self {
+        Self { blocked: fault.blocked(), is_final: fault.is_final() }
+    }
+}
+
+/// Opens a bundle without keeping anything of it; a folder of this name in the state folder is used in the meantime.
 pub(crate) async fn open(
     repositories: &Repositories,
     stick: &Arc<Stick>,
-    tried: &Folder,
+    (state, tried): (&Folder, &str),
     looker: Looker<'_>,
-) -> Result<Opened, Blocked> {
-    let copied = repositories.copy_into(tried).map_err(|error| disk(&error));
+) -> Result<Opened, Untaken> {
+    // Said before the chain, whose own words for it would speak of a snapshot, and before anything is written.
+    stick.claim.holds_at(looker.now)?;
+    // What a try that died left there would pass for what is kept.
+    let place = state.path().join(tried);
+    match std::fs::remove_dir_all(&place) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(disk(&error).into()),
+        Ok(()) | Err(_) => {}
+    }
+    let copied = state.inside(tried).and_then(|tried| repositories.copy_into(&tried).map(|()| tried));
     let opened = match copied {
-        Ok(()) => on_copy(&repositories.carried(stick, Some(tried.clone())), stick, looker).await,
-        Err(blocked) => Err(blocked),
+        Ok(tried) => on_copy(&repositories.carried(stick, Some(tried)), stick, looker).await,
+        Err(error) => Err(disk(&error).into()),
     };
-    // What stays behind of it is overwritten next time.
-    let _ = std::fs::remove_dir_all(tried.path());
+    let _ = std::fs::remove_dir_all(&place);
     opened
 }
 
-async fn on_copy(repositories: &Repositories, stick: &Stick, looker: Looker<'_>) -> Result<Opened, Blocked> {
+async fn on_copy(repositories: &Repositories, stick: &Stick, looker: Looker<'_>) -> Result<Opened, Untaken> {
     let (bundle, kept) = proved(repositories, stick, looker).await?;
     let mut best: Option<(OrderOffer, Evidence, Option<bool>)> = None;
     for (action, order) in bundle.offers() {
         let path = bundle::offer_path(action, &order);
-        let list =
-            stick.file(path.as_str(), limits::DEVICE_TARGETS_BYTES).map_err(|fault| fault.blocked())?;
+        let list = stick.file(path.as_str(), limits::DEVICE_TARGETS_BYTES)?;
         let proof = bundle::proof_from(&list.unwrap_or_default(), &looker.hardware.identity());
         let offer = OrderOffer { order, proof, action };
         let evidence = gather(repositories, &offer, looker).await?;
@@ -108,21 +135,19 @@ async fn proved(
     repositories: &Repositories,
     stick: &Stick,
     looker: Looker<'_>,
-) -> Result<(Bundle, Kept), Blocked> {
+) -> Result<(Bundle, Kept), Untaken> {
     let Looker { record, now, .. } = looker;
     let held = repositories.director_root().map_err(|error| disk(&error))?;
     if let Some(root) = held {
         let name = format!("{}.root.json", repositories.director_root_version(now));
         let listed = stick.claim.file(&tuf::path_of(&Repository::Director, &name));
         if listed.is_none_or(|listed| listed.sha256 != Sha256::of(&root)) {
-            return Err(BundleFault::OtherDirector.blocked());
+            return Err(BundleFault::OtherDirector.into());
         }
     }
-    // Said before the chain, whose own words for it would speak of a snapshot.
-    stick.claim.holds_at(now).map_err(|fault| fault.blocked())?;
     let fresh = match repositories.refresh(Repository::Director, now).await {
         Err(TufError::Trust(error)) if matches!(error.fault, Fault::NotPinned { .. }) => {
-            return Err(BundleFault::OtherDirector.blocked());
+            return Err(BundleFault::OtherDirector.into());
         }
         fresh => fresh.map_err(evidence::missing_of_director)?,
     };
@@ -133,7 +158,7 @@ async fn proved(
         evidence::missing_of_director(TufError::Trust(error))
     })?;
     let against = Against { director: Sha256::of(&root), kept: record.bundle(), now };
-    Bundle::open(&stick.index, (&role.authority, &DeviceVerifier), &against).map_err(|fault| fault.blocked())
+    Ok(Bundle::open(&stick.index, (&role.authority, &DeviceVerifier), &against)?)
 }
 
 pub(crate) fn disk(error: &dyn std::fmt::Display) -> Blocked {

@@ -20,9 +20,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::keeping::Keeping;
-use super::messages::{Heard, Piece, SensorView, ToLink, ToSensor, UpdateView};
+use super::messages::{Heard, SensorView, ToLink, ToSensor, UpdateView};
 use crate::clock::TrustedClock;
 use crate::identity::InForce;
+use crate::link::mirrors;
 use crate::link::proxy::ProxyFault;
 use crate::link::{Link, LinkError, Refusal, Retry};
 use crate::status::IdentityStatus;
@@ -495,10 +496,10 @@ pub(crate) async fn serve(link: Link, mut calls: mpsc::Receiver<ToLink>) {
             Some(ToLink::Receipt { receipt, back }) => {
                 let _ = back.send(link.receipt(&receipt).await);
             }
-            Some(ToLink::Image { sha256, from, until, pieces }) => {
+            Some(ToLink::Image { wanted, pieces }) => {
                 let link = link.waiter();
                 image = Some(Box::pin(async move {
-                    if let Err(error) = forward(&link, (&sha256, from, until), &pieces).await {
+                    if let Err(error) = mirrors::forward(&link, wanted, &pieces).await {
                         let _ = pieces.send(Err(error)).await;
                     }
                 }));
@@ -512,24 +513,6 @@ async fn flowing(image: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
         Some(image) => image.await,
         None => std::future::pending().await,
     }
-}
-
-/// Streams an image to whoever asked, until the end, an error, or their loss of interest.
-async fn forward(
-    link: &Link,
-    (sha256, from, until): (&Sha256, u64, Option<u64>),
-    pieces: &mpsc::Sender<Result<Piece, LinkError>>,
-) -> Result<(), LinkError> {
-    let mut download = link.part(sha256, from, until).await?;
-    let mut at = download.start();
-    while let Some(bytes) = download.next().await? {
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if pieces.send(Ok(Piece { at, bytes })).await.is_err() {
-            return Ok(());
-        }
-        at = at.saturating_add(length);
-    }
-    Ok(())
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -3,7 +3,6 @@
 //! They share nothing else, so that they can become three confined processes. Views are the newest state of a role,
 //! seen by whoever asks; calls go through bounded channels and carry their own way back. Read next: [`super`].
 
-use bytes::Bytes;
 use cordon_proto::checkin::{
     CheckinAnswer, InterlockState, PermitRequest, SensorReport, Software, UpdateReport,
 };
@@ -11,9 +10,11 @@ use cordon_proto::ids::Sha256;
 use cordon_proto::receipt::Receipt;
 use cordon_proto::telemetry::{Body, Position, Record};
 use cordon_proto::time::Millis;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+use crate::link::mirrors::{Pieces, Wanted};
 use crate::link::{LinkError, Repository};
+pub(crate) use crate::slot::writing::Piece;
 
 /// Calls waiting for a role.
 pub(crate) const QUEUE: usize = 16;
@@ -92,14 +93,10 @@ pub(crate) enum ToLink {
     },
     /// An image, piece by piece.
     Image {
-        /// Its hash.
-        sha256: Sha256,
-        /// The first byte wanted.
-        from: u64,
-        /// The byte before which it ends; `None` for the image's end.
-        until: Option<u64>,
+        /// Which, and from where on.
+        wanted: Wanted,
         /// The way back; closed at the end or after an error.
-        pieces: mpsc::Sender<Result<Piece, LinkError>>,
+        pieces: Pieces,
     },
     /// A receipt to be handed in.
     Receipt {
@@ -108,13 +105,4 @@ pub(crate) enum ToLink {
         /// The way back.
         back: oneshot::Sender<Result<(), LinkError>>,
     },
-}
-
-/// A piece of an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Piece {
-    /// Offset of its first byte.
-    pub(crate) at: u64,
-    /// The bytes.
-    pub(crate) bytes: Bytes,
 }

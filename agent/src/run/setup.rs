@@ -32,6 +32,7 @@ use crate::files::Folder;
 use crate::identity::{Applicant, Held, Home};
 use crate::interlock::Socket;
 use crate::link::Link;
+use crate::link::mirrors::Mirrors;
 use crate::store::{Found, SecurityStore};
 use crate::zone::{ZONEINFO, Zone};
 
@@ -122,7 +123,10 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     clock.floor().raise(held.identity.not_before);
     let applicant = base.applicant(config);
     let site = held.identity.site.clone();
-    let link = Link::new(&held.identity, &applicant.route(&site.host), clock.clone(), tempo.patience)?;
+    let mirrors = Mirrors::new(&config.mirrors, clock.clone())?;
+    let link = Link::new(&held.identity, &applicant.route(&site.host), clock.clone(), tempo.patience)?
+        .capped(config.image_kbit_s)
+        .mirrored(mirrors.clone());
     let keeping = Keeping::new(base.home.clone(), held, applicant);
     let machine = host.machine();
     let eyes = Eyes { capture, host, clock: clock.clone(), rhythm: tempo.rhythm };
@@ -131,7 +135,7 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let metered = config.metered.map(|seconds| Duration::from_secs(seconds.into()));
     let pace = Pace { metered, ..tempo.pace };
     let (to_link, link_calls) = mpsc::channel(QUEUE);
-    let wires = Wires::new(&sensing, first_view(&record, shared.state()));
+    let wires = Wires::new(&sensing, first_view(&record, shared.state()), &mirrors);
     let facts = Facts {
         boot: sensing.boot(),
         hardware: config.hardware.clone(),
@@ -153,12 +157,13 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
         health: config.health.clone(),
         clock: clock.clone(),
         interlock: shared.clone(),
+        local_class: config.interlock,
         power,
         look: tempo.look,
     };
     let (heard, view, to_sensor) = wires.updater;
     let mut updating =
-        Updating::new(device, means, updating::Peers { heard, view, to_sensor, to_link }, record);
+        Updating::new(device, means, updating::Peers { heard, view, to_sensor, to_link, mirrors }, record);
     // The first check-in may come before the updater's first step; it must not call a trial idle.
     updating.show();
     Ok(Agent {
@@ -182,7 +187,7 @@ struct Wires {
 }
 
 impl Wires {
-    fn new(sensing: &Sensing, first: UpdateView) -> Self {
+    fn new(sensing: &Sensing, first: UpdateView, mirrors: &Mirrors) -> Self {
         let (to_sensor, sensor_calls) = mpsc::channel(QUEUE);
         let (heard_at, heard) = watch::channel(None);
         let (update_at, update) = watch::channel(first);
@@ -196,7 +201,7 @@ impl Wires {
                 view: contact_at,
             },
             updater: (heard, update_at, to_sensor),
-            views: Views { sensor: sensing.view(), update, contact },
+            views: Views { sensor: sensing.view(), update, contact, mirrors: mirrors.view() },
             sensor_calls,
         }
     }

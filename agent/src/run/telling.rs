@@ -13,7 +13,8 @@ use super::contact::ContactView;
 use super::messages::{SensorView, UpdateView};
 use crate::clock::TrustedClock;
 use crate::files::Folder;
-use crate::status::{Contact, IdentityStatus, Installed, Profile, Spool, Status, Update};
+use crate::link::mirrors::Standing;
+use crate::status::{Contact, IdentityStatus, Installed, Mirror, Profile, Spool, Status, Update};
 
 /// Changes that come together are written together.
 const TOGETHER: Duration = Duration::from_millis(200);
@@ -23,6 +24,7 @@ pub(crate) struct Views {
     pub(crate) sensor: watch::Receiver<SensorView>,
     pub(crate) update: watch::Receiver<UpdateView>,
     pub(crate) contact: watch::Receiver<ContactView>,
+    pub(crate) mirrors: watch::Receiver<Vec<Standing>>,
 }
 
 /// The writer of the status.
@@ -54,6 +56,7 @@ impl Telling {
                 Ok(()) = self.views.sensor.changed() => {}
                 Ok(()) = self.views.update.changed() => {}
                 Ok(()) = self.views.contact.changed() => {}
+                Ok(()) = self.views.mirrors.changed() => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
             tokio::select! {
@@ -79,6 +82,8 @@ impl Telling {
         let sensor = self.views.sensor.borrow_and_update().clone();
         let update = self.views.update.borrow_and_update().clone();
         let contact = self.views.contact.borrow_and_update().clone();
+        let mirrors = self.views.mirrors.borrow_and_update().clone();
+        let told = |one: Standing| Mirror { url: one.url, error: one.fault.map(|fault| fault.to_string()) };
         Status {
             written: self.clock.raw().seconds().to_string(),
             running: true,
@@ -95,6 +100,7 @@ impl Telling {
                 order: update.update.order,
                 fetched_bytes: update.update.fetched_bytes,
             },
+            mirrors: mirrors.into_iter().map(told).collect(),
             interlock: update.interlock,
             sensor_tier: sensor.report.tier,
             sensor_note: sensor.report.note.as_ref().map(Text::to_string),

@@ -47,19 +47,31 @@ use crate::status::Status;
 use crate::store::{Found, SecurityStore};
 use crate::verifier::DeviceVerifier;
 
+mod attacks;
+mod bedside;
+
 pub(crate) const OLD: &[u8] = b"the factory image";
 
 pub(crate) fn new_image() -> Vec<u8> {
     (0..100_000_u32).flat_map(u32::to_be_bytes).collect()
 }
 
+mod transport;
+
 /// What the scripted server says and has heard.
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) offer: bool,
     pub(crate) permit: bool,
+    back: bool,
     /// Nobody answers.
     pub(crate) dark: bool,
+    /// What stands in the place of the owner's root.
+    root: Option<fn() -> Reply>,
+    /// What is made of the bytes of the image that were asked for.
+    bent: Option<fn(Vec<u8>) -> Reply>,
+    /// Waits are cut off, so that one report follows the other.
+    chatty: bool,
     director: BTreeMap<String, Vec<u8>>,
     maker: BTreeMap<String, Vec<u8>>,
     image: Vec<u8>,
@@ -78,6 +90,10 @@ pub(crate) struct Rig {
     clock: Arc<dyn Clock>,
     /// The boot control in place of the configured one.
     pub(crate) boot: Option<SharedControl>,
+    /// The site's mirrors.
+    mirrors: Vec<String>,
+    /// The cap.
+    image_kbit_s: Option<u32>,
 }
 
 struct Facts;
@@ -168,9 +184,13 @@ impl World {
                 self.receipts.push(wire::read(&asked.body, limits::BODY_BYTES).expect("is a receipt"));
                 Reply::Full(204, "", Vec::new())
             }
-            ["tuf", "director", file] => found(&self.director, file),
+            ["tuf", "director", file] => match self.root {
+                Some(root) => root(),
+                None => found(&self.director, file),
+            },
             ["tuf", "image", "halden", file] => found(&self.maker, file),
             ["targets", _] => self.target(asked),
+            _ if self.chatty => Reply::Hangup,
             // A wait that nothing ends.
             _ => Reply::Stall(9, Vec::new()),
         }
@@ -181,7 +201,8 @@ impl World {
         let want_inventory = self.checkins.is_empty();
         let wanted = request.want_permit.clone();
         self.checkins.push(request);
-        let offer = OrderOffer { order: name("7"), proof: None, action: Action::Install };
+        let action = if self.back { Action::Back } else { Action::Install };
+        let offer = OrderOffer { order: name("7"), proof: None, action };
         let permit = wanted.filter(|_| self.permit).map(|wanted| Permit {
             order: wanted.order,
             action: wanted.action,
@@ -221,6 +242,9 @@ impl World {
             .and_then(|range| range.trim_start_matches("bytes=").trim_end_matches('-').parse().ok())
             .unwrap_or(0);
         let rest = self.image[from..].to_vec();
+        if let Some(bent) = self.bent {
+            return bent(rest);
+        }
         if let Some(cut) = self.cut.take() {
             return Reply::Stall(rest.len(), rest[..cut].to_vec());
         }
@@ -288,7 +312,8 @@ impl Rig {
         let server =
             Server::start(&authority, MUTUAL, move |asked| served.lock().expect("no panic").reply(asked));
         let site = Site::enrolled(authority, server.port).await;
-        let rig = Self { site, server, world, clock: Arc::new(SystemClock::new()), boot: None };
+        let clock = Arc::new(SystemClock::new());
+        let rig = Self { site, server, world, clock, boot: None, mirrors: Vec::new(), image_kbit_s: None };
         fs::write(rig.path("A"), OLD).expect("writes");
         fs::write(rig.path("root.json"), maker(1, &[]).root()).expect("writes");
         FileBoot::create(&rig.path("boot"), Slot::A).expect("creates").boot().expect("boots");
@@ -325,9 +350,12 @@ impl Rig {
             image_root: BTreeMap::from([(name("halden"), self.path("root.json"))]),
             timezone: "UTC".to_owned(),
             interlock_socket: None,
+            interlock: None,
             server: vec!["127.0.0.1".parse().expect("an address")],
             proxy: None,
             metered: None,
+            mirrors: self.mirrors.clone(),
+            image_kbit_s: self.image_kbit_s,
             key: KeyPlace::File,
             clock_floor: None,
             health: Health::CheckinOnly,
@@ -460,63 +488,6 @@ async fn an_update_goes_from_offer_to_receipt_across_a_reboot_and_waits_for_pati
         |body: &Body| matches!(body, Body::Update(event) if event.state == UpdateState::Confirmed);
     let agent = rig.start();
     rig.until("the timeline has it", |world| world.bodies.iter().any(confirmed).then_some(())).await;
-    agent.stop().await;
-}
-
-#[tokio::test]
-async fn a_cut_download_goes_on_where_it_stopped() {
-    // Goal: no byte is fetched twice without need. Method: a server that dies after 300,000 of 400,000 bytes.
-    let rig = Rig::new().await;
-    *rig.world() = World { offer: true, cut: Some(300_000), ..World::new() };
-    let agent = rig.start();
-    rig.reported(UpdateState::Waiting).await;
-    assert_eq!(rig.world().ranges, [None, Some("bytes=300000-".to_owned())]);
-    agent.stop().await;
-}
-
-#[tokio::test]
-async fn an_image_with_one_flipped_byte_is_never_armed() {
-    // Goal: what is not the signed image does not start. Method: flip one bit on the server.
-    let rig = Rig::new().await;
-    let mut world = World { offer: true, permit: true, ..World::new() };
-    world.image[70_000] ^= 1;
-    *rig.world() = world;
-    let agent = rig.start();
-    rig.until("the damage is reported", |world| {
-        let update = &world.checkins.last()?.update;
-        update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "image-damaged").then_some(())
-    })
-    .await;
-    agent.stop().await;
-    let boot = FileBoot::open(&rig.path("boot")).expect("opens").read().expect("reads");
-    assert_eq!((boot.trial, boot.active), (None, Slot::A));
-}
-
-#[tokio::test]
-async fn a_maker_that_does_not_list_the_release_stops_the_order_and_the_reason_is_told() {
-    // Goal: the owner's signature alone installs nothing. Method: an order for a release of an empty maker.
-    let rig = Rig::new().await;
-    *rig.world() = World { offer: true, permit: true, maker: maker(1, &[]).files, ..World::new() };
-    let agent = rig.start();
-    assert_eq!(rig.reported(UpdateState::Refused).await, ["unknown-to-maker"]);
-    agent.stop().await;
-    assert!(!rig.path("B").exists(), "not a byte was written");
-}
-
-#[tokio::test]
-async fn a_repository_that_cannot_be_reached_is_said_and_nothing_else_stops() {
-    // Goal: trouble with metadata is a reason, not silence. Method: no director files at all.
-    let rig = Rig::new().await;
-    *rig.world() = World { offer: true, director: BTreeMap::new(), ..World::new() };
-    let agent = rig.start();
-    let codes = rig
-        .until("a reason", |world| {
-            let blocked = &world.checkins.last()?.update.blocked_by;
-            blocked.first().map(|blocked| blocked.code.to_string())
-        })
-        .await;
-    assert!(codes.contains("root"), "{codes}");
-    rig.until("telemetry goes on", |world| (!world.bodies.is_empty()).then_some(())).await;
     agent.stop().await;
 }
 

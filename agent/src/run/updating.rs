@@ -26,6 +26,7 @@ use cordon_proto::limits;
 use cordon_proto::time::{Millis, Timestamp};
 use cordon_proto::update::permit::{Clock, Word};
 use cordon_proto::update::refusal::Power;
+use cordon_proto::update::release::InterlockClass;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -41,6 +42,7 @@ use crate::files::Folder;
 use crate::identity::InForce;
 use crate::interlock::Shared;
 use crate::link::Repository;
+use crate::link::mirrors::{Mirrors, Standing};
 use crate::store::SecurityStore;
 use crate::zone::Zone;
 use fetch::Fetch;
@@ -56,6 +58,7 @@ pub(crate) struct Device {
     pub(crate) health: Health,
     pub(crate) clock: TrustedClock,
     pub(crate) interlock: Shared,
+    pub(crate) local_class: Option<InterlockClass>,
     pub(crate) power: Box<dyn PowerSource>,
     /// Between two looks at the surroundings.
     pub(crate) look: Duration,
@@ -79,6 +82,7 @@ pub(crate) struct Peers {
     pub(crate) view: watch::Sender<UpdateView>,
     pub(crate) to_sensor: mpsc::Sender<ToSensor>,
     pub(crate) to_link: mpsc::Sender<ToLink>,
+    pub(crate) mirrors: Mirrors,
 }
 
 type Checking = Pin<Box<dyn Future<Output = bool> + Send>>;
@@ -97,6 +101,8 @@ pub(crate) struct Updating {
     bundle: Option<handed::Handed>,
     fetch: Option<Fetch>,
     delta: Option<delta::Delta>,
+    /// What was told of the mirrors.
+    mirrors_told: Vec<Standing>,
     checking: Option<Checking>,
     told: Option<(UpdateState, Option<Name>)>,
     latest_kept: Timestamp,
@@ -121,6 +127,7 @@ impl Updating {
             bundle: None,
             fetch: None,
             delta: None,
+            mirrors_told: Vec::new(),
             checking: None,
             told: None,
             latest_kept,
@@ -136,12 +143,17 @@ impl Updating {
         let mut ticks = interval(self.device.look);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut interlock = self.device.interlock.changes();
+        let mut mirrors = self.peers.mirrors.view();
         while !self.reboot {
             tokio::select! {
                 Ok(()) = self.peers.heard.changed() => self.heard().await,
                 Ok(()) = interlock.changed() => self.look().await,
                 _ = ticks.tick() => self.look().await,
-                piece = fetch::next(&mut self.fetch) => self.piece(piece).await,
+                happened = fetch::next(&mut self.fetch) => self.fetched(happened).await,
+                Ok(()) = mirrors.changed() => {
+                    let standings = mirrors.borrow_and_update().clone();
+                    self.tell_mirrors(standings).await;
+                }
                 well = checked(&mut self.checking) => {
                     self.checking = None;
                     self.handle(if well { Event::Healthy } else { Event::Sick }).await;
@@ -260,7 +272,8 @@ impl Updating {
             zone_minutes: self.device.zone.minutes_at(now),
             power: self.power,
             interlock: self.device.interlock.state(),
-            local_class: None,
+            silence: self.device.interlock.silence(),
+            local_class: self.device.local_class,
             trial_s: limits::TRIAL_S,
         }
     }

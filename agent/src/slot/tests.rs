@@ -65,8 +65,31 @@ fn image(length: usize) -> Vec<u8> {
     (0..length).map(|at| u8::try_from(at * 7 % 251).expect("a byte")).collect()
 }
 
+#[test]
+fn every_byte_of_an_image_flipped_once_is_another_image() {
+    // Goal: no byte of an artefact escapes. Method: one bit of each byte, cut by one, longer by one, empty; written into a
+    // slot as a device does, and hashed as it is read back. What is not the signed hash is never armed: the machine's test.
+    let good = image(3000);
+    let hash = |bytes: &[u8]| {
+        let length = u64::try_from(bytes.len()).expect("small");
+        let mut writer = writer(Fake::of(10_000), length);
+        writer.write(0, bytes).expect("is written");
+        let written = writer.complete().expect("is complete");
+        written.read_back().expect("is read back")
+    };
+    let signed = Sha256::of(&good);
+    assert_eq!(hash(&good), signed);
+    for place in 0..good.len() {
+        let mut bad = good.clone();
+        bad[place] ^= 1 << (place % 8);
+        assert_ne!(hash(&bad), signed, "byte {place}");
+    }
+    assert_ne!(hash(&good[..good.len() - 1]), signed);
+    assert_ne!(hash(&[good.as_slice(), &[0]].concat()), signed);
+}
+
 fn writer(medium: Fake, length: u64) -> SlotWriter<Fake> {
-    SlotWriter::resume(medium, Path::new("slot"), (length, 0)).expect("opens")
+    SlotWriter::resume(medium, Path::new("slot"), (length, 0))
 }
 
 fn slots(root: &Path) -> Slots {
@@ -75,7 +98,7 @@ fn slots(root: &Path) -> Slots {
 }
 
 #[test]
-fn an_image_is_hashed_on_the_way_synced_and_read_back_from_the_medium() {
+fn an_image_is_written_synced_and_read_back_from_the_medium() {
     // Goal: the order write, sync, read back. Method: a counting medium.
     let bytes = image(5000);
     let mut writer = writer(Fake::of(5000), 5000);
@@ -86,7 +109,6 @@ fn an_image_is_hashed_on_the_way_synced_and_read_back_from_the_medium() {
     assert_eq!(written.medium.syncs.get(), 1, "synced before it is called complete");
     assert_eq!(written.read_back().expect("reads"), Sha256::of(&bytes));
     assert!(written.medium.forgot.get(), "the machine's memory of it is dropped first");
-    assert_eq!(written.streamed(), Sha256::of(&bytes));
 }
 
 #[test]
@@ -96,7 +118,6 @@ fn a_medium_that_gives_back_one_wrong_byte_is_noticed() {
     let mut writer = writer(Fake { rotten: Some(4321), ..Fake::of(5000) }, 5000);
     writer.write(0, &bytes).expect("written");
     let written = writer.complete().expect("complete");
-    assert_eq!(written.streamed(), Sha256::of(&bytes));
     assert_ne!(written.read_back().expect("reads"), Sha256::of(&bytes));
 }
 
@@ -122,7 +143,7 @@ fn a_full_medium_is_a_clean_error_and_what_is_synced_stays() {
     assert_eq!(first.sync().expect("synced"), 1500);
     assert_eq!(first.write(1500, &bytes[1500..3000]).expect_err("full").fault(), FetchFault::DiskFull);
     let medium = Fake { room: 4000, ..first.medium };
-    let mut second = SlotWriter::resume(medium, Path::new("slot"), (4000, 1500)).expect("resumes");
+    let mut second = SlotWriter::resume(medium, Path::new("slot"), (4000, 1500));
     second.write(1500, &bytes[1500..]).expect("written");
     assert_eq!(second.complete().expect("complete").read_back().expect("reads"), Sha256::of(&bytes));
 }
@@ -134,8 +155,6 @@ fn a_failing_sync_is_never_taken_for_done() {
     writer.write(0, &image(10)).expect("written");
     assert_eq!(writer.sync().expect_err("fails").fault(), FetchFault::SlotFails);
     assert!(writer.complete().is_err());
-    let lost = SlotWriter::resume(Fake::of(10), Path::new("slot"), (10, 5));
-    assert_eq!(lost.err().expect("nothing is there").fault(), FetchFault::Damaged, "what was held is gone");
 }
 
 #[test]
@@ -160,6 +179,8 @@ fn a_file_slot_is_written_privately_and_cut_to_its_image() {
     assert!(slots.hash(Slot::B, 5001).is_err());
     assert_eq!(fs::read(root.path().join("a")).expect("reads"), b"the running image");
     fs::remove_file(root.path().join("b")).expect("removed");
+    let lost = slots.write(Slot::B, Slot::A, (10, 5)).err().expect("what was held is gone");
+    assert_eq!(lost.fault(), FetchFault::Damaged);
     drop(slots.write(Slot::B, Slot::A, (10, 0)).expect("made"));
     let mode = fs::metadata(root.path().join("b")).expect("is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -211,16 +232,17 @@ proptest! {
         let mut at = 0;
         for (size, broken_off) in pieces {
             let end = (at + size).min(length);
-            open.write(u64::try_from(at).expect("small"), &bytes[at..end]).expect("written");
+            // Whoever sends may begin anew before the next byte.
+            let from = at.saturating_sub(size / 2);
+            open.take(u64::try_from(from).expect("small"), &bytes[from..end]).expect("written");
             at = end;
             if broken_off {
                 let offset = open.sync().expect("synced");
-                open = SlotWriter::resume(open.medium, Path::new("slot"), (whole, offset)).expect("resumes");
+                open = SlotWriter::resume(open.medium, Path::new("slot"), (whole, offset));
             }
         }
         open.write(u64::try_from(at).expect("small"), &bytes[at..]).expect("written");
         let written = open.complete().expect("complete");
-        prop_assert_eq!(written.streamed(), Sha256::of(&bytes));
         prop_assert_eq!(written.read_back().expect("reads"), Sha256::of(&bytes));
     }
 }

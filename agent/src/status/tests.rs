@@ -20,6 +20,10 @@ fn full() -> Status {
             order: Some("2026-11-0007".parse().expect("a name")),
             fetched_bytes: 1000,
         },
+        mirrors: vec![
+            Mirror { url: "http://a/site".to_owned(), error: None },
+            Mirror { url: "http://b".to_owned(), error: Some("it answers 404".to_owned()) },
+        ],
         interlock: InterlockState::InUse,
         sensor_tier: Some(0),
         sensor_note: Some("no right to open a packet socket".to_owned()),
@@ -61,6 +65,8 @@ hardware   1111111111111111111111111111111111111111111111111111111111111111
 installed  vp-3/4.2.1, counter 41, slot A, hash abababababababababababababababababababababababababababababababab
 floor      counter 40 is the oldest accepted version
 update     order 2026-11-0007: written and verified, waiting to reboot
+  mirror   http://a/site
+  mirror   http://b: it answers 404
   blocked  the device is in use (interlock)
 interlock  in use
 sensor     tier 0: no right to open a packet socket; 12 entries in the profile, still learning
@@ -98,6 +104,8 @@ fn the_json_has_the_fixed_names_and_comes_back_whole() {
         "/floor",
         "/blocked_by/0/code",
         "/blocked_by/0/sentence",
+        "/mirrors/1/url",
+        "/mirrors/1/error",
         "/sensor_tier",
         "/identity/id",
         "/identity/key_protection",

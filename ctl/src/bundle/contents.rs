@@ -2,21 +2,28 @@
 //!
 //! Both chains are followed from their first root over the people's own folders, and every file that is read on the way
 //! is taken along; so nothing is missing and nothing is there without need. The owner's snapshot and timestamp are the
-//! server's; how old they may be is the bundle's own matter. Read next: [`super::make`].
+//! server's: how old they may be is the bundle's own matter, and the second signer takes them from the first one's
+//! bundle, believed by the root's keys and because they lead to the orders of the own folder. Read next:
+//! [`super::walk`], [`super::make`].
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use cordon_proto::canonical::Value;
 use cordon_proto::checkin::Action;
 use cordon_proto::ids::{Name, Sha256, TargetPath};
+use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::bundle::{Bundle, BundleFault, Listed, image_path, list_of, offer_path};
 use cordon_proto::update::order::Order;
 use cordon_proto::update::release::Image;
 use cordon_proto::update::scope::Scope;
-use cordon_proto::update::{Ask, Effect, Freshness, Refresh, Role, Rules, Search, Source, name};
+use cordon_proto::update::{Freshness, Request, Role, Rules, name};
 
-use crate::chain::{Director, Maker, orders_of};
+use super::judge::end_of;
+use super::walk::{Ends, MAKER_RENEWS, ORDER_RENEWS, OWNER_RENEWS, Walked};
+use crate::arguments::read_file;
+use crate::chain::{Director, Maker, entry, orders_of};
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::order::list::ScopeList;
@@ -31,6 +38,8 @@ pub struct From<'a> {
     pub image: &'a Path,
     /// The lists of the orders' scopes.
     pub lists: &'a [ScopeList],
+    /// A bundle whose snapshot and timestamp of the owner's server are taken in place of those in the owner's folder.
+    pub bundle: Option<&'a Path>,
 }
 
 /// What a bundle is to hold.
@@ -43,52 +52,8 @@ pub struct Contents {
     pub images: BTreeMap<TargetPath, (PathBuf, Listed)>,
     /// Everything in words, for the eyes of whoever signs.
     pub shown: String,
-}
-
-/// A folder that remembers what was read from it.
-struct Recorder {
-    folder: Folder,
-    read: BTreeMap<String, Vec<u8>>,
-}
-
-impl Source for Recorder {
-    type Error = Failure;
-
-    fn answer(&mut self, ask: &Ask) -> Result<Option<Vec<u8>>, Failure> {
-        let Ask::Fetch(request) = ask else { return Ok(None) };
-        let bytes = self.folder.read(&request.path)?;
-        self.read.extend(bytes.iter().map(|bytes| (request.path.clone(), bytes.clone())));
-        Ok(bytes)
-    }
-
-    fn apply(&mut self, _: &[Effect], _: &[u8]) -> Result<(), Failure> {
-        Ok(())
-    }
-}
-
-impl Recorder {
-    /// Follows a repository to the file of a target, from its first root on.
-    fn follow(
-        folder: &Folder,
-        targets: &[&str],
-        rules: &Rules<'_>,
-    ) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
-        let first = folder.versions(&Role::Root)?.first().copied().unwrap_or(1);
-        let root = folder.role(&Role::Root, first)?;
-        let read = BTreeMap::from([(name::path(&Role::Root, first, true), root.clone())]);
-        let mut recorder = Self { folder: folder.clone(), read };
-        let trusted = Refresh::run(&root, rules, &mut recorder)?;
-        for target in targets {
-            if Search::run(&trusted, target, rules, &mut recorder)?.is_none() {
-                let detail = format!(
-                    "the newest snapshot in {} does not lead to {target}: publish it, then `cordonctl repo fetch`",
-                    folder.path().display()
-                );
-                return Err(Failure::refused("not listed", detail));
-            }
-        }
-        Ok(recorder.read)
-    }
+    /// When what it stands on ends.
+    pub ends: Ends,
 }
 
 impl Contents {
@@ -107,9 +72,14 @@ impl Contents {
         let maker = Maker::open(Folder::open(from.image)?, &rules, example)?;
         let (_, in_force) = director.orders(&rules)?;
         let orders = in_force.map(|signed| orders_of(&signed.targets)).transpose()?.unwrap_or_default();
-        let mut contents =
-            Self { director, small: BTreeMap::new(), images: BTreeMap::new(), shown: String::new() };
-        let (mut paths, mut releases, mut repository) = (Vec::new(), Vec::new(), None);
+        let mut contents = Self {
+            director,
+            small: BTreeMap::new(),
+            images: BTreeMap::new(),
+            shown: String::new(),
+            ends: Ends::default(),
+        };
+        let (mut chosen, mut releases, mut repository) = (Vec::new(), Vec::new(), None);
         for (action, id) in acts {
             let unknown = || Failure::refused("unknown order", format!("there is no live order {id}"));
             let order = orders.iter().find(|order| order.id == *id).ok_or_else(unknown)?;
@@ -120,18 +90,69 @@ impl Contents {
                 ));
             }
             let image = contents.act((*action, order), from.lists, (&maker, &rules))?;
-            paths.push(order.path());
+            let (what, end) = end_of(*action, order);
+            contents.ends.note(what, end, ORDER_RENEWS);
+            chosen.push(order);
             releases.push(image.release.clone());
         }
         let Some(repository) = repository else { return Err(Failure::Usage("give --order".to_owned())) };
-        let aged = Rules { freshness: Freshness::Bundle { expires }, ..rules };
-        let owners: Vec<_> = paths.iter().map(TargetPath::as_str).collect();
-        let read = Recorder::follow(&contents.director.folder, &owners, &aged)?;
-        contents.take("director", read)?;
-        let makers: Vec<_> = releases.iter().map(TargetPath::as_str).collect();
-        let read = Recorder::follow(&maker.folder, &makers, &rules)?;
-        contents.take(&format!("image/{repository}"), read)?;
+        contents.owners(&chosen, (from, expires), rules)?;
+        contents.makers((repository, &maker.folder), &releases, rules)?;
         Ok(contents)
+    }
+
+    /// Takes in the owner's chain down to these orders.
+    fn owners(
+        &mut self,
+        orders: &[&Order],
+        (from, expires): (&From<'_>, Timestamp),
+        rules: Rules<'_>,
+    ) -> Result<(), Failure> {
+        let folder = self.director.folder.clone();
+        let fetch = |request: &Request| match from.bundle {
+            Some(bundle) if is_servers(&request.path) => {
+                read_some(&bundle.join("director").join(&request.path))
+            }
+            Some(_) | None => folder.read(&request.path),
+        };
+        let aged = Rules { freshness: Freshness::Bundle { expires }, ..rules };
+        let mut walked = Walked::follow(&first_root(&folder)?, aged, &fetch)?;
+        for order in orders {
+            let found = walked.find(&order.path())?;
+            let found = found.ok_or_else(|| not_led_to(order.path().as_str(), &folder))?;
+            let read = Order::read(entry(&order.path(), &found.file, &Value::Null)?, found.document_expires);
+            // What was shown is the newest word; a snapshot may still lead to an earlier one.
+            if read.as_ref() != Ok(*order) {
+                let detail = format!(
+                    "the server's snapshot leads to another version of order {} than the newest in {}: publish it, then `cordonctl repo fetch`, and make the bundle anew",
+                    order.id,
+                    folder.path().display()
+                );
+                return Err(Failure::refused("other order", detail));
+            }
+        }
+        self.ends.documents("the owner's", walked.ends(), OWNER_RENEWS);
+        self.take("director", (first_root_path(&folder)?, first_root(&folder)?), walked.read())
+    }
+
+    /// Takes in the maker's chain down to these releases.
+    fn makers(
+        &mut self,
+        (repository, folder): (&Name, &Folder),
+        releases: &[TargetPath],
+        rules: Rules<'_>,
+    ) -> Result<(), Failure> {
+        let fetch = |request: &Request| folder.read(&request.path);
+        let mut walked = Walked::follow(&first_root(folder)?, rules, &fetch)?;
+        for release in releases {
+            walked.find(release)?.ok_or_else(|| not_led_to(release.as_str(), folder))?;
+        }
+        self.ends.documents(&format!("{repository}'s"), walked.ends(), MAKER_RENEWS);
+        self.take(
+            &format!("image/{repository}"),
+            (first_root_path(folder)?, first_root(folder)?),
+            walked.read(),
+        )
     }
 
     /// Takes in one act: its image and the list of its devices.
@@ -157,7 +178,7 @@ impl Contents {
                 list.map(|list| list_of(list.identities())).unwrap_or_default()
             }
         };
-        let limit = cordon_proto::limits::DEVICE_TARGETS_BYTES;
+        let limit = limits::DEVICE_TARGETS_BYTES;
         if list.len() > limit {
             let detail = format!(
                 "order {} names {} devices; a bundle carries lists of at most {}: order in smaller waves",
@@ -174,8 +195,13 @@ impl Contents {
         Ok(image)
     }
 
-    fn take(&mut self, folder: &str, read: BTreeMap<String, Vec<u8>>) -> Result<(), Failure> {
-        for (file, bytes) in read {
+    fn take(
+        &mut self,
+        folder: &str,
+        root: (String, Vec<u8>),
+        read: BTreeMap<String, Vec<u8>>,
+    ) -> Result<(), Failure> {
+        for (file, bytes) in read.into_iter().chain([root]) {
             let path = format!("{folder}/{file}");
             let path = path.parse().map_err(|error| {
                 Failure::refused("unusable name", format!("{path} cannot stand in a bundle: {error}"))
@@ -200,4 +226,35 @@ impl Contents {
     pub fn index(&self, counter: u64, issued: Timestamp, expires: Timestamp) -> Bundle {
         Bundle { director: self.director.chain.newest, counter, issued, expires, files: self.files() }
     }
+}
+
+fn first_root_path(folder: &Folder) -> Result<String, Failure> {
+    let first = folder.versions(&Role::Root)?.first().copied().unwrap_or(1);
+    Ok(name::path(&Role::Root, first, true))
+}
+
+fn first_root(folder: &Folder) -> Result<Vec<u8>, Failure> {
+    folder.role(&Role::Root, folder.versions(&Role::Root)?.first().copied().unwrap_or(1))
+}
+
+/// Whether the server signs this file and not a person.
+fn is_servers(path: &str) -> bool {
+    let snapshot = name::file(&Role::Snapshot);
+    let versioned = path.split_once('.').filter(|(version, _)| version.parse::<u64>().is_ok());
+    path == name::file(&Role::Timestamp)
+        || path == snapshot
+        || versioned.is_some_and(|(_, file)| file == snapshot)
+}
+
+fn read_some(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    let limit = u64::try_from(limits::DEVICE_TARGETS_BYTES).unwrap_or(u64::MAX);
+    if path.exists() { read_file(path, limit).map(Some) } else { Ok(None) }
+}
+
+fn not_led_to(target: &str, folder: &Folder) -> Failure {
+    let folder = folder.path().display();
+    let detail = format!(
+        "the newest snapshot in {folder} does not lead to {target}: publish it, then `cordonctl repo fetch`"
+    );
+    Failure::refused("not listed", detail)
 }

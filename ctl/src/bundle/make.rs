@@ -1,7 +1,8 @@
 //! `bundle make`: gathers, shows, signs, writes; with `--add` the second person does the same over the same folder.
 //!
 //! The second signer gathers from the own copies of both folders and the own lists, and signs only an index that lists
-//! exactly that. The index is written last, so that a folder that was cut off is no bundle. Read next: [`super::contents`].
+//! exactly that. Only the server's snapshot and timestamp come from the first one's bundle, because the server signs
+//! them anew all the time; the root's keys prove them. The index is written last, so that a folder that was cut off is no bundle. Read next: [`super::contents`].
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -17,6 +18,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256 as Hasher};
 
 use super::contents::{Contents, From};
+use super::walk::lines;
 use crate::arguments::{read_file, time};
 use crate::chain::orders_role;
 use crate::failure::Failure;
@@ -36,7 +38,8 @@ const PIECE_BYTES: usize = 1 << 20;
 /// Make a bundle.
 #[derive(Clone, Debug, Args)]
 pub struct Make {
-    /// The owner's folder, with the server's snapshot and timestamp from `cordonctl repo fetch`.
+    /// The owner's folder, with the server's snapshot and timestamp from `cordonctl repo fetch`; with --add those of the
+    /// bundle are used.
     #[arg(long, value_name = "DIR")]
     pub director: PathBuf,
     /// The maker's folder, with the images.
@@ -64,7 +67,7 @@ pub struct Make {
     #[arg(long, value_name = "FILE", required = true)]
     pub key: Vec<PathBuf>,
     /// Put the second signature under the bundle in --out.
-    #[arg(long, conflicts_with_all = ["order", "back", "counter"])]
+    #[arg(long, conflicts_with_all = ["order", "back", "counter", "expires"])]
     pub add: bool,
 }
 
@@ -82,7 +85,7 @@ impl Make {
         let installs = self.order.iter().map(|id| (Action::Install, id.clone()));
         let acts: Vec<_> = installs.chain(self.back.iter().map(|id| (Action::Back, id.clone()))).collect();
         let lists = self.lists()?;
-        let from = From { director: &self.director, image: &self.image, lists: &lists };
+        let from = From { director: &self.director, image: &self.image, lists: &lists, bundle: None };
         let contents = Contents::gather(&from, &acts, expires, session)?;
         let counter = self.counter.unwrap_or_else(|| u64::try_from(session.now.0).unwrap_or(0));
         let index = contents.index(counter, session.now, expires);
@@ -94,7 +97,7 @@ impl Make {
         let bytes = sign_as(&index.value(), &role, authority, &keys.iter().collect::<Vec<_>>())?;
         self.write(&contents, &bytes)?;
         let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
-        Ok(told(&index, counted(INDEX, count, authority.threshold())))
+        Ok(told(&index, &contents, counted(INDEX, count, authority.threshold())))
     }
 
     /// Adds the second signature.
@@ -111,11 +114,12 @@ impl Make {
         }
         let acts: Vec<_> = index.offers().collect();
         let lists = self.lists()?;
-        let from = From { director: &self.director, image: &self.image, lists: &lists };
+        let bundle = Some(self.out.as_path());
+        let from = From { director: &self.director, image: &self.image, lists: &lists, bundle };
         let contents = Contents::gather(&from, &acts, index.expires, session)?;
-        if contents.index(index.counter, index.issued, index.expires) != index {
-            let detail = "the bundle lists other files than your own folders hold: fetch both repositories again, or make the bundle anew";
-            return Err(Failure::refused("other contents", detail));
+        let own = contents.index(index.counter, index.issued, index.expires);
+        if own != index {
+            return Err(Failure::refused("other contents", difference(&index, &own)));
         }
         super::verify::measure(&self.out, &index)?;
         let keys = self.keys(session)?;
@@ -126,7 +130,7 @@ impl Make {
             (bytes, count) = add(&bytes, limit, (&role, authority), key, &rules)?;
         }
         write_whole(&place, &bytes)?;
-        Ok(told(&index, counted(INDEX, count, authority.threshold())))
+        Ok(told(&index, &contents, counted(INDEX, count, authority.threshold())))
     }
 
     fn lists(&self) -> Result<Vec<ScopeList>, Failure> {
@@ -155,6 +159,19 @@ impl Make {
         }
         Ok(place)
     }
+}
+
+/// In what a bundle differs from what the own folders make of it, and what to do.
+fn difference(bundle: &Bundle, own: &Bundle) -> String {
+    let all = bundle.files.keys().chain(own.files.keys());
+    let first = all.filter(|path| bundle.files.get(*path) != own.files.get(*path)).min();
+    let what = match first {
+        Some(path) => format!("{path} is not the one that your own folders hold"),
+        None => "it names another root of the owner than your own folder's newest".to_owned(),
+    };
+    format!(
+        "the bundle lists other files than your own folders hold: {what}; bring your copies of both repositories to the state of the person who made it (the server's snapshot and timestamp are taken from the bundle), or have the bundle made anew"
+    )
 }
 
 /// Refuses a folder with anything in it.
@@ -206,7 +223,8 @@ pub fn fat_note(index: &Bundle) -> Option<&'static str> {
 }
 
 fn shown(index: &Bundle, contents: &Contents) -> String {
-    let note = fat_note(index).map(|note| format!("  note       {note}\n")).unwrap_or_default();
+    let mut note = fat_note(index).map(|note| format!("  note       {note}\n")).unwrap_or_default();
+    note += &lines(&contents.ends.before(index.expires));
     format!(
         "bundle with counter {}\n  holds      {} to {}\n  director   root {}\n  files      {}\n{note}{}",
         index.counter,
@@ -218,11 +236,12 @@ fn shown(index: &Bundle, contents: &Contents) -> String {
     )
 }
 
-fn told(index: &Bundle, report: Report) -> Report {
+fn told(index: &Bundle, contents: &Contents, report: Report) -> Report {
     let offers: Vec<_> = index.offers().map(|(_, order)| order.to_string()).collect();
     report
         .with("counter", index.counter.into())
         .with("expires", index.expires.to_string().into())
         .with("orders", json!(offers))
         .with("note", json!(fat_note(index)))
+        .with("warnings", json!(contents.ends.before(index.expires)))
 }

@@ -1,7 +1,7 @@
-//! `bundle verify`: the whole folder as a device would judge it, every byte measured.
+//! `bundle verify`: the whole folder as a device would judge it: every byte measured, every act judged.
 //!
 //! The people who may sign are taken from the owner's folder given here, never from the bundle. What only a device
-//! knows (its counter, its model) is left to it. Read next: [`super::make`].
+//! knows (its counter, its model) is left to it. Read next: [`super::judge`] for the acts, [`super::make`].
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -14,6 +14,8 @@ use cordon_proto::update::bundle::{Against, Bundle, BundleFault, INDEX, Kept, Li
 use serde_json::json;
 use sha2::{Digest, Sha256 as Hasher};
 
+use super::judge::{Stick, Trust, judge};
+use super::walk::lines;
 use crate::arguments::read_file;
 use crate::chain::Director;
 use crate::failure::Failure;
@@ -33,6 +35,9 @@ pub struct Verify {
     /// The owner's folder, from which the people who sign are taken.
     #[arg(long, value_name = "DIR")]
     pub director: PathBuf,
+    /// The maker's folder, whose first root devices trust. Without it the one in the bundle is followed and shown.
+    #[arg(long, value_name = "DIR")]
+    pub image: Option<PathBuf>,
 }
 
 impl Verify {
@@ -49,19 +54,35 @@ impl Verify {
         let against = Against { director: director.chain.newest, kept, now: rules.now };
         let (index, _) = Bundle::open(&bytes, (director.orders_authority()?, rules.verifier), &against)?;
         measure(&self.bundle, &index)?;
+        let stick = Stick { folder: &self.bundle, index: &index, bytes: &bytes };
+        let trust = Trust { director: &director, image: self.image.as_deref(), example_keys: example, rules };
+        let judged = judge(&stick, &trust)?;
         let orders: Vec<_> = index.offers().map(|(_, order)| order.to_string()).collect();
-        let text = format!(
-            "a whole bundle with counter {} until {}: {} files for {}",
+        let warnings = judged.ends.before(index.expires);
+        let mut text = format!(
+            "a whole bundle with counter {} until {}: {} files for {}\n",
             index.counter,
             index.expires,
             index.files.len(),
             orders.join(", ")
         );
+        for (repository, root, own) in &judged.makers {
+            let from = if *own { "your own copy" } else { "as in the bundle: compare it, or give --image" };
+            text += &format!("  maker      {repository}, first root SHA-256 {root} ({from})\n");
+        }
+        text += &lines(&warnings);
+        let makers: Vec<_> = judged
+            .makers
+            .iter()
+            .map(|(name, root, own)| json!({"repository": name.as_str(), "root": root.to_string(), "own": own}))
+            .collect();
         let json = json!({
             "counter": index.counter,
             "expires": index.expires.to_string(),
             "files": index.files.len(),
             "orders": orders,
+            "makers": makers,
+            "warnings": warnings,
         });
         Ok(Report::new(text, json))
     }
@@ -82,17 +103,8 @@ pub fn measure(folder: &Path, index: &Bundle) -> Result<(), Failure> {
 }
 
 fn one(folder: &Path, path: &str, listed: &Listed) -> Result<(), Failure> {
-    let (place, named) = (folder.join(path), || Text::lossy(path));
-    let found = match fs::symlink_metadata(&place) {
-        Ok(found) => found,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(BundleFault::Missing { path: named() }.into());
-        }
-        Err(error) => return Err(Failure::file("read", &place, &error)),
-    };
-    if !found.is_file() {
-        return Err(BundleFault::NotAFile { path: named() }.into());
-    }
+    let named = || Text::lossy(path);
+    let (place, found) = ordinary(folder, path)?;
     if found.len() != listed.length {
         return Err(BundleFault::Length { path: named(), listed: listed.length }.into());
     }
@@ -108,6 +120,25 @@ fn one(folder: &Path, path: &str, listed: &Listed) -> Result<(), Failure> {
     }
     let same = Sha256(hash.finalize().into()) == listed.sha256;
     if same { Ok(()) } else { Err(BundleFault::Differs { path: named() }.into()) }
+}
+
+/// A file of which no part of the way is a link, as devices demand.
+fn ordinary(folder: &Path, path: &str) -> Result<(PathBuf, fs::Metadata), Failure> {
+    let (mut place, mut last) = (folder.to_owned(), None);
+    for segment in path.split('/') {
+        place.push(segment);
+        let found = fs::symlink_metadata(&place).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => BundleFault::Missing { path: Text::lossy(path) }.into(),
+            _ => Failure::file("read", &place, &error),
+        })?;
+        if !found.is_dir() && !found.is_file() {
+            return Err(BundleFault::NotAFile { path: Text::lossy(path) }.into());
+        }
+        last = Some(found);
+    }
+    let file = last.filter(fs::Metadata::is_file);
+    let found = file.ok_or_else(|| Failure::from(BundleFault::NotAFile { path: Text::lossy(path) }))?;
+    Ok((place, found))
 }
 
 fn only_listed(folder: &Path, inside: &str, index: &Bundle) -> Result<(), Failure> {

@@ -8,9 +8,23 @@ use super::*;
 use crate::bundle::make::fat_note;
 use crate::key::SecretKey;
 
+/// A snapshot and a timestamp of a server.
+pub(super) struct Published {
+    pub(super) version: u64,
+    pub(super) snapshot: Vec<u8>,
+    pub(super) timestamp: Vec<u8>,
+}
+
+impl Published {
+    fn lay(&self, folder: &Path) {
+        std::fs::write(folder.join(format!("{}.snapshot.json", self.version)), &self.snapshot).unwrap();
+        std::fs::write(folder.join("timestamp.json"), &self.timestamp).unwrap();
+    }
+}
+
 impl Desk {
     /// A desk with an order for one pump that needs no permit, and a snapshot of the server that ended yesterday.
-    fn offline() -> Self {
+    pub(super) fn offline() -> Self {
         let desk = Self::stocked();
         desk.waves();
         let list = desk.path("wave1.tsv");
@@ -20,11 +34,16 @@ impl Desk {
         desk
     }
 
-    /// What a server signs over the owner's newest documents.
+    /// What a server signs over the owner's newest documents, in the owner's folder; it ended yesterday.
     fn snapshot(&self) {
+        self.published(1, -86_400, ["snapshot", "timestamp"]).lay(&self.folder.path().join("director"));
+    }
+
+    /// The same as files, of a version, with an end so many seconds from now, signed by these keys.
+    pub(super) fn published(&self, version: u64, seconds: i64, [first, second]: [&str; 2]) -> Published {
         let director = self.folder.path().join("director");
         let read = |file: &str| std::fs::read(director.join(file)).unwrap();
-        let expires = crate::clock::now().plus_seconds(-86_400);
+        let expires = crate::clock::now().plus_seconds(seconds);
         let sign = |value, name: &str| {
             let key = SecretKey::read(Path::new(&self.path(name)), false).unwrap();
             let sign = |message: &[u8]| key.sign(message);
@@ -32,11 +51,41 @@ impl Desk {
         };
         let meta = [("targets.json", "1.targets.json"), ("orders.json", "1.orders.json")];
         let meta = meta.map(|(name, file)| (name.to_owned(), MetaFile::of(1, &read(file)))).into();
-        let snapshot = sign(author::snapshot(&Snapshot { version: 1, expires, meta }), "snapshot");
-        let newest = Newest { version: 1, expires, snapshot: MetaFile::of(1, &snapshot) };
-        std::fs::write(director.join("1.snapshot.json"), &snapshot).unwrap();
-        std::fs::write(director.join("timestamp.json"), sign(author::timestamp(&newest), "timestamp"))
-            .unwrap();
+        let snapshot = sign(author::snapshot(&Snapshot { version, expires, meta }), first);
+        let newest = Newest { version, expires, snapshot: MetaFile::of(version, &snapshot) };
+        Published { version, snapshot, timestamp: sign(author::timestamp(&newest), second) }
+    }
+
+    /// Puts what was done to a finished bundle into its index, and signs that with both people's keys.
+    fn sign_again(&self, change: impl FnOnce(&mut Bundle)) {
+        let place = self.stick("bundle.json");
+        let mut index = Bundle::claim(&std::fs::read(&place).unwrap()).unwrap();
+        change(&mut index);
+        let keys =
+            ["orders1", "orders2"].map(|name| SecretKey::read(Path::new(&self.path(name)), false).unwrap());
+        let [first, second] = &keys;
+        let (one, two) = (|message: &[u8]| first.sign(message), |message: &[u8]| second.sign(message));
+        let signers = [
+            Signer { key: first.public().id(), sign: &one },
+            Signer { key: second.public().id(), sign: &two },
+        ];
+        std::fs::write(place, author::sign(&index.value(), &signers)).unwrap();
+    }
+
+    /// Takes a file out of a bundle, or puts other bytes in its place, in the folder and in the index.
+    fn bend(&self, index: &mut Bundle, path: &str, bytes: Option<&[u8]>) {
+        let listed = bytes.map(|bytes| Listed { length: bytes.len() as u64, sha256: Sha256::of(bytes) });
+        let (place, path) = (self.stick(path), path.parse().unwrap());
+        match (bytes, listed) {
+            (Some(bytes), Some(listed)) => {
+                std::fs::write(place, bytes).unwrap();
+                index.files.insert(path, listed);
+            }
+            _ => {
+                std::fs::remove_file(place).unwrap();
+                index.files.remove(&path);
+            }
+        }
     }
 
     fn make(&self, key: &str, more: &[&str]) -> Outcome {
@@ -151,6 +200,118 @@ fn the_second_person_signs_only_what_the_own_folders_hold_and_every_byte_of_it()
     assert!(bend("bundle.json", Some(other.as_bytes())).contains("your own folders"));
     done(desk.make("orders2", &["--add"]));
     done(desk.verify_bundle());
+}
+
+#[test]
+fn the_second_person_signs_although_the_server_signed_anew_in_between() {
+    // Goal: two people on two machines and two days make one bundle. Method: a newer snapshot in the second one's folder,
+    // none at all, and one in the bundle that another key signed.
+    let desk = Desk::offline();
+    done(desk.make("orders1", &["--order", "air"]));
+    let first = std::fs::read(desk.stick("bundle.json")).unwrap();
+    let director = desk.folder.path().join("director");
+    desk.published(2, 86_400, ["snapshot", "timestamp"]).lay(&director);
+    done(desk.make("orders2", &["--add"]));
+    done(desk.verify_bundle());
+    std::fs::write(desk.stick("bundle.json"), &first).unwrap();
+    for file in ["1.snapshot.json", "2.snapshot.json", "timestamp.json"] {
+        std::fs::remove_file(director.join(file)).unwrap();
+    }
+    done(desk.make("orders2", &["--add"]));
+    done(desk.verify_bundle());
+    let forged = desk.published(1, 86_400, ["content1", "content2"]);
+    desk.sign_again(|index| {
+        desk.bend(index, "director/timestamp.json", Some(&forged.timestamp));
+        desk.bend(index, "director/1.snapshot.json", Some(&forged.snapshot));
+    });
+    assert!(refused(desk.make("orders2", &["--add"])).contains("timestamp"), "by no key of the root");
+    let told = misused(desk.make("orders2", &["--add", "--expires", "3d"]));
+    assert!(told.contains("cannot be used with"), "the bundle has its end already: {told}");
+}
+
+#[test]
+fn what_every_device_would_refuse_is_named_before_the_stick_leaves_the_desk() {
+    // Goal: verify says what a device would say, not only that the index is signed. Method: whole bundles, signed by both
+    // people, each with one thing in it that the devices' own walk or decision refuses.
+    let stranger = hardware("99").0;
+    let cases: [(&str, Option<&[u8]>, &str); 6] = [
+        ("install/air", Some(&stranger), "not in the scope"),
+        ("director/1.root.json", None, "director/1.root.json is not in the bundle"),
+        ("director/timestamp.json", None, "timestamp"),
+        ("director/1.orders.json", None, "orders"),
+        ("image/halden/3.vp-3.json", None, "vp-3"),
+        ("image/halden/1.root.json", None, "image/halden/1.root.json is missing"),
+    ];
+    for (path, bytes, wanted) in cases {
+        let desk = Desk::offline();
+        done(desk.make("orders1", &["--order", "air"]));
+        done(desk.make("orders2", &["--add"]));
+        let told = done(desk.verify_bundle());
+        assert!(told.contains("halden, first root SHA-256"), "{told}");
+        desk.sign_again(|index| desk.bend(index, path, bytes));
+        let told = refused(desk.verify_bundle());
+        assert!(told.contains(wanted), "{path}: {told}");
+    }
+    let desk = Desk::offline();
+    done(desk.make("orders1", &["--order", "air"]));
+    let image = format!("targets/{}", Sha256::of(b"firmware 4.2.2"));
+    desk.sign_again(|index| desk.bend(index, &image, None));
+    assert!(refused(desk.verify_bundle()).contains("is missing"));
+    let desk = Desk::offline();
+    done(desk.make("orders1", &["--order", "air"]));
+    std::fs::rename(desk.stick("install/air"), desk.stick("install/gas")).unwrap();
+    desk.sign_again(|index| {
+        let list = index.files.remove(&"install/air".parse().unwrap()).unwrap();
+        index.files.insert("install/gas".parse().unwrap(), list);
+    });
+    assert!(refused(desk.verify_bundle()).contains("every device would refuse this bundle"));
+}
+
+#[test]
+fn the_makers_root_is_the_own_copy_where_it_is_given() {
+    // Goal: a bundle with another maker's chain is not good because it is whole. Method: another maker's folder beside it.
+    let (desk, other) = (Desk::offline(), Desk::new());
+    done(other.init_image());
+    done(desk.make("orders1", &["--order", "air"]));
+    done(desk.make("orders2", &["--add"]));
+    let verify = |image: &str| {
+        let [director, stick] = [desk.path("director"), desk.path("stick")];
+        cordonctl(&["bundle", "verify", "--bundle", &stick, "--director", &director, "--image", image])
+    };
+    assert!(done(verify(&desk.path("image"))).contains("your own copy"));
+    refused(verify(&other.path("image")));
+}
+
+#[test]
+fn what_ends_before_the_bundle_is_said_to_all_who_sign_and_check() {
+    // Goal: nobody walks to a ward with a stick that is half dead. Method: an order of five days and a maker's document of
+    // three in a bundle of fourteen, and the same in one of two days.
+    let desk = Desk::stocked();
+    done(desk.sign_release("vp-3/4.2.3", "new.img", &["--counter", "43", "--expires", "3d"]));
+    desk.waves();
+    let list = desk.path("wave1.tsv");
+    let order = ["--id", "air", "--release", "vp-3/4.2.2", "--repository", "halden", "--expires", "5d"];
+    let more = ["--window", "daily 22:00-05:00", "--reason", "r", "--scope-list", &list, "--offline"];
+    done(desk.order("orders1", &[&order[..], &more].concat()));
+    done(desk.order("orders2", &["--add", "--scope-list", &list]));
+    desk.snapshot();
+    let warned = |told: &str| {
+        let lines: Vec<_> = told.lines().filter(|line| line.contains("warning")).collect();
+        assert_eq!(lines.len(), 2, "{told}");
+        assert!(lines[0].contains("halden's vp-3 metadata ends"), "the earliest first: {told}");
+        assert!(lines[1].contains("order air ends"), "{told}");
+    };
+    let (status, _, shown) = desk.make("orders1", &["--order", "air"]);
+    assert_eq!(status, 0, "{shown}");
+    warned(&shown);
+    let (status, _, shown) = desk.make("orders2", &["--add"]);
+    assert_eq!(status, 0, "{shown}");
+    warned(&shown);
+    warned(&done(desk.verify_bundle()));
+    std::fs::remove_dir_all(desk.stick("")).unwrap();
+    let (status, _, shown) = desk.make("orders1", &["--order", "air", "--expires", "2d"]);
+    assert_eq!(status, 0, "{shown}");
+    assert!(!shown.contains("warning"), "{shown}");
 }
 
 fn hash_of(bytes: &[u8]) -> String {

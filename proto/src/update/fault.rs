@@ -122,8 +122,8 @@ pub enum Fault {
     /// The hash differs from the signed one.
     #[error("the file's hash is not the signed one")]
     Hash,
-    /// No hash that this client can compute is signed.
-    #[error("neither a SHA-256 nor a SHA-512 is signed for it")]
+    /// No hash is signed that this client can compute, or one beside it that it cannot.
+    #[error("the hashes signed for it are not all of the kinds SHA-256 and SHA-512, or there is none")]
     NoKnownHash,
     /// The version differs from the one asked for.
     #[error("version {found} was offered where version {wanted} belongs")]

@@ -108,6 +108,8 @@ pub struct Hashes {
     pub sha512: Option<[u8; 64]>,
     /// A SHA-256 or SHA-512 is stated but is none: no file matches.
     pub unreadable: bool,
+    /// A hash of an algorithm is stated that this client does not compute.
+    pub unknown: bool,
 }
 
 impl Root {
@@ -212,7 +214,8 @@ impl MetaFile {
         Value::object([Some(("version", Value::from(self.version))), length, hashes].into_iter().flatten())
     }
 
-    /// Whether the bytes have the stated length and hashes, as far as these are stated.
+    /// Whether the bytes have the stated length and hashes, as far as these are stated: all of them, so one that cannot be
+    /// computed here is not met (TUF 1.0.34 sections 5.5.2 and 5.6.2).
     ///
     /// # Errors
     /// [`Fault::Length`], [`Fault::Hash`] or [`Fault::NoKnownHash`].
@@ -222,7 +225,11 @@ impl MetaFile {
             Some(wanted) if wanted != found => return Err(Fault::Length { wanted, found }),
             Some(_) | None => {}
         }
-        self.hashes.as_ref().map_or(Ok(()), |hashes| hashes.check(bytes))
+        match &self.hashes {
+            Some(hashes) if hashes.unknown => Err(Fault::NoKnownHash),
+            Some(hashes) => hashes.check(bytes),
+            None => Ok(()),
+        }
     }
 }
 
@@ -286,7 +293,9 @@ impl TargetFile {
 impl Hashes {
     fn read(fields: &Fields<'_>) -> Result<Self, FieldError> {
         // Other algorithms are not computed here, but are hashes all the same.
-        fields.entries().keys().try_for_each(|name| fields.text(name).map(drop))?;
+        let names = || fields.entries().keys();
+        names().try_for_each(|name| fields.text(name).map(drop))?;
+        let unknown = names().any(|name| !matches!(&**name, "sha256" | "sha512"));
         let sha256 = fields.optional_text("sha256")?;
         let sha512 = fields.optional_text("sha512")?;
         // Small letters alone, as every client writes and compares them.
@@ -295,7 +304,7 @@ impl Hashes {
         let read256 = sha256.and_then(decode_hex).and_then(|bytes| bytes.try_into().ok()).map(Sha256);
         let read512 = sha512.and_then(decode_hex).and_then(|bytes| bytes.try_into().ok());
         let unreadable = sha256.is_some() != read256.is_some() || sha512.is_some() != read512.is_some();
-        Ok(Self { sha256: read256, sha512: read512, unreadable })
+        Ok(Self { sha256: read256, sha512: read512, unreadable, unknown })
     }
 
     /// The SHA-256 of these bytes.
@@ -337,6 +346,12 @@ fn head(fields: &Fields<'_>, kind: &str) -> Result<(u64, time::Timestamp), Fault
     let digits = |number: &&str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     if numbers.first() != Some(&"1") || !(2..=3).contains(&numbers.len()) || !numbers.iter().all(digits) {
         return Err(Fault::SpecVersion);
+    }
+    // Whole seconds and nothing else (TUF 4.2): other clients read no fraction.
+    if fields.text("expires")?.contains('.') {
+        return Err(fields
+            .error("expires", FieldProblem::Form("a time such as 2026-11-21T09:05:06Z"))
+            .into());
     }
     Ok((positive(fields, "version")?, fields.time("expires")?))
 }

@@ -35,7 +35,7 @@ pub mod unreadable;
 pub mod window;
 
 pub use fault::{Blame, Fault, Role, TrustError};
-pub use fetch::{Mirrors, Pace};
+pub use fetch::{Allowance, Mirrors, Pace};
 pub use key::{Authority, Ed25519Strict, KeyId, PublicKey, Scheme, Verifier};
 pub use refresh::{Ask, Effect, FirstRoot, Next, Refresh, Request, Source, Turn};
 pub use search::{Found, Search};

@@ -20,9 +20,9 @@ words! {
     InterlockClass, "interlock", {
         /// Nobody need say; an explicit hold still holds.
         None = 0 "none",
-        /// A reboot is fine unless the device is held in use.
+        /// Nobody has said anything for a while, or a person has released the device.
         Idle = 1 "idle",
-        /// A person must have put the device in standby or service.
+        /// A person at the device must have released it, or put it in standby or service.
         Person = 2 "person",
         /// The device's own application must have put it in standby or service.
         Application = 3 "application",

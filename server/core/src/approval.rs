@@ -2,8 +2,9 @@
 //!
 //! One rule: an approval fills gaps and overwrites nothing. A model or a place that somebody said before (a token, a
 //! list, a person, the device itself) stays, field by field, whatever is typed beside the yes: a yes to many keys names
-//! one place, and must not move those that stand elsewhere. To move a device is an act of its own. Read next:
-//! [`crate::admit`] for the yes itself, [`crate::device::Placement`].
+//! one place, and must not move those that stand elsewhere. Ward, zone and place are words about a site: beside another
+//! site they would make a place that nobody named, so they count only where the site is unknown or the very same. To
+//! move a device is an act of its own. Read next: [`crate::admit`] for the yes itself, [`crate::device::Placement`].
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,14 +12,11 @@ use alloc::vec::Vec;
 use cordon_proto::ids::{Hardware, Text};
 use cordon_proto::time::Timestamp;
 
-use crate::device::{Device, DeviceKind, Placement, State};
+use crate::device::{Device, DeviceKind, Placement, State, is_unknown};
 use crate::risk::facts::{Impact, Place, Reach, Zone};
 
 #[cfg(test)]
 mod tests;
-
-/// The word for what nobody has said.
-const UNKNOWN: &str = "unknown";
 
 /// What a person says of a device; what they leave out is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,15 +46,7 @@ impl Stated {
     /// The place of a device of which nothing else is known.
     #[must_use]
     pub fn placement(&self) -> Placement {
-        let nowhere = Placement {
-            site: Text::lossy(UNKNOWN),
-            ward: Text::lossy(UNKNOWN),
-            kind: DeviceKind::Other,
-            impact: Impact::default(),
-            reach: Reach::default(),
-            tags: Vec::new(),
-        };
-        self.filled(&nowhere)
+        self.filled(&Placement::nowhere())
     }
 
     /// A place with its gaps filled by what was stated.
@@ -65,15 +55,19 @@ impl Stated {
         let text = |known: &Text, stated: &Option<Text>| {
             stated.clone().filter(|_| is_unknown(known)).unwrap_or_else(|| known.clone())
         };
+        // A ward of one site says nothing of a device at another.
+        let here = is_unknown(&known.site) || self.site.as_ref() == Some(&known.site);
+        let (ward, zone, place) =
+            if here { (self.ward.clone(), self.zone, self.place) } else { Default::default() };
         let kind = self.kind.filter(|_| known.kind == DeviceKind::Other).unwrap_or(known.kind);
         // What a failure means follows from what the device is for, unless somebody said it by itself.
         let usual = kind != known.kind && known.impact == Impact::default();
         Placement {
             site: text(&known.site, &self.site),
-            ward: text(&known.ward, &self.ward),
+            ward: text(&known.ward, &ward),
             kind,
             impact: if usual { kind.usual_impact() } else { known.impact.clone() },
-            reach: Reach { zone: known.reach.zone.or(self.zone), place: known.reach.place.or(self.place) },
+            reach: Reach { zone: known.reach.zone.or(zone), place: known.reach.place.or(place) },
             tags: if known.tags.is_empty() { self.tags.clone() } else { known.tags.clone() },
         }
     }
@@ -117,12 +111,6 @@ pub fn filled_in(before: &Placement, after: &Placement) -> String {
 pub fn replaces_living(device: &Device, now: Timestamp) -> bool {
     let living = device.identity.as_ref().is_some_and(|identity| now <= identity.not_after);
     living && matches!(device.state, State::Active | State::Quarantined)
-}
-
-/// Whether nobody has said it.
-#[must_use]
-pub fn is_unknown(text: &Text) -> bool {
-    matches!(text.as_str(), "" | UNKNOWN)
 }
 
 /// A word of one of our own lists, as it is stored.

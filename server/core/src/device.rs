@@ -23,9 +23,11 @@ mod proof;
 mod report;
 #[cfg(test)]
 mod tests;
+mod unsaid;
 
 pub use proof::Proof;
 pub use report::{OtherHardware, Report, Voice, Wanted};
+pub use unsaid::is_unknown;
 
 /// The version of the document under `Key::Device`.
 pub const VERSION: u32 = 1;

@@ -12,7 +12,7 @@ use std::path::Path;
 use cordon_proto::time::Timestamp;
 
 use super::authority::Authority;
-use super::key::{KeyPlace, PLAIN, SEALED, is_issuing_key};
+use super::key::{KeyPlace, KeySetting, PLAIN, SEALED, is_issuing_key};
 use super::make;
 use super::state::State;
 use crate::files;
@@ -28,12 +28,16 @@ pub(super) struct Tidied {
     pub(super) removed: usize,
     /// What could not be done, in words.
     pub(super) failed: Vec<String>,
+    /// Keys that lie in plain although the settings seal them, used by nothing and too young to be removed.
+    pub(super) plain: Vec<String>,
 }
 
 impl Tidied {
     /// What a person has to do now, to be put behind the words of a step.
     pub(super) fn told(&self) -> String {
-        self.failed.iter().map(|failed| format!("; not done: {failed}")).collect()
+        let failed = self.failed.iter().map(|failed| format!("; not done: {failed}"));
+        let plain = self.plain.iter().map(|file| format!("; {}", in_plain(file)));
+        failed.chain(plain).collect()
     }
 }
 
@@ -66,6 +70,9 @@ pub(super) fn tidy(authority: &Authority, roots_file: &Path, now: Timestamp) -> 
             if key.file.ends_with(PLAIN) {
                 let file = path.display();
                 tracing::warn!(%file, "an issuing key lies in plain and is used by nothing: remove it, or finish its step");
+                if matches!(authority.setting, KeySetting::Sealed(_)) {
+                    tidied.plain.push(file.to_string());
+                }
             }
             continue;
         }
@@ -77,6 +84,13 @@ pub(super) fn tidy(authority: &Authority, roots_file: &Path, now: Timestamp) -> 
         }
     }
     tidied
+}
+
+/// What a person has to do about a plain key that nothing uses.
+pub(super) fn in_plain(file: &str) -> String {
+    format!(
+        "{file} is an issuing key in plain that nothing uses: finish the step it was made for, or remove it"
+    )
 }
 
 /// An issuing key that nothing refers to.

@@ -146,6 +146,9 @@ pub enum StepError {
     /// What was sent is not what the step needs.
     #[error("{0}")]
     Unfit(&'static str),
+    /// Something lies in plain still, or may.
+    #[error("{0}")]
+    Unsealed(String),
     /// The signed bundle.
     #[error("the bundle is not one that devices would follow")]
     Bundle(#[from] AuthoritiesError),
@@ -263,22 +266,20 @@ impl Desk<'_> {
         let standing = self.authority.standing();
         let mut state = standing.state.clone();
         let tiers = standing.in_force().zip(std::iter::once(&mut state.present).chain(&mut state.next));
-        for (ca, tier) in tiers {
-            let new = match self.new_tier(key, issuing, ca.root()) {
-                Ok(new) => new,
-                // Another root's, perhaps; whatever else is wrong is no matter of roots.
-                Err(StepError::Unfit(_)) => continue,
-                Err(error) => return Err(error),
-            };
-            let old = std::mem::replace(tier, Tier { root: tier.root.clone(), ..new });
-            let words = format!("a new issuing authority under root {}", base64url(&ca.pin().0));
-            let former = self.former(old, ca);
-            state.former.push(former);
-            return Ok(Plan { state, action: "ca.renew-issuing", words, force: None });
-        }
-        Err(StepError::Unfit(
-            "the issuing certificate is not signed by a root in force, or is not for its key",
-        ))
+        let signed = certificate(issuing)?;
+        let mut above = tiers.filter(|(ca, _)| is_signed_by(&signed, ca.root()));
+        let Some((ca, tier)) = above.next() else {
+            return Err(StepError::Unfit(
+                "the new issuing certificate is not signed by a root in force: sign it with the key of one",
+            ));
+        };
+        // Whatever is wrong with it now is no matter of roots, and is named as what it is.
+        let new = self.new_tier(key, issuing, ca.root())?;
+        let old = std::mem::replace(tier, Tier { root: tier.root.clone(), ..new });
+        let words = format!("a new issuing authority under root {}", base64url(&ca.pin().0));
+        let former = self.former(old, ca);
+        state.former.push(former);
+        Ok(Plan { state, action: "ca.renew-issuing", words, force: None })
     }
 
     fn stage(&self, tier: Tier, bundle: &str) -> Result<Plan, StepError> {
@@ -357,17 +358,26 @@ impl Desk<'_> {
             tier.key = KeyPlace::File(name);
             sealed += 1;
         }
-        let mut words = format!("{sealed} issuing keys were sealed; their plain files were removed");
+        let mut words = format!("{sealed} issuing keys were sealed; nothing uses their plain files any more");
         if sealed == 0 {
-            // An attempt may have been cut off before it removed them.
-            let removed = tidy(self.authority, self.roots_file, self.now).removed;
-            if removed == 0 {
-                return Err(StepError::Unfit("no issuing key lies in plain: there is nothing to seal"));
-            }
-            words =
-                format!("no issuing key in use lay in plain; {removed} files of unused ones were removed");
+            words = self.nothing_in_use_to_seal()?;
         }
         Ok(Plan { state, action: "ca.seal", words, force: None })
+    }
+
+    /// An attempt may have been cut off before it removed the plain files: that is made good, or said.
+    fn nothing_in_use_to_seal(&self) -> Result<String, StepError> {
+        let tidied = tidy(self.authority, self.roots_file, self.now);
+        let words = format!(
+            "no issuing key in use lay in plain; {} files of unused ones were removed{}",
+            tidied.removed,
+            tidied.told()
+        );
+        match (tidied.removed, tidied.failed.as_slice(), tidied.plain.as_slice()) {
+            (0, [], []) => Err(StepError::Unfit("no issuing key lies in plain: there is nothing to seal")),
+            (_, [], []) => Ok(words),
+            (_, _, _) => Err(StepError::Unsealed(words)),
+        }
     }
 
     /// A new root's issuing key is new too: whoever holds the one that is in force now must not issue under the new root.
@@ -498,6 +508,13 @@ impl SeenDevice {
         let serial = device.hardware.serial.clone();
         Self { serial, state: device.state, believes: report.map(|report| report.ca_version) }
     }
+}
+
+/// Whether the key of `root` signed a certificate, whatever else is to be said of that.
+fn is_signed_by(certificate: &CertificateDer<'_>, root: &CertificateDer<'_>) -> bool {
+    let Ok((_, read)) = x509_parser::parse_x509_certificate(certificate) else { return false };
+    let (body, signature) = (read.tbs_certificate.as_ref(), &read.signature_value.data);
+    super::PeerLeaf::of(root).is_some_and(|root| root.verifies(body, signature))
 }
 
 fn pins(standing: &Standing) -> Vec<Sha256> {

@@ -120,7 +120,7 @@ async fn a_wait_on_one_server_wakes_for_what_is_done_on_another() {
     assert!(woken.changed && begin.elapsed() < SECOND, "{:?}", begin.elapsed());
     wait(&mut wire, woken.token).await;
     let begin = Instant::now();
-    rollouts.release_hold(&id, by).await.expect("ended");
+    rollouts.release_hold(&id, "the ward has moved", by).await.expect("ended");
     let woken: WaitAnswer = wire.reply().await.expect("an answer").message();
     assert!(woken.changed && begin.elapsed() < SECOND, "{:?}", begin.elapsed());
 }

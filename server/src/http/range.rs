@@ -72,6 +72,7 @@ mod tests {
             ("bytes=8-99", bytes(8, 2)),
             ("bytes=9-9", bytes(9, 1)),
             ("bytes=10-", Part::Beyond),
+            ("bytes=4294967300-", Part::Beyond),
             ("bytes=10-12", Part::Beyond),
             ("bytes=-0", Part::Beyond),
             ("bytes=3-2", Part::Whole),

@@ -334,7 +334,9 @@ async fn a_hold_and_a_stop_bite_with_their_commit() {
     ));
     rollouts.hold(name("h"), ward, "the ward moves tonight", by(&person())).await.expect("holds");
     assert!(!go());
-    rollouts.release_hold(&name("h"), by(&person())).await.expect("releases");
+    let unsaid = rollouts.release_hold(&name("h"), "moved", by(&person())).await;
+    assert!(matches!(unsaid, Err(RolloutError::Reason)) && !go());
+    rollouts.release_hold(&name("h"), "the ward has moved", by(&person())).await.expect("releases");
     assert!(go());
     rollouts.set_running(&name("r-1"), false, "a nurse reported noise", by(&person())).await.expect("stops");
     assert!(!go());

@@ -147,8 +147,8 @@ fn whole(sample: Sample) -> Identity {
     };
     Identity {
         head: sample.device().head,
-        answer: "Yes.".into(),
-        means: "One machine, one key, a certificate in force.".into(),
+        answer: "Yes, and a second key asks for it.".into(),
+        means: "Its certificate is in force and stays so until a person answers the key below.".into(),
         asking: Some(Asking {
             key: print(9),
             from: sample.said("10.20.4.17"),

@@ -4,25 +4,31 @@
 //! disk; the figure is CPU, and the bar 1.1 of OpenSSL's. *Download to slot*: the device plane of a real server over mutual
 //! TLS, the agent's own link and slot writer, synced, beside `dd conv=fsync` from the server's own copy to the same file
 //! system; the figure is bytes a second, and the bar 0.8 of dd's. Sides take turns; CPU is read from the kernel in ticks of
-//! 10 ms. Read next: `cordon_agent::slot`, and [`super::chunk_delta`] for the third pair.
+//! 10 ms. *A bad line*: the shipped agent program takes 160 MiB at a cap of 20 Mbit/s over a connection that is cut fifty
+//! times; the figures are bytes on the wire, and the agent's memory during and a minute after. Read next:
+//! `cordon_agent::slot`, `cordon_sim::transport`, and [`super::chunk_delta`], which runs behind them.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use cordon_agent::link::Patience;
+use cordon_agent::slot::writing::{Piece, Told, Writing};
 use cordon_agent::slot::{Medium, Slots};
 use cordon_agent_core::update::Slot;
 use cordon_proto::ids::Sha256;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use super::footprint::{TICKS_PER_S, family_ticks};
+use super::agent_footprint;
+use super::footprint::{Footprint, TICKS_PER_S, family_ticks};
 use crate::command::Folder;
+use crate::cutting_proxy::CuttingProxy;
 use crate::hospital::{Hospital, Place, Release, Who};
 use crate::light::{Light, hardware};
 use crate::program::program;
 use crate::skip::require_package;
+use crate::transport::{Trip, noise};
 
 /// Bytes of the image.
 const IMAGE_BYTES: usize = 256 * 1024 * 1024;
@@ -32,6 +38,18 @@ const ROUNDS: usize = 5;
 const VERIFY_BAR: f64 = 1.1;
 /// Our bytes a second beside dd's.
 const DOWNLOAD_BAR: f64 = 0.8;
+/// Bytes of the image on the bad line.
+const LINE_BYTES: usize = 160 * 1024 * 1024;
+/// Times that it is cut.
+const CUTS: u32 = 50;
+/// Kilobits a second that the device takes of it.
+const LINE_KBIT_S: u64 = 20_000;
+/// Bytes to the device beside the image's own.
+const LINE_BAR: f64 = 1.02;
+/// Resident KiB of the agent during an update, and a minute after it.
+const MEMORY_BARS_KIB: [u64; 2] = [32 * 1024, 7 * 1024];
+/// Seconds from the end of an update to the look at what the agent still holds.
+const AFTER_S: u64 = 60;
 /// What the image is called in the maker's repository.
 const RELEASE: &str = "bench-pc/2.0.0";
 
@@ -42,7 +60,7 @@ struct Side {
     figures: Vec<f64>,
 }
 
-/// Runs both pairs.
+/// Runs both pairs, and the bad line.
 pub fn run() -> anyhow::Result<()> {
     let openssl = require_package("openssl").context("OpenSSL is the peer: install the package openssl")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -53,16 +71,50 @@ pub fn run() -> anyhow::Result<()> {
     println!("an image of {} MiB, {ROUNDS} rounds on each side in turn", IMAGE_BYTES / (1024 * 1024));
     let verified = verify(&openssl, &image, digest)?;
     let loaded = runtime.block_on(download(folder.path(), &image, digest))?;
-    ensure!(verified && loaded, "a bar was missed");
+    let agent = agent_footprint::build()?;
+    let carried = runtime.block_on(bad_line(&folder.path().join("line"), &agent))?;
+    ensure!(verified && loaded && carried, "a bar was missed");
     super::chunk_delta::run()
 }
 
-/// Bytes that nothing compresses, the same in every run.
-fn noise(length: usize) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(41);
-    let mut bytes = vec![0; length];
-    random.fill(&mut bytes);
-    bytes
+/// The shipped agent at the end of a bad line.
+async fn bad_line(folder: &Path, agent: &Path) -> anyhow::Result<bool> {
+    let piece = u64::try_from(LINE_BYTES)? / u64::from(CUTS + 1);
+    let line = CuttingProxy::start(CUTS, piece).await?;
+    let settings = format!("{}image_kbit_s = {LINE_KBIT_S}\n", line.setting());
+    let (owner, home) = (folder.join("owner"), folder.join("device"));
+    let trip = Trip::prepare((&owner, &home), (agent, &[]), &settings, LINE_BYTES).await?;
+    trip.machine.on();
+    let before = line.to_device();
+    trip.order().await?;
+    let begun = Instant::now();
+    let memory = trip.installed(Duration::from_secs(1200)).await?;
+    let (took, came) = (begun.elapsed(), line.to_device() - before);
+    sleep(Duration::from_secs(AFTER_S)).await;
+    let after = Footprint::of(trip.machine.pid().context("the agent does not run")?)?;
+    let ratio = came as f64 / LINE_BYTES as f64;
+    println!(
+        "\n{} MiB at {LINE_KBIT_S} kbit/s, cut {} times, in {} s: {came} bytes to the device",
+        LINE_BYTES >> 20,
+        CUTS - line.cuts_left(),
+        took.as_secs()
+    );
+    println!("    {}", after.argv);
+    let [during_bar, after_bar] = MEMORY_BARS_KIB;
+    let kib = |what: &str, kib: u64, bar: u64| {
+        println!(
+            "{} resident KiB {what}: {kib}, at most {bar}",
+            if kib <= bar { "held  " } else { "MISSED" }
+        );
+        kib <= bar
+    };
+    let bars = [
+        judged("bytes on the wire beside the image's own", ratio, ratio <= LINE_BAR, "at most", LINE_BAR),
+        kib("at the most during the update", memory.peak_kib, during_bar),
+        kib("a minute after it", after.rss_kib, after_bar),
+        line.cuts_left() == 0,
+    ];
+    Ok(bars.into_iter().all(|held| held))
 }
 
 fn verify(openssl: &Path, image: &Path, digest: Sha256) -> anyhow::Result<bool> {
@@ -111,16 +163,26 @@ async fn download(folder: &Path, image: &Path, digest: Sha256) -> anyhow::Result
     let mut ours = Side::new("device plane over TLS, slot written and synced", &format!("server {pid}"));
     let argv = format!("dd if={} of={} bs=1M conv=fsync", image.display(), copy.display());
     let mut theirs = Side::new("dd conv=fsync", &argv);
+    let mut ticks = [0; 3];
     for round in 0..=ROUNDS {
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), [family_ticks(pid)?, family_ticks(std::process::id())?]);
         fetch(&device, &slots, digest).await?;
         ours.rate(round > 0, begun.elapsed());
+        let after = [family_ticks(pid)?, family_ticks(std::process::id())?];
         ensure!(slots.hash(Slot::B, u64::try_from(IMAGE_BYTES)?)? == digest, "the slot holds something else");
+        let before_dd = family_ticks(std::process::id())?;
         theirs.rate(round > 0, copied(image, &copy)?);
+        let spent =
+            [after[0] - before[0], after[1] - before[1], family_ticks(std::process::id())? - before_dd];
+        ticks.iter_mut().zip(spent).for_each(|(sum, spent)| *sum += if round > 0 { spent } else { 0 });
     }
     hospital.stop().await?;
     let ratio = ours.median() / theirs.median();
     print("MiB a second", [&ours, &theirs], 0);
+    let [server, agent, dd] = ticks.map(|ticks| ticks as f64 / TICKS_PER_S / ROUNDS as f64);
+    println!(
+        "    CPU seconds an image: server {server:.2}, device {agent:.2} (its syncs with it), dd and its reading {dd:.2}"
+    );
     Ok(judged(
         "bytes a second from the server to the slot beside dd",
         ratio,
@@ -130,18 +192,30 @@ async fn download(folder: &Path, image: &Path, digest: Sha256) -> anyhow::Result
     ))
 }
 
-/// The image over the link into slot B, as the updater writes it.
+/// The image over the link into slot B, as the updater writes it: by a thread of its own, synced beside it.
 async fn fetch(device: &Light, slots: &Slots, digest: Sha256) -> anyhow::Result<()> {
     let link = device.link(None, Patience::default())?;
-    let mut writer = slots.write(Slot::B, Slot::A, (u64::try_from(IMAGE_BYTES)?, 0))?;
-    let mut pieces = link.target(&digest, 0).await?;
-    while let Some(piece) = pieces.next().await? {
-        writer.write(writer.offset(), &piece)?;
-        if writer.wants_sync() {
-            writer.sync()?;
+    let writer = slots.write(Slot::B, Slot::A, (u64::try_from(IMAGE_BYTES)?, 0))?;
+    let mut writing = Writing::begin(writer);
+    let mut download = link.target(&digest, 0).await?;
+    let (mut at, mut synced) = (0, 0);
+    while let Some(bytes) = download.next().await? {
+        let length = u64::try_from(bytes.len())?;
+        ensure!(writing.put(Piece { at, bytes }).await, "the slot is not written");
+        at += length;
+        while let Some(Told::Synced(offset)) = writing.heard() {
+            synced = offset;
         }
     }
-    ensure!(writer.complete()?.streamed() == digest, "other bytes came");
+    writing.end();
+    loop {
+        match writing.told().await.context("the slot is not written")? {
+            Told::Synced(offset) => synced = offset,
+            Told::Whole => break,
+            other => bail!("the slot was left at {synced}: {other:?}"),
+        }
+    }
+    ensure!(synced == u64::try_from(IMAGE_BYTES)?, "not all of it is synced");
     Ok(())
 }
 

@@ -17,6 +17,8 @@ pub struct Footprint {
     pub argv: String,
     /// Resident set, KiB; shared library pages count.
     pub rss_kib: u64,
+    /// The most that it ever was, KiB.
+    pub peak_kib: u64,
     /// Resident anonymous memory, KiB.
     pub anon_kib: u64,
     /// Private dirty pages, KiB.
@@ -37,6 +39,7 @@ impl Footprint {
             pid,
             argv,
             rss_kib: field(&status, "VmRSS:"),
+            peak_kib: field(&status, "VmHWM:"),
             anon_kib: field(&status, "RssAnon:"),
             private_kib: field(&rollup, "Private_Dirty:"),
             threads: field(&status, "Threads:"),
@@ -84,7 +87,7 @@ mod tests {
         // Goal: the figures are read from the right fields. Method: this very process, and a stat line with a trap.
         let own = Footprint::of(std::process::id()).expect("this process is there");
         assert!(own.rss_kib > 500 && own.anon_kib > 0 && own.threads >= 1, "{own:?}");
-        assert!(own.anon_kib <= own.rss_kib);
+        assert!(own.anon_kib <= own.rss_kib && own.rss_kib <= own.peak_kib);
         let line = "7 (a) b) S 1 7 7 0 -1 4194304 100 0 0 0 12 30 0 0 20 0 1 0 5 0 0";
         assert_eq!(ticks(line), 42);
         assert_eq!(fields(line, 1, 1), 1, "the parent");

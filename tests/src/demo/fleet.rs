@@ -152,7 +152,7 @@ async fn live(config: Config, unit: Unit, capture: Fed, stop: watch::Receiver<bo
         if let Err(error) = boot(&config) {
             return eprintln!("{}: cannot boot: {error:#}", unit.serial());
         }
-        let ports = ports(&config, &unit, Arc::clone(&capture));
+        let ports = ports(&config, &unit, Arc::clone(&capture), Arc::new(SystemClock::new()));
         let mut stopped = stop.clone();
         let shutdown = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -170,8 +170,9 @@ fn boot(config: &Config) -> anyhow::Result<Slot> {
     Ok(FileBoot::open(path)?.boot()?)
 }
 
-fn ports(config: &Config, unit: &Unit, capture: Arc<Mutex<Fed>>) -> Ports {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+/// What a simulated device runs on.
+#[must_use]
+pub fn ports(config: &Config, unit: &Unit, capture: Arc<Mutex<Fed>>, clock: Arc<dyn Clock>) -> Ports {
     let rhythm = Rhythm { look: Duration::from_millis(500), ..Rhythm::default() };
     let pace =
         Pace { gap: Duration::from_millis(200), urgent_gap: Duration::from_millis(200), ..Pace::default() };

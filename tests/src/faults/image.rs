@@ -5,18 +5,29 @@
 //! does not reorder or tear what had reached the block layer, and it says nothing of disks that lie. The call goes
 //! through perl, which every Debian has, because nothing here may be unsafe. Whatever happens, nothing stays mounted.
 
+use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
 use crate::program::program;
 
+/// Tries of an unmount, and the pause between two.
+const UNMOUNT_TRIES: u32 = 60;
+const UNMOUNT_PAUSE: Duration = Duration::from_millis(50);
 /// Seconds that any of the outside programs may take.
 const DEADLINE_S: &str = "60";
 /// `EXT4_IOC_SHUTDOWN`, `_IOR('X', 125, __u32)`, with 2: the log is not flushed.
 const CUT: &str = r#"my $how = pack("L", 2);
 open my $disk, "<", $ARGV[0] or die "$!";
+ioctl($disk, 0x8004587d, $how) or die "$!""#;
+
+/// The same, once a line has come in.
+const WAITING_CUT: &str = r#"my $how = pack("L", 2);
+open my $disk, "<", $ARGV[0] or die "$!";
+$| = 1; print "."; defined(<STDIN>) or exit 1;
 ioctl($disk, 0x8004587d, $how) or die "$!""#;
 
 /// A file with a file system.
@@ -80,14 +91,64 @@ impl Mounted {
         said(bounded("perl").args(["-e", CUT]).arg(&self.at), "the shutdown call")
     }
 
+    /// A cut that waits for its word, so that it comes at once.
+    ///
+    /// # Errors
+    /// If it cannot be laid.
+    pub fn fuse(&self) -> anyhow::Result<Fuse> {
+        let mut command = program("perl");
+        command.args(["-e", WAITING_CUT]).arg(&self.at);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (word, said) = (child.stdin.take(), child.stdout.take().context("piped")?);
+        let fuse = Fuse { child, word };
+        let mut ready = [0];
+        BufReader::new(said).read_exact(&mut ready).context("the fuse is not laid")?;
+        Ok(fuse)
+    }
+
     /// Unmounts it. Nobody may use it any more.
     ///
     /// # Errors
     /// If somebody does.
     pub fn unmount(mut self) -> anyhow::Result<()> {
-        said(bounded("umount").arg(&self.at), "umount")?;
+        // What a killed process had started may take a moment to end.
+        for left in (0..UNMOUNT_TRIES).rev() {
+            match said(bounded("umount").arg(&self.at), "umount") {
+                Err(error) if left == 0 => return Err(error),
+                Err(_) => std::thread::sleep(UNMOUNT_PAUSE),
+                Ok(()) => break,
+            }
+        }
         self.is_mounted = false;
         Ok(())
+    }
+}
+
+/// A cut that waits for its word. One that is dropped cuts nothing.
+#[derive(Debug)]
+pub struct Fuse {
+    child: Child,
+    word: Option<ChildStdin>,
+}
+
+impl Fuse {
+    /// Cuts the power.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn burn(mut self) -> anyhow::Result<()> {
+        self.word.take().context("it burns once")?.write_all(b"\n")?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the shutdown call: {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        // It holds the disk open; without its word it would wait for ever.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -130,8 +130,8 @@ pub const BREAKAGES: &[Breakage] = &[
     Breakage {
         name: "slot not compared",
         file: "agent/core/src/update/machine.rs",
-        find: "if sha256 == written.job.cleared.image.sha256 {",
-        replace: "if sha256 == written.job.cleared.image.sha256 || true {",
+        find: "if sha256 == job.cleared.image.sha256 {",
+        replace: "if sha256 == job.cleared.image.sha256 || true {",
         package: "cordon-agent-core",
         test: "update::machine::tests::an_image_with_one_flipped_byte_is_fetched_again_and_then_given_up_with_one_receipt",
     },
@@ -410,8 +410,8 @@ pub const BREAKAGES: &[Breakage] = &[
     Breakage {
         name: "one copy of the environment accepted",
         file: "agent/src/boot/uboot.rs",
-        find: "if devices.len() < 2 {",
-        replace: "if devices.is_empty() {",
+        find: "if copies.len() < 2 {",
+        replace: "if copies.is_empty() {",
         package: "cordon-agent",
         test: "boot::tests::what_is_missing_or_wrong_is_said_when_it_is_opened",
     },

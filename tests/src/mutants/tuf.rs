@@ -198,6 +198,24 @@ pub const TUF: &[Breakage] = &[
         "update::trust::attacks::wrong_software_is_refused_although_the_same_signers_signed_it",
     ),
     rule(
+        "an end within a second",
+        "proto/src/update/metadata.rs",
+        (
+            r#"if fields.text("expires")?.contains('.') {"#,
+            r#"if fields.text("expires")?.contains('.') && false {"#,
+        ),
+        "update::metadata::tests::heads_that_are_not_ours_are_refused",
+    ),
+    rule(
+        "a document by some of its hashes",
+        "proto/src/update/metadata.rs",
+        (
+            "Some(hashes) if hashes.unknown => Err(Fault::NoKnownHash),",
+            "Some(hashes) if hashes.unknown && false => Err(Fault::NoKnownHash),",
+        ),
+        "update::metadata::tests::a_document_is_checked_by_every_hash_that_is_stated_of_it",
+    ),
+    rule(
         "a lenient Ed25519",
         "proto/src/update/key.rs",
         (

@@ -136,6 +136,7 @@ impl Signed {
             zone_minutes: 60,
             power: Power::Mains,
             interlock: InterlockState::Standby,
+            silence: crate::interlock::Silence::default(),
             local_class: None,
             trial_s: 300,
         }

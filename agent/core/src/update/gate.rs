@@ -16,7 +16,7 @@ use cordon_proto::update::release::{InterlockClass, Needs};
 use cordon_proto::update::window::Window;
 
 use super::record::{Job, Record};
-use crate::interlock;
+use crate::interlock::{self, Silence};
 use crate::window::Schedule;
 
 /// What the decision says of one act, taken anew for each look.
@@ -45,6 +45,8 @@ pub struct Look {
     pub power: Power,
     /// Clinical use.
     pub interlock: InterlockState,
+    /// What stands in for a word of clinical use where there is none.
+    pub silence: Silence,
     /// The owner's own class; it can only be stricter.
     pub local_class: Option<InterlockClass>,
     /// Seconds a trial gets; held within the limits page.
@@ -69,7 +71,16 @@ pub fn blocked(record: &Record, job: &Job, look: &Look, now: Clock) -> Vec<Refus
 /// a patient does.
 #[must_use]
 pub fn may_leave_trial(record: &Record, job: &Job, look: &Look) -> bool {
-    interlock::allows(class(record, job, look), Needs::None, look.interlock)
+    interlock::allows(class(record, job, look), Needs::None, (look.interlock, look.silence))
+}
+
+/// Clinical use as a receipt tells it: a person's release, where it counts, is that person's word.
+pub(super) fn said(record: &Record, job: &Job, look: &Look) -> InterlockState {
+    let counts = look.silence.released && class(record, job, look) != InterlockClass::Application;
+    match look.interlock {
+        InterlockState::Unknown if counts => InterlockState::Standby,
+        state => state,
+    }
 }
 
 fn still_cleared(cleared: &Cleared, look: &Look, now: Clock) -> Result<(), Refusal> {
@@ -119,7 +130,7 @@ fn powered(look: &Look) -> Result<(), Refusal> {
 
 fn free(record: &Record, job: &Job, look: &Look) -> Result<(), Refusal> {
     let class = class(record, job, look);
-    if interlock::allows(class, job.cleared.needs, look.interlock) {
+    if interlock::allows(class, job.cleared.needs, (look.interlock, look.silence)) {
         return Ok(());
     }
     let service = job.cleared.needs == Needs::Service;

@@ -1,9 +1,9 @@
 //! The transitions of the update machine up to the reboot: fetch, write, read back, wait, arm.
 //!
 //! Each handler takes the state by value and returns the next one; an event that does not fit the state changes
-//! nothing. It must never leave [`State::Written`] for [`State::Waiting`] without the read-back hash, and never ask for
-//! a reboot without a gate that was empty in the same step. Read next: [`trial`] for what comes after the reboot,
-//! [`start`] for what a start finds.
+//! nothing. It must never leave [`State::Written`] for [`State::Waiting`] without the read-back hash, never arm a slot
+//! that was not read back since the last thing in the way was gone, and never ask for a reboot without a gate that was
+//! empty in the same step. Read next: [`trial`] for what comes after the reboot, [`start`] for what a start finds.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -166,7 +166,10 @@ impl Run {
         }
     }
 
+    /// What waits may wait for days, in which the slot may rot or somebody may write it. So the read-back that lets it be
+    /// armed is of now: one that was followed by a look at something in the way is done again.
     fn look_waiting(&mut self, mut job: Job, look: &Look) -> State {
+        let proved = mem::take(&mut self.record.proved);
         match course(&job, look) {
             Course::Over => return self.forget(),
             Course::Other(cleared) => return self.begin(cleared),
@@ -174,6 +177,10 @@ impl Run {
             Course::Same(cleared) => job.cleared = cleared.clone(),
         }
         if !gate::blocked(&self.record, &job, look, self.now).is_empty() {
+            return State::Waiting(Box::new(job));
+        }
+        if !proved {
+            self.push(Effect::HashSlot { slot: job.slot, length: job.cleared.image.length });
             return State::Waiting(Box::new(job));
         }
         self.push(Effect::Arm { slot: job.slot, attempts: limits::TRIAL_BOOTS });
@@ -214,31 +221,43 @@ impl Run {
     }
 
     fn hashed(&mut self, state: State, sha256: Sha256) -> State {
-        let written = match state {
-            State::Written(written) => *written,
+        let (job, reused) = match state {
+            State::Written(written) => (written.job, written.reused),
+            State::Waiting(job) => (*job, false),
             State::Trial(trial) => return self.trial_hashed(*trial, sha256),
             State::Idle
             | State::Fetching(_)
-            | State::Waiting(_)
             | State::Armed(_)
             | State::Reverting(_)
             | State::Confirmed(_)
             | State::RolledBack(_)
             | State::Failed(_) => return state,
         };
-        if sha256 == written.job.cleared.image.sha256 {
+        if sha256 == job.cleared.image.sha256 {
             self.record.damaged = None;
-            return State::Waiting(Box::new(written.job));
+            self.record.proved = true;
+            return State::Waiting(Box::new(job));
         }
-        if written.reused { self.fetch_anew(written.job) } else { self.damaged(written.job) }
+        if reused { self.fetch_anew(job) } else { self.damaged(job) }
     }
 
     fn hash_failed(&mut self, state: State) -> State {
-        let State::Written(written) = state else { return state };
-        if written.reused {
-            return self.fetch_anew(written.job);
+        let (job, reused) = match state {
+            State::Written(written) => (written.job, written.reused),
+            State::Waiting(job) => (*job, false),
+            State::Idle
+            | State::Fetching(_)
+            | State::Armed(_)
+            | State::Trial(_)
+            | State::Reverting(_)
+            | State::Confirmed(_)
+            | State::RolledBack(_)
+            | State::Failed(_) => return state,
+        };
+        if reused {
+            return self.fetch_anew(job);
         }
-        self.pause(written.job, 0, (FetchFault::SlotFails, limits::SLOT_PAUSE_S))
+        self.pause(job, 0, (FetchFault::SlotFails, limits::SLOT_PAUSE_S))
     }
 
     /// The image is not the signed one: thrown away, fetched again a few times, then given up.
@@ -263,7 +282,7 @@ impl Run {
     fn armed(&mut self, state: State, look: &Look) -> State {
         let State::Armed(mut job) = state else { return state };
         if gate::blocked(&self.record, &job, look, self.now).is_empty() {
-            job.interlock = look.interlock;
+            job.interlock = gate::said(&self.record, &job, look);
             self.push(Effect::Reboot);
         } else {
             self.push(Effect::Disarm);

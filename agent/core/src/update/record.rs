@@ -22,6 +22,13 @@ use minicbor::{Decode, Encode};
 
 use super::fault::{FetchFault, TrialFault};
 
+/// Files of one owner whose versions are noted, with one to spare: root, targets, orders, content.
+const OWNER_FILES: usize = 5;
+const _: () = assert!(
+    (limits::HELD_OWNERS + 1) * OWNER_FILES < limits::HELD_VERSIONS,
+    "former owners leave room for the present one's and the makers' versions"
+);
+
 /// One of the two image slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
@@ -270,13 +277,13 @@ pub struct Owner {
     pub issued: Timestamp,
 }
 
-/// The last bundle of an owner who is not obeyed now.
+/// An owner who is not obeyed now, and its last bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 struct Aside {
     /// As [`Owner::place`].
     #[n(0)]
     place: Option<Sha256>,
-    /// Its counter.
+    /// The bundle's counter, 0 for none.
     #[n(1)]
     counter: u64,
     /// What it stated.
@@ -332,13 +339,16 @@ pub struct Record {
     /// What the present owner's last bundle stated, so that the very same one may go on where it was cut off.
     #[n(14)]
     bundle_digest: Option<Sha256>,
-    /// The last bundles of owners who are not obeyed now.
+    /// The owners who are not obeyed now, the longest left first.
     #[n(15)]
     #[cbor(skip_if = "Vec::is_empty")]
     aside: Vec<Aside>,
     /// Volatile: the running slot is not the one that the boot control calls active, though no trial is under way.
     #[cbor(skip)]
     pub unsettled: bool,
+    /// Volatile: the image that waits was read back, and nothing has stood in its way since.
+    #[cbor(skip)]
+    pub proved: bool,
 }
 
 impl Record {
@@ -363,6 +373,7 @@ impl Record {
             bundle_digest: None,
             aside: Vec::new(),
             unsettled: false,
+            proved: false,
         }
     }
 
@@ -439,16 +450,15 @@ impl Record {
 
     /// Sets the present owner's last bundle aside, and takes up the one that was set aside of another.
     fn exchange_bundles(&mut self, place: Option<Sha256>) {
-        if self.bundle > 0 {
-            let (counter, digest) = (self.bundle, self.bundle_digest);
-            self.aside.push(Aside { place: self.place(), counter, digest });
-        }
+        let (counter, digest) = (self.bundle, self.bundle_digest);
+        self.aside.push(Aside { place: self.place(), counter, digest });
         let found = self.aside.iter().position(|aside| aside.place == place);
         let found = found.map(|at| self.aside.remove(at));
         (self.bundle, self.bundle_digest) = found.map_or((0, None), |aside| (aside.counter, aside.digest));
-        // What falls out was set aside so many owners ago that its bundles, which live for days, have ended.
         if self.aside.len() > limits::HELD_OWNERS {
-            self.aside.remove(0);
+            // Left so many owners ago that its bundles, which live for days, have ended. Its metadata stays on the disk.
+            let of = self.aside.remove(0).place.map(|place| format!("-{place}/"));
+            self.versions.retain(|file, _| of.as_ref().is_none_or(|of| !file.as_str().contains(of)));
         }
     }
 
@@ -472,6 +482,14 @@ impl Record {
         let issued = self.owner.map_or(owner.issued, |held| held.issued.max(owner.issued));
         self.owner = Some(Owner { issued, ..owner });
         true
+    }
+
+    /// Whether the image under way came damaged before. Nobody can say which of several mirrors did it, so from then on
+    /// the server alone is asked for it: a mirror that lies costs one transfer.
+    #[must_use]
+    pub fn doubts_mirrors(&self) -> bool {
+        let order = self.job().map(|job| &job.cleared.order);
+        self.damaged.as_ref().is_some_and(|damaged| Some(&damaged.order) == order)
     }
 
     /// The act under way, if any.

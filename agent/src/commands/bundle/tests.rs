@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cordon_agent_core::update::{Owner, Slot, State};
 use cordon_proto::ids::{HardwareId, Sha256};
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
-use cordon_proto::update::bundle::{INDEX, list_of};
+use cordon_proto::update::bundle::{INDEX, Kept, list_of};
 use cordon_proto::update::order::Order;
 use cordon_proto::update::release::{Confirm, InterlockClass, Release};
 use cordon_proto::update::scope::Scope;
@@ -210,6 +210,7 @@ async fn every_bad_bundle_is_refused_by_name_and_leaves_no_trace() {
             "bundle-needs-server",
             made((order.clone(), Release { confirm: Confirm::Checkin, ..release.clone() })),
         ),
+        ("not-newer", made((order.clone(), Release { counter: 41, floor: 0, ..release.clone() }))),
         ("not-in-scope", made((Order { scope: elsewhere, ..order.clone() }, release.clone()))),
         ("unknown-to-maker", of(&director(), &repository::maker(1, &[]))),
         ("image-timestamp", of(&director(), &Repository::new(&ended))),
@@ -300,6 +301,71 @@ async fn an_old_stick_is_refused_and_the_very_same_one_goes_on() {
         again.write(&device.folder());
         assert_eq!(device.install().await, Ok(()));
     }
+}
+
+/// What the agent makes of a bundle whose copy lies in the state folder, however it came there: the reason that it tells,
+/// and whether the copy is still there.
+async fn copied(device: &Device, made: &Made, bend: &dyn Fn(&Path)) -> (String, bool) {
+    made.write(&device.folder());
+    let state = device.rig.state();
+    Stick::open(&device.folder()).expect("reads").copy_into(&state).expect("copies");
+    bend(&device.rig.path("bundle"));
+    let _ = fs::remove_file(device.rig.path("status.json"));
+    let agent = device.rig.start();
+    let told =
+        || Status::read(&state).expect("reads")?.blocked_by.first().map(|blocked| blocked.code.to_string());
+    settled(&device.rig, |_| told().is_some()).await;
+    sleep(Duration::from_millis(150)).await;
+    agent.stop().await;
+    assert!(!device.rig.path("bundle-tried").exists());
+    (told().expect("still told"), stick::stamp(state.path()).is_some())
+}
+
+#[tokio::test]
+async fn a_copy_that_will_never_be_taken_is_forgotten_and_the_reason_told() {
+    // Goal: nothing is tried every minute for ever. Method: copies that were handed over in time and are not any more:
+    // ended, overtaken, another owner's; then one whose trouble may pass, and the good one.
+    let device = Device::new().await;
+    let mut record = device.rig.record();
+    record.raise_bundle(Kept { counter: 5, digest: Some(Sha256([5; 32])) });
+    let mut store = SecurityStore::new(device.rig.state());
+    store.load().expect("reads");
+    store.store(&wire::write(&record)).expect("stores");
+    let good = Made { counter: 6, ..made(quiet()) };
+    let finals = [
+        ("bundle-expired", Made { expires: now().plus_seconds(-1), ..good.clone() }),
+        ("bundle-replayed", Made { counter: 4, ..good.clone() }),
+        ("bundle-same-counter", Made { counter: 5, ..good.clone() }),
+        ("bundle-other-director", Made { director: Sha256([1; 32]), ..good.clone() }),
+    ];
+    for (code, made) in finals {
+        assert_eq!(copied(&device, &made, &|_| {}).await, (code.to_owned(), false));
+        assert_eq!((device.rig.record().bundle().counter, device.rig.record().state), (5, State::Idle));
+    }
+    let gone = |folder: &Path| fs::remove_file(folder.join("director/timestamp.json")).expect("removes");
+    assert_eq!(copied(&device, &good, &gone).await, ("bundle-file-missing".to_owned(), true));
+    good.write(&device.folder());
+    assert_eq!(device.install().await, Ok(()));
+    assert!(matches!(device.rig.start().ended().await, Exit::Reboot));
+}
+
+#[tokio::test]
+async fn what_a_try_that_died_left_behind_is_no_roll_back() {
+    // Goal: the copy that is tried on begins as what is kept. Method: a newer director in both folders of tries, which
+    // this device has never kept; an older bundle, handed over and taken.
+    let device = Device::new().await;
+    let newer = repository::director(2, &[]);
+    for tried in ["bundle-asked", "bundle-tried"] {
+        let folder =
+            device.rig.state().inside(tried).and_then(|tried| tried.inside("director")).expect("opens");
+        folder.write("root.json", newer.root()).expect("writes");
+        for (name, bytes) in &newer.files {
+            folder.write(name.trim_start_matches("2."), bytes).expect("writes");
+        }
+    }
+    made(quiet()).write(&device.folder());
+    assert_eq!(device.install().await, Ok(()));
+    assert!(matches!(device.rig.start().ended().await, Exit::Reboot));
 }
 
 #[tokio::test]

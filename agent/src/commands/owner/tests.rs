@@ -306,7 +306,7 @@ async fn the_devices_own_software_says_at_the_socket_whether_it_is_in_use() {
     // Goal: the interlock without a running agent. Method: silence, then each word.
     let device = Device::new(None);
     let quick = Duration::from_millis(100);
-    assert_eq!(said(&device.config, quick).await.expect("waits"), InterlockState::Unknown);
+    assert_eq!(said(&device.config, quick).await.expect("waits"), (InterlockState::Unknown, false));
     for (claim, state) in [(Claim::InUse, InterlockState::InUse), (Claim::Standby, InterlockState::Standby)] {
         let software = async {
             let path = setup::interlock_path(&device.config);
@@ -322,7 +322,7 @@ async fn the_devices_own_software_says_at_the_socket_whether_it_is_in_use() {
         let heard = async {
             tokio::select! { heard = said(&device.config, PATIENCE) => heard, () = software => panic!("not heard") }
         };
-        assert_eq!(heard.await.expect("is asked"), state);
+        assert_eq!(heard.await.expect("is asked"), (state, false));
     }
 }
 

@@ -18,11 +18,9 @@ use std::sync::{Arc, Mutex};
 
 use cordon_agent_core::update::delta::{Offer, Plan};
 use cordon_proto::ids::Sha256;
-use tokio::sync::mpsc;
 
 use super::Updating;
-use crate::link::LinkError;
-use crate::run::messages::Piece;
+use crate::link::mirrors::{Pieces, Wanted};
 use assembler::Assembler;
 
 /// Tries one after the other that may bring nothing before the whole image has a turn.
@@ -87,36 +85,34 @@ impl Standing {
 
 impl Updating {
     /// Puts the image together beside everything else. False where there is no delta for it, or it was of no use.
-    pub(super) fn assemble(
-        &mut self,
-        (sha256, from): (Sha256, u64),
-        pieces: &mpsc::Sender<Result<Piece, LinkError>>,
-    ) -> bool {
+    pub(super) fn assemble(&mut self, wanted: &Wanted, pieces: &Pieces) -> bool {
         // An image that came damaged comes whole the next time, whoever is to blame.
         let Some((_, release)) = self.evidence.as_ref().and_then(|evidence| evidence.read()) else {
             return false;
         };
-        let Some(offer) = Offer::of(release, from).filter(|_| release.image.sha256 == sha256) else {
+        let Some(offer) = Offer::of(release, wanted.from).filter(|_| release.image.sha256 == wanted.sha256)
+        else {
             return false;
         };
         if self.record.damaged.is_some() {
             return false;
         }
-        let length = release.image.length;
         let installed = self.record.installed.slot;
         let Ok(installer) = &self.means.installer else { return false };
         let (running, written) = (installer.slots.read(installed), installer.slots.read(installed.other()));
         let (Ok((running, held)), Ok((written, _))) = (running, written) else { return false };
         let delta = match self.delta.take() {
-            Some(delta) if delta.image == sha256 && delta.offer == offer => delta,
-            Some(_) | None => Delta { image: sha256, offer, kept: Arc::default(), standing: Arc::default() },
+            Some(delta) if delta.image == wanted.sha256 && delta.offer == offer => delta,
+            Some(_) | None => {
+                Delta { image: wanted.sha256, offer, kept: Arc::default(), standing: Arc::default() }
+            }
         };
         let delta = self.delta.insert(delta);
         if !delta.standing.has_a_turn() {
             return false;
         }
         let assembler = Assembler {
-            image: (sha256, length),
+            whole: wanted.clone(),
             offer,
             running: (running, held.min(self.record.installed.length)),
             written,
@@ -125,7 +121,7 @@ impl Updating {
             standing: Arc::clone(&delta.standing),
         };
         let kept = Arc::clone(&delta.kept);
-        tokio::task::spawn_blocking(move || assembler.run(from, &kept));
+        tokio::task::spawn_blocking(move || assembler.run(&kept));
         true
     }
 }

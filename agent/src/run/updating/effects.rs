@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use cordon_agent_core::update::{Effect, Event, Report, Slot};
+use cordon_agent_core::update::{Effect, Event, Report, Slot, State};
+use cordon_proto::ids::Sha256;
 use tokio::sync::oneshot;
 
 use super::Updating;
@@ -38,7 +39,7 @@ impl Updating {
     async fn perform_other(&mut self, effect: Effect) {
         match effect {
             Effect::WriteSlot { slot, length, offset } => self.open_slot(slot, length, offset).await,
-            Effect::Fetch { sha256, .. } => self.begin_fetch(sha256).await,
+            Effect::Fetch { sha256, length, .. } => self.begin_fetch((sha256, length)).await,
             Effect::HashSlot { slot, length } => self.hash_slot(slot, length).await,
             Effect::Reboot => {
                 tracing::info!("the device reboots for its update");
@@ -50,7 +51,8 @@ impl Updating {
             Effect::Arm { .. } | Effect::Disarm | Effect::Confirm { .. } | Effect::RollBack { .. } => {}
             Effect::EmitReceipt(report) => self.emit(&report),
             Effect::Forget => {
-                (self.fetch, self.delta) = (None, None);
+                self.delta = None;
+                self.leave_slot().await;
                 self.drop_bundle();
             }
         }
@@ -82,7 +84,10 @@ impl Updating {
         let Ok(installer) = &self.means.installer else { return };
         let slots = installer.slots.clone();
         let event = match tokio::task::spawn_blocking(move || slots.hash(slot, length)).await {
-            Ok(Ok(sha256)) => Event::Hashed(sha256),
+            Ok(Ok(sha256)) => {
+                self.blame_mirrors(sha256);
+                Event::Hashed(sha256)
+            }
             Ok(Err(error)) => {
                 tracing::error!(%error, %slot, "the slot cannot be read back");
                 Event::HashFailed
@@ -93,6 +98,18 @@ impl Updating {
             }
         };
         self.queue.push_back(event);
+        // Whether it may be armed is decided now, while what was read back is of now.
+        let look = self.fresh_surroundings();
+        self.queue.push_back(Event::Look(Box::new(look)));
+    }
+
+    /// Where a fetched image is not the signed one, the mirrors that sent of it are told of.
+    fn blame_mirrors(&self, found: Sha256) {
+        if let State::Written(written) = &self.record.state
+            && written.job.cleared.image.sha256 != found
+        {
+            self.peers.mirrors.blame();
+        }
     }
 
     fn emit(&mut self, report: &Report) {

@@ -1,10 +1,9 @@
-//! One image on its way into its slot: pieces in, bytes written and synced, events out.
+//! One image on its way into its slot: pieces in, events out; a thread of its own writes them ([`crate::slot::writing`]).
 //!
 //! Pieces the slot holds already are skipped, so a server that starts anew costs bytes and nothing else. What is synced
 //! is told, so that the next attempt goes on there. Nothing is believed of the bytes here: they are read back and hashed
-//! later. Read next: [`crate::slot`].
+//! later. No second slot is opened before the thread has let go of the first. Read next: [`crate::link::mirrors`].
 
-use std::fs::File;
 use std::sync::Arc;
 
 use cordon_agent_core::update::{Event, FetchFault, Slot};
@@ -14,28 +13,57 @@ use tokio::sync::mpsc;
 use super::Updating;
 use crate::boot::{self, BootError};
 use crate::link::LinkError;
+use crate::link::mirrors::Wanted;
 use crate::run::messages::{PIECES, Piece, ToLink};
-use crate::slot::{SlotError, SlotWriter};
+use crate::slot::SlotError;
+use crate::slot::writing::{Told, Writing};
 
 /// A slot being written, and where its bytes come from once they come.
 pub(super) struct Fetch {
-    writer: SlotWriter<File>,
-    length: u64,
+    writing: Writing,
+    /// The first byte that is wanted.
+    from: u64,
     pieces: Option<mpsc::Receiver<Result<Piece, LinkError>>>,
 }
 
-/// The next piece; never ready while nothing is fetched. `None` is the end of the stream.
-pub(super) async fn next(fetch: &mut Option<Fetch>) -> Option<Result<Piece, LinkError>> {
-    match fetch.as_mut().and_then(|fetch| fetch.pieces.as_mut()) {
-        Some(pieces) => pieces.recv().await,
-        None => std::future::pending().await,
+/// What happened on the way.
+pub(super) enum Happened {
+    /// No more pieces come; the error where there was one.
+    Ended(Option<LinkError>),
+    /// The writing thread's word; nothing if it broke off.
+    Told(Option<Told>),
+}
+
+/// Passes pieces on to the writing thread until something else happens; never ready while nothing is fetched.
+pub(super) async fn next(fetch: &mut Option<Fetch>) -> Happened {
+    let Some(Fetch { writing, pieces, .. }) = fetch else { return std::future::pending().await };
+    loop {
+        let coming = async {
+            let (Some(writer), Some(pieces)) = (&writing.pieces, pieces.as_mut()) else {
+                return std::future::pending().await;
+            };
+            // Room first: a piece that is taken is never put back.
+            match writer.reserve().await {
+                Ok(room) => (room, pieces.recv().await),
+                // The thread has ended, and its last word says why.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            told = writing.told.recv() => return Happened::Told(told),
+            (room, piece) = coming => match piece {
+                Some(Ok(piece)) => room.send(piece),
+                Some(Err(error)) => return Happened::Ended(Some(error)),
+                None => return Happened::Ended(None),
+            },
+        }
     }
 }
 
 impl Updating {
-    /// Opens the slot. What is there already is hashed on the way, which takes its time.
+    /// Opens the slot, as soon as nobody writes to it any more.
     pub(super) async fn open_slot(&mut self, slot: Slot, length: u64, offset: u64) {
-        self.fetch = None;
+        self.leave_slot().await;
         let Ok(installer) = &self.means.installer else { return };
         let (control, slots) = (Arc::clone(&installer.boot), installer.slots.clone());
         let open = move || {
@@ -44,7 +72,10 @@ impl Updating {
         };
         let opened = tokio::task::spawn_blocking(open).await;
         match opened {
-            Ok(Ok(Ok(writer))) => self.fetch = Some(Fetch { writer, length, pieces: None }),
+            Ok(Ok(Ok(writer))) => {
+                let from = writer.offset();
+                self.fetch = Some(Fetch { writing: Writing::begin(writer), from, pieces: None });
+            }
             Ok(Ok(Err(error))) => self.stop_fetching(&error),
             Ok(Err(error)) => {
                 tracing::error!(%error, "the boot control cannot be read; no slot is written");
@@ -58,62 +89,56 @@ impl Updating {
     }
 
     /// Asks for the image from where the slot ends.
-    pub(super) async fn begin_fetch(&mut self, sha256: Sha256) {
-        let Some(fetch) = &mut self.fetch else { return };
+    pub(super) async fn begin_fetch(&mut self, (sha256, length): (Sha256, u64)) {
+        let Some(fetch) = &self.fetch else { return };
         let (pieces, incoming) = mpsc::channel(PIECES);
-        let from = fetch.writer.offset();
-        let begun = self.read_image((sha256, from), &pieces) || self.assemble((sha256, from), &pieces);
-        let Some(fetch) = &mut self.fetch else { return };
-        let whole = ToLink::Image { sha256, from, until: None, pieces };
-        if begun || self.peers.to_link.send(whole).await.is_ok() {
+        let from = fetch.from;
+        let wanted = Wanted { sha256, length, from, until: None, mirrors: !self.record.doubts_mirrors() };
+        let begun = self.read_image((sha256, from), &pieces) || self.assemble(&wanted, &pieces);
+        let begun = begun || self.peers.to_link.send(ToLink::Image { wanted, pieces }).await.is_ok();
+        if let Some(fetch) = self.fetch.as_mut().filter(|_| begun) {
             fetch.pieces = Some(incoming);
         }
     }
 
-    /// Takes one piece, an error, or the end.
-    pub(super) async fn piece(&mut self, piece: Option<Result<Piece, LinkError>>) {
-        match piece {
-            Some(Ok(piece)) => self.write_piece(&piece),
-            Some(Err(error)) => {
-                tracing::warn!(%error, "the image does not come; it goes on where it stopped");
-                self.end_early();
+    /// Takes what happened on the way.
+    pub(super) async fn fetched(&mut self, happened: Happened) {
+        match happened {
+            Happened::Ended(error) => {
+                if let Some(error) = error {
+                    tracing::warn!(%error, "the image does not come; it goes on where it stopped");
+                }
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.pieces = None;
+                    fetch.writing.end();
+                }
+                return;
             }
-            None => self.end_early(),
+            Happened::Told(Some(Told::Synced(offset))) => self.queue.push_back(Event::Synced { offset }),
+            Happened::Told(Some(Told::Whole)) => {
+                tracing::info!("the image is written; it is read back");
+                self.fetch = None;
+                self.queue.push_back(Event::Complete);
+            }
+            Happened::Told(Some(Told::Ended)) => {
+                self.fetch = None;
+                let gone = if self.is_carried() { FetchFault::StickGone } else { FetchFault::Unreachable };
+                self.queue.push_back(Event::Stopped(gone));
+            }
+            Happened::Told(Some(Told::Failed(error))) => self.stop_fetching(&error),
+            Happened::Told(None) => {
+                tracing::error!("writing the slot was cut off");
+                self.fetch = None;
+                self.queue.push_back(Event::Stopped(FetchFault::SlotFails));
+            }
         }
         self.settle().await;
     }
 
-    fn write_piece(&mut self, piece: &Piece) {
-        let Some(fetch) = &mut self.fetch else { return };
-        match fetch.write(piece) {
-            Ok(None) => {}
-            Ok(Some(offset)) => self.queue.push_back(Event::Synced { offset }),
-            Err(error) => return self.stop_fetching(&error),
-        }
-        if fetch.writer.offset() < fetch.length {
-            return;
-        }
+    /// Ends what is being written, and waits until it has ended.
+    pub(super) async fn leave_slot(&mut self) {
         if let Some(fetch) = self.fetch.take() {
-            match fetch.writer.complete() {
-                Ok(written) => {
-                    tracing::info!(sha256 = %written.streamed(), "the image is written; it is read back");
-                    self.queue.push_back(Event::Complete);
-                }
-                Err(error) => self.stop_fetching(&error),
-            }
-        }
-    }
-
-    /// The stream ended before the image did: what is there is synced and kept.
-    fn end_early(&mut self) {
-        let Some(mut fetch) = self.fetch.take() else { return };
-        match fetch.writer.sync() {
-            Ok(offset) => {
-                self.queue.push_back(Event::Synced { offset });
-                let gone = if self.is_carried() { FetchFault::StickGone } else { FetchFault::Unreachable };
-                self.queue.push_back(Event::Stopped(gone));
-            }
-            Err(error) => self.stop_fetching(&error),
+            fetch.writing.leave().await;
         }
     }
 
@@ -121,22 +146,5 @@ impl Updating {
         tracing::error!(%error, "the slot cannot be written");
         self.fetch = None;
         self.queue.push_back(Event::Stopped(error.fault()));
-    }
-}
-
-impl Fetch {
-    /// Writes what is new of a piece; the synced offset where it was time to sync.
-    fn write(&mut self, piece: &Piece) -> Result<Option<u64>, SlotError> {
-        let wanted = self.writer.offset();
-        let known = wanted.checked_sub(piece.at).and_then(|known| usize::try_from(known).ok());
-        let (at, bytes) = match known {
-            Some(known) => (wanted, piece.bytes.get(known..).unwrap_or_default()),
-            // A hole: the writer refuses it and says so.
-            None => (piece.at, &piece.bytes[..]),
-        };
-        if !bytes.is_empty() {
-            self.writer.write(at, bytes)?;
-        }
-        if self.writer.wants_sync() { self.writer.sync().map(Some) } else { Ok(None) }
     }
 }

@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cordon_agent_core::update::State;
-use cordon_proto::checkin::Blocked;
 use cordon_proto::ids::Sha256;
 use cordon_proto::time::Timestamp;
 use tokio::sync::mpsc;
 
 use super::Updating;
 use crate::link::LinkError;
-use crate::run::carried::{self, Looker};
+use crate::run::carried::{self, Looker, Untaken};
 use crate::run::messages::Piece;
 use crate::stick::{self, Stick};
 
@@ -55,15 +54,21 @@ impl Updating {
         if waits || self.means.installer.is_err() || self.means.store.is_none() {
             return;
         }
-        let carried = self.open_bundle((now, monotonic)).await;
-        self.missing = carried.as_ref().err().cloned();
+        let (carried, untaken) = match self.open_bundle((now, monotonic)).await {
+            Ok(carried) => (Some(carried), None),
+            Err(untaken) => (None, Some(untaken)),
+        };
+        let refused = untaken.as_ref().is_some_and(|untaken| untaken.is_final);
+        self.missing = untaken.map(|untaken| untaken.blocked);
         if let Some(blocked) = &self.missing {
             tracing::warn!(code = %blocked.code, reason = %blocked.sentence, "the bundle is not taken");
             self.evidence = None;
         }
-        self.bundle = Some(Handed { stamp, tried: monotonic, carried: carried.ok(), left: false });
-        if self.record.state == State::Idle && self.is_of_no_use(now) {
-            self.drop_bundle();
+        self.bundle = Some(Handed { stamp, tried: monotonic, carried, left: false });
+        // Another one may have been handed over in the place of the one that was looked at.
+        let same = stick::stamp(self.means.state.path()) == Some(stamp);
+        if same && self.record.state == State::Idle && (refused || self.is_of_no_use(now)) {
+            self.forget_bundle();
         }
     }
 
@@ -74,13 +79,11 @@ impl Updating {
         verdict.outcome.is_err_and(|refusal| refusal.is_final())
     }
 
-    async fn open_bundle(&mut self, (now, monotonic): (Timestamp, Duration)) -> Result<Carried, Blocked> {
+    async fn open_bundle(&mut self, (now, monotonic): (Timestamp, Duration)) -> Result<Carried, Untaken> {
         let state = self.means.state.clone();
-        let copied = Stick::copied(state.path()).map_err(|fault| fault.blocked())?;
-        let (stick, hardware) = (Arc::new(copied), self.device.hardware.clone());
-        let tried = state.inside(TRIED).map_err(|error| carried::disk(&error))?;
+        let (stick, hardware) = (Arc::new(Stick::copied(state.path())?), self.device.hardware.clone());
         let looker = Looker { record: &self.record, hardware: &hardware, now, monotonic };
-        let opened = carried::open(&self.means.repositories, &stick, &tried, looker).await?;
+        let opened = carried::open(&self.means.repositories, &stick, (&state, TRIED), looker).await?;
         self.record.raise_bundle(opened.kept);
         self.record.raise_latest(opened.issued);
         self.note_versions(&opened.evidence.versions);
@@ -106,9 +109,13 @@ impl Updating {
 
     /// The act is over.
     pub(super) fn drop_bundle(&mut self) {
-        if !self.is_carried() {
-            return;
+        if self.is_carried() {
+            self.forget_bundle();
         }
+    }
+
+    /// The copy is of no use any more.
+    fn forget_bundle(&mut self) {
         (self.bundle, self.evidence) = (None, None);
         if let Err(error) = stick::forget(&self.means.state) {
             tracing::warn!(%error, "the copy of the bundle cannot be removed");

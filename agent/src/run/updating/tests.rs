@@ -102,6 +102,33 @@ async fn a_disk_that_refuses_the_security_state_stops_the_update_until_it_gives_
 }
 
 #[tokio::test]
+async fn an_image_that_changes_while_it_waits_is_not_armed() {
+    // Goal: time of check, time of use. Method: nobody says that the device is free, so the image waits; one byte of its
+    // slot turns; then somebody says so.
+    let rig = Rig::new().await;
+    {
+        let mut world = rig.world();
+        (world.offer, world.permit) = (true, true);
+    }
+    let agent = rig.start();
+    rig.reported(UpdateState::Waiting).await;
+    let mut bytes = fs::read(rig.path("B")).expect("reads");
+    bytes[0] ^= 1;
+    fs::write(rig.path("B"), bytes).expect("writes");
+    let _held = standby(&rig).await;
+    let fetches = || matches!(rig.record().state, State::Fetching(_));
+    for _ in 0..300 {
+        if fetches() {
+            break;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(fetches(), "it is fetched again: {:?}", rig.record().state);
+    assert_eq!(FileBoot::open(&rig.path("boot")).expect("opens").read().expect("reads").trial, None);
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn a_lost_security_state_stops_updates_and_nothing_else() {
     // Goal: never start over in silence. Method: both copies are nonsense.
     let rig = Rig::new().await;

@@ -5,14 +5,17 @@
 
 use cordon_agent_core::update::report;
 use cordon_proto::checkin::{Blocked, UpdateReport, UpdateState};
+use cordon_proto::ids::Text;
 use cordon_proto::telemetry::{Body, UpdateEvent};
 
 use super::Updating;
+use crate::link::mirrors::Standing;
 use crate::run::messages::{ToSensor, UpdateView};
 use crate::run::setup::NO_SLOTS;
 
 impl Updating {
-    /// Shows the newest state. A new state, order or reason is urgent; bytes fetched and a lapsed lease are not.
+    /// Shows the newest state. A new state, order or reason is urgent, and so is another word of clinical use where that is
+    /// what blocks; bytes fetched and a lease that lapses while nothing waits are not.
     pub(crate) fn show(&mut self) {
         let update = self.report();
         let shown = UpdateView {
@@ -59,9 +62,24 @@ impl Updating {
         }
         self.told = said;
         let note = blocked_by.into_iter().next().map(|Blocked { sentence, .. }| sentence);
-        let event = Box::new(Body::Update(UpdateEvent { order, state, note }));
+        self.keep(UpdateEvent { order, state, note }).await;
+    }
+
+    /// Tells the timeline of mirrors that were left since the last time.
+    pub(super) async fn tell_mirrors(&mut self, standings: Vec<Standing>) {
+        let (state, order) = self.told.clone().unwrap_or((UpdateState::Idle, None));
+        for (index, Standing { url, fault, .. }) in standings.iter().enumerate() {
+            let before = self.mirrors_told.get(index).and_then(|before| before.fault.as_ref());
+            let Some(fault) = fault.as_ref().filter(|fault| Some(*fault) != before) else { continue };
+            let note = Text::lossy(&format!("The mirror {url} was left: {fault}."));
+            self.keep(UpdateEvent { order: order.clone(), state, note: Some(note) }).await;
+        }
+        self.mirrors_told = standings;
+    }
+
+    async fn keep(&mut self, event: UpdateEvent) {
         // A sensor that is gone is the end of the run; the run itself says so.
-        let _ = self.peers.to_sensor.send(ToSensor::Keep(event)).await;
+        let _ = self.peers.to_sensor.send(ToSensor::Keep(Box::new(Body::Update(event)))).await;
     }
 }
 
@@ -69,10 +87,15 @@ fn is_news(before: &UpdateView, now: &UpdateView) -> bool {
     let codes = |view: &UpdateView| -> Vec<_> {
         view.update.blocked_by.iter().map(|blocked| blocked.code.clone()).collect()
     };
+    let said = |view: &UpdateView| {
+        let blocks = view.update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "interlock");
+        blocks.then_some(view.interlock)
+    };
     before.update.state != now.update.state
         || before.update.order != now.update.order
         || before.want_permit != now.want_permit
         || before.software != now.software
         || before.director_root_version != now.director_root_version
         || codes(before) != codes(now)
+        || said(before) != said(now)
 }

@@ -116,6 +116,28 @@ pub enum BundleFault {
 }
 
 impl BundleFault {
+    /// Whether this bundle will not be taken here any more, whatever becomes of the network, the disk or the stick.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::OtherDirector
+            | Self::Expired { .. }
+            | Self::Replayed { .. }
+            | Self::SameCounter { .. }
+            | Self::Unreadable(_) => true,
+            Self::Index(_)
+            | Self::ClockBefore { .. }
+            | Self::Missing { .. }
+            | Self::Length { .. }
+            | Self::Differs { .. }
+            | Self::NotAFile { .. }
+            | Self::Foreign { .. }
+            | Self::NeedsPermit { .. }
+            | Self::NeedsServer { .. }
+            | Self::Disk { .. } => false,
+        }
+    }
+
     /// The stable word for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -175,13 +175,15 @@ impl World {
 type Break = (&'static str, fn(&mut World));
 
 /// One breakage a row, in the decided order, for both acts.
-const COMMON: [Break; 13] = [
+const COMMON: [Break; 15] = [
     ("order-not-listed", |w| w.order = None),
+    ("order-not-listed", |w| w.order(|o| o.id = "0188".parse().expect("a name"))),
     ("order-unreadable", |w| w.order = Some(Err(Unreadable::Version(2)))),
     ("order-not-yet", |w| w.order(|o| o.not_before = NOW.plus_seconds(1))),
     ("clock-before-order", |w| w.order(|o| o.issued = NOW.plus_seconds(1))),
     ("not-in-scope", |w| w.proof = None),
     ("unknown-to-maker", |w| w.release = None),
+    ("unknown-to-maker", |w| w.release(|r| r.image.release = "vp-3/9".parse().expect("a path"))),
     ("release-unreadable", |w| w.release = Some(Err(Unreadable::Version(2)))),
     ("length-differs", |w| w.release(|r| r.image.length += 1)),
     ("hash-differs", |w| w.release(|r| r.image.sha256 = Sha256([9; 32]))),

@@ -1,6 +1,7 @@
-//! The least rate, in all the ways a mirror may be slow, and the turns of mirrors.
+//! The least rate, in all the ways a mirror may be slow; the cap; and the turns of mirrors.
 
 use super::*;
+use alloc::vec::Vec;
 use proptest::prelude::*;
 
 const STALL: Duration = Duration::from_secs(limits::DOWNLOAD_STALL_S);
@@ -81,4 +82,66 @@ fn each_mirror_has_one_turn_and_the_one_that_served_is_first() {
     assert!(!Mirrors::new(0).failed(), "none is like one");
     let mut many = Mirrors::new(1_000);
     assert_eq!((0..2_000).take_while(|_| many.failed()).count() + 1, limits::MIRRORS);
+}
+
+#[test]
+fn a_mirror_is_asked_for_more_but_never_for_more_than_half_the_cap() {
+    // Goal: a slow mirror gives way, a slow device is not its fault. Method: the rate demanded under several caps, by
+    // the bytes for which the patience begins anew.
+    let enough = |cap: Option<u64>, rate: u64| {
+        let mut pace = Pace::with_mirror(STALL, cap);
+        pace.received(usize::try_from(rate * limits::DOWNLOAD_STALL_S).unwrap(), Duration::from_secs(1));
+        pace.left() == STALL
+    };
+    for (cap, rate) in [
+        (None, limits::MIRROR_BYTES_PER_S),
+        (Some(100_000_000), limits::MIRROR_BYTES_PER_S),
+        (Some(40_000), 20_000),
+    ] {
+        assert!(enough(cap, rate) && !enough(cap, rate - 1), "{cap:?}");
+    }
+}
+
+#[test]
+fn a_capped_line_never_stalls_a_check_of_the_least_rate() {
+    // Goal: the least rate respects the cap. Method: the lowest cap that may be configured, pieces that are there when
+    // they are read; the pauses of the cap are no waiting for bytes.
+    let cap = limits::IMAGE_KBIT_S_LEAST * 1000 / 8;
+    let (mut pace, mut allowance, mut now) =
+        (Pace::with_mirror(STALL, Some(cap)), Allowance::new(cap), Duration::from_secs(1));
+    for _ in 0..10_000 {
+        pace.received(16_384, Duration::from_millis(1));
+        now += allowance.spend(16_384, now);
+        assert!(pace.left() > Duration::from_secs(29));
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_the_cap_holds_over_every_stretch_and_costs_no_more_than_it_must(
+        rate in 1_u64..10_000_000, pieces in prop::collection::vec((0_usize..1_000_000, 0_u64..2_000), 1..60),
+    ) {
+        // Goal: the cap, and no pause beyond it. Method: any pieces after any lulls, each pause kept; then every stretch.
+        let (mut allowance, mut now, mut came) = (Allowance::new(rate), Duration::from_secs(1), Vec::new());
+        let (mut free, mut whole) = (Duration::from_secs(1), 0_u64);
+        for (bytes, lull_ms) in pieces {
+            now += Duration::from_millis(lull_ms);
+            came.push((now, u64::try_from(bytes).unwrap()));
+            whole += u64::try_from(bytes).unwrap();
+            free += Duration::from_millis(lull_ms);
+            now += allowance.spend(bytes, now);
+        }
+        let must = Duration::from_micros(whole * 1_000_000 / rate) + Duration::from_millis(1);
+        prop_assert!(now <= free + must, "{:?} of {:?}", now, free + must);
+        for (index, (from, _)) in came.iter().enumerate() {
+            let mut sum = 0_u64;
+            for (at, bytes) in &came[index..] {
+                // A piece is paid for after it came, so the last one of a stretch is not bounded yet.
+                let time = *at - *from + Duration::from_millis(limits::IMAGE_BURST_MS);
+                let most = u128::from(rate) * time.as_nanos() / 1_000_000_000 + 1;
+                prop_assert!(u128::from(sum) <= most, "{} in {:?}", sum, *at - *from);
+                sum += bytes;
+            }
+        }
+    }
 }

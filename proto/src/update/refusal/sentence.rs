@@ -211,6 +211,9 @@ fn interlock(class: InterlockClass, state: InterlockState, service: bool) -> &'s
         (InterlockState::Unknown, InterlockClass::Person) => {
             "Nobody has put the device in standby, so it counts as in use. Release it at the device when it is free."
         }
+        (InterlockState::Unknown, InterlockClass::Idle) if !service => {
+            "Nobody says whether the device is free, and it has not been quiet for long. It reboots after some minutes of silence, or when it is released at the device."
+        }
         (InterlockState::Unknown, InterlockClass::Idle | InterlockClass::None) => {
             "This release needs somebody there: put the device in service to let it reboot."
         }

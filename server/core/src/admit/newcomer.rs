@@ -9,8 +9,7 @@ use cordon_proto::ids::{DeviceId, Hardware, Text};
 use cordon_proto::time::Timestamp;
 
 use super::{Request, Warrant};
-use crate::device::{self, Device, DeviceKind, Placement, Source, State};
-use crate::risk::facts::{Impact, Reach};
+use crate::device::{self, Device, Placement, Source, State};
 
 /// What a request says about a device that is not known, or is announced only.
 pub(super) struct Newcomer {
@@ -28,7 +27,7 @@ pub(super) fn newcomer(warrant: &Warrant<'_>, request: &Request, model: Option<&
             placement: token.order.placement.clone(),
         },
         Warrant::Birth(anchor) => {
-            Newcomer { hardware: anchor.hardware(request, model), stated, placement: nowhere() }
+            Newcomer { hardware: anchor.hardware(request, model), stated, placement: Placement::nowhere() }
         }
         Warrant::Nothing => {
             let unsaid = || Hardware {
@@ -38,20 +37,8 @@ pub(super) fn newcomer(warrant: &Warrant<'_>, request: &Request, model: Option<&
                 serial: request.serial.clone(),
             };
             let hardware = request.hardware.clone().unwrap_or_else(unsaid);
-            Newcomer { hardware, stated, placement: nowhere() }
+            Newcomer { hardware, stated, placement: Placement::nowhere() }
         }
-    }
-}
-
-/// A place that a person has still to name.
-fn nowhere() -> Placement {
-    Placement {
-        site: Text::lossy(""),
-        ward: Text::lossy(""),
-        kind: DeviceKind::Other,
-        impact: Impact::default(),
-        reach: Reach::default(),
-        tags: Vec::new(),
     }
 }
 
@@ -86,8 +73,8 @@ impl Newcomer {
         let first = announced || known.state == State::Pending;
         let says = request.hardware.is_some() || first || board;
         let hardware = if says { self.hardware } else { known.hardware.clone() };
-        let unplaced = first && known.placement == nowhere();
-        let own = self.placement != nowhere() && (announced || unplaced);
+        let unplaced = first && known.placement.is_nowhere();
+        let own = !self.placement.is_nowhere() && (announced || unplaced);
         let placement = if own { self.placement } else { known.placement.clone() };
         let stated = self.stated || (known.stated && !board);
         Device { hardware, stated, placement, source: Source::Agent, ..known.clone() }

@@ -58,7 +58,8 @@ fn a_yes_fills_what_nobody_said_and_tells_what_that_was() {
 
 #[test]
 fn a_yes_never_moves_a_device_that_stands_somewhere() {
-    // Goal: one place typed beside many keys leaves placed devices alone. Method: a placed pump, then one with a gap.
+    // Goal: one place typed beside many keys leaves placed devices alone. Method: a placed pump, then one whose ward is
+    // not known, with a place at another site, with one at no site, and with one at its own.
     let placed = Stated {
         site: Some(text("St. Brigid")),
         ward: Some(text("4B")),
@@ -71,10 +72,18 @@ fn a_yes_never_moves_a_device_that_stands_somewhere() {
     assert_eq!((&after.hardware, &after.placement.site, &after.placement.ward, after.placement.kind), known);
     assert_eq!(after.placement.impact, pump.placement.impact);
     let told = filled_in(&pump.placement, &after.placement);
-    assert_eq!(told, "zone segmented, place locked-room, tags loan");
+    assert_eq!(told, "tags loan", "zone and place are those of another site");
     let gap = device(Stated { ward: None, ..placed }.placement());
     let after = stated().completed(gap.clone()).expect("complete");
-    assert_eq!((after.placement.site.as_str(), after.placement.ward.as_str()), ("St. Brigid", "ICU 2"));
+    assert_eq!((after.placement.site.as_str(), after.placement.ward.as_str()), ("St. Brigid", "unknown"));
+    let unsaid = Stated { site: None, ..stated() }.completed(gap.clone()).expect("complete");
+    assert_eq!(unsaid.placement, after.placement, "a ward without a site is a ward of nowhere");
+    let here =
+        Stated { site: Some(text("St. Brigid")), ..stated() }.completed(gap.clone()).expect("complete");
+    assert_eq!(
+        filled_in(&gap.placement, &here.placement),
+        "ward ICU 2, zone segmented, place locked-room, tags loan"
+    );
 }
 
 #[test]
@@ -132,6 +141,9 @@ proptest! {
         let after = second.filled(&known);
         prop_assert!(is_unknown(&known.site) || after.site == known.site);
         prop_assert!(is_unknown(&known.ward) || after.ward == known.ward);
+        let place = |placement: &Placement| (placement.ward.clone(), placement.reach.clone());
+        let here = is_unknown(&known.site) || second.site.as_ref() == Some(&known.site);
+        prop_assert!(here || place(&after) == place(&known), "no ward of one site at another");
         prop_assert!(known.kind == DeviceKind::Other || after.kind == known.kind);
         prop_assert!(known.reach.zone.is_none() || after.reach.zone == known.reach.zone);
         prop_assert!(known.reach.place.is_none() || after.reach.place == known.reach.place);

@@ -9,12 +9,15 @@ use cordon_proto::time::Timestamp;
 use cordon_server_core::admit::{Binding, Token, TokenOrder};
 use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::{Commit, Draft, Index, Kind};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{ActError, Decided, TokenMade};
 use crate::app::{App, name};
 use crate::chance;
 use crate::store::{Cursor, Expected, Key, StoreError};
 
+/// Tokens asked for at once.
+const AT_ONCE: usize = 16;
 /// Orders of a list that become one commit.
 const BATCH: usize = 100;
 
@@ -148,9 +151,12 @@ impl App {
         Token::from_body(&row.body).ok_or_else(|| StoreError::Corrupt(key.to_string())).map(Some)
     }
 
-    /// All tokens that were ever made, without their secrets, in no order that means anything.
-    pub async fn tokens(&self) -> Result<Vec<(TokenId, Token)>, StoreError> {
-        self.tokens_among(usize::MAX, |_, _| true).await
+    /// These tokens, without their secrets; one that is gone meanwhile is left out.
+    pub async fn tokens(&self, ids: Vec<TokenId>) -> Result<Vec<(TokenId, Token)>, StoreError> {
+        let asked =
+            ids.into_iter().map(|id| async move { Ok(self.token(id).await?.map(|token| (id, token))) });
+        let read: Vec<_> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+        Ok(read.into_iter().flatten().collect())
     }
 
     /// Those tokens that are wanted, among as many pages of them as are allowed to be read; in no order that means anything.

@@ -235,6 +235,64 @@ async fn a_new_root_gets_a_new_issuing_key_and_a_fault_is_named_as_what_it_is() 
 }
 
 #[tokio::test]
+async fn a_renewal_that_a_root_in_force_signed_is_refused_for_what_is_really_wrong() {
+    // Goal: nobody fetches the root's key again because of a wrong file. Method: a certificate of the root in force for
+    // another key, one that has ended, one that begins tomorrow; then a stranger's; with one root and with two.
+    let office = Office::open();
+    let stranger = Root::make(NOW).expect("made");
+    for staged in [false, true] {
+        if staged {
+            office.ask(&office.stage().await).await.expect("staged");
+        }
+        let before = office.authority.standing().state.clone();
+        let said = async |key: KeyPlace, issuing: String| {
+            let refused = office.ask(&Ask::Renew { key, issuing }).await.expect_err("refused");
+            refused.to_string()
+        };
+        let (key, _) = office.issuing(&office.old).await;
+        let (other, issuing) = office.issuing(&office.old).await;
+        assert!(said(key.clone(), issuing).await.contains("is not for its key"), "of another key");
+        let KeyPlace::File(name) = &other else { panic!("a file") };
+        let spki = office.spki(name);
+        let made = |at| base64url(&office.old.issuing(&spki, at).expect("made"));
+        let ended = made(NOW.plus_seconds(-(make::ISSUING_DAYS + 1) * DAY_S));
+        assert!(said(other.clone(), ended).await.contains("the issuing certificate ended at"));
+        let early = made(NOW.plus_seconds(2 * DAY_S));
+        assert!(said(other, early).await.contains("would not hold under that root"));
+        let (key, foreign) = office.issuing(&stranger).await;
+        assert!(said(key, foreign).await.contains("not signed by a root in force"));
+        assert_eq!(office.authority.standing().state, before);
+    }
+}
+
+#[tokio::test]
+async fn sealing_never_says_that_nothing_lies_in_plain_while_something_does() {
+    // Goal: a person who seals knows what still lies open. Method: sealed already; a plain key of a moment ago; one
+    // that is removed while a folder is in the way of the file for people's tools: each is named, and none is success.
+    let office = Office::open_with(|folder| KeySetting::Sealed(folder.join("identity")));
+    let plain = office.file("issuing.key.pem");
+    let bytes = std::fs::read(&plain).expect("laid in plain");
+    office.ask(&Ask::Seal).await.expect("sealed");
+    let refused = async || match office.ask(&Ask::Seal).await {
+        Err(error) => error.to_string(),
+        Ok(told) => panic!("{told:?}"),
+    };
+    assert!(refused().await.contains("there is nothing to seal"));
+    let waits = office.file("issuing-0a.key.pem");
+    written_before(&waits, &bytes, 60);
+    let words = refused().await;
+    assert!(words.contains("issuing-0a.key.pem") && words.contains("in plain"), "{words}");
+    assert!(!words.contains("nothing to seal") && waits.exists(), "{words}");
+    std::fs::remove_file(&waits).expect("removed");
+    written_before(&plain, &bytes, 0);
+    std::fs::remove_file(office.roots_file()).expect("there");
+    std::fs::create_dir(office.roots_file()).expect("in the way");
+    let words = refused().await;
+    assert!(words.contains("1 files of unused ones were removed; not done: ") && words.contains("ca.pem"));
+    assert!(!plain.exists(), "what could be done was done");
+}
+
+#[tokio::test]
 async fn only_what_devices_would_follow_is_published() {
     // Goal: a mistake of the person or of a captured command strands nobody. Method: bundles with a third root, by
     // strangers, of other versions; a certificate of another root; each leaves the folder as it was.

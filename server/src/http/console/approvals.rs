@@ -9,7 +9,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{Html, IntoResponse, Response};
 use cordon_proto::ids::{DeviceId, Sha256};
 use cordon_proto::time::Timestamp;
-use cordon_server_core::approval::is_unknown;
+use cordon_server_core::device::is_unknown;
 
 use super::super::operator::approvals::{ApprovalView, Spoken, Verb, all_waiting};
 use super::super::operator::tokens::PlaceAsk;
@@ -158,7 +158,7 @@ impl Asked {
             asked.keys.push((device, key));
             asked.replacing += u64::from(view.replaces);
             asked.unknown |= is_unknown(&known.hardware.model);
-            asked.unplaced |= is_unknown(&known.placement.site) || is_unknown(&known.placement.ward);
+            asked.unplaced |= known.placement.has_gap();
             asked.things.push(Thing { key: Some(view.fingerprint), ..thing_of(&member, now) });
         }
         asked

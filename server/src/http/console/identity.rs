@@ -86,8 +86,29 @@ fn standing(member: &Member, now: Timestamp) -> (String, String) {
             Some(identity) if identity.not_after < now => {
                 told("Its certificate has ended.", "It can renew it at its next contact.")
             }
-            Some(_) | None => told("Yes.", "One machine, one key, a certificate in force."),
+            Some(_) => in_force(device),
+            None => told("Not yet.", "It is trusted, and has no certificate in force."),
         },
+    }
+}
+
+/// A certificate is in force; whether it is the only key that has to do with this identity.
+fn in_force(device: &Device) -> (String, String) {
+    let told = |answer: &str, means: &str| (answer.to_owned(), means.to_owned());
+    match &device.asking {
+        Some(asking) if asking.approved.is_some() => told(
+            "Yes, until another key takes its place.",
+            "Its certificate is in force. A person approved another key, which takes its place once it has fetched its own.",
+        ),
+        Some(_) => told(
+            "Yes, and a second key asks for it.",
+            "Its certificate is in force and stays so until a person answers the key below.",
+        ),
+        None if device.next.is_some() => told(
+            "Yes.",
+            "One machine; a certificate in force, and its successor handed out, which takes over once it is used.",
+        ),
+        None => told("Yes.", "One machine, one key, a certificate in force."),
     }
 }
 

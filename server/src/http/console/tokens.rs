@@ -15,14 +15,14 @@ use cordon_proto::time::Timestamp;
 use cordon_server_core::admit::Token;
 
 use super::super::operator::devices::good_reason;
-use super::super::operator::tokens::{TokenAsk, TokenView, Way, newest_first, way};
+use super::super::operator::tokens::{TokenAsk, TokenView, Way, page_of, way};
 use super::acts::{ask as ask_page, refused};
 use super::fault::Fault;
-use super::roster::cut;
 use super::visitor::{Known, Posted, Visitor};
 use super::{Desk, Done, Page, count};
 use crate::app::TokenMade;
 use crate::chance;
+use crate::token_book::Start;
 use crate::ui::act::Act;
 use crate::ui::frame::{Section, Toast};
 use crate::ui::paths;
@@ -84,20 +84,17 @@ impl Drop for Once<'_> {
 
 /// The list.
 pub(super) async fn list(State(desk): State<Arc<Desk>>, Known(visitor): Known) -> Page {
-    let (roster, now) = (desk.roster(), desk.now());
+    let roster = desk.roster();
     let number = visitor.asked("page").and_then(|page| page.parse().ok()).unwrap_or(1_usize).max(1);
-    let all = newest_first(&desk.operator.app).await?;
-    let views: Vec<TokenView> = all.iter().map(|(id, token)| TokenView::of(*id, token, now)).collect();
-    let open = views.iter().filter(|view| view.state == "open").count();
-    let (rows, total) = cut(views.into_iter().filter_map(row_of), number, PAGE_ROWS);
-    let page_of = |page: usize| paths::with_query(paths::TOKENS, &[("page", &page.to_string())]);
-    let more = total > count(number.saturating_mul(PAGE_ROWS));
+    let start = Start::Row((number - 1).saturating_mul(PAGE_ROWS));
+    let (views, chosen) = page_of(&desk.operator.app, |_| true, (start, PAGE_ROWS)).await?;
+    let href = |page: usize| paths::with_query(paths::TOKENS, &[("page", &page.to_string())]);
     let page = Tokens {
-        total,
-        open: count(open),
-        rows,
-        newer: (number > 1).then(|| page_of(number - 1)),
-        older: more.then(|| page_of(number.saturating_add(1))),
+        total: count(chosen.total),
+        open: count(chosen.open),
+        rows: views.into_iter().filter_map(row_of).collect(),
+        newer: (number > 1).then(|| href(number - 1)),
+        older: chosen.more.then(|| href(number.saturating_add(1))),
     };
     Ok(Html(render(&desk.frame(&visitor, Section::Tokens, &roster), &page)))
 }

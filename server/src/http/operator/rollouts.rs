@@ -313,17 +313,31 @@ pub(crate) async fn set_hold(
     Ok(hold)
 }
 
-/// Ends a hold.
-#[utoipa::path(delete, path = "/api/v1/holds/{id}", params(("id" = String, Path)), responses((status = 204), (status = 404)))]
+/// Ends a hold, with the reason in the journal.
+#[utoipa::path(delete, path = "/api/v1/holds/{id}", params(("id" = String, Path)), request_body = ReasonAsk,
+    responses((status = 204), (status = 404), (status = 422)))]
 pub async fn release_hold(
     State(operator): State<Operator>,
     caller: Caller,
     Path(id): Path<String>,
+    request: Request,
 ) -> Result<StatusCode, Problem> {
     let id: Name = parsed(&id, "hold")?;
-    operator.rollouts.release_hold(&id, caller.at(operator.app.clock.now())).await?;
-    operator.app.waits.ring_all(operator.app.fleet.all().iter().map(|member| member.id()));
+    let ask: ReasonAsk = json(request, "ReasonAsk").await?;
+    lift_hold(&operator, &caller, &id, &ask.reason).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends a hold, for the API and the console.
+pub(crate) async fn lift_hold(
+    operator: &Operator,
+    caller: &Caller,
+    id: &Name,
+    reason: &str,
+) -> Result<(), Problem> {
+    operator.rollouts.release_hold(id, reason, caller.at(operator.app.clock.now())).await?;
+    operator.app.waits.ring_all(operator.app.fleet.all().iter().map(|member| member.id()));
+    Ok(())
 }
 
 /// The facts of a rollout's devices, from the fleet view.

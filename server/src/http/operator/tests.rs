@@ -115,6 +115,28 @@ async fn an_act_on_a_device_needs_a_reason_and_stands_in_the_journal() {
 }
 
 #[tokio::test]
+async fn lifting_a_hold_needs_a_reason_as_setting_it_does() {
+    // Goal: the journal says why devices may reboot again. Method: DELETE without a body, with a short reason, with a
+    // good one; the holds and the journal.
+    let api = Api::start().await;
+    let hold = json!({"covers": {"kind": "site", "name": "St. Brigid"}, "reason": "the site moves tonight"});
+    let (_, set) = api.post("/api/v1/holds", "*", hold).await;
+    let path = format!("/api/v1/holds/{}", set["id"].as_str().expect("a name"));
+    let lift = async |body: &str| api.ask("DELETE", &path, "*", body.as_bytes().to_vec()).await;
+    assert_eq!(lift("").await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(lift(r#"{"reason": "done"}"#).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    let holds = async || api.ask("GET", "/api/v1/holds", "read", vec![]).await.1["holds"].clone();
+    assert_eq!(holds().await.as_array().map(Vec::len), Some(1));
+    assert_eq!(lift(r#"{"reason": "the site has moved"}"#).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(holds().await, json!([]));
+    let (_, journal) = api.ask("GET", "/api/v1/audit?limit=1", "*", vec![]).await;
+    let entry = &journal["entries"][0];
+    assert_eq!((&entry["action"], &entry["reason"]), (&json!("hold.end"), &json!("the site has moved")));
+    let gone = lift(r#"{"reason": "the site has moved"}"#).await;
+    assert_eq!(gone.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn a_rollout_may_name_thousands_of_devices() {
     // Goal: a list for a whole hospital is read. Method: 20,000 identities, of which none is enrolled.
     let api = Api::start().await;

@@ -25,6 +25,7 @@ use super::{Answered, Operator, json, json_within, parsed, refused};
 use crate::app::{App, Listed};
 use crate::http::problem::Problem;
 use crate::people::Caller;
+use crate::token_book::{Chosen, Facts, Start};
 
 /// Rows of one list.
 const LIST_ROWS: usize = 500;
@@ -209,7 +210,7 @@ impl TokenView {
         };
         Self {
             id: id.to_string(),
-            state: token_state(token, now),
+            state: Facts::of(token).state(now),
             model: order.model.to_string(),
             serial: order.binding.serial().map(ToString::to_string),
             replaces,
@@ -226,25 +227,16 @@ impl TokenView {
     }
 }
 
-/// How a token stands: what a person did to it counts first, then whether it has done its work.
-#[must_use]
-pub fn token_state(token: &Token, now: Timestamp) -> &'static str {
-    if token.revoked.is_some() {
-        "revoked"
-    } else if token.used >= token.order.binding.devices() {
-        "used"
-    } else if now >= token.expires {
-        "expired"
-    } else {
-        "open"
-    }
-}
-
-/// All tokens as people see them, the newest first.
-pub async fn newest_first(app: &App) -> Result<Vec<(TokenId, Token)>, Problem> {
-    let mut tokens = app.tokens().await?;
-    tokens.sort_by(|(a, made_a), (b, made_b)| made_b.created.cmp(&made_a.created).then(a.cmp(b)));
-    Ok(tokens)
+/// A page of tokens as people see them, the newest first, and what is known of all that are wanted.
+pub async fn page_of(
+    app: &App,
+    wanted: impl Fn(&Facts) -> bool,
+    at: (Start, usize),
+) -> Result<(Vec<TokenView>, Chosen), Problem> {
+    let now = app.clock.now();
+    let mut chosen = app.token_book.choose(&*app.store, now, wanted, at).await?;
+    let tokens = app.tokens(std::mem::take(&mut chosen.ids)).await?;
+    Ok((tokens.iter().map(|(id, token)| TokenView::of(*id, token, now)).collect(), chosen))
 }
 
 /// Tokens, the newest first, without their secrets.
@@ -253,19 +245,14 @@ pub async fn list(State(operator): State<Operator>, Query(query): Query<TokenQue
     let limit = query.limit.unwrap_or(limits::PAGE_ROWS).clamp(1, limits::PAGE_ROWS);
     let after: Option<TokenId> = query.after.as_deref().map(|id| parsed(id, "token")).transpose()?;
     let now = operator.app.clock.now();
-    let all = newest_first(&operator.app).await?;
-    let behind = after.map_or(0, |after| {
-        all.iter().position(|(id, _)| *id == after).map_or(all.len(), |place| place.saturating_add(1))
-    });
     let is = |wanted: &Option<String>, found: Option<&str>| {
         wanted.as_deref().is_none_or(|wanted| Some(wanted) == found)
     };
-    let views = all.iter().skip(behind).map(|(id, token)| TokenView::of(*id, token, now));
-    let mut fitting =
-        views.filter(|view| is(&query.state, Some(view.state)) && is(&query.serial, view.serial.as_deref()));
-    let tokens: Vec<TokenView> = fitting.by_ref().take(limit).collect();
-    let more = fitting.next().is_some();
-    let next = tokens.last().filter(|_| more).map(|view| view.id.clone());
+    let wanted =
+        |facts: &Facts| is(&query.state, Some(facts.state(now))) && is(&query.serial, facts.serial());
+    let start = after.map_or(Start::Row(0), Start::Behind);
+    let (tokens, chosen) = page_of(&operator.app, wanted, (start, limit)).await?;
+    let next = tokens.last().filter(|_| chosen.more).map(|view| view.id.clone());
     Ok(Json(TokenPage { tokens, next }))
 }
 

@@ -154,3 +154,24 @@ proptest! {
         prop_assert_eq!(&bytes[..], &whole[from..until]);
     }
 }
+
+#[tokio::test]
+async fn a_blob_of_4_gib_and_a_byte_is_read_at_the_offset_that_was_asked_for() {
+    // Goal: no offset is cut to 32 bits. Method: a file of holes under some name, marked where a cut offset would lead
+    // and where it should; nothing of its size is written or read.
+    let folder = tempfile::tempdir().expect("folder");
+    let blobs = Blobs::open(folder.path().join("blobs")).await.expect("opened");
+    let (sha256, length) = (Sha256([7; 32]), (4_u64 << 30) + 1);
+    let path = blobs.path(sha256);
+    fs::create_dir_all(path.parent().expect("a shelf")).expect("made");
+    let file = OpenOptions::new().create_new(true).write(true).open(&path).expect("made");
+    file.set_len(length).expect("a hole");
+    for (at, mark) in [(0, b'a'), (1 << 31, b'b'), (length - 2, b'c'), (length - 1, b'd')] {
+        file.write_all_at(&[mark], at).expect("marked");
+    }
+    let blob = blobs.get(sha256).await.expect("read").expect("there");
+    assert_eq!(blob.info().length, length);
+    for (offset, wanted) in [(1_u64 << 31, "b\0"), (length - 2, "cd"), (length - 1, "d"), (length, "")] {
+        assert_eq!(read(&blob, offset, 2).await.expect("read"), wanted.as_bytes(), "{offset}");
+    }
+}

@@ -93,6 +93,8 @@ fn the_installed_releases_class_holds_as_long_as_it_runs_and_the_owners_only_tig
         "the running software asks for the application"
     );
     record.installed.interlock = InterlockClass::Idle;
+    assert!(!blocked(&record, &job, &look, clock(0)).is_empty(), "somebody left a moment ago");
+    look.silence.idle = true;
     assert!(blocked(&record, &job, &look, clock(0)).is_empty());
     look.local_class = Some(InterlockClass::Person);
     assert!(!blocked(&record, &job, &look, clock(0)).is_empty(), "the owner may be stricter");
@@ -102,4 +104,25 @@ fn the_installed_releases_class_holds_as_long_as_it_runs_and_the_owners_only_tig
     assert!(!may_leave_trial(&record, &job, &look));
     look.interlock = InterlockState::Standby;
     assert!(may_leave_trial(&record, &job, &look));
+}
+
+#[test]
+fn a_release_by_hand_counts_where_a_person_is_asked_and_is_told_as_that_persons_word() {
+    // Goal: the class `person`, and no way around the application. Method: one release, each class; what a receipt tells.
+    let (mut record, mut look) = waiting();
+    let mut job = record.job().expect("an act").clone();
+    (look.interlock, look.silence.released) = (InterlockState::Unknown, true);
+    let all =
+        [InterlockClass::None, InterlockClass::Idle, InterlockClass::Person, InterlockClass::Application];
+    for class in all {
+        (record.installed.interlock, job.cleared.interlock) = (class, class);
+        let free = class != InterlockClass::Application;
+        assert_eq!(blocked(&record, &job, &look, clock(0)).is_empty(), free, "{class}");
+        let told = if free { InterlockState::Standby } else { InterlockState::Unknown };
+        assert_eq!(said(&record, &job, &look), told, "{class}");
+    }
+    look.silence.released = false;
+    assert_eq!(said(&record, &job, &look), InterlockState::Unknown);
+    look.interlock = InterlockState::InUse;
+    assert_eq!(said(&record, &job, &look), InterlockState::InUse);
 }

@@ -38,6 +38,8 @@ impl Run {
             State::Waiting(job) | State::Armed(job) => self.start_armed(*job, view),
             State::Trial(trial) => self.start_trial(*trial, view),
             State::Reverting(reverting) if view.booted != reverting.job.slot => {
+                // The loader may have fallen back by itself before it was told.
+                self.clear_mark(view);
                 self.rolled_back(reverting.job, reverting.why)
             }
             State::Reverting(mut reverting) => {

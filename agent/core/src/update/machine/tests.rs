@@ -90,14 +90,48 @@ fn a_good_image_goes_through_every_state_in_the_order_of_the_evidence() {
 }
 
 #[test]
+fn what_waited_is_read_back_once_more_and_armed_only_if_it_is_still_the_ordered_image() {
+    // Goal: nobody swaps the image between check and use, and none that rotted meanwhile is tried. Method: wait behind a
+    // patient, then a free way: the slot is read first; right, wrong, unreadable, and a patient who comes meanwhile.
+    let record = waiting();
+    let now = clock(0);
+    let look = |record: &Record, interlock| {
+        Event::Look(Box::new(Look { interlock, ..signed().clear_look(record, Action::Install, now) }))
+    };
+    let free = |record: &Record| look(record, InterlockState::Standby);
+    let busy = look(&record, InterlockState::InUse);
+    let (held_up, effects) = after(record.clone(), vec![busy.clone()]);
+    assert!(matches!(held_up.state, State::Waiting(_)) && effects.is_empty());
+    let read_back = [Effect::HashSlot { slot: Slot::B, length: LENGTH }];
+    let (reading, effects) = after(held_up.clone(), vec![free(&held_up)]);
+    assert!(matches!(reading.state, State::Waiting(_)), "{:?}", reading.state);
+    assert_eq!(effects, read_back);
+    let (right, effects) = after(reading.clone(), vec![Event::Hashed(NEW), free(&reading)]);
+    assert!(matches!(right.state, State::Armed(_)) && matches!(effects[..], [Effect::Arm { .. }]));
+    for wrong in [Event::Hashed(OLD), Event::HashFailed] {
+        let (next, effects) = after(reading.clone(), vec![wrong]);
+        let State::Fetching(fetching) = &next.state else { panic!("{:?}", next.state) };
+        assert!(fetching.offset == 0 && effects.is_empty(), "fetched again from its beginning");
+    }
+    let (again, effects) = after(reading.clone(), vec![Event::Hashed(NEW), busy, free(&reading)]);
+    assert!(matches!(again.state, State::Waiting(_)), "what was read before the patient came counts no more");
+    assert_eq!(effects, read_back);
+    // What was read back before a restart counts no more either.
+    let stored: Record = wire::read(&wire::write(&record), 65_536).expect("parses");
+    let (_, effects) = after(stored, vec![free(&record)]);
+    assert_eq!(effects, read_back);
+}
+
+#[test]
 fn the_patient_who_comes_between_flag_and_reboot_stops_it() {
     // Goal: the gate in the last step. Method: arm, then each obstacle in the last look.
-    let obstacles: [fn(&mut Look); 6] = [
+    let obstacles: [fn(&mut Look); 7] = [
         |look| look.interlock = InterlockState::InUse,
         |look| look.interlock = InterlockState::Unknown,
         |look| look.word = None,
         |look| look.content_windows = Some(Vec::new()),
         |look| look.power = cordon_proto::update::refusal::Power::Unknown,
+        |look| look.power = cordon_proto::update::refusal::Power::Battery { percent: 49 },
         |look| look.verdict = None,
     ];
     for obstacle in obstacles {
@@ -117,6 +151,7 @@ fn the_patient_who_comes_between_flag_and_reboot_stops_it() {
 fn an_image_with_one_flipped_byte_is_fetched_again_and_then_given_up_with_one_receipt() {
     // Goal: forged or damaged images. Method: the wrong hash, as often as the limit allows.
     let mut record = fetching();
+    assert!(!record.doubts_mirrors());
     for times in 1..limits::IMAGE_TRIES {
         let (next, effects) = after(record, vec![Event::Complete, Event::Hashed(OLD)]);
         assert!(effects.is_empty(), "it pauses first");
@@ -130,7 +165,11 @@ fn an_image_with_one_flipped_byte_is_fetched_again_and_then_given_up_with_one_re
             [Effect::WriteSlot { offset: 0, .. }, Effect::Fetch { .. }]
         ));
         record = later.record;
+        assert!(record.doubts_mirrors(), "from the first time on the server alone is asked");
     }
+    let mut other = record.clone();
+    other.damaged = Some(Damaged { order: "9".parse().expect("a name"), times: 1 });
+    assert!(!other.doubts_mirrors(), "another order's was another image");
     let (record, effects) = after(record, vec![Event::Stopped(FetchFault::Damaged)]);
     let [Effect::EmitReceipt(receipt)] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!((receipt.outcome, receipt.sha256), (Outcome::Refused, OLD));
@@ -271,6 +310,20 @@ fn a_commit_that_the_record_missed_counts_and_an_armed_flag_that_survived_a_kill
     let (record, effects) = after(armed(), vec![Event::Started(view(Slot::A, Some(Slot::B), Slot::A, 0))]);
     assert_eq!(effects, [Effect::Disarm], "killed between flag and reboot; the go may be gone");
     assert!(matches!(record.state, State::Armed(_)));
+}
+
+#[test]
+fn a_fall_back_of_the_loader_before_it_was_told_to_leaves_no_mark_behind() {
+    // Goal: the next order is not given up for a trial that was another's. Method: the power goes while the flag is
+    // rolled back, in the trial's last boot (found by killing the real agent); the mark goes before the receipt.
+    let (reverting, _) = after(trial(), vec![Event::Sick]);
+    assert!(matches!(reverting.state, State::Reverting(_)));
+    let used_up = BootState { attempts_left: 0, ..view(Slot::A, Some(Slot::B), Slot::A, 4) };
+    let (record, effects) = after(reverting.clone(), vec![Event::Started(used_up)]);
+    assert!(matches!(record.state, State::RolledBack(_)));
+    assert!(matches!(effects[..], [Effect::Disarm, Effect::EmitReceipt(_)]), "{effects:?}");
+    let (_, effects) = after(reverting, vec![Event::Started(view(Slot::A, None, Slot::A, 4))]);
+    assert!(matches!(effects[..], [Effect::EmitReceipt(_)]), "{effects:?}");
 }
 
 #[test]

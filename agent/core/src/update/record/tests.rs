@@ -159,7 +159,7 @@ fn each_owner_has_its_own_last_bundle_which_never_falls() {
     assert_eq!(record.bundle().counter, 0);
     go(&mut record, None);
     assert_eq!(record.bundle(), bundle(10, 4));
-    assert_eq!(record.aside.len(), 1, "one of each owner that had any: {:?}", record.aside);
+    assert_eq!(record.aside.len(), 2, "each owner once: {:?}", record.aside);
 }
 
 #[test]
@@ -172,8 +172,10 @@ fn lists_that_outsiders_can_lengthen_are_bounded() {
     }
     assert_eq!(record.given_up.len(), limits::GIVEN_UP);
     assert!(record.has_given_up(&format!("order-{}", limits::GIVEN_UP + 9).parse().expect("a name")));
+    let longest =
+        |number: &usize| format!("{number:->width$}", width = limits::TEXT_CHARS).parse().expect("a text");
     let noted = (0..limits::HELD_VERSIONS + 10)
-        .filter(|number| record.raise_version(&format!("file-{number}").parse().expect("a text"), 1))
+        .filter(|number| record.raise_version(&longest(number), u64::MAX))
         .count();
     assert_eq!(noted, limits::HELD_VERSIONS);
     for number in 0..=u8::MAX {
@@ -182,6 +184,37 @@ fn lists_that_outsiders_can_lengthen_are_bounded() {
     }
     assert_eq!(record.aside.len(), limits::HELD_OWNERS);
     assert!(wire::write(&record).len() < limits::SECURITY_STATE_BYTES);
+}
+
+#[test]
+fn no_number_of_owners_leaves_the_next_one_without_room_for_its_versions() {
+    // Goal: a device that was lent often is protected against roll-back like any other. Method: more owners than are
+    // kept, with and without a bundle, each with the files that are noted of it; the first and the latest keep theirs.
+    let mut record = old_record();
+    let files = ["root", "targets", "orders", "content"];
+    let note = |record: &mut Record, version| {
+        let named = |file: &&str| [&record.owners("director"), "/", file].concat().parse().expect("a text");
+        let named: Vec<Text> = files.iter().map(named).collect();
+        named.iter().all(|file| record.raise_version(file, version))
+    };
+    assert!(note(&mut record, 7));
+    let owners = 2 * u8::try_from(limits::HELD_OWNERS).expect("small");
+    for number in 0..owners {
+        let place = Some(Sha256([number; 32]));
+        assert!(record.change_owner(Owner { place, issued: Timestamp(0) }));
+        assert!(note(&mut record, u64::from(number) + 1), "owner {number}");
+        if number % 2 == 0 {
+            record.raise_bundle(Kept { counter: 1, digest: None });
+        }
+    }
+    let version = |number: u8| {
+        let file = format!("director-{}/orders", Sha256([number; 32]));
+        record.version(&file.parse().expect("a text"))
+    };
+    assert_eq!(version(owners - 2), u64::from(owners) - 1, "of the one before");
+    assert_eq!(version(0), 0, "left long ago");
+    assert_eq!(record.version(&"director/orders".parse().expect("a text")), 7, "the first owner's stay");
+    assert!(record.versions.len() < limits::HELD_VERSIONS);
 }
 
 proptest! {

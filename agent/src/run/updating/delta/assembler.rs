@@ -18,6 +18,7 @@ use super::cutter::Cutter;
 use super::store::{Remote, unpack};
 use super::{Kept, Standing};
 use crate::link::LinkError;
+use crate::link::mirrors::{Pieces, Wanted};
 use crate::run::messages::{Piece, ToLink};
 
 /// Bytes of a piece on its way to the slot, so that few wait at once.
@@ -27,15 +28,15 @@ const RECENT_BYTES: usize = 1024 * 1024;
 
 /// Everything that one try needs.
 pub(super) struct Assembler {
-    /// Hash and length.
-    pub(super) image: (Sha256, u64),
+    /// The image, as it is asked for where the delta is of no use.
+    pub(super) whole: Wanted,
     pub(super) offer: Offer,
     /// The running slot, and how much of it is an image.
     pub(super) running: (File, u64),
     /// The slot that is being written.
     pub(super) written: File,
     pub(super) link: mpsc::Sender<ToLink>,
-    pub(super) pieces: mpsc::Sender<Result<Piece, LinkError>>,
+    pub(super) pieces: Pieces,
     pub(super) standing: Arc<Standing>,
 }
 
@@ -63,18 +64,19 @@ struct Walk {
 }
 
 impl Assembler {
-    /// Sends the image from this byte on to whoever writes it.
-    pub(super) fn run(self, from: u64, kept: &Mutex<Kept>) {
+    /// Sends the image, from the byte that is wanted on, to whoever writes it.
+    pub(super) fn run(self, kept: &Mutex<Kept>) {
+        let from = self.whole.from;
         // A try before this one may still be about to see that nobody waits for it.
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         let had = kept.held();
-        let store = Remote::new(self.link.clone(), self.offer.store.sha256, std::mem::take(&mut kept.begun));
+        let store = Remote::new(self.link.clone(), self.offer.store, std::mem::take(&mut kept.begun));
         let mut walk = Walk { at: from, recent: Vec::new(), store, fetched: 0 };
         let ended = self.deliver(&mut walk, &mut kept);
         kept.begun = walk.store.begun();
         let why = match ended {
             Ok(()) => {
-                let (sha256, bytes) = (self.image.0, walk.fetched);
+                let (sha256, bytes) = (self.whole.sha256, walk.fetched);
                 return tracing::info!(%sha256, bytes, "the image was put together; so much of it was fetched");
             }
             Err(Stop::Gone) => return,
@@ -89,15 +91,16 @@ impl Assembler {
         tracing::warn!(%why, at = walk.at, "the chunk delta is of no use; the rest of the image is fetched whole");
         self.standing.leave();
         *kept = Kept::default();
-        let (sha256, from) = (self.image.0, walk.at);
-        let _ = self.link.blocking_send(ToLink::Image { sha256, from, until: None, pieces: self.pieces });
+        let wanted = Wanted { from: walk.at, ..self.whole };
+        let _ = self.link.blocking_send(ToLink::Image { wanted, pieces: self.pieces });
     }
 
     fn deliver(&self, walk: &mut Walk, kept: &mut Kept) -> Result<(), Stop> {
         if kept.plan.is_none() {
             self.fetch_index(&mut kept.index)?;
             let index = std::mem::take(&mut kept.index);
-            let plan = self.offer.plan(index, self.image).map_err(Stop::Unusable)?;
+            let plan =
+                self.offer.plan(index, (self.whole.sha256, self.whole.length)).map_err(Stop::Unusable)?;
             kept.plan = Some(self.look_through(plan)?);
         }
         let Some(plan) = &mut kept.plan else { return Err(Stop::Gone) };
@@ -124,7 +127,7 @@ impl Assembler {
         let listed = self.offer.index;
         let length = usize::try_from(listed.length).unwrap_or(usize::MAX);
         let from = u64::try_from(index.len()).unwrap_or(u64::MAX);
-        let mut remote = Remote::new(self.link.clone(), listed.sha256, Default::default());
+        let mut remote = Remote::new(self.link.clone(), listed, Default::default());
         while index.len() < length {
             let bytes = remote.stream(from..listed.length)?;
             index.extend_from_slice(bytes.get(..bytes.len().min(length - index.len())).unwrap_or_default());

@@ -7,20 +7,21 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cordon_proto::ids::Sha256;
 use cordon_proto::limits;
 use cordon_proto::update::chunks::{Entry, Half};
+use cordon_proto::update::release::FileRef;
 use tokio::sync::mpsc;
 use zstd::zstd_safe::DCtx;
 
 use super::assembler::Stop;
 use crate::link::LinkError;
+use crate::link::mirrors::Wanted;
 use crate::run::messages::{PIECES, Piece, ToLink};
 
 /// A file of the server's, part by part.
 pub(super) struct Remote {
     link: mpsc::Sender<ToLink>,
-    sha256: Sha256,
+    file: FileRef,
     part: Option<Part>,
     /// Where a read began, and what came of it: a line that is cut all the time still brings it to its end.
     begun: (u64, Vec<u8>),
@@ -40,8 +41,8 @@ struct Part {
 
 impl Remote {
     /// `begun` is what an earlier one left.
-    pub(super) fn new(link: mpsc::Sender<ToLink>, sha256: Sha256, begun: (u64, Vec<u8>)) -> Self {
-        Self { link, sha256, part: None, begun, asked: 0 }
+    pub(super) fn new(link: mpsc::Sender<ToLink>, file: FileRef, begun: (u64, Vec<u8>)) -> Self {
+        Self { link, file, part: None, begun, asked: 0 }
     }
 
     /// What a read that was cut off has so far, and where it began.
@@ -90,8 +91,9 @@ impl Remote {
             std::thread::sleep(Duration::from_millis(limits::DELTA_PAUSE_MS));
         }
         let (pieces, incoming) = mpsc::channel(PIECES);
-        let call = ToLink::Image { sha256: self.sha256, from: part.start, until: Some(part.end), pieces };
-        self.link.blocking_send(call).map_err(|_| Stop::Gone)?;
+        let FileRef { sha256, length } = self.file;
+        let wanted = Wanted { sha256, length, from: part.start, until: Some(part.end), mirrors: false };
+        self.link.blocking_send(ToLink::Image { wanted, pieces }).map_err(|_| Stop::Gone)?;
         Ok(Part { pieces: incoming, bytes: Bytes::new(), at: part.start, until: part.end })
     }
 }

@@ -20,7 +20,8 @@ use super::assembler::Assembler;
 use super::cutter::Cutter;
 use super::store::unpack;
 use super::*;
-use crate::run::messages::{PIECES, ToLink};
+use crate::link::LinkError;
+use crate::run::messages::{PIECES, Piece, ToLink};
 
 const BOUNDS: Parameters = Parameters { least: 1024, average: 4096, most: 32_768, context: 8192 };
 
@@ -136,8 +137,15 @@ impl Scene {
         let server = thread::spawn(move || serve(&world, calls));
         let running = File::open(self.path("A")).expect("opens");
         let held = running.metadata().expect("is there").len();
+        let whole = Wanted {
+            sha256: Sha256::of(&self.image),
+            length: self.offer_length(),
+            from: self.from,
+            until: None,
+            mirrors: true,
+        };
         let assembler = Assembler {
-            image: (Sha256::of(&self.image), self.offer_length()),
+            whole,
             offer: self.offer,
             running: (running, held),
             written: File::open(self.path("B")).expect("opens"),
@@ -148,7 +156,7 @@ impl Scene {
         let slot = File::options().write(true).open(self.path("B")).expect("opens");
         let (from, kept) = (self.from, &self.kept);
         let ended = thread::scope(|scope| {
-            scope.spawn(move || assembler.run(from, kept));
+            scope.spawn(move || assembler.run(kept));
             let mut at = from;
             loop {
                 match incoming.blocking_recv() {
@@ -185,9 +193,12 @@ impl Scene {
 /// Answers until nobody asks any more.
 fn serve(world: &Mutex<World>, mut calls: mpsc::Receiver<ToLink>) {
     while let Some(call) = calls.blocking_recv() {
-        let ToLink::Image { sha256, from, until, pieces } = call else { panic!("only files are asked for") };
+        let ToLink::Image { wanted: Wanted { sha256, from, until, mirrors, .. }, pieces } = call else {
+            panic!("only files are asked for")
+        };
         let (file, from, cut) = {
             let mut world = world.lock().expect("no panic");
+            assert_eq!(mirrors, until.is_none(), "mirrors are asked for the whole image alone");
             world.asked.push((sha256, from, until));
             let Some(file) = world.files.get(&sha256).cloned() else {
                 let gone = LinkError::Rejected { status: 404, code: String::new(), detail: String::new() };

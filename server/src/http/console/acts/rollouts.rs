@@ -7,8 +7,7 @@ use axum::extract::{Path, Request, State};
 use cordon_proto::ids::Name;
 use cordon_server_core::rollout::{Covers, tally, ward_name};
 
-use super::super::super::operator::devices::good_reason;
-use super::super::super::operator::rollouts::{fleet_of, set_hold};
+use super::super::super::operator::rollouts::{fleet_of, lift_hold, set_hold};
 use super::super::fault::Fault;
 use super::super::rollout::{back_of, plan_of};
 use super::super::standing::{covers_words, is_placed};
@@ -151,10 +150,7 @@ pub(in super::super) async fn lift(
         return Ok(again);
     }
     let name: Name = id.parse().map_err(|_| Fault::Missing("hold"))?;
-    let reason = good_reason(posted.reason())?;
-    let (operator, actor) = (&desk.operator, &visitor.caller.actor);
-    operator.rollouts.end_hold(&name, Some(&reason), actor, desk.now()).await?;
-    operator.app.waits.ring_all(operator.app.fleet.all().iter().map(|member| member.id()));
+    lift_hold(&desk.operator, &visitor.caller, &name, posted.reason()).await?;
     desk.done(&visitor, Toast { text: format!("Hold on {covers} lifted"), undo: None }, paths::ROLLOUTS)
 }
 

@@ -46,6 +46,9 @@ async fn what_waits_is_seen_with_its_whole_fingerprint_and_answered_with_a_reaso
     let (first, second) = (console.asks(0, 0xab).await, console.asks(4, 0xcd).await);
     console.get("/").await.must("A second key asks for the identity of VP3-0001").must("Waiting");
     let list = console.get("/approvals").await;
+    let page = console.get(&format!("/devices/{}/identity", id(0))).await;
+    page.must("Yes, and a second key asks for it.").must("until a person answers the key below");
+    assert!(!page.has("one key"), "two keys have to do with it");
     list.must("2 keys wait for a person.").must("<b>abab</b> <span>abab</span>").must("10.0.0.9 &#60;b&#62;");
     assert_eq!(list.count("data-row>"), 2);
     let pairs = [format!("{}:{first}", id(0)), format!("{}:{second}", id(4))];
@@ -73,6 +76,8 @@ async fn what_waits_is_seen_with_its_whole_fingerprint_and_answered_with_a_reaso
     assert_eq!(console.app().fleet.get(id(4)).expect("lives on").device.state, Trust::Active);
     let page = console.get(&format!("/devices/{}/identity", id(0))).await;
     page.must("Key approved").must("read off both screens").must("has not asked again yet");
+    page.must("Yes, until another key takes its place.");
+    assert!(!page.has("one key"), "two keys have to do with it");
     let journal = console.bench.journal().await;
     assert_eq!(journal.iter().filter(|act| act.starts_with("device.")).count(), 2, "{journal:?}");
 }

@@ -1,0 +1,122 @@
+//! An image's way to a device, with the real agent program: over a line that is cut, from a mirror that nginx plays, and
+//! onto a device with next to no room beside its slots.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use cordon_sim::cutting_proxy::CuttingProxy;
+use cordon_sim::program::program;
+use cordon_sim::skip::{require_package, require_right};
+use cordon_sim::transport::{REPOSITORY, Trip};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+const SIM: &str = env!("CARGO_BIN_EXE_cordon-sim");
+const PATIENCE: Duration = Duration::from_secs(120);
+const MIB: usize = 1024 * 1024;
+/// KiB of its own that an agent may hold during an update.
+const UPDATE_KIB: u64 = 32 * 1024;
+
+async fn trip(folder: &Path, settings: &str, bytes: usize) -> Trip {
+    let home = folder.join("device");
+    let agent = (Path::new(SIM), ["agent"].as_slice());
+    Trip::prepare((&folder.join("owner"), &home), agent, settings, bytes).await.expect("a device")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_is_cut_again_and_again_costs_two_hundredths_at_most() {
+    // Goal: resume, bytes on the wire, memory. Method: 16 MiB at a cap, cut three times on the way; all bytes that went to
+    // the device are counted, handshakes and check-ins included. The long form is in `bench firmware`.
+    let folder = tempfile::tempdir().expect("a folder");
+    let line = CuttingProxy::start(3, u64::try_from(4 * MIB).expect("small")).await.expect("a proxy");
+    let settings = format!("{}image_kbit_s = 100000\n", line.setting());
+    let trip = trip(folder.path(), &settings, 16 * MIB).await;
+    trip.machine.on();
+    let before = line.to_device();
+    trip.order().await.expect("is ordered");
+    let memory = trip.installed(PATIENCE).await.expect("is installed");
+    assert_eq!(line.cuts_left(), 0);
+    let came = line.to_device() - before;
+    let needed = u64::try_from(16 * MIB).expect("small");
+    assert!(came <= needed + needed / 50, "{came} bytes for {needed}");
+    assert!(memory.peak_anon_kib <= UPDATE_KIB, "{memory:?}");
+}
+
+/// A folder on a small disk of its own that goes with the test.
+struct SmallDisk(PathBuf);
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_with_eight_megabytes_beside_its_slots_is_updated() {
+    // Goal: no second copy of an image anywhere. Method: the agent's state on a disk of 8 MiB, an image of 24.
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("device/state");
+    std::fs::create_dir_all(&state).expect("made");
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    let mounted = mount("tmpfs", &state, "tmpfs", flags, Some(c"size=8m,mode=0700"));
+    let test = "a_device_with_eight_megabytes_beside_its_slots_is_updated";
+    if !require_right("to mount a tmpfs", test, mounted.is_ok()) {
+        return;
+    }
+    let _disk = SmallDisk(state);
+    let trip = trip(folder.path(), "", 24 * MIB).await;
+    trip.machine.on();
+    trip.order().await.expect("is ordered");
+    let memory = trip.installed(PATIENCE).await.expect("is installed");
+    assert!(memory.peak_anon_kib <= UPDATE_KIB, "{memory:?}");
+}
+
+/// A running nginx.
+struct Nginx(Child);
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nginx_over_a_makers_folder_is_a_mirror() {
+    // Goal: what docs/mirror.md promises. Method: its configuration over the folder that was published, and a device that
+    // knows a dead mirror before it; who served what.
+    let Some(nginx) = require_package("nginx") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (root, port) = (folder.path(), free_port());
+    let settings = format!(
+        "mirrors = [\"http://127.0.0.1:{}\", \"http://127.0.0.1:{port}\"]\nimage_kbit_s = 1000000\n",
+        free_port()
+    );
+    let trip = trip(root, &settings, 4 * MIB).await;
+    let published = trip.hospital.folder().join(REPOSITORY);
+    let text = format!(
+        "daemon off; master_process off; pid {0}/nginx.pid; error_log {0}/nginx.log;\nevents {{}}\nhttp {{ access_log \
+         {0}/access.log; client_body_temp_path {0}/t1; proxy_temp_path {0}/t2; fastcgi_temp_path {0}/t3; uwsgi_temp_path \
+         {0}/t4; scgi_temp_path {0}/t5;\nserver {{ listen 127.0.0.1:{port}; root {1}; location /targets/ {{ }} \
+         location / {{ return 404; }} }} }}\n",
+        root.display(),
+        published.display()
+    );
+    std::fs::write(root.join("nginx.conf"), text).expect("writes");
+    let mut command = program(nginx);
+    command.arg("-c").arg(root.join("nginx.conf")).stdin(Stdio::null()).stderr(Stdio::null());
+    let _nginx = Nginx(command.spawn().expect("starts"));
+    trip.machine.on();
+    trip.order().await.expect("is ordered");
+    trip.installed(PATIENCE).await.expect("is installed");
+    let log = std::fs::read_to_string(root.join("access.log")).expect("a log");
+    let served =
+        log.lines().filter(|line| line.contains("GET /targets/") && line.contains("\" 200 4194304")).count();
+    assert_eq!((served, log.lines().count()), (1, 1), "{log}\n{}", trip.said());
+    assert!(trip.said().contains("the next one is asked in its place"), "{}", trip.said());
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port()
+}
