@@ -18,8 +18,9 @@ fn images(folder: &Path) -> (PathBuf, PathBuf) {
     // Bytes that pack a little, as programs do: a store of what does not pack at all would be the image itself.
     let old: Vec<u8> = (0..IMAGE).map(|_| random.u8(..64)).collect();
     let put_in: Vec<u8> = (0..NEW).map(|_| random.u8(..64)).collect();
-    let mut new = [&old[..5_000_001], &put_in, &old[5_000_001..]].concat();
-    new[9_000_000] ^= 1;
+    let (head, tail) = old.split_at(5_000_001);
+    let mut new = [head, &put_in, tail].concat();
+    *new.get_mut(9_000_000).expect("is long enough") ^= 1;
     let paths = (folder.join("old.img"), folder.join("new.img"));
     std::fs::write(&paths.0, old).expect("writes");
     std::fs::write(&paths.1, new).expect("writes");
