@@ -457,12 +457,17 @@ impl Link {
 
     /// An image from byte `from` on. The server may start at 0 all the same: see [`Download::start`].
     pub async fn target(&self, sha256: &Sha256, from: u64) -> Result<Download, LinkError> {
+        self.part(sha256, from, None).await
+    }
+
+    /// As [`Link::target`], but only to the byte before `until` where there is one.
+    pub async fn part(&self, sha256: &Sha256, from: u64, until: Option<u64>) -> Result<Download, LinkError> {
         let mut request = self.client().get(format!("{}/targets/{sha256}", self.base));
-        if from > 0 {
+        if from > 0 || until.is_some() {
             request = request.header(IF_RANGE, format!("\"{sha256}\""));
         }
         let pace = Pace::new(self.patience.stall);
-        Download::begin(request, from, self.patience.answer, (pace, self.cap.clone())).await
+        Download::begin(request, (from, until), self.patience.answer, (pace, self.cap.clone())).await
     }
 
     async fn call<Q, A>(&self, route: &str, question: &Q, deadline: Duration) -> Result<A, LinkError>

@@ -226,6 +226,19 @@ impl Slots {
         Ok(Sha256(hash_first(&file, path, length)?.finalize().into()))
     }
 
+    /// Opens a slot for reading only, with its size.
+    ///
+    /// # Errors
+    /// It is no slot at all, or the medium fails.
+    pub fn read(&self, slot: Slot) -> Result<(File, u64), SlotError> {
+        let path = self.path(slot);
+        let mut options = OpenOptions::new();
+        let file = options.read(true).custom_flags(follow(path)).open(path);
+        let file = file.map_err(|source| io_error("open", path, source))?;
+        let (_, size) = size_of(&file, path)?;
+        Ok((file, size))
+    }
+
     /// Two names of one medium would let an update write what runs.
     fn check_apart(&self, slot: Slot, running: Slot, file: &File) -> Result<(), SlotError> {
         let path = self.path(slot);

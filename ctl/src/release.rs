@@ -2,7 +2,7 @@
 //!
 //! The image is hashed here, from the file that is named; what is signed is read back with the devices' own reader
 //! before it is shown. A name is used once: another image under the same name would make two signed truths. Read
-//! next: [`sign`], [`verify`].
+//! next: [`sign`], [`verify`], [`chunks`].
 
 use std::io::Read;
 use std::path::Path;
@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::report::Report;
 use crate::session::Session;
 
+pub mod chunks;
 pub mod sign;
 pub mod verify;
 
@@ -66,7 +67,7 @@ pub fn describe(release: &Release) -> String {
     let hardware: Vec<_> = release.hardware.iter().map(ToString::to_string).collect();
     format!(
         "  image      {} bytes, SHA-256 {}\n  for        {} hardware {}\n  counter    {} (floor {}, from {} on)\n  \
-         interlock  {}, confirm {}, recall {}, needs {}\n",
+         interlock  {}, confirm {}, recall {}, needs {}\n{}",
         release.image.length,
         release.image.sha256,
         release.model,
@@ -78,7 +79,13 @@ pub fn describe(release: &Release) -> String {
         release.confirm,
         release.recall,
         release.needs,
+        delta(release),
     )
+}
+
+fn delta(release: &Release) -> String {
+    let [index, store, ..] = release.deltas.as_slice() else { return String::new() };
+    format!("  delta      {} bytes of index, {} bytes of store\n", index.length, store.length)
 }
 
 /// A release for programs: its name, length and hash beside its signed `custom`.

@@ -150,6 +150,24 @@ pub const TREE_ENTRIES: u32 = 65_536;
 pub const TREE_DEPTH: usize = 32;
 /// Bytes of an image written between two syncs of the slot.
 pub const SLOT_SYNC_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes that the pieces of a chunk delta tend to, unless the image is so large that there would be too many.
+pub const DELTA_AVERAGE_BYTES: u32 = 16 * 1024;
+/// Bytes of the smallest bound below which no piece of a chunk delta is cut.
+pub const DELTA_LEAST_BYTES: u32 = 1024;
+/// Bytes of the largest piece of a chunk delta.
+pub const DELTA_MOST_BYTES: u32 = 4 * 1024 * 1024;
+/// Bytes of an image before a piece that may help to unpack it.
+pub const DELTA_CONTEXT_BYTES: u32 = 64 * 1024;
+/// Pieces of one chunk delta: what a device can keep in mind.
+pub const DELTA_CHUNKS: usize = 128 * 1024;
+/// Bytes of the index of a chunk delta.
+pub const DELTA_INDEX_BYTES: u64 = 5 * 1024 * 1024;
+/// Requests for parts of one chunk delta; beyond, more than needed is fetched.
+pub const DELTA_REQUESTS: usize = 2000;
+/// Of these, the ones that are asked without a pause: half of what a server lets one device ask in a row.
+pub const DELTA_QUICK_REQUESTS: usize = 150;
+/// Milliseconds between two later ones: slower than a server's leave grows again.
+pub const DELTA_PAUSE_MS: u64 = 150;
 /// Seconds an interlock lease lives unless it says otherwise.
 pub const INTERLOCK_TTL_S: u32 = 60;
 /// Seconds an interlock lease may ask for.

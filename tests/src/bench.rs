@@ -1,11 +1,13 @@
 //! Benches: figures beside a peer, both measured in one run, printed with process, command line and CPU ticks.
 //!
 //! A missing peer ends the bench with 1: a figure without its pair says nothing. Read next: [`agent_footprint`], [`store`],
-//! [`ingest`], [`handshake`], [`firmware`].
+//! [`ingest`], [`handshake`], [`firmware`], [`chunk_delta`].
 
 use clap::ValueEnum;
 
 pub mod agent_footprint;
+pub mod chunk_delta;
+pub mod debian_pair;
 pub mod firmware;
 pub mod footprint;
 pub mod handshake;
@@ -25,6 +27,8 @@ pub enum Name {
     Handshake,
     /// Verifying an image beside OpenSSL, and fetching it into its slot beside dd.
     Firmware,
+    /// An image as a chunk delta beside casync and zstd, on two Debian trees. A part of `firmware`.
+    Delta,
 }
 
 /// Runs one bench.
@@ -35,5 +39,6 @@ pub fn run(name: Name) -> anyhow::Result<()> {
         Name::Ingest => ingest::run(),
         Name::Handshake => handshake::run(),
         Name::Firmware => firmware::run(),
+        Name::Delta => chunk_delta::run(),
     }
 }

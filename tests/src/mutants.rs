@@ -12,6 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub mod air_gap;
+pub mod chunk_delta;
 pub mod desk;
 pub mod installers;
 pub mod owner;
@@ -29,6 +30,7 @@ pub const ALL: &[&[Breakage]] = &[
     tuf::TUF,
     owner::OWNER,
     air_gap::AIR_GAP,
+    chunk_delta::CHUNK_DELTA,
     desk::DESK,
     installers::INSTALLERS,
     refusals::REFUSALS,

@@ -17,6 +17,7 @@ mod tests;
 pub const PROGRAMS: &[(&str, &str)] = &[
     ("age", "age"),
     ("age-keygen", "age"),
+    ("casync", "casync"),
     ("cc", "gcc"),
     ("chromium", "chromium"),
     ("cpio", "cpio"),
@@ -55,6 +56,7 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("tinyproxy", "tinyproxy-bin"),
     ("tpm2-abrmd", "tpm2-abrmd"),
     ("tpm2_ptool", "libtpm2-pkcs11-tools"),
+    ("zstd", "zstd"),
 ];
 
 /// Where Debian keeps programs that are not on everybody's path.

@@ -16,6 +16,7 @@ use cordon_proto::checkin::{Action, Blocked, InterlockState};
 use cordon_proto::ids::{Name, Sha256, TargetPath};
 use cordon_proto::receipt::Outcome;
 
+pub mod delta;
 pub mod fault;
 #[cfg(test)]
 mod fixture;

@@ -63,15 +63,16 @@ pub struct Download {
 }
 
 impl Download {
-    /// Asks for everything from byte `from` on. Whoever answers may begin at 0 all the same: see [`Self::start`].
+    /// Asks for everything from byte `from` on, up to `until` where there is one. Whoever answers may begin at 0 all the same: see [`Self::start`].
     pub(super) async fn begin(
         mut request: RequestBuilder,
-        from: u64,
+        (from, until): (u64, Option<u64>),
         deadline: Duration,
         (pace, cap): (Pace, Option<Cap>),
     ) -> Result<Self, LinkError> {
-        if from > 0 {
-            request = request.header(RANGE, format!("bytes={from}-"));
+        if from > 0 || until.is_some() {
+            let last = until.map(|until| until.saturating_sub(1).to_string()).unwrap_or_default();
+            request = request.header(RANGE, format!("bytes={from}-{last}"));
         }
         let answer = http::accept(request, deadline).await?;
         let start = match answer.status() {

@@ -72,7 +72,9 @@ pub(crate) struct Wanted {
     pub(crate) length: u64,
     /// The first byte wanted.
     pub(crate) from: u64,
-    /// Whether mirrors may be asked.
+    /// The byte before which it ends; nothing for its own end. Parts come from the server alone.
+    pub(crate) until: Option<u64>,
+    /// Whether mirrors may be asked for the whole of it.
     pub(crate) mirrors: bool,
 }
 
@@ -155,7 +157,8 @@ impl Mirrors {
         let request = self.client.as_ref().ok_or_else(none)?.get(format!("{url}/targets/{}", wanted.sha256));
         let cap = link.cap.clone();
         let pace = Pace::with_mirror(link.patience.stall, cap.as_ref().map(super::Cap::bytes_per_s));
-        let download = Download::begin(request, wanted.from, link.patience.answer, (pace, cap)).await?;
+        let download =
+            Download::begin(request, (wanted.from, None), link.patience.answer, (pace, cap)).await?;
         if download.end() == Some(wanted.length) { Ok(download) } else { Err(MirrorFault::Length) }
     }
 }
@@ -167,12 +170,12 @@ pub(crate) type Pieces = mpsc::Sender<Result<Piece, LinkError>>;
 /// fails is followed by the next one at the very byte where it stopped.
 pub(crate) async fn forward(link: &Link, mut wanted: Wanted, pieces: &Pieces) -> Result<(), LinkError> {
     if let Some(mirrors) = &link.mirrors
-        && wanted.from == 0
+        && (wanted.from, wanted.until) == (0, None)
     {
         // Nothing of what is in the slot counts any more.
         mirrors.standings.send_modify(|standings| standings.iter_mut().for_each(|one| one.part = false));
     }
-    let mirrors = link.mirrors.as_ref().filter(|_| wanted.mirrors);
+    let mirrors = link.mirrors.as_ref().filter(|_| wanted.mirrors && wanted.until.is_none());
     while let Some((mirrors, index)) = mirrors.and_then(|mirrors| Some((mirrors, mirrors.turn(&wanted)?))) {
         let mut at = 0;
         let fault = match mirrors.begin(index, link, &wanted).await {
@@ -193,7 +196,7 @@ pub(crate) async fn forward(link: &Link, mut wanted: Wanted, pieces: &Pieces) ->
             return Ok(());
         }
     }
-    let came = match link.target(&wanted.sha256, wanted.from).await {
+    let came = match link.part(&wanted.sha256, wanted.from, wanted.until).await {
         Ok(mut download) => pass_on(&mut download, &mut wanted.from, pieces).await,
         Err(error) => Err(error),
     };

@@ -4,6 +4,7 @@
 //! handling makes every crash in between harmless, so nothing here remembers more than the record does. Effects that
 //! take long run beside the other roles. Read next: `cordon_agent_core::update`, [`super::evidence`], [`fetch`].
 
+mod delta;
 mod effects;
 mod fetch;
 mod handed;
@@ -99,6 +100,7 @@ pub(crate) struct Updating {
     word: Option<Word>,
     bundle: Option<handed::Handed>,
     fetch: Option<Fetch>,
+    delta: Option<delta::Delta>,
     /// What was told of the mirrors.
     mirrors_told: Vec<Standing>,
     checking: Option<Checking>,
@@ -124,6 +126,7 @@ impl Updating {
             word: None,
             bundle: None,
             fetch: None,
+            delta: None,
             mirrors_told: Vec::new(),
             checking: None,
             told: None,

@@ -11,10 +11,11 @@ use cordon_proto::canonical::Value;
 use cordon_proto::ids::TargetPath;
 use cordon_proto::update::delegation::{DelegatedRole, Delegations};
 use cordon_proto::update::metadata::{TargetFile, Targets};
-use cordon_proto::update::release::Release;
+use cordon_proto::update::release::{FileRef, Release};
 use cordon_proto::update::{Role, author};
 use serde_json::json;
 
+use super::chunks::Made;
 use super::{describe, facts, measure};
 use crate::arguments;
 use crate::chain::{Signed, complete, newest, no_example, release_of, roots};
@@ -78,6 +79,9 @@ pub struct Sign {
     /// The manufacturer usage description (RFC 8520).
     #[arg(long, value_name = "FILE")]
     pub mud: Option<PathBuf>,
+    /// Make a chunk delta too: a device with any older image fetches only what is new. Takes about a second for 4 MB.
+    #[arg(long)]
+    pub delta: bool,
     /// A private key of the model's people. Repeat.
     #[arg(long, value_name = "FILE", required = true)]
     pub key: Vec<PathBuf>,
@@ -110,7 +114,8 @@ impl Sign {
         let delegation = delegation(&targets.targets, &path)?;
         let role = Role::Delegated(delegation.name.clone());
         let earlier = newest(&folder, &role, &delegation.authority, &rules)?;
-        let (release, files) = self.read(&path)?;
+        let made = self.delta(&folder)?;
+        let (release, files) = self.read(&path, made.as_ref())?;
         let document = self.document(earlier.as_ref(), &release, session)?;
         let keys =
             self.key.iter().map(|file| SecretKey::read(file, example)).collect::<Result<Vec<_>, _>>()?;
@@ -128,6 +133,7 @@ impl Sign {
         for (file, sha256) in &files {
             folder.take_image(file, sha256)?;
         }
+        made.iter().for_each(Made::clean);
         let file = folder.write_role(&role, document.version, &bytes)?;
         let signed = newest(&folder, &role, &delegation.authority, &rules)?;
         let signatures = signed.as_ref().map_or(0, |signed| signed.signatures);
@@ -141,10 +147,19 @@ impl Sign {
         Ok(report)
     }
 
+    fn delta(&self, folder: &Folder) -> Result<Option<Made>, Failure> {
+        if !self.delta {
+            return Ok(None);
+        }
+        let (length, sha256) = measure(&self.image)?;
+        Made::of(&self.image, FileRef { length, sha256 }, folder.path()).map(Some)
+    }
+
     /// The release as the devices will read it, and the files it names.
     fn read(
         &self,
         path: &TargetPath,
+        made: Option<&Made>,
     ) -> Result<(Release, Vec<(PathBuf, cordon_proto::ids::Sha256)>), Failure> {
         let (length, sha256) = measure(&self.image)?;
         let mut files = vec![(self.image.clone(), sha256)];
@@ -152,7 +167,7 @@ impl Sign {
             let Some(file) = file else { return Ok(Value::Null) };
             let (length, sha256) = measure(file)?;
             files.push((file.clone(), sha256));
-            Ok(Value::object([("length", Value::from(length)), ("sha256", sha256.to_string().into())]))
+            Ok(value_of(FileRef { length, sha256 }))
         };
         let custom = Value::object([
             ("v", Value::from(1)),
@@ -169,8 +184,14 @@ impl Sign {
             ("sbom", named(&self.sbom)?),
             ("vex", named(&self.vex)?),
             ("mud", named(&self.mud)?),
-            ("deltas", Value::List(vec![])),
+            (
+                "deltas",
+                Value::list(made.iter().flat_map(|made| made.files()).map(|(_, file)| value_of(*file))),
+            ),
         ]);
+        files.extend(
+            made.iter().flat_map(|made| made.files()).map(|(path, file)| (path.clone(), file.sha256)),
+        );
         let release = release_of(path, &TargetFile::new(length, sha256, Some(custom)))?;
         Ok((release, files))
     }
@@ -202,6 +223,10 @@ impl Sign {
         let expires = arguments::time(&self.expires, session.now)?;
         Ok(Targets { version, expires, targets, delegations: Delegations::default() })
     }
+}
+
+fn value_of(file: FileRef) -> Value {
+    Value::object([("length", Value::from(file.length)), ("sha256", file.sha256.to_string().into())])
 }
 
 fn delegation<'a>(targets: &'a Targets, path: &TargetPath) -> Result<&'a DelegatedRole, Failure> {

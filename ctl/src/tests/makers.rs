@@ -1,5 +1,7 @@
 //! A maker's side: releases are signed, verified, and refused where they would confuse devices.
 
+use cordon_proto::update::chunks::{Half, Index};
+
 use super::*;
 
 #[test]
@@ -24,6 +26,58 @@ fn a_release_is_signed_and_verified_down_to_the_image() {
     assert!(refused(verify(&bad)).contains("it is not this release"));
     let one_byte = desk.file("flipped.img", b"firmware 4.2.3").to_str().unwrap().to_owned();
     assert!(refused(verify(&one_byte)).contains("it is not this release"));
+}
+
+#[test]
+fn a_release_with_a_delta_names_index_and_store_and_the_image_comes_out_of_them() {
+    // Goal: what is made is what a device needs. Method: sign, read the custom, put the image together from the store alone;
+    // a file that an earlier run left behind is in the way, and another name of a published one.
+    let desk = Desk::stocked();
+    let folder = desk.folder.path().join("image");
+    let published = folder.join("targets").join(Sha256::of(b"firmware 4.2.2").to_string());
+    std::fs::hard_link(&published, folder.join("delta.store.partial")).unwrap();
+    let part: Vec<u8> =
+        (0..100_000_u32).flat_map(|number| (number / 3).wrapping_mul(77_711).to_be_bytes()).collect();
+    let image = [&part[..], b"something", &part].concat();
+    desk.file("third.img", &image);
+    let said = done(desk.sign_release("vp-3/4.2.3", "third.img", &["--counter", "43", "--delta"]));
+    let now = crate::clock::now();
+    let root = std::fs::read(folder.join("1.root.json")).unwrap();
+    let mut files = Files(folder.clone());
+    let trusted = Refresh::run(&root, &rules(now), &mut files).unwrap();
+    let found = Search::run(&trusted, "vp-3/4.2.3", &rules(now), &mut files).unwrap().expect("listed");
+    let release = crate::chain::release_of(&"vp-3/4.2.3".parse().unwrap(), &found.file).unwrap();
+    let [listed, stored] = release.deltas[..] else { panic!("two files: {said}") };
+    let kept = |sha256: Sha256| std::fs::read(folder.join("targets").join(sha256.to_string())).unwrap();
+    let index = Index::read(kept(listed.sha256)).unwrap();
+    assert_eq!((index.image.sha256, index.store), (Sha256::of(&image), stored));
+    let store = kept(stored.sha256);
+    assert!(store.len() < image.len() / 2 && Sha256::of(&store) == stored.sha256, "{} bytes", store.len());
+    let mut whole: Vec<u8> = Vec::new();
+    let size = |number: u64| usize::try_from(number).unwrap();
+    for piece in index.pieces() {
+        let (at, length) = (size(piece.stored_at), size(piece.entry.stored.into()));
+        let form = &store[at..at + length];
+        let context = &whole[whole.len().saturating_sub(size(index.parameters.context.into()))..];
+        let bytes = if !piece.entry.is_stored() {
+            let first = index.pieces().nth(index.find(&piece.entry.id).unwrap()).unwrap().at;
+            whole[size(first)..size(first) + size(piece.entry.length.into())].to_vec()
+        } else if piece.entry.is_plain() {
+            form.to_vec()
+        } else {
+            let mut bytes = Vec::with_capacity(size(piece.entry.length.into()));
+            let mut unpacker = zstd::zstd_safe::DCtx::create();
+            unpacker.ref_prefix(context).unwrap();
+            unpacker.decompress(&mut bytes, form).unwrap();
+            assert_eq!(Half::of(form), piece.entry.seal);
+            bytes
+        };
+        assert_eq!(Half::of(&bytes), piece.entry.id);
+        whole.extend_from_slice(&bytes);
+    }
+    assert!(whole == image);
+    assert_eq!(std::fs::read(published).unwrap(), b"firmware 4.2.2", "what was published stays what it was");
+    assert!(!folder.join("delta.store.partial").exists() && !folder.join("delta.index.partial").exists());
 }
 
 #[test]

@@ -9,6 +9,7 @@
 
 pub mod author;
 pub mod bundle;
+pub mod chunks;
 pub mod decide;
 pub mod delegation;
 pub mod deny;

@@ -128,7 +128,8 @@ pub struct Release {
     pub vex: Option<FileRef>,
     /// The manufacturer usage description (RFC 8520).
     pub mud: Option<FileRef>,
-    /// Chunk indexes and patches.
+    /// The index of a chunk delta, and then its store ([`super::chunks`]). Later forms may follow; a reader takes what
+    /// it knows.
     pub deltas: Vec<FileRef>,
 }
 

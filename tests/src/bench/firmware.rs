@@ -6,7 +6,7 @@
 //! system; the figure is bytes a second, and the bar 0.8 of dd's. Sides take turns; CPU is read from the kernel in ticks of
 //! 10 ms. *A bad line*: the shipped agent program takes 160 MiB at a cap of 20 Mbit/s over a connection that is cut fifty
 //! times; the figures are bytes on the wire, and the agent's memory during and a minute after. Read next:
-//! `cordon_agent::slot`, `cordon_sim::transport`.
+//! `cordon_agent::slot`, `cordon_sim::transport`, and [`super::chunk_delta`], which runs behind them.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -74,7 +74,7 @@ pub fn run() -> anyhow::Result<()> {
     let agent = agent_footprint::build()?;
     let carried = runtime.block_on(bad_line(&folder.path().join("line"), &agent))?;
     ensure!(verified && loaded && carried, "a bar was missed");
-    Ok(())
+    super::chunk_delta::run()
 }
 
 /// The shipped agent at the end of a bad line.

@@ -16,7 +16,9 @@ use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
 use cordon_proto::telemetry::{Batch, Body, Finding, Gap, GapReason, Position, Severity};
 use cordon_proto::time::{Millis, Timestamp};
 use cordon_proto::update::bundle::{Bundle, Listed};
+use cordon_proto::update::chunks::{self, Entry, Half, Parameters};
 use cordon_proto::update::handover::{Carried, HandOver};
+use cordon_proto::update::release::FileRef;
 use cordon_proto::update::scope::Scope;
 use cordon_proto::update::tree::{ENDING, Entry, Kind};
 use cordon_proto::update::{KeyId, author};
@@ -365,4 +367,20 @@ pub fn strings() -> Vec<Vec<u8>> {
 #[must_use]
 pub fn hardware_headers() -> Vec<Vec<u8>> {
     vec![hardware_header(&light::hardware("Halden", "VP-3", "SN-0001")).into_bytes()]
+}
+
+/// Indexes of chunk deltas: pieces that are packed, that are as they are, and that come again.
+#[must_use]
+pub fn chunk_indexes() -> Vec<Vec<u8>> {
+    let id = |number: u8| Half([number; 16]);
+    let none = id(0);
+    let entry = |number, length, stored| {
+        let seal = if stored == 0 { none } else { id(number ^ 0x80) };
+        Entry { id: id(number), seal, length, stored }
+    };
+    let file = |length| FileRef { length, sha256: Sha256([9; 32]) };
+    let parameters = Parameters::for_image(1);
+    let one = chunks::write(&parameters, file(1), file(1), &[entry(1, 1, 1)]);
+    let some = [entry(3, 4096, 900), entry(1, 20_000, 20_000), entry(3, 4096, 0), entry(2, 77, 70)];
+    vec![one, chunks::write(&parameters, file(28_269), file(20_970), &some)]
 }

@@ -15,6 +15,7 @@ use cordon_proto::limits;
 use cordon_proto::receipt::Receipt;
 use cordon_proto::telemetry::{Batch, Body};
 use cordon_proto::update::bundle::Bundle;
+use cordon_proto::update::chunks::{self, Index};
 use cordon_proto::update::document::Document;
 use cordon_proto::update::handover::{Carried, HandOver};
 use cordon_proto::update::metadata::{Root, Snapshot, Targets, Timestamp as TufTimestamp};
@@ -47,7 +48,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 17] = [
     Target {
         name: "archive",
         parsed: "archive parsed",
@@ -114,6 +115,13 @@ pub const TARGETS: [Target; 15] = [
         run: metadata,
     },
     Target { name: "bundle", parsed: "bundle parsed", der: false, samples: samples::bundles, run: bundle },
+    Target {
+        name: "chunks",
+        parsed: "chunks parsed",
+        der: false,
+        samples: samples::chunk_indexes,
+        run: chunks,
+    },
     Target {
         name: "hand-over",
         parsed: "hand-over parsed",
@@ -258,6 +266,21 @@ fn bundle(input: &[u8]) -> bool {
     let inside = |path: &str| path.split('/').all(|part| !part.is_empty() && !part.starts_with('.'));
     assert!(bundle.files.keys().all(|path| inside(path.as_str())), "a path leaves the folder");
     bundle.offers().count() > 0
+}
+
+/// The index of a chunk delta: what is read is written again as the very same, and every piece is found by its hash.
+fn chunks(input: &[u8]) -> bool {
+    let Ok(index) = Index::read(input.to_vec()) else { return false };
+    let entries: Vec<_> = index.pieces().map(|piece| piece.entry).collect();
+    assert_eq!(
+        chunks::write(&index.parameters, index.image, index.store, &entries),
+        input,
+        "it is written otherwise"
+    );
+    let found = |entry: &chunks::Entry| index.find(&entry.id).and_then(|first| index.entry(first));
+    let stored = |entry| found(entry).is_some_and(|first| first.is_stored() && first.length == entry.length);
+    assert!(entries.iter().all(stored), "a piece is nowhere");
+    true
 }
 
 fn string(input: &[u8]) -> bool {

@@ -48,6 +48,7 @@ impl Updating {
             Effect::Arm { .. } | Effect::Disarm | Effect::Confirm { .. } | Effect::RollBack { .. } => {}
             Effect::EmitReceipt(report) => self.emit(&report),
             Effect::Forget => {
+                self.delta = None;
                 self.leave_slot().await;
                 self.drop_bundle();
             }
@@ -104,6 +105,7 @@ impl Updating {
 
     /// Reads a slot back and hashes it, beside everything else: a large image takes its time.
     async fn hash_slot(&mut self, slot: Slot, length: u64) {
+        self.delta = None;
         let Ok(installer) = &self.means.installer else { return };
         let (place, control) = (installer.slots.clone(), Arc::clone(&installer.boot));
         let ordered = self.record.state.in_proof();

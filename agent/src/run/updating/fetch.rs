@@ -92,8 +92,9 @@ impl Updating {
     pub(super) async fn begin_fetch(&mut self, (sha256, length): (Sha256, u64)) {
         let Some(fetch) = &self.fetch else { return };
         let (pieces, incoming) = mpsc::channel(PIECES);
-        let wanted = Wanted { sha256, length, from: fetch.from, mirrors: !self.record.doubts_mirrors() };
-        let begun = self.read_image((sha256, wanted.from), &pieces);
+        let from = fetch.from;
+        let wanted = Wanted { sha256, length, from, until: None, mirrors: !self.record.doubts_mirrors() };
+        let begun = self.read_image((sha256, from), &pieces) || self.assemble(&wanted, &pieces);
         let begun = begun || self.peers.to_link.send(ToLink::Image { wanted, pieces }).await.is_ok();
         if let Some(fetch) = self.fetch.as_mut().filter(|_| begun) {
             fetch.pieces = Some(incoming);

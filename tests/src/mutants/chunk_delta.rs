@@ -1,0 +1,121 @@
+//! The breakages of chunk deltas: one for each rule that keeps a device from other bytes than its maker's, or from waiting.
+//!
+//! Read next: `table.rs` for the others, `mutants.rs`, which tries them.
+
+use super::Breakage;
+
+/// Every breakage of a chunk delta's rule that a named test must catch.
+pub const CHUNK_DELTA: &[Breakage] = &[
+    Breakage {
+        name: "a stored piece unpacked unsealed",
+        file: "agent/src/run/updating/delta/store.rs",
+        find: "if Half::of(&stored) != entry.seal {",
+        replace: "if false && Half::of(&stored) != entry.seal {",
+        package: "cordon-agent",
+        test: "run::updating::delta::tests::a_stored_form_that_is_not_sealed_is_never_unpacked",
+    },
+    Breakage {
+        name: "a piece not compared with its hash",
+        file: "agent/src/run/updating/delta/assembler.rs",
+        find: "found.filter(|bytes| Half::of(bytes) == piece.entry.id)",
+        replace: "found",
+        package: "cordon-agent",
+        test: "run::updating::delta::tests::a_running_slot_that_changes_under_way_costs_bytes_and_nothing_else",
+    },
+    Breakage {
+        name: "an index not measured",
+        file: "agent/src/run/updating/delta/assembler.rs",
+        find: "if Sha256::of(index) == listed.sha256 {",
+        replace: "if true || Sha256::of(index) == listed.sha256 {",
+        package: "cordon-agent",
+        test: "run::updating::delta::tests::an_index_or_a_store_that_is_not_the_signed_one_ends_the_delta_and_the_image_comes_whole",
+    },
+    Breakage {
+        name: "a delta of no use tried again",
+        file: "agent/src/run/updating/delta/assembler.rs",
+        find: "        self.standing.leave();\n",
+        replace: "",
+        package: "cordon-agent",
+        test: "run::updating::delta::tests::an_index_or_a_store_that_is_not_the_signed_one_ends_the_delta_and_the_image_comes_whole",
+    },
+    Breakage {
+        name: "an update that waits for its delta",
+        file: "agent/src/run/updating/delta.rs",
+        find: "if self.idle.load(Ordering::Relaxed) >= IDLE_TRIES {",
+        replace: "if false && self.idle.load(Ordering::Relaxed) >= IDLE_TRIES {",
+        package: "cordon-agent",
+        test: "run::updating::delta::tests::a_delta_that_never_comes_gives_the_whole_image_its_turn_now_and_then",
+    },
+    Breakage {
+        name: "a cut piece fetched anew",
+        file: "agent/src/run/updating/delta/assembler.rs",
+        find: "kept.begun = walk.store.begun();",
+        replace: "drop(walk.store.begun());",
+        package: "cordon-agent",
+        test: "run::updating::delta::tests::a_try_that_is_cut_off_anywhere_goes_on_there",
+    },
+    Breakage {
+        name: "an index of another image used",
+        file: "agent/core/src/update/delta.rs",
+        find: "if index.image != (FileRef { length, sha256 }) || index.store != self.store {",
+        replace: "if index.store != self.store {",
+        package: "cordon-agent-core",
+        test: "update::delta::tests::an_index_of_another_image_or_store_is_not_used",
+    },
+    Breakage {
+        name: "an index of another store used",
+        file: "agent/core/src/update/delta.rs",
+        find: "|| index.store != self.store {",
+        replace: "{",
+        package: "cordon-agent-core",
+        test: "update::delta::tests::an_index_of_another_image_or_store_is_not_used",
+    },
+    Breakage {
+        name: "an index of any size fetched",
+        file: "agent/core/src/update/delta.rs",
+        find: "index.length <= limits::DELTA_INDEX_BYTES && ",
+        replace: "",
+        package: "cordon-agent-core",
+        test: "update::delta::tests::a_release_offers_a_delta_that_is_small_beside_what_is_still_to_come",
+    },
+    Breakage {
+        name: "what an earlier try wrote believed",
+        file: "agent/core/src/update/delta.rs",
+        find: "filter(|place| matches!(place, Place::Written(_)))",
+        replace: "filter(|_| false)",
+        package: "cordon-agent-core",
+        test: "update::delta::tests::each_piece_comes_from_where_it_is",
+    },
+    Breakage {
+        name: "more requests than a server allows",
+        file: "agent/core/src/update/delta.rs",
+        find: "self.gap = GAP_BYTES.max(largest);",
+        replace: "let _ = largest;",
+        package: "cordon-agent-core",
+        test: "update::delta::tests::requests_are_drawn_together_until_there_are_few_enough",
+    },
+    Breakage {
+        name: "pieces that are not the image",
+        file: "proto/src/update/chunks.rs",
+        find: "if (image, store) == (self.image.length, self.store.length)",
+        replace: "if true || (image, store) == (self.image.length, self.store.length)",
+        package: "cordon-proto",
+        test: "update::chunks::tests::what_is_no_index_is_refused_by_its_name",
+    },
+    Breakage {
+        name: "more pieces than a device keeps",
+        file: "proto/src/update/chunks.rs",
+        find: "if !(1..=limits::DELTA_CHUNKS).contains(&head.count) {",
+        replace: "if head.count == 0 {",
+        package: "cordon-proto",
+        test: "update::chunks::tests::what_is_no_index_is_refused_by_its_name",
+    },
+    Breakage {
+        name: "a piece larger than its bound",
+        file: "proto/src/update/chunks.rs",
+        find: "(1..=self.parameters.most).contains(&entry.length)",
+        replace: "entry.length > 0",
+        package: "cordon-proto",
+        test: "update::chunks::tests::what_is_no_index_is_refused_by_its_name",
+    },
+];
