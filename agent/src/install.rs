@@ -56,6 +56,15 @@ impl From<Slots> for Place {
 }
 
 impl Place {
+    /// The slots, where each holds an image byte for byte: what a chunk delta is put together from.
+    #[must_use]
+    pub fn slots(&self) -> Option<&Slots> {
+        match self {
+            Self::Slots(slots) => Some(slots),
+            Self::Tree(_) | Self::Handed(_) => None,
+        }
+    }
+
     /// Opens the slot that does not run for an image of `length` bytes, of which about the first `offset` are held; the
     /// writer says where it goes on, and is written by [`crate::slot::writing`].
     ///

@@ -16,7 +16,7 @@ use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
 use cordon_proto::telemetry::{Batch, Body, Finding, Gap, GapReason, Position, Severity};
 use cordon_proto::time::{Millis, Timestamp};
 use cordon_proto::update::bundle::{Bundle, Listed};
-use cordon_proto::update::chunks::{self, Entry, Half, Parameters};
+use cordon_proto::update::chunks::{self, Half, Parameters};
 use cordon_proto::update::handover::{Carried, HandOver};
 use cordon_proto::update::release::FileRef;
 use cordon_proto::update::scope::Scope;
@@ -376,7 +376,7 @@ pub fn chunk_indexes() -> Vec<Vec<u8>> {
     let none = id(0);
     let entry = |number, length, stored| {
         let seal = if stored == 0 { none } else { id(number ^ 0x80) };
-        Entry { id: id(number), seal, length, stored }
+        chunks::Entry { id: id(number), seal, length, stored }
     };
     let file = |length| FileRef { length, sha256: Sha256([9; 32]) };
     let parameters = Parameters::for_image(1);

@@ -48,7 +48,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 16] = [
     Target {
         name: "archive",
         parsed: "archive parsed",

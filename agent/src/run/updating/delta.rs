@@ -99,7 +99,8 @@ impl Updating {
         }
         let installed = self.record.installed.slot;
         let Ok(installer) = &self.means.installer else { return false };
-        let (running, written) = (installer.slots.read(installed), installer.slots.read(installed.other()));
+        let Some(slots) = installer.slots.slots() else { return false };
+        let (running, written) = (slots.read(installed), slots.read(installed.other()));
         let (Ok((running, held)), Ok((written, _))) = (running, written) else { return false };
         let delta = match self.delta.take() {
             Some(delta) if delta.image == wanted.sha256 && delta.offer == offer => delta,
