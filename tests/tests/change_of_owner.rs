@@ -153,7 +153,8 @@ fn reports(release: &str) -> impl Fn(&Value) -> bool {
     move |device| {
         let is =
             |pointer: &str, wanted: &str| device.pointer(pointer).and_then(Value::as_str) == Some(wanted);
-        is("/state", "active") && is("/release", release)
+        let at_rest = is("/update/state", "idle") || is("/update/state", "refused");
+        is("/state", "active") && is("/release", release) && at_rest
     }
 }
 

