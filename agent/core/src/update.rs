@@ -48,6 +48,11 @@ pub enum Event {
     Complete,
     /// Fetching or writing stopped.
     Stopped(FetchFault),
+    /// Fetching stopped, because the server asks to wait.
+    Delayed {
+        /// Seconds asked for.
+        seconds: u64,
+    },
     /// The asked slot was read back; the hash of its first bytes.
     Hashed(Sha256),
     /// The asked slot could not be read back.

@@ -67,6 +67,7 @@ impl Run {
             Event::Synced { offset } => synced(state, offset),
             Event::Complete => self.complete(state),
             Event::Stopped(fault) => self.stopped(state, fault),
+            Event::Delayed { seconds } => self.delayed(state, seconds),
             Event::Hashed(sha256) => self.hashed(state, sha256),
             Event::HashFailed => self.hash_failed(state),
             Event::Armed(look) => self.armed(state, &look),
@@ -213,6 +214,14 @@ impl Run {
             FetchFault::Damaged => self.damaged(job),
             FetchFault::SlotTooShort => self.fail(job, fault, GaveUp::SlotTooShort),
         }
+    }
+
+    /// What a server asks for is granted within bounds: one that asks for a year must not end updates.
+    fn delayed(&mut self, state: State, seconds: u64) -> State {
+        let State::Fetching(fetching) = state else { return state };
+        let Fetching { job, offset, .. } = *fetching;
+        let seconds = i64::try_from(seconds.min(limits::RETRY_AFTER_S)).unwrap_or(0);
+        self.pause(job, offset, (FetchFault::Unreachable, seconds))
     }
 
     fn pause(&mut self, job: Job, offset: u64, (fault, seconds): (FetchFault, i64)) -> State {

@@ -212,6 +212,23 @@ async fn an_image_that_trickles_is_given_up_told_and_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_asks_to_wait_is_not_asked_again_before() {
+    // Goal: many devices do not hammer a server that has no room. Method: a 503 with a second of patience, over and over,
+    // while every look is a few milliseconds apart; then all.
+    let rig = with(&[]).await;
+    rig.world().chatty = true;
+    rig.world().bent = Some(|_| Reply::Full(503, "retry-after: 1\r\n", Vec::new()));
+    let begun = Instant::now();
+    let agent = rig.start();
+    rig.until("it is asked a second time", |world| (world.ranges.len() == 2).then_some(())).await;
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    rig.world().bent = None;
+    installed(&rig).await;
+    assert_eq!(rig.world().ranges.len(), 3);
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn an_image_that_never_ends_is_no_more_than_its_signed_length() {
     // Goal: endless data into a slot. Method: a bent image over and over; the slot's size, and the reason.
     let rig = with(&[]).await;

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 use super::Updating;
 use crate::boot::{self, BootError};
-use crate::link::LinkError;
 use crate::link::mirrors::Wanted;
+use crate::link::{LinkError, Retry};
 use crate::run::messages::{PIECES, Piece, ToLink};
 use crate::slot::SlotError;
 use crate::slot::writing::{Told, Writing};
@@ -24,6 +24,8 @@ pub(super) struct Fetch {
     /// The first byte that is wanted.
     from: u64,
     pieces: Option<mpsc::Receiver<Result<Piece, LinkError>>>,
+    /// Seconds for which the server asks to be left alone.
+    wait_s: Option<u64>,
 }
 
 /// What happened on the way.
@@ -74,7 +76,8 @@ impl Updating {
         match opened {
             Ok(Ok(Ok(writer))) => {
                 let from = writer.offset();
-                self.fetch = Some(Fetch { writing: Writing::begin(writer), from, pieces: None });
+                self.fetch =
+                    Some(Fetch { writing: Writing::begin(writer), from, pieces: None, wait_s: None });
             }
             Ok(Ok(Err(error))) => self.stop_fetching(&error),
             Ok(Err(error)) => {
@@ -105,11 +108,14 @@ impl Updating {
     pub(super) async fn fetched(&mut self, happened: Happened) {
         match happened {
             Happened::Ended(error) => {
-                if let Some(error) = error {
+                if let Some(error) = &error {
                     tracing::warn!(%error, "the image does not come; it goes on where it stopped");
                 }
                 if let Some(fetch) = &mut self.fetch {
                     fetch.pieces = None;
+                    if let Some(Retry::After(seconds)) = error.as_ref().map(LinkError::retry) {
+                        fetch.wait_s = Some(seconds);
+                    }
                     fetch.writing.end();
                 }
                 return;
@@ -121,9 +127,12 @@ impl Updating {
                 self.queue.push_back(Event::Complete);
             }
             Happened::Told(Some(Told::Ended)) => {
-                self.fetch = None;
-                let gone = if self.is_carried() { FetchFault::StickGone } else { FetchFault::Unreachable };
-                self.queue.push_back(Event::Stopped(gone));
+                let wait_s = self.fetch.take().and_then(|fetch| fetch.wait_s);
+                self.queue.push_back(match wait_s {
+                    Some(seconds) => Event::Delayed { seconds },
+                    None if self.is_carried() => Event::Stopped(FetchFault::StickGone),
+                    None => Event::Stopped(FetchFault::Unreachable),
+                });
             }
             Happened::Told(Some(Told::Failed(error))) => self.stop_fetching(&error),
             Happened::Told(None) => {

@@ -211,6 +211,24 @@ fn a_full_disk_pauses_and_a_short_slot_ends_the_order() {
 }
 
 #[test]
+fn a_server_that_asks_to_wait_is_asked_again_after_that_and_within_an_hour() {
+    // Goal: an overloaded server is spared, and cannot end updates. Method: a short wait and an endless one; looks before
+    // and after.
+    let longest = i64::try_from(limits::RETRY_AFTER_S).expect("small");
+    for (seconds, pause) in [(30, 30), (u64::MAX, longest)] {
+        let (record, effects) =
+            after(fetching(), vec![Event::Synced { offset: 1000 }, Event::Delayed { seconds }]);
+        assert!(effects.is_empty());
+        let look = clear(&record);
+        let soon = step(record.clone(), Event::Look(look.clone()), clock(pause - 1));
+        assert!(soon.effects.is_empty(), "it waits");
+        let later = step(record, Event::Look(look), clock(pause));
+        let resumed = Effect::Fetch { sha256: NEW, length: LENGTH, offset: 1000 };
+        assert_eq!(later.effects.last(), Some(&resumed), "it goes on where it stopped");
+    }
+}
+
+#[test]
 fn an_order_that_is_withdrawn_or_replaced_while_waiting_goes_and_a_passing_doubt_stays() {
     // Goal: what a later look means. Method: each answer of the decision, for a waiting act.
     let act = |outcome| {
@@ -452,7 +470,7 @@ fn any_event(signed: &Signed, (choice, number): (u8, u64), record: &Record) -> E
     }
     let slot = |odd: bool| if odd { Slot::B } else { Slot::A };
     let trial = (number % 4 == 0).then_some(Slot::B);
-    match choice % 15 {
+    match choice % 16 {
         0 => Event::Started(view(slot(number % 2 == 1), trial, slot(number % 7 > 3), number)),
         1 => Event::Synced { offset: number },
         2 => Event::Complete,
@@ -467,6 +485,7 @@ fn any_event(signed: &Signed, (choice, number): (u8, u64), record: &Record) -> E
         11 => Event::CheckedIn,
         12 => Event::Committed,
         13 => Event::ReceiptKept { serial: number % 4 },
+        14 => Event::Delayed { seconds: number % 100 },
         _ => Event::Look(look),
     }
 }
