@@ -18,7 +18,7 @@ use cordon_proto::limits;
 use cordon_proto::time::Millis;
 use cordon_proto::update::release::InterlockClass;
 use cordon_sim::demo::boot_loader::Machine;
-use cordon_sim::demo::catalogue::{Habit, Model, Unit};
+use cordon_sim::demo::catalogue::{QUIET_PUMP, Unit};
 use cordon_sim::demo::fleet::{self, Factory};
 use cordon_sim::hospital::{Hospital, Place, Release, Who};
 use cordon_sim::program::program;
@@ -36,17 +36,6 @@ const LEASE_S: u64 = 2;
 const TWO_LOOKS: Duration = Duration::from_secs(12);
 const OLD: &str = "vp-3/4.2.1";
 const NEW: &str = "vp-3/4.2.2";
-
-const PUMP: Model = Model {
-    maker: "Halden",
-    name: "VP-3",
-    revision: "C",
-    serial: "VP3",
-    kind: "infusion-pump",
-    share: 0,
-    interlock: "none",
-    habit: Habit::Imaging,
-};
 
 /// An owner and a maker, with pumps that the maker's repository knows.
 struct Ward {
@@ -121,7 +110,7 @@ impl Ward {
 
     /// An enrolled pump whose factory image asks for this class, with more lines of configuration.
     async fn stand(&self, number: usize, class: InterlockClass, lines: &str) -> Stand {
-        let unit = Unit { model: PUMP, number, site: "St. Anna", ward: "ICU 2" };
+        let unit = Unit { model: QUIET_PUMP, number, site: "St. Anna", ward: "ICU 2" };
         let root = self.hospital.maker_root("halden");
         let factory = Factory {
             release: OLD.parse().expect("a release"),
@@ -134,7 +123,7 @@ impl Ward {
         let config = fleet::build(&home, &unit, &factory).expect("is built");
         let written = std::fs::read_to_string(&config).expect("reads");
         std::fs::write(&config, written + lines).expect("writes");
-        let place = Place { site: unit.site, ward: unit.ward, kind: PUMP.kind };
+        let place = Place { site: unit.site, ward: unit.ward, kind: QUIET_PUMP.kind };
         let line =
             self.hospital.enrolment("VP-3", &place, Who::Serial(&unit.serial())).await.expect("a token");
         std::fs::write(home.join("join"), line + "\n").expect("writes");

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use cordon_proto::update::release::InterlockClass;
 use cordon_sim::archive;
-use cordon_sim::demo::catalogue::{Habit, Model, Unit};
+use cordon_sim::demo::catalogue::{Model, QUIET_PUMP, Unit};
 use cordon_sim::demo::fleet::{self, Factory};
 use cordon_sim::hospital::{Hospital, Place, Release, Who};
 use cordon_sim::program::program;
@@ -60,17 +60,8 @@ impl Ward {
         lay(&part.join("A"), files);
         symlink("A", part.join("current")).expect("links");
         fs::write(part.join("boot"), "active=A trial=none left=0 booted=A\n").expect("writes");
-        let model = Model {
-            maker: "Halden",
-            name: MODEL,
-            revision: "C",
-            serial: "VP3",
-            kind: "infusion-pump",
-            share: 0,
-            interlock: "none",
-            habit: Habit::Imaging,
-        };
-        let unit = Unit { model, number: 0, site: "St. Anna", ward: "ICU 2" };
+        let unit =
+            Unit { model: Model { name: MODEL, ..QUIET_PUMP }, number: 0, site: "St. Anna", ward: "ICU 2" };
         let image = archive::of_folder(&part.join("A")).expect("an archive");
         let factory = Factory {
             release: "vp-3-drugs/1".parse().expect("a release"),

@@ -7,6 +7,7 @@
 //! there for it. Read next: `agent/core`'s update machine.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -126,16 +127,16 @@ impl Swaps {
                 1 => std::fs::read(chance.choice(&files).context("a bundle has files")?).unwrap_or_default(),
                 _ => good.iter().take(chance.usize(0..=good.len())).copied().collect(),
             };
-            std::fs::write(&beside, &evil)?;
             let aside = path.with_extension("aside");
-            if std::fs::rename(path, &aside).is_ok() {
-                match chance.bool() {
-                    true => std::fs::rename(&beside, path)?,
-                    false => symlink(&beside, path)?,
-                }
+            // The agent may have removed the file, or its folder, at any of these steps.
+            if there(std::fs::write(&beside, &evil))? && there(std::fs::rename(path, &aside))? {
+                let put = match chance.bool() {
+                    true => std::fs::rename(&beside, path),
+                    false => symlink(&beside, path),
+                };
                 std::thread::sleep(Duration::from_micros(chance.u64(0..3000)));
-                std::fs::rename(&aside, path)?;
-                swaps += 1;
+                let back = there(std::fs::rename(&aside, path))?;
+                swaps += u64::from(there(put)? && back);
             }
             let _ = std::fs::remove_file(&beside);
         }
@@ -150,8 +151,21 @@ fn spoilt(good: &[u8], chance: &mut Rng) -> Vec<u8> {
     evil
 }
 
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
+/// Whether what was changed was still there to be changed, and its place free.
+fn there(done: std::io::Result<()>) -> std::io::Result<bool> {
+    match done {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => Ok(false),
+        done => done.map(|()| true),
+    }
+}
+
+/// The files below a folder that another program works in.
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
         let path = entry?.path();
         if path.is_dir() { walk(&path, files)? } else { files.push(path) }
     }
