@@ -213,8 +213,9 @@ pub(super) fn inventory(root: &Path) -> anyhow::Result<()> {
     let root = host::Root::at(root).with_context(|| format!("cannot open {}", root.display()))?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     for row in host::take(&root).rows() {
-        serde_json::to_writer(&mut out, row).context("cannot write the inventory")?;
-        out.write_all(b"\n").context("cannot write the inventory")?;
+        let mut line = serde_json::to_vec(row).context("cannot write the inventory")?;
+        line.push(b'\n');
+        out.write_all(&line).context("cannot write the inventory")?;
     }
     out.flush().context("cannot write the inventory")
 }

@@ -91,7 +91,10 @@ impl File {
             }
             "mirrors" => {
                 let form = || {
-                    must("a list of at most 7 addresses http://HOST:PORT/PATH, without a name or password")
+                    must(
+                        "a list of at most 7 addresses http://HOST:PORT/PATH, without a name or password, \
+                         an international HOST in its xn-- form",
+                    )
                 };
                 self.mirrors = mirrors(value).ok_or_else(form)?;
             }

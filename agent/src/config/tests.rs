@@ -77,6 +77,8 @@ fn a_mistake_is_named_with_its_key() {
             "{wrong}"
         );
     }
+    assert!(with("mirrors = [\"http://spiegel.m\u{fc}nchen.example\"]").contains("xn-- form"));
+    assert!(with("proxy = \"http://m\u{fc}nchen.example:3128\"").contains("xn-- form"));
     let eight = ["\"http://mirror\""; 8].join(", ");
     assert!(with(&format!("mirrors = [{eight}]")).contains("at most 7"));
     for wrong in ["255", "10000001", "-1", "\"fast\"", "true"] {
@@ -95,6 +97,19 @@ fn a_mistake_is_named_with_its_key() {
     assert!(with("state = \"x\"\nstate = \"y\"").contains("duplicate key"));
     assert!(error_of("hardware = { model = \"VP-3\" }").contains("`manufacturer` is missing"));
     assert!(error_of(&HARDWARE.replace(" }", ", colour = \"grey\" }")).contains("and nothing else"));
+}
+
+#[test]
+fn an_international_name_is_taken_as_its_bytes() {
+    // Goal: the form that name servers know works without a table of all letters. Method: one of each kind, a capital
+    // letter among them, and a path that is no host.
+    let (_root, sources) = written(&format!(
+        "{HARDWARE}proxy = \"http://xn--mnchen-3ya.example:3128\"\nserver = \"192.0.2.7\"\n\
+         mirrors = [\"http://Spiegel.xn--mnchen-3ya.example/gr\u{fc}n\"]\n"
+    ));
+    let config = Config::load(&sources).expect("is read");
+    assert_eq!(config.mirrors, ["http://spiegel.xn--mnchen-3ya.example/gr%C3%BCn"]);
+    assert!(config.proxy.is_some_and(|proxy| proxy.for_client().is_ok()));
 }
 
 #[test]

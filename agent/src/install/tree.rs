@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use cordon_agent_core::update::Slot;
 use cordon_proto::ids::Sha256;
+use cordon_proto::sorting::sort;
 use cordon_proto::update::tree::{ENDING, Entry, Kind, Part, Reader, TreeFault};
 use rustix::fs::{Advice, OFlags};
 use sha2::{Digest, Sha256 as Hasher};
@@ -95,7 +96,7 @@ fn walk(root: &Path, found: &mut dyn FnMut(Entry, &Path) -> Result<(), SlotError
             let held = held.map_err(|source| io_error("list", path, source))?.file_name();
             names.push(held.into_string().map_err(|held| TreeFault::Path(held.to_string_lossy().into()))?);
         }
-        names.sort_unstable();
+        sort(&mut names);
         names.iter().try_for_each(|held| {
             let slash = if name.is_empty() { "" } else { "/" };
             below((&path.join(held), &[name, slash, held].concat()), found)

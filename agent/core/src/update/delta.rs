@@ -13,6 +13,7 @@ use core::ops::Range;
 
 use cordon_proto::ids::Sha256;
 use cordon_proto::limits;
+use cordon_proto::sorting::sort_by;
 use cordon_proto::update::chunks::{Half, Index, IndexFault, Placed};
 use cordon_proto::update::release::{FileRef, Release};
 
@@ -147,7 +148,7 @@ impl Plan {
             gaps.extend(last.map(|last| piece.stored_at.saturating_sub(last)));
             last = Some(ends(&piece).1);
         }
-        gaps.sort_unstable_by(|one, other| other.cmp(one));
+        sort_by(&mut gaps, |one, other| one > other);
         // So many of the largest gaps stay that there is one request fewer than allowed.
         let largest = gaps.get(limits::DELTA_REQUESTS - 1).copied().unwrap_or(0);
         self.gap = GAP_BYTES.max(largest);
