@@ -224,8 +224,7 @@ async fn a_batch_that_reaches_two_servers_is_heeded_once() {
             member.findings.values().all(|record| record.state == triage::State::Closed)
         })
     };
-    arrives("a decision", || one.app().fleet.get(id).is_some_and(|one| !one.findings.is_empty()))
-        .await;
+    arrives("a decision", || one.app().fleet.get(id).is_some_and(|one| !one.findings.is_empty())).await;
     assert!(closed(&one) && closed(&two));
 }
 

@@ -107,7 +107,8 @@ mod tests {
     fn free_address() -> SocketAddr {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         loop {
-            let number = std::process::id().wrapping_mul(101).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+            let number =
+                std::process::id().wrapping_mul(101).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
             let port = 10_000 + u16::try_from(number % 20_000).expect("small");
             if let Ok(free) = std::net::TcpListener::bind(("127.0.0.1", port)) {
                 return free.local_addr().expect("is bound");

@@ -227,7 +227,10 @@ async fn a_server_that_asks_to_wait_is_not_asked_again_before() {
     installed(&rig).await;
     agent.stop().await;
     let (asked, seconds) = (rig.world().ranges.len(), begun.elapsed().as_secs());
-    assert!((3..=seconds + 1).contains(&u64::try_from(asked).expect("few")), "{asked} requests in {seconds} s");
+    assert!(
+        (3..=seconds + 1).contains(&u64::try_from(asked).expect("few")),
+        "{asked} requests in {seconds} s"
+    );
 }
 
 #[tokio::test]

@@ -121,7 +121,8 @@ async fn an_image_that_changes_while_it_waits_is_not_armed() {
     fs::write(rig.path("B"), bytes).expect("writes");
     rig.world().bent = Some(|rest| Reply::Drip(rest.len(), 20));
     let _held = standby(&rig).await;
-    rig.until("it is fetched again", |_| matches!(rig.record().state, State::Fetching(_)).then_some(())).await;
+    rig.until("it is fetched again", |_| matches!(rig.record().state, State::Fetching(_)).then_some(()))
+        .await;
     assert_eq!(FileBoot::open(&rig.path("boot")).expect("opens").read().expect("reads").trial, None);
     agent.stop().await;
 }
