@@ -439,6 +439,11 @@ async fn e11_two_agents_from_one_copied_state_raise_an_alarm_within_two_checkins
         assert!(begin.elapsed() < PATIENCE, "nobody noticed: {}", log());
         sleep(Duration::from_millis(50)).await;
     }
+    // Where people were told at the copy's very first one, it shows there only now.
+    while !has_checked_in() {
+        assert!(begin.elapsed() < PATIENCE, "its status says nothing of the check-in that raised the alarm");
+        sleep(Duration::from_millis(50)).await;
+    }
     let checkins = now - since.unwrap_or(now);
     println!(
         "E11: noticed {:?} after the copy was started, {checkins} check-ins after its first; one every {EVERY_S} s",
