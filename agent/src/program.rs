@@ -160,16 +160,17 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_wanted_any_more_is_killed_with_its_children() {
-        // Goal: nothing is left behind. Method: a child that would write a file after its parent was dropped.
-        let root = tempfile::tempdir().expect("a scratch folder");
-        let (ready, late) = (root.path().join("ready"), root.path().join("late"));
-        let script = format!("(touch {}; sleep 0.3; touch {}) & wait", ready.display(), late.display());
-        let program = Program::start(&["sh", "-c", &script], (Stdio::null(), Stdio::null())).expect("starts");
-        while !ready.exists() {
-            sleep(TURN);
-        }
+        // Goal: nothing is left behind. Method: a child that would say something a minute after its parent was dropped; the
+        // pipe ends with the last one who holds it.
+        let script = "(echo ready; sleep 60; echo late) & wait";
+        let mut program =
+            Program::start(&["sh", "-c", script], (Stdio::piped(), Stdio::null())).expect("starts");
+        let mut said = program.child.stdout.take().expect("is piped");
+        let mut ready = [0; 6];
+        said.read_exact(&mut ready).expect("the child runs");
         drop(program);
-        sleep(Duration::from_millis(500));
-        assert!(!late.exists());
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).expect("reads to the end");
+        assert_eq!((ready.as_slice(), rest.as_str()), (b"ready\n".as_slice(), ""));
     }
 }

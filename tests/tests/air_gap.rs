@@ -217,7 +217,7 @@ async fn two_people_sign_a_stick_a_pump_without_a_network_takes_it_and_its_recei
     let journal = ward.hospital.api("/api/v1/audit").await.expect("reads").to_string();
     assert!(journal.contains("receipt.import"), "{journal}");
     let mut rollout = Value::Null;
-    for _ in 0..100 {
+    for _ in 0..300 {
         rollout = ward.hospital.api("/api/v1/rollouts/ward").await.expect("reads");
         if rollout.pointer("/waves/0/confirmed") == Some(&1.into()) {
             break;

@@ -17,6 +17,7 @@ use cordon_agent::install::Place;
 use cordon_agent::install::handed::Handed;
 use cordon_agent_core::update::Slot;
 use cordon_proto::ids::Sha256;
+use cordon_sim::faults::image;
 use cordon_sim::program::program;
 use cordon_sim::skip::{require_package, require_right};
 
@@ -123,8 +124,7 @@ fn rauc(scene: &mut Scene, content: &[u8]) -> Option<(String, Vec<u8>)> {
     let [rauc, bus, openssl] = ["rauc", "dbus-daemon", "openssl"].map(require_package);
     let (rauc, bus, openssl) = (rauc?, bus?, openssl?);
     require_package("mksquashfs")?;
-    let root = rustix::process::geteuid().is_root() && Path::new("/dev/loop-control").exists();
-    if !require_right("of root over loop devices", "RAUC's own installation", root) {
+    if !require_right("of root over loop devices", "RAUC's own installation", image::mounts().is_ok()) {
         return None;
     }
     scene.certificate(&openssl);
@@ -175,7 +175,7 @@ fn service(scene: &mut Scene, booted: &str) {
     }
     scene.write("current", booted, 0o644);
     let address = format!("unix:path={}", scene.text("bus"));
-    for _ in 0..100 {
+    for _ in 0..1200 {
         if scene.path("bus").exists() {
             break;
         }
@@ -188,7 +188,7 @@ fn service(scene: &mut Scene, booted: &str) {
 }
 
 fn answers(control: &mut ExecBoot) {
-    for _ in 0..50 {
+    for _ in 0..600 {
         if control.read().is_ok() {
             return;
         }

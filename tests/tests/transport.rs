@@ -1,16 +1,18 @@
 //! An image's way to a device, with the real agent program: over a line that is cut, from a mirror that nginx plays, and
 //! onto a device with next to no room beside its slots.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use cordon_sim::cutting_proxy::CuttingProxy;
+use cordon_sim::ports;
 use cordon_sim::program::program;
 use cordon_sim::skip::{require_package, require_right};
 use cordon_sim::transport::{REPOSITORY, Trip};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use tokio::time::{Instant, sleep};
 
 const SIM: &str = env!("CARGO_BIN_EXE_cordon-sim");
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -105,8 +107,9 @@ async fn nginx_over_a_makers_folder_is_a_mirror() {
     );
     std::fs::write(root.join("nginx.conf"), text).expect("writes");
     let mut command = program(nginx);
-    command.arg("-c").arg(root.join("nginx.conf")).stdin(Stdio::null()).stderr(Stdio::null());
+    command.arg("-c").arg(root.join("nginx.conf")).stdin(Stdio::null()).stderr(Stdio::inherit());
     let _nginx = Nginx(command.spawn().expect("starts"));
+    listens(port).await;
     trip.machine.on();
     trip.order().await.expect("is ordered");
     trip.installed(PATIENCE).await.expect("is installed");
@@ -118,5 +121,13 @@ async fn nginx_over_a_makers_folder_is_a_mirror() {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port()
+    ports::free(Ipv4Addr::LOCALHOST).expect("a port")
+}
+
+async fn listens(port: u16) {
+    let begun = Instant::now();
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody listens at port {port}");
+        sleep(Duration::from_millis(50)).await;
+    }
 }

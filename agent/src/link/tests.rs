@@ -79,11 +79,16 @@ impl Site {
     }
 
     pub(crate) fn link(&self, server: &Server) -> Link {
+        self.link_with(server, Duration::from_secs(30))
+    }
+
+    /// A link that gives up an image after so long a silence.
+    fn link_with(&self, server: &Server, stall: Duration) -> Link {
         let mut identity = self.identity.clone();
         identity.site.device_port = server.port;
         let addresses = vec!["127.0.0.1".parse().expect("an address")];
         let route = Route { host: "localhost".to_owned(), addresses, ..Route::default() };
-        let patience = Patience { answer: Duration::from_millis(400), stall: Duration::from_millis(100) };
+        let patience = Patience { answer: Duration::from_secs(30), stall };
         Link::new(&identity, &route, trusted_clock(), patience).expect("is built")
     }
 }
@@ -237,10 +242,11 @@ async fn an_oversize_metadata_file_is_cut_at_its_cap() {
 #[tokio::test]
 async fn a_download_that_drips_is_given_up_as_a_stall() {
     // Goal: slow retrieval holds nobody. Method: one byte in 20 ms, far below the least rate, with a stall limit of
-    // 100 ms: without a least rate every byte would begin the patience anew.
+    // a second, in which 1024 bytes would be due: without a least rate every byte would begin the patience anew.
     let site = Site::new().await;
-    let server = Server::start(&site.authority, MUTUAL, |_| Reply::Drip(500, 20));
-    let mut download = site.link(&server).target(&Sha256([9; 32]), 0).await.expect("begins");
+    let server = Server::start(&site.authority, MUTUAL, |_| Reply::Drip(2000, 20));
+    let link = site.link_with(&server, Duration::from_secs(1));
+    let mut download = link.target(&Sha256([9; 32]), 0).await.expect("begins");
     let mut held = 0;
     let error = loop {
         match download.next().await {
@@ -249,7 +255,7 @@ async fn a_download_that_drips_is_given_up_as_a_stall() {
         }
     };
     assert!(matches!(error, LinkError::Stalled { .. }), "{error}");
-    assert!((1..102).contains(&held), "{held} bytes came");
+    assert!((1..1024).contains(&held), "{held} bytes came");
 }
 
 #[tokio::test]
@@ -263,7 +269,7 @@ async fn a_download_resumes_where_it_stopped_and_a_stall_ends_it() {
         Some(_) => Reply::Full(206, "content-range: bytes 0-10/11\r\n", b"hello world".to_vec()),
         None => Reply::Stall(11, b"hello ".to_vec()),
     });
-    let link = site.link(&server);
+    let link = site.link_with(&server, Duration::from_secs(1));
     let image = Sha256([9; 32]);
     let mut held = Vec::new();
     let mut download = link.target(&image, 0).await.expect("begins");

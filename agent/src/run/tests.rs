@@ -51,6 +51,8 @@ mod attacks;
 mod bedside;
 
 pub(crate) const OLD: &[u8] = b"the factory image";
+/// The patience with a server, where it is not the subject: more than a busy machine ever needs.
+const STALL: Duration = Duration::from_secs(30);
 
 pub(crate) fn new_image() -> Vec<u8> {
     (0..100_000_u32).flat_map(u32::to_be_bytes).collect()
@@ -94,6 +96,8 @@ pub(crate) struct Rig {
     mirrors: Vec<String>,
     /// The cap.
     image_kbit_s: Option<u32>,
+    /// How long no byte of an image may come: long, so that a busy machine is no stall; short where a stall is the subject.
+    stall: Duration,
 }
 
 struct Facts;
@@ -246,7 +250,7 @@ impl World {
             return bent(rest);
         }
         if let Some(cut) = self.cut.take() {
-            return Reply::Stall(rest.len(), rest[..cut].to_vec());
+            return Reply::Cut(rest.len(), rest[..cut].to_vec());
         }
         match from {
             0 => Reply::ok(rest),
@@ -274,7 +278,35 @@ impl Running {
 
     pub(crate) async fn ended(self) -> Exit {
         let _open = self.stop;
-        timeout(Duration::from_secs(20), self.task).await.expect("ends").expect("no panic")
+        timeout(Duration::from_secs(60), self.task).await.expect("ends").expect("no panic")
+    }
+}
+
+impl Running {
+    /// Cuts the agent off after this time, as a power cut would, unless it ended by itself: its end. What is held is held
+    /// as long as it lives.
+    pub(crate) async fn cut_off<T>(mut self, after: Duration, held: impl Future<Output = T>) -> Option<Exit> {
+        let held = async {
+            let _held = held.await;
+            std::future::pending::<()>().await;
+        };
+        let lives = async {
+            tokio::select! { exit = &mut self.task => exit, () = held => unreachable!("it is held on") }
+        };
+        let exit = match timeout(after, lives).await {
+            Ok(exit) => exit,
+            Err(_) => {
+                self.task.abort();
+                self.task.await
+            }
+        };
+        match exit {
+            Ok(exit) => Some(exit),
+            Err(error) => {
+                assert!(error.is_cancelled(), "{error}");
+                None
+            }
+        }
     }
 }
 
@@ -292,7 +324,7 @@ pub(crate) fn ports(config: &Config, clock: &Arc<dyn Clock>) -> Ports {
         metered: None,
     };
     let rhythm = Rhythm { look: Duration::from_millis(50), ..Rhythm::default() };
-    let patience = Patience { answer: Duration::from_secs(2), stall: Duration::from_millis(200) };
+    let patience = Patience { answer: STALL, stall: STALL };
     Ports {
         capture: Box::new(capture),
         host: Box::new(Facts),
@@ -315,7 +347,8 @@ impl Rig {
             Server::start(&authority, MUTUAL, move |asked| served.lock().expect("no panic").reply(asked));
         let site = Site::enrolled(authority, server.port).await;
         let clock = Arc::new(SystemClock::new());
-        let rig = Self { site, server, world, clock, boot: None, mirrors: Vec::new(), image_kbit_s: None };
+        let (mirrors, image_kbit_s, stall) = (Vec::new(), None, STALL);
+        let rig = Self { site, server, world, clock, boot: None, mirrors, image_kbit_s, stall };
         fs::write(rig.path("A"), OLD).expect("writes");
         fs::write(rig.path("root.json"), maker(1, &[]).root()).expect("writes");
         FileBoot::create(&rig.path("boot"), Slot::A).expect("creates").boot().expect("boots");
@@ -368,7 +401,8 @@ impl Rig {
 
     pub(crate) fn ports(&self) -> Ports {
         let config = self.config();
-        let ports = ports(&config, &self.clock);
+        let mut ports = ports(&config, &self.clock);
+        ports.tempo.patience.stall = self.stall;
         match &self.boot {
             Some(control) => {
                 let slots = Slots::new(config.slots.expect("is set")).into();
@@ -398,7 +432,7 @@ impl Rig {
     }
 
     pub(crate) async fn until<T>(&self, what: &str, mut holds: impl FnMut(&World) -> Option<T>) -> T {
-        for _ in 0..1500 {
+        for _ in 0..6000 {
             if let Some(found) = holds(&self.world()) {
                 return found;
             }
@@ -406,6 +440,18 @@ impl Rig {
         }
         let last = self.world().checkins.last().cloned();
         panic!("never: {what}; last check-in {last:?}; asked {:?}", self.server.lines());
+    }
+
+    /// A connection to the agent's socket, as soon as it is there.
+    pub(crate) async fn client(&self) -> Client {
+        let path = self.path("interlock.sock");
+        for _ in 0..6000 {
+            if let Ok(client) = Client::connect(&path).await {
+                return client;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no agent answers at {}", path.display());
     }
 
     /// Waits until a check-in reports this state, and gives back its reasons.

@@ -143,7 +143,7 @@ fn stored(asked: &Asked) -> Reply {
 }
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..400 {
+    for _ in 0..6000 {
         if holds() {
             return;
         }

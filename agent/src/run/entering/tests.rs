@@ -61,7 +61,7 @@ impl Device {
 }
 
 fn tempo() -> Tempo {
-    let patience = Patience { answer: Duration::from_secs(5), stall: Duration::from_secs(1) };
+    let patience = Patience { answer: Duration::from_secs(30), stall: Duration::from_secs(30) };
     Tempo { pace: pace(), patience, ..Tempo::default() }
 }
 

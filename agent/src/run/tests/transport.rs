@@ -6,6 +6,9 @@ use tokio::time::Instant;
 use super::*;
 use crate::fake::mirror::{Manner, Mirror};
 
+/// A stall limit that is soon over.
+const SHORT: Duration = Duration::from_millis(200);
+
 /// A rig with an order to install, whose device knows these mirrors.
 async fn with(mirrors: &[&Mirror]) -> Rig {
     let mut rig = Rig::new().await;
@@ -22,14 +25,9 @@ fn said(rig: &Rig) -> Vec<Option<String>> {
 
 /// The device's application says that nobody is treated.
 async fn standby(rig: &Rig) -> Client {
-    loop {
-        if let Ok(mut client) = Client::connect(&rig.path("interlock.sock")).await
-            && client.hold(Claim::Standby, None).await.is_ok()
-        {
-            return client;
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
+    let mut client = rig.client().await;
+    client.hold(Claim::Standby, None).await.expect("holds");
+    client
 }
 
 async fn installed(rig: &Rig) {
@@ -87,13 +85,14 @@ async fn mirrors_that_fail_are_followed_in_their_order_and_then_by_the_server_at
 
 #[tokio::test]
 async fn a_mirror_that_trickles_is_left_within_the_stall_limit() {
-    // Goal: slow retrieval from a mirror. Method: a byte every 20 ms, far above any silence, far below the least rate.
+    // Goal: slow retrieval from a mirror. Method: a byte every 20 ms, far above any silence, far below the least rate; to
+    // its end it would take two hours.
     let mirror = Mirror::start(new_image(), Manner::Drip(20));
-    let rig = with(&[&mirror]).await;
+    let rig = Rig { stall: SHORT, ..with(&[&mirror]).await };
     let begun = Instant::now();
     let agent = rig.start();
     installed(&rig).await;
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     agent.stop().await;
     assert!(said(&rig)[0].as_ref().is_some_and(|said| said.contains("next to nothing")));
 }
@@ -139,7 +138,8 @@ async fn a_mirror_without_ranges_is_of_use_all_the_same() {
 
 #[tokio::test]
 async fn a_capped_image_comes_no_faster_and_check_ins_do_not_wait_for_it() {
-    // Goal: the cap, and nobody starves. Method: 400,000 bytes at 100,000 a second, and one report after the other.
+    // Goal: the cap, and nobody starves. Method: 400,000 bytes at 100,000 a second, and one report after the other. How
+    // near to the cap it comes is printed.
     let mut rig = with(&[]).await;
     rig.image_kbit_s = Some(800);
     rig.world().chatty = true;
@@ -147,7 +147,8 @@ async fn a_capped_image_comes_no_faster_and_check_ins_do_not_wait_for_it() {
     let agent = rig.start();
     installed(&rig).await;
     let took = begun.elapsed();
-    assert!((3700..9000).contains(&took.as_millis()), "{took:?}");
+    println!("400,000 bytes at 100,000 a second took {took:?}");
+    assert!((3700..60_000).contains(&took.as_millis()), "{took:?}");
     let fetching = |checkin: &&CheckinRequest| checkin.update.state == UpdateState::Fetching;
     let told = rig.world().checkins.iter().filter(fetching).count();
     assert!(told >= 3, "{told} reports in {took:?}");
@@ -182,7 +183,7 @@ async fn a_root_that_is_huge_or_never_ends_is_left_within_the_limits_and_that_is
         let agent = rig.start();
         let told =
             rig.until("it is told", |world| world.checkins.last()?.update.blocked_by.first().cloned()).await;
-        assert!(begun.elapsed() < Duration::from_secs(5), "{number}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{number}: {:?}", begun.elapsed());
         assert!(told.sentence.as_str().contains("bytes and was cut off"), "{told:?}");
         let reports = rig.world().checkins.len();
         rig.until("reports go on", |world| (world.checkins.len() > reports + 2).then_some(())).await;
@@ -194,7 +195,7 @@ async fn a_root_that_is_huge_or_never_ends_is_left_within_the_limits_and_that_is
 #[tokio::test]
 async fn an_image_that_trickles_is_given_up_told_and_asked_for_again() {
     // Goal: slow retrieval from the server. Method: a byte every 20 ms, where 200 ms are enough to judge it; then all.
-    let rig = with(&[]).await;
+    let rig = Rig { stall: SHORT, ..with(&[]).await };
     rig.world().bent = Some(|rest| Reply::Drip(rest.len(), 20));
     let agent = rig.start();
     rig.until("the reason is told", |world| {
@@ -214,7 +215,7 @@ async fn an_image_that_trickles_is_given_up_told_and_asked_for_again() {
 #[tokio::test]
 async fn a_server_that_asks_to_wait_is_not_asked_again_before() {
     // Goal: many devices do not hammer a server that has no room. Method: a 503 with a second of patience, over and over,
-    // while every look is a few milliseconds apart; then all.
+    // while every look is a few milliseconds apart; then all. Never more requests than seconds went by, but for the first.
     let rig = with(&[]).await;
     rig.world().chatty = true;
     rig.world().bent = Some(|_| Reply::Full(503, "retry-after: 1\r\n", Vec::new()));
@@ -224,8 +225,12 @@ async fn a_server_that_asks_to_wait_is_not_asked_again_before() {
     assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
     rig.world().bent = None;
     installed(&rig).await;
-    assert_eq!(rig.world().ranges.len(), 3);
     agent.stop().await;
+    let (asked, seconds) = (rig.world().ranges.len(), begun.elapsed().as_secs());
+    assert!(
+        (3..=seconds + 1).contains(&u64::try_from(asked).expect("few")),
+        "{asked} requests in {seconds} s"
+    );
 }
 
 #[tokio::test]

@@ -9,28 +9,38 @@ use cordon_agent_core::interlock::Claim;
 use cordon_agent_core::update::{Slot, State};
 use cordon_proto::checkin::UpdateState;
 use cordon_proto::receipt::Outcome;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::boot::fixture::{Device, KINDS, Kind};
 use crate::boot::{BootControl, FileBoot, Setting};
 use crate::config::Health;
+use crate::fake::Reply;
 use crate::interlock::Client;
-use crate::run::tests::Rig;
+use crate::run::tests::{Rig, Running};
 use crate::run::{Exit, Ports, run};
 use crate::status::Status;
 
 /// Holds standby as soon as the agent's socket is there.
-async fn standby(rig: &Rig) -> Option<Client> {
+async fn standby(rig: &Rig) -> Client {
     let path = rig.path("interlock.sock");
-    for _ in 0..50 {
+    for _ in 0..30_000 {
         if let Ok(mut client) = Client::connect(&path).await
             && client.hold(Claim::Standby, None).await.is_ok()
         {
-            return Some(client);
+            return client;
         }
         sleep(Duration::from_millis(2)).await;
     }
-    None
+    panic!("no agent answers at {}", path.display());
+}
+
+/// Lets an agent live to its end, which standby may or may not be needed for.
+async fn ended_beside_standby(rig: &Rig, agent: Running) -> Exit {
+    let held = async {
+        let _held = standby(rig).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! { exit = agent.ended() => exit, () = held => unreachable!("it is held on") }
 }
 
 #[tokio::test]
@@ -42,24 +52,16 @@ async fn an_agent_killed_again_and_again_ends_with_the_new_image_and_one_receipt
         let mut world = rig.world();
         (world.offer, world.permit) = (true, true);
     }
-    let mut kills = 0;
-    for millis in (5..).step_by(15) {
-        let mut agent = rig.start();
-        let held = timeout(Duration::from_millis(millis), async {
-            let _held = standby(&rig).await;
-            (&mut agent.task).await
-        });
-        match held.await {
-            Ok(exit) => {
-                assert!(matches!(exit.expect("no panic"), Exit::Reboot));
+    let (mut kills, mut millis) = (0, 5);
+    loop {
+        match rig.start().cut_off(Duration::from_millis(millis), standby(&rig)).await {
+            Some(exit) => {
+                assert!(matches!(exit, Exit::Reboot));
                 FileBoot::open(&rig.path("boot")).expect("opens").boot().expect("boots");
             }
-            Err(_) => {
-                agent.task.abort();
-                assert!(agent.task.await.is_err_and(|error| error.is_cancelled()));
-                kills += 1;
-            }
+            None => kills += 1,
         }
+        millis += (millis / 10).max(15);
         if !rig.world().receipts.is_empty() {
             break;
         }
@@ -106,7 +108,7 @@ async fn a_disk_that_refuses_the_security_state_stops_the_update_until_it_gives_
 #[tokio::test]
 async fn an_image_that_changes_while_it_waits_is_not_armed() {
     // Goal: time of check, time of use. Method: nobody says that the device is free, so the image waits; one byte of its
-    // slot turns; then somebody says so.
+    // slot turns; then somebody says so. What is fetched again comes so slowly that it does not become whole meanwhile.
     let rig = Rig::new().await;
     {
         let mut world = rig.world();
@@ -117,15 +119,10 @@ async fn an_image_that_changes_while_it_waits_is_not_armed() {
     let mut bytes = fs::read(rig.path("B")).expect("reads");
     bytes[0] ^= 1;
     fs::write(rig.path("B"), bytes).expect("writes");
+    rig.world().bent = Some(|rest| Reply::Drip(rest.len(), 20));
     let _held = standby(&rig).await;
-    let fetches = || matches!(rig.record().state, State::Fetching(_));
-    for _ in 0..300 {
-        if fetches() {
-            break;
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-    assert!(fetches(), "it is fetched again: {:?}", rig.record().state);
+    rig.until("it is fetched again", |_| matches!(rig.record().state, State::Fetching(_)).then_some(()))
+        .await;
     assert_eq!(FileBoot::open(&rig.path("boot")).expect("opens").read().expect("reads").trial, None);
     agent.stop().await;
 }
@@ -248,8 +245,7 @@ async fn every_boot_control_leads_back_from_an_image_that_is_not_well() {
         let (rig, device) = on(kind).await;
         for expected in [Slot::B, Slot::A] {
             let agent = rig.start_with(Health::Program(vec!["false".to_owned()]));
-            let _held = standby(&rig).await;
-            assert!(matches!(agent.ended().await, Exit::Reboot), "{kind:?}");
+            assert!(matches!(ended_beside_standby(&rig, agent).await, Exit::Reboot), "{kind:?}");
             assert_eq!(device.boot(), expected, "{kind:?}");
         }
         let agent = rig.start();
@@ -322,13 +318,8 @@ async fn a_boot_control_that_cannot_be_used_is_told_before_any_order() {
     assert!(sentence.contains("one variable cordon"), "{sentence}");
     let said =
         || Status::read(&rig.state()).ok()??.blocked_by.first().map(|blocked| blocked.code.to_string());
-    for _ in 0..300 {
-        if said().is_some() {
-            break;
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(said().as_deref(), Some("boot-control"));
+    let code = rig.until("status says it too", |_| said()).await;
+    assert_eq!(code, "boot-control");
     drop(stop);
     assert!(matches!(task.await.expect("no panic"), Exit::Stopped));
 }
@@ -344,8 +335,7 @@ async fn an_image_that_is_not_well_is_left_again_and_the_old_one_tells_it() {
     let mut loader = FileBoot::open(&rig.path("boot")).expect("opens");
     for expected in [Slot::B, Slot::A] {
         let agent = rig.start_with(Health::Program(vec!["false".to_owned()]));
-        let _held = standby(&rig).await;
-        assert!(matches!(agent.ended().await, Exit::Reboot));
+        assert!(matches!(ended_beside_standby(&rig, agent).await, Exit::Reboot));
         assert_eq!(loader.boot().expect("boots"), expected);
     }
     let agent = rig.start();
