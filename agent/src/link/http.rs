@@ -4,6 +4,7 @@
 //! server beyond showing it. Read next: [`super`] for the calls of the device plane.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -123,7 +124,8 @@ pub(super) async fn explained(answer: Response) -> LinkError {
 
 /// What a failed exchange means: TLS says whose fault it is, everything else is the network's.
 fn failed(error: &reqwest::Error) -> LinkError {
-    match tls_cause(error) {
+    let cause = tls_cause(error);
+    match cause {
         Some(rustls::Error::InvalidCertificate(cause)) => LinkError::WrongServer(match foreign(cause) {
             Some(issuer) => Distrust::Pin { issuer, server: asked(error) },
             None => Distrust::Certificate(format!("{cause}")),
@@ -135,9 +137,22 @@ fn failed(error: &reqwest::Error) -> LinkError {
         Some(rustls::Error::General(cause)) => LinkError::OwnKey { cause: cause.clone() },
         Some(_) | None => match ProxyFault::of(error) {
             Some(fault) => LinkError::Proxy(fault),
-            None => LinkError::Unreachable { cause: innermost(error) },
+            None => LinkError::Unreachable { cause: innermost(error), met: cause.is_some() || met(error) },
         },
     }
+}
+
+/// Whether a connection came about at all, be it that it broke in its handshake.
+fn met(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(current) = cause {
+        if let Some(io) = current.downcast_ref::<std::io::Error>() {
+            let broke = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+            return !error.is_connect() || broke.contains(&io.kind());
+        }
+        cause = current.source();
+    }
+    !error.is_connect()
 }
 
 /// Who issued a chain that does not end in the pinned root.

@@ -46,7 +46,7 @@ impl From<LinkError> for MirrorFault {
         match error {
             LinkError::Stalled { seconds } => Self::Slow(seconds),
             LinkError::Rejected { status, .. } | LinkError::Busy { status, .. } => Self::Answers(status),
-            LinkError::Unreachable { cause } => Self::Unreachable(cause),
+            LinkError::Unreachable { cause, .. } => Self::Unreachable(cause),
             other => Self::Unreachable(other.to_string()),
         }
     }

@@ -85,7 +85,7 @@ pub(crate) struct World {
 
 pub(crate) struct Rig {
     pub(crate) site: Site,
-    server: Server,
+    server: Option<Server>,
     world: Arc<Mutex<World>>,
     clock: Arc<dyn Clock>,
     /// The boot control in place of the configured one.
@@ -94,6 +94,8 @@ pub(crate) struct Rig {
     mirrors: Vec<String>,
     /// The cap.
     image_kbit_s: Option<u32>,
+    /// Seconds of a trial.
+    pub(crate) trial_s: u32,
 }
 
 struct Facts;
@@ -315,7 +317,8 @@ impl Rig {
             Server::start(&authority, MUTUAL, move |asked| served.lock().expect("no panic").reply(asked));
         let site = Site::enrolled(authority, server.port).await;
         let clock = Arc::new(SystemClock::new());
-        let rig = Self { site, server, world, clock, boot: None, mirrors: Vec::new(), image_kbit_s: None };
+        let server = Some(server);
+        let rig = Self { site, server, world, clock, boot: None, mirrors: Vec::new(), image_kbit_s: None, trial_s: limits::TRIAL_S };
         fs::write(rig.path("A"), OLD).expect("writes");
         fs::write(rig.path("root.json"), maker(1, &[]).root()).expect("writes");
         FileBoot::create(&rig.path("boot"), Slot::A).expect("creates").boot().expect("boots");
@@ -363,6 +366,7 @@ impl Rig {
             key: KeyPlace::File,
             clock_floor: None,
             health: Health::CheckinOnly,
+            trial_s: self.trial_s,
         }
     }
 
@@ -393,6 +397,11 @@ impl Rig {
         Running { stop: Some(stop), task, interlock }
     }
 
+    /// From here on connections are refused.
+    pub(crate) fn stop_server(&mut self) {
+        self.server.take().map(Server::stop);
+    }
+
     pub(crate) fn world(&self) -> std::sync::MutexGuard<'_, World> {
         self.world.lock().expect("no panic")
     }
@@ -405,7 +414,7 @@ impl Rig {
             sleep(Duration::from_millis(10)).await;
         }
         let last = self.world().checkins.last().cloned();
-        panic!("never: {what}; last check-in {last:?}; asked {:?}", self.server.lines());
+        panic!("never: {what}; last check-in {last:?}; asked {:?}", self.server.as_ref().map(Server::lines));
     }
 
     /// Waits until a check-in reports this state, and gives back its reasons.
