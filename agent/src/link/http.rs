@@ -4,7 +4,7 @@
 //! server beyond showing it. Read next: [`super`] for the calls of the device plane.
 
 use std::error::Error;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -144,13 +144,13 @@ fn failed(error: &reqwest::Error) -> LinkError {
 
 /// Whether a connection came about at all, be it that it broke in its handshake.
 fn met(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    let mut cause = error.source();
     while let Some(current) = cause {
-        if let Some(io) = current.downcast_ref::<std::io::Error>() {
-            let broke = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
-            return !error.is_connect() || broke.contains(&io.kind());
+        let kind = current.downcast_ref::<io::Error>().map(io::Error::kind);
+        if let Some(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) = kind {
+            return true;
         }
-        cause = current.source();
+        cause = next_cause(current);
     }
     !error.is_connect()
 }
@@ -171,18 +171,21 @@ fn asked(error: &reqwest::Error) -> String {
 }
 
 fn tls_cause(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    let mut cause = error.source();
     while let Some(current) = cause {
         if let Some(found) = current.downcast_ref() {
             return Some(found);
         }
-        let inner = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        cause = match inner {
-            Some(inner) => Some(inner),
-            None => current.source(),
-        };
+        cause = next_cause(current);
     }
     None
+}
+
+fn next_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
 }
 
 pub(super) fn innermost(error: &dyn Error) -> String {

@@ -371,7 +371,7 @@ async fn everything_works_through_a_proxy_that_is_asked_to_connect() {
     // Goal: hospitals with a proxy. Method: a tunnel of twenty lines; the server must see the device's certificate.
     let site = Site::new().await;
     let server = Server::start(&site.authority, MUTUAL, waited);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
     let proxy = format!("http://{}", listener.local_addr().expect("is bound"));
     let (port, (asked_at, asked)) = (server.port, std::sync::mpsc::channel());
     std::thread::spawn(move || {
@@ -384,7 +384,7 @@ async fn everything_works_through_a_proxy_that_is_asked_to_connect() {
         }
         asked_at.send(String::from_utf8(head).expect("is text")).expect("is heard");
         let mut server = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connects");
-        std::io::Write::write_all(&mut client, b"HTTP/1.1 200 tunnel\r\n\r\n").expect("writes");
+        client.write_all(b"HTTP/1.1 200 tunnel\r\n\r\n").expect("writes");
         let (mut up, mut down) = (client.try_clone().expect("clones"), server.try_clone().expect("clones"));
         std::thread::spawn(move || std::io::copy(&mut up, &mut server));
         let _ = std::io::copy(&mut down, &mut client);

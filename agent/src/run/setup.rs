@@ -292,6 +292,7 @@ fn first_view(record: &Record, interlock: InterlockState) -> UpdateView {
         interlock,
         want_permit: None,
         director_root_version: 0,
+        whole: None,
         urgent: 0,
     }
 }

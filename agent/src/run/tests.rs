@@ -397,9 +397,16 @@ impl Rig {
         Running { stop: Some(stop), task, interlock }
     }
 
+    /// The lines that the server was asked.
+    fn lines(&self) -> Vec<String> {
+        self.server.as_ref().map(Server::lines).unwrap_or_default()
+    }
+
     /// From here on connections are refused.
     pub(crate) fn stop_server(&mut self) {
-        self.server.take().map(Server::stop);
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
     }
 
     pub(crate) fn world(&self) -> std::sync::MutexGuard<'_, World> {
@@ -414,7 +421,7 @@ impl Rig {
             sleep(Duration::from_millis(10)).await;
         }
         let last = self.world().checkins.last().cloned();
-        panic!("never: {what}; last check-in {last:?}; asked {:?}", self.server.as_ref().map(Server::lines));
+        panic!("never: {what}; last check-in {last:?}; asked {:?}", self.lines());
     }
 
     /// Waits until a check-in reports this state, and gives back its reasons.
@@ -571,9 +578,9 @@ async fn one_report_and_the_end() {
     // Goal: `run --once`. Method: count check-ins, and the status it leaves.
     let rig = Rig::new().await;
     once(rig.config(), rig.ports()).await.expect("reports");
-    let count = rig.server.lines().iter().filter(|line| line.ends_with("checkin")).count();
+    let count = rig.lines().iter().filter(|line| line.ends_with("checkin")).count();
     assert_eq!(count, 1);
-    assert!(rig.server.lines().iter().any(|line| line.ends_with("telemetry")), "what waits is handed in");
+    assert!(rig.lines().iter().any(|line| line.ends_with("telemetry")), "what waits is handed in");
     let status = Status::read(&rig.state()).expect("reads").expect("is there");
     assert!(status.contact.last.is_some());
 }

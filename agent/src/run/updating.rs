@@ -105,6 +105,10 @@ pub(crate) struct Updating {
     bundle: Option<handed::Handed>,
     fetch: Option<Fetch>,
     delta: Option<delta::Delta>,
+    /// Why the last image came whole although its release has a delta.
+    whole: Option<String>,
+    /// What was told of that.
+    whole_told: Option<String>,
     /// What was told of the mirrors.
     mirrors_told: Vec<Standing>,
     checking: Option<Checking>,
@@ -131,6 +135,8 @@ impl Updating {
             bundle: None,
             fetch: None,
             delta: None,
+            whole: None,
+            whole_told: None,
             mirrors_told: Vec::new(),
             checking: None,
             told: None,

@@ -33,7 +33,7 @@ pub const TRANSPORT: &[Breakage] = &[
     Breakage {
         name: "a liar asked again",
         file: "agent/src/run/updating/fetch.rs",
-        find: "mirrors: !self.record.doubts_mirrors()",
+        find: "!self.record.doubts_mirrors() && self.trusts_mirrors()",
         replace: "mirrors: true",
         package: "cordon-agent",
         test: "run::tests::transport::a_mirror_that_lies_is_found_out_at_the_end_and_the_server_alone_is_asked_from_then_on",

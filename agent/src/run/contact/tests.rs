@@ -15,7 +15,7 @@ use crate::fake::{Asked, Options, Reply, Server};
 use crate::identity::tests::{hardware, trusted_clock};
 use crate::identity::{Applicant, Home, Identity};
 use crate::link::Patience;
-use crate::link::proxy::Proxy;
+use crate::link::proxy::{Proxy, ProxyFault};
 use crate::link::tests::{MUTUAL, Site};
 
 /// The sensor and updater of a device that does nothing.
@@ -58,6 +58,7 @@ fn update_view() -> UpdateView {
         interlock: InterlockState::Standby,
         want_permit: None,
         director_root_version: 0,
+        whole: None,
         urgent: 0,
     }
 }

@@ -363,13 +363,13 @@ async fn an_image_that_is_not_well_is_left_again_and_the_old_one_tells_it() {
 async fn a_health_check_that_says_no_at_first_is_asked_again_and_the_image_stays() {
     // Goal: software that comes up slowly is not a bad release. Method: a program that says no twice, and counts.
     let (mut rig, device) = armed(Kind::File).await;
-    rig.trial_s = 60;
+    rig.trial_s = 24;
     assert_eq!(device.boot(), Slot::B);
     let count = rig.path("count");
     let script = format!("echo >> {0}; [ $(wc -l < {0}) -gt 2 ]", count.display());
     let agent = rig.start_with(Health::Program(["sh", "-c", &script].map(ToOwned::to_owned).to_vec()));
-    rig.until("it says that it asks again", |world| {
-        let blocked = &world.checkins.last()?.update.blocked_by;
+    rig.until("status says that it asks again", |_| {
+        let blocked = Status::read(&rig.state()).ok()??.blocked_by;
         blocked.iter().any(|one| one.sentence.as_str().contains("says no and is made again")).then_some(())
     })
     .await;

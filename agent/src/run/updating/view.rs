@@ -17,6 +17,7 @@ impl Updating {
     /// Shows the newest state. A new state, order or reason is urgent, and so is another word of clinical use where that is
     /// what blocks; bytes fetched and a lease that lapses while nothing waits are not.
     pub(crate) fn show(&mut self) {
+        self.note_whole();
         let update = self.report();
         let shown = UpdateView {
             software: report::software(&self.record),
@@ -24,6 +25,7 @@ impl Updating {
             interlock: self.device.interlock.state(),
             want_permit: report::want_permit(&self.record),
             director_root_version: self.director_root_version,
+            whole: self.whole.clone(),
             urgent: 0,
         };
         self.peers.view.send_if_modified(|view| {
@@ -52,6 +54,7 @@ impl Updating {
 
     /// Tells the timeline of a new state.
     pub(super) async fn tell(&mut self) {
+        self.tell_whole().await;
         let look = self.surroundings();
         let UpdateReport { state, order, blocked_by, .. } =
             report::update_report(&self.record, &look, self.now());
@@ -63,6 +66,20 @@ impl Updating {
         self.told = said;
         let note = blocked_by.into_iter().next().map(|Blocked { sentence, .. }| sentence);
         self.keep(UpdateEvent { order, state, note }).await;
+    }
+
+    /// Tells the timeline of an image that comes whole although its release has a delta.
+    async fn tell_whole(&mut self) {
+        self.note_whole();
+        if self.whole == self.whole_told {
+            return;
+        }
+        self.whole_told.clone_from(&self.whole);
+        if let Some(why) = &self.whole {
+            let note = Some(Text::lossy(&format!("The image is fetched whole: {why}.")));
+            let (state, order) = self.told.clone().unwrap_or((UpdateState::Idle, None));
+            self.keep(UpdateEvent { order, state, note }).await;
+        }
     }
 
     /// Tells the timeline of mirrors that were left since the last time.

@@ -478,7 +478,7 @@ impl<'a> World<'a> {
         let times = if self.plan.health == Health::Dark { 2 } else { 1 };
         // A record that is lost takes what it had charged with it.
         let lost_s = match self.plan.interruption {
-            Interruption::StaleRecord => 2 * i64::from(limits::TRIAL_STEP_S),
+            Interruption::StaleRecord => 2 * (2 * i64::from(limits::TRIAL_STEP_S) + LOOK_S),
             Interruption::Power | Interruption::Kill => 0,
         };
         assert!(self.tried_s <= times * TRIAL_S + LOOK_S + lost_s, "{} s on trial: {said}", self.tried_s);

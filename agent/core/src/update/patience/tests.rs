@@ -69,7 +69,8 @@ proptest! {
             booted += 1;
             let mut now = Millis(booted * 1_000_000_007);
             patience.begin(now);
-            for (tenths, dark) in looks.into_iter().chain([(0, false)]) {
+            // The first look comes with the start.
+            for (tenths, dark) in [(0, false)].into_iter().chain(looks) {
                 let wait_ms = i64::from(tenths) * step_ms / 10;
                 (now, lasted_ms) = (now.plus(wait_ms), lasted_ms + wait_ms);
                 let mut goes_on = patience.has_time(trial_s, now);
