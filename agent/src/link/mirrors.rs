@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cordon_proto::ids::Sha256;
+use cordon_proto::ids::{Sha256, Text};
 use cordon_proto::update::{self, Pace};
 use reqwest::Client;
 use tokio::sync::{mpsc, watch};
@@ -68,6 +68,14 @@ pub(crate) struct Standing {
     lately: bool,
 }
 
+impl Standing {
+    /// Why it was left, in a sentence.
+    pub(crate) fn told(&self) -> Option<Text> {
+        let fault = self.fault.as_ref()?;
+        Some(Text::lossy(&format!("The mirror {} was left: {fault}.", self.url)))
+    }
+}
+
 /// An image that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
@@ -120,12 +128,12 @@ impl Mirrors {
         self.blame_those(|standing| standing.part);
     }
 
-    /// The part that was asked for last is not what the maker wrote.
-    pub(crate) fn blame_lately(&self) {
-        self.blame_those(|standing| standing.lately);
+    /// The part that was asked for last is not what the maker wrote. Whether any of it was a mirror's.
+    pub(crate) fn blame_lately(&self) -> bool {
+        self.blame_those(|standing| standing.lately)
     }
 
-    fn blame_those(&self, guilty: fn(&Standing) -> bool) {
+    fn blame_those(&self, guilty: fn(&Standing) -> bool) -> bool {
         self.standings.send_if_modified(|standings| {
             let mut blamed = false;
             for standing in standings.iter_mut().filter(|standing| guilty(standing)) {
@@ -133,11 +141,11 @@ impl Mirrors {
                 (standing.fault, standing.part, blamed) = (Some(MirrorFault::Wrong), false, true);
             }
             blamed
-        });
+        })
     }
 
     /// Nothing of what was sent before counts any more: a new image begins in the slot, or another part.
-    fn forget(&self, wanted: &Wanted) {
+    pub(crate) fn forget(&self, wanted: &Wanted) {
         self.standings.send_if_modified(|standings| {
             for standing in standings.iter_mut() {
                 standing.lately = false;
@@ -148,7 +156,7 @@ impl Mirrors {
     }
 
     /// A mirror begins to send a part; what of it is believed is decided while it still comes.
-    fn sends_part(&self, index: usize) {
+    pub(crate) fn sends_part(&self, index: usize) {
         self.standings.send_if_modified(|standings| {
             standings.get_mut(index).map(|standing| standing.lately = true);
             false

@@ -78,4 +78,28 @@ pub const TRANSPORT: &[Breakage] = &[
         package: "cordon-agent",
         test: "slot::writing::tests::a_sync_that_fails_behind_the_writing_is_never_told_as_done",
     },
+    Breakage {
+        name: "a part of another place believed",
+        file: "agent/src/link/mirrors.rs",
+        find: "Some(_) if ends && download.start() == wanted.from => {",
+        replace: "Some(_) if ends || download.start() < wanted.length => {",
+        package: "cordon-agent",
+        test: "link::mirrors::tests::a_part_comes_from_the_first_mirror_that_has_it_and_else_from_the_server_at_the_very_byte",
+    },
+    Breakage {
+        name: "a mirror blamed for the server's part",
+        file: "agent/src/link/mirrors.rs",
+        find: "                standing.lately = false;\n",
+        replace: "",
+        package: "cordon-agent",
+        test: "link::mirrors::tests::only_who_sent_of_the_last_part_is_blamed_for_it",
+    },
+    Breakage {
+        name: "a liar hidden from the server",
+        file: "agent/src/run/updating/view.rs",
+        find: "        self.name_mirrors(&mut update);\n",
+        replace: "",
+        package: "cordon-agent",
+        test: "run::tests::transport::a_mirror_that_lies_is_found_out_at_the_end_and_the_server_alone_is_asked_from_then_on",
+    },
 ];

@@ -3,7 +3,7 @@
 //! Words and reasons are the core's. What the server should hear at once raises `urgent`. Read next:
 //! `cordon_agent_core::update::report`.
 
-use cordon_agent_core::update::report;
+use cordon_agent_core::update::{FetchFault, report};
 use cordon_proto::checkin::{Blocked, UpdateReport, UpdateState};
 use cordon_proto::ids::Text;
 use cordon_proto::telemetry::{Body, UpdateEvent};
@@ -49,7 +49,21 @@ impl Updating {
             update.order = update.order.or_else(|| self.word.as_ref()?.order.clone());
             update.blocked_by.insert(0, first);
         }
+        self.name_mirrors(&mut update);
         update
+    }
+
+    /// Where an image came damaged or not at all, the mirrors that were left stand beside it: nobody looks for the fault
+    /// at the server alone.
+    fn name_mirrors(&self, update: &mut UpdateReport) {
+        let theirs = [FetchFault::Damaged.code(), FetchFault::Unreachable.code()];
+        if !update.blocked_by.iter().any(|why| theirs.contains(&why.code.as_str())) {
+            return;
+        }
+        let standings = self.peers.mirrors.view();
+        for told in standings.borrow().iter().filter_map(Standing::told) {
+            update.blocked_by.push(Blocked { code: Text::lossy("mirror-left"), sentence: told });
+        }
     }
 
     /// Tells the timeline of a new state.
@@ -85,11 +99,12 @@ impl Updating {
     /// Tells the timeline of mirrors that were left since the last time.
     pub(super) async fn tell_mirrors(&mut self, standings: Vec<Standing>) {
         let (state, order) = self.told.clone().unwrap_or((UpdateState::Idle, None));
-        for (index, Standing { url, fault, .. }) in standings.iter().enumerate() {
-            let before = self.mirrors_told.get(index).and_then(|before| before.fault.as_ref());
-            let Some(fault) = fault.as_ref().filter(|fault| Some(*fault) != before) else { continue };
-            let note = Text::lossy(&format!("The mirror {url} was left: {fault}."));
-            self.keep(UpdateEvent { order: order.clone(), state, note: Some(note) }).await;
+        for (index, standing) in standings.iter().enumerate() {
+            let before = self.mirrors_told.get(index).and_then(Standing::told);
+            let note = standing.told().filter(|note| Some(note) != before.as_ref());
+            if note.is_some() {
+                self.keep(UpdateEvent { order: order.clone(), state, note }).await;
+            }
         }
         self.mirrors_told = standings;
     }

@@ -76,8 +76,6 @@ enum Health {
     Sick,
     /// Says no twice, and then that all is well.
     Slow,
-    /// Says no whenever it is asked.
-    Ailing,
     /// Never reaches the server.
     Mute,
     /// Never meets anybody: the network is down.
@@ -343,7 +341,6 @@ impl<'a> World<'a> {
                     Health::Well | Health::Mute | Health::Dark | Health::Slow => {
                         events.push_back(Event::Healthy);
                     }
-                    Health::Ailing => events.push_back(Event::Unwell),
                     Health::Sick => events.push_back(Event::Sick),
                     Health::Crash => {}
                 }
@@ -524,7 +521,7 @@ fn plans(interruption: Interruption) -> Vec<Plan> {
             }
         }
     }
-    plans.extend([Health::Slow, Health::Ailing, Health::Dark].map(|health| Plan { health, ..fair }));
+    plans.extend([Health::Slow, Health::Dark].map(|health| Plan { health, ..fair }));
     plans.extend([Mirror::Forged, Mirror::Flaky].map(|mirror| Plan { mirror, ..fair }));
     plans.extend((1..=6).map(|busy_look| Plan { busy_look, ..fair }));
     plans.extend((4..=9).map(|busy_look| Plan { busy_look, health: Health::Sick, ..fair }));

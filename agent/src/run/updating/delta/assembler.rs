@@ -130,11 +130,14 @@ impl Assembler {
         (self.link.clone(), self.whole.mirrors && self.standing.trusts_mirrors())
     }
 
-    /// What came is not what the maker wrote. Whether there is another one to ask: the server, behind the mirrors.
+    /// What came is not what the maker wrote. Whether a mirror sent it: then the server is asked, from here on alone.
     fn distrust(&self, remote: &mut Remote) -> bool {
-        self.mirrors.blame_lately();
-        self.standing.distrust_mirrors();
-        remote.distrust()
+        let lied_to = self.mirrors.blame_lately();
+        if lied_to {
+            self.standing.distrust_mirrors();
+            remote.distrust();
+        }
+        lied_to
     }
 
     /// The index, from where an earlier try was cut off.

@@ -51,10 +51,9 @@ impl Remote {
         Self { link, file, mirrors, part: None, begun, asked: 0 }
     }
 
-    /// What came is not what the maker wrote: from here on the server alone is asked. Whether that is another one.
-    pub(super) fn distrust(&mut self) -> bool {
-        self.part = None;
-        std::mem::replace(&mut self.mirrors, false)
+    /// A mirror sent what its maker did not write: from here on the server alone is asked.
+    pub(super) fn distrust(&mut self) {
+        (self.part, self.mirrors) = (None, false);
     }
 
     /// What a read that was cut off has so far, and where it began.

@@ -139,8 +139,9 @@ impl Scene {
     fn attempt(&mut self) -> Option<LinkError> {
         let (link, calls) = mpsc::channel(4);
         let (pieces, mut incoming) = mpsc::channel(PIECES);
-        let world = Arc::clone(&self.world);
-        let server = thread::spawn(move || serve(&world, calls));
+        let mirrors = Mirrors::new(&["http://mirror".to_owned()], trusted_clock()).expect("one");
+        let (world, standings) = (Arc::clone(&self.world), mirrors.clone());
+        let server = thread::spawn(move || serve(&world, &standings, calls));
         let running = File::open(self.path("A")).expect("opens");
         let held = running.metadata().expect("is there").len();
         let whole = Wanted {
@@ -158,7 +159,7 @@ impl Scene {
             link,
             pieces,
             standing: Arc::clone(&self.standing),
-            mirrors: Mirrors::new(&[], trusted_clock()).expect("none"),
+            mirrors,
         };
         let slot = File::options().write(true).open(self.path("B")).expect("opens");
         let (from, kept) = (self.from, &self.kept);
@@ -202,11 +203,14 @@ impl Scene {
 }
 
 /// Answers until nobody asks any more.
-fn serve(world: &Mutex<World>, mut calls: mpsc::Receiver<ToLink>) {
+fn serve(world: &Mutex<World>, standings: &Mirrors, mut calls: mpsc::Receiver<ToLink>) {
     while let Some(call) = calls.blocking_recv() {
-        let ToLink::Image { wanted: Wanted { sha256, from, until, mirrors, .. }, pieces } = call else {
-            panic!("only files are asked for")
-        };
+        let ToLink::Image { wanted, pieces } = call else { panic!("only files are asked for") };
+        let Wanted { sha256, from, until, mirrors, .. } = wanted;
+        standings.forget(&wanted);
+        if mirrors && world.lock().expect("no panic").liar.is_some() {
+            standings.sends_part(0);
+        }
         let (file, from, cut) = {
             let mut world = world.lock().expect("no panic");
             world.asked.push((sha256, from, until));
