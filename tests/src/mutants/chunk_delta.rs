@@ -33,7 +33,7 @@ pub const CHUNK_DELTA: &[Breakage] = &[
     Breakage {
         name: "a delta of no use tried again",
         file: "agent/src/run/updating/delta/assembler.rs",
-        find: "        self.standing.leave();\n",
+        find: "        self.standing.leave(why);\n",
         replace: "",
         package: "cordon-agent",
         test: "run::updating::delta::tests::an_index_or_a_store_that_is_not_the_signed_one_ends_the_delta_and_the_image_comes_whole",

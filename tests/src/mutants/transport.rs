@@ -33,8 +33,8 @@ pub const TRANSPORT: &[Breakage] = &[
     Breakage {
         name: "a liar asked again",
         file: "agent/src/run/updating/fetch.rs",
-        find: "!self.record.doubts_mirrors() && self.trusts_mirrors()",
-        replace: "mirrors: true",
+        find: "let mirrors = !self.record.doubts_mirrors() && self.trusts_mirrors();",
+        replace: "let mirrors = true;",
         package: "cordon-agent",
         test: "run::tests::transport::a_mirror_that_lies_is_found_out_at_the_end_and_the_server_alone_is_asked_from_then_on",
     },
@@ -49,8 +49,8 @@ pub const TRANSPORT: &[Breakage] = &[
     Breakage {
         name: "a mirror with another file believed",
         file: "agent/src/link/mirrors.rs",
-        find: "if download.end() == Some(wanted.length) {",
-        replace: "if true {",
+        find: "let ends = download.end() == Some(wanted.end());",
+        replace: "let ends = true;",
         package: "cordon-agent",
         test: "run::tests::transport::mirrors_that_fail_are_followed_in_their_order_and_then_by_the_server_at_the_very_byte",
     },
