@@ -79,10 +79,8 @@ async fn nginx_over_a_makers_folder_is_a_mirror() {
     let published = folder.path().join("owner").join(REPOSITORY);
     let mirror = SiteMirror::start(&nginx, folder.path(), &published).expect("a mirror");
     let dead = free_port().expect("a port");
-    let settings = format!(
-        "mirrors = [\"http://127.0.0.1:{dead}\", \"{}\"]\nimage_kbit_s = 1000000\n",
-        mirror.url()
-    );
+    let settings =
+        format!("mirrors = [\"http://127.0.0.1:{dead}\", \"{}\"]\nimage_kbit_s = 1000000\n", mirror.url());
     let trip = trip(folder.path(), &settings, 4 * MIB).await;
     assert_eq!(trip.hospital.folder().join(REPOSITORY), published);
     trip.machine.on();

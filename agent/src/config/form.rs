@@ -99,7 +99,9 @@ impl File {
             }
             "image_kbit_s" => {
                 let form = || must("kilobits a second, at least 256 and at most 10000000");
-                self.image_kbit_s = Some(whole(value, limits::IMAGE_KBIT_S_LEAST..=limits::IMAGE_KBIT_S_MOST).ok_or_else(form)?);
+                self.image_kbit_s = Some(
+                    whole(value, limits::IMAGE_KBIT_S_LEAST..=limits::IMAGE_KBIT_S_MOST).ok_or_else(form)?,
+                );
             }
             "key" => self.key = Some(text()?),
             "clock_floor" => self.clock_floor = Some(text()?),

@@ -318,7 +318,16 @@ impl Rig {
         let site = Site::enrolled(authority, server.port).await;
         let clock = Arc::new(SystemClock::new());
         let server = Some(server);
-        let rig = Self { site, server, world, clock, boot: None, mirrors: Vec::new(), image_kbit_s: None, trial_s: limits::TRIAL_S };
+        let rig = Self {
+            site,
+            server,
+            world,
+            clock,
+            boot: None,
+            mirrors: Vec::new(),
+            image_kbit_s: None,
+            trial_s: limits::TRIAL_S,
+        };
         fs::write(rig.path("A"), OLD).expect("writes");
         fs::write(rig.path("root.json"), maker(1, &[]).root()).expect("writes");
         FileBoot::create(&rig.path("boot"), Slot::A).expect("creates").boot().expect("boots");

@@ -21,9 +21,9 @@ mod offer;
 mod plan;
 mod tally;
 
+use offer::GO_S;
 pub use offer::{Book, OtherList, Progress, ScopeList, Told, ward_name};
 pub use plan::{Act, Violation, check, plan};
-use offer::GO_S;
 pub use tally::{Tally, limit_broken, tally, wilson};
 
 /// One rollout as it is stored.

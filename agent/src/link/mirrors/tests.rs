@@ -83,7 +83,10 @@ async fn a_part_comes_from_the_first_mirror_that_has_it_and_else_from_the_server
         let faults = scene.faults();
         let told = faults[0].as_ref().map(ToString::to_string);
         assert_eq!(told.is_some(), fault.is_some(), "{manner:?}: {told:?}");
-        assert!(fault.is_none_or(|fault| told.is_some_and(|told| told.contains(fault))), "{manner:?}: {faults:?}");
+        assert!(
+            fault.is_none_or(|fault| told.is_some_and(|told| told.contains(fault))),
+            "{manner:?}: {faults:?}"
+        );
         assert_eq!(scene.server.lines().len(), asked, "{manner:?}");
         assert!(mirror.heads()[0].contains("range: bytes=70000-149999"));
         // The server is asked on, without another turn of a mirror that failed; and one that serves is asked again.
@@ -105,7 +108,8 @@ async fn where_mirrors_may_not_be_asked_the_server_is() {
 async fn only_who_sent_of_the_last_part_is_blamed_for_it() {
     // Goal: the right mirror is named. Method: two mirrors, of which the second serves alone; the blame after its part,
     // and after one of the server.
-    let (first, second) = (Mirror::start(file(), Manner::Missing), Mirror::start(file(), Manner::Lie(80_000)));
+    let (first, second) =
+        (Mirror::start(file(), Manner::Missing), Mirror::start(file(), Manner::Lie(80_000)));
     let scene = Scene::new(&[&first, &second]).await;
     assert!(scene.came(wanted(70_000, 90_000)).await != file()[70_000..90_000]);
     assert_eq!(scene.faults(), [Some(MirrorFault::Answers(404)), None]);

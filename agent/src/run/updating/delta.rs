@@ -126,7 +126,8 @@ impl Updating {
         if !delta.standing.has_a_turn() {
             // Why it was left was told then.
             let left = delta.standing.left.get().is_some();
-            return !left && self.comes_whole(wanted, "the chunk delta did not come, and is tried again later");
+            return !left
+                && self.comes_whole(wanted, "the chunk delta did not come, and is tried again later");
         }
         self.whole = None;
         let assembler = Assembler {

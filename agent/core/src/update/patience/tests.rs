@@ -46,7 +46,9 @@ fn a_check_is_made_again_after_pauses_that_double_up_to_a_twelfth_of_the_time() 
     assert_eq!(pauses(12), [4; 9]);
     let mut again = Again::default();
     (0..1000).for_each(|_| again.said_no(Millis(0)));
-    assert!(!again.is_due(limits::TRIAL_S, Millis(299_999)) && again.is_due(limits::TRIAL_S, Millis(300_000)));
+    assert!(
+        !again.is_due(limits::TRIAL_S, Millis(299_999)) && again.is_due(limits::TRIAL_S, Millis(300_000))
+    );
 }
 
 /// One run of the agent in a trial: looks after so many tenths of a step each, with the network down or not.

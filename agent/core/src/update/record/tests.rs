@@ -94,8 +94,10 @@ fn a_trial_is_stored_with_what_its_time_has_been_and_an_older_one_has_all_of_it(
     assert!(extended.extend());
     let record = |patience| Record { state: trial(job(), patience), ..old_record() };
     let stored = [("trial-going-on", record(patience)), ("trial-extended", record(extended))];
-    let written: String =
-        stored.iter().map(|(name, record)| format!("{name} {}\n", encode_hex(&wire::write(record)))).collect();
+    let written: String = stored
+        .iter()
+        .map(|(name, record)| format!("{name} {}\n", encode_hex(&wire::write(record))))
+        .collect();
     assert_eq!(written, GOLDEN_TRIALS, "a changed layout needs a new golden file beside this one");
     for (line, (name, _)) in GOLDEN_TRIALS.lines().zip(&stored) {
         let bytes = decode_hex(line.split_once(' ').expect("name and bytes").1).expect("hexadecimal");

@@ -103,7 +103,8 @@ impl Remote {
         }
         let (pieces, incoming) = mpsc::channel(PIECES);
         let FileRef { sha256, length } = self.file;
-        let wanted = Wanted { sha256, length, from: part.start, until: Some(part.end), mirrors: self.mirrors };
+        let wanted =
+            Wanted { sha256, length, from: part.start, until: Some(part.end), mirrors: self.mirrors };
         self.link.blocking_send(ToLink::Image { wanted, pieces }).map_err(|_| Stop::Gone)?;
         Ok(Part { pieces: incoming, bytes: Bytes::new(), at: part.start, until: part.end })
     }
@@ -158,11 +159,7 @@ fn of_link(error: LinkError) -> Stop {
 pub(super) struct Unsealed;
 
 /// A piece out of its stored form; nothing where that, behind these bytes, does not make the piece.
-pub(super) fn unpack(
-    stored: Vec<u8>,
-    entry: &Entry,
-    context: &[u8],
-) -> Result<Option<Vec<u8>>, Unsealed> {
+pub(super) fn unpack(stored: Vec<u8>, entry: &Entry, context: &[u8]) -> Result<Option<Vec<u8>>, Unsealed> {
     if Half::of(&stored) != entry.seal {
         return Err(Unsealed);
     }

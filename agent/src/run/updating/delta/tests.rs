@@ -300,7 +300,9 @@ fn an_index_or_a_store_that_is_not_the_signed_one_ends_the_delta_and_the_image_c
             let other = pack(&noise(2_000_000, 9)).0;
             world.files.insert(offer.index.sha256, other);
         }),
-        ("no index", "the server does not give", |world, offer| drop(world.files.remove(&offer.index.sha256))),
+        ("no index", "the server does not give", |world, offer| {
+            drop(world.files.remove(&offer.index.sha256))
+        }),
         ("a bent store", "a piece of the store is not the one", |world, offer| {
             world.files.get_mut(&offer.store.sha256).expect("is there")[90_000] ^= 1
         }),
@@ -308,7 +310,9 @@ fn an_index_or_a_store_that_is_not_the_signed_one_ends_the_delta_and_the_image_c
             let store = world.files.get_mut(&offer.store.sha256).expect("is there");
             store.reverse();
         }),
-        ("no store", "the server does not give", |world, offer| drop(world.files.remove(&offer.store.sha256))),
+        ("no store", "the server does not give", |world, offer| {
+            drop(world.files.remove(&offer.store.sha256))
+        }),
         ("no ranges", "the server gives no parts", |world, _| world.whole_only = true),
     ];
     for (name, why, lie) in lies {

@@ -105,7 +105,10 @@ fn a_network_that_is_down_gives_a_trial_its_time_once_more_and_not_twice() {
     let (record, effects) = at(record, vec![(599, down.clone()), (600, down)]);
     assert_eq!(why(&record), Some(TrialFault::NoCheckin));
     assert_eq!(effects, [Effect::RollBack { to: Slot::A }]);
-    assert!(gate::may_leave_trial(&record, record.job().expect("a job"), &clear(&record)), "without a permit");
+    assert!(
+        gate::may_leave_trial(&record, record.job().expect("a job"), &clear(&record)),
+        "without a permit"
+    );
 }
 
 #[test]
@@ -127,11 +130,14 @@ fn a_power_cut_forgets_neither_the_time_that_went_nor_the_extension() {
     let down = look(&record, true);
     let (record, _) = at(record, vec![(290, down.clone()), (300, down.clone())]);
     // The clock that only rises begins anew with each boot.
-    let ready = |second, boots| {
-        vec![(second, again(boots)), (second, Event::Hashed(NEW)), (second, Event::Healthy)]
-    };
+    let ready =
+        |second, boots| vec![(second, again(boots)), (second, Event::Hashed(NEW)), (second, Event::Healthy)];
     let (record, _) = at(stored(record), ready(0, 2));
-    assert!(matches!(&record.state, State::Trial(trial) if trial.patience.is_extended()), "{:?}", record.state);
+    assert!(
+        matches!(&record.state, State::Trial(trial) if trial.patience.is_extended()),
+        "{:?}",
+        record.state
+    );
     let (record, _) = at(record, vec![(0, down.clone()), (200, down.clone())]);
     assert!(matches!(record.state, State::Trial(_)));
     let (record, _) = at(stored(record), ready(0, 3));
