@@ -85,7 +85,8 @@ impl Site {
         self.link_at(server.port, patience)
     }
 
-    fn link_at(&self, port: u16, patience: Patience) -> Link {
+    /// The same with another patience, to whoever listens there.
+    pub(crate) fn link_at(&self, port: u16, patience: Patience) -> Link {
         let mut identity = self.identity.clone();
         identity.site.device_port = port;
         let addresses = vec!["127.0.0.1".parse().expect("an address")];

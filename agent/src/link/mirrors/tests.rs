@@ -2,10 +2,13 @@
 //!
 //! Whole images are tested with the whole agent, in `crate::run::tests`.
 
+use std::time::Duration;
+
 use super::*;
 use crate::fake::mirror::{Manner, Mirror};
 use crate::fake::{Asked, Reply, Server};
 use crate::identity::tests::trusted_clock;
+use crate::link::Patience;
 use crate::link::tests::{MUTUAL, Site};
 
 fn file() -> Vec<u8> {
@@ -39,7 +42,10 @@ impl Scene {
         let server = Server::start(&site.authority, MUTUAL, part);
         let urls: Vec<String> = mirrors.iter().map(|mirror| mirror.url.clone()).collect();
         let mirrors = Mirrors::new(&urls, trusted_clock()).expect("is built");
-        let link = site.link(&server).mirrored(mirrors.clone());
+        // Long enough for a machine that has much else to do.
+        let long = Duration::from_secs(60);
+        let patience = Patience { answer: long, stall: long };
+        let link = site.link_at(server.port, patience).mirrored(mirrors.clone());
         Self { link, mirrors, server, _site: site }
     }
 
