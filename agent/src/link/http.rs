@@ -124,8 +124,8 @@ pub(super) async fn explained(answer: Response) -> LinkError {
 
 /// What a failed exchange means: TLS says whose fault it is, everything else is the network's.
 fn failed(error: &reqwest::Error) -> LinkError {
-    let cause = tls_cause(error);
-    match cause {
+    let tls = tls_cause(error);
+    match tls {
         Some(rustls::Error::InvalidCertificate(cause)) => LinkError::WrongServer(match foreign(cause) {
             Some(issuer) => Distrust::Pin { issuer, server: asked(error) },
             None => Distrust::Certificate(format!("{cause}")),
@@ -137,7 +137,7 @@ fn failed(error: &reqwest::Error) -> LinkError {
         Some(rustls::Error::General(cause)) => LinkError::OwnKey { cause: cause.clone() },
         Some(_) | None => match ProxyFault::of(error) {
             Some(fault) => LinkError::Proxy(fault),
-            None => LinkError::Unreachable { cause: innermost(error), met: cause.is_some() || met(error) },
+            None => LinkError::Unreachable { cause: innermost(error), met: tls.is_some() || met(error) },
         },
     }
 }

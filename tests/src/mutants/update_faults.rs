@@ -113,8 +113,8 @@ pub const UPDATE_FAULTS: &[Breakage] = &[
     Breakage {
         name: "a broken handshake as nobody",
         file: "agent/src/link/http.rs",
-        find: "met: cause.is_some() || met(error)",
-        replace: "met: cause.is_some() && met(error)",
+        find: "met: tls.is_some() || met(error)",
+        replace: "met: tls.is_some() && met(error)",
         package: "cordon-agent",
         test: "link::tests::only_who_meets_nobody_may_blame_the_network",
     },
