@@ -28,6 +28,7 @@ pub mod reconnect;
 pub mod relay;
 pub mod scan;
 pub mod servers;
+pub mod site_mirror;
 pub mod skip;
 pub mod soak;
 pub mod tidy;

@@ -24,6 +24,7 @@ pub mod gate;
 pub mod handed;
 pub mod loader;
 pub mod machine;
+pub mod patience;
 pub mod record;
 pub mod report;
 
@@ -63,7 +64,9 @@ pub enum Event {
     Disarmed,
     /// The device's own health check is passed.
     Healthy,
-    /// The device's own health check has failed.
+    /// The device's own health check says no; it is made again while there is time.
+    Unwell,
+    /// The device's own software has failed for good, by its own word or because it does not start.
     Sick,
     /// A check-in over mutual TLS has succeeded since this start.
     CheckedIn,
@@ -118,7 +121,7 @@ pub enum Effect {
     Disarm,
     /// Reboot now.
     Reboot,
-    /// Run the device's own health check; answer `Healthy` or `Sick`.
+    /// Run the device's own health check; answer `Healthy`, `Unwell` or `Sick`.
     CheckHealth,
     /// Make the running slot the active one; answer `Committed`.
     Confirm {

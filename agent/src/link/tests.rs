@@ -1,5 +1,7 @@
 //! Tests of the device plane's calls against a real TLS server that behaves and misbehaves.
 
+use std::io::Write;
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use cordon_proto::checkin::WaitRequest;
@@ -84,11 +86,15 @@ impl Site {
 
     /// A link that gives up an image after so long a silence.
     fn link_with(&self, server: &Server, stall: Duration) -> Link {
+        self.link_at(server.port, Patience { answer: Duration::from_secs(30), stall })
+    }
+
+    /// The same with another patience, to whoever listens there.
+    pub(crate) fn link_at(&self, port: u16, patience: Patience) -> Link {
         let mut identity = self.identity.clone();
-        identity.site.device_port = server.port;
+        identity.site.device_port = port;
         let addresses = vec!["127.0.0.1".parse().expect("an address")];
         let route = Route { host: "localhost".to_owned(), addresses, ..Route::default() };
-        let patience = Patience { answer: Duration::from_secs(30), stall };
         Link::new(&identity, &route, trusted_clock(), patience).expect("is built")
     }
 }
@@ -220,6 +226,49 @@ async fn a_refused_client_certificate_and_a_dead_server_are_told_apart() {
 }
 
 #[tokio::test]
+async fn only_who_meets_nobody_may_blame_the_network() {
+    // Goal: a server that answers badly is no network that is down. Method: one that breaks off within and behind the
+    // handshake, one that answers badly in each way there is, strangers; then a closed port.
+    let site = Site::new().await;
+    let answers: [fn() -> Reply; 4] = [
+        || Reply::Hangup,
+        || Reply::problem(500, "broken"),
+        || Reply::problem(403, "retired"),
+        || Reply::Full(503, "", Vec::new()),
+    ];
+    for answer in answers {
+        let server = Server::start(&site.authority, MUTUAL, move |_| answer());
+        let error = site.link(&server).wait(&ASK).await.expect_err("is an error");
+        assert!(!error.met_nobody(), "{error:?}");
+    }
+    let (other, stranger) = (Authority::new(), Authority::new());
+    let strangers = [
+        Server::start(&stranger, MUTUAL, waited),
+        Server::start_for(&site.authority, Some(&other), MUTUAL, waited),
+    ];
+    for server in strangers {
+        let error = site.link(&server).wait(&ASK).await.expect_err("is an error");
+        assert!(!error.met_nobody(), "{error:?}");
+    }
+    // It takes the connection, and answers the handshake with its end, or with nonsense.
+    let link = |port| site.link_at(port, Patience { answer: Duration::from_secs(30), ..Patience::default() });
+    for nonsense in [&b""[..], b"HTTP/1.1 400 no\r\n\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+        let port = listener.local_addr().expect("is bound").port();
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("is asked");
+            stream.write_all(nonsense).expect("writes");
+        });
+        let error = link(port).wait(&ASK).await.expect_err("is an error");
+        assert!(!error.met_nobody(), "{error:?}");
+        answering.join().expect("no panic");
+        // The listener is gone: the port is closed.
+        let error = link(port).wait(&ASK).await.expect_err("is an error");
+        assert!(error.met_nobody(), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_oversize_metadata_file_is_cut_at_its_cap() {
     // Goal: no server fills the device's memory. Method: one byte too many, with and without a declared length.
     let site = Site::new().await;
@@ -328,7 +377,7 @@ async fn everything_works_through_a_proxy_that_is_asked_to_connect() {
     // Goal: hospitals with a proxy. Method: a tunnel of twenty lines; the server must see the device's certificate.
     let site = Site::new().await;
     let server = Server::start(&site.authority, MUTUAL, waited);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
     let proxy = format!("http://{}", listener.local_addr().expect("is bound"));
     let (port, (asked_at, asked)) = (server.port, std::sync::mpsc::channel());
     std::thread::spawn(move || {
@@ -341,7 +390,7 @@ async fn everything_works_through_a_proxy_that_is_asked_to_connect() {
         }
         asked_at.send(String::from_utf8(head).expect("is text")).expect("is heard");
         let mut server = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connects");
-        std::io::Write::write_all(&mut client, b"HTTP/1.1 200 tunnel\r\n\r\n").expect("writes");
+        client.write_all(b"HTTP/1.1 200 tunnel\r\n\r\n").expect("writes");
         let (mut up, mut down) = (client.try_clone().expect("clones"), server.try_clone().expect("clones"));
         std::thread::spawn(move || std::io::copy(&mut up, &mut server));
         let _ = std::io::copy(&mut down, &mut client);

@@ -1,13 +1,15 @@
 //! The device's own health check after a trial boot: a program, a file, or nothing but the check-in.
 //!
-//! The program gets no input, its output is not read, and it has a deadline. What a failure means is the update
-//! machine's to say. Read next: [`crate::program`], `cordon_agent_core::update`.
+//! The program gets no input, its output is not read, and it has a deadline; its no is of this moment. What the file
+//! says is the last word of the device's own software. What either means is the update machine's to say. Read next:
+//! [`crate::program`], `cordon_agent_core::update`.
 
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use cordon_agent_core::update::Event;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Health;
@@ -23,13 +25,14 @@ const TURN: Duration = Duration::from_millis(50);
 /// Bytes read of the file.
 const FILE_BYTES: usize = 4096;
 
-/// Whether the device is well. A file that says nothing yet is waited for; the trial's own time ends that.
-pub(crate) async fn check(health: Health) -> bool {
-    match health {
-        Health::CheckinOnly => true,
-        Health::Program(words) => program(&words).await,
-        Health::File(path) => file(&path).await,
-    }
+/// What the check says, as an event. A file that says nothing yet is waited for; the trial's own time ends that.
+pub(crate) async fn check(health: Health) -> Event {
+    let (well, no) = match health {
+        Health::CheckinOnly => (true, Event::Unwell),
+        Health::Program(words) => (program(&words).await, Event::Unwell),
+        Health::File(path) => (file(&path).await, Event::Sick),
+    };
+    if well { Event::Healthy } else { no }
 }
 
 async fn program(words: &[String]) -> bool {
@@ -92,24 +95,24 @@ mod tests {
 
     #[tokio::test]
     async fn the_exit_status_of_the_program_decides() {
-        // Goal: 0 is well; any other, and no program at all, is not. Method: the standard's two programs.
+        // Goal: 0 is well; any other, and no program at all, is not now. Method: the standard's two programs.
         let check = |words: &[&str]| check(Health::Program(words.iter().map(|w| (*w).to_owned()).collect()));
-        assert!(check(&["true"]).await);
-        assert!(!check(&["false"]).await);
-        assert!(!check(&["/nowhere/at/all"]).await);
-        assert!(super::check(Health::CheckinOnly).await);
+        assert_eq!(check(&["true"]).await, Event::Healthy);
+        assert_eq!(check(&["false"]).await, Event::Unwell);
+        assert_eq!(check(&["/nowhere/at/all"]).await, Event::Unwell);
+        assert_eq!(super::check(Health::CheckinOnly).await, Event::Healthy);
     }
 
     #[tokio::test]
     async fn the_file_is_waited_for() {
-        // Goal: no word is not sickness. Method: look before and after it is written.
+        // Goal: no word is not sickness, and `failed` is the last word. Method: look before and after it is written.
         let root = tempfile::tempdir().expect("a scratch folder");
         let path = root.path().join("health");
         let early = timeout(Duration::from_millis(20), check(Health::File(path.clone()))).await;
         assert!(early.is_err());
         std::fs::write(&path, "ok since 09:00\n").expect("writes");
-        assert!(check(Health::File(path.clone())).await);
+        assert_eq!(check(Health::File(path.clone())).await, Event::Healthy);
         std::fs::write(&path, "failed: pump controller\n").expect("writes");
-        assert!(!check(Health::File(path)).await);
+        assert_eq!(check(Health::File(path)).await, Event::Sick);
     }
 }

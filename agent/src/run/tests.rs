@@ -87,7 +87,7 @@ pub(crate) struct World {
 
 pub(crate) struct Rig {
     pub(crate) site: Site,
-    server: Server,
+    server: Option<Server>,
     world: Arc<Mutex<World>>,
     clock: Arc<dyn Clock>,
     /// The boot control in place of the configured one.
@@ -98,6 +98,8 @@ pub(crate) struct Rig {
     image_kbit_s: Option<u32>,
     /// How long no byte of an image may come: long, so that a busy machine is no stall; short where a stall is the subject.
     stall: Duration,
+    /// Seconds of a trial.
+    pub(crate) trial_s: u32,
 }
 
 struct Facts;
@@ -347,8 +349,18 @@ impl Rig {
             Server::start(&authority, MUTUAL, move |asked| served.lock().expect("no panic").reply(asked));
         let site = Site::enrolled(authority, server.port).await;
         let clock = Arc::new(SystemClock::new());
-        let (mirrors, image_kbit_s, stall) = (Vec::new(), None, STALL);
-        let rig = Self { site, server, world, clock, boot: None, mirrors, image_kbit_s, stall };
+        let server = Some(server);
+        let rig = Self {
+            site,
+            server,
+            world,
+            clock,
+            boot: None,
+            mirrors: Vec::new(),
+            image_kbit_s: None,
+            stall: STALL,
+            trial_s: limits::TRIAL_S,
+        };
         fs::write(rig.path("A"), OLD).expect("writes");
         fs::write(rig.path("root.json"), maker(1, &[]).root()).expect("writes");
         FileBoot::create(&rig.path("boot"), Slot::A).expect("creates").boot().expect("boots");
@@ -396,6 +408,7 @@ impl Rig {
             key: KeyPlace::File,
             clock_floor: None,
             health: Health::CheckinOnly,
+            trial_s: self.trial_s,
         }
     }
 
@@ -427,6 +440,18 @@ impl Rig {
         Running { stop: Some(stop), task, interlock }
     }
 
+    /// The lines that the server was asked.
+    fn lines(&self) -> Vec<String> {
+        self.server.as_ref().map(Server::lines).unwrap_or_default()
+    }
+
+    /// From here on connections are refused.
+    pub(crate) fn stop_server(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+    }
+
     pub(crate) fn world(&self) -> std::sync::MutexGuard<'_, World> {
         self.world.lock().expect("no panic")
     }
@@ -439,7 +464,7 @@ impl Rig {
             sleep(Duration::from_millis(10)).await;
         }
         let last = self.world().checkins.last().cloned();
-        panic!("never: {what}; last check-in {last:?}; asked {:?}", self.server.lines());
+        panic!("never: {what}; last check-in {last:?}; asked {:?}", self.lines());
     }
 
     /// A connection to the agent's socket, as soon as it is there.
@@ -608,9 +633,9 @@ async fn one_report_and_the_end() {
     // Goal: `run --once`. Method: count check-ins, and the status it leaves.
     let rig = Rig::new().await;
     once(rig.config(), rig.ports()).await.expect("reports");
-    let count = rig.server.lines().iter().filter(|line| line.ends_with("checkin")).count();
+    let count = rig.lines().iter().filter(|line| line.ends_with("checkin")).count();
     assert_eq!(count, 1);
-    assert!(rig.server.lines().iter().any(|line| line.ends_with("telemetry")), "what waits is handed in");
+    assert!(rig.lines().iter().any(|line| line.ends_with("telemetry")), "what waits is handed in");
     let status = Status::read(&rig.state()).expect("reads").expect("is there");
     assert!(status.contact.last.is_some());
 }

@@ -30,6 +30,7 @@ use cordon_proto::update::release::InterlockClass;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::contact::ContactView;
 use super::evidence::{self, Evidence};
 use super::messages::{Heard, ToLink, ToSensor, UpdateView};
 use super::ports::{Installer, PowerSource};
@@ -56,6 +57,8 @@ pub(crate) struct Device {
     pub(crate) identity: InForce,
     pub(crate) zone: Zone,
     pub(crate) health: Health,
+    /// Seconds that a trial gets.
+    pub(crate) trial_s: u32,
     pub(crate) clock: TrustedClock,
     pub(crate) interlock: Shared,
     pub(crate) local_class: Option<InterlockClass>,
@@ -83,9 +86,10 @@ pub(crate) struct Peers {
     pub(crate) to_sensor: mpsc::Sender<ToSensor>,
     pub(crate) to_link: mpsc::Sender<ToLink>,
     pub(crate) mirrors: Mirrors,
+    pub(crate) contact: watch::Receiver<ContactView>,
 }
 
-type Checking = Pin<Box<dyn Future<Output = bool> + Send>>;
+type Checking = Pin<Box<dyn Future<Output = Event> + Send>>;
 
 /// The updater role.
 pub(crate) struct Updating {
@@ -101,6 +105,10 @@ pub(crate) struct Updating {
     bundle: Option<handed::Handed>,
     fetch: Option<Fetch>,
     delta: Option<delta::Delta>,
+    /// Why the last image came whole although its release has a delta.
+    whole: Option<String>,
+    /// What was told of that.
+    whole_told: Option<String>,
     /// What was told of the mirrors.
     mirrors_told: Vec<Standing>,
     checking: Option<Checking>,
@@ -127,6 +135,8 @@ impl Updating {
             bundle: None,
             fetch: None,
             delta: None,
+            whole: None,
+            whole_told: None,
             mirrors_told: Vec::new(),
             checking: None,
             told: None,
@@ -154,9 +164,9 @@ impl Updating {
                     let standings = mirrors.borrow_and_update().clone();
                     self.tell_mirrors(standings).await;
                 }
-                well = checked(&mut self.checking) => {
+                said = checked(&mut self.checking) => {
                     self.checking = None;
-                    self.handle(if well { Event::Healthy } else { Event::Sick }).await;
+                    self.handle(said).await;
                 }
             }
         }
@@ -274,7 +284,8 @@ impl Updating {
             interlock: self.device.interlock.state(),
             silence: self.device.interlock.silence(),
             local_class: self.device.local_class,
-            trial_s: limits::TRIAL_S,
+            trial_s: self.device.trial_s,
+            network_down: self.peers.contact.borrow().dark >= limits::DARK_ATTEMPTS,
         }
     }
 
@@ -343,7 +354,7 @@ impl Updating {
     }
 }
 
-async fn checked(checking: &mut Option<Checking>) -> bool {
+async fn checked(checking: &mut Option<Checking>) -> Event {
     match checking {
         Some(checking) => checking.await,
         None => std::future::pending().await,

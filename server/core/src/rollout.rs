@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use cordon_proto::checkin::Action;
 use cordon_proto::ids::{DeviceId, Name, TargetPath};
+use cordon_proto::limits;
 use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ mod offer;
 mod plan;
 mod tally;
 
+use offer::GO_S;
 pub use offer::{Book, OtherList, Progress, ScopeList, Told, ward_name};
 pub use plan::{Act, Violation, check, plan};
 pub use tally::{Tally, limit_broken, tally, wilson};
@@ -73,7 +75,7 @@ pub struct Policy {
     pub failure_limit_permille: u32,
     /// Devices that may hold a permit at once.
     pub in_flight: u32,
-    /// Seconds after a permit without a receipt after which a device counts as failed.
+    /// Seconds after a permit without a receipt after which a device counts as failed: longer than a trial may last.
     pub silent_after_s: u32,
     /// Seconds to watch a settled wave before the next begins.
     pub soak_s: u32,
@@ -81,9 +83,16 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { failure_limit_permille: 20, in_flight: 20, silent_after_s: 3600, soak_s: 86_400 }
+        Self { failure_limit_permille: 20, in_flight: 20, silent_after_s: SILENT_AFTER_S, soak_s: 86_400 }
     }
 }
+
+/// Default seconds after a go without a receipt after which a device counts as failed.
+const SILENT_AFTER_S: u32 = 3 * 3600;
+const _: () = assert!(
+    SILENT_AFTER_S >= 2 * limits::TRIAL_S + GO_S + 1800,
+    "a device on trial whose network is down has its time twice, after the go and before the boots back"
+);
 
 /// Where a rollout stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

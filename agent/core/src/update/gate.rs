@@ -51,6 +51,8 @@ pub struct Look {
     pub local_class: Option<InterlockClass>,
     /// Seconds a trial gets; held within the limits page.
     pub trial_s: u32,
+    /// Whether the network itself is down: the latest attempts to reach the server met nobody, not even a bad answer.
+    pub network_down: bool,
 }
 
 /// Everything that speaks against rebooting for this job now, in the order of refusals; empty means go.

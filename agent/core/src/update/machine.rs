@@ -73,6 +73,7 @@ impl Run {
             Event::Armed(look) => self.armed(state, &look),
             Event::Disarmed => disarmed(state),
             Event::Healthy => self.healthy(state),
+            Event::Unwell => self.unwell(state),
             Event::Sick => self.sick(state),
             Event::CheckedIn => self.checked_in(state),
             Event::Committed => self.committed(state),
@@ -254,10 +255,10 @@ impl Run {
         let (job, reused) = match state {
             State::Written(written) => (written.job, written.reused),
             State::Waiting(job) => (*job, false),
+            State::Trial(trial) => return self.trial_unread(trial),
             State::Idle
             | State::Fetching(_)
             | State::Armed(_)
-            | State::Trial(_)
             | State::Reverting(_)
             | State::Confirmed(_)
             | State::RolledBack(_)

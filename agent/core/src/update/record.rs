@@ -21,6 +21,7 @@ use cordon_proto::update::release::InterlockClass;
 use minicbor::{Decode, Encode};
 
 use super::fault::{FetchFault, TrialFault};
+use super::patience::{Again, Patience};
 
 /// Files of one owner whose versions are noted, with one to spare: root, targets, orders, content.
 const OWNER_FILES: usize = 5;
@@ -199,6 +200,10 @@ pub struct Trial {
     /// Starts of the agent in the trial.
     #[n(1)]
     pub starts: u8,
+    /// The time that it has, and what of it is over.
+    #[n(2)]
+    #[cbor(skip_if = "Patience::is_fresh")]
+    pub patience: Patience,
     /// Volatile: what this start has shown so far.
     #[cbor(skip)]
     pub shown: Shown,
@@ -207,8 +212,6 @@ pub struct Trial {
 /// What one start in a trial has shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// When it began, on the monotonic clock.
-    pub since: Millis,
     /// The running slot's hash is the ordered one.
     pub hashed: bool,
     /// The health check is passed.
@@ -217,6 +220,10 @@ pub struct Shown {
     pub checked_in: bool,
     /// The boot control is being told.
     pub confirming: bool,
+    /// Reading the slot back, if it failed.
+    pub hash: Again,
+    /// The health check, if it said no.
+    pub health: Again,
 }
 
 /// The data of [`State::Reverting`].

@@ -70,7 +70,7 @@ fn pace() -> Pace {
 }
 
 fn down() -> IdentityError {
-    let source = LinkError::Unreachable { cause: "down".to_owned() };
+    let source = LinkError::Unreachable { cause: "down".to_owned(), met: false };
     IdentityError::Server { host: "cordon.example".to_owned(), source }
 }
 

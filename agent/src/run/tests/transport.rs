@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::fake::mirror::{Manner, Mirror};
+use cordon_proto::update::release::FileRef;
 
 /// A stall limit that is soon over.
 const SHORT: Duration = Duration::from_millis(200);
@@ -105,11 +106,15 @@ async fn a_mirror_that_lies_is_found_out_at_the_end_and_the_server_alone_is_aske
         (Mirror::start(new_image(), Manner::Lie(70_000)), Mirror::start(new_image(), Manner::Well));
     let rig = with(&[&liar, &other]).await;
     let agent = rig.start();
-    rig.until("the damage is reported", |world| {
-        let update = &world.checkins.last()?.update;
-        update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "image-damaged").then_some(())
-    })
-    .await;
+    let told = rig
+        .until("the damage is reported", |world| {
+            let blocked = &world.checkins.last()?.update.blocked_by;
+            let damaged = blocked.iter().any(|blocked| blocked.code.as_str() == "image-damaged");
+            damaged.then(|| blocked.iter().find(|blocked| blocked.code.as_str() == "mirror-left").cloned())
+        })
+        .await;
+    let told = told.map(|told| told.sentence.to_string());
+    assert!(told.is_some_and(|told| told.contains(&liar.url) && told.contains("not the signed one")));
     rig.until("status names it", |_| said(&rig).first()?.as_ref().map(|_| ())).await;
     let words = said(&rig);
     assert!(words[0].as_ref().is_some_and(|said| said.contains("not the signed one")), "{words:?}");
@@ -121,6 +126,31 @@ async fn a_mirror_that_lies_is_found_out_at_the_end_and_the_server_alone_is_aske
     agent.stop().await;
     assert_eq!(rig.world().ranges, [None]);
     assert_eq!((liar.heads().len(), other.heads().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn an_image_that_comes_whole_although_there_is_a_delta_is_told_with_the_reason() {
+    // Goal: a delta that never helps is seen. Method: a server whose index is not the signed one; `status` and timeline.
+    let rig = with(&[]).await;
+    let file = |length, byte| FileRef { length, sha256: Sha256([byte; 32]) };
+    let release = Release { deltas: vec![file(1000, 1), file(90_000, 2)], ..release() };
+    rig.world().maker = maker(1, &[release]).files;
+    rig.world().chatty = true;
+    let agent = rig.start();
+    installed(&rig).await;
+    let why = "the index is not the one in the release";
+    rig.until("status says why", |_| {
+        let status = Status::read(&rig.state()).ok()??;
+        (status.update.whole.as_deref() == Some(why)).then_some(())
+    })
+    .await;
+    rig.until("the timeline has it", |world| {
+        let note = |body: &Body| if let Body::Update(event) = body { event.note.clone() } else { None };
+        let said = format!("The image is fetched whole: {why}.");
+        world.bodies.iter().filter_map(note).any(|note| note.as_str() == said).then_some(())
+    })
+    .await;
+    agent.stop().await;
 }
 
 #[tokio::test]

@@ -105,6 +105,7 @@ impl Updating {
 
     /// Reads a slot back and hashes it, beside everything else: a large image takes its time.
     async fn hash_slot(&mut self, slot: Slot, length: u64) {
+        self.note_whole();
         self.delta = None;
         let Ok(installer) = &self.means.installer else { return };
         let (place, control) = (installer.slots.clone(), Arc::clone(&installer.boot));

@@ -96,7 +96,9 @@ impl Updating {
         let Some(fetch) = &self.fetch else { return };
         let (pieces, incoming) = mpsc::channel(PIECES);
         let from = fetch.from;
-        let wanted = Wanted { sha256, length, from, until: None, mirrors: !self.record.doubts_mirrors() };
+        self.whole = None;
+        let mirrors = !self.record.doubts_mirrors() && self.trusts_mirrors();
+        let wanted = Wanted { sha256, length, from, until: None, mirrors };
         let begun = self.read_image((sha256, from), &pieces) || self.assemble(&wanted, &pieces);
         let begun = begun || self.peers.to_link.send(ToLink::Image { wanted, pieces }).await.is_ok();
         if let Some(fetch) = self.fetch.as_mut().filter(|_| begun) {

@@ -6,7 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use cordon_agent_core::interlock::Claim;
-use cordon_agent_core::update::{Slot, State};
+use cordon_agent_core::update::{Slot, State, TrialFault};
 use cordon_proto::checkin::UpdateState;
 use cordon_proto::receipt::Outcome;
 use tokio::time::sleep;
@@ -242,7 +242,8 @@ async fn every_boot_control_leads_back_from_an_image_that_never_comes_up() {
 async fn every_boot_control_leads_back_from_an_image_that_is_not_well() {
     // Goal: back by the agent. Method: a health program that always fails.
     for kind in KINDS {
-        let (rig, device) = on(kind).await;
+        let (mut rig, device) = on(kind).await;
+        rig.trial_s = 1;
         for expected in [Slot::B, Slot::A] {
             let agent = rig.start_with(Health::Program(vec!["false".to_owned()]));
             assert!(matches!(ended_beside_standby(&rig, agent).await, Exit::Reboot), "{kind:?}");
@@ -326,8 +327,10 @@ async fn a_boot_control_that_cannot_be_used_is_told_before_any_order() {
 
 #[tokio::test]
 async fn an_image_that_is_not_well_is_left_again_and_the_old_one_tells_it() {
-    // Goal: the health gate and the roll back by the agent. Method: a health program that always fails.
-    let rig = Rig::new().await;
+    // Goal: the health gate and the roll back by the agent. Method: a health program that always fails, for as long as the
+    // trial lasts.
+    let mut rig = Rig::new().await;
+    rig.trial_s = 1;
     {
         let mut world = rig.world();
         (world.offer, world.permit) = (true, true);
@@ -344,4 +347,60 @@ async fn an_image_that_is_not_well_is_left_again_and_the_old_one_tells_it() {
     assert_eq!((receipt.outcome, receipt.slot.as_str(), receipt.boots), (Outcome::RolledBack, "A", 1));
     assert!(receipt.reason.is_some_and(|reason| reason.code.as_str() == "trial-unhealthy"));
     agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_health_check_that_says_no_at_first_is_asked_again_and_the_image_stays() {
+    // Goal: software that comes up slowly is not a bad release. Method: a program that says no twice, and counts.
+    let (mut rig, device) = armed(Kind::File).await;
+    rig.trial_s = 24;
+    assert_eq!(device.boot(), Slot::B);
+    let count = rig.path("count");
+    let script = format!("echo >> {0}; [ $(wc -l < {0}) -gt 2 ]", count.display());
+    let agent = rig.start_with(Health::Program(["sh", "-c", &script].map(ToOwned::to_owned).to_vec()));
+    rig.until("status says that it asks again", |_| {
+        let blocked = Status::read(&rig.state()).ok()??.blocked_by;
+        blocked.iter().any(|one| one.sentence.as_str().contains("says no and is made again")).then_some(())
+    })
+    .await;
+    rig.until("the receipt arrives", |world| (!world.receipts.is_empty()).then_some(())).await;
+    assert_eq!(rig.receipt().outcome, Outcome::Confirmed);
+    agent.stop().await;
+    assert_eq!(fs::read_to_string(count).expect("reads").lines().count(), 3, "and not once more");
+}
+
+/// What an image on trial that cannot check in leads to: whether it had its time twice, and what the record says then.
+async fn not_checked_in(rig: &Rig) -> (bool, State) {
+    let mut agent = rig.start();
+    let _held = standby(rig).await;
+    let mut extended = false;
+    loop {
+        if let State::Trial(trial) = rig.record().state {
+            extended |= trial.patience.is_extended();
+        }
+        if tokio::time::timeout(Duration::from_millis(20), &mut agent.task).await.is_ok() {
+            return (extended, rig.record().state);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_network_that_is_down_gives_a_trial_its_time_once_more_and_a_bad_answer_does_not() {
+    // Goal: an outage of the site is not the release's fault; a server that does not like the image is. Method: a server
+    // that hangs up on every request, and one that is gone; the journal as it is on the disk, and the end of both.
+    for gone in [false, true] {
+        let (mut rig, device) = armed(Kind::File).await;
+        rig.trial_s = 5;
+        assert_eq!(device.boot(), Slot::B);
+        rig.world().dark = true;
+        if gone {
+            rig.stop_server();
+        }
+        let begun = tokio::time::Instant::now();
+        let (extended, state) = not_checked_in(&rig).await;
+        assert_eq!(extended, gone);
+        assert!(matches!(&state, State::Reverting(back) if back.why == TrialFault::NoCheckin), "{state:?}");
+        assert!(!gone || begun.elapsed() >= Duration::from_secs(10), "{:?}", begun.elapsed());
+        assert_eq!(device.boot(), Slot::A);
+    }
 }

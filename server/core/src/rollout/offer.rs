@@ -21,7 +21,7 @@ use super::{Covers, DeviceFacts, Hold, Rollout};
 use crate::device::{Device, State as Trust};
 
 /// Seconds a go lives where the order does not say.
-const GO_S: u32 = 900;
+pub(super) const GO_S: u32 = 900;
 
 /// What is remembered of one device in one rollout, under `Key::Progress`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

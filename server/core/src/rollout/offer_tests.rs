@@ -200,7 +200,7 @@ fn the_go_is_the_first_thing_that_stops() {
     }
     let lost = crate::device::Device { state: Trust::Lost, ..pump.clone() };
     assert_eq!(permitted(book(), &pump).tell(&lost, NOW).permit, None);
-    let late = NOW.plus_seconds(3601);
+    let late = NOW.plus_seconds(i64::from(Policy::default().silent_after_s) + 1);
     assert_eq!(
         permitted(book(), &pump).tell(&pump, late).permit,
         None,

@@ -399,6 +399,7 @@ impl<'i> Updater<'i> {
             silence: Silence::default(),
             local_class: None,
             trial_s: 300,
+            network_down: false,
         }
     }
 }

@@ -13,8 +13,10 @@ use cordon_proto::update::release::InterlockClass;
 use super::super::Effect;
 use super::super::fault::TrialFault;
 use super::super::loader::View;
+use super::super::patience::Patience;
 use super::super::record::{Installed, Job, Shown, State, Trial};
 use super::Run;
+use super::trial::hash_slot;
 
 impl Run {
     pub(super) fn started(&mut self, state: State, view: View) -> State {
@@ -84,7 +86,7 @@ impl Run {
         // The loader counts also the boots in which the agent never came up.
         job.boots = view.tried(job.slot).unwrap_or(job.boots);
         if view.booted == job.slot {
-            let trial = Trial { job, starts: 0, shown: Shown::default() };
+            let trial = Trial { job, starts: 0, patience: Patience::default(), shown: Shown::default() };
             return self.start_trial_again(trial);
         }
         if view.fell_back() {
@@ -117,8 +119,9 @@ impl Run {
         if trial.starts > limits::TRIAL_BOOTS {
             return self.revert(trial.job, TrialFault::Crashes);
         }
-        trial.shown = Shown { since: self.now.monotonic, ..Shown::default() };
-        self.push(Effect::HashSlot { slot: trial.job.slot, length: trial.job.cleared.image.length });
+        trial.shown = Shown::default();
+        trial.patience.begin(self.now.monotonic);
+        self.push(hash_slot(&trial.job));
         self.push(Effect::CheckHealth);
         State::Trial(Box::new(trial))
     }

@@ -3,6 +3,7 @@
 //! Tests only; the interplay with power cuts is in `search`.
 
 use alloc::boxed::Box;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -15,6 +16,8 @@ use super::super::loader::BootState;
 use super::super::record::{Installed, Slot};
 use super::super::{report, *};
 use super::*;
+
+mod trial;
 
 fn signed() -> Signed {
     Signed::to(42, 42)
@@ -470,7 +473,7 @@ fn any_event(signed: &Signed, (choice, number): (u8, u64), record: &Record) -> E
     }
     let slot = |odd: bool| if odd { Slot::B } else { Slot::A };
     let trial = (number % 4 == 0).then_some(Slot::B);
-    match choice % 16 {
+    match choice % 17 {
         0 => Event::Started(view(slot(number % 2 == 1), trial, slot(number % 7 > 3), number)),
         1 => Event::Synced { offset: number },
         2 => Event::Complete,
@@ -486,6 +489,7 @@ fn any_event(signed: &Signed, (choice, number): (u8, u64), record: &Record) -> E
         12 => Event::Committed,
         13 => Event::ReceiptKept { serial: number % 4 },
         14 => Event::Delayed { seconds: number % 100 },
+        15 => Event::Unwell,
         _ => Event::Look(look),
     }
 }
