@@ -73,9 +73,8 @@ async fn a_server_that_swaps_the_delta_costs_bytes_and_installs_nothing_else() {
     // server's copy of the index, and in a second hospital of the store, is another one of the same length; in a third
     // one as well, but there nginx over the maker's folder is a mirror.
     for (delta, mirrored) in [("0", false), ("1", false), ("1", true)] {
-        let Some(nginx) = mirrored.then(|| require_package("nginx")).unwrap_or(Some(PathBuf::new())) else {
-            return;
-        };
+        let nginx = if mirrored { require_package("nginx") } else { Some(PathBuf::new()) };
+        let Some(nginx) = nginx else { return };
         let folder = tempfile::tempdir().expect("a folder");
         let (mut pump, image, custom) = stocked(folder.path()).await;
         let mirror = mirrored.then(|| {

@@ -158,7 +158,9 @@ impl Mirrors {
     /// A mirror begins to send a part; what of it is believed is decided while it still comes.
     pub(crate) fn sends_part(&self, index: usize) {
         self.standings.send_if_modified(|standings| {
-            standings.get_mut(index).map(|standing| standing.lately = true);
+            if let Some(standing) = standings.get_mut(index) {
+                standing.lately = true;
+            }
             false
         });
     }
