@@ -57,6 +57,13 @@ pub enum Event {
     Hashed(Sha256),
     /// The asked slot could not be read back.
     HashFailed,
+    /// The asked slot was not read back, though the image is held: whoever puts it there does not take it now.
+    NotTaken {
+        /// By its own word, which is heard only so often.
+        refused: bool,
+    },
+    /// Nothing is held any more of the image that was being fetched.
+    Lost,
     /// The try-once flag is set and synced; the surroundings as they are now.
     Armed(Box<Look>),
     /// The try-once flag is taken back and synced.
@@ -100,7 +107,8 @@ pub enum Effect {
         /// Bytes already held.
         offset: u64,
     },
-    /// Read the slot's first bytes back from the medium and hash them; answer `Hashed` or `HashFailed`.
+    /// Read the slot's first bytes back from the medium and hash them; answer `Hashed`, `HashFailed` or `NotTaken`. One that
+    /// is asked for meanwhile takes its place.
     HashSlot {
         /// The slot.
         slot: Slot,

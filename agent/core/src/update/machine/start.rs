@@ -20,6 +20,7 @@ impl Run {
     pub(super) fn started(&mut self, state: State, view: View) -> State {
         self.record.boots = view.boots;
         self.record.starts = self.record.starts.saturating_add(1);
+        self.record.reading = false;
         match state {
             State::Idle => self.start_idle(view),
             State::Fetching(mut fetching) => {
@@ -28,10 +29,9 @@ impl Run {
                 self.start_writing(fetching.job.slot, State::Fetching(fetching), view)
             }
             State::Written(written) => {
-                let (slot, length) = (written.job.slot, written.job.cleared.image.length);
-                let state = self.start_writing(slot, State::Written(written), view);
-                if state != State::Idle {
-                    self.push(Effect::HashSlot { slot, length });
+                let state = self.start_writing(written.job.slot, State::Written(written), view);
+                if let State::Written(written) = &state {
+                    self.read(&written.job);
                 }
                 state
             }
@@ -118,7 +118,7 @@ impl Run {
             return self.revert(trial.job, TrialFault::Crashes);
         }
         trial.shown = Shown { since: self.now.monotonic, ..Shown::default() };
-        self.push(Effect::HashSlot { slot: trial.job.slot, length: trial.job.cleared.image.length });
+        self.read(&trial.job);
         self.push(Effect::CheckHealth);
         State::Trial(Box::new(trial))
     }

@@ -27,6 +27,10 @@ impl Run {
         }
         let limit_ms = i64::from(look.trial_s.clamp(1, limits::TRIAL_S)) * 1000;
         if self.now.monotonic.since(trial.shown.since) < limit_ms {
+            // What could not be read back just after the start may be read now.
+            if !trial.shown.hashed && !self.record.reading {
+                self.read(&trial.job);
+            }
             return State::Trial(Box::new(trial));
         }
         let well = trial.shown.hashed && trial.shown.healthy;
