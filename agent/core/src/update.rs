@@ -39,7 +39,7 @@ pub enum Event {
     Started(loader::View),
     /// The surroundings were looked at: periodically, and whenever one of them changed.
     Look(Box<Look>),
-    /// The slot holds and has synced this many bytes.
+    /// The slot holds and has synced this many bytes; fewer than before where it was opened and did not hold them.
     Synced {
         /// Bytes from the start.
         offset: u64,
@@ -62,8 +62,6 @@ pub enum Event {
         /// By its own word, which is heard only so often.
         refused: bool,
     },
-    /// Nothing is held any more of the image that was being fetched.
-    Lost,
     /// The try-once flag is set and synced; the surroundings as they are now.
     Armed(Box<Look>),
     /// The try-once flag is taken back and synced.

@@ -71,7 +71,6 @@ impl Run {
             Event::Hashed(sha256) => self.hashed(state, sha256),
             Event::HashFailed => self.hash_failed(state),
             Event::NotTaken { refused } => self.not_taken(state, refused),
-            Event::Lost => lost(state),
             Event::Armed(look) => self.armed(state, &look),
             Event::Disarmed => disarmed(state),
             Event::Healthy => self.healthy(state),
@@ -263,21 +262,20 @@ impl Run {
         if reused { self.fetch_anew(job) } else { self.damaged(job) }
     }
 
-    /// A trial asks again at its next look.
     fn hash_failed(&mut self, state: State) -> State {
-        self.record.reading = false;
         match in_proof(state) {
             Ok(Written { job, reused: true, .. }) => self.fetch_anew(job),
             Ok(Written { job, .. }) => self.pause(job, 0, (FetchFault::SlotFails, limits::SLOT_PAUSE_S)),
+            Err(State::Trial(trial)) => self.trial_unread(trial),
             Err(state) => state,
         }
     }
 
     /// Fetching the image again would bring the same no. So it is kept and handed over again after a pause, a few times.
     fn not_taken(&mut self, state: State, refused: bool) -> State {
-        self.record.reading = false;
         let mut written = match in_proof(state) {
             Ok(written) => written,
+            Err(State::Trial(trial)) => return self.trial_unread(trial),
             Err(state) => return state,
         };
         if refused {
@@ -336,14 +334,8 @@ fn course<'a>(job: &Job, look: &'a Look) -> Course<'a> {
 fn synced(state: State, offset: u64) -> State {
     let State::Fetching(mut fetching) = state else { return state };
     if fetching.running {
-        fetching.offset = offset.min(fetching.job.cleared.image.length).max(fetching.offset);
+        fetching.offset = offset.min(fetching.job.cleared.image.length);
     }
-    State::Fetching(fetching)
-}
-
-fn lost(state: State) -> State {
-    let State::Fetching(mut fetching) = state else { return state };
-    fetching.offset = 0;
     State::Fetching(fetching)
 }
 

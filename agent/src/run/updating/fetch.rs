@@ -159,7 +159,7 @@ impl Updating {
             && let (Ok(installer), Some(job)) = (&self.means.installer, self.record.job())
             && installer.slots.give_back(job.slot)
         {
-            self.queue.push_back(Event::Lost);
+            self.queue.push_back(Event::Synced { offset: 0 });
         }
         self.queue.push_back(Event::Stopped(error.fault()));
     }

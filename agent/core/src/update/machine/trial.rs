@@ -27,7 +27,6 @@ impl Run {
         }
         let limit_ms = i64::from(look.trial_s.clamp(1, limits::TRIAL_S)) * 1000;
         if self.now.monotonic.since(trial.shown.since) < limit_ms {
-            // What could not be read back just after the start may be read now.
             if !trial.shown.hashed && !self.record.reading {
                 self.read(&trial.job);
             }
@@ -35,6 +34,12 @@ impl Run {
         }
         let well = trial.shown.hashed && trial.shown.healthy;
         self.revert(trial.job, if well { TrialFault::NoCheckin } else { TrialFault::Silent })
+    }
+
+    /// The running slot could not be read: what was not ready just after the start is asked again at the next look.
+    pub(super) fn trial_unread(&mut self, trial: Box<Trial>) -> State {
+        self.record.reading = false;
+        State::Trial(trial)
     }
 
     pub(super) fn trial_hashed(&mut self, mut trial: Trial, sha256: Sha256) -> State {
