@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cordon_agent_core::update::Slot;
+use cordon_agent_core::update::handed::{slot, word as value};
 pub use cordon_agent_core::update::loader::{BootChangeError, BootState, Change, choose};
 
 use crate::files::{self, FileError};
@@ -209,18 +210,4 @@ fn told(command_line: &Path) -> Result<(Slot, bool), BootError> {
         must: "must hold cordon.slot=A or cordon.slot=B, which the boot loader gives to the kernel that it starts",
     })?;
     Ok((running, text.split_ascii_whitespace().any(|word| word == "cordon.refused")))
-}
-
-/// The value of the one word that begins with `key`; none where there are two.
-fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    let mut values = text.split_ascii_whitespace().filter_map(|word| word.strip_prefix(key));
-    values.next().filter(|_| values.next().is_none())
-}
-
-fn slot(text: &str) -> Option<Slot> {
-    match text {
-        "A" => Some(Slot::A),
-        "B" => Some(Slot::B),
-        _ => None,
-    }
 }

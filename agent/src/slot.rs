@@ -93,9 +93,8 @@ impl SlotError {
             Self::TooShort { .. } => FetchFault::SlotTooShort,
             Self::DiskFull(_) => FetchFault::DiskFull,
             Self::Bytes { .. } | Self::ResumeLost(_) | Self::Tree(_) => FetchFault::Damaged,
-            Self::Running { .. } | Self::Kind(_) | Self::Command { .. } | Self::Io { .. } => {
-                FetchFault::SlotFails
-            }
+            Self::Command { .. } => FetchFault::NotTaken,
+            Self::Running { .. } | Self::Kind(_) | Self::Io { .. } => FetchFault::SlotFails,
         }
     }
 }

@@ -136,9 +136,11 @@ pub const TRIAL_PAUSE_MS: i64 = 5000;
 pub const DARK_ATTEMPTS: u32 = 3;
 /// Times an order's image may arrive damaged before the device gives the order up.
 pub const IMAGE_TRIES: u8 = 3;
+/// Times a device's own installer may refuse an image before the device gives the order up.
+pub const INSTALL_TRIES: u8 = 6;
 /// Seconds to wait after a damaged image before it is fetched again.
 pub const IMAGE_PAUSE_S: i64 = 10;
-/// Seconds to wait after a full disk or a failing slot.
+/// Seconds to wait after a full disk, a failing slot, or an installer that refused.
 pub const SLOT_PAUSE_S: i64 = 300;
 /// Orders a device remembers not to take again; more than one document can hold.
 pub const GIVEN_UP: usize = 2 * ORDERS;

@@ -40,7 +40,7 @@ pub enum Event {
     Started(loader::View),
     /// The surroundings were looked at: periodically, and whenever one of them changed.
     Look(Box<Look>),
-    /// The slot holds and has synced this many bytes.
+    /// The slot holds and has synced this many bytes; fewer than before where it was opened and did not hold them.
     Synced {
         /// Bytes from the start.
         offset: u64,
@@ -58,6 +58,11 @@ pub enum Event {
     Hashed(Sha256),
     /// The asked slot could not be read back.
     HashFailed,
+    /// The asked slot was not read back, though the image is held: whoever puts it there does not take it now.
+    NotTaken {
+        /// By its own word, which is heard only so often.
+        refused: bool,
+    },
     /// The try-once flag is set and synced; the surroundings as they are now.
     Armed(Box<Look>),
     /// The try-once flag is taken back and synced.
@@ -103,7 +108,8 @@ pub enum Effect {
         /// Bytes already held.
         offset: u64,
     },
-    /// Read the slot's first bytes back from the medium and hash them; answer `Hashed` or `HashFailed`.
+    /// Read the slot's first bytes back from the medium and hash them; answer `Hashed`, `HashFailed` or `NotTaken`. One that
+    /// is asked for meanwhile takes its place.
     HashSlot {
         /// The slot.
         slot: Slot,

@@ -39,6 +39,8 @@ use crate::store::SecurityStore;
 
 /// Bytes of a join file.
 const JOIN_BYTES: usize = 4096;
+/// How long what blocks gets to end with the agent; then it is cut off, as a crash would.
+const LAST_WORK: Duration = Duration::from_secs(10);
 /// Tries of an enrolment whose failure may pass.
 const ENROL_TRIES: u32 = 6;
 
@@ -151,6 +153,8 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
         let ports = Ports::real(&config).context("cannot read the machine")?;
         anyhow::Ok(run::run(config, ports, stop_signal()?).await)
     })?;
+    // A slot that is read back, or a program that is waited for, does not keep the agent.
+    runtime.shutdown_timeout(LAST_WORK);
     ended(exit)
 }
 

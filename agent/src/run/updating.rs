@@ -8,6 +8,7 @@ mod delta;
 mod effects;
 mod fetch;
 mod handed;
+mod proving;
 mod view;
 
 #[cfg(test)]
@@ -47,6 +48,7 @@ use crate::link::mirrors::{Mirrors, Standing};
 use crate::store::SecurityStore;
 use crate::zone::Zone;
 use fetch::Fetch;
+use proving::Proving;
 
 /// The latest known time is stored when it has moved on by this.
 const LATEST_S: i64 = 3600;
@@ -112,6 +114,7 @@ pub(crate) struct Updating {
     /// What was told of the mirrors.
     mirrors_told: Vec<Standing>,
     checking: Option<Checking>,
+    proving: Option<Proving>,
     told: Option<(UpdateState, Option<Name>)>,
     latest_kept: Timestamp,
     power: Power,
@@ -139,6 +142,7 @@ impl Updating {
             whole_told: None,
             mirrors_told: Vec::new(),
             checking: None,
+            proving: None,
             told: None,
             latest_kept,
             power: Power::Unknown,
@@ -160,6 +164,7 @@ impl Updating {
                 Ok(()) = interlock.changed() => self.look().await,
                 _ = ticks.tick() => self.look().await,
                 happened = fetch::next(&mut self.fetch) => self.fetched(happened).await,
+                event = proving::next(&mut self.proving) => self.proven(event).await,
                 Ok(()) = mirrors.changed() => {
                     let standings = mirrors.borrow_and_update().clone();
                     self.tell_mirrors(standings).await;

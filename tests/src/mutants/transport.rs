@@ -40,7 +40,7 @@ pub const TRANSPORT: &[Breakage] = &[
     },
     Breakage {
         name: "a liar that is not named",
-        file: "agent/src/run/updating/effects.rs",
+        file: "agent/src/run/updating/proving.rs",
         find: "self.peers.mirrors.blame();",
         replace: "",
         package: "cordon-agent",

@@ -17,7 +17,7 @@ pub const UPDATE_FAULTS: &[Breakage] = &[
     Breakage {
         name: "a swapped slot armed in the search",
         file: "agent/core/src/update/machine.rs",
-        find: "            self.push(Effect::HashSlot { slot: job.slot, length: job.cleared.image.length });\n            return State::Waiting",
+        find: "            self.read(&job);\n            return State::Waiting",
         replace: "            self.push(Effect::Arm { slot: job.slot, attempts: limits::TRIAL_BOOTS });\n            return State::Armed",
         package: "cordon-agent-core",
         test: "update::machine::search::no_pair_of_interruptions_in_any_world_breaks_an_invariant",

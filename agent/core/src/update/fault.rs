@@ -45,6 +45,12 @@ pub enum FetchFault {
         "The image cannot be read from the bundle. Put the stick back in; the device goes on where it stopped."
     )]
     StickGone,
+    /// The device's own installer, or its boot control, does not take an image that is held whole.
+    #[n(6)]
+    #[error(
+        "The device's own installer does not take the image. The image is kept and handed over again a few times; the device's log has the installer's words."
+    )]
+    NotTaken,
 }
 
 /// Why a trial was not confirmed.
@@ -90,6 +96,7 @@ impl FetchFault {
             Self::SlotTooShort => "slot-too-short",
             Self::SlotFails => "slot-fails",
             Self::StickGone => "stick-gone",
+            Self::NotTaken => "image-not-taken",
         }
     }
 

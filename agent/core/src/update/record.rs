@@ -189,6 +189,20 @@ pub struct Written {
     /// Whether the slot was found to hold the image from earlier on, so that nothing was fetched.
     #[n(1)]
     pub reused: bool,
+    /// How often the device's own installer has refused it.
+    #[n(2)]
+    pub refused: Option<u8>,
+    /// Volatile: until when it is left alone after that.
+    #[cbor(skip)]
+    pub until: Option<Millis>,
+}
+
+impl Written {
+    /// The data of an image that nobody has refused.
+    #[must_use]
+    pub fn new(job: Job, reused: bool) -> Self {
+        Self { job, reused, refused: None, until: None }
+    }
 }
 
 /// The data of [`State::Trial`].
@@ -376,6 +390,9 @@ pub struct Record {
     /// Volatile: the image that waits was read back, and nothing has stood in its way since.
     #[cbor(skip)]
     pub proved: bool,
+    /// Volatile: it is being read back, and nothing has stood in its way since.
+    #[cbor(skip)]
+    pub reading: bool,
 }
 
 impl Record {
@@ -401,6 +418,7 @@ impl Record {
             aside: Vec::new(),
             unsettled: false,
             proved: false,
+            reading: false,
         }
     }
 

@@ -13,6 +13,7 @@ use cordon_proto::update::permit::Clock;
 use cordon_proto::update::refusal::Refusal;
 
 use super::Report;
+use super::fault::FetchFault;
 use super::gate::{self, Look};
 use super::record::{Fetching, Job, Record, Reverting, State, Trial};
 use crate::interlock;
@@ -22,7 +23,11 @@ use crate::interlock;
 pub fn blocked_by(record: &Record, look: &Look, now: Clock) -> Vec<Blocked> {
     match &record.state {
         State::Idle if record.unsettled => vec![unsettled()],
-        State::Idle | State::Written(_) => refused(record, look),
+        State::Idle => refused(record, look),
+        State::Written(written) => {
+            let untaken = written.until.map(|_| FetchFault::NotTaken.blocked());
+            refused(record, look).into_iter().chain(untaken).collect()
+        }
         State::Fetching(fetching) => fetching_blocked(record, fetching, look),
         State::Waiting(job) | State::Armed(job) => {
             gate::blocked(record, job, look, now).iter().map(Refusal::blocked).collect()

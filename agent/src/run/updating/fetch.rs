@@ -66,6 +66,7 @@ impl Updating {
     /// Opens the slot, as soon as nobody writes to it any more.
     pub(super) async fn open_slot(&mut self, slot: Slot, length: u64, offset: u64) {
         self.leave_slot().await;
+        self.proving = None;
         let Ok(installer) = &self.means.installer else { return };
         let (control, slots) = (Arc::clone(&installer.boot), installer.slots.clone());
         let open = move || {
@@ -156,6 +157,12 @@ impl Updating {
     fn stop_fetching(&mut self, error: &SlotError) {
         tracing::error!(%error, "the slot cannot be written");
         self.fetch = None;
+        if matches!(error, SlotError::DiskFull(_))
+            && let (Ok(installer), Some(job)) = (&self.means.installer, self.record.job())
+            && installer.slots.give_back(job.slot)
+        {
+            self.queue.push_back(Event::Synced { offset: 0 });
+        }
         self.queue.push_back(Event::Stopped(error.fault()));
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the updater where the power, the disk or the boot control fails, over the whole agent.
 
 mod folder;
+mod handed;
 
 use std::fs;
 use std::time::Duration;

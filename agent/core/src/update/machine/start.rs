@@ -22,6 +22,7 @@ impl Run {
     pub(super) fn started(&mut self, state: State, view: View) -> State {
         self.record.boots = view.boots;
         self.record.starts = self.record.starts.saturating_add(1);
+        self.record.reading = false;
         match state {
             State::Idle => self.start_idle(view),
             State::Fetching(mut fetching) => {
@@ -30,10 +31,9 @@ impl Run {
                 self.start_writing(fetching.job.slot, State::Fetching(fetching), view)
             }
             State::Written(written) => {
-                let (slot, length) = (written.job.slot, written.job.cleared.image.length);
-                let state = self.start_writing(slot, State::Written(written), view);
-                if state != State::Idle {
-                    self.push(Effect::HashSlot { slot, length });
+                let state = self.start_writing(written.job.slot, State::Written(written), view);
+                if let State::Written(written) = &state {
+                    self.read(&written.job);
                 }
                 state
             }
@@ -121,7 +121,7 @@ impl Run {
         }
         trial.shown = Shown::default();
         trial.patience.begin(self.now.monotonic);
-        self.push(hash_slot(&trial.job));
+        self.read(&trial.job);
         self.push(Effect::CheckHealth);
         State::Trial(Box::new(trial))
     }

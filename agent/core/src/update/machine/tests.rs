@@ -18,6 +18,7 @@ use super::super::{report, *};
 use super::*;
 
 mod trial;
+mod untaken;
 
 fn signed() -> Signed {
     Signed::to(42, 42)
@@ -473,7 +474,7 @@ fn any_event(signed: &Signed, (choice, number): (u8, u64), record: &Record) -> E
     }
     let slot = |odd: bool| if odd { Slot::B } else { Slot::A };
     let trial = (number % 4 == 0).then_some(Slot::B);
-    match choice % 17 {
+    match choice % 18 {
         0 => Event::Started(view(slot(number % 2 == 1), trial, slot(number % 7 > 3), number)),
         1 => Event::Synced { offset: number },
         2 => Event::Complete,
@@ -490,6 +491,7 @@ fn any_event(signed: &Signed, (choice, number): (u8, u64), record: &Record) -> E
         13 => Event::ReceiptKept { serial: number % 4 },
         14 => Event::Delayed { seconds: number % 100 },
         15 => Event::Unwell,
+        16 => Event::NotTaken { refused: number % 2 == 0 },
         _ => Event::Look(look),
     }
 }

@@ -56,11 +56,11 @@ impl Run {
 
     /// Makes the checks again that said no, as their pauses end.
     fn check_again(&mut self, mut trial: Trial, look: &Look) -> State {
-        let (now, shown) = (self.now.monotonic, &mut trial.shown);
-        if shown.hash.is_due(look.trial_s, now) {
-            self.effects.push(hash_slot(&trial.job));
+        let now = self.now.monotonic;
+        if !self.record.reading && trial.shown.hash.is_due(look.trial_s, now) {
+            self.read(&trial.job);
         }
-        if shown.health.is_due(look.trial_s, now) {
+        if trial.shown.health.is_due(look.trial_s, now) {
             self.effects.push(Effect::CheckHealth);
         }
         State::Trial(Box::new(trial))
@@ -68,6 +68,7 @@ impl Run {
 
     /// The running slot could not be read: a medium that stumbles may come round.
     pub(super) fn trial_unread(&mut self, mut trial: Box<Trial>) -> State {
+        self.record.reading = false;
         trial.shown.hash.said_no(self.now.monotonic);
         State::Trial(trial)
     }

@@ -38,7 +38,7 @@ fn records() -> Vec<(&'static str, Record)> {
     let states = [
         ("idle", State::Idle),
         ("fetching", fetching(job.clone())),
-        ("written", State::Written(Box::new(Written { job: job.clone(), reused: true }))),
+        ("written", State::Written(Box::new(Written::new(job.clone(), true)))),
         ("waiting", State::Waiting(Box::new(job.clone()))),
         ("armed", State::Armed(Box::new(job.clone()))),
         ("trial", trial(job.clone(), Patience::default())),
