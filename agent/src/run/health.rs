@@ -4,6 +4,7 @@
 //! machine's to say. Read next: [`crate::program`], `cordon_agent_core::update`.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -24,11 +25,12 @@ const TURN: Duration = Duration::from_millis(50);
 const FILE_BYTES: usize = 4096;
 
 /// Whether the device is well. A file that says nothing yet is waited for; the trial's own time ends that.
-pub(crate) async fn check(health: Health) -> bool {
+/// What stood in it before counts as nothing.
+pub(crate) async fn check(health: Health, stale: Option<Said>) -> bool {
     match health {
         Health::CheckinOnly => true,
         Health::Program(words) => program(&words).await,
-        Health::File(path) => file(&path).await,
+        Health::File(path) => file(&path, stale).await,
     }
 }
 
@@ -62,19 +64,34 @@ async fn status(words: &[String]) -> io::Result<ExitStatus> {
     }
 }
 
-/// Forgets what the software that ran until now has said of itself.
-pub(crate) fn forget(health: &Health) -> io::Result<()> {
-    let Health::File(path) = health else { return Ok(()) };
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// One writing of the file: its place on the disk, and when it was changed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Said(u64, i64, i64);
+
+impl Said {
+    fn at(path: &Path) -> Option<Self> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self(found.ino(), found.ctime(), found.ctime_nsec()))
     }
 }
 
+/// Forgets what the software that ran until now has said of itself; what cannot be taken away is given back.
+pub(crate) fn forget(health: &Health) -> Option<Said> {
+    let Health::File(path) = health else { return None };
+    let file = path.display();
+    match std::fs::remove_file(path) {
+        Ok(()) => tracing::info!(%file, "what the device's software said before its start does not count"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!(%error, %file, "what the device's software has said cannot be removed"),
+    }
+    Said::at(path)
+}
+
 /// The file begins with `ok` or `failed`; anything else is no word yet. It belongs into a folder that a boot empties.
-async fn file(path: &Path) -> bool {
+async fn file(path: &Path, stale: Option<Said>) -> bool {
     loop {
-        let text = files::read_file(path, FILE_BYTES).unwrap_or_default();
+        let new = stale.is_none() || Said::at(path) != stale;
+        let text = if new { files::read_file(path, FILE_BYTES).unwrap_or_default() } else { Vec::new() };
         if text.starts_with(b"ok") {
             return true;
         }
@@ -90,6 +107,10 @@ async fn file(path: &Path) -> bool {
 mod tests {
     use super::*;
 
+    async fn check(health: Health) -> bool {
+        super::check(health, None).await
+    }
+
     #[tokio::test]
     async fn the_exit_status_of_the_program_decides() {
         // Goal: 0 is well; any other, and no program at all, is not. Method: the standard's two programs.
@@ -97,7 +118,7 @@ mod tests {
         assert!(check(&["true"]).await);
         assert!(!check(&["false"]).await);
         assert!(!check(&["/nowhere/at/all"]).await);
-        assert!(super::check(Health::CheckinOnly).await);
+        assert!(super::check(Health::CheckinOnly, None).await);
     }
 
     #[tokio::test]
@@ -111,5 +132,27 @@ mod tests {
         assert!(check(Health::File(path.clone())).await);
         std::fs::write(&path, "failed: pump controller\n").expect("writes");
         assert!(!check(Health::File(path)).await);
+    }
+    #[tokio::test]
+    async fn what_cannot_be_taken_away_does_not_count_until_it_is_written_anew() {
+        // Goal: the old software's word is not the new one's where the file stays, too. Method: a folder in its place, which
+        // nobody takes away; then a word that stood there before, and the same word said once more.
+        let root = tempfile::tempdir().expect("a scratch folder");
+        let path = root.path().join("health");
+        let health = Health::File(path.clone());
+        std::fs::create_dir(&path).expect("makes");
+        assert!(forget(&health).is_some_and(|said| Some(said) == Said::at(&path)));
+        std::fs::remove_dir(&path).expect("removes");
+        std::fs::write(&path, "ok\n").expect("writes");
+        let stale = Said::at(&path);
+        let early = timeout(Duration::from_millis(20), super::check(health.clone(), stale)).await;
+        assert!(early.is_err());
+        // The clock of a file system moves in steps.
+        while Said::at(&path) == stale {
+            std::fs::write(&path, "ok\n").expect("writes");
+        }
+        assert!(super::check(health.clone(), stale).await);
+        assert_eq!((forget(&health), path.exists()), (None, false));
+        assert_eq!(forget(&health), None);
     }
 }

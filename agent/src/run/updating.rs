@@ -31,6 +31,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::evidence::{self, Evidence};
+use super::health;
 use super::messages::{Heard, ToLink, ToSensor, UpdateView};
 use super::ports::{Installer, PowerSource};
 use super::receipts::Outbox;
@@ -104,6 +105,8 @@ pub(crate) struct Updating {
     /// What was told of the mirrors.
     mirrors_told: Vec<Standing>,
     checking: Option<Checking>,
+    /// What the software that ran before has said, where it cannot be taken away.
+    stale: Option<health::Said>,
     told: Option<(UpdateState, Option<Name>)>,
     latest_kept: Timestamp,
     power: Power,
@@ -129,6 +132,7 @@ impl Updating {
             delta: None,
             mirrors_told: Vec::new(),
             checking: None,
+            stale: None,
             told: None,
             latest_kept,
             power: Power::Unknown,
@@ -203,6 +207,10 @@ impl Updating {
         }
         self.handle(Event::CheckedIn).await;
         self.look().await;
+        if self.reboot {
+            // At once: each moment from here on is one in which a patient may come.
+            return;
+        }
         self.keep_latest().await;
         self.deliver().await;
     }
@@ -297,7 +305,7 @@ impl Updating {
         if self.means.installer.is_err() || self.means.store.is_none() {
             self.queue.clear();
         }
-        while let Some(event) = self.queue.pop_front() {
+        while !self.reboot && let Some(event) = self.queue.pop_front() {
             let step = update::step(self.record.clone(), event, self.now());
             if let Some(bytes) = &step.persist {
                 self.store(bytes).await;

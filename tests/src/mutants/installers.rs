@@ -73,7 +73,7 @@ pub const INSTALLERS: &[Breakage] = &[
     Breakage {
         name: "a start that is not counted first",
         file: "agent/src/boot/folder.rs",
-        find: "self.store(&BootState { booted: before.booted, ..after })?;",
+        find: "self.store(&BootState { booted: before.booted, ..after }, Some(slot))?;",
         replace: "",
         package: "cordon-agent",
         test: "boot::folder::tests::a_power_cut_at_every_step_leaves_a_link_to_a_tree_that_may_run_and_words_that_can_be_read",
@@ -89,8 +89,8 @@ pub const INSTALLERS: &[Breakage] = &[
     Breakage {
         name: "the old application's last word counts",
         file: "agent/src/run/updating/effects.rs",
-        find: "if let Err(error) = health::forget(&self.device.health) {",
-        replace: "if let Err(error) = std::io::Result::Ok(()) {",
+        find: "self.stale = health::forget(&self.device.health);",
+        replace: "",
         package: "cordon-agent",
         test: "run::updating::tests::folder::the_last_word_of_the_old_application_is_not_taken_for_the_new_ones",
     },

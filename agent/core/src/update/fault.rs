@@ -45,6 +45,12 @@ pub enum FetchFault {
         "The image cannot be read from the bundle. Put the stick back in; the device goes on where it stopped."
     )]
     StickGone,
+    /// The slot to be written runs, or may run.
+    #[n(7)]
+    #[error(
+        "What is to be written may still be running. Restart the device; if it stays, the configuration names one place twice."
+    )]
+    MayRun,
 }
 
 /// Why a trial was not confirmed.
@@ -90,6 +96,7 @@ impl FetchFault {
             Self::SlotTooShort => "slot-too-short",
             Self::SlotFails => "slot-fails",
             Self::StickGone => "stick-gone",
+            Self::MayRun => "slot-may-run",
         }
     }
 

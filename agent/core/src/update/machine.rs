@@ -130,7 +130,7 @@ impl Run {
         let Fetching { job, offset, .. } = fetching;
         let (sha256, length) = (job.cleared.image.sha256, job.cleared.image.length);
         self.push(Effect::WriteSlot { slot: job.slot, length, offset });
-        self.push(Effect::Fetch { sha256, length, offset });
+        self.push(Effect::Fetch { sha256, length });
         State::Fetching(Box::new(Fetching { job, offset, running: true, stopped: None }))
     }
 
@@ -208,7 +208,7 @@ impl Run {
         match fault {
             FetchFault::Unreachable => self.pause(job, offset, (fault, 0)),
             FetchFault::StickGone => self.pause(job, offset, (fault, limits::STICK_PAUSE_S)),
-            FetchFault::DiskFull | FetchFault::SlotFails => {
+            FetchFault::DiskFull | FetchFault::SlotFails | FetchFault::MayRun => {
                 self.pause(job, offset, (fault, limits::SLOT_PAUSE_S))
             }
             FetchFault::Damaged => self.damaged(job),
@@ -314,7 +314,7 @@ fn course<'a>(job: &Job, look: &'a Look) -> Course<'a> {
 fn synced(state: State, offset: u64) -> State {
     let State::Fetching(mut fetching) = state else { return state };
     if fetching.running {
-        fetching.offset = offset.min(fetching.job.cleared.image.length).max(fetching.offset);
+        fetching.offset = offset.min(fetching.job.cleared.image.length);
     }
     State::Fetching(fetching)
 }
