@@ -78,4 +78,20 @@ pub const TRANSPORT: &[Breakage] = &[
         package: "cordon-agent",
         test: "slot::writing::tests::a_sync_that_fails_behind_the_writing_is_never_told_as_done",
     },
+    Breakage {
+        name: "a lie that ends the writing is nobody's",
+        file: "agent/src/run/updating/fetch.rs",
+        find: "            self.peers.mirrors.blame();\n",
+        replace: "",
+        package: "cordon-agent",
+        test: "run::updating::tests::folder::a_mirror_that_lies_in_the_archive_itself_is_named",
+    },
+    Breakage {
+        name: "a mirror's bytes are nobody's",
+        file: "agent/src/link/mirrors.rs",
+        find: "            mirrors.sends(index);\n",
+        replace: "            let _ = (mirrors, index);\n",
+        package: "cordon-agent",
+        test: "run::updating::tests::folder::a_mirror_that_lies_in_the_archive_itself_is_named",
+    },
 ];
