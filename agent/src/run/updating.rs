@@ -305,7 +305,9 @@ impl Updating {
         if self.means.installer.is_err() || self.means.store.is_none() {
             self.queue.clear();
         }
-        while !self.reboot && let Some(event) = self.queue.pop_front() {
+        while !self.reboot
+            && let Some(event) = self.queue.pop_front()
+        {
             let step = update::step(self.record.clone(), event, self.now());
             if let Some(bytes) = &step.persist {
                 self.store(bytes).await;
