@@ -79,6 +79,9 @@ pub enum BootError {
     /// What was written does not stand there.
     #[error("the boot control does not hold what was written; nothing counts as armed or confirmed")]
     NotTaken,
+    /// The way back came to no end.
+    #[error("the command could not start the application from the tree that it is to go back to")]
+    NotBack,
 }
 
 /// What the configuration's `boot` names.
@@ -112,8 +115,16 @@ pub trait BootControl: Send {
     /// device has to be rebooted.
     ///
     /// # Errors
-    /// The act could not be stored, and nothing was started.
+    /// The act could not be stored, or the active slot did not start: it is to be done once more.
     fn restart(&mut self) -> Result<Option<bool>, BootError> {
+        Ok(None)
+    }
+
+    /// The slot whose start was begun and not seen to its end: it may run, although another one is said to.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn begun(&self) -> Result<Option<Slot>, BootError> {
         Ok(None)
     }
 }
@@ -135,7 +146,7 @@ impl Setting {
     /// Reads the configuration's word. Relative paths count from `folder`.
     ///
     /// # Errors
-    /// It is none of the four.
+    /// It is none of them.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, BootError> {
         let (kind, argument) = match text.split_once(':') {
             Some((kind, argument)) if !argument.is_empty() => (kind, Some(argument)),
@@ -179,6 +190,16 @@ pub(crate) fn opened(control: impl BootControl + 'static) -> Result<SharedContro
 /// It cannot be read.
 pub fn read(control: &SharedControl) -> Result<BootState, BootError> {
     control.lock().unwrap_or_else(PoisonError::into_inner).read()
+}
+
+/// The slot that runs, for whoever is about to write `slot`: that one itself, where it may run.
+///
+/// # Errors
+/// It cannot be read.
+pub fn running(control: &SharedControl, slot: Slot) -> Result<Slot, BootError> {
+    let mut control = control.lock().unwrap_or_else(PoisonError::into_inner);
+    let may_run = control.begun()? == Some(slot);
+    Ok(if may_run { slot } else { control.read()?.booted })
 }
 
 /// As [`change`], for a shared one.

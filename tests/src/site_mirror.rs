@@ -7,15 +7,16 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::bail;
 
 use crate::ports;
 use crate::program::program;
 
-/// How long nginx may take to listen.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks whether nginx listens, and how many of them.
+const LOOK: Duration = Duration::from_millis(50);
+const LOOKS: u32 = 1200;
 
 /// A running nginx.
 pub struct SiteMirror {
@@ -41,12 +42,13 @@ impl SiteMirror {
         let mut command = program(nginx);
         command.arg("-c").arg(scratch.join("nginx.conf")).stdin(Stdio::null()).stderr(Stdio::inherit());
         let mirror = Self { child: command.spawn()?, url: format!("http://127.0.0.1:{port}"), log };
-        let begun = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            ensure!(begun.elapsed() < PATIENCE, "nginx does not listen at port {port}");
-            sleep(Duration::from_millis(50));
+        for _ in 0..LOOKS {
+            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                return Ok(mirror);
+            }
+            sleep(LOOK);
         }
-        Ok(mirror)
+        bail!("nginx does not listen at port {port}")
     }
 
     /// What a device is told of it.

@@ -351,6 +351,43 @@ async fn an_agent_that_is_killed_while_it_replaces_itself_always_leaves_one_that
 }
 
 #[test]
+fn a_loader_whose_trial_is_confirmed_sleeps_until_its_command_ends_and_passes_its_end_on() {
+    // Goal: a confirmed agent costs no more than itself. Method: a `sleep` that counts its calls and confirms the trial in the
+    // second; a command that goes on for a while, is told to end, and takes its time: who slept how often, and its status.
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    symlink("A", path("current")).expect("links");
+    fs::write(path("boot"), "active=A trial=B left=3 booted=A\n").expect("writes");
+    let root = folder.path().display().to_string();
+    let napping = "#!/bin/sh\necho >> ROOT/naps\n[ $(wc -l < ROOT/naps) != 2 ] ||\n\
+                   echo 'active=B trial=none left=0 booted=B' > ROOT/boot\nexec PATH_OF_SLEEP 0.05\n";
+    let command = "#!/bin/sh\ntrap 'PATH_OF_SLEEP 0.3; exit 7' TERM\n\
+                   until grep -q trial=none ROOT/boot; do PATH_OF_SLEEP 0.05; done\n\
+                   n=0; while [ $n -lt 20 ]; do PATH_OF_SLEEP 0.1; n=$((n + 1)); done\n\
+                   touch ROOT/confirmed; while :; do PATH_OF_SLEEP 0.1; done\n";
+    let sleep = ["/usr/bin/sleep", "/bin/sleep"].into_iter().find(|path| Path::new(path).exists());
+    let filled = |text: &str| text.replace("ROOT", &root).replace("PATH_OF_SLEEP", sleep.expect("a sleep"));
+    fs::create_dir(path("bin")).expect("makes");
+    for (name, text) in [("bin/sleep", napping), ("command", command)] {
+        fs::write(path(name), filled(text)).expect("writes");
+        fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).expect("sets");
+    }
+    let found = format!("{root}/bin:/usr/local/bin:/usr/bin:/bin");
+    let mut loader = program(LOADER);
+    loader.arg(folder.path()).arg(path("command")).env("PATH", found).stdin(Stdio::null());
+    let mut loader = loader.spawn().expect("starts");
+    let came_so_far = (0..3000).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        path("confirmed").exists()
+    });
+    assert!(came_so_far, "the command never came so far");
+    let pid = i32::try_from(loader.id()).ok().and_then(Pid::from_raw).expect("a process");
+    rustix::process::kill_process(pid, Signal::TERM).expect("is told");
+    assert_eq!(loader.wait().expect("ends").code(), Some(7), "the end of the command is the loader's");
+    assert_eq!(fs::read_to_string(path("naps")).expect("reads").lines().count(), 2);
+}
+
+#[test]
 fn gnu_tar_makes_the_very_archive_that_the_agent_makes_again() {
     // Goal: a maker needs no tool of ours. Method: the line of docs/installers.md over a folder with deep and long names,
     // odd rights and links; byte for byte.

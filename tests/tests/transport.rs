@@ -11,7 +11,6 @@ use cordon_sim::site_mirror::SiteMirror;
 use cordon_sim::skip::{require_package, require_right};
 use cordon_sim::transport::{REPOSITORY, Trip};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use tokio::time::{Instant, sleep};
 
 const SIM: &str = env!("CARGO_BIN_EXE_cordon-sim");
 const PATIENCE: Duration = Duration::from_secs(120);

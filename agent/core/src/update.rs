@@ -2,8 +2,8 @@
 //!
 //! `step(record, event, now)` is a function of values. The caller stores [`Step::persist`] first and acts on
 //! [`Step::effects`] after it, in order; killed anywhere in between, it starts again with [`Event::Started`]. The order
-//! is that of the evidence: write the inactive slot, sync, read back and hash, set the try-once flag, look again,
-//! reboot, health gate, commit, and only then raise the floor. It must never arm what was not read back and hashed,
+//! is that of the evidence: write the inactive slot, sync, read back and hash, set the try-once flag, look again, store
+//! that, look once more, reboot, health gate, commit, and only then raise the floor. It must never arm what was not read back and hashed,
 //! never write the slot that runs, never reboot while the device is in use, and never lower the floor.
 //!
 //! Read next: [`record`] for what is stored, [`machine`] for the transitions, [`gate`] for what must hold at a reboot,
@@ -99,14 +99,12 @@ pub enum Effect {
         /// Bytes already in it.
         offset: u64,
     },
-    /// Fetch the image from this offset on and write it; answer `Synced`, then `Complete` or `Stopped`.
+    /// Fetch the image from where the slot goes on and write it; answer `Synced`, then `Complete` or `Stopped`.
     Fetch {
         /// The image.
         sha256: Sha256,
         /// Its length.
         length: u64,
-        /// Bytes already held.
-        offset: u64,
     },
     /// Read the slot's first bytes back from the medium and hash them; answer `Hashed`, `HashFailed` or `NotTaken`. One that
     /// is asked for meanwhile takes its place.
@@ -125,7 +123,7 @@ pub enum Effect {
     },
     /// Take the try-once flag back; answer `Disarmed`.
     Disarm,
-    /// Reboot now.
+    /// Reboot, if [`gate::may_reboot`] still says so of a look taken at this very moment; otherwise answer that `Look`.
     Reboot,
     /// Run the device's own health check; answer `Healthy`, `Unwell` or `Sick`.
     CheckHealth,

@@ -163,7 +163,8 @@ pub struct TreeWriter {
 }
 
 impl TreeWriter {
-    /// Goes on where an earlier attempt had synced about `offset` bytes; what stands behind that is taken away.
+    /// Goes on where an earlier attempt had synced about `offset` bytes; what stands behind that is taken away. A
+    /// tree that no archive's beginning is, is written from its beginning: the offset then says so.
     fn open(path: PathBuf, length: u64, offset: u64) -> Result<Self, SlotError> {
         let mut writer = Self { path, reader: Reader::new(length), file: None, synced: 0, length };
         if offset == 0 || writer.take_up(offset).is_err() {
@@ -272,9 +273,10 @@ fn make(path: &Path, kind: &Kind) -> io::Result<Option<File>> {
         }
         Kind::Link { to } => symlink(to, path).map(|()| None),
         Kind::File { length, program } => {
-            let file = open(OpenOptions::new().write(true).create_new(true).mode(0o600), path)?;
+            let mode = if *program { 0o755 } else { 0o644 };
+            let file = open(OpenOptions::new().write(true).create_new(true).mode(mode), path)?;
             file.set_len(*length)?;
-            file.set_permissions(Permissions::from_mode(if *program { 0o755 } else { 0o644 }))?;
+            file.set_permissions(Permissions::from_mode(mode))?;
             Ok(Some(file))
         }
     }

@@ -186,16 +186,31 @@ impl Mirrors {
         }
     }
 
-    /// A mirror is done with, well or not; `part` says whether bytes in the slot are its.
-    fn left(&self, index: usize, part: bool, fault: Option<MirrorFault>) {
+    /// Bytes of a mirror go to the slot. It is noted before they do, because whoever writes them may find them wrong at
+    /// once.
+    fn sends(&self, index: usize) {
+        self.standings.send_if_modified(|standings| {
+            if let Some(standing) = standings.get_mut(index) {
+                standing.part = true;
+            }
+            false
+        });
+    }
+
+    /// A mirror is done with, well or not.
+    fn left(&self, index: usize, fault: Option<MirrorFault>) {
         self.done(fault.is_none());
         self.standings.send_if_modified(|standings| {
             let Some(standing) = standings.get_mut(index) else { return false };
+            if fault.is_none() && standing.fault == Some(MirrorFault::Wrong) && !standing.part {
+                // It was blamed for what it sent before its end was seen here.
+                return false;
+            }
             if let Some(fault) = &fault {
                 tracing::warn!(mirror = %standing.url, %fault, "the next one is asked in its place");
             }
             let news = standing.fault != fault;
-            (standing.part, standing.fault) = (standing.part || part, fault);
+            standing.fault = fault;
             news
         });
     }
@@ -233,8 +248,9 @@ pub(crate) async fn forward(link: &Link, mut wanted: Wanted, pieces: &Pieces) ->
     let mirrors = link.mirrors.as_ref().filter(|_| wanted.mirrors);
     while let Some((mirrors, index)) = mirrors.and_then(|mirrors| Some((mirrors, mirrors.turn(&wanted)?))) {
         let mut at = 0;
+        let sender = wanted.until.is_none().then_some((mirrors, index, wanted.from));
         let fault = match mirrors.begin(index, link, &wanted).await {
-            Ok(mut download) => match pass_on(&mut download, &mut at, pieces).await {
+            Ok(mut download) => match pass_on(&mut download, &mut at, pieces, sender).await {
                 Ok(()) if pieces.is_closed() => return Ok(()),
                 Ok(()) if at >= wanted.end() => None,
                 Ok(()) => Some(MirrorFault::Short),
@@ -243,16 +259,15 @@ pub(crate) async fn forward(link: &Link, mut wanted: Wanted, pieces: &Pieces) ->
             Err(fault) => Some(fault),
         };
         // One that began before what was wanted may have stopped before it, too.
-        let part = at > wanted.from && wanted.until.is_none();
         wanted.from = wanted.from.max(at);
         let served = fault.is_none();
-        mirrors.left(index, part, fault);
+        mirrors.left(index, fault);
         if served {
             return Ok(());
         }
     }
     let came = match link.part(&wanted.sha256, wanted.from, wanted.until).await {
-        Ok(mut download) => pass_on(&mut download, &mut wanted.from, pieces).await,
+        Ok(mut download) => pass_on(&mut download, &mut wanted.from, pieces, None).await,
         Err(error) => Err(error),
     };
     if let Some(mirrors) = mirrors {
@@ -261,15 +276,25 @@ pub(crate) async fn forward(link: &Link, mut wanted: Wanted, pieces: &Pieces) ->
     came
 }
 
-/// Passes on what comes, until it ends or nobody wants it; `at` is the next byte.
-async fn pass_on(download: &mut Download, at: &mut u64, pieces: &Pieces) -> Result<(), LinkError> {
+/// Passes on what comes, until it ends or nobody wants it; `at` is the next byte. `sender` is the mirror, where it is one,
+/// and the first byte that the slot does not hold yet.
+async fn pass_on(
+    download: &mut Download,
+    at: &mut u64,
+    pieces: &Pieces,
+    sender: Option<(&Mirrors, usize, u64)>,
+) -> Result<(), LinkError> {
     *at = download.start();
     while let Some(bytes) = download.next().await? {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let end = at.saturating_add(length);
+        if let Some((mirrors, index, _)) = sender.filter(|(_, _, held)| end > *held) {
+            mirrors.sends(index);
+        }
         if pieces.send(Ok(Piece { at: *at, bytes })).await.is_err() {
             return Ok(());
         }
-        *at = at.saturating_add(length);
+        *at = end;
     }
     Ok(())
 }

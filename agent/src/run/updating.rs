@@ -33,6 +33,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::contact::ContactView;
 use super::evidence::{self, Evidence};
+use super::health;
 use super::messages::{Heard, ToLink, ToSensor, UpdateView};
 use super::ports::{Installer, PowerSource};
 use super::receipts::Outbox;
@@ -115,6 +116,8 @@ pub(crate) struct Updating {
     mirrors_told: Vec<Standing>,
     checking: Option<Checking>,
     proving: Option<Proving>,
+    /// What the software that ran before has said, where it cannot be taken away.
+    stale: Option<health::Said>,
     told: Option<(UpdateState, Option<Name>)>,
     latest_kept: Timestamp,
     power: Power,
@@ -143,6 +146,7 @@ impl Updating {
             mirrors_told: Vec::new(),
             checking: None,
             proving: None,
+            stale: None,
             told: None,
             latest_kept,
             power: Power::Unknown,
@@ -218,6 +222,10 @@ impl Updating {
         }
         self.handle(Event::CheckedIn).await;
         self.look().await;
+        if self.reboot {
+            // At once: each moment from here on is one in which a patient may come.
+            return;
+        }
         self.keep_latest().await;
         self.deliver().await;
     }
@@ -313,7 +321,9 @@ impl Updating {
         if self.means.installer.is_err() || self.means.store.is_none() {
             self.queue.clear();
         }
-        while let Some(event) = self.queue.pop_front() {
+        while !self.reboot
+            && let Some(event) = self.queue.pop_front()
+        {
             let step = update::step(self.record.clone(), event, self.now());
             if let Some(bytes) = &step.persist {
                 self.store(bytes).await;

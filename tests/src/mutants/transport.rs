@@ -102,4 +102,20 @@ pub const TRANSPORT: &[Breakage] = &[
         package: "cordon-agent",
         test: "run::tests::transport::a_mirror_that_lies_is_found_out_at_the_end_and_the_server_alone_is_asked_from_then_on",
     },
+    Breakage {
+        name: "a lie that ends the writing is nobody's",
+        file: "agent/src/run/updating/fetch.rs",
+        find: "            self.peers.mirrors.blame();\n",
+        replace: "",
+        package: "cordon-agent",
+        test: "run::updating::tests::folder::a_mirror_that_lies_in_the_archive_itself_is_named",
+    },
+    Breakage {
+        name: "a mirror's bytes are nobody's",
+        file: "agent/src/link/mirrors.rs",
+        find: "            mirrors.sends(index);\n",
+        replace: "            let _ = (mirrors, index);\n",
+        package: "cordon-agent",
+        test: "run::updating::tests::folder::a_mirror_that_lies_in_the_archive_itself_is_named",
+    },
 ];

@@ -51,6 +51,12 @@ pub enum FetchFault {
         "The device's own installer does not take the image. The image is kept and handed over again a few times; the device's log has the installer's words."
     )]
     NotTaken,
+    /// The slot to be written runs, or may run.
+    #[n(7)]
+    #[error(
+        "What is to be written may still be running. Restart the device; if it stays, the configuration names one place twice."
+    )]
+    MayRun,
 }
 
 /// Why a trial was not confirmed.
@@ -97,6 +103,7 @@ impl FetchFault {
             Self::SlotFails => "slot-fails",
             Self::StickGone => "stick-gone",
             Self::NotTaken => "image-not-taken",
+            Self::MayRun => "slot-may-run",
         }
     }
 

@@ -132,7 +132,7 @@ impl Run {
         let Fetching { job, offset, .. } = fetching;
         let (sha256, length) = (job.cleared.image.sha256, job.cleared.image.length);
         self.push(Effect::WriteSlot { slot: job.slot, length, offset });
-        self.push(Effect::Fetch { sha256, length, offset });
+        self.push(Effect::Fetch { sha256, length });
         State::Fetching(Box::new(Fetching { job, offset, running: true, stopped: None }))
     }
 
@@ -227,7 +227,7 @@ impl Run {
         match fault {
             FetchFault::Unreachable => self.pause(job, offset, (fault, 0)),
             FetchFault::StickGone => self.pause(job, offset, (fault, limits::STICK_PAUSE_S)),
-            FetchFault::DiskFull | FetchFault::SlotFails | FetchFault::NotTaken => {
+            FetchFault::DiskFull | FetchFault::SlotFails | FetchFault::NotTaken | FetchFault::MayRun => {
                 self.pause(job, offset, (fault, limits::SLOT_PAUSE_S))
             }
             FetchFault::Damaged => self.damaged(job),

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use cordon_agent_core::update::{Effect, Event, Report};
+use cordon_agent_core::update::{Effect, Event, Report, gate};
 use tokio::sync::oneshot;
 
 use super::Updating;
@@ -38,14 +38,11 @@ impl Updating {
     async fn perform_other(&mut self, effect: Effect) {
         match effect {
             Effect::WriteSlot { slot, length, offset } => self.open_slot(slot, length, offset).await,
-            Effect::Fetch { sha256, length, .. } => self.begin_fetch((sha256, length)).await,
+            Effect::Fetch { sha256, length } => self.begin_fetch((sha256, length)).await,
             Effect::HashSlot { slot, length } => self.hash_slot(slot, length),
-            Effect::Reboot => {
-                self.proving = None;
-                self.restart().await;
-            }
+            Effect::Reboot => self.restart().await,
             Effect::CheckHealth => {
-                self.checking = Some(Box::pin(health::check(self.device.health.clone())));
+                self.checking = Some(Box::pin(health::check(self.device.health.clone(), self.stale)));
             }
             Effect::Arm { .. } | Effect::Disarm | Effect::Confirm { .. } | Effect::RollBack { .. } => {}
             Effect::EmitReceipt(report) => self.emit(&report),
@@ -79,17 +76,23 @@ impl Updating {
 
     /// Reboots, or starts the application again where that is all it takes.
     async fn restart(&mut self) {
+        // The step was stored since it asked for this, however long that took: a patient may be attached.
+        let look = self.fresh_surroundings();
+        if !gate::may_reboot(&self.record, &look, self.now()) {
+            return self.queue.push_back(Event::Look(Box::new(look)));
+        }
+        self.proving = None;
         let Ok(installer) = &self.means.installer else { return };
         let control = Arc::clone(&installer.boot);
-        if let Err(error) = health::forget(&self.device.health) {
-            return tracing::error!(%error, "the last word of the device's software cannot be forgotten");
-        }
+        let _ = health::forget(&self.device.health);
         match tokio::task::spawn_blocking(move || boot::restart(&control)).await {
             Ok(Ok(None)) => {
                 tracing::info!("the device reboots for its update");
                 self.reboot = true;
             }
             Ok(Ok(Some((well, view)))) => {
+                // Until the command had ended, what ran before may have spoken once more.
+                self.stale = health::forget(&self.device.health);
                 tracing::info!(slot = %view.booted, "the application was started again for its update");
                 // As in a reboot: what waited to be heard speaks of what ran before.
                 self.queue.clear();

@@ -70,13 +70,17 @@ impl Updating {
         let Ok(installer) = &self.means.installer else { return };
         let (control, slots) = (Arc::clone(&installer.boot), installer.slots.clone());
         let open = move || {
-            let running = boot::read(&control)?.booted;
+            let running = boot::running(&control, slot)?;
             Ok::<_, BootError>(slots.write(slot, running, (length, offset)))
         };
         let opened = tokio::task::spawn_blocking(open).await;
         match opened {
             Ok(Ok(Ok(writer))) => {
                 let from = writer.offset();
+                if from < offset {
+                    // Stored before a byte is written: what was held behind it is no more.
+                    self.queue.push_back(Event::Synced { offset: from });
+                }
                 self.fetch =
                     Some(Fetch { writing: Writing::begin(writer), from, pieces: None, wait_s: None });
             }
@@ -156,6 +160,9 @@ impl Updating {
 
     fn stop_fetching(&mut self, error: &SlotError) {
         tracing::error!(%error, "the slot cannot be written");
+        if matches!(error, SlotError::Tree(_) | SlotError::Bytes { .. }) {
+            self.peers.mirrors.blame();
+        }
         self.fetch = None;
         if matches!(error, SlotError::DiskFull(_))
             && let (Ok(installer), Some(job)) = (&self.means.installer, self.record.job())

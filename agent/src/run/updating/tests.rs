@@ -4,6 +4,7 @@ mod folder;
 mod handed;
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cordon_agent_core::interlock::Claim;
@@ -13,7 +14,7 @@ use cordon_proto::receipt::Outcome;
 use tokio::time::sleep;
 
 use crate::boot::fixture::{Device, KINDS, Kind};
-use crate::boot::{BootControl, FileBoot, Setting};
+use crate::boot::{BootControl, BootError, BootState, Change, FileBoot, Setting, opened};
 use crate::config::Health;
 use crate::fake::Reply;
 use crate::interlock::Client;
@@ -104,6 +105,82 @@ async fn a_disk_that_refuses_the_security_state_stops_the_update_until_it_gives_
     }
     rig.reported(UpdateState::Waiting).await;
     agent.stop().await;
+}
+
+/// A boot control after whose first trial is armed the security state cannot be stored any more.
+struct Filling {
+    inner: FileBoot,
+    ways: Option<[PathBuf; 2]>,
+}
+
+impl BootControl for Filling {
+    fn read(&mut self) -> Result<BootState, BootError> {
+        self.inner.read()
+    }
+
+    fn write(&mut self, asked: Change, after: &BootState) -> Result<(), BootError> {
+        for way in self.ways.take_if(|_| matches!(asked, Change::Arm { .. })).into_iter().flatten() {
+            fs::create_dir(way).expect("makes the folder");
+        }
+        self.inner.write(asked, after)
+    }
+}
+
+#[tokio::test]
+async fn a_patient_who_comes_while_the_disk_refuses_the_last_step_stops_the_reboot() {
+    // Goal: the look at the patient is the last thing before the reboot, however long it took to store the step that asks
+    // for it. Method: the disk is full from the arming on; a patient is attached; room is made; then the patient is gone.
+    let mut rig = Rig::new().await;
+    let ways = ["security.a", "security.b"].map(|name| rig.path(&format!(".{name}.new")));
+    let inner = FileBoot::open(&rig.path("boot")).expect("opens");
+    rig.boot = Some(opened(Filling { inner, ways: Some(ways.clone()) }).expect("opens"));
+    {
+        let mut world = rig.world();
+        (world.offer, world.permit, world.chatty) = (true, true, true);
+    }
+    let agent = rig.start();
+    let mut client = standby(&rig).await;
+    rig.until("the step cannot be stored", |world| {
+        let blocked = &world.checkins.last()?.update.blocked_by;
+        blocked.iter().any(|blocked| blocked.code.as_str() == "state-not-stored").then_some(())
+    })
+    .await;
+    client.hold(Claim::InUse, None).await.expect("is heard");
+    for way in &ways {
+        fs::remove_dir(way).expect("removes the folder");
+    }
+    rig.until("it waits for the patient", |world| {
+        let update = &world.checkins.last()?.update;
+        let blocked = update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "interlock");
+        (blocked && update.state == UpdateState::Waiting).then_some(())
+    })
+    .await;
+    assert!(!agent.task.is_finished(), "no reboot in use");
+    assert_eq!(FileBoot::open(&rig.path("boot")).expect("opens").read().expect("reads").trial, None);
+    client.hold(Claim::Standby, None).await.expect("is heard");
+    assert!(matches!(agent.ended().await, Exit::Reboot));
+}
+
+#[tokio::test]
+async fn a_health_file_that_cannot_be_taken_away_stops_no_reboot() {
+    // Goal: neither the way there nor the way back waits for it. Method: a folder in its place; the image is spoilt once it
+    // runs, so that it is left again.
+    let rig = Rig::new().await;
+    {
+        let mut world = rig.world();
+        (world.offer, world.permit) = (true, true);
+    }
+    fs::create_dir(rig.path("health")).expect("makes");
+    let mut loader = FileBoot::open(&rig.path("boot")).expect("opens");
+    for expected in [Slot::B, Slot::A] {
+        let agent = rig.start_with(Health::File(rig.path("health")));
+        let _held = standby(&rig).await;
+        assert!(matches!(agent.ended().await, Exit::Reboot));
+        assert_eq!(loader.boot().expect("boots"), expected);
+        let mut bytes = fs::read(rig.path("B")).expect("reads");
+        bytes[0] ^= 1;
+        fs::write(rig.path("B"), bytes).expect("writes");
+    }
 }
 
 #[tokio::test]

@@ -71,10 +71,6 @@ impl Medium for Fake {
         Ok(0)
     }
 
-    fn sync(&self) -> io::Result<()> {
-        self.sync_now()
-    }
-
     fn apart(&self) -> io::Result<Flush> {
         let medium = self.clone();
         Ok(Box::new(move || medium.sync_now()))

@@ -18,7 +18,7 @@ use cordon_agent::boot::REBOOT_STATUS;
 use cordon_agent::slot::Slots;
 use cordon_agent_core::interlock::Silence;
 use cordon_agent_core::update::gate::Verdict;
-use cordon_agent_core::update::{Effect, Event, Installed, Look, Record, Slot, State, step};
+use cordon_agent_core::update::{Effect, Event, FetchFault, Installed, Look, Record, Slot, State, step};
 use cordon_proto::checkin::{Action, InterlockState};
 use cordon_proto::ids::{Hardware, Sha256, Text};
 use cordon_proto::time::{Millis, Timestamp};
@@ -33,6 +33,7 @@ use fastrand::Rng;
 
 use super::device::Control;
 use super::judge;
+use super::sparse::through_the_threads;
 use super::stage::Stage;
 use crate::soak::{Outcome, Rounds};
 
@@ -336,17 +337,13 @@ impl<'i> Updater<'i> {
         match effect {
             Effect::Fetch { .. } => {
                 let length = u64::try_from(self.image.len())?;
-                let written = self.slots.write(Slot::B, Slot::A, (length, 0)).and_then(|mut writer| {
-                    let mut at = 0;
-                    for piece in self.image.chunks(9000) {
-                        writer.write(at, piece)?;
-                        at += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-                    }
-                    writer.complete().map(drop)
-                });
+                let written = match self.slots.write(Slot::B, Slot::A, (length, 0)) {
+                    Ok(writer) => through_the_threads(Box::new(writer), self.image)?,
+                    Err(error) => Err(Some(error)),
+                };
                 self.events.push_back(match written {
                     Ok(()) => Event::Complete,
-                    Err(error) => Event::Stopped(error.fault()),
+                    Err(error) => Event::Stopped(error.map_or(FetchFault::SlotFails, |error| error.fault())),
                 });
             }
             Effect::HashSlot { slot, length } => {

@@ -21,7 +21,7 @@ use proptest::prelude::ProptestConfig;
 use super::super::fixture::{LENGTH, NEW, OLD, Signed, clock, old_record};
 use super::super::loader::{BootState, Change, choose};
 use super::super::record::{Record, Slot, State};
-use super::super::{Effect, Event, FetchFault, Look, Report};
+use super::super::{Effect, Event, FetchFault, Look, Report, gate};
 use super::step;
 
 const FORGED: Sha256 = Sha256([66; 32]);
@@ -321,9 +321,7 @@ impl<'a> World<'a> {
                 );
                 self.slot_mut(slot).bytes = offset;
             }
-            Effect::Fetch { sha256, length, offset } => {
-                return self.fetch(sha256, (length, offset), record, events);
-            }
+            Effect::Fetch { sha256, length } => return self.fetch((sha256, length), record, events),
             Effect::HashSlot { slot, length } => {
                 let content = self.slot(slot);
                 let hash = if content.bytes >= length { content.sha256 } else { FORGED };
@@ -331,8 +329,14 @@ impl<'a> World<'a> {
                 events.extend([Event::Hashed(hash), Event::Look(Box::new(look))]);
             }
             Effect::Reboot => {
-                assert!(self.looks != self.plan.busy_look, "reboots in use: {:?} {:?}", self.plan, self.cuts);
-                return Some(End::Reboot);
+                // Time has passed since the step asked for it.
+                let look = self.look(record);
+                if gate::may_reboot(record, &look, self.now()) {
+                    let in_use = self.looks == self.plan.busy_look;
+                    assert!(!in_use, "reboots in use: {:?} {:?}", self.plan, self.cuts);
+                    return Some(End::Reboot);
+                }
+                events.push_back(Event::Look(Box::new(look)));
             }
             Effect::CheckHealth => {
                 self.checked += 1;
@@ -386,14 +390,13 @@ impl<'a> World<'a> {
     /// Three pieces, each synced, with a moment after each.
     fn fetch(
         &mut self,
-        sha256: Sha256,
-        (length, offset): (u64, u64),
+        (sha256, length): (Sha256, u64),
         record: &Record,
         events: &mut VecDeque<Event>,
     ) -> Option<End> {
         let slot = record.job().expect("an act is under way").slot;
         let served = if self.plan.mirror == Mirror::Forged { FORGED } else { sha256 };
-        let mut held = offset;
+        let mut held = self.slot(slot).bytes;
         while held < length {
             held = (held + length / 3).min(length);
             *self.slot_mut(slot) = Content { sha256: served, bytes: held };

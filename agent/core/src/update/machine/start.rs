@@ -16,7 +16,6 @@ use super::super::loader::View;
 use super::super::patience::Patience;
 use super::super::record::{Installed, Job, Shown, State, Trial};
 use super::Run;
-use super::trial::hash_slot;
 
 impl Run {
     pub(super) fn started(&mut self, state: State, view: View) -> State {

@@ -20,11 +20,6 @@ use super::super::record::{Confirmed, Installed, Job, Reverting, RolledBack, Sta
 use super::super::report;
 use super::Run;
 
-/// Reading back what runs.
-pub(super) fn hash_slot(job: &Job) -> Effect {
-    Effect::HashSlot { slot: job.slot, length: job.cleared.image.length }
-}
-
 impl Run {
     pub(super) fn look_trial(&mut self, mut trial: Trial, look: &Look) -> State {
         if trial.shown.confirming {

@@ -117,12 +117,8 @@ impl Part {
             Some(Ok(piece)) if piece.at == self.at => self.bytes = piece.bytes,
             Some(Ok(_)) => return Err(Stop::Left("the server gives no parts of files")),
             Some(Err(error)) => return Err(of_link(error)),
-            // A line that is cut is an error; this is a file that ends.
-            None => {
-                return Err(Stop::Left(
-                    "a file of the chunk delta is shorter on the server than the release says",
-                ));
-            }
+            // A line that is cut is an error; this is a file that ends, or nobody who fetches it any more.
+            None => return Err(Stop::Left("a part of the chunk delta ended before it was whole")),
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ fn look_at(record: Record, at: i64) -> Step {
     step(record, Event::Look(Box::new(look)), clock(at))
 }
 
-fn codes(record: &Record, at: i64) -> Vec<alloc::string::String> {
+fn codes(record: &Record, at: i64) -> Vec<String> {
     let look = signed().clear_look(record, Action::Install, clock(at));
     let told = report::blocked_by(record, &look, clock(at));
     told.iter().map(|one| one.code.as_str().into()).collect()
