@@ -296,7 +296,7 @@ fn an_index_or_a_store_that_is_not_the_signed_one_ends_the_delta_and_the_image_c
             let repeat = index.pieces().find(|piece| !piece.entry.is_stored()).expect("one comes twice");
             bytes[chunks::HEAD_BYTES + repeat.number * chunks::ENTRY_BYTES + 16] ^= 1;
         }),
-        ("another index", "is shorter on the server", |world, offer| {
+        ("another index", "ended before it was whole", |world, offer| {
             let other = pack(&noise(2_000_000, 9)).0;
             world.files.insert(offer.index.sha256, other);
         }),
