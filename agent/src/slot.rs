@@ -118,8 +118,8 @@ pub trait Medium {
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize>;
 
     /// What syncs it from another thread, while more is written: when that returns, a power cut takes nothing of what was
-    /// written before it was called. A failure that one of the two was told counts for
-    /// both: the operating system may tell it once.
+    /// written before it was called. A failure that one of the two was told counts for both: the operating system may tell
+    /// it once.
     ///
     /// # Errors
     /// The operating system refuses it.

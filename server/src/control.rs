@@ -25,8 +25,11 @@ use crate::care::scheduled;
 
 /// Bytes of a line: a path and some words.
 const LINE_BYTES: u64 = 32 * 1024;
-/// How long both sides wait for each other's next line.
+/// How long the server waits for a line to be sent or taken.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long whoever asks waits for the next line: a step with a key in a token is one act, however slow the token. A server
+/// that ends is noticed at once.
+const ANSWER: Duration = Duration::from_secs(60);
 /// How often long work says how far it is.
 const WORD: Duration = Duration::from_secs(1);
 /// How many are answered at once.
@@ -132,7 +135,7 @@ async fn converse(stream: UnixStream, app: &Arc<App>) -> io::Result<()> {
     }
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    within((&mut stream).take(LINE_BYTES).read_line(&mut line)).await?;
+    within(PATIENCE, (&mut stream).take(LINE_BYTES).read_line(&mut line)).await?;
     let reply = match serde_json::from_str::<Question>(&line) {
         Ok(Question::SignInLink) => match app.sign_in_link() {
             Some(link) => Reply::Link(link),
@@ -176,11 +179,11 @@ async fn back_up(stream: &mut BufReader<UnixStream>, app: &Arc<App>, order: &Ord
 async fn say(stream: &mut BufReader<UnixStream>, reply: &Reply) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(reply)?;
     bytes.push(b'\n');
-    within(stream.write_all(&bytes)).await
+    within(PATIENCE, stream.write_all(&bytes)).await
 }
 
-async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+async fn within<T>(patience: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(patience, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Asks a running server. `told` hears how far long work is.
@@ -190,10 +193,10 @@ pub async fn ask(path: &Path, question: &Question, mut told: impl FnMut(u64)) ->
     let mut stream = BufReader::new(stream);
     let mut bytes = serde_json::to_vec(question).map_err(|_| ControlError::Answer)?;
     bytes.push(b'\n');
-    within(stream.write_all(&bytes)).await.map_err(|_| ControlError::Answer)?;
+    within(PATIENCE, stream.write_all(&bytes)).await.map_err(|_| ControlError::Answer)?;
     loop {
         let mut line = String::new();
-        let read = within((&mut stream).take(LINE_BYTES).read_line(&mut line)).await;
+        let read = within(ANSWER, (&mut stream).take(LINE_BYTES).read_line(&mut line)).await;
         read.map_err(|_| ControlError::Answer)?;
         match serde_json::from_str(&line).map_err(|_| ControlError::Answer)? {
             Reply::Written(bytes) => told(bytes),
@@ -201,5 +204,37 @@ pub async fn ask(path: &Path, question: &Question, mut told: impl FnMut(u64)) ->
                 return Ok(reply);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_step_is_waited_for_and_an_end_is_noticed_at_once() {
+        // Goal: an act with a slow token is not called a failure. Method: a server that answers after half a minute,
+        // then one that hangs up instead.
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control");
+        let listener = UnixListener::bind(&path).expect("binds");
+        let server = async {
+            for answers in [true, false] {
+                let (stream, _) = listener.accept().await.expect("is asked");
+                let mut stream = BufReader::new(stream);
+                stream.read_line(&mut String::new()).await.expect("a question");
+                tokio::time::sleep(ANSWER / 2).await;
+                if answers {
+                    say(&mut stream, &Reply::Link("a link".to_owned())).await.expect("is taken");
+                }
+            }
+        };
+        let asker = async {
+            let first = ask(&path, &Question::SignInLink, |_| ()).await;
+            (first.ok(), ask(&path, &Question::SignInLink, |_| ()).await)
+        };
+        let ((), (first, second)) = tokio::join!(server, asker);
+        assert_eq!(first, Some(Reply::Link("a link".to_owned())));
+        assert!(matches!(second, Err(ControlError::Answer)), "{second:?}");
     }
 }

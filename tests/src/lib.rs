@@ -8,7 +8,6 @@ pub mod bench;
 pub mod browser;
 pub mod caller;
 pub mod command;
-pub mod cutting_proxy;
 pub mod demo;
 pub mod faults;
 pub mod fuzz;

@@ -61,7 +61,7 @@ impl PatchedPump {
         };
         let config = fleet::build(&home, &unit, &factory)?;
         let built = std::fs::read_to_string(&config)?;
-        std::fs::write(&config, format!("proxy = \"{}\"\n{built}", relay.url()))?;
+        std::fs::write(&config, relay.setting() + &built)?;
         let machine = Machine::new(agent.0, agent.1, &config, &home.join("boot"));
         let pump = Self { hospital, relay, machine, home, unit };
         pump.enrol(agent).await?;

@@ -1,7 +1,8 @@
-//! A relay that counts: a proxy on loopback that opens every tunnel, and can cut each after so many bytes.
+//! A bad line between a device and its server: a CONNECT proxy on loopback that counts what passes, and cuts tunnels.
 //!
-//! What passes in both directions is counted as it is on the wire, TLS and all. It ends with the value. Read next:
-//! [`crate::patched_pump`].
+//! What passes is TLS, of which it knows nothing; it is counted as it is on the wire. A tunnel is cut once so many bytes
+//! have gone to the device over it, as long as cuts are left. It ends with the value. Read next:
+//! [`crate::patched_pump`], [`crate::transport`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,55 +20,76 @@ const HEAD_BYTES: usize = 4096;
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
-    counts: Arc<Counts>,
+    line: Arc<Line>,
     task: JoinHandle<()>,
 }
 
+/// What all its tunnels share.
 #[derive(Debug, Default)]
-struct Counts {
-    passed: AtomicU64,
-    /// Bytes towards the device after which a tunnel is cut; 0 for never.
-    cut: AtomicU64,
+struct Line {
+    to_device: AtomicU64,
+    to_server: AtomicU64,
+    /// Bytes to the device after which a tunnel is cut.
+    after: AtomicU64,
+    cuts_left: AtomicU64,
     cuts: AtomicU64,
 }
 
 impl Relay {
-    /// Starts one on a free port.
+    /// Starts one on a free port. It cuts nothing until it is told to.
     pub async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, counts) = (listener.local_addr()?, Arc::new(Counts::default()));
-        let shared = Arc::clone(&counts);
+        let (address, line) = (listener.local_addr()?, Arc::new(Line::default()));
+        let shared = Arc::clone(&line);
         let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let counts = Arc::clone(&shared);
-                // A tunnel that breaks is the device's to notice.
-                tokio::spawn(async move { tunnel(stream, &counts).await });
+            while let Ok((device, _)) = listener.accept().await {
+                let line = Arc::clone(&shared);
+                // However a tunnel ends, the device sees it.
+                tokio::spawn(async move { tunnel(device, &line).await });
             }
         });
-        Ok(Self { address, counts, task })
+        Ok(Self { address, line, task })
     }
 
-    /// `http://HOST:PORT`.
+    /// What a device's configuration says to go through it.
     #[must_use]
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+    pub fn setting(&self) -> String {
+        format!("proxy = \"http://{}\"\n", self.address)
+    }
+
+    /// From now on so many tunnels are cut, each after so many bytes to the device.
+    pub fn cut(&self, tunnels: u64, after: u64) {
+        self.line.after.store(after, Ordering::Relaxed);
+        self.line.cuts_left.store(tunnels, Ordering::Relaxed);
     }
 
     /// Bytes that passed, both ways.
     #[must_use]
     pub fn passed(&self) -> u64 {
-        self.counts.passed.load(Ordering::Relaxed)
+        self.to_device() + self.line.to_server.load(Ordering::Relaxed)
     }
 
-    /// From now on every tunnel is cut after so many bytes towards the device; 0 for never.
-    pub fn cut_after(&self, bytes: u64) {
-        self.counts.cut.store(bytes, Ordering::Relaxed);
+    /// Bytes that went to the device.
+    #[must_use]
+    pub fn to_device(&self) -> u64 {
+        self.line.to_device.load(Ordering::Relaxed)
     }
 
     /// Tunnels that were cut.
     #[must_use]
     pub fn cuts(&self) -> u64 {
-        self.counts.cuts.load(Ordering::Relaxed)
+        self.line.cuts.load(Ordering::Relaxed)
+    }
+}
+
+impl Line {
+    /// Whether a tunnel is to be cut over which so many bytes went to the device; it counts as cut then.
+    fn cuts_at(&self, bytes: u64) -> bool {
+        let one_less = |left: u64| left.checked_sub(1);
+        let is_cut = bytes >= self.after.load(Ordering::Relaxed)
+            && self.cuts_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok();
+        self.cuts.fetch_add(u64::from(is_cut), Ordering::Relaxed);
+        is_cut
     }
 }
 
@@ -77,43 +99,49 @@ impl Drop for Relay {
     }
 }
 
-async fn tunnel(mut device: TcpStream, counts: &Counts) -> anyhow::Result<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        ensure!(head.len() < HEAD_BYTES, "an endless head");
-        head.push(device.read_u8().await?);
-    }
-    let text = String::from_utf8_lossy(&head).into_owned();
-    let host = text.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next());
-    let server = TcpStream::connect(host.context("no request for a tunnel")?).await?;
-    device.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
-    let (mut from_device, mut to_device) = device.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
+async fn tunnel(mut device: TcpStream, line: &Line) -> anyhow::Result<()> {
+    let mut server = opened(&mut device).await?;
+    let ((mut from_device, mut to_device), (mut from_server, mut to_server)) =
+        (device.split(), server.split());
     tokio::select! {
-        done = copy(&mut from_device, &mut to_server, counts, false) => done,
-        done = copy(&mut from_server, &mut to_device, counts, true) => done,
+        done = copy(&mut from_device, &mut to_server, &line.to_server, |_| false) => done,
+        done = copy(&mut from_server, &mut to_device, &line.to_device, |sum| line.cuts_at(sum)) => done,
     }
 }
 
+/// Reads `CONNECT HOST:PORT` and opens the way.
+async fn opened(device: &mut TcpStream) -> anyhow::Result<TcpStream> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        ensure!(head.len() < HEAD_BYTES, "no end of the head");
+        head.push(device.read_u8().await?);
+    }
+    let head = String::from_utf8(head)?;
+    let place =
+        head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).context("no CONNECT")?;
+    let server = TcpStream::connect(place).await?;
+    device.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+    Ok(server)
+}
+
+/// Copies until one side ends, or `cut` says so of the bytes so far.
 async fn copy(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
-    counts: &Counts,
-    may_cut: bool,
+    count: &AtomicU64,
+    cut: impl Fn(u64) -> bool,
 ) -> anyhow::Result<()> {
-    let (mut bytes, mut sum) = (vec![0; 16 * 1024], 0_u64);
+    let (mut piece, mut sum) = (vec![0; 16 * 1024], 0_u64);
     loop {
-        let read = from.read(&mut bytes).await?;
+        let read = from.read(&mut piece).await?;
         if read == 0 {
             return Ok(());
         }
-        to.write_all(bytes.get(..read).unwrap_or_default()).await?;
+        to.write_all(piece.get(..read).unwrap_or_default()).await?;
         let read = u64::try_from(read)?;
-        counts.passed.fetch_add(read, Ordering::Relaxed);
+        count.fetch_add(read, Ordering::Relaxed);
         sum += read;
-        let cut = counts.cut.load(Ordering::Relaxed);
-        if may_cut && cut > 0 && sum > cut {
-            counts.cuts.fetch_add(1, Ordering::Relaxed);
+        if cut(sum) {
             return Ok(());
         }
     }

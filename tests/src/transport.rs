@@ -1,7 +1,7 @@
 //! One image's way to one device: a real server, the real agent program, and whatever line or mirror stands between.
 //!
 //! For the tests of transport and for `bench firmware`, which take the same steps with small and with large images. What
-//! stands between is the caller's ([`crate::cutting_proxy`], a mirror); here is only what both ends need, and what the
+//! stands between is the caller's ([`crate::relay`], a mirror); here is only what both ends need, and what the
 //! agent took of memory meanwhile.
 
 use std::path::{Path, PathBuf};

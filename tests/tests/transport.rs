@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cordon_sim::cutting_proxy::CuttingProxy;
 use cordon_sim::ports;
+use cordon_sim::relay::Relay;
 use cordon_sim::site_mirror::SiteMirror;
 use cordon_sim::skip::{require_package, require_right};
 use cordon_sim::transport::{REPOSITORY, Trip};
@@ -29,14 +29,15 @@ async fn a_line_that_is_cut_again_and_again_costs_two_hundredths_at_most() {
     // Goal: resume, bytes on the wire, memory. Method: 16 MiB at a cap, cut three times on the way; all bytes that went to
     // the device are counted, handshakes and check-ins included. The long form is in `bench firmware`.
     let folder = tempfile::tempdir().expect("a folder");
-    let line = CuttingProxy::start(3, u64::try_from(4 * MIB).expect("small")).await.expect("a proxy");
+    let line = Relay::start().await.expect("a relay");
     let settings = format!("{}image_kbit_s = 100000\n", line.setting());
     let trip = trip(folder.path(), &settings, 16 * MIB).await;
     trip.machine.on();
     let before = line.to_device();
+    line.cut(3, u64::try_from(4 * MIB).expect("small"));
     trip.order().await.expect("is ordered");
     let memory = trip.installed(PATIENCE).await.expect("is installed");
-    assert_eq!(line.cuts_left(), 0);
+    assert_eq!(line.cuts(), 3);
     let came = line.to_device() - before;
     let needed = u64::try_from(16 * MIB).expect("small");
     assert!(came <= needed + needed / 50, "{came} bytes for {needed}");

@@ -3,8 +3,8 @@
 //! `step(record, event, now)` is a function of values. The caller stores [`Step::persist`] first and acts on
 //! [`Step::effects`] after it, in order; killed anywhere in between, it starts again with [`Event::Started`]. The order
 //! is that of the evidence: write the inactive slot, sync, read back and hash, set the try-once flag, look again, store
-//! that, look once more, reboot, health gate, commit, and only then raise the floor. It must never arm what was not read back and hashed,
-//! never write the slot that runs, never reboot while the device is in use, and never lower the floor.
+//! that, look once more, reboot, health gate, commit, and only then raise the floor. It must never arm what was not read
+//! back and hashed, never write the slot that runs, never reboot while the device is in use, and never lower the floor.
 //!
 //! Read next: [`record`] for what is stored, [`machine`] for the transitions, [`gate`] for what must hold at a reboot,
 //! [`loader`] for the boot loader's half.

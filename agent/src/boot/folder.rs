@@ -2,8 +2,9 @@
 //!
 //! The link is what the application is started from, so it alone says what starts after a power cut; it changes by one
 //! rename. Where the configuration names a command that starts the application again, the agent does the loader's act
-//! itself: count, store, turn the link, start; until the command has ended, the words name the tree it starts. Elsewhere a loader of one's own does (agent/installers/cordon-start). It
-//! must never turn the link to a tree that is neither active nor on trial. Read next: docs/installers.md, [`super`].
+//! itself: count, store, turn the link, start; until the command has ended, the words name the tree it starts. Elsewhere a
+//! loader of one's own does (agent/installers/cordon-start). It must never turn the link to a tree that is neither active
+//! nor on trial. Read next: docs/installers.md, [`super`].
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -138,7 +138,8 @@ impl Mirrors {
             let mut blamed = false;
             for standing in standings.iter_mut().filter(|standing| guilty(standing)) {
                 tracing::warn!(mirror = %standing.url, fault = %MirrorFault::Wrong, "the server is asked in its place");
-                (standing.fault, standing.part, blamed) = (Some(MirrorFault::Wrong), false, true);
+                (standing.part, standing.lately) = (false, false);
+                (standing.fault, blamed) = (Some(MirrorFault::Wrong), true);
             }
             blamed
         })
@@ -202,7 +203,8 @@ impl Mirrors {
         self.done(fault.is_none());
         self.standings.send_if_modified(|standings| {
             let Some(standing) = standings.get_mut(index) else { return false };
-            if fault.is_none() && standing.fault == Some(MirrorFault::Wrong) && !standing.part {
+            let blamed = standing.fault == Some(MirrorFault::Wrong) && !standing.part && !standing.lately;
+            if fault.is_none() && blamed {
                 // It was blamed for what it sent before its end was seen here.
                 return false;
             }

@@ -23,10 +23,10 @@ use tokio::time::{Instant, sleep};
 use super::agent_footprint;
 use super::footprint::{Footprint, TICKS_PER_S, family_ticks};
 use crate::command::Folder;
-use crate::cutting_proxy::CuttingProxy;
 use crate::hospital::{Hospital, Place, Release, Who};
 use crate::light::{Light, hardware};
 use crate::program::program;
+use crate::relay::Relay;
 use crate::skip::require_package;
 use crate::transport::{Trip, noise};
 
@@ -41,7 +41,7 @@ const DOWNLOAD_BAR: f64 = 0.8;
 /// Bytes of the image on the bad line.
 const LINE_BYTES: usize = 160 * 1024 * 1024;
 /// Times that it is cut.
-const CUTS: u32 = 50;
+const CUTS: u64 = 50;
 /// Kilobits a second that the device takes of it.
 const LINE_KBIT_S: u64 = 20_000;
 /// Bytes to the device beside the image's own.
@@ -79,13 +79,14 @@ pub fn run() -> anyhow::Result<()> {
 
 /// The shipped agent at the end of a bad line.
 async fn bad_line(folder: &Path, agent: &Path) -> anyhow::Result<bool> {
-    let piece = u64::try_from(LINE_BYTES)? / u64::from(CUTS + 1);
-    let line = CuttingProxy::start(CUTS, piece).await?;
+    let piece = u64::try_from(LINE_BYTES)? / (CUTS + 1);
+    let line = Relay::start().await?;
     let settings = format!("{}image_kbit_s = {LINE_KBIT_S}\n", line.setting());
     let (owner, home) = (folder.join("owner"), folder.join("device"));
     let trip = Trip::prepare((&owner, &home), (agent, &[]), &settings, LINE_BYTES).await?;
     trip.machine.on();
     let before = line.to_device();
+    line.cut(CUTS, piece);
     trip.order().await?;
     let begun = Instant::now();
     let memory = trip.installed(Duration::from_secs(1200)).await?;
@@ -96,7 +97,7 @@ async fn bad_line(folder: &Path, agent: &Path) -> anyhow::Result<bool> {
     println!(
         "\n{} MiB at {LINE_KBIT_S} kbit/s, cut {} times, in {} s: {came} bytes to the device",
         LINE_BYTES >> 20,
-        CUTS - line.cuts_left(),
+        line.cuts(),
         took.as_secs()
     );
     println!("    {}", after.argv);
@@ -112,7 +113,7 @@ async fn bad_line(folder: &Path, agent: &Path) -> anyhow::Result<bool> {
         judged("bytes on the wire beside the image's own", ratio, ratio <= LINE_BAR, "at most", LINE_BAR),
         kib("at the most during the update", memory.peak_kib, during_bar),
         kib("a minute after it", after.rss_kib, after_bar),
-        line.cuts_left() == 0,
+        line.cuts() == CUTS,
     ];
     Ok(bars.into_iter().all(|held| held))
 }

@@ -118,4 +118,12 @@ pub const TRANSPORT: &[Breakage] = &[
         package: "cordon-agent",
         test: "run::updating::tests::folder::a_mirror_that_lies_in_the_archive_itself_is_named",
     },
+    Breakage {
+        name: "a lie that stays for ever",
+        file: "agent/src/link/mirrors.rs",
+        find: "Some(MirrorFault::Wrong) && !standing.part && !standing.lately;",
+        replace: "Some(MirrorFault::Wrong) && !standing.part;",
+        package: "cordon-agent",
+        test: "link::mirrors::tests::only_who_sent_of_the_last_part_is_blamed_for_it",
+    },
 ];

@@ -1,8 +1,9 @@
-//! The gate before a reboot: everything that must hold at that very moment, looked at twice.
+//! The gate before a reboot: everything that must hold at that very moment, looked at three times.
 //!
 //! Once before the try-once flag is set, again in the last step before the reboot, and once more when that step is stored
-//! and the reboot is next, because a patient may be attached in between. All reasons are listed, in the fixed order of refusals, so that people see at once all that is
-//! in the way. Nothing here has a switch. Read next: `cordon_proto::update::refusal`.
+//! and the reboot is next, because a patient may be attached in between. All reasons are listed, in the fixed order of
+//! refusals, so that people see at once all that is in the way. Nothing here has a switch. Read next:
+//! `cordon_proto::update::refusal`.
 
 use alloc::vec::Vec;
 

@@ -125,4 +125,7 @@ async fn only_who_sent_of_the_last_part_is_blamed_for_it() {
     scene.came(wanted(70_000, 90_000)).await;
     assert!(scene.mirrors.blame_lately());
     assert_eq!(scene.faults(), [Some(MirrorFault::Answers(404)), Some(MirrorFault::Wrong)]);
+    // Whoever is asked again, and serves, is a mirror like any other: the word of a lie does not stay for ever.
+    assert!(scene.came(wanted(70_000, 80_000)).await == file()[70_000..80_000]);
+    assert_eq!(scene.faults()[1], None);
 }
