@@ -15,6 +15,8 @@ use super::sockets::{Socket, Stand};
 
 /// Bytes of one line, generously, times the sockets that are read.
 const TABLE_BYTES: u64 = 256 * limits::FLOWS as u64;
+/// Bytes that are asked for at once: the kernel looks for its place in the table anew at every read.
+const READ_BYTES: usize = 8 * 1024;
 
 /// The tables under one folder.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ impl ProcNet {
         for (name, protocol) in
             [("tcp", Protocol::Tcp), ("tcp6", Protocol::Tcp), ("udp", Protocol::Udp), ("udp6", Protocol::Udp)]
         {
-            let mut text = String::new();
+            let mut text = String::with_capacity(READ_BYTES);
             match File::open(self.folder.join(name))
                 .and_then(|file| file.take(TABLE_BYTES).read_to_string(&mut text))
             {

@@ -3,10 +3,12 @@
 //! *Verify*: the agent's read-back of a written slot beside `openssl dgst -sha256` of the same file, both reading from the
 //! disk; the figure is CPU, and the bar 1.1 of OpenSSL's. *Download to slot*: the device plane of a real server over mutual
 //! TLS, the agent's own link and slot writer, synced, beside `dd conv=fsync` from the server's own copy to the same file
-//! system; the figure is bytes a second, and the bar 0.8 of dd's. Sides take turns; CPU is read from the kernel in ticks of
-//! 10 ms. *A bad line*: the shipped agent program takes 160 MiB at a cap of 20 Mbit/s over a connection that is cut fifty
-//! times; the figures are bytes on the wire, and the agent's memory during and a minute after. Read next:
-//! `cordon_agent::slot`, `cordon_sim::transport`, and [`super::chunk_delta`], which runs behind them.
+//! system; and a third side, curl from the same server with the same certificate, then `sync`, without a look at what came.
+//! The figure is bytes a second, and the bar 0.8 of the slower peer: nothing comes faster than the disk takes it, nor faster
+//! than the line brings it. Sides take turns; CPU is read from the kernel in ticks of 10 ms. *A bad line*: the shipped agent
+//! program takes 160 MiB at a cap of 20 Mbit/s over a connection that is cut fifty times; the figures are bytes on the wire,
+//! and the agent's memory during and a minute after. Read next: `cordon_agent::slot`, `cordon_sim::transport`, and
+//! [`super::chunk_delta`], which runs behind them.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -36,7 +38,7 @@ const IMAGE_BYTES: usize = 256 * 1024 * 1024;
 const ROUNDS: usize = 5;
 /// Our CPU of a read-back beside OpenSSL's.
 const VERIFY_BAR: f64 = 1.1;
-/// Our bytes a second beside dd's.
+/// Our bytes a second beside those of the slower of disk and line.
 const DOWNLOAD_BAR: f64 = 0.8;
 /// Bytes of the image on the bad line.
 const LINE_BYTES: usize = 160 * 1024 * 1024;
@@ -136,7 +138,7 @@ fn verify(openssl: &Path, image: &Path, digest: Sha256) -> anyhow::Result<bool> 
         ensure!(said.contains(&digest.to_string()), "OpenSSL says otherwise: {said}");
     }
     let ratio = ours.median() / theirs.median();
-    print("CPU seconds an image", [&ours, &theirs], 3);
+    print("CPU seconds an image", &[&ours, &theirs], 3);
     Ok(judged("CPU of verifying beside openssl dgst", ratio, ratio <= VERIFY_BAR, "at most", VERIFY_BAR))
 }
 
@@ -164,6 +166,8 @@ async fn download(folder: &Path, image: &Path, digest: Sha256) -> anyhow::Result
     let mut ours = Side::new("device plane over TLS, slot written and synced", &format!("server {pid}"));
     let argv = format!("dd if={} of={} bs=1M conv=fsync", image.display(), copy.display());
     let mut theirs = Side::new("dd conv=fsync", &argv);
+    let words = curl(folder, &device, digest)?;
+    let mut lines = Side::new("curl, then sync, nothing hashed", &words.join(" "));
     let mut ticks = [0; 3];
     for round in 0..=ROUNDS {
         let (begun, before) = (Instant::now(), [family_ticks(pid)?, family_ticks(std::process::id())?]);
@@ -176,21 +180,51 @@ async fn download(folder: &Path, image: &Path, digest: Sha256) -> anyhow::Result
         let spent =
             [after[0] - before[0], after[1] - before[1], family_ticks(std::process::id())? - before_dd];
         ticks.iter_mut().zip(spent).for_each(|(sum, spent)| *sum += if round > 0 { spent } else { 0 });
+        lines.rate(round > 0, curled(&words, &copy)?);
     }
     hospital.stop().await?;
-    let ratio = ours.median() / theirs.median();
-    print("MiB a second", [&ours, &theirs], 0);
+    let [ratio, beside_curl] = [&theirs, &lines].map(|peer| ours.median() / peer.median());
+    print("MiB a second", &[&ours, &theirs, &lines], 0);
     let [server, agent, dd] = ticks.map(|ticks| ticks as f64 / TICKS_PER_S / ROUNDS as f64);
     println!(
         "    CPU seconds an image: server {server:.2}, device {agent:.2} (its syncs with it), dd and its reading {dd:.2}"
     );
-    Ok(judged(
-        "bytes a second from the server to the slot beside dd",
-        ratio,
-        ratio >= DOWNLOAD_BAR,
-        "at least",
-        DOWNLOAD_BAR,
-    ))
+    println!("       bytes a second beside dd alone: {ratio:.2}; beside curl and sync: {beside_curl:.2}");
+    let ratio = ratio.max(beside_curl);
+    let what = "bytes a second from the server to the slot beside the slower of the two";
+    Ok(judged(what, ratio, ratio >= DOWNLOAD_BAR, "at least", DOWNLOAD_BAR))
+}
+
+/// The command that fetches the image with this device's certificate, but for where to.
+fn curl(folder: &Path, device: &Light, digest: Sha256) -> anyhow::Result<Vec<String>> {
+    let curl = require_package("curl").context("curl is a peer: install the package curl")?;
+    let identity = folder.join("devices").join(device.hardware.serial.as_str());
+    let keys = std::fs::read_dir(identity)?.collect::<Result<Vec<_>, _>>()?;
+    let key = keys
+        .iter()
+        .map(std::fs::DirEntry::path)
+        .find(|path| path.extension().is_some_and(|ending| ending == "p8"));
+    let leaf = folder.join("leaf.der");
+    std::fs::write(&leaf, device.identity.certified_key().end_entity_cert()?)?;
+    let site = &device.identity.site;
+    let url = format!("https://{}/v1/targets/{digest}", site.authority(site.device_port));
+    let (key, leaf) =
+        (key.context("the device has no key")?.display().to_string(), leaf.display().to_string());
+    let words =
+        ["-sSfk", "--cert-type", "DER", "--key-type", "DER", "--cert", &leaf, "--key", &key, &url, "-o"];
+    Ok([curl.display().to_string()].into_iter().chain(words.map(str::to_owned)).collect())
+}
+
+/// The image by curl into a file that is synced then.
+fn curled(words: &[String], copy: &Path) -> anyhow::Result<Duration> {
+    let (curl, words) = words.split_first().context("a command")?;
+    let begun = Instant::now();
+    ensure!(program(curl).args(words).arg(copy).status()?.success(), "curl failed");
+    std::fs::File::open(copy)?.sync_all()?;
+    let took = begun.elapsed();
+    ensure!(std::fs::metadata(copy)?.len() == u64::try_from(IMAGE_BYTES)?, "curl fetched something else");
+    std::fs::remove_file(copy)?;
+    Ok(took)
 }
 
 /// The image over the link into slot B, as the updater writes it: by a thread of its own, synced beside it.
@@ -267,7 +301,7 @@ impl Side {
     }
 }
 
-fn print(unit: &str, sides: [&Side; 2], digits: usize) {
+fn print(unit: &str, sides: &[&Side], digits: usize) {
     println!("\n{:<50} {:>10} {:>10} {:>10}   {unit}", "", "median", "least", "most");
     for side in sides {
         let sorted = side.sorted();
