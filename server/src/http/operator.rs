@@ -136,7 +136,7 @@ async fn door(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let access = access_of(request.method());
+    let access = access_of(request.method(), request.uri().path());
     match caller(&operator.app, request.headers()).await {
         Err(problem) => problem.into_response(),
         Ok(None) => unauthorised(),
@@ -147,7 +147,7 @@ async fn door(
             "this account may look but not change anything; ask an administrator",
         )
         .into_response(),
-        Ok(Some(caller)) if access == Access::Change && !is_proved(&caller, request.headers()) => {
+        Ok(Some(caller)) if access != Access::Read && !is_proved(&caller, request.headers()) => {
             form_expired().into_response()
         }
         Ok(Some(caller)) => {
@@ -157,8 +157,16 @@ async fn door(
     }
 }
 
-fn access_of(method: &Method) -> Access {
-    if method.is_safe() { Access::Read } else { Access::Change }
+/// What a request is about. Stopping is the one thing that must never wait for an administrator; ending a hold or
+/// resuming is not stopping.
+fn access_of(method: &Method, path: &str) -> Access {
+    let act = path.strip_prefix("/api/v1/rollouts/").and_then(|rest| rest.split_once('/'));
+    let stops = matches!(act, Some((_, "pause" | "stop" | "back"))) || path == "/api/v1/holds";
+    match (method.is_safe(), stops && *method == Method::POST) {
+        (true, _) => Access::Read,
+        (false, true) => Access::Stop,
+        (false, false) => Access::Change,
+    }
 }
 
 /// Who sends this: by bearer token, else by session cookie.
