@@ -115,7 +115,7 @@ async fn a_wait_on_one_server_wakes_for_what_is_done_on_another() {
     let id: cordon_proto::ids::Name = "h-1".parse().expect("a name");
     wait(&mut wire, answer.wait_token).await;
     let begin = Instant::now();
-    rollouts.hold(id.clone(), ward, "the ward moves tonight", by).await.expect("held");
+    rollouts.hold(id.clone(), (ward, None), "the ward moves tonight", by).await.expect("held");
     let woken: WaitAnswer = wire.reply().await.expect("an answer").message();
     assert!(woken.changed && begin.elapsed() < SECOND, "{:?}", begin.elapsed());
     wait(&mut wire, woken.token).await;

@@ -89,11 +89,17 @@ pub struct Operator {
         rollouts::list,
         rollouts::create,
         rollouts::show,
+        rollouts::reasons,
+        rollouts::pause,
         rollouts::stop,
         rollouts::resume,
-        rollouts::holds,
-        rollouts::hold,
-        rollouts::release_hold,
+        rollouts::abort,
+        rollouts::back,
+        rollouts::finish,
+        rollouts::accept,
+        rollouts::holds::list,
+        rollouts::holds::set,
+        rollouts::holds::end,
         tokens::list,
         tokens::create,
         tokens::create_list,
@@ -296,6 +302,11 @@ impl From<RolloutError> for Problem {
             | RolloutError::Empty(_)
             | RolloutError::Twice(_)
             | RolloutError::OtherRelease(_)
+            | RolloutError::Ended(_)
+            | RolloutError::Overlap { .. }
+            | RolloutError::Outside(_)
+            | RolloutError::NoWayBack
+            | RolloutError::NotConfirmed
             | RolloutError::Reason => refused("rollout_refused", error.to_string()),
             RolloutError::Orders(error) => error.into(),
             RolloutError::Store(error) => error.into(),

@@ -216,12 +216,9 @@ fn path_of(proof: &Value) -> Vec<Hash> {
 fn stopping_needs_less_than_changing_and_ending_a_hold_or_resuming_does_not() {
     // Goal: a clinical engineer stops, and starts nothing again. Method: the acts of rollouts and holds, by method.
     let post = |path: &str| access_of(&Method::POST, path);
-    for path in [
-        "/api/v1/rollouts/r/stop",
-        "/api/v1/rollouts/r/pause",
-        "/api/v1/rollouts/r/back",
-        "/api/v1/holds",
-    ] {
+    for path in
+        ["/api/v1/rollouts/r/stop", "/api/v1/rollouts/r/pause", "/api/v1/rollouts/r/back", "/api/v1/holds"]
+    {
         assert_eq!(post(path), Access::Stop, "{path}");
         assert_eq!(access_of(&Method::GET, path), Access::Read, "{path}");
         assert_eq!(access_of(&Method::DELETE, path), Access::Change, "{path}");
