@@ -29,7 +29,7 @@ impl Rollouts {
             self.read_orders(now).await?;
             let (rollout, lists) = self.look(|book| {
                 let made = rollout_of(wanted.clone(), &book.orders, actor, now)?;
-                apart(&made.0, book)?;
+                apart(&made.0, book, now)?;
                 Ok::<_, RolloutError>(made)
             })?;
             let key = Key::Rollout(rollout.id.clone());
@@ -54,8 +54,9 @@ impl Rollouts {
     }
 }
 
-/// Refuses devices that an open rollout of the same release has.
-fn apart(rollout: &Rollout, book: &Book) -> Result<(), RolloutError> {
+/// Refuses devices that an open rollout of the same release has under an order that still holds.
+fn apart(rollout: &Rollout, book: &Book, now: Timestamp) -> Result<(), RolloutError> {
+    let holds = |wave: &Wave| book.orders.get(&wave.order).is_some_and(|order| now < order.expires);
     let same = |other: &&Rollout| {
         other.is_open()
             && other.id != rollout.id
@@ -64,7 +65,9 @@ fn apart(rollout: &Rollout, book: &Book) -> Result<(), RolloutError> {
     };
     for other in book.rollouts.values().filter(same) {
         let mut devices = rollout.waves.iter().flat_map(|wave| &wave.devices);
-        if let Some(device) = devices.find(|device| other.wave_of(**device).is_some()) {
+        if let Some(device) =
+            devices.find(|device| other.wave_of(**device).is_some_and(|(_, wave)| holds(wave)))
+        {
             return Err(RolloutError::Overlap { device: *device, rollout: other.id.clone() });
         }
     }

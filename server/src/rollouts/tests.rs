@@ -391,6 +391,20 @@ async fn waves_may_share_an_order_and_no_device_stands_in_two_open_rollouts_of_a
     let again = || listed(parts("r-2", vec![wave("a", "w1", &[&second])]));
     let beside = rollouts.create(again(), by(&person())).await;
     assert!(matches!(beside, Err(RolloutError::Overlap { .. })), "{beside:?}");
+    desk.repositories
+        .publish_director("2.orders.json", &orders(2, &[]), by(&person()))
+        .await
+        .expect("withdrawn");
+    let gone = rollouts.create(again(), by(&person())).await;
+    assert!(matches!(gone, Err(RolloutError::NoOrder(_))), "{gone:?}");
+    let both = [order("w1", &[&first, &second]), order("w2", &[&first, &second])];
+    let anew = |version| orders(version, if version == 3 { &both[1..] } else { &both });
+    desk.repositories.publish_director("3.orders.json", &anew(3), by(&person())).await.expect("signed anew");
+    let waves = vec![wave("a", "w2", &[&first]), wave("b", "w2", &[&second])];
+    let beside =
+        rollouts.create(parts("r-1", waves), by(&person())).await.expect("the first one's order is gone");
+    rollouts.act(&beside.id, Deed::Abort, "only for this test", by(&person())).await.expect("aborts");
+    desk.repositories.publish_director("4.orders.json", &anew(4), by(&person())).await.expect("both again");
     let reason = "the other one is better";
     rollouts.act(&name("r"), Deed::Abort, reason, by(&person())).await.expect("aborts");
     rollouts.create(again(), by(&person())).await.expect("the first wants nothing any more");
