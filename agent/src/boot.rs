@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cordon_agent_core::update::Slot;
+use cordon_agent_core::update::handed::{slot, word as value};
 pub use cordon_agent_core::update::loader::{BootChangeError, BootState, Change, choose};
 
 use crate::files::{self, FileError};
@@ -78,6 +79,9 @@ pub enum BootError {
     /// What was written does not stand there.
     #[error("the boot control does not hold what was written; nothing counts as armed or confirmed")]
     NotTaken,
+    /// The way back came to no end.
+    #[error("the command could not start the application from the tree that it is to go back to")]
+    NotBack,
 }
 
 /// What the configuration's `boot` names.
@@ -111,8 +115,16 @@ pub trait BootControl: Send {
     /// device has to be rebooted.
     ///
     /// # Errors
-    /// The act could not be stored, and nothing was started.
+    /// The act could not be stored, or the active slot did not start: it is to be done once more.
     fn restart(&mut self) -> Result<Option<bool>, BootError> {
+        Ok(None)
+    }
+
+    /// The slot whose start was begun and not seen to its end: it may run, although another one is said to.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn begun(&self) -> Result<Option<Slot>, BootError> {
         Ok(None)
     }
 }
@@ -134,7 +146,7 @@ impl Setting {
     /// Reads the configuration's word. Relative paths count from `folder`.
     ///
     /// # Errors
-    /// It is none of the four.
+    /// It is none of them.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, BootError> {
         let (kind, argument) = match text.split_once(':') {
             Some((kind, argument)) if !argument.is_empty() => (kind, Some(argument)),
@@ -180,6 +192,16 @@ pub fn read(control: &SharedControl) -> Result<BootState, BootError> {
     control.lock().unwrap_or_else(PoisonError::into_inner).read()
 }
 
+/// The slot that runs, for whoever is about to write `slot`: that one itself, where it may run.
+///
+/// # Errors
+/// It cannot be read.
+pub fn running(control: &SharedControl, slot: Slot) -> Result<Slot, BootError> {
+    let mut control = control.lock().unwrap_or_else(PoisonError::into_inner);
+    let may_run = control.begun()? == Some(slot);
+    Ok(if may_run { slot } else { control.read()?.booted })
+}
+
 /// As [`change`], for a shared one.
 ///
 /// # Errors
@@ -209,18 +231,4 @@ fn told(command_line: &Path) -> Result<(Slot, bool), BootError> {
         must: "must hold cordon.slot=A or cordon.slot=B, which the boot loader gives to the kernel that it starts",
     })?;
     Ok((running, text.split_ascii_whitespace().any(|word| word == "cordon.refused")))
-}
-
-/// The value of the one word that begins with `key`; none where there are two.
-fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    let mut values = text.split_ascii_whitespace().filter_map(|word| word.strip_prefix(key));
-    values.next().filter(|_| values.next().is_none())
-}
-
-fn slot(text: &str) -> Option<Slot> {
-    match text {
-        "A" => Some(Slot::A),
-        "B" => Some(Slot::B),
-        _ => None,
-    }
 }

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use cordon_proto::ids::{Hardware, Name};
+use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::release::InterlockClass;
 
@@ -69,6 +70,8 @@ pub struct Config {
     pub clock_floor: Option<Timestamp>,
     /// What must hold after a trial boot, besides a check-in.
     pub health: Health,
+    /// Seconds that a trial gets, and once more where the network is down.
+    pub trial_s: u32,
 }
 
 /// The health gate that a trial must pass before it is confirmed.
@@ -203,6 +206,7 @@ impl Config {
             clock_floor,
             health: health(file.health, folder)
                 .ok_or_else(|| value("health", "must be [\"program\", …] or \"file:PATH\""))?,
+            trial_s: file.trial_s.unwrap_or(limits::TRIAL_S),
         })
     }
 }

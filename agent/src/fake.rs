@@ -124,6 +124,8 @@ pub(crate) enum Reply {
     Full(u16, &'static str, Vec<u8>),
     /// A declared length, the part that is sent, and then silence.
     Stall(usize, Vec<u8>),
+    /// A declared length, the part that is sent, and then the end of the connection.
+    Cut(usize, Vec<u8>),
     /// A declared length, and one byte in so many milliseconds until the client has had enough.
     Drip(usize, u64),
     /// The rest of a body from an offset on, and the whole length.
@@ -283,6 +285,9 @@ fn reply(tls: &mut StreamOwned<ServerConnection, TcpStream>, reply: Reply, last:
         }
         Reply::Stall(declared, part) => {
             (format!("HTTP/1.1 200 x\r\ncontent-length: {declared}\r\n\r\n"), part, true)
+        }
+        Reply::Cut(declared, part) => {
+            (format!("HTTP/1.1 200 x\r\ncontent-length: {declared}\r\n\r\n"), part, false)
         }
         Reply::Drip(declared, every_ms) => return drip(tls, declared, Duration::from_millis(every_ms)),
         Reply::Ranged(from, whole, rest) => {

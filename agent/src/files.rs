@@ -10,6 +10,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cordon_proto::sorting::sort;
+
 /// How the name of a file under way ends; it begins with a dot.
 const UNDER_WAY: &[u8] = b".new";
 /// Folders within folders that are looked through for such files.
@@ -212,7 +214,7 @@ impl Folder {
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| !name.starts_with('.'))
             .collect();
-        names.sort_unstable();
+        sort(&mut names);
         Ok(names)
     }
 

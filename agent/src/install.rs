@@ -8,6 +8,7 @@ pub mod handed;
 pub mod tree;
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use cordon_agent_core::update::Slot;
 use cordon_proto::ids::Sha256;
@@ -90,14 +91,29 @@ impl Place {
         }
     }
 
-    /// As [`Self::hash`], and hands an image that is the ordered one on to whoever puts it into its slot.
+    /// As [`Self::hash`], and hands an image that is the ordered one on to whoever puts it into its slot. No program
+    /// outlives `wanted`.
     ///
     /// # Errors
     /// As there, or it was not taken.
-    pub fn prove(&self, slot: Slot, running: Slot, image: (Sha256, u64)) -> Result<Sha256, SlotError> {
+    pub fn prove(
+        &self,
+        (slot, running): (Slot, Slot),
+        image: (Sha256, u64),
+        wanted: &AtomicBool,
+    ) -> Result<Sha256, SlotError> {
         match self {
-            Self::Handed(handed) => handed.prove(slot, running, image),
+            Self::Handed(handed) => handed.prove((slot, running), image, wanted),
             Self::Slots(_) | Self::Tree(_) => self.hash(slot, image.1),
+        }
+    }
+
+    /// Gives back the room of an image that came in part, where that is the agent's own disk; whether it did.
+    #[must_use]
+    pub fn give_back(&self, slot: Slot) -> bool {
+        match self {
+            Self::Handed(handed) => handed.give_back(slot),
+            Self::Slots(_) | Self::Tree(_) => false,
         }
     }
 

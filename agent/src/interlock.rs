@@ -2,8 +2,8 @@
 //!
 //! A Unix socket of mode 0600 whose peers are checked (the agent's own user or root); one line asks, one line answers:
 //! `hold in_use|standby|service [TTL_S]`, `release`, `status`, and for a person at the device `free [FOR_S]`. A hold lasts
-//! as long as its connection and its time to live; what that means is `cordon_agent_core::interlock`'s to say. It can stop a reboot at once and can loosen
-//! nothing. Read next there.
+//! as long as its connection and its time to live; what that means is `cordon_agent_core::interlock`'s to say. It can stop a reboot
+//! at once. It can loosen no class of the maker's: `free` stands in for a word only where the class lets it. Read next there.
 
 use std::fs;
 use std::io;

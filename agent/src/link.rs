@@ -50,6 +50,8 @@ pub enum LinkError {
     Unreachable {
         /// The innermost cause.
         cause: String,
+        /// Whether somebody was met: a connection came about and then broke.
+        met: bool,
     },
     /// The proxy that stands between refuses, or is down.
     #[error("the proxy {0}; everything waits meanwhile")]
@@ -257,6 +259,12 @@ impl LinkError {
             | Self::TooLarge { .. }
             | Self::Stalled { .. } => None,
         }
+    }
+
+    /// Whether nobody was met: no route, no name, no connection in time. Whoever answers badly is somebody.
+    #[must_use]
+    pub fn met_nobody(&self) -> bool {
+        matches!(self, Self::Unreachable { met: false, .. } | Self::Proxy(ProxyFault::Unreachable(_)))
     }
 
     /// When to try again.

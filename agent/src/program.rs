@@ -7,11 +7,14 @@
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::files::{FileError, refuse_world_writable};
 
 /// Bytes of an answer.
 const ANSWER_BYTES: usize = 4096;
@@ -23,6 +26,8 @@ const LONG_TURN: Duration = Duration::from_millis(100);
 const ANSWER: Duration = Duration::from_secs(10);
 /// Looks at a killed program.
 const LAST_TURNS: u32 = 50;
+/// What a program is told that is waited for as long as it may take.
+static WANTED: AtomicBool = AtomicBool::new(true);
 
 /// Why a program gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +41,9 @@ pub enum ProgramError {
     /// It did not end.
     #[error("did not end in {} seconds and was killed", .0.as_secs())]
     Late(Duration),
+    /// Nobody waits for it any more.
+    #[error("was not waited for and was killed")]
+    Unwanted,
     /// It ended, and what it said is no answer.
     #[error("gave no readable answer")]
     Unreadable,
@@ -64,10 +72,13 @@ impl Program {
         Ok(status)
     }
 
-    /// Waits until it ends well.
-    fn wait(&mut self, limit: Duration) -> Result<(), ProgramError> {
+    /// Waits until it ends well, as long as somebody wants that.
+    fn wait(&mut self, limit: Duration, wanted: &AtomicBool) -> Result<(), ProgramError> {
         let (mut waited, mut turn) = (Duration::ZERO, TURN);
         while waited < limit {
+            if !wanted.load(Ordering::Relaxed) {
+                return Err(ProgramError::Unwanted);
+            }
             match self.ended() {
                 Ok(Some(status)) if status.success() => return Ok(()),
                 Ok(Some(status)) => return Err(ProgramError::Failed(status)),
@@ -101,22 +112,52 @@ impl Drop for Program {
     }
 }
 
-/// What a program says on its standard output, if it ends in time and well. Blocks meanwhile.
-pub(crate) fn answer(words: &[&str]) -> Result<String, ProgramError> {
-    answer_in(words, ANSWER)
+/// The words of a configured command with more behind them; refused where anyone may change the program. A bare name is
+/// found where the system keeps its programs.
+pub(crate) fn checked<'a>(words: &'a [String], more: &[&'a str]) -> Result<Vec<&'a str>, FileError> {
+    let words: Vec<&str> = words.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    match words.first().filter(|name| name.contains('/')) {
+        Some(path) => refuse_world_writable(path.as_ref()).map(|()| words),
+        None => Ok(words),
+    }
 }
 
-/// As [`answer`], with a time of its own.
-pub(crate) fn answer_in(words: &[&str], limit: Duration) -> Result<String, ProgramError> {
-    let mut program =
-        Program::start(words, (Stdio::piped(), Stdio::inherit())).map_err(ProgramError::Start)?;
-    program.wait(limit)?;
+/// What a program says on its standard output, if it ends in time and well. Blocks meanwhile.
+pub(crate) fn answer(words: &[&str]) -> Result<String, ProgramError> {
+    answer_while(&WANTED, words, ANSWER)
+}
+
+/// As [`answer`], with a time of its own, and only as long as `wanted` says so.
+pub(crate) fn answer_while(
+    wanted: &AtomicBool,
+    words: &[&str],
+    limit: Duration,
+) -> Result<String, ProgramError> {
+    let mut program = ended_well(wanted, (words, Stdio::piped()), limit)?;
     program.child.stdout.take().and_then(text).ok_or(ProgramError::Unreadable)
 }
 
 /// Lets a program work that has nothing to say, until it ends well. Blocks meanwhile.
 pub(crate) fn work(words: &[&str], limit: Duration) -> Result<(), ProgramError> {
-    Program::start(words, (Stdio::null(), Stdio::inherit())).map_err(ProgramError::Start)?.wait(limit)
+    work_while(&WANTED, words, limit)
+}
+
+/// As [`work`], and only as long as `wanted` says so.
+pub(crate) fn work_while(wanted: &AtomicBool, words: &[&str], limit: Duration) -> Result<(), ProgramError> {
+    ended_well(wanted, (words, Stdio::null()), limit).map(drop)
+}
+
+fn ended_well(
+    wanted: &AtomicBool,
+    (words, said): (&[&str], Stdio),
+    limit: Duration,
+) -> Result<Program, ProgramError> {
+    if !wanted.load(Ordering::Relaxed) {
+        return Err(ProgramError::Unwanted);
+    }
+    let mut program = Program::start(words, (said, Stdio::inherit())).map_err(ProgramError::Start)?;
+    program.wait(limit, wanted)?;
+    Ok(program)
 }
 
 /// What waits in the pipe of an ended program. Somebody else may still hold its other end, so it is not waited for.
@@ -160,16 +201,17 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_wanted_any_more_is_killed_with_its_children() {
-        // Goal: nothing is left behind. Method: a child that would write a file after its parent was dropped.
-        let root = tempfile::tempdir().expect("a scratch folder");
-        let (ready, late) = (root.path().join("ready"), root.path().join("late"));
-        let script = format!("(touch {}; sleep 0.3; touch {}) & wait", ready.display(), late.display());
-        let program = Program::start(&["sh", "-c", &script], (Stdio::null(), Stdio::null())).expect("starts");
-        while !ready.exists() {
-            sleep(TURN);
-        }
+        // Goal: nothing is left behind. Method: a child that would say something a minute after its parent was dropped; the
+        // pipe ends with the last one who holds it.
+        let script = "(echo ready; sleep 60; echo late) & wait";
+        let mut program =
+            Program::start(&["sh", "-c", script], (Stdio::piped(), Stdio::null())).expect("starts");
+        let mut said = program.child.stdout.take().expect("is piped");
+        let mut ready = [0; 6];
+        said.read_exact(&mut ready).expect("the child runs");
         drop(program);
-        sleep(Duration::from_millis(500));
-        assert!(!late.exists());
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).expect("reads to the end");
+        assert_eq!((ready.as_slice(), rest.as_str()), (b"ready\n".as_slice(), ""));
     }
 }

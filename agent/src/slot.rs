@@ -25,7 +25,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum SlotError {
     /// The slot to be written is the one that runs.
-    #[error("slot {slot} runs, or is the same medium as the running one ({}); two slots need two places", path.display())]
+    #[error("slot {slot} runs, may run, or is the same medium as the running one ({}); two slots need two places", path.display())]
     Running {
         /// The slot.
         slot: Slot,
@@ -93,9 +93,9 @@ impl SlotError {
             Self::TooShort { .. } => FetchFault::SlotTooShort,
             Self::DiskFull(_) => FetchFault::DiskFull,
             Self::Bytes { .. } | Self::ResumeLost(_) | Self::Tree(_) => FetchFault::Damaged,
-            Self::Running { .. } | Self::Kind(_) | Self::Command { .. } | Self::Io { .. } => {
-                FetchFault::SlotFails
-            }
+            Self::Command { .. } => FetchFault::NotTaken,
+            Self::Running { .. } => FetchFault::MayRun,
+            Self::Kind(_) | Self::Io { .. } => FetchFault::SlotFails,
         }
     }
 }
@@ -117,20 +117,13 @@ pub trait Medium {
     /// The medium's own.
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize>;
 
-    /// Makes sure that a power cut takes nothing of what was written.
-    ///
-    /// # Errors
-    /// The medium's own.
-    fn sync(&self) -> io::Result<()>;
-
-    /// What syncs it from another thread, while more is written. A failure that one of the two was told counts for
+    /// What syncs it from another thread, while more is written: when that returns, a power cut takes nothing of what was
+    /// written before it was called. A failure that one of the two was told counts for
     /// both: the operating system may tell it once.
     ///
     /// # Errors
-    /// The medium has no such thing, or the operating system refuses it.
-    fn apart(&self) -> io::Result<Flush> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
+    /// The operating system refuses it.
+    fn apart(&self) -> io::Result<Flush>;
 
     /// Drops what the machine remembers of it, so that reading asks the medium itself.
     fn forget(&self) {}
@@ -143,10 +136,6 @@ impl Medium for File {
 
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
         FileExt::read_at(self, bytes, at)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.sync_all()
     }
 
     fn apart(&self) -> io::Result<Flush> {
@@ -330,46 +319,6 @@ impl<M: Medium> SlotWriter<M> {
         self.medium.write_at(bytes, at).map_err(|source| io_error("write", &self.path, source))?;
         self.offset = end;
         Ok(())
-    }
-
-    /// Syncs, and says how many bytes a power cut cannot take any more.
-    ///
-    /// # Errors
-    /// The medium fails.
-    pub fn sync(&mut self) -> Result<u64, SlotError> {
-        self.medium.sync().map_err(|source| io_error("sync", &self.path, source))?;
-        self.synced = self.offset;
-        Ok(self.synced)
-    }
-
-    /// Ends the writing: everything is there and synced. The medium stays open for the read-back.
-    ///
-    /// # Errors
-    /// Bytes are missing, or the medium fails.
-    pub fn complete(mut self) -> Result<WrittenSlot<M>, SlotError> {
-        if self.offset != self.length {
-            return Err(SlotError::Bytes { at: self.offset, wanted: self.length, length: self.length });
-        }
-        self.sync()?;
-        Ok(WrittenSlot { medium: self.medium, path: self.path, length: self.length })
-    }
-}
-
-/// A slot whose image is written and synced, still open: nobody can put another one in its place unnoticed.
-pub struct WrittenSlot<M> {
-    medium: M,
-    path: PathBuf,
-    length: u64,
-}
-
-impl<M: Medium> WrittenSlot<M> {
-    /// Reads the image back from the medium and hashes it.
-    ///
-    /// # Errors
-    /// The medium fails or gives back fewer bytes.
-    pub fn read_back(&self) -> Result<Sha256, SlotError> {
-        self.medium.forget();
-        Ok(Sha256(hash_first(&self.medium, &self.path, self.length)?.finalize().into()))
     }
 }
 

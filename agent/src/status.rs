@@ -88,6 +88,9 @@ pub struct Update {
     pub order: Option<Name>,
     /// Bytes of the image already held.
     pub fetched_bytes: u64,
+    /// Why the last image came whole although its release has a chunk delta.
+    #[serde(default)]
+    pub whole: Option<String>,
 }
 
 /// A site's mirror.
@@ -162,7 +165,7 @@ impl Status {
             installed: None,
             floor: 0,
             blocked_by: Vec::new(),
-            update: Update { state: UpdateState::Idle, order: None, fetched_bytes: 0 },
+            update: Update { state: UpdateState::Idle, order: None, fetched_bytes: 0, whole: None },
             mirrors: Vec::new(),
             interlock: InterlockState::Unknown,
             sensor_tier: None,
@@ -302,6 +305,9 @@ impl Status {
         }
         if self.update.state == UpdateState::Fetching {
             writeln!(f, "           {} bytes held", self.update.fetched_bytes)?;
+        }
+        if let Some(why) = &self.update.whole {
+            writeln!(f, "  whole    the image is fetched whole: {why}")?;
         }
         for Mirror { url, error } in &self.mirrors {
             let error = error.as_ref().map_or_else(String::new, |error| format!(": {error}"));

@@ -17,10 +17,13 @@ use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::crypto::ring::cipher_suite::{
+    TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
+};
+use rustls::crypto::{CryptoProvider, KeyProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, KeyLog, NoKeyLog, OtherError, RootCertStore,
     SignatureScheme, version::TLS13,
@@ -141,7 +144,7 @@ pub(crate) fn plain_client(clock: TrustedClock) -> Result<reqwest::Client, TlsEr
 }
 
 fn configuration(trust: Trust, identity: Option<Arc<CertifiedKey>>) -> Result<ClientConfig, TlsError> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(provider());
     let verifier = Arc::new(PinVerifier { trust, provider: Arc::clone(&provider) });
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
@@ -153,6 +156,29 @@ fn configuration(trust: Trust, identity: Option<Arc<CertifiedKey>>) -> Result<Cl
     };
     configuration.resumption = Resumption::disabled();
     Ok(configuration)
+}
+
+/// Ring for TLS 1.3, and nothing that only TLS 1.2 or a private key from outside would need.
+fn provider() -> CryptoProvider {
+    CryptoProvider {
+        cipher_suites: vec![
+            TLS13_AES_256_GCM_SHA384,
+            TLS13_AES_128_GCM_SHA256,
+            TLS13_CHACHA20_POLY1305_SHA256,
+        ],
+        key_provider: &NoKeys,
+        ..ring::default_provider()
+    }
+}
+
+/// TLS is given signers, never keys: those stay with [`crate::identity`].
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("TLS reads no private keys here".to_owned()))
+    }
 }
 
 /// SHA-256 of a certificate's SubjectPublicKeyInfo; `None` for bytes that are no certificate.

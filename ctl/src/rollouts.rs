@@ -104,7 +104,7 @@ pub struct Create {
     /// Devices that may install at once.
     #[arg(long, value_name = "N")]
     pub in_flight: Option<u32>,
-    /// Seconds without a word after which a device counts as failed.
+    /// Seconds without a word after which a device counts as failed; a trial may last two hours where the network is down.
     #[arg(long, value_name = "SECONDS")]
     pub silent_after_s: Option<u32>,
     /// Seconds to watch a finished wave before the next begins.

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256 as Hasher};
 
 use crate::ids::{Sha256, Text};
 use crate::limits;
+use crate::sorting::sort;
 use crate::wire::{self, WireError};
 
 /// What a row is about.
@@ -82,7 +83,7 @@ impl Inventory {
     /// Sorts the rows and keeps the first of each section and key.
     #[must_use]
     pub fn new(mut rows: Vec<Row>) -> Self {
-        rows.sort_unstable();
+        sort(&mut rows);
         rows.dedup_by(|later, earlier| later.section == earlier.section && later.key == earlier.key);
         rows.truncate(limits::INVENTORY_ROWS);
         Self { rows }

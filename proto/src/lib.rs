@@ -23,6 +23,7 @@ pub mod inventory;
 pub mod limits;
 pub mod merkle;
 pub mod receipt;
+pub mod sorting;
 pub mod telemetry;
 pub mod time;
 pub mod update;

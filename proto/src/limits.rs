@@ -126,13 +126,21 @@ pub const HAND_OVER_DAYS: i64 = 90;
 pub const BATTERY_PERCENT: u8 = 50;
 /// Boots a trial gets before the loader falls back, and starts of the agent before it goes back by itself.
 pub const TRIAL_BOOTS: u8 = 3;
-/// Seconds in which a trial must be healthy and have checked in.
-pub const TRIAL_S: u32 = 900;
+/// Seconds in which a trial must be healthy and have checked in; once as many again where the network itself is down.
+pub const TRIAL_S: u32 = 3600;
+/// Seconds of a trial that are charged ahead at least; about twice in a minute the charge is stored.
+pub const TRIAL_STEP_S: u32 = 30;
+/// Milliseconds before a check of a trial that said no is made again for the first time.
+pub const TRIAL_PAUSE_MS: i64 = 5000;
+/// Attempts to reach the server, one after the other, that must meet nobody before the network counts as down.
+pub const DARK_ATTEMPTS: u32 = 3;
 /// Times an order's image may arrive damaged before the device gives the order up.
 pub const IMAGE_TRIES: u8 = 3;
+/// Times a device's own installer may refuse an image before the device gives the order up.
+pub const INSTALL_TRIES: u8 = 6;
 /// Seconds to wait after a damaged image before it is fetched again.
 pub const IMAGE_PAUSE_S: i64 = 10;
-/// Seconds to wait after a full disk or a failing slot.
+/// Seconds to wait after a full disk, a failing slot, or an installer that refused.
 pub const SLOT_PAUSE_S: i64 = 300;
 /// Orders a device remembers not to take again; more than one document can hold.
 pub const GIVEN_UP: usize = 2 * ORDERS;

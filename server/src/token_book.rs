@@ -63,6 +63,12 @@ struct Held {
     facts: BTreeMap<(Reverse<Timestamp>, TokenId), Facts>,
 }
 
+/// The tokens' rows that changed up to a revision.
+struct News {
+    upto: Revision,
+    rows: Vec<(Key, Option<Vec<u8>>)>,
+}
+
 impl Facts {
     /// What the book keeps of a token.
     #[must_use]
@@ -98,17 +104,16 @@ impl TokenBook {
         (start, limit): (Start, usize),
     ) -> Result<Chosen, StoreError> {
         let mut held = self.0.lock().await;
-        let book = match held.take() {
-            Some(book) => book.brought_up(store).await?,
+        // The book stays where it is while it is awaited: a caller who leaves meanwhile takes nothing with him.
+        let news = match held.as_ref() {
+            Some(book) => book.news(store).await?,
             None => None,
         };
-        let book = match book {
-            Some(book) => book,
-            None => Held::read(store).await?,
-        };
-        let chosen = book.choose(now, wanted, (start, limit));
-        *held = Some(book);
-        Ok(chosen)
+        match (held.as_mut(), news) {
+            (Some(book), Some(news)) => book.take(news)?,
+            (_, _) => *held = Some(Held::read(store).await?),
+        }
+        Ok(held.as_ref().map(|book| book.choose(now, wanted, (start, limit))).unwrap_or_default())
     }
 }
 
@@ -128,25 +133,35 @@ impl Held {
         Ok(book)
     }
 
-    /// The book with what was committed since; `None` where that is forgotten, or too much to be worth it.
-    async fn brought_up(mut self, store: &dyn Store) -> Result<Option<Self>, StoreError> {
-        let mut touched = BTreeSet::new();
+    /// What was committed since; `None` where that is forgotten, or too much to be worth it.
+    async fn news(&self, store: &dyn Store) -> Result<Option<News>, StoreError> {
+        let (mut touched, mut upto) = (BTreeSet::new(), self.upto);
         for _ in 0..PAGES {
-            let feed = store.changes(self.upto, limits::PAGE_ROWS).await?;
+            let feed = store.changes(upto, limits::PAGE_ROWS).await?;
             let whole = feed.is_whole(limits::PAGE_ROWS);
             let Feed::Commits(commits) = feed else { return Ok(None) };
-            self.upto = commits.last().map_or(self.upto, |commit| commit.revision);
+            upto = commits.last().map_or(upto, |commit| commit.revision);
             let keys = commits.into_iter().flat_map(|commit| commit.keys).map(|touched| touched.key);
             touched.extend(keys.filter(|key| key.kind() == Kind::Token));
             if whole {
+                let mut rows = Vec::new();
                 for key in touched {
                     let row = store.get(key.clone()).await?;
-                    self.put(&key, row.as_ref().map(|row| row.body.as_slice()))?;
+                    rows.push((key, row.map(|row| row.body)));
                 }
-                return Ok(Some(self));
+                return Ok(Some(News { upto, rows }));
             }
         }
         Ok(None)
+    }
+
+    /// Takes them in. What is refused half way comes again, because the revision is taken last.
+    fn take(&mut self, news: News) -> Result<(), StoreError> {
+        for (key, body) in news.rows {
+            self.put(&key, body.as_deref())?;
+        }
+        self.upto = news.upto;
+        Ok(())
     }
 
     fn put(&mut self, key: &Key, body: Option<&[u8]>) -> Result<(), StoreError> {

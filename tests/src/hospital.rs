@@ -146,6 +146,14 @@ impl Hospital {
         http_get(self.server.ready().operator, path, token.trim()).await
     }
 
+    /// What the server counts under this name.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let token = std::fs::read_to_string(self.folder.join("admin.token"))?;
+        let text = http_text(self.server.ready().operator, "/metrics", token.trim()).await?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.with_context(|| format!("nothing is counted as {name}"))?.parse()?)
+    }
+
     /// The folder of everything.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -362,17 +370,22 @@ pub enum Who<'a> {
     Count(usize),
 }
 
-/// One GET over plain HTTP on loopback.
+/// One GET over plain HTTP on loopback, for JSON.
 async fn http_get(address: std::net::SocketAddr, path: &str, token: &str) -> anyhow::Result<Value> {
+    Ok(serde_json::from_str(&http_text(address, path, token).await?)?)
+}
+
+/// One GET over plain HTTP on loopback.
+async fn http_text(address: std::net::SocketAddr, path: &str, token: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).await.context("the operator plane does not answer")?;
     let head = format!(
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await?;
     let mut answer = Vec::new();
-    timeout(Duration::from_secs(20), stream.read_to_end(&mut answer))
+    timeout(Duration::from_secs(60), stream.read_to_end(&mut answer))
         .await
-        .context("no answer within 20 s")??;
+        .context("no answer within 60 s")??;
     let text = String::from_utf8_lossy(&answer);
     let (head, body) = text.split_once("\r\n\r\n").context("no HTTP answer")?;
     ensure!(head.starts_with("HTTP/1.1 200"), "{path}: {}: {body}", head.lines().next().unwrap_or_default());
@@ -382,7 +395,7 @@ async fn http_get(address: std::net::SocketAddr, path: &str, token: &str) -> any
     } else {
         body.into()
     };
-    Ok(serde_json::from_str(&body)?)
+    Ok(body)
 }
 
 /// The body of an answer that came in chunks.

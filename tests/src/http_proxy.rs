@@ -2,13 +2,14 @@
 //!
 //! It listens on one address, keeps a log that tests count tunnels in, and ends with the value.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use crate::ports;
 use crate::program::program;
 use crate::skip::require_package;
 
@@ -28,9 +29,7 @@ impl HttpProxy {
         (name, password): (&str, &str),
     ) -> anyhow::Result<Option<Self>> {
         let Some(tinyproxy) = require_package("tinyproxy") else { return Ok(None) };
-        let free = TcpListener::bind((host, 0))?;
-        let port = free.local_addr()?.port();
-        drop(free);
+        let port = ports::free(host)?;
         let (log, config) = (folder.join("proxy.log"), folder.join("proxy.conf"));
         let text = format!(
             "Port {port}\nListen {host}\nTimeout 600\nMaxClients 100\nLogFile \"{}\"\nLogLevel Connect\n\
@@ -47,13 +46,13 @@ impl HttpProxy {
             .stderr(quiet())
             .spawn()?;
         let proxy = Self { child, log, address: (host, port) };
-        for _ in 0..200 {
+        for _ in 0..2400 {
             if TcpStream::connect(proxy.address).is_ok() {
                 return Ok(Some(proxy));
             }
             std::thread::sleep(Duration::from_millis(25));
         }
-        bail!("tinyproxy did not listen within 5 s: {}", proxy.said().unwrap_or_default());
+        bail!("tinyproxy did not listen within 60 s: {}", proxy.said().unwrap_or_default());
     }
 
     /// `http://HOST:PORT`.

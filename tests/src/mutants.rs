@@ -39,10 +39,10 @@ pub const ALL: &[&[Breakage]] = &[
     transport::TRANSPORT,
     update_faults::UPDATE_FAULTS,
 ];
-/// How long building and running one test may take, once what it builds on stands.
+/// How long running one test may take, once it is built.
 const DEADLINE_S: &str = "600";
-/// How long the first build of a package may take, with everything that it builds on.
-const FIRST_BUILD_S: &str = "1800";
+/// How long building a package's tests may take, with everything that they build on.
+const BUILD_S: &str = "1800";
 
 /// One breakage and who must notice.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +105,9 @@ pub fn run(choice: &Choice) -> Result<()> {
     let chosen = choose(&ALL.concat(), choice);
     ensure!(!chosen.is_empty(), "no breakage has such a name");
     let root = tree::root();
+    for Breakage { name, .. } in &chosen {
+        println!("drawn: {name} (again: cordon-sim mutants --only '{name}')");
+    }
     let bench = Bench { copy: root.join("target/mutants/tree"), target: root.join("target/mutants/build") };
     bench.lay(&root)?;
     bench.must_pass(&chosen)?;
@@ -193,7 +196,7 @@ impl Bench {
             chosen.iter().map(|breakage| (breakage.package, breakage.test)).collect();
         let packages: BTreeSet<&str> = tests.iter().map(|(package, _)| *package).collect();
         for package in packages {
-            let built = self.cargo(FIRST_BUILD_S, package).arg("--no-run").status();
+            let built = self.cargo(BUILD_S, package).arg("--no-run").status();
             ensure!(built.context("cargo cannot be started")?.success(), "{package} cannot be built");
         }
         for (package, test) in tests {
@@ -226,6 +229,13 @@ impl Bench {
     }
 
     fn test(&self, package: &str, test: &str) -> Result<Outcome> {
+        // Apart, so that a slow compiler is not taken for a test without an end.
+        let built =
+            self.cargo(BUILD_S, package).arg("--no-run").output().context("cargo cannot be started")?;
+        if !built.status.success() {
+            eprintln!("{}", String::from_utf8_lossy(&built.stderr));
+            return Ok(Outcome::NotRun);
+        }
         let mut cargo = self.cargo(DEADLINE_S, package);
         let output = cargo.args(["--", "--exact", test]).output().context("cargo cannot be started")?;
         let stopped = output.status.code() == Some(124);

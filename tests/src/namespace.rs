@@ -36,6 +36,10 @@ impl Namespace {
         let [gate, device] = [1, 2].map(|end| Ipv4Addr::new(198, 18 | (high & 1), high, low | end));
         let name = format!("cordon-{process}-{number}");
         let [outer, inner] = ["o", "i"].map(|end| format!("cd{end}{process}x{number}"));
+        // What a killed process of the same number left behind.
+        for left in [["netns", "del", name.as_str()], ["link", "del", outer.as_str()]] {
+            let _ = program(&ip).args(left).output()?;
+        }
         let held = program(&ip).args(["netns", "add", &name]).output()?.status.success();
         if !require_right("to make network namespaces", test, held) {
             return Ok(None);

@@ -143,6 +143,19 @@ impl PatchedPump {
         self.home.join(format!("slot-{name}"))
     }
 
+    /// Adds a line to the pump's configuration.
+    pub fn set(&self, line: &str) -> anyhow::Result<()> {
+        let path = self.home.join("agent.toml");
+        let built = std::fs::read_to_string(&path)?;
+        Ok(std::fs::write(&path, format!("{line}\n{built}"))?)
+    }
+
+    /// The folder that the maker published.
+    #[must_use]
+    pub fn published(&self) -> PathBuf {
+        self.hospital.folder().join(MAKER)
+    }
+
     /// Where the server keeps a file of this hash.
     pub fn blob(&self, sha256: &str) -> anyhow::Result<PathBuf> {
         let mut folders = vec![self.hospital.folder().join("server")];

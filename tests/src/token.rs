@@ -3,7 +3,7 @@
 //! A module finds its token by the environment, which a process can only be given at its start; so whoever speaks to
 //! one of these runs as a child with [`Token::environment`]. All processes and files go away with the value.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
+use crate::ports;
 use crate::program::program;
 use crate::skip::{require_file, require_package};
 
@@ -21,7 +22,7 @@ const SOFT_HSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
 /// Where Debian puts tpm2-pkcs11's module.
 const TPM2_PKCS11: &str = "/usr/lib/x86_64-linux-gnu/libtpm2_pkcs11.so.1";
 /// Looks, a quarter of a second apart, until something has not started.
-const LOOKS: u32 = 60;
+const LOOKS: u32 = 240;
 
 /// A token, how it is named, and what keeps it alive.
 #[derive(Debug)]
@@ -85,7 +86,7 @@ impl Token {
             processes: Vec::new(),
             resource_manager: None,
         };
-        let port = two_free_ports()?;
+        let port = ports::free_row(Ipv4Addr::LOCALHOST, 2)?;
         let mut chip = program(swtpm);
         chip.args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear", "--tpmstate"])
             .arg(format!("dir={}", state.display()))
@@ -127,7 +128,10 @@ impl Token {
             manager.kill()?;
             manager.wait()?;
             self.start_manager()?;
-            std::thread::sleep(Duration::from_secs(1));
+            // One of the programs that tpm2_ptool itself starts.
+            until("the resource manager", || {
+                self.run(program("tpm2_getcap").arg("properties-fixed")).is_ok()
+            })?;
         }
         Ok(())
     }
@@ -168,18 +172,6 @@ fn setting(module: &Path, folder: &Path) -> anyhow::Result<String> {
     std::fs::write(&pin, format!("{PIN}\n"))?;
     std::fs::set_permissions(&pin, std::fs::Permissions::from_mode(0o600))?;
     Ok(format!("pkcs11:token=dev?module-path={}&pin-source=file:{}", module.display(), pin.display()))
-}
-
-/// A free port whose successor is free too.
-fn two_free_ports() -> anyhow::Result<u16> {
-    for _ in 0..50 {
-        let first = TcpListener::bind("127.0.0.1:0")?;
-        let port = first.local_addr()?.port();
-        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("no two free ports beside each other")
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::bench::footprint::Footprint;
 use crate::demo::boot_loader::Machine;
-use crate::demo::catalogue::{Habit, Model, Unit};
+use crate::demo::catalogue::{BENCH, Unit};
 use crate::demo::fleet::{self, Factory};
 use crate::hospital::{Hospital, Place, Release, Who};
 use crate::program::program;
@@ -23,17 +23,6 @@ use crate::program::program;
 pub const REPOSITORY: &str = "bench";
 /// Between two looks at the agent's memory.
 const LOOK: Duration = Duration::from_millis(50);
-
-const MODEL: Model = Model {
-    maker: "Cordon",
-    name: "Bench-PC",
-    revision: "A",
-    serial: "BENCH",
-    kind: "workstation",
-    share: 0,
-    interlock: "none",
-    habit: Habit::Imaging,
-};
 
 /// A device, its server, and an image that waits.
 pub struct Trip {
@@ -66,7 +55,7 @@ impl Trip {
     ) -> anyhow::Result<Self> {
         let sim = if door.is_empty() { std::env::current_exe()? } else { agent.to_owned() };
         let hospital = Hospital::open(&sim, folder, &["device.checkin_s=1"]).await?;
-        hospital.open_maker(REPOSITORY, &[MODEL.name]).await?;
+        hospital.open_maker(REPOSITORY, &[BENCH.name]).await?;
         let image = folder.join("new.img");
         std::fs::write(&image, noise(bytes))?;
         let trip = Self {
@@ -84,16 +73,16 @@ impl Trip {
         Release {
             repository: REPOSITORY,
             name: "bench-pc/2.0.0",
-            model: MODEL.name,
-            revision: MODEL.revision,
+            model: BENCH.name,
+            revision: BENCH.revision,
             counter: 200,
-            interlock: MODEL.interlock,
+            interlock: BENCH.interlock,
             image: &self.image,
         }
     }
 
     async fn enrol(&self, (agent, door): (&Path, &[&str]), settings: &str) -> anyhow::Result<()> {
-        let unit = Unit { model: MODEL, number: 0, site: "Bench", ward: "Bench" };
+        let unit = Unit { model: BENCH, number: 0, site: "Bench", ward: "Bench" };
         let factory = Factory {
             release: "bench-pc/1.0.0".parse()?,
             counter: 100,
@@ -105,8 +94,8 @@ impl Trip {
         // Before the tables: TOML's own order.
         let built = std::fs::read_to_string(&config)?;
         std::fs::write(&config, format!("{settings}{built}"))?;
-        let place = Place { site: unit.site, ward: unit.ward, kind: MODEL.kind };
-        let line = self.hospital.enrolment(MODEL.name, &place, Who::Serial(&unit.serial())).await?;
+        let place = Place { site: unit.site, ward: unit.ward, kind: BENCH.kind };
+        let line = self.hospital.enrolment(BENCH.name, &place, Who::Serial(&unit.serial())).await?;
         let join = self.home.join("join");
         std::fs::write(&join, line + "\n")?;
         let mut command = program(agent);
@@ -119,8 +108,8 @@ impl Trip {
     /// Two people order the release for the device, and the server rolls it out.
     pub async fn order(&self) -> anyhow::Result<()> {
         let list = self.hospital.folder().join("bench.tsv");
-        let unit = Unit { model: MODEL, number: 0, site: "Bench", ward: "Bench" };
-        std::fs::write(&list, format!("{}\t{}\t{}\n", MODEL.maker, MODEL.name, unit.serial()))?;
+        let unit = Unit { model: BENCH, number: 0, site: "Bench", ward: "Bench" };
+        std::fs::write(&list, format!("{}\t{}\t{}\n", BENCH.maker, BENCH.name, unit.serial()))?;
         self.hospital.order("bench", &self.release(), std::slice::from_ref(&list)).await?;
         let wave = format!("one=bench={}", list.display());
         let words = ["rollouts", "create", "--id", "bench", "--title", "bench", "--wave", &wave];

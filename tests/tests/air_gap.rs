@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cordon_proto::update::release::InterlockClass;
 use cordon_sim::demo::boot_loader::Machine;
-use cordon_sim::demo::catalogue::{Habit, Model, Unit};
+use cordon_sim::demo::catalogue::{QUIET_PUMP, Unit};
 use cordon_sim::demo::fleet::{self, Factory};
 use cordon_sim::hospital::{Hospital, Place, Who};
 use cordon_sim::program::program;
@@ -43,17 +43,7 @@ impl Ward {
     }
 
     async fn pump(hospital: &Hospital, home: &Path) -> PathBuf {
-        let model = Model {
-            maker: "Halden",
-            name: "VP-3",
-            revision: "C",
-            serial: "VP3",
-            kind: "infusion-pump",
-            share: 0,
-            interlock: "none",
-            habit: Habit::Imaging,
-        };
-        let unit = Unit { model, number: 0, site: "St. Anna", ward: "ICU 2" };
+        let unit = Unit { model: QUIET_PUMP, number: 0, site: "St. Anna", ward: "ICU 2" };
         let root = hospital.maker_root("halden");
         let factory = Factory {
             release: "vp-3/4.2.1".parse().expect("a release"),
@@ -63,7 +53,7 @@ impl Ward {
             maker: ("halden", &root),
         };
         let config = fleet::build(home, &unit, &factory).expect("is built");
-        let place = Place { site: unit.site, ward: unit.ward, kind: model.kind };
+        let place = Place { site: unit.site, ward: unit.ward, kind: QUIET_PUMP.kind };
         let line = hospital.enrolment("VP-3", &place, Who::Serial(&unit.serial())).await.expect("a token");
         let join = home.join("join");
         std::fs::write(&join, line + "\n").expect("writes");
@@ -227,7 +217,7 @@ async fn two_people_sign_a_stick_a_pump_without_a_network_takes_it_and_its_recei
     let journal = ward.hospital.api("/api/v1/audit").await.expect("reads").to_string();
     assert!(journal.contains("receipt.import"), "{journal}");
     let mut rollout = Value::Null;
-    for _ in 0..100 {
+    for _ in 0..300 {
         rollout = ward.hospital.api("/api/v1/rollouts/ward").await.expect("reads");
         if rollout.pointer("/waves/0/confirmed") == Some(&1.into()) {
             break;

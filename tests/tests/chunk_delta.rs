@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cordon_sim::patched_pump::PatchedPump;
+use cordon_sim::site_mirror::SiteMirror;
+use cordon_sim::skip::require_package;
 use serde_json::Value;
 
 const SIM: &str = env!("CARGO_BIN_EXE_cordon-sim");
@@ -67,11 +69,19 @@ async fn a_pump_with_an_older_image_fetches_what_is_new_however_often_it_is_cut_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_swaps_the_delta_costs_bytes_and_installs_nothing_else() {
-    // Goal: only the maker's bytes, and no update that waits for its delta. Method: the server's copy of the store, and
-    // in a second hospital of the index, is another one of the same length.
-    for delta in ["0", "1"] {
+    // Goal: only the maker's bytes, no update that waits for its delta, and mirrors asked first for pieces too. Method: the
+    // server's copy of the index, and in a second hospital of the store, is another one of the same length; in a third
+    // one as well, but there nginx over the maker's folder is a mirror.
+    for (delta, mirrored) in [("0", false), ("1", false), ("1", true)] {
+        let nginx = if mirrored { require_package("nginx") } else { Some(PathBuf::new()) };
+        let Some(nginx) = nginx else { return };
         let folder = tempfile::tempdir().expect("a folder");
         let (mut pump, image, custom) = stocked(folder.path()).await;
+        let mirror = mirrored.then(|| {
+            let mirror = SiteMirror::start(&nginx, folder.path(), &pump.published()).expect("a mirror");
+            pump.set(&format!("mirrors = [\"{}\"]", mirror.url())).expect("is set");
+            mirror
+        });
         let blob = pump.blob(sha256(&custom, delta)).expect("is there");
         let mut bytes = std::fs::read(&blob).expect("reads");
         bytes.reverse();
@@ -82,8 +92,15 @@ async fn a_server_that_swaps_the_delta_costs_bytes_and_installs_nothing_else() {
         pump.confirmed(PATIENCE).await.expect("is confirmed");
         pump.machine.off();
         is_confirmed(&pump, &image);
-        assert!(pump.log().contains("the rest of the image is fetched whole"), "{}", pump.log());
-        assert!(pump.relay.passed() > 3_000_000, "{}", pump.relay.passed());
+        let whole = pump.log().contains("the rest of the image is fetched whole");
+        assert_eq!(whole, !mirrored, "{}", pump.log());
+        let passed = pump.relay.passed();
+        assert!(if mirrored { passed < 500_000 } else { passed > 3_000_000 }, "{passed}");
+        if let Some(mirror) = mirror {
+            let log = mirror.log().expect("a log");
+            let asked = |delta: &str| log.contains(&format!("GET /targets/{}", sha256(&custom, delta)));
+            assert!(asked("0") && asked("1") && log.lines().all(|line| line.contains("\" 20")), "{log}");
+        }
         pump.hospital.stop().await.expect("drains");
     }
 }

@@ -71,7 +71,7 @@ async fn ask(hospital: &Hospital, method: &str, path: &str, body: &[u8]) -> Stri
     stream.write_all(head.as_bytes()).await.expect("written");
     let _ = stream.write_all(body).await;
     let mut answer = Vec::new();
-    tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer))
+    tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut answer))
         .await
         .expect("in time")
         .expect("read");
@@ -83,13 +83,13 @@ fn asks_to_wait<T: std::fmt::Debug>(answer: &Result<T, LinkError>) -> bool {
 }
 
 async fn waited_for<F: Future<Output = bool>>(what: &str, look: impl Fn() -> F) {
-    for _ in 0..100 {
+    for _ in 0..300 {
         if look().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    panic!("{what} did not come within 20 s");
+    panic!("{what} did not come within 60 s");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use cordon_proto::update::release::InterlockClass;
 use cordon_sim::archive;
-use cordon_sim::demo::catalogue::{Habit, Model, Unit};
+use cordon_sim::demo::catalogue::{Model, QUIET_PUMP, Unit};
 use cordon_sim::demo::fleet::{self, Factory};
 use cordon_sim::hospital::{Hospital, Place, Release, Who};
 use cordon_sim::program::program;
@@ -60,17 +60,8 @@ impl Ward {
         lay(&part.join("A"), files);
         symlink("A", part.join("current")).expect("links");
         fs::write(part.join("boot"), "active=A trial=none left=0 booted=A\n").expect("writes");
-        let model = Model {
-            maker: "Halden",
-            name: MODEL,
-            revision: "C",
-            serial: "VP3",
-            kind: "infusion-pump",
-            share: 0,
-            interlock: "none",
-            habit: Habit::Imaging,
-        };
-        let unit = Unit { model, number: 0, site: "St. Anna", ward: "ICU 2" };
+        let unit =
+            Unit { model: Model { name: MODEL, ..QUIET_PUMP }, number: 0, site: "St. Anna", ward: "ICU 2" };
         let image = archive::of_folder(&part.join("A")).expect("an archive");
         let factory = Factory {
             release: "vp-3-drugs/1".parse().expect("a release"),
@@ -162,7 +153,7 @@ impl Ward {
 
     async fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let mut device = Value::Null;
-        for _ in 0..300 {
+        for _ in 0..900 {
             device = self.device().await;
             if holds(&device) {
                 return device;
@@ -200,7 +191,7 @@ async fn a_drug_library_is_updated_shown_with_its_version_and_left_again_when_it
     let files =
         |edition: &'static str| [("drugs/adult.csv", "morphine;10\n", false), ("edition", edition, false)];
     let more = "restart = [\"sh\", \"-c\", \"cat PART/current/edition >> PART/started; echo >> PART/started\"]\n\
-                health = [\"sh\", \"-c\", \"! grep -q bad PART/current/edition\"]\n";
+                health = [\"sh\", \"-c\", \"! grep -q bad PART/current/edition\"]\ntrial_s = 5\n";
     let part = folder.path().join("device/part").display().to_string();
     let ward = Ward::open(folder.path(), &files("one"), &more.replace("PART", &part)).await;
     let mut agent = ward.run();
@@ -220,19 +211,29 @@ async fn a_drug_library_is_updated_shown_with_its_version_and_left_again_when_it
     let _ = agent.wait();
 }
 
+/// How long a good trial may take on a busy machine, in seconds.
+const TRIAL_S: u32 = 60;
+
 /// The supervisor of an agent that lives in the folder: starts the loader again after every end, kills all at once.
 struct Supervised {
     child: Option<Child>,
+    /// Seconds after which the loader ends a trial that is not confirmed.
+    trial_s: u32,
 }
 
 impl Supervised {
+    fn new() -> Self {
+        Self { child: None, trial_s: TRIAL_S }
+    }
+
     fn start(&mut self, ward: &Ward) {
         let link = fs::read_link(ward.part("current")).expect("a link always");
         let whole = ward.part("").join(link).join("bin/cordon-agent");
         assert!(whole.is_file(), "{}: a program is always there to be started", whole.display());
         let mut command = program(LOADER);
         command.arg(ward.part("")).arg(ward.part("current/bin/cordon-agent"));
-        command.arg("--config").arg(&ward.config).arg("run").env("CORDON_TRIAL_S", "4");
+        command.arg("--config").arg(&ward.config).arg("run");
+        command.env("CORDON_TRIAL_S", self.trial_s.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(ward.log()).process_group(0);
         self.child = Some(command.spawn().expect("starts"));
     }
@@ -246,10 +247,22 @@ impl Supervised {
 
     /// As a power cut would.
     fn kill(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
-        let _ = child.wait();
+        self.signal(Signal::KILL);
+        if let Some(mut child) = self.child.take() {
+            let _ = child.wait();
+        }
+    }
+
+    /// The same, unless this is the last start that the loader grants the trial: whoever cut that one, too, would be right
+    /// to be given up on. Everything stands still while it is looked up.
+    fn kill_but_for_the_last(&mut self, ward: &Ward) {
+        self.signal(Signal::STOP);
+        if ward.text("boot").contains("trial=B left=0") { self.signal(Signal::CONT) } else { self.kill() }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let group = self.child.as_ref().and_then(|child| Pid::from_raw(i32::try_from(child.id()).ok()?));
+        let _ = group.map(|group| kill_process_group(group, signal));
     }
 }
 
@@ -270,13 +283,15 @@ async fn the_agent_replaces_itself_and_comes_back_from_one_that_does_not_work() 
     let folder = tempfile::tempdir().expect("a folder");
     let first = agent_program("1");
     let ward = Ward::open(folder.path(), &[("bin/cordon-agent", &first, true)], "").await;
-    let mut agent = Supervised { child: None };
+    let mut agent = Supervised::new();
     let second = agent_program("2");
     ward.order(2, &[("bin/cordon-agent", &second, true)]).await;
     let told = supervised(&ward, &mut agent, "the second version is shown", installed(2)).await;
     assert_eq!(ward.text("current/bin/cordon-agent"), second.trim(), "{told}");
 
-    for (counter, broken) in [(3, "#!/bin/sh\nexit 1\n"), (4, "#!/bin/sh\nexec sleep 600\n")] {
+    let hangs = "#!/bin/sh\nexec sleep 600\n";
+    for (counter, broken, trial_s) in [(3, "#!/bin/sh\nexit 1\n", TRIAL_S), (4, hangs, 4)] {
+        agent.trial_s = trial_s;
         ward.order(counter, &[("bin/cordon-agent", broken, true)]).await;
         let is_back = |device: &Value| rolled_back(device, counter) && installed(2)(device);
         supervised(&ward, &mut agent, "the broken version is left again", is_back).await;
@@ -292,7 +307,7 @@ async fn supervised(
     holds: impl Fn(&Value) -> bool,
 ) -> Value {
     let mut device = Value::Null;
-    for _ in 0..900 {
+    for _ in 0..1800 {
         agent.watch(ward);
         device = ward.device().await;
         if holds(&device) {
@@ -307,14 +322,14 @@ async fn supervised(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_is_killed_while_it_replaces_itself_always_leaves_one_that_starts() {
     // Goal: no moment without an agent. Method: everything is killed after ever longer times, from the first byte to the
-    // confirmed end; before each start the link must lead to a program.
+    // confirmed end, but for the third and last start of the trial; before each start the link must lead to a program.
     let folder = tempfile::tempdir().expect("a folder");
     let filler = "0123456789abcdef".repeat(200_000);
     let (first, second) = (agent_program("1"), agent_program("2"));
     let files = |program| [("bin/cordon-agent", program, true), ("filler", filler.as_str(), false)];
     let ward = Ward::open(folder.path(), &files(first.as_str()), "").await;
     ward.order(2, &files(second.as_str())).await;
-    let mut agent = Supervised { child: None };
+    let mut agent = Supervised::new();
     let mut kills = 0;
     for millis in (200..).step_by(130) {
         agent.watch(&ward);
@@ -323,7 +338,7 @@ async fn an_agent_that_is_killed_while_it_replaces_itself_always_leaves_one_that
             break;
         }
         if kills % 2 == 0 || millis > 1500 {
-            agent.kill();
+            agent.kill_but_for_the_last(&ward);
         }
         kills += 1;
         assert!(kills < 60, "it never comes to an end: {}", ward.text("boot"));
@@ -333,6 +348,43 @@ async fn an_agent_that_is_killed_while_it_replaces_itself_always_leaves_one_that
         installed(2)(device) && ward.text("boot").starts_with("active=B trial=none")
     })
     .await;
+}
+
+#[test]
+fn a_loader_whose_trial_is_confirmed_sleeps_until_its_command_ends_and_passes_its_end_on() {
+    // Goal: a confirmed agent costs no more than itself. Method: a `sleep` that counts its calls and confirms the trial in the
+    // second; a command that goes on for a while, is told to end, and takes its time: who slept how often, and its status.
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    symlink("A", path("current")).expect("links");
+    fs::write(path("boot"), "active=A trial=B left=3 booted=A\n").expect("writes");
+    let root = folder.path().display().to_string();
+    let napping = "#!/bin/sh\necho >> ROOT/naps\n[ $(wc -l < ROOT/naps) != 2 ] ||\n\
+                   echo 'active=B trial=none left=0 booted=B' > ROOT/boot\nexec PATH_OF_SLEEP 0.05\n";
+    let command = "#!/bin/sh\ntrap 'PATH_OF_SLEEP 0.3; exit 7' TERM\n\
+                   until grep -q trial=none ROOT/boot; do PATH_OF_SLEEP 0.05; done\n\
+                   n=0; while [ $n -lt 20 ]; do PATH_OF_SLEEP 0.1; n=$((n + 1)); done\n\
+                   touch ROOT/confirmed; while :; do PATH_OF_SLEEP 0.1; done\n";
+    let sleep = ["/usr/bin/sleep", "/bin/sleep"].into_iter().find(|path| Path::new(path).exists());
+    let filled = |text: &str| text.replace("ROOT", &root).replace("PATH_OF_SLEEP", sleep.expect("a sleep"));
+    fs::create_dir(path("bin")).expect("makes");
+    for (name, text) in [("bin/sleep", napping), ("command", command)] {
+        fs::write(path(name), filled(text)).expect("writes");
+        fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).expect("sets");
+    }
+    let found = format!("{root}/bin:/usr/local/bin:/usr/bin:/bin");
+    let mut loader = program(LOADER);
+    loader.arg(folder.path()).arg(path("command")).env("PATH", found).stdin(Stdio::null());
+    let mut loader = loader.spawn().expect("starts");
+    let came_so_far = (0..3000).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        path("confirmed").exists()
+    });
+    assert!(came_so_far, "the command never came so far");
+    let pid = i32::try_from(loader.id()).ok().and_then(Pid::from_raw).expect("a process");
+    rustix::process::kill_process(pid, Signal::TERM).expect("is told");
+    assert_eq!(loader.wait().expect("ends").code(), Some(7), "the end of the command is the loader's");
+    assert_eq!(fs::read_to_string(path("naps")).expect("reads").lines().count(), 2);
 }
 
 #[test]

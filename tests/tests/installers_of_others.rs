@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use cordon_agent::install::Place;
 use cordon_agent::install::handed::Handed;
 use cordon_agent_core::update::Slot;
 use cordon_proto::ids::Sha256;
+use cordon_sim::faults::image;
 use cordon_sim::program::program;
 use cordon_sim::skip::{require_package, require_right};
 
@@ -90,7 +92,11 @@ impl Scene {
 
     fn prove(&self, command: &str, image: &[u8], running: Slot) -> Result<Sha256, String> {
         let length = u64::try_from(image.len()).expect("small");
-        let proven = self.place(command).prove(Slot::B, running, (Sha256::of(image), length));
+        let proven = self.place(command).prove(
+            (Slot::B, running),
+            (Sha256::of(image), length),
+            &AtomicBool::new(true),
+        );
         proven.map_err(|error| error.to_string())
     }
 
@@ -118,13 +124,12 @@ fn noise(seed: u8) -> Vec<u8> {
     (0..100_000_u32).map(|n| u8::try_from(n.wrapping_mul(2_654_435_761) >> 24).unwrap_or(0) ^ seed).collect()
 }
 
-/// RAUC at work in this scene; the command that speaks to it, and a bundle.
-fn rauc(scene: &mut Scene, content: &[u8]) -> Option<(String, Vec<u8>)> {
+/// RAUC at work in this scene, with such a line of its configuration; the command that speaks to it, and a bundle.
+fn rauc(scene: &mut Scene, content: &[u8], notes: &str) -> Option<(String, Vec<u8>)> {
     let [rauc, bus, openssl] = ["rauc", "dbus-daemon", "openssl"].map(require_package);
     let (rauc, bus, openssl) = (rauc?, bus?, openssl?);
     require_package("mksquashfs")?;
-    let root = rustix::process::geteuid().is_root() && Path::new("/dev/loop-control").exists();
-    if !require_right("of root over loop devices", "RAUC's own installation", root) {
+    if !require_right("of root over loop devices", "RAUC's own installation", image::mounts().is_ok()) {
         return None;
     }
     scene.certificate(&openssl);
@@ -145,7 +150,7 @@ fn rauc(scene: &mut Scene, content: &[u8]) -> Option<(String, Vec<u8>)> {
         format!("[slot.rootfs.{number}]\ndevice={here}/slot.{letter}\ntype=raw\nbootname={letter}\n")
     };
     let config = format!(
-        "[system]\ncompatible=pump\nbootloader=custom\nstatusfile={here}/status\nactivate-installed=false\n\
+        "[system]\ncompatible=pump\nbootloader=custom\n{notes}activate-installed=false\n\
          mountprefix={here}/mnt\n[keyring]\npath={here}/cert.pem\n[handlers]\n\
          bootloader-custom-backend={here}/backend\n{}{}",
         slot(0, "A"),
@@ -175,7 +180,7 @@ fn service(scene: &mut Scene, booted: &str) {
     }
     scene.write("current", booted, 0o644);
     let address = format!("unix:path={}", scene.text("bus"));
-    for _ in 0..100 {
+    for _ in 0..1200 {
         if scene.path("bus").exists() {
             break;
         }
@@ -188,7 +193,7 @@ fn service(scene: &mut Scene, booted: &str) {
 }
 
 fn answers(control: &mut ExecBoot) {
-    for _ in 0..50 {
+    for _ in 0..600 {
         if control.read().is_ok() {
             return;
         }
@@ -202,7 +207,8 @@ fn rauc_installs_what_was_proven_and_its_slots_go_through_trial_confirmation_and
     // Goal: a device with RAUC keeps it. Method: RAUC 1.8 itself, its service, a signed bundle, file slots; every verb of
     // our script, and what the boot loader would do in between.
     let (mut scene, content) = (Scene::new(), noise(1));
-    let Some((command, bundle)) = rauc(&mut scene, &content) else { return };
+    let notes = format!("statusfile={}\n", scene.text("status"));
+    let Some((command, bundle)) = rauc(&mut scene, &content, &notes) else { return };
     let mut control = ExecBoot::new(&command);
     answers(&mut control);
     let state = control.read().expect("reads");
@@ -235,20 +241,126 @@ fn rauc_installs_what_was_proven_and_its_slots_go_through_trial_confirmation_and
     let mut bent = slot;
     bent[50_000] ^= 1;
     fs::write(scene.path("slot.B"), bent).expect("writes");
-    scene.prove(&command, &bundle, Slot::B).expect_err("another byte runs");
+    let found = scene.prove(&command, &bundle, Slot::B).expect("is read");
+    assert_ne!(found, Sha256::of(&bundle), "another byte runs");
 }
 
 #[test]
 fn rauc_refuses_a_bundle_of_another_maker_and_nothing_counts_as_installed() {
     // Goal: RAUC's own no is ours. Method: a bundle that ends in other bytes than RAUC's certificate signed.
     let mut scene = Scene::new();
-    let Some((command, mut bundle)) = rauc(&mut scene, &noise(2)) else { return };
+    let notes = format!("statusfile={}\n", scene.text("status"));
+    let Some((command, mut bundle)) = rauc(&mut scene, &noise(2), &notes) else { return };
     answers(&mut ExecBoot::new(&command));
     let at = bundle.len() - 100;
     bundle[at] ^= 1;
     let error = scene.hand_over(&command, &bundle).expect_err("is refused");
     assert!(error.contains("failed"), "{error}");
     assert!(!scene.path("agent/handed").exists(), "no note");
+}
+
+#[test]
+fn rauc_that_notes_no_sizes_proves_no_trial() {
+    // Goal: what cannot be read back is not believed. Method: RAUC itself without `statusfile`, and raw slots: after the
+    // restart into the trial it cannot say how much of the slot is its, though nothing has changed.
+    let (mut scene, content) = (Scene::new(), noise(4));
+    let Some((command, bundle)) = rauc(&mut scene, &content, "") else { return };
+    answers(&mut ExecBoot::new(&command));
+    scene.hand_over(&command, &bundle).expect("is installed");
+    service(&mut scene, "B");
+    answers(&mut ExecBoot::new(&command));
+    assert_eq!(verb(&command, &["digest", "B"]), None);
+    scene.prove(&command, &bundle, Slot::B).expect_err("is not believed");
+}
+
+/// A device with our script over a RAUC that says what it is told to: two groups of two slots each.
+fn said(scene: &Scene) -> String {
+    let here = scene.folder.path().display().to_string();
+    let slots: String = [
+        ("rootfs.1", "", "B", "slot.B"),
+        ("app.1", "rootfs.1", "", "app.B"),
+        ("rootfs.0", "", "A", "slot.A"),
+    ]
+    .iter()
+    .zip(1..)
+    .map(|((_, parent, letter, device), n)| {
+        format!(
+            "RAUC_SLOT_PARENT_{n}='{parent}'\nRAUC_SLOT_BOOTNAME_{n}='{letter}'\n\
+                 RAUC_SLOT_DEVICE_{n}='{here}/{device}'\nRAUC_SLOT_STATUS_CHECKSUM_SIZE_{n}='100000'\n"
+        )
+    })
+    .collect();
+    let said = format!(
+        "RAUC_SYSTEM_BOOTED_BOOTNAME='A'\nRAUC_BOOT_PRIMARY='rootfs.0'\nRAUC_SYSTEM_SLOTS='rootfs.1 app.1 rootfs.0'\n{slots}"
+    );
+    scene.write("said", &said, 0o644);
+    for device in ["slot.A", "slot.B", "app.B"] {
+        fs::write(scene.path(device), noise(5)).expect("writes");
+    }
+    let fake = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\n\
+                case \"$2\" in mark-active) [ ! -e cut ] || kill -9 $PPID; exit 0 ;; esac\ncat said\n";
+    scene.write("fake", fake, 0o755);
+    scene.command("rauc", &format!("export CORDON_NOTE={here}/note CORDON_RAUC={here}/fake"))
+}
+
+/// What the script says to a verb, if it ends well.
+fn verb(command: &str, words: &[&str]) -> Option<String> {
+    let output = program(command).args(words).output().expect("starts");
+    output.status.success().then(|| String::from_utf8(output.stdout).expect("text"))
+}
+
+#[test]
+fn a_slot_of_rauc_that_cannot_be_read_whole_has_no_digest() {
+    // Goal: a read-back that did not take place is none. Method: each slot of the group changed, short, unreadable, and
+    // without a size; a letter without a slot. RAUC is played by a script.
+    let scene = Scene::new();
+    let command = said(&scene);
+    let digest = || verb(&command, &["digest", "B"]);
+    let whole = digest().expect("is read");
+    assert!(whole.starts_with("sha256=") && whole.trim().len() == 71, "{whole}");
+    for device in ["slot.B", "app.B"] {
+        let held = fs::read(scene.path(device)).expect("reads");
+        fs::write(scene.path(device), noise(6)).expect("writes");
+        assert_ne!(digest().expect("is read"), whole, "{device} counts");
+        fs::write(scene.path(device), &held[1..]).expect("writes");
+        assert_eq!(digest(), None, "{device} is short");
+        fs::remove_file(scene.path(device)).expect("removes");
+        assert_eq!(digest(), None, "{device} is gone");
+        fs::create_dir(scene.path(device)).expect("makes");
+        assert_eq!(digest(), None, "{device} gives an error");
+        fs::remove_dir(scene.path(device)).expect("removes");
+        fs::write(scene.path(device), held).expect("writes");
+    }
+    assert_eq!(digest().as_ref(), Some(&whole));
+    let text = fs::read_to_string(scene.path("said")).expect("reads");
+    for (line, other) in
+        [("SIZE_2='100000'\n", ""), ("SIZE_2='100000'", "SIZE_2='0'"), ("SIZE_1='100000'", "SIZE_1=''")]
+    {
+        let text = match other {
+            "" => text.replace(&format!("RAUC_SLOT_STATUS_CHECKSUM_{line}"), other),
+            _ => text.replace(line, other),
+        };
+        scene.write("said", &text, 0o644);
+        assert_eq!(digest(), None, "{line}");
+    }
+    scene.write("said", &text.replace("BOOTNAME_1='B'", "BOOTNAME_1='C'"), 0o644);
+    assert_eq!(digest(), None, "nobody is B");
+    scene.write("said", "exit 1\n", 0o644);
+    assert_eq!((digest(), verb(&command, &["state"])), (None, None), "RAUC does not answer");
+}
+
+#[test]
+fn the_very_first_trial_over_rauc_is_one_also_if_the_power_goes_before_it_is_noted() {
+    // Goal: no image escapes the health gate. Method: RAUC is played by a script that kills ours once the slot is marked;
+    // the device starts from it.
+    let scene = Scene::new();
+    let command = said(&scene);
+    scene.write("cut", "", 0o644);
+    assert_eq!(verb(&command, &["arm", "B", "3"]), None, "it was cut off");
+    let text = fs::read_to_string(scene.path("said")).expect("reads");
+    scene.write("said", &text.replace("BOOTED_BOOTNAME='A'", "BOOTED_BOOTNAME='B'"), 0o644);
+    let state = ExecBoot::new(&command).read().expect("reads");
+    assert_eq!((state.booted, state.active), (Slot::B, Slot::A), "B runs, A is what was confirmed");
 }
 
 #[test]

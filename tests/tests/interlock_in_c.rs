@@ -16,12 +16,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// Seconds of the application's lease in these tests.
-const LEASE_S: u64 = 1;
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Seconds of the application's lease, where it matters that none lapses on a busy machine.
+const LEASE_S: u64 = 4;
+const PATIENCE: Duration = Duration::from_secs(60);
 
-fn start(pump: &Path, socket: &Path) -> Pump {
-    Pump::start(pump, socket, LEASE_S).expect("starts")
+fn start(pump: &Path, socket: &Path, lease_s: u64) -> Pump {
+    Pump::start(pump, socket, lease_s).expect("starts")
 }
 
 fn says(pump: &mut Pump) -> String {
@@ -79,16 +79,17 @@ async fn a_killed_therapy_application_leaves_the_device_unknown_and_never_free()
     let Some(pump) = application(folder.path()) else { return };
     let socket = folder.path().join("interlock.sock");
     let agent = Agent::start(&socket);
-    let mut first = start(&pump, &socket);
+    let mut first = start(&pump, &socket, LEASE_S);
     assert_eq!(says(&mut first), "standby");
     assert_eq!(told(&mut first, "start"), "in_use");
-    tokio::time::sleep(Duration::from_secs(2 * LEASE_S)).await;
+    tokio::time::sleep(Duration::from_secs(LEASE_S + 1)).await;
     assert_eq!(agent.shared.state(), InterlockState::InUse, "renewed by itself");
     let died = Instant::now();
     first.killed().expect("is killed");
     agent.becomes(InterlockState::Unknown, &[InterlockState::InUse]).await;
-    assert!(died.elapsed() < Duration::from_secs(3 * LEASE_S), "{:?}", died.elapsed());
-    let mut second = start(&pump, &socket);
+    println!("unknown {:?} after it was killed, with a lease of {LEASE_S} s", died.elapsed());
+    assert!(died.elapsed() < Duration::from_secs(5 * LEASE_S), "{:?}", died.elapsed());
+    let mut second = start(&pump, &socket, LEASE_S);
     assert_eq!(says(&mut second), "standby", "it is the same user's word again");
     assert_eq!(told(&mut second, "service"), "service");
     assert_eq!(told(&mut second, "stop"), "standby");
@@ -103,7 +104,7 @@ async fn an_application_outlives_the_agent_and_speaks_again_by_itself() {
     let folder = tempfile::tempdir().expect("a folder");
     let Some(pump) = application(folder.path()) else { return };
     let socket = folder.path().join("interlock.sock");
-    let mut application = start(&pump, &socket);
+    let mut application = start(&pump, &socket, 1);
     assert_eq!(says(&mut application), "no agent: No such file or directory");
     assert!(told(&mut application, "start").starts_with("no agent"), "the therapy begins all the same");
     for _ in 0..2 {

@@ -117,7 +117,7 @@ fn redb_loses_nothing_on_a_full_disk() {
 
 #[test]
 fn sled_loses_nothing_on_a_full_disk() {
-    // Goal: as for redb. Method: the same.
+    // Goal: as for redb, where the store's reserve keeps sled from the last byte. Method: the same.
     survives_a_full_disk(Engine::Sled);
 }
 

@@ -1,13 +1,13 @@
 //! An image's way to a device, with the real agent program: over a line that is cut, from a mirror that nginx plays, and
 //! onto a device with next to no room beside its slots.
 
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use cordon_sim::cutting_proxy::CuttingProxy;
-use cordon_sim::program::program;
+use cordon_sim::ports;
+use cordon_sim::site_mirror::SiteMirror;
 use cordon_sim::skip::{require_package, require_right};
 use cordon_sim::transport::{REPOSITORY, Trip};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -72,51 +72,25 @@ async fn a_device_with_eight_megabytes_beside_its_slots_is_updated() {
     assert!(memory.peak_anon_kib <= UPDATE_KIB, "{memory:?}");
 }
 
-/// A running nginx.
-struct Nginx(Child);
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nginx_over_a_makers_folder_is_a_mirror() {
     // Goal: what docs/mirror.md promises. Method: its configuration over the folder that was published, and a device that
     // knows a dead mirror before it; who served what.
     let Some(nginx) = require_package("nginx") else { return };
     let folder = tempfile::tempdir().expect("a folder");
-    let (root, port) = (folder.path(), free_port());
-    let settings = format!(
-        "mirrors = [\"http://127.0.0.1:{}\", \"http://127.0.0.1:{port}\"]\nimage_kbit_s = 1000000\n",
-        free_port()
-    );
-    let trip = trip(root, &settings, 4 * MIB).await;
-    let published = trip.hospital.folder().join(REPOSITORY);
-    let text = format!(
-        "daemon off; master_process off; pid {0}/nginx.pid; error_log {0}/nginx.log;\nevents {{}}\nhttp {{ access_log \
-         {0}/access.log; client_body_temp_path {0}/t1; proxy_temp_path {0}/t2; fastcgi_temp_path {0}/t3; uwsgi_temp_path \
-         {0}/t4; scgi_temp_path {0}/t5;\nserver {{ listen 127.0.0.1:{port}; root {1}; location /targets/ {{ }} \
-         location / {{ return 404; }} }} }}\n",
-        root.display(),
-        published.display()
-    );
-    std::fs::write(root.join("nginx.conf"), text).expect("writes");
-    let mut command = program(nginx);
-    command.arg("-c").arg(root.join("nginx.conf")).stdin(Stdio::null()).stderr(Stdio::null());
-    let _nginx = Nginx(command.spawn().expect("starts"));
+    let published = folder.path().join("owner").join(REPOSITORY);
+    let mirror = SiteMirror::start(&nginx, folder.path(), &published).expect("a mirror");
+    let dead = ports::free(Ipv4Addr::LOCALHOST).expect("a port");
+    let settings =
+        format!("mirrors = [\"http://127.0.0.1:{dead}\", \"{}\"]\nimage_kbit_s = 1000000\n", mirror.url());
+    let trip = trip(folder.path(), &settings, 4 * MIB).await;
+    assert_eq!(trip.hospital.folder().join(REPOSITORY), published);
     trip.machine.on();
     trip.order().await.expect("is ordered");
     trip.installed(PATIENCE).await.expect("is installed");
-    let log = std::fs::read_to_string(root.join("access.log")).expect("a log");
+    let log = mirror.log().expect("a log");
     let served =
         log.lines().filter(|line| line.contains("GET /targets/") && line.contains("\" 200 4194304")).count();
     assert_eq!((served, log.lines().count()), (1, 1), "{log}\n{}", trip.said());
     assert!(trip.said().contains("the next one is asked in its place"), "{}", trip.said());
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port()
 }

@@ -169,8 +169,9 @@ impl Interlock {
         Silence { released: now < self.released_until, idle: idle_ms >= limits::INTERLOCK_IDLE_S * 1000 }
     }
 
-    /// The leases, for `status`.
-    pub fn leases(&self) -> impl Iterator<Item = &Lease> {
+    /// The leases.
+    #[cfg(test)]
+    fn leases(&self) -> impl Iterator<Item = &Lease> {
         self.leases.values()
     }
 

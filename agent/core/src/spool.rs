@@ -18,6 +18,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use cordon_proto::limits;
+use cordon_proto::sorting::sort;
 use cordon_proto::telemetry::{Body, Gap, GapReason, Position, Record};
 use cordon_proto::time::Millis;
 use cordon_proto::wire;
@@ -181,7 +182,7 @@ impl<S: Storage> Spool<S> {
             health: Health::default(),
         };
         let mut found = spool.storage.segments()?;
-        found.sort_unstable();
+        sort(&mut found);
         let mut end = 0;
         for (number, length) in found {
             end = spool.adopt(number, length.min(bounds.segment.saturating_mul(2)))?;

@@ -2,8 +2,8 @@
 //!
 //! `step(record, event, now)` is a function of values. The caller stores [`Step::persist`] first and acts on
 //! [`Step::effects`] after it, in order; killed anywhere in between, it starts again with [`Event::Started`]. The order
-//! is that of the evidence: write the inactive slot, sync, read back and hash, set the try-once flag, look again,
-//! reboot, health gate, commit, and only then raise the floor. It must never arm what was not read back and hashed,
+//! is that of the evidence: write the inactive slot, sync, read back and hash, set the try-once flag, look again, store
+//! that, look once more, reboot, health gate, commit, and only then raise the floor. It must never arm what was not read back and hashed,
 //! never write the slot that runs, never reboot while the device is in use, and never lower the floor.
 //!
 //! Read next: [`record`] for what is stored, [`machine`] for the transitions, [`gate`] for what must hold at a reboot,
@@ -24,6 +24,7 @@ pub mod gate;
 pub mod handed;
 pub mod loader;
 pub mod machine;
+pub mod patience;
 pub mod record;
 pub mod report;
 
@@ -39,7 +40,7 @@ pub enum Event {
     Started(loader::View),
     /// The surroundings were looked at: periodically, and whenever one of them changed.
     Look(Box<Look>),
-    /// The slot holds and has synced this many bytes.
+    /// The slot holds and has synced this many bytes; fewer than before where it was opened and did not hold them.
     Synced {
         /// Bytes from the start.
         offset: u64,
@@ -57,13 +58,20 @@ pub enum Event {
     Hashed(Sha256),
     /// The asked slot could not be read back.
     HashFailed,
+    /// The asked slot was not read back, though the image is held: whoever puts it there does not take it now.
+    NotTaken {
+        /// By its own word, which is heard only so often.
+        refused: bool,
+    },
     /// The try-once flag is set and synced; the surroundings as they are now.
     Armed(Box<Look>),
     /// The try-once flag is taken back and synced.
     Disarmed,
     /// The device's own health check is passed.
     Healthy,
-    /// The device's own health check has failed.
+    /// The device's own health check says no; it is made again while there is time.
+    Unwell,
+    /// The device's own software has failed for good, by its own word or because it does not start.
     Sick,
     /// A check-in over mutual TLS has succeeded since this start.
     CheckedIn,
@@ -91,16 +99,15 @@ pub enum Effect {
         /// Bytes already in it.
         offset: u64,
     },
-    /// Fetch the image from this offset on and write it; answer `Synced`, then `Complete` or `Stopped`.
+    /// Fetch the image from where the slot goes on and write it; answer `Synced`, then `Complete` or `Stopped`.
     Fetch {
         /// The image.
         sha256: Sha256,
         /// Its length.
         length: u64,
-        /// Bytes already held.
-        offset: u64,
     },
-    /// Read the slot's first bytes back from the medium and hash them; answer `Hashed` or `HashFailed`.
+    /// Read the slot's first bytes back from the medium and hash them; answer `Hashed`, `HashFailed` or `NotTaken`. One that
+    /// is asked for meanwhile takes its place.
     HashSlot {
         /// The slot.
         slot: Slot,
@@ -116,9 +123,9 @@ pub enum Effect {
     },
     /// Take the try-once flag back; answer `Disarmed`.
     Disarm,
-    /// Reboot now.
+    /// Reboot, if [`gate::may_reboot`] still says so of a look taken at this very moment; otherwise answer that `Look`.
     Reboot,
-    /// Run the device's own health check; answer `Healthy` or `Sick`.
+    /// Run the device's own health check; answer `Healthy`, `Unwell` or `Sick`.
     CheckHealth,
     /// Make the running slot the active one; answer `Committed`.
     Confirm {

@@ -7,7 +7,6 @@
 use cordon_agent_core::update::loader::{BootState, Change};
 
 use super::{BootControl, BootError, slot, value};
-use crate::files::refuse_world_writable;
 use crate::program;
 
 /// Boot control by a command.
@@ -23,9 +22,7 @@ impl ExecBoot {
     }
 
     fn ask(&self, verb: &[&str]) -> Result<String, BootError> {
-        let words: Vec<&str> = self.words.iter().map(String::as_str).chain(verb.iter().copied()).collect();
-        let program = words.first().copied().unwrap_or_default();
-        refuse_world_writable(program.as_ref())?;
+        let words = program::checked(&self.words, verb)?;
         program::answer(&words).map_err(|why| BootError::Program { program: self.words.join(" "), why })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The link is what the application is started from, so it alone says what starts after a power cut; it changes by one
 //! rename. Where the configuration names a command that starts the application again, the agent does the loader's act
-//! itself: count, store, turn the link, start. Elsewhere a loader of one's own does (agent/installers/cordon-start). It
+//! itself: count, store, turn the link, start; until the command has ended, the words name the tree it starts. Elsewhere a loader of one's own does (agent/installers/cordon-start). It
 //! must never turn the link to a tree that is neither active nor on trial. Read next: docs/installers.md, [`super`].
 
 use std::path::{Path, PathBuf};
@@ -62,11 +62,20 @@ impl FolderBoot {
         BootError::Holds { place: self.folder.path().join(name).display().to_string(), must }
     }
 
-    fn store(&self, state: &BootState) -> Result<(), BootError> {
-        let trial = state.trial.map_or("none", Slot::letter);
+    /// The words, and whether they are of this boot of the machine.
+    fn words(&self) -> Result<(String, bool), BootError> {
+        let bytes = self.folder.read(WORDS, limits::BOOT_STATE_BYTES)?;
+        let bytes = bytes.ok_or_else(|| BootError::Missing(self.folder.path().join(WORDS)))?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let of_now = self.restart.is_empty() || value(&text, "machine=") == Some(&self.machine());
+        Ok((text, of_now))
+    }
+
+    fn store(&self, state: &BootState, starting: Option<Slot>) -> Result<(), BootError> {
+        let [trial, starting] = [state.trial, starting].map(|slot| slot.map_or("none", Slot::letter));
         let (left, machine) = (state.attempts_left, self.machine());
         let text = format!(
-            "active={} trial={trial} left={left} booted={} machine={machine}\n",
+            "active={} trial={trial} left={left} booted={} starting={starting} machine={machine}\n",
             state.active, state.booted
         );
         Ok(self.folder.write(WORDS, text.as_bytes())?)
@@ -89,21 +98,19 @@ impl FolderBoot {
 
 impl BootControl for FolderBoot {
     fn read(&mut self) -> Result<BootState, BootError> {
-        let bytes = self.folder.read(WORDS, limits::BOOT_STATE_BYTES)?;
-        let bytes = bytes.ok_or_else(|| BootError::Missing(self.folder.path().join(WORDS)))?;
-        let text = String::from_utf8_lossy(&bytes);
+        let (text, of_now) = self.words()?;
         let must = "must say active=A|B, trial=A|B|none, left=NUMBER and booted=A|B";
         let mut state = exec::state(&text).ok_or_else(|| self.holds(WORDS, must))?;
         let linked = self.linked()?;
         // Since the machine itself was started, the application runs from where the link led.
-        if !self.restart.is_empty() && value(&text, "machine=") != Some(&self.machine()) {
+        if !of_now {
             state.booted = linked;
         }
         Ok(state)
     }
 
     fn write(&mut self, change: Change, after: &BootState) -> Result<(), BootError> {
-        self.store(after)?;
+        self.store(after, self.begun()?)?;
         // A start that did not come about has left the link on the trial: a power cut must not start that.
         if matches!(change, Change::Disarm) && after.booted == after.active {
             self.point(after.active)?;
@@ -117,11 +124,21 @@ impl BootControl for FolderBoot {
         }
         let before = self.read()?;
         let (slot, after) = choose(&before);
-        self.store(&BootState { booted: before.booted, ..after })?;
+        self.store(&BootState { booted: before.booted, ..after }, Some(slot))?;
         self.point(slot)?;
         let well = self.start();
-        self.store(&after)?;
+        if !well && slot == after.active {
+            // Perhaps nothing runs now. What is stored still says that the way back is not done.
+            return Err(BootError::NotBack);
+        }
+        self.store(&after, None)?;
         Ok(Some(well))
+    }
+
+    fn begun(&self) -> Result<Option<Slot>, BootError> {
+        let (text, of_now) = self.words()?;
+        let starting = value(&text, "starting=").and_then(slot);
+        Ok(starting.filter(|_| of_now && !self.restart.is_empty()))
     }
 }
 

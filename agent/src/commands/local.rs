@@ -39,6 +39,8 @@ use crate::store::SecurityStore;
 
 /// Bytes of a join file.
 const JOIN_BYTES: usize = 4096;
+/// How long what blocks gets to end with the agent; then it is cut off, as a crash would.
+const LAST_WORK: Duration = Duration::from_secs(10);
 /// Tries of an enrolment whose failure may pass.
 const ENROL_TRIES: u32 = 6;
 
@@ -151,6 +153,8 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
         let ports = Ports::real(&config).context("cannot read the machine")?;
         anyhow::Ok(run::run(config, ports, stop_signal()?).await)
     })?;
+    // A slot that is read back, or a program that is waited for, does not keep the agent.
+    runtime.shutdown_timeout(LAST_WORK);
     ended(exit)
 }
 
@@ -213,8 +217,9 @@ pub(super) fn inventory(root: &Path) -> anyhow::Result<()> {
     let root = host::Root::at(root).with_context(|| format!("cannot open {}", root.display()))?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     for row in host::take(&root).rows() {
-        serde_json::to_writer(&mut out, row).context("cannot write the inventory")?;
-        out.write_all(b"\n").context("cannot write the inventory")?;
+        let mut line = serde_json::to_vec(row).context("cannot write the inventory")?;
+        line.push(b'\n');
+        out.write_all(&line).context("cannot write the inventory")?;
     }
     out.flush().context("cannot write the inventory")
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use cordon_proto::ids::{Hardware, Name, Text};
@@ -14,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 const KEYS: &str = "state, slots, boot, install, restart, hardware, image_root, timezone, interlock_socket, \
                     interlock, server, proxy, proxy_auth_file, metered, mirrors, image_kbit_s, key, \
-                    clock_floor, health";
+                    clock_floor, health, trial_s";
 
 /// The file as written.
 #[derive(Default)]
@@ -38,6 +39,7 @@ pub(super) struct File {
     pub(super) key: Option<String>,
     pub(super) clock_floor: Option<String>,
     pub(super) health: Option<HealthValue>,
+    pub(super) trial_s: Option<u32>,
 }
 
 /// The two forms of `health`.
@@ -91,19 +93,28 @@ impl File {
             }
             "mirrors" => {
                 let form = || {
-                    must("a list of at most 7 addresses http://HOST:PORT/PATH, without a name or password")
+                    must(
+                        "a list of at most 7 addresses http://HOST:PORT/PATH, without a name or password, \
+                         an international HOST in its xn-- form",
+                    )
                 };
                 self.mirrors = mirrors(value).ok_or_else(form)?;
             }
             "image_kbit_s" => {
                 let form = || must("kilobits a second, at least 256 and at most 10000000");
-                self.image_kbit_s = Some(image_kbit_s(value).ok_or_else(form)?);
+                self.image_kbit_s = Some(
+                    whole(value, limits::IMAGE_KBIT_S_LEAST..=limits::IMAGE_KBIT_S_MOST).ok_or_else(form)?,
+                );
             }
             "key" => self.key = Some(text()?),
             "clock_floor" => self.clock_floor = Some(text()?),
             "health" => {
                 let form = || must("[\"program\", …] or \"file:PATH\"");
                 self.health = Some(health(value).ok_or_else(form)?);
+            }
+            "trial_s" => {
+                let form = || must("seconds, at least 1 and at most 3600");
+                self.trial_s = Some(whole(value, 1..=limits::TRIAL_S.into()).ok_or_else(form)?);
             }
             _ => return Err(format!("unknown field `{key}`, expected one of {KEYS}")),
         }
@@ -138,11 +149,7 @@ fn addresses(value: &DeValue<'_>) -> Option<Vec<IpAddr>> {
 fn metered(value: &DeValue<'_>) -> Option<Option<u32>> {
     match value {
         DeValue::Boolean(metered) => Some(metered.then_some(limits::METERED_CHECKIN_S)),
-        DeValue::Integer(seconds) => {
-            let seconds = u32::from_str_radix(seconds.as_str(), seconds.radix()).ok()?;
-            (1..=limits::METERED_CHECKIN_MAX_S).contains(&seconds).then_some(Some(seconds))
-        }
-        _ => None,
+        value => whole(value, 1..=limits::METERED_CHECKIN_MAX_S.into()).map(Some),
     }
 }
 
@@ -164,10 +171,11 @@ fn mirror_url(text: &str) -> Option<String> {
     (bare && plain).then(|| url.as_str().trim_end_matches('/').to_owned())
 }
 
-fn image_kbit_s(value: &DeValue<'_>) -> Option<u32> {
+/// A whole number within bounds.
+fn whole(value: &DeValue<'_>, bounds: RangeInclusive<u64>) -> Option<u32> {
     let DeValue::Integer(number) = value else { return None };
-    let kbit_s = u32::from_str_radix(number.as_str(), number.radix()).ok()?;
-    (limits::IMAGE_KBIT_S_LEAST..=limits::IMAGE_KBIT_S_MOST).contains(&kbit_s.into()).then_some(kbit_s)
+    let number = u32::from_str_radix(number.as_str(), number.radix()).ok()?;
+    bounds.contains(&number.into()).then_some(number)
 }
 
 fn health(value: &DeValue<'_>) -> Option<HealthValue> {

@@ -33,7 +33,7 @@ fn every_fixed_key_is_read_and_paths_count_from_the_file() {
          interlock_socket = \"/run/therapy.sock\"\ninterlock = \"person\"\nserver = \"192.0.2.7\"\nproxy = \"http://proxy:3128\"\n\
          proxy_auth_file = \"auth\"\nmetered = true\n\
          mirrors = [\"http://mirror/cordon/\", \"http://192.0.2.9:8080\"]\nimage_kbit_s = 20_000\nkey = \"file\"\n\
-         clock_floor = \"2026-11-02T00:00:00Z\"\nhealth = [\"check\", \"--all\"]\nimage_root = {{ halden = \"root.json\" }}\n"
+         clock_floor = \"2026-11-02T00:00:00Z\"\nhealth = [\"check\", \"--all\"]\ntrial_s = 600\nimage_root = {{ halden = \"root.json\" }}\n"
     );
     let (root, sources) = written(&text);
     let config = Config::load(&sources).expect("is read");
@@ -54,6 +54,7 @@ fn every_fixed_key_is_read_and_paths_count_from_the_file() {
     assert_eq!(config.image_kbit_s, Some(20_000));
     assert_eq!(config.clock_floor, Some(Timestamp(1_793_577_600)));
     assert_eq!(config.health, Health::Program(vec!["check".to_owned(), "--all".to_owned()]));
+    assert_eq!(config.trial_s, 600);
     let other = Sources { state: Some(PathBuf::from("elsewhere")), ..sources };
     assert_eq!(Config::load(&other).expect("is read").state, PathBuf::from("elsewhere"));
 }
@@ -77,6 +78,8 @@ fn a_mistake_is_named_with_its_key() {
             "{wrong}"
         );
     }
+    assert!(with("mirrors = [\"http://spiegel.m\u{fc}nchen.example\"]").contains("xn-- form"));
+    assert!(with("proxy = \"http://m\u{fc}nchen.example:3128\"").contains("xn-- form"));
     let eight = ["\"http://mirror\""; 8].join(", ");
     assert!(with(&format!("mirrors = [{eight}]")).contains("at most 7"));
     for wrong in ["255", "10000001", "-1", "\"fast\"", "true"] {
@@ -88,6 +91,9 @@ fn a_mistake_is_named_with_its_key() {
     assert!(with("key = \"pkcs11:token=x?pin-value=1\"").contains("key `key`: must not hold a PIN"));
     assert!(with("clock_floor = \"yesterday\"").contains("key `clock_floor`"));
     assert!(with("health = []").contains("key `health`"));
+    for wrong in ["0", "3601", "\"600\"", "1.5"] {
+        assert!(with(&format!("trial_s = {wrong}")).contains("key `trial_s` must be seconds"), "{wrong}");
+    }
     assert!(with("image_root = { \"../x\" = \"f\" }").contains("image_root"));
     assert!(with("slots = [\"A\"]").contains("line 2: key `slots` must be two paths"));
     assert!(with("server = [\"192.0.2.7\", \"here\"]").contains("key `server`"));
@@ -95,6 +101,19 @@ fn a_mistake_is_named_with_its_key() {
     assert!(with("state = \"x\"\nstate = \"y\"").contains("duplicate key"));
     assert!(error_of("hardware = { model = \"VP-3\" }").contains("`manufacturer` is missing"));
     assert!(error_of(&HARDWARE.replace(" }", ", colour = \"grey\" }")).contains("and nothing else"));
+}
+
+#[test]
+fn an_international_name_is_taken_as_its_bytes() {
+    // Goal: the form that name servers know works without a table of all letters. Method: one of each kind, a capital
+    // letter among them, and a path that is no host.
+    let (_root, sources) = written(&format!(
+        "{HARDWARE}proxy = \"http://xn--mnchen-3ya.example:3128\"\nserver = \"192.0.2.7\"\n\
+         mirrors = [\"http://Spiegel.xn--mnchen-3ya.example/gr\u{fc}n\"]\n"
+    ));
+    let config = Config::load(&sources).expect("is read");
+    assert_eq!(config.mirrors, ["http://spiegel.xn--mnchen-3ya.example/gr%C3%BCn"]);
+    assert!(config.proxy.is_some_and(|proxy| proxy.for_client().is_ok()));
 }
 
 #[test]

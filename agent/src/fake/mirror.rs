@@ -66,13 +66,15 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<String>>, image: &[u8], manner: 
         head.push(byte[0]);
     }
     let head = String::from_utf8_lossy(&head).to_lowercase();
-    let range = head.lines().find_map(|line| line.strip_prefix("range: bytes="));
-    let from: usize = range.and_then(|range| range.trim_end_matches('-').parse().ok()).unwrap_or(0);
+    let range = head.lines().find_map(|line| line.strip_prefix("range: bytes=")?.split_once('-'));
+    let from: usize = range.and_then(|(from, _)| from.parse().ok()).unwrap_or(0);
+    let last: usize = range.and_then(|(_, last)| last.parse().ok()).unwrap_or(image.len() - 1);
+    let asked_part = range.is_some() && !matches!(manner, Manner::WithoutRanges);
     log.lock().expect("no panic").push(head);
-    let from = if matches!(manner, Manner::WithoutRanges) { 0 } else { from };
-    let mut body = image[from..].to_vec();
+    let (from, last) = if asked_part { (from, last) } else { (0, image.len() - 1) };
+    let mut body = image[from..=last].to_vec();
     if let Manner::Lie(at) = manner
-        && at >= from
+        && (from..=last).contains(&at)
     {
         body[at - from] ^= 1;
     }
@@ -82,8 +84,8 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<String>>, image: &[u8], manner: 
     let status = match (manner, from) {
         (Manner::Missing, _) => "404 x\r\n".to_owned(),
         (Manner::Elsewhere, _) => "302 x\r\nlocation: http://127.0.0.1:1/\r\n".to_owned(),
-        (_, 0) => "200 x\r\n".to_owned(),
-        _ => format!("206 x\r\ncontent-range: bytes {from}-{}/{}\r\n", image.len() - 1, image.len()),
+        _ if !asked_part => "200 x\r\n".to_owned(),
+        _ => format!("206 x\r\ncontent-range: bytes {from}-{last}/{}\r\n", image.len()),
     };
     let length = match manner {
         Manner::Endless => String::new(),

@@ -4,9 +4,12 @@
 //! a hundred times as much. Memory and processors are two lines of /proc, for which its system half is not linked. No
 //! host name and no hardware address is taken.
 
+use std::ffi::OsStr;
+
 use cordon_agent_core::profile::key::{EPHEMERAL, protocol_word};
 use cordon_proto::inventory::Section;
 use cordon_proto::limits;
+use cordon_proto::sorting::{sort, sort_by};
 use cordon_proto::telemetry::Protocol;
 use sysinfo::{DiskRefreshKind, Disks, Networks};
 
@@ -49,9 +52,14 @@ fn disks(rows: &mut Rows) {
     let disks = Disks::new_with_refreshed_list_specifics(DiskRefreshKind::nothing().with_storage());
     let total = disks.ok().map(|disks| {
         let fixed = disks.iter().filter(|disk| !disk.is_removable());
-        let mut sizes: Vec<_> = fixed.map(|disk| (disk.name().to_owned(), disk.total_space())).collect();
-        sizes.sort_unstable();
-        sizes.dedup_by(|later, earlier| later.0 == earlier.0);
+        let mut sizes: Vec<(&OsStr, u64)> = Vec::new();
+        for disk in fixed {
+            let bytes = disk.total_space();
+            match sizes.iter_mut().find(|(name, _)| *name == disk.name()) {
+                Some((_, least)) => *least = bytes.min(*least),
+                None => sizes.push((disk.name(), bytes)),
+            }
+        }
         sizes.iter().map(|(_, bytes)| bytes).sum::<u64>().to_string()
     });
     rows.add_known(Section::Hardware, "disk-bytes", total.as_deref());
@@ -62,10 +70,10 @@ fn interfaces(rows: &mut Rows) {
         return rows.add(Section::Unread, "interfaces", ["the system does not list them"]);
     };
     let mut names: Vec<_> = networks.iter().filter(|(name, _)| *name != "lo").collect();
-    names.sort_unstable_by_key(|(name, _)| (*name).clone());
+    sort_by(&mut names, |(one, _), (other, _)| one < other);
     for (name, network) in names.into_iter().take(limits::INTERFACES) {
         let mut addresses: Vec<String> = network.ip_networks().iter().map(ToString::to_string).collect();
-        addresses.sort_unstable();
+        sort(&mut addresses);
         rows.add(Section::Interface, &name.to_string_lossy(), addresses.iter().map(String::as_str));
     }
 }

@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use cordon_proto::limits;
+use cordon_proto::sorting::sort;
 use rustix::fs::{CWD, Dir, Mode, OFlags, ResolveFlags};
 
 /// A folder that stands for a machine's root.
@@ -80,7 +81,7 @@ impl Root {
                 Ok(name) => names.push(name.to_owned()),
             }
         }
-        names.sort_unstable();
+        sort(&mut names);
         Ok(names)
     }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use cordon_agent_core::update::Slot;
 use cordon_proto::ids::Sha256;
+use cordon_proto::sorting::sort;
 use cordon_proto::update::tree::{ENDING, Entry, Kind, Part, Reader, TreeFault};
 use rustix::fs::{Advice, OFlags};
 use sha2::{Digest, Sha256 as Hasher};
@@ -95,7 +96,7 @@ fn walk(root: &Path, found: &mut dyn FnMut(Entry, &Path) -> Result<(), SlotError
             let held = held.map_err(|source| io_error("list", path, source))?.file_name();
             names.push(held.into_string().map_err(|held| TreeFault::Path(held.to_string_lossy().into()))?);
         }
-        names.sort_unstable();
+        sort(&mut names);
         names.iter().try_for_each(|held| {
             let slash = if name.is_empty() { "" } else { "/" };
             below((&path.join(held), &[name, slash, held].concat()), found)
@@ -162,7 +163,8 @@ pub struct TreeWriter {
 }
 
 impl TreeWriter {
-    /// Goes on where an earlier attempt had synced about `offset` bytes; what stands behind that is taken away.
+    /// Goes on where an earlier attempt had synced about `offset` bytes; what stands behind that is taken away. A
+    /// tree that no archive's beginning is, is written from its beginning: the offset then says so.
     fn open(path: PathBuf, length: u64, offset: u64) -> Result<Self, SlotError> {
         let mut writer = Self { path, reader: Reader::new(length), file: None, synced: 0, length };
         if offset == 0 || writer.take_up(offset).is_err() {
@@ -271,9 +273,10 @@ fn make(path: &Path, kind: &Kind) -> io::Result<Option<File>> {
         }
         Kind::Link { to } => symlink(to, path).map(|()| None),
         Kind::File { length, program } => {
-            let file = open(OpenOptions::new().write(true).create_new(true).mode(0o600), path)?;
+            let mode = if *program { 0o755 } else { 0o644 };
+            let file = open(OpenOptions::new().write(true).create_new(true).mode(mode), path)?;
             file.set_len(*length)?;
-            file.set_permissions(Permissions::from_mode(if *program { 0o755 } else { 0o644 }))?;
+            file.set_permissions(Permissions::from_mode(mode))?;
             Ok(Some(file))
         }
     }

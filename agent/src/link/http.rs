@@ -4,6 +4,7 @@
 //! server beyond showing it. Read next: [`super`] for the calls of the device plane.
 
 use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -123,7 +124,8 @@ pub(super) async fn explained(answer: Response) -> LinkError {
 
 /// What a failed exchange means: TLS says whose fault it is, everything else is the network's.
 fn failed(error: &reqwest::Error) -> LinkError {
-    match tls_cause(error) {
+    let tls = tls_cause(error);
+    match tls {
         Some(rustls::Error::InvalidCertificate(cause)) => LinkError::WrongServer(match foreign(cause) {
             Some(issuer) => Distrust::Pin { issuer, server: asked(error) },
             None => Distrust::Certificate(format!("{cause}")),
@@ -135,9 +137,22 @@ fn failed(error: &reqwest::Error) -> LinkError {
         Some(rustls::Error::General(cause)) => LinkError::OwnKey { cause: cause.clone() },
         Some(_) | None => match ProxyFault::of(error) {
             Some(fault) => LinkError::Proxy(fault),
-            None => LinkError::Unreachable { cause: innermost(error) },
+            None => LinkError::Unreachable { cause: innermost(error), met: tls.is_some() || met(error) },
         },
     }
+}
+
+/// Whether a connection came about at all, be it that it broke in its handshake.
+fn met(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        let kind = current.downcast_ref::<io::Error>().map(io::Error::kind);
+        if let Some(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) = kind {
+            return true;
+        }
+        cause = next_cause(current);
+    }
+    !error.is_connect()
 }
 
 /// Who issued a chain that does not end in the pinned root.
@@ -156,18 +171,21 @@ fn asked(error: &reqwest::Error) -> String {
 }
 
 fn tls_cause(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    let mut cause = error.source();
     while let Some(current) = cause {
         if let Some(found) = current.downcast_ref() {
             return Some(found);
         }
-        let inner = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        cause = match inner {
-            Some(inner) => Some(inner),
-            None => current.source(),
-        };
+        cause = next_cause(current);
     }
     None
+}
+
+fn next_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
 }
 
 pub(super) fn innermost(error: &dyn Error) -> String {

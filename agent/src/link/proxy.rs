@@ -68,6 +68,9 @@ impl Proxy {
         if !url.starts_with("http://") {
             return Err(("proxy", "must be http://HOST:PORT (the connection inside it stays encrypted)"));
         }
+        if !url.is_ascii() {
+            return Err(("proxy", "must have an international host name in its xn-- form"));
+        }
         Ok(Some(Self { url, auth_file }))
     }
 

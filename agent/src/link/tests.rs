@@ -1,5 +1,7 @@
 //! Tests of the device plane's calls against a real TLS server that behaves and misbehaves.
 
+use std::io::Write;
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use cordon_proto::checkin::WaitRequest;
@@ -79,11 +81,20 @@ impl Site {
     }
 
     pub(crate) fn link(&self, server: &Server) -> Link {
+        self.link_with(server, Duration::from_secs(30))
+    }
+
+    /// A link that gives up an image after so long a silence.
+    fn link_with(&self, server: &Server, stall: Duration) -> Link {
+        self.link_at(server.port, Patience { answer: Duration::from_secs(30), stall })
+    }
+
+    /// The same with another patience, to whoever listens there.
+    pub(crate) fn link_at(&self, port: u16, patience: Patience) -> Link {
         let mut identity = self.identity.clone();
-        identity.site.device_port = server.port;
+        identity.site.device_port = port;
         let addresses = vec!["127.0.0.1".parse().expect("an address")];
         let route = Route { host: "localhost".to_owned(), addresses, ..Route::default() };
-        let patience = Patience { answer: Duration::from_millis(400), stall: Duration::from_millis(100) };
         Link::new(&identity, &route, trusted_clock(), patience).expect("is built")
     }
 }
@@ -215,6 +226,49 @@ async fn a_refused_client_certificate_and_a_dead_server_are_told_apart() {
 }
 
 #[tokio::test]
+async fn only_who_meets_nobody_may_blame_the_network() {
+    // Goal: a server that answers badly is no network that is down. Method: one that breaks off within and behind the
+    // handshake, one that answers badly in each way there is, strangers; then a closed port.
+    let site = Site::new().await;
+    let answers: [fn() -> Reply; 4] = [
+        || Reply::Hangup,
+        || Reply::problem(500, "broken"),
+        || Reply::problem(403, "retired"),
+        || Reply::Full(503, "", Vec::new()),
+    ];
+    for answer in answers {
+        let server = Server::start(&site.authority, MUTUAL, move |_| answer());
+        let error = site.link(&server).wait(&ASK).await.expect_err("is an error");
+        assert!(!error.met_nobody(), "{error:?}");
+    }
+    let (other, stranger) = (Authority::new(), Authority::new());
+    let strangers = [
+        Server::start(&stranger, MUTUAL, waited),
+        Server::start_for(&site.authority, Some(&other), MUTUAL, waited),
+    ];
+    for server in strangers {
+        let error = site.link(&server).wait(&ASK).await.expect_err("is an error");
+        assert!(!error.met_nobody(), "{error:?}");
+    }
+    // It takes the connection, and answers the handshake with its end, or with nonsense.
+    let link = |port| site.link_at(port, Patience { answer: Duration::from_secs(30), ..Patience::default() });
+    for nonsense in [&b""[..], b"HTTP/1.1 400 no\r\n\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+        let port = listener.local_addr().expect("is bound").port();
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("is asked");
+            stream.write_all(nonsense).expect("writes");
+        });
+        let error = link(port).wait(&ASK).await.expect_err("is an error");
+        assert!(!error.met_nobody(), "{error:?}");
+        answering.join().expect("no panic");
+        // The listener is gone: the port is closed.
+        let error = link(port).wait(&ASK).await.expect_err("is an error");
+        assert!(error.met_nobody(), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_oversize_metadata_file_is_cut_at_its_cap() {
     // Goal: no server fills the device's memory. Method: one byte too many, with and without a declared length.
     let site = Site::new().await;
@@ -237,10 +291,11 @@ async fn an_oversize_metadata_file_is_cut_at_its_cap() {
 #[tokio::test]
 async fn a_download_that_drips_is_given_up_as_a_stall() {
     // Goal: slow retrieval holds nobody. Method: one byte in 20 ms, far below the least rate, with a stall limit of
-    // 100 ms: without a least rate every byte would begin the patience anew.
+    // a second, in which 1024 bytes would be due: without a least rate every byte would begin the patience anew.
     let site = Site::new().await;
-    let server = Server::start(&site.authority, MUTUAL, |_| Reply::Drip(500, 20));
-    let mut download = site.link(&server).target(&Sha256([9; 32]), 0).await.expect("begins");
+    let server = Server::start(&site.authority, MUTUAL, |_| Reply::Drip(2000, 20));
+    let link = site.link_with(&server, Duration::from_secs(1));
+    let mut download = link.target(&Sha256([9; 32]), 0).await.expect("begins");
     let mut held = 0;
     let error = loop {
         match download.next().await {
@@ -249,7 +304,7 @@ async fn a_download_that_drips_is_given_up_as_a_stall() {
         }
     };
     assert!(matches!(error, LinkError::Stalled { .. }), "{error}");
-    assert!((1..102).contains(&held), "{held} bytes came");
+    assert!((1..1024).contains(&held), "{held} bytes came");
 }
 
 #[tokio::test]
@@ -263,7 +318,7 @@ async fn a_download_resumes_where_it_stopped_and_a_stall_ends_it() {
         Some(_) => Reply::Full(206, "content-range: bytes 0-10/11\r\n", b"hello world".to_vec()),
         None => Reply::Stall(11, b"hello ".to_vec()),
     });
-    let link = site.link(&server);
+    let link = site.link_with(&server, Duration::from_secs(1));
     let image = Sha256([9; 32]);
     let mut held = Vec::new();
     let mut download = link.target(&image, 0).await.expect("begins");
@@ -322,7 +377,7 @@ async fn everything_works_through_a_proxy_that_is_asked_to_connect() {
     // Goal: hospitals with a proxy. Method: a tunnel of twenty lines; the server must see the device's certificate.
     let site = Site::new().await;
     let server = Server::start(&site.authority, MUTUAL, waited);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
     let proxy = format!("http://{}", listener.local_addr().expect("is bound"));
     let (port, (asked_at, asked)) = (server.port, std::sync::mpsc::channel());
     std::thread::spawn(move || {
@@ -335,7 +390,7 @@ async fn everything_works_through_a_proxy_that_is_asked_to_connect() {
         }
         asked_at.send(String::from_utf8(head).expect("is text")).expect("is heard");
         let mut server = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connects");
-        std::io::Write::write_all(&mut client, b"HTTP/1.1 200 tunnel\r\n\r\n").expect("writes");
+        client.write_all(b"HTTP/1.1 200 tunnel\r\n\r\n").expect("writes");
         let (mut up, mut down) = (client.try_clone().expect("clones"), server.try_clone().expect("clones"));
         std::thread::spawn(move || std::io::copy(&mut up, &mut server));
         let _ = std::io::copy(&mut down, &mut client);

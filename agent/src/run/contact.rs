@@ -85,6 +85,8 @@ pub(crate) struct ContactView {
     pub(crate) failures: u32,
     /// The last failure.
     pub(crate) error: Option<LinkError>,
+    /// How many of the latest attempts, one after the other, met nobody.
+    pub(crate) dark: u32,
     /// Records the server would not take and that were given up.
     pub(crate) given_up: u64,
     /// Who the device is, and how its renewal stands.
@@ -444,9 +446,11 @@ impl Contact {
         }
     }
 
+    /// Notes a failure. One that met nobody counts towards a network that is down, any answer ends that count.
     fn failed(&mut self, error: LinkError) {
         self.peers.view.send_modify(|view| {
             view.failures = view.failures.saturating_add(1);
+            view.dark = if error.met_nobody() { view.dark.saturating_add(1) } else { 0 };
             view.error = Some(error);
         });
     }

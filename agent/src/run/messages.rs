@@ -51,6 +51,8 @@ pub(crate) struct UpdateView {
     pub(crate) want_permit: Option<PermitRequest>,
     /// Version of the trusted director root, 0 while none is trusted.
     pub(crate) director_root_version: u64,
+    /// Why the last image came whole although its release has a chunk delta.
+    pub(crate) whole: Option<String>,
     /// Rises when the server should hear of it at once.
     pub(crate) urgent: u64,
 }

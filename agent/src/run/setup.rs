@@ -143,6 +143,7 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
         machine,
     };
     let (who, hardware) = (keeping.status(), config.hardware.identity());
+    let contact = wires.views.contact.clone();
     let telling = Telling::new(state.clone(), who, hardware, clock.clone(), wires.views);
     let site = (site.director_root, site.host.as_str());
     // What is kept of an owner is kept apart from any other's.
@@ -155,6 +156,7 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
         identity: keeping.in_force(),
         zone,
         health: config.health.clone(),
+        trial_s: config.trial_s,
         clock: clock.clone(),
         interlock: shared.clone(),
         local_class: config.interlock,
@@ -162,8 +164,8 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
         look: tempo.look,
     };
     let (heard, view, to_sensor) = wires.updater;
-    let mut updating =
-        Updating::new(device, means, updating::Peers { heard, view, to_sensor, to_link, mirrors }, record);
+    let peers = updating::Peers { heard, view, to_sensor, to_link, mirrors, contact };
+    let mut updating = Updating::new(device, means, peers, record);
     // The first check-in may come before the updater's first step; it must not call a trial idle.
     updating.show();
     Ok(Agent {
@@ -290,6 +292,7 @@ fn first_view(record: &Record, interlock: InterlockState) -> UpdateView {
         interlock,
         want_permit: None,
         director_root_version: 0,
+        whole: None,
         urgent: 0,
     }
 }

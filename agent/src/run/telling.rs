@@ -99,6 +99,7 @@ impl Telling {
                 state: update.update.state,
                 order: update.update.order,
                 fetched_bytes: update.update.fetched_bytes,
+                whole: update.whole,
             },
             mirrors: mirrors.into_iter().map(told).collect(),
             interlock: update.interlock,

@@ -49,8 +49,13 @@ use crate::verifier::DeviceVerifier;
 
 mod attacks;
 mod bedside;
+mod running;
+
+pub(crate) use running::Running;
 
 pub(crate) const OLD: &[u8] = b"the factory image";
+/// The patience with a server, where it is not the subject: more than a busy machine ever needs.
+const STALL: Duration = Duration::from_secs(30);
 
 pub(crate) fn new_image() -> Vec<u8> {
     (0..100_000_u32).flat_map(u32::to_be_bytes).collect()
@@ -85,7 +90,7 @@ pub(crate) struct World {
 
 pub(crate) struct Rig {
     pub(crate) site: Site,
-    server: Server,
+    server: Option<Server>,
     world: Arc<Mutex<World>>,
     clock: Arc<dyn Clock>,
     /// The boot control in place of the configured one.
@@ -94,6 +99,10 @@ pub(crate) struct Rig {
     mirrors: Vec<String>,
     /// The cap.
     image_kbit_s: Option<u32>,
+    /// How long no byte of an image may come: long, so that a busy machine is no stall; short where a stall is the subject.
+    stall: Duration,
+    /// Seconds of a trial.
+    pub(crate) trial_s: u32,
 }
 
 struct Facts;
@@ -246,7 +255,7 @@ impl World {
             return bent(rest);
         }
         if let Some(cut) = self.cut.take() {
-            return Reply::Stall(rest.len(), rest[..cut].to_vec());
+            return Reply::Cut(rest.len(), rest[..cut].to_vec());
         }
         match from {
             0 => Reply::ok(rest),
@@ -257,25 +266,6 @@ impl World {
 
 fn found(files: &BTreeMap<String, Vec<u8>>, file: &str) -> Reply {
     files.get(file).cloned().map_or_else(|| Reply::problem(404, "no_such_file"), Reply::ok)
-}
-
-/// A running agent.
-pub(crate) struct Running {
-    stop: Option<oneshot::Sender<()>>,
-    pub(crate) task: JoinHandle<Exit>,
-    pub(crate) interlock: Shared,
-}
-
-impl Running {
-    pub(crate) async fn stop(mut self) -> Exit {
-        let _ = self.stop.take().map(|stop| stop.send(()));
-        self.ended().await
-    }
-
-    pub(crate) async fn ended(self) -> Exit {
-        let _open = self.stop;
-        timeout(Duration::from_secs(20), self.task).await.expect("ends").expect("no panic")
-    }
 }
 
 /// What a device of this configuration runs with, at a quick pace.
@@ -292,7 +282,7 @@ pub(crate) fn ports(config: &Config, clock: &Arc<dyn Clock>) -> Ports {
         metered: None,
     };
     let rhythm = Rhythm { look: Duration::from_millis(50), ..Rhythm::default() };
-    let patience = Patience { answer: Duration::from_secs(2), stall: Duration::from_millis(200) };
+    let patience = Patience { answer: STALL, stall: STALL };
     Ports {
         capture: Box::new(capture),
         host: Box::new(Facts),
@@ -315,7 +305,18 @@ impl Rig {
             Server::start(&authority, MUTUAL, move |asked| served.lock().expect("no panic").reply(asked));
         let site = Site::enrolled(authority, server.port).await;
         let clock = Arc::new(SystemClock::new());
-        let rig = Self { site, server, world, clock, boot: None, mirrors: Vec::new(), image_kbit_s: None };
+        let server = Some(server);
+        let rig = Self {
+            site,
+            server,
+            world,
+            clock,
+            boot: None,
+            mirrors: Vec::new(),
+            image_kbit_s: None,
+            stall: STALL,
+            trial_s: limits::TRIAL_S,
+        };
         fs::write(rig.path("A"), OLD).expect("writes");
         fs::write(rig.path("root.json"), maker(1, &[]).root()).expect("writes");
         FileBoot::create(&rig.path("boot"), Slot::A).expect("creates").boot().expect("boots");
@@ -363,12 +364,14 @@ impl Rig {
             key: KeyPlace::File,
             clock_floor: None,
             health: Health::CheckinOnly,
+            trial_s: self.trial_s,
         }
     }
 
     pub(crate) fn ports(&self) -> Ports {
         let config = self.config();
-        let ports = ports(&config, &self.clock);
+        let mut ports = ports(&config, &self.clock);
+        ports.tempo.patience.stall = self.stall;
         match &self.boot {
             Some(control) => {
                 let slots = Slots::new(config.slots.expect("is set")).into();
@@ -393,19 +396,43 @@ impl Rig {
         Running { stop: Some(stop), task, interlock }
     }
 
+    /// The lines that the server was asked.
+    fn lines(&self) -> Vec<String> {
+        self.server.as_ref().map(Server::lines).unwrap_or_default()
+    }
+
+    /// From here on connections are refused.
+    pub(crate) fn stop_server(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+    }
+
     pub(crate) fn world(&self) -> std::sync::MutexGuard<'_, World> {
         self.world.lock().expect("no panic")
     }
 
     pub(crate) async fn until<T>(&self, what: &str, mut holds: impl FnMut(&World) -> Option<T>) -> T {
-        for _ in 0..1500 {
+        for _ in 0..6000 {
             if let Some(found) = holds(&self.world()) {
                 return found;
             }
             sleep(Duration::from_millis(10)).await;
         }
         let last = self.world().checkins.last().cloned();
-        panic!("never: {what}; last check-in {last:?}; asked {:?}", self.server.lines());
+        panic!("never: {what}; last check-in {last:?}; asked {:?}", self.lines());
+    }
+
+    /// A connection to the agent's socket, as soon as it is there.
+    pub(crate) async fn client(&self) -> Client {
+        let path = self.path("interlock.sock");
+        for _ in 0..6000 {
+            if let Ok(client) = Client::connect(&path).await {
+                return client;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no agent answers at {}", path.display());
     }
 
     /// Waits until a check-in reports this state, and gives back its reasons.
@@ -562,9 +589,9 @@ async fn one_report_and_the_end() {
     // Goal: `run --once`. Method: count check-ins, and the status it leaves.
     let rig = Rig::new().await;
     once(rig.config(), rig.ports()).await.expect("reports");
-    let count = rig.server.lines().iter().filter(|line| line.ends_with("checkin")).count();
+    let count = rig.lines().iter().filter(|line| line.ends_with("checkin")).count();
     assert_eq!(count, 1);
-    assert!(rig.server.lines().iter().any(|line| line.ends_with("telemetry")), "what waits is handed in");
+    assert!(rig.lines().iter().any(|line| line.ends_with("telemetry")), "what waits is handed in");
     let status = Status::read(&rig.state()).expect("reads").expect("is there");
     assert!(status.contact.last.is_some());
 }

@@ -8,6 +8,7 @@ mod delta;
 mod effects;
 mod fetch;
 mod handed;
+mod proving;
 mod view;
 
 #[cfg(test)]
@@ -30,7 +31,9 @@ use cordon_proto::update::release::InterlockClass;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::contact::ContactView;
 use super::evidence::{self, Evidence};
+use super::health;
 use super::messages::{Heard, ToLink, ToSensor, UpdateView};
 use super::ports::{Installer, PowerSource};
 use super::receipts::Outbox;
@@ -46,6 +49,7 @@ use crate::link::mirrors::{Mirrors, Standing};
 use crate::store::SecurityStore;
 use crate::zone::Zone;
 use fetch::Fetch;
+use proving::Proving;
 
 /// The latest known time is stored when it has moved on by this.
 const LATEST_S: i64 = 3600;
@@ -56,6 +60,8 @@ pub(crate) struct Device {
     pub(crate) identity: InForce,
     pub(crate) zone: Zone,
     pub(crate) health: Health,
+    /// Seconds that a trial gets.
+    pub(crate) trial_s: u32,
     pub(crate) clock: TrustedClock,
     pub(crate) interlock: Shared,
     pub(crate) local_class: Option<InterlockClass>,
@@ -83,9 +89,10 @@ pub(crate) struct Peers {
     pub(crate) to_sensor: mpsc::Sender<ToSensor>,
     pub(crate) to_link: mpsc::Sender<ToLink>,
     pub(crate) mirrors: Mirrors,
+    pub(crate) contact: watch::Receiver<ContactView>,
 }
 
-type Checking = Pin<Box<dyn Future<Output = bool> + Send>>;
+type Checking = Pin<Box<dyn Future<Output = Event> + Send>>;
 
 /// The updater role.
 pub(crate) struct Updating {
@@ -101,9 +108,16 @@ pub(crate) struct Updating {
     bundle: Option<handed::Handed>,
     fetch: Option<Fetch>,
     delta: Option<delta::Delta>,
+    /// Why the last image came whole although its release has a delta.
+    whole: Option<String>,
+    /// What was told of that.
+    whole_told: Option<String>,
     /// What was told of the mirrors.
     mirrors_told: Vec<Standing>,
     checking: Option<Checking>,
+    proving: Option<Proving>,
+    /// What the software that ran before has said, where it cannot be taken away.
+    stale: Option<health::Said>,
     told: Option<(UpdateState, Option<Name>)>,
     latest_kept: Timestamp,
     power: Power,
@@ -127,8 +141,12 @@ impl Updating {
             bundle: None,
             fetch: None,
             delta: None,
+            whole: None,
+            whole_told: None,
             mirrors_told: Vec::new(),
             checking: None,
+            proving: None,
+            stale: None,
             told: None,
             latest_kept,
             power: Power::Unknown,
@@ -150,13 +168,14 @@ impl Updating {
                 Ok(()) = interlock.changed() => self.look().await,
                 _ = ticks.tick() => self.look().await,
                 happened = fetch::next(&mut self.fetch) => self.fetched(happened).await,
+                event = proving::next(&mut self.proving) => self.proven(event).await,
                 Ok(()) = mirrors.changed() => {
                     let standings = mirrors.borrow_and_update().clone();
                     self.tell_mirrors(standings).await;
                 }
-                well = checked(&mut self.checking) => {
+                said = checked(&mut self.checking) => {
                     self.checking = None;
-                    self.handle(if well { Event::Healthy } else { Event::Sick }).await;
+                    self.handle(said).await;
                 }
             }
         }
@@ -203,6 +222,10 @@ impl Updating {
         }
         self.handle(Event::CheckedIn).await;
         self.look().await;
+        if self.reboot {
+            // At once: each moment from here on is one in which a patient may come.
+            return;
+        }
         self.keep_latest().await;
         self.deliver().await;
     }
@@ -274,7 +297,8 @@ impl Updating {
             interlock: self.device.interlock.state(),
             silence: self.device.interlock.silence(),
             local_class: self.device.local_class,
-            trial_s: limits::TRIAL_S,
+            trial_s: self.device.trial_s,
+            network_down: self.peers.contact.borrow().dark >= limits::DARK_ATTEMPTS,
         }
     }
 
@@ -297,7 +321,9 @@ impl Updating {
         if self.means.installer.is_err() || self.means.store.is_none() {
             self.queue.clear();
         }
-        while let Some(event) = self.queue.pop_front() {
+        while !self.reboot
+            && let Some(event) = self.queue.pop_front()
+        {
             let step = update::step(self.record.clone(), event, self.now());
             if let Some(bytes) = &step.persist {
                 self.store(bytes).await;
@@ -343,7 +369,7 @@ impl Updating {
     }
 }
 
-async fn checked(checking: &mut Option<Checking>) -> bool {
+async fn checked(checking: &mut Option<Checking>) -> Event {
     match checking {
         Some(checking) => checking.await,
         None => std::future::pending().await,

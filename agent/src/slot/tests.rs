@@ -2,7 +2,6 @@
 //!
 //! Tests only; see [`super`].
 
-use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -16,9 +15,6 @@ use super::*;
 struct Fake {
     bytes: Vec<u8>,
     room: usize,
-    syncs: Cell<u32>,
-    forgot: Cell<bool>,
-    fail_sync: bool,
     /// A byte that the medium gives back wrong.
     rotten: Option<usize>,
 }
@@ -52,14 +48,16 @@ impl Medium for Fake {
         Ok(read)
     }
 
-    fn sync(&self) -> io::Result<()> {
-        self.syncs.set(self.syncs.get() + 1);
-        if self.fail_sync { Err(io::Error::other("the medium fails")) } else { Ok(()) }
+    fn apart(&self) -> io::Result<Flush> {
+        Ok(Box::new(|| Ok(())))
     }
+}
 
-    fn forget(&self) {
-        self.forgot.set(true);
-    }
+/// What a whole image hashes to as the medium gives it back.
+fn read_back(written: &SlotWriter<Fake>) -> Sha256 {
+    assert!(written.is_whole());
+    let hashed = hash_first(&written.medium, &written.path, written.length).expect("reads");
+    Sha256(hashed.finalize().into())
 }
 
 fn image(length: usize) -> Vec<u8> {
@@ -75,8 +73,7 @@ fn every_byte_of_an_image_flipped_once_is_another_image() {
         let length = u64::try_from(bytes.len()).expect("small");
         let mut writer = writer(Fake::of(10_000), length);
         writer.write(0, bytes).expect("is written");
-        let written = writer.complete().expect("is complete");
-        written.read_back().expect("is read back")
+        read_back(&writer)
     };
     let signed = Sha256::of(&good);
     assert_eq!(hash(&good), signed);
@@ -99,27 +96,14 @@ fn slots(root: &Path) -> Slots {
 }
 
 #[test]
-fn an_image_is_written_synced_and_read_back_from_the_medium() {
-    // Goal: the order write, sync, read back. Method: a counting medium.
-    let bytes = image(5000);
-    let mut writer = writer(Fake::of(5000), 5000);
-    for (at, piece) in bytes.chunks(700).enumerate() {
-        writer.write(u64::try_from(at * 700).expect("small"), piece).expect("written");
-    }
-    let written = writer.complete().expect("complete");
-    assert_eq!(written.medium.syncs.get(), 1, "synced before it is called complete");
-    assert_eq!(written.read_back().expect("reads"), Sha256::of(&bytes));
-    assert!(written.medium.forgot.get(), "the machine's memory of it is dropped first");
-}
-
-#[test]
 fn a_medium_that_gives_back_one_wrong_byte_is_noticed() {
     // Goal: re-hash of the slot, not of the stream. Method: rot one byte after writing.
     let bytes = image(5000);
-    let mut writer = writer(Fake { rotten: Some(4321), ..Fake::of(5000) }, 5000);
-    writer.write(0, &bytes).expect("written");
-    let written = writer.complete().expect("complete");
-    assert_ne!(written.read_back().expect("reads"), Sha256::of(&bytes));
+    for (rotten, good) in [(None, true), (Some(4321), false)] {
+        let mut writer = writer(Fake { rotten, ..Fake::of(5000) }, 5000);
+        writer.write(0, &bytes).expect("written");
+        assert_eq!(read_back(&writer) == Sha256::of(&bytes), good);
+    }
 }
 
 #[test]
@@ -132,7 +116,7 @@ fn bytes_too_many_too_few_or_of_another_place_are_refused() {
     assert!(refused(over.write(5000, &[1])), "a gap");
     assert!(refused(over.write(0, &[1])), "an overlap");
     assert!(refused(over.write(u64::MAX, &[1])));
-    assert!(refused(over.complete().map(drop)), "one byte is missing");
+    assert!(!over.is_whole(), "one byte is missing");
 }
 
 #[test]
@@ -141,21 +125,11 @@ fn a_full_medium_is_a_clean_error_and_what_is_synced_stays() {
     let bytes = image(4000);
     let mut first = writer(Fake::of(2000), 4000);
     first.write(0, &bytes[..1500]).expect("written");
-    assert_eq!(first.sync().expect("synced"), 1500);
     assert_eq!(first.write(1500, &bytes[1500..3000]).expect_err("full").fault(), FetchFault::DiskFull);
     let medium = Fake { room: 4000, ..first.medium };
     let mut second = SlotWriter::resume(medium, Path::new("slot"), (4000, 1500));
     second.write(1500, &bytes[1500..]).expect("written");
-    assert_eq!(second.complete().expect("complete").read_back().expect("reads"), Sha256::of(&bytes));
-}
-
-#[test]
-fn a_failing_sync_is_never_taken_for_done() {
-    // Goal: no `complete` without a sync. Method: a medium whose sync fails.
-    let mut writer = writer(Fake { fail_sync: true, ..Fake::of(10) }, 10);
-    writer.write(0, &image(10)).expect("written");
-    assert_eq!(writer.sync().expect_err("fails").fault(), FetchFault::SlotFails);
-    assert!(writer.complete().is_err());
+    assert_eq!(read_back(&second), Sha256::of(&bytes));
 }
 
 #[test]
@@ -167,13 +141,11 @@ fn a_file_slot_is_written_privately_and_cut_to_its_image() {
     let bytes = image(5000);
     let mut writer = slots.write(Slot::B, Slot::A, (5000, 0)).expect("opens");
     writer.write(0, &bytes[..3000]).expect("written");
-    assert_eq!(writer.sync().expect("synced"), 3000);
     drop(writer);
     let mut writer = slots.write(Slot::B, Slot::A, (5000, 3000)).expect("resumes");
     assert_eq!(writer.offset(), 3000);
     writer.write(3000, &bytes[3000..]).expect("written");
-    let written = writer.complete().expect("complete");
-    assert_eq!(written.read_back().expect("reads"), Sha256::of(&bytes));
+    assert!(writer.is_whole());
     assert_eq!(slots.hash(Slot::B, 5000).expect("reads"), Sha256::of(&bytes));
     assert_eq!(fs::read(root.path().join("b")).expect("reads"), bytes, "nothing of the longer image is left");
     assert!(slots.hash(Slot::B, 4999).is_err(), "a longer file is another image");
@@ -207,17 +179,18 @@ fn the_running_slot_is_never_opened_for_writing_under_any_name() {
 
 #[test]
 fn an_image_swapped_after_it_was_written_is_not_the_one_that_is_read_back() {
-    // Goal: time of check, time of use. Method: rename another file over the slot between writing and read-back.
+    // Goal: time of check, time of use: what is read back is what stands at the slot's path, which is what is booted, and
+    // not what was written. Method: rename another image of the same length over the slot between writing and read-back.
     let root = tempfile::tempdir().expect("a scratch folder");
     let slots = slots(root.path());
     let bytes = image(2000);
     let mut writer = slots.write(Slot::B, Slot::A, (2000, 0)).expect("opens");
     writer.write(0, &bytes).expect("written");
-    fs::write(root.path().join("evil"), image(2001)).expect("writes");
+    assert!(writer.is_whole());
+    let evil: Vec<u8> = bytes.iter().rev().copied().collect();
+    fs::write(root.path().join("evil"), &evil).expect("writes");
     fs::rename(root.path().join("evil"), root.path().join("b")).expect("swapped");
-    let written = writer.complete().expect("complete");
-    assert_eq!(written.read_back().expect("reads"), Sha256::of(&bytes), "the file that was written");
-    assert!(slots.hash(Slot::B, 2000).is_err(), "and the slot itself is found out");
+    assert_eq!(slots.hash(Slot::B, 2000).expect("reads"), Sha256::of(&evil), "it is found out");
 }
 
 proptest! {
@@ -238,12 +211,11 @@ proptest! {
             open.take(u64::try_from(from).expect("small"), &bytes[from..end]).expect("written");
             at = end;
             if broken_off {
-                let offset = open.sync().expect("synced");
+                let offset = open.offset();
                 open = SlotWriter::resume(open.medium, Path::new("slot"), (whole, offset));
             }
         }
         open.write(u64::try_from(at).expect("small"), &bytes[at..]).expect("written");
-        let written = open.complete().expect("complete");
-        prop_assert_eq!(written.read_back().expect("reads"), Sha256::of(&bytes));
+        prop_assert_eq!(read_back(&open), Sha256::of(&bytes));
     }
 }

@@ -19,6 +19,7 @@ fn full() -> Status {
             state: UpdateState::Waiting,
             order: Some("2026-11-0007".parse().expect("a name")),
             fetched_bytes: 1000,
+            whole: Some("the server does not give the files of the chunk delta".to_owned()),
         },
         mirrors: vec![
             Mirror { url: "http://a/site".to_owned(), error: None },
@@ -65,6 +66,7 @@ hardware   1111111111111111111111111111111111111111111111111111111111111111
 installed  vp-3/4.2.1, counter 41, slot A, hash abababababababababababababababababababababababababababababababab
 floor      counter 40 is the oldest accepted version
 update     order 2026-11-0007: written and verified, waiting to reboot
+  whole    the image is fetched whole: the server does not give the files of the chunk delta
   mirror   http://a/site
   mirror   http://b: it answers 404
   blocked  the device is in use (interlock)
@@ -104,6 +106,7 @@ fn the_json_has_the_fixed_names_and_comes_back_whole() {
         "/floor",
         "/blocked_by/0/code",
         "/blocked_by/0/sentence",
+        "/update/whole",
         "/mirrors/1/url",
         "/mirrors/1/error",
         "/sensor_tier",
@@ -117,6 +120,9 @@ fn the_json_has_the_fixed_names_and_comes_back_whole() {
     let folder = Folder::open(root.path().join("state")).expect("opens");
     assert_eq!(Status::read(&folder).expect("reads"), None);
     full().write(&folder).expect("writes");
+    let older = full().to_json().replace("\"whole\"", "\"unknown\"");
+    let older: Status = serde_json::from_str(&older).expect("an older agent's is read");
+    assert_eq!(older.update.whole, None);
     let read = Status::read(&folder).expect("reads").expect("is there");
     assert_eq!(read, full());
     assert!(read.same_as(&Status { written: "later".to_owned(), ..full() }));

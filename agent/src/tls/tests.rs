@@ -24,7 +24,7 @@ fn judged(
         clock,
         own_end: own_end.map(Timestamp),
     };
-    let verifier = PinVerifier { trust, provider: Arc::new(ring::default_provider()) };
+    let verifier = PinVerifier { trust, provider: Arc::new(provider()) };
     let (chain, _) = shown.server(false);
     let (end_entity, intermediates) = chain.split_first().expect("a chain");
     let name = "localhost".try_into().expect("a name");

@@ -2,8 +2,8 @@
 //!
 //! The image is cut by its contents; each piece that comes for the first time is packed by itself, with the bytes before
 //! it in the image as context, which every device has by then. So a device with any older image fetches what is new,
-//! nearly as small as if all of it were packed together. What was made is read back with the devices' own reader. Read
-//! next: `cordon_proto::update::chunks`, decision 0012.
+//! nearly as small as if all of it were packed together. The index is read back with the devices' own reader. Read next:
+//! `cordon_proto::update::chunks`, decision 0012.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -44,9 +44,17 @@ impl Made {
         let mut packing = Packing::into_file(&store, parameters)?;
         let file = File::open(image).map_err(|error| Failure::file("read", image, &error))?;
         let [least, average, most] = [parameters.least, parameters.average, parameters.most].map(size);
+        let (mut cut, mut hash) = (0_u64, Hasher::new());
         for piece in StreamCDC::new(file, least, average, most) {
             let piece = piece.map_err(|error| Failure::file("read", image, &error.into()))?;
+            hash.update(&piece.data);
+            cut = cut.saturating_add(length(&piece.data));
             packing.take(&piece.data)?;
+        }
+        if (cut, hash.finalize().as_slice()) != (measured.length, measured.sha256.as_bytes().as_slice()) {
+            let detail =
+                format!("{} changed while it was read: leave it alone and sign again", image.display());
+            return Err(Failure::refused("no chunk delta", detail));
         }
         let (entries, stored) = packing.finish()?;
         let bytes = chunks::write(&parameters, measured, stored, &entries);
@@ -161,4 +169,26 @@ fn narrow(length: usize) -> u32 {
 
 fn size(bound: u32) -> usize {
     usize::try_from(bound).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_changes_while_it_is_cut_makes_no_delta() {
+        // Goal: an index never promises another image than the one that was measured. Method: an image of the same
+        // length and other bytes, and a longer one, behind the measure of the first.
+        let folder = tempfile::tempdir().expect("a folder");
+        let image = folder.path().join("image");
+        let content = vec![7; 100_000];
+        let measured = FileRef { length: length(&content), sha256: Sha256::of(&content) };
+        std::fs::write(&image, &content).expect("writes");
+        Made::of(&image, measured, folder.path()).expect("is made").clean();
+        for other in [vec![8; 100_000], vec![7; 100_001]] {
+            std::fs::write(&image, other).expect("writes");
+            let failure = Made::of(&image, measured, folder.path()).expect_err("is refused");
+            assert!(failure.to_string().contains("changed while it was read"), "{failure}");
+        }
+    }
 }

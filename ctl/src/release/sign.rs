@@ -96,6 +96,15 @@ pub struct Sign {
     pub expires: String,
 }
 
+/// The files of a delta, removed when they were taken, and when the signing came to nothing.
+struct Leaving(Made);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.clean();
+    }
+}
+
 impl Sign {
     /// Does it.
     ///
@@ -114,8 +123,8 @@ impl Sign {
         let delegation = delegation(&targets.targets, &path)?;
         let role = Role::Delegated(delegation.name.clone());
         let earlier = newest(&folder, &role, &delegation.authority, &rules)?;
-        let made = self.delta(&folder)?;
-        let (release, files) = self.read(&path, made.as_ref())?;
+        let made = self.delta(&folder)?.map(Leaving);
+        let (release, files) = self.read(&path, made.as_ref().map(|made| &made.0))?;
         let document = self.document(earlier.as_ref(), &release, session)?;
         let keys =
             self.key.iter().map(|file| SecretKey::read(file, example)).collect::<Result<Vec<_>, _>>()?;
@@ -133,7 +142,7 @@ impl Sign {
         for (file, sha256) in &files {
             folder.take_image(file, sha256)?;
         }
-        made.iter().for_each(Made::clean);
+        drop(made);
         let file = folder.write_role(&role, document.version, &bytes)?;
         let signed = newest(&folder, &role, &delegation.authority, &rules)?;
         let signatures = signed.as_ref().map_or(0, |signed| signed.signatures);

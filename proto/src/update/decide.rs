@@ -79,6 +79,9 @@ pub enum GaveUp {
     /// The image does not fit the slot.
     #[n(3)]
     SlotTooShort,
+    /// The device's own installer refused the image again and again.
+    #[n(4)]
+    NotTaken,
 }
 
 /// One question: may this device act on this order?

@@ -193,12 +193,17 @@ impl Authority {
     /// # Errors
     /// `keyids` or `threshold` is missing or of the wrong kind, an id is listed twice (TUF 4.3), or the threshold is 0.
     pub fn read(fields: &Fields<'_>, declared: &BTreeMap<KeyId, PublicKey>) -> Result<Self, FieldError> {
-        let listed = fields.texts("keyids")?;
-        if listed.iter().collect::<BTreeSet<_>>().len() < listed.len() {
+        let listed: Vec<_> = fields.texts("keyids")?.into_iter().map(|id| KeyId(id.to_owned())).collect();
+        let mut seen = BTreeSet::new();
+        if !listed.iter().all(|id| seen.insert(id)) {
             return Err(fields.error("keyids", FieldProblem::Form("ids that differ from each other")));
         }
-        let listed = listed.into_iter().map(|id| KeyId(id.to_owned()));
-        let keys = listed.filter_map(|id| declared.get(&id).cloned().map(|key| (id, key))).collect();
+        let mut keys = BTreeMap::new();
+        for id in listed {
+            if let Some(key) = declared.get(&id) {
+                keys.insert(id, key.clone());
+            }
+        }
         let threshold = fields.unsigned("threshold")?;
         if threshold == 0 {
             return Err(fields.error("threshold", FieldProblem::Range));
@@ -210,7 +215,9 @@ impl Authority {
     /// or cannot be reached.
     #[must_use]
     pub fn new(keys: impl IntoIterator<Item = PublicKey>, threshold: u64) -> Option<Self> {
-        let keys: BTreeMap<_, _> = keys.into_iter().map(|key| (key.id(), key)).collect();
+        let mut listed = BTreeMap::new();
+        listed.extend(keys.into_iter().map(|key| (key.id(), key)));
+        let keys = listed;
         (1..=as_u64(keys.len())).contains(&threshold).then_some(Self { keys, threshold })
     }
 
@@ -256,7 +263,9 @@ impl Authority {
         signatures: &[Signature],
         verifier: &dyn Verifier,
     ) -> Result<(), Fault> {
-        let keys = as_u64(self.keys.values().collect::<BTreeSet<_>>().len());
+        let mut different = BTreeSet::new();
+        different.extend(self.keys.values());
+        let keys = as_u64(different.len());
         if keys < self.threshold {
             return Err(Fault::Unreachable { keys, needed: self.threshold });
         }

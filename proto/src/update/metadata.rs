@@ -332,8 +332,11 @@ impl Hashes {
 
 /// Reads a map of key ids to keys.
 pub(super) fn keys(fields: &Fields<'_>) -> Result<BTreeMap<KeyId, PublicKey>, FieldError> {
-    let keys = fields.each()?;
-    keys.iter().map(|(id, key)| Ok((KeyId((*id).to_owned()), PublicKey::read(key)?))).collect()
+    let mut keys = BTreeMap::new();
+    for (id, key) in fields.each()? {
+        keys.insert(KeyId(id.to_owned()), PublicKey::read(&key)?);
+    }
+    Ok(keys)
 }
 
 /// Kind, specification, version and expiry: the head of every role.

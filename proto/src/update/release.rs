@@ -232,7 +232,11 @@ fn support(fields: &Fields<'_>) -> Result<BTreeMap<Name, Timestamp>, Unreadable>
     }
     let named =
         |key: &str| key.parse().map_err(|_| fields.error("support", FieldProblem::Form("named dates")));
-    dates.entries().keys().map(|key| Ok((named(key)?, dates.time(key)?))).collect()
+    let mut support = BTreeMap::new();
+    for key in dates.entries().keys() {
+        support.insert(named(key)?, dates.time(key)?);
+    }
+    Ok(support)
 }
 
 fn file(fields: &Fields<'_>, name: &str) -> Result<Option<FileRef>, Unreadable> {

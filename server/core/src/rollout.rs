@@ -11,6 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use cordon_proto::ids::{DeviceId, Name, TargetPath};
+use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::order::Order;
 use serde::{Deserialize, Serialize};
@@ -181,7 +182,7 @@ pub struct Policy {
     pub failure_limit_permille: u32,
     /// Devices that may hold a permit at once.
     pub in_flight: u32,
-    /// Seconds after a permit without a receipt after which a device counts as failed.
+    /// Seconds after a permit without a receipt after which a device counts as failed: longer than a trial may last.
     pub silent_after_s: u32,
     /// Seconds to watch a settled wave before the next begins.
     pub soak_s: u32,
@@ -235,7 +236,7 @@ impl Default for Policy {
         Self {
             failure_limit_permille: 20,
             in_flight: 20,
-            silent_after_s: 3600,
+            silent_after_s: SILENT_AFTER_S,
             soak_s: 86_400,
             failure_count: None,
             failure_rate_permille: None,
@@ -279,6 +280,13 @@ fn is_usual_least_failures(count: &u32) -> bool {
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
+
+/// Default seconds of silence after which a device that may install counts as failed.
+const SILENT_AFTER_S: u32 = 3 * 3600;
+const _: () = assert!(
+    SILENT_AFTER_S >= 2 * limits::TRIAL_S + offer::GO_S + 1800,
+    "a device on trial whose network is down has its time twice, after the go and before the boots back"
+);
 
 /// Where a rollout stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -218,7 +218,14 @@ impl Desk<'_> {
             }
             Ask::Switch { force } => self.switch(force.as_deref())?,
             Ask::Finish { bundle, force } => self.finish(bundle, force.as_deref())?,
-            Ask::Seal => self.seal()?,
+            Ask::Seal => match self.seal() {
+                Err(StepError::Unsealed(words)) => {
+                    // Files may be gone already: that is in the journal although the step was not done.
+                    self.journal("ca.seal", &words, None).await?;
+                    return Err(StepError::Unsealed(words));
+                }
+                plan => plan?,
+            },
         };
         self.take(plan).await
     }
@@ -228,18 +235,23 @@ impl Desk<'_> {
         let kept = self.now.plus_seconds(-i64::from(limits::GRACE_DAYS) * DAY_S);
         plan.state.former.retain(|former| former.until >= kept);
         let standing = self.authority.build(plan.state.clone())?;
-        let entry = Entry {
-            reason: plan.force.as_deref().map(Text::lossy),
-            after: Some(Summary::of(&plan.words)),
-            ..Entry::new(name(plan.action), Text::lossy("authority:certificates"))
-        };
-        let commit = Commit::draft(self.now, server("authority")).audit(entry).finish()?;
-        self.store.commit(commit).await?;
+        self.journal(plan.action, &plan.words, plan.force.as_deref()).await?;
         plan.state.write(&self.authority.folder)?;
         self.authority.exchange(standing);
         // The step is taken, whatever becomes of what it leaves behind.
         let tidied = tidy(self.authority, self.roots_file, self.now);
         Ok(Told::Done(format!("{}{}", plan.words, tidied.told())))
+    }
+
+    async fn journal(&self, action: &'static str, words: &str, force: Option<&str>) -> Result<(), StepError> {
+        let entry = Entry {
+            reason: force.map(Text::lossy),
+            after: Some(Summary::of(words)),
+            ..Entry::new(name(action), Text::lossy("authority:certificates"))
+        };
+        let commit = Commit::draft(self.now, server("authority")).audit(entry).finish()?;
+        self.store.commit(commit).await?;
+        Ok(())
     }
 
     fn prepare(&self, token: Option<&str>) -> Result<Told, StepError> {

@@ -91,6 +91,7 @@ async fn sort(stream: TcpStream, address: SocketAddr, greeting: OwnedSemaphorePe
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
     use cordon_proto::checkin::CheckinAnswer;
@@ -101,11 +102,23 @@ mod tests {
     use super::*;
     use crate::testing::{Bench, Enrolled, PATIENCE, Wire, checkin};
 
-    /// A server whose two planes share a port that was free a moment ago.
+    /// An address that nobody listens at, with a port below those that the kernel gives out by itself: nobody else takes
+    /// it meanwhile.
+    fn free_address() -> SocketAddr {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        loop {
+            let number =
+                std::process::id().wrapping_mul(101).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+            let port = 10_000 + u16::try_from(number % 20_000).expect("small");
+            if let Ok(free) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+                return free.local_addr().expect("is bound");
+            }
+        }
+    }
+
+    /// A server whose two planes share a port.
     async fn shared(sets: &[&str]) -> Bench {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
-        let address = free.local_addr().expect("is bound");
-        drop(free);
+        let address = free_address();
         let planes = ["enrolment", "device"].map(|plane| format!("{plane}.listen={address}"));
         let sets: Vec<&str> = planes.iter().map(String::as_str).chain(sets.iter().copied()).collect();
         let bench = Bench::start(&sets).await;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cordon_server_core::admit::Binding;
 use cordon_server_core::change::Commit;
+use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use super::*;
@@ -19,11 +20,12 @@ const NOW: Timestamp = Timestamp(1_800_000_000);
 struct Counted {
     store: Arc<dyn Store>,
     read: AtomicUsize,
+    silent: bool,
 }
 
 impl Counted {
     fn new() -> Self {
-        Self { store: Arc::new(Memory::new()), read: AtomicUsize::new(0) }
+        Self { store: Arc::new(Memory::new()), read: AtomicUsize::new(0), silent: false }
     }
 
     fn read(&self) -> usize {
@@ -47,7 +49,7 @@ impl Counted {
 impl Store for Counted {
     fn get(&self, key: Key) -> Answer<'_, Option<Row>> {
         self.read.fetch_add(1, Ordering::Relaxed);
-        self.store.get(key)
+        if self.silent { Box::pin(std::future::pending()) } else { self.store.get(key) }
     }
 
     fn scan(&self, index: Index, from: Cursor, limit: usize) -> Answer<'_, Page> {
@@ -106,4 +108,22 @@ async fn a_page_is_the_newest_first_and_reads_only_what_changed_since_the_last_o
     let wanted = |facts: &Facts| facts.state(NOW) == "revoked" && facts.serial() == Some("S-3");
     let revoked = book.choose(&store, NOW, wanted, (Start::Row(0), 10)).await.expect("answered");
     assert_eq!((revoked.ids, revoked.total, revoked.more), (vec![newest[0]], 1, false));
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_takes_nothing_with_him() {
+    // Goal: somebody who closes the page does not make the next one read every token. Method: a question that is
+    // dropped while the store has not answered; then one that is answered, and the reads of it.
+    let mut store = Counted::new();
+    let book = TokenBook::default();
+    let ids = [store.make(1, 20).await, store.make(2, 10).await];
+    book.choose(&store, NOW, |_| true, (Start::Row(0), 4)).await.expect("answered");
+    let third = store.make(3, 0).await;
+    store.silent = true;
+    let asked = book.choose(&store, NOW, |_| true, (Start::Row(0), 4));
+    assert!(asked.now_or_never().is_none(), "the store is silent");
+    store.silent = false;
+    store.read();
+    let chosen = book.choose(&store, NOW, |_| true, (Start::Row(0), 4)).await.expect("answered");
+    assert_eq!((chosen.ids, store.read()), (vec![third, ids[1], ids[0]], 1));
 }

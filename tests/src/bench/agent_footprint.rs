@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::footprint::{Footprint, TICKS_PER_S};
 use crate::command::Folder;
 use crate::demo::boot_loader::Machine;
-use crate::demo::catalogue::{Habit, Model, Unit};
+use crate::demo::catalogue::{BENCH, Unit};
 use crate::demo::fleet::{self, Factory};
 use crate::demo::until;
 use crate::hospital::{Hospital, Place, Release, Who};
@@ -104,17 +104,7 @@ async fn install_once(hospital: &Hospital, folder: &Path, agent: &Path) -> anyho
         image: &image,
     };
     hospital.release(&release).await?;
-    let model = Model {
-        maker: "Cordon",
-        name: "Bench-PC",
-        revision: "A",
-        serial: "BENCH",
-        kind: "workstation",
-        share: 0,
-        interlock: "none",
-        habit: Habit::Imaging,
-    };
-    let unit = Unit { model, number: 0, site: "Bench", ward: "Bench" };
+    let unit = Unit { model: BENCH, number: 0, site: "Bench", ward: "Bench" };
     let home = folder.join("machine");
     let root = hospital.maker_root("cordon");
     let factory = Factory {
@@ -125,9 +115,9 @@ async fn install_once(hospital: &Hospital, folder: &Path, agent: &Path) -> anyho
         maker: ("cordon", &root),
     };
     let config = fleet::build(&home, &unit, &factory)?;
-    let place = Place { site: unit.site, ward: unit.ward, kind: model.kind };
+    let place = Place { site: unit.site, ward: unit.ward, kind: BENCH.kind };
     let serial = unit.serial();
-    let line = hospital.enrolment(model.name, &place, Who::Serial(&serial)).await?;
+    let line = hospital.enrolment(BENCH.name, &place, Who::Serial(&serial)).await?;
     std::fs::write(home.join("join"), line + "\n")?;
     let enrolled = program(agent)
         .arg("--config")

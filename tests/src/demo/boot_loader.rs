@@ -76,6 +76,10 @@ impl Machine {
                     let mut now = lock(&running);
                     now.pids.push(child.id());
                     now.child = Some(child);
+                    // Switched off since it was looked up.
+                    if now.off {
+                        let _ = now.child.as_mut().map(Child::kill);
+                    }
                 }
                 let rebooted = ended(&running).await?;
                 lock(&running).reboots += u32::from(rebooted);

@@ -95,6 +95,19 @@ pub const MODELS: [Model; 5] = [
     },
 ];
 
+/// The first model as a test wants it: its release asks nothing of the interlock, and it is quiet on the network.
+pub const QUIET_PUMP: Model = Model { share: 0, interlock: "none", habit: Habit::Imaging, ..MODELS[0] };
+
+/// A workstation for figures: no patient, no habit of its own.
+pub const BENCH: Model = Model {
+    maker: "Cordon",
+    name: "Bench-PC",
+    revision: "A",
+    serial: "BENCH",
+    kind: "workstation",
+    ..QUIET_PUMP
+};
+
 /// Where devices of a kind stand: site and ward, taken in turn.
 const PLACES: [(&str, &str, Habit); 12] = [
     ("St. Brigid", "4B Cardiology", Habit::Pump),

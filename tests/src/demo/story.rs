@@ -20,7 +20,7 @@ mod opening;
 mod updates;
 
 /// Seconds that a step may wait for devices.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Everything on the stage.
 pub(super) struct Story {

@@ -15,7 +15,7 @@ use anyhow::{Context, ensure};
 use crate::program::program;
 
 /// Tries of an unmount, and the pause between two.
-const UNMOUNT_TRIES: u32 = 60;
+const UNMOUNT_TRIES: u32 = 600;
 const UNMOUNT_PAUSE: Duration = Duration::from_millis(50);
 /// Seconds that any of the outside programs may take.
 const DEADLINE_S: &str = "60";
@@ -65,13 +65,14 @@ impl Image {
         Ok(Self(to.to_owned()))
     }
 
-    /// Mounts it, replaying its journal if its power was cut.
+    /// Mounts it, replaying its journal if its power was cut. What nobody syncs stays in memory for minutes, so that slow
+    /// rounds lose it too.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub fn mount(&self, at: &Path) -> anyhow::Result<Mounted> {
         std::fs::create_dir_all(at)?;
-        said(bounded("mount").args(["-o", "loop"]).arg(&self.0).arg(at), "mount")?;
+        said(bounded("mount").args(["-o", "loop,commit=300"]).arg(&self.0).arg(at), "mount")?;
         Ok(Mounted { at: at.to_owned(), is_mounted: true })
     }
 }
@@ -159,6 +160,17 @@ impl Drop for Mounted {
             let _ = bounded("umount").arg("--lazy").arg(&self.at).status();
         }
     }
+}
+
+/// Whether this machine lets us mount a file; the error says what it refuses.
+///
+/// # Errors
+/// If it is not the superuser's, or has no loop device or no mount.
+pub fn mounts() -> anyhow::Result<()> {
+    ensure!(rustix::process::geteuid().is_root(), "not the superuser");
+    let folder = tempfile::tempdir()?;
+    let image = Image::make(&folder.path().join("probe"), 64)?;
+    image.mount(&folder.path().join("mounted"))?.unmount()
 }
 
 /// Whether this machine lets us cut the power of a disk; the error says what it refuses.

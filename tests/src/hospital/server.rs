@@ -18,9 +18,9 @@ pub const FIRST: &str = "server-1";
 /// How often a starting or draining server is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// Looks until a start has failed.
-const LOOKS_UNTIL_READY: u32 = 400;
+const LOOKS_UNTIL_READY: u32 = 2400;
 /// Looks until a drain has failed.
-const LOOKS_UNTIL_DRAINED: u32 = 300;
+const LOOKS_UNTIL_DRAINED: u32 = 2400;
 
 /// Where the server's planes listen.
 #[derive(Clone, Debug, Deserialize)]
@@ -117,7 +117,7 @@ impl Server {
             sleep(LOOK).await;
         }
         self.kill();
-        bail!("the server was not ready within 20 s")
+        bail!("the server was not ready within 120 s")
     }
 
     /// Ends it by SIGTERM and waits for it to drain.
@@ -133,7 +133,7 @@ impl Server {
             sleep(LOOK).await;
         }
         child.kill()?;
-        bail!("the server did not drain within 15 s")
+        bail!("the server did not drain within 120 s")
     }
 
     /// Ends it as a power cut or the kernel would: without a word.

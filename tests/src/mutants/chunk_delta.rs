@@ -33,7 +33,7 @@ pub const CHUNK_DELTA: &[Breakage] = &[
     Breakage {
         name: "a delta of no use tried again",
         file: "agent/src/run/updating/delta/assembler.rs",
-        find: "        self.standing.leave();\n",
+        find: "        self.standing.leave(why);\n",
         replace: "",
         package: "cordon-agent",
         test: "run::updating::delta::tests::an_index_or_a_store_that_is_not_the_signed_one_ends_the_delta_and_the_image_comes_whole",
@@ -117,5 +117,29 @@ pub const CHUNK_DELTA: &[Breakage] = &[
         replace: "entry.length > 0",
         package: "cordon-proto",
         test: "update::chunks::tests::what_is_no_index_is_refused_by_its_name",
+    },
+    Breakage {
+        name: "a delta ended by a liar",
+        file: "agent/src/run/updating/delta/assembler.rs",
+        find: "Err(Unsealed) if self.distrust(&mut walk.store) => {}",
+        replace: "Err(Unsealed) if false && self.distrust(&mut walk.store) => {}",
+        package: "cordon-agent",
+        test: "run::updating::delta::tests::a_mirror_that_sends_other_pieces_or_another_index_is_left_for_the_server_and_the_delta_goes_on",
+    },
+    Breakage {
+        name: "pieces of the server alone",
+        file: "agent/src/run/updating/delta/store.rs",
+        find: "until: Some(part.end), mirrors: self.mirrors };",
+        replace: "until: Some(part.end), mirrors: false };",
+        package: "cordon-agent",
+        test: "run::updating::delta::tests::a_mirror_that_sends_other_pieces_or_another_index_is_left_for_the_server_and_the_delta_goes_on",
+    },
+    Breakage {
+        name: "a delta left in silence",
+        file: "agent/src/run/updating/delta.rs",
+        find: "            self.whole = Some(why.clone());\n",
+        replace: "            let _ = why;\n",
+        package: "cordon-agent",
+        test: "run::tests::transport::an_image_that_comes_whole_although_there_is_a_delta_is_told_with_the_reason",
     },
 ];

@@ -36,7 +36,15 @@ pub fn read(root: &Path) -> Result<Vec<Source>> {
 /// If `root` is not a git work tree.
 pub fn paths(root: &Path) -> Result<Vec<String>> {
     let mut list = program("git");
-    list.current_dir(root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+    list.current_dir(root).args([
+        "-c",
+        "safe.directory=*",
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]);
     let output = list.output().context("git cannot be started")?;
     ensure!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).context("a path is not UTF-8")?;

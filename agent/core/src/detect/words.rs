@@ -5,6 +5,7 @@
 //! harmless explanation). What the network says of itself appears only after [`crate::profile::key::clean`].
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -50,7 +51,10 @@ impl Judgement {
     /// The finding of this judgement under its tally.
     #[must_use]
     pub fn finding(self, tally: &Tally) -> Finding {
-        let entry = |(name, value): (&str, String)| (name.to_owned(), value.chars().take(64).collect());
+        let mut evidence = BTreeMap::new();
+        for (name, value) in self.evidence {
+            evidence.insert(name.to_owned(), value.chars().take(64).collect());
+        }
         Finding {
             detector: self.detector.as_str().parse().expect("a detector's name is a name"),
             key: Text::lossy(&tally.key),
@@ -60,7 +64,7 @@ impl Judgement {
             peer: self.peer.map(|peer| Text::lossy(&peer)),
             severity: self.severity,
             attack: self.attack.iter().copied().map(Text::lossy).collect(),
-            evidence: self.evidence.into_iter().map(entry).collect(),
+            evidence,
             title: Text::lossy(&self.title),
             what_changed: Text::lossy(&self.what_changed),
             why_it_matters: Text::lossy(self.why_it_matters),

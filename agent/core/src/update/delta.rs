@@ -13,6 +13,7 @@ use core::ops::Range;
 
 use cordon_proto::ids::Sha256;
 use cordon_proto::limits;
+use cordon_proto::sorting::sort_by;
 use cordon_proto::update::chunks::{Half, Index, IndexFault, Placed};
 use cordon_proto::update::release::{FileRef, Release};
 
@@ -51,8 +52,11 @@ pub enum Unusable {
     #[error("the index of the chunk delta is of another image or another store than the release says")]
     Other,
     /// So much would have to be fetched that the whole image is no more.
-    #[error("the chunk delta would save nothing")]
+    #[error("the chunk delta would save nothing: what runs has too little of the new image")]
     NoGain,
+    /// The index takes too much memory, or is not small beside what is still to come.
+    #[error("the index of the chunk delta is too large for this device, or beside what is still to come")]
+    Large,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,13 +75,15 @@ pub struct Plan {
 }
 
 impl Offer {
-    /// The chunk delta of a release, if there is one that is small beside what is still to come of the image.
-    #[must_use]
-    pub fn of(release: &Release, from: u64) -> Option<Self> {
-        let [index, store, ..] = release.deltas.as_slice() else { return None };
+    /// The chunk delta of a release; nothing where there is none.
+    ///
+    /// # Errors
+    /// Its index is not small, on this device or beside what is still to come of the image.
+    pub fn of(release: &Release, from: u64) -> Result<Option<Self>, Unusable> {
+        let [index, store, ..] = release.deltas.as_slice() else { return Ok(None) };
         let left = release.image.length.saturating_sub(from);
         let small = index.length <= limits::DELTA_INDEX_BYTES && index.length.saturating_mul(WORTH) <= left;
-        small.then_some(Self { index: *index, store: *store })
+        if small { Ok(Some(Self { index: *index, store: *store })) } else { Err(Unusable::Large) }
     }
 
     /// The plan over a received index, whose length and hash the caller compared with [`Offer::index`].
@@ -147,7 +153,7 @@ impl Plan {
             gaps.extend(last.map(|last| piece.stored_at.saturating_sub(last)));
             last = Some(ends(&piece).1);
         }
-        gaps.sort_unstable_by(|one, other| other.cmp(one));
+        sort_by(&mut gaps, |one, other| one > other);
         // So many of the largest gaps stay that there is one request fewer than allowed.
         let largest = gaps.get(limits::DELTA_REQUESTS - 1).copied().unwrap_or(0);
         self.gap = GAP_BYTES.max(largest);

@@ -45,6 +45,18 @@ pub enum FetchFault {
         "The image cannot be read from the bundle. Put the stick back in; the device goes on where it stopped."
     )]
     StickGone,
+    /// The device's own installer, or its boot control, does not take an image that is held whole.
+    #[n(6)]
+    #[error(
+        "The device's own installer does not take the image. The image is kept and handed over again a few times; the device's log has the installer's words."
+    )]
+    NotTaken,
+    /// The slot to be written runs, or may run.
+    #[n(7)]
+    #[error(
+        "What is to be written may still be running. Restart the device; if it stays, the configuration names one place twice."
+    )]
+    MayRun,
 }
 
 /// Why a trial was not confirmed.
@@ -90,6 +102,8 @@ impl FetchFault {
             Self::SlotTooShort => "slot-too-short",
             Self::SlotFails => "slot-fails",
             Self::StickGone => "stick-gone",
+            Self::NotTaken => "image-not-taken",
+            Self::MayRun => "slot-may-run",
         }
     }
 

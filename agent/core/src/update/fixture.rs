@@ -139,6 +139,7 @@ impl Signed {
             silence: crate::interlock::Silence::default(),
             local_class: None,
             trial_s: 300,
+            network_down: false,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The gate before a reboot: everything that must hold at that very moment, looked at twice.
 //!
-//! Once before the try-once flag is set, and again in the last step before the reboot, because a patient may be
-//! attached in between. All reasons are listed, in the fixed order of refusals, so that people see at once all that is
+//! Once before the try-once flag is set, again in the last step before the reboot, and once more when that step is stored
+//! and the reboot is next, because a patient may be attached in between. All reasons are listed, in the fixed order of refusals, so that people see at once all that is
 //! in the way. Nothing here has a switch. Read next: `cordon_proto::update::refusal`.
 
 use alloc::vec::Vec;
@@ -15,7 +15,7 @@ use cordon_proto::update::refusal::{Power, Refusal};
 use cordon_proto::update::release::{InterlockClass, Needs};
 use cordon_proto::update::window::Window;
 
-use super::record::{Job, Record};
+use super::record::{Job, Record, State};
 use crate::interlock::{self, Silence};
 use crate::window::Schedule;
 
@@ -51,6 +51,8 @@ pub struct Look {
     pub local_class: Option<InterlockClass>,
     /// Seconds a trial gets; held within the limits page.
     pub trial_s: u32,
+    /// Whether the network itself is down: the latest attempts to reach the server met nobody, not even a bad answer.
+    pub network_down: bool,
 }
 
 /// Everything that speaks against rebooting for this job now, in the order of refusals; empty means go.
@@ -65,6 +67,24 @@ pub fn blocked(record: &Record, job: &Job, look: &Look, now: Clock) -> Vec<Refus
         free(record, job, look),
     ];
     checks.into_iter().filter_map(Result::err).collect()
+}
+
+/// Whether the reboot that a step has asked for may be done, by a look taken now: to store that step and all that came
+/// since may have taken minutes.
+#[must_use]
+pub fn may_reboot(record: &Record, look: &Look, now: Clock) -> bool {
+    match &record.state {
+        State::Armed(job) => blocked(record, job, look, now).is_empty(),
+        State::Reverting(reverting) => may_leave_trial(record, &reverting.job, look),
+        State::Idle
+        | State::Fetching(_)
+        | State::Written(_)
+        | State::Waiting(_)
+        | State::Trial(_)
+        | State::Confirmed(_)
+        | State::RolledBack(_)
+        | State::Failed(_) => false,
+    }
 }
 
 /// Whether the device may reboot to leave a failed trial: no permit or window stands in the way of the old image, but

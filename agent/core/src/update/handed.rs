@@ -55,19 +55,26 @@ impl Note {
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let text = core::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
-        let slot = match word(text, "slot=")? {
-            "A" => Slot::A,
-            "B" => Slot::B,
-            _ => return None,
-        };
+        let slot = slot(word(text, "slot=")?)?;
         Some(Self { slot, image: word(text, "image=")?.parse().ok()?, digest: Digest::read(text)? })
     }
 }
 
 /// The value of the one word that begins with `key`; none where there are two.
-fn word<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+#[must_use]
+pub fn word<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let mut values = text.split_ascii_whitespace().filter_map(|word| word.strip_prefix(key));
     values.next().filter(|_| values.next().is_none())
+}
+
+/// The slot of a letter.
+#[must_use]
+pub fn slot(letter: &str) -> Option<Slot> {
+    match letter {
+        "A" => Some(Slot::A),
+        "B" => Some(Slot::B),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

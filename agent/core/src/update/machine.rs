@@ -70,9 +70,11 @@ impl Run {
             Event::Delayed { seconds } => self.delayed(state, seconds),
             Event::Hashed(sha256) => self.hashed(state, sha256),
             Event::HashFailed => self.hash_failed(state),
+            Event::NotTaken { refused } => self.not_taken(state, refused),
             Event::Armed(look) => self.armed(state, &look),
             Event::Disarmed => disarmed(state),
             Event::Healthy => self.healthy(state),
+            Event::Unwell => self.unwell(state),
             Event::Sick => self.sick(state),
             Event::CheckedIn => self.checked_in(state),
             Event::Committed => self.committed(state),
@@ -130,13 +132,18 @@ impl Run {
         let Fetching { job, offset, .. } = fetching;
         let (sha256, length) = (job.cleared.image.sha256, job.cleared.image.length);
         self.push(Effect::WriteSlot { slot: job.slot, length, offset });
-        self.push(Effect::Fetch { sha256, length, offset });
+        self.push(Effect::Fetch { sha256, length });
         State::Fetching(Box::new(Fetching { job, offset, running: true, stopped: None }))
     }
 
     fn read_back(&mut self, job: Job, reused: bool) -> State {
+        self.read(&job);
+        State::Written(Box::new(Written::new(job, reused)))
+    }
+
+    fn read(&mut self, job: &Job) {
+        self.record.reading = true;
         self.push(Effect::HashSlot { slot: job.slot, length: job.cleared.image.length });
-        State::Written(Box::new(Written { job, reused }))
     }
 
     fn look_fetching(&mut self, mut fetching: Fetching, look: &Look) -> State {
@@ -159,16 +166,24 @@ impl Run {
         match course(&written.job, look) {
             Course::Over => self.forget(),
             Course::Other(cleared) => self.begin(cleared),
-            Course::Uncleared => State::Written(Box::new(written)),
+            Course::Uncleared => {
+                self.record.reading = false;
+                State::Written(Box::new(written))
+            }
             Course::Same(cleared) => {
                 written.job.cleared = cleared.clone();
+                self.record.reading &= gate::blocked(&self.record, &written.job, look, self.now).is_empty();
+                if written.until.is_some_and(|until| self.now.monotonic >= until) {
+                    written.until = None;
+                    self.read(&written.job);
+                }
                 State::Written(Box::new(written))
             }
         }
     }
 
     /// What waits may wait for days, in which the slot may rot or somebody may write it. So the read-back that lets it be
-    /// armed is of now: one that was followed by a look at something in the way is done again.
+    /// armed is of now: one that was followed by a look at something in the way, or interrupted by it, is done again.
     fn look_waiting(&mut self, mut job: Job, look: &Look) -> State {
         let proved = mem::take(&mut self.record.proved);
         match course(&job, look) {
@@ -178,10 +193,14 @@ impl Run {
             Course::Same(cleared) => job.cleared = cleared.clone(),
         }
         if !gate::blocked(&self.record, &job, look, self.now).is_empty() {
+            self.record.reading = false;
+            return State::Waiting(Box::new(job));
+        }
+        if self.record.reading {
             return State::Waiting(Box::new(job));
         }
         if !proved {
-            self.push(Effect::HashSlot { slot: job.slot, length: job.cleared.image.length });
+            self.read(&job);
             return State::Waiting(Box::new(job));
         }
         self.push(Effect::Arm { slot: job.slot, attempts: limits::TRIAL_BOOTS });
@@ -208,7 +227,7 @@ impl Run {
         match fault {
             FetchFault::Unreachable => self.pause(job, offset, (fault, 0)),
             FetchFault::StickGone => self.pause(job, offset, (fault, limits::STICK_PAUSE_S)),
-            FetchFault::DiskFull | FetchFault::SlotFails => {
+            FetchFault::DiskFull | FetchFault::SlotFails | FetchFault::NotTaken | FetchFault::MayRun => {
                 self.pause(job, offset, (fault, limits::SLOT_PAUSE_S))
             }
             FetchFault::Damaged => self.damaged(job),
@@ -230,43 +249,45 @@ impl Run {
     }
 
     fn hashed(&mut self, state: State, sha256: Sha256) -> State {
-        let (job, reused) = match state {
-            State::Written(written) => (written.job, written.reused),
-            State::Waiting(job) => (*job, false),
-            State::Trial(trial) => return self.trial_hashed(*trial, sha256),
-            State::Idle
-            | State::Fetching(_)
-            | State::Armed(_)
-            | State::Reverting(_)
-            | State::Confirmed(_)
-            | State::RolledBack(_)
-            | State::Failed(_) => return state,
+        let asked = mem::take(&mut self.record.reading);
+        let (job, reused) = match in_proof(state) {
+            Ok(written) => (written.job, written.reused),
+            Err(State::Trial(trial)) => return self.trial_hashed(*trial, sha256),
+            Err(state) => return state,
         };
         if sha256 == job.cleared.image.sha256 {
             self.record.damaged = None;
-            self.record.proved = true;
+            self.record.proved = asked;
             return State::Waiting(Box::new(job));
         }
         if reused { self.fetch_anew(job) } else { self.damaged(job) }
     }
 
     fn hash_failed(&mut self, state: State) -> State {
-        let (job, reused) = match state {
-            State::Written(written) => (written.job, written.reused),
-            State::Waiting(job) => (*job, false),
-            State::Idle
-            | State::Fetching(_)
-            | State::Armed(_)
-            | State::Trial(_)
-            | State::Reverting(_)
-            | State::Confirmed(_)
-            | State::RolledBack(_)
-            | State::Failed(_) => return state,
-        };
-        if reused {
-            return self.fetch_anew(job);
+        match in_proof(state) {
+            Ok(Written { job, reused: true, .. }) => self.fetch_anew(job),
+            Ok(Written { job, .. }) => self.pause(job, 0, (FetchFault::SlotFails, limits::SLOT_PAUSE_S)),
+            Err(State::Trial(trial)) => self.trial_unread(trial),
+            Err(state) => state,
         }
-        self.pause(job, 0, (FetchFault::SlotFails, limits::SLOT_PAUSE_S))
+    }
+
+    /// Fetching the image again would bring the same no. So it is kept and handed over again after a pause, a few times.
+    fn not_taken(&mut self, state: State, refused: bool) -> State {
+        let mut written = match in_proof(state) {
+            Ok(written) => written,
+            Err(State::Trial(trial)) => return self.trial_unread(trial),
+            Err(state) => return state,
+        };
+        if refused {
+            let times = written.refused.unwrap_or(0).saturating_add(1);
+            if times >= limits::INSTALL_TRIES {
+                return self.fail(written.job, FetchFault::NotTaken, GaveUp::NotTaken);
+            }
+            written.refused = Some(times);
+        }
+        written.until = Some(self.now.monotonic.plus(limits::SLOT_PAUSE_S.saturating_mul(1000)));
+        State::Written(Box::new(written))
     }
 
     /// The image is not the signed one: thrown away, fetched again a few times, then given up.
@@ -314,9 +335,25 @@ fn course<'a>(job: &Job, look: &'a Look) -> Course<'a> {
 fn synced(state: State, offset: u64) -> State {
     let State::Fetching(mut fetching) = state else { return state };
     if fetching.running {
-        fetching.offset = offset.min(fetching.job.cleared.image.length).max(fetching.offset);
+        fetching.offset = offset.min(fetching.job.cleared.image.length);
     }
     State::Fetching(fetching)
+}
+
+/// What is read back before it is armed.
+fn in_proof(state: State) -> Result<Written, State> {
+    match state {
+        State::Written(written) => Ok(*written),
+        State::Waiting(job) => Ok(Written::new(*job, false)),
+        State::Idle
+        | State::Fetching(_)
+        | State::Armed(_)
+        | State::Trial(_)
+        | State::Reverting(_)
+        | State::Confirmed(_)
+        | State::RolledBack(_)
+        | State::Failed(_) => Err(state),
+    }
 }
 
 fn disarmed(state: State) -> State {

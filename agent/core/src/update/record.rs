@@ -21,6 +21,7 @@ use cordon_proto::update::release::InterlockClass;
 use minicbor::{Decode, Encode};
 
 use super::fault::{FetchFault, TrialFault};
+use super::patience::{Again, Patience};
 
 /// Files of one owner whose versions are noted, with one to spare: root, targets, orders, content.
 const OWNER_FILES: usize = 5;
@@ -188,6 +189,20 @@ pub struct Written {
     /// Whether the slot was found to hold the image from earlier on, so that nothing was fetched.
     #[n(1)]
     pub reused: bool,
+    /// How often the device's own installer has refused it.
+    #[n(2)]
+    pub refused: Option<u8>,
+    /// Volatile: until when it is left alone after that.
+    #[cbor(skip)]
+    pub until: Option<Millis>,
+}
+
+impl Written {
+    /// The data of an image that nobody has refused.
+    #[must_use]
+    pub fn new(job: Job, reused: bool) -> Self {
+        Self { job, reused, refused: None, until: None }
+    }
 }
 
 /// The data of [`State::Trial`].
@@ -199,6 +214,10 @@ pub struct Trial {
     /// Starts of the agent in the trial.
     #[n(1)]
     pub starts: u8,
+    /// The time that it has, and what of it is over.
+    #[n(2)]
+    #[cbor(skip_if = "Patience::is_fresh")]
+    pub patience: Patience,
     /// Volatile: what this start has shown so far.
     #[cbor(skip)]
     pub shown: Shown,
@@ -207,8 +226,6 @@ pub struct Trial {
 /// What one start in a trial has shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// When it began, on the monotonic clock.
-    pub since: Millis,
     /// The running slot's hash is the ordered one.
     pub hashed: bool,
     /// The health check is passed.
@@ -217,6 +234,10 @@ pub struct Shown {
     pub checked_in: bool,
     /// The boot control is being told.
     pub confirming: bool,
+    /// Reading the slot back, if it failed.
+    pub hash: Again,
+    /// The health check, if it said no.
+    pub health: Again,
 }
 
 /// The data of [`State::Reverting`].
@@ -369,6 +390,9 @@ pub struct Record {
     /// Volatile: the image that waits was read back, and nothing has stood in its way since.
     #[cbor(skip)]
     pub proved: bool,
+    /// Volatile: it is being read back, and nothing has stood in its way since.
+    #[cbor(skip)]
+    pub reading: bool,
 }
 
 impl Record {
@@ -394,6 +418,7 @@ impl Record {
             aside: Vec::new(),
             unsettled: false,
             proved: false,
+            reading: false,
         }
     }
 

@@ -13,6 +13,7 @@ use cordon_proto::update::permit::Clock;
 use cordon_proto::update::refusal::Refusal;
 
 use super::Report;
+use super::fault::FetchFault;
 use super::gate::{self, Look};
 use super::record::{Fetching, Job, Record, Reverting, State, Trial};
 use crate::interlock;
@@ -22,7 +23,11 @@ use crate::interlock;
 pub fn blocked_by(record: &Record, look: &Look, now: Clock) -> Vec<Blocked> {
     match &record.state {
         State::Idle if record.unsettled => vec![unsettled()],
-        State::Idle | State::Written(_) => refused(record, look),
+        State::Idle => refused(record, look),
+        State::Written(written) => {
+            let untaken = written.until.map(|_| FetchFault::NotTaken.blocked());
+            refused(record, look).into_iter().chain(untaken).collect()
+        }
         State::Fetching(fetching) => fetching_blocked(record, fetching, look),
         State::Waiting(job) | State::Armed(job) => {
             gate::blocked(record, job, look, now).iter().map(Refusal::blocked).collect()
@@ -160,14 +165,25 @@ fn fetching_blocked(record: &Record, fetching: &Fetching, look: &Look) -> Vec<Bl
 
 fn trial_blocked(trial: &Trial) -> Vec<Blocked> {
     let shown = trial.shown;
+    let hash = match shown.hash.has_said_no() {
+        false => "The new image runs on trial: its slot is being hashed.",
+        true => "The new image runs on trial: its slot cannot be read; it is read again.",
+    };
+    let health = match shown.health.has_said_no() {
+        false => "The new image runs on trial: its health check is not passed yet.",
+        true => "The new image runs on trial: its health check says no and is made again.",
+    };
+    let contact = match trial.patience.is_extended() {
+        false => "The new image runs on trial: it has not reached the server yet.",
+        true => {
+            "The new image runs on trial: it has not reached the server yet, because the network is down; it has its \
+             time once more."
+        }
+    };
     let told = [
-        (!shown.hashed, "trial-hash", "The new image runs on trial: its slot is being hashed."),
-        (!shown.healthy, "trial-health", "The new image runs on trial: its health check is not passed yet."),
-        (
-            !shown.checked_in,
-            "trial-checkin",
-            "The new image runs on trial: it has not reached the server yet.",
-        ),
+        (!shown.hashed, "trial-hash", hash),
+        (!shown.healthy, "trial-health", health),
+        (!shown.checked_in, "trial-checkin", contact),
     ];
     let open = told.into_iter().filter(|(open, _, _)| *open);
     open.map(|(_, code, sentence)| Blocked { code: Text::lossy(code), sentence: Text::lossy(sentence) })

@@ -64,6 +64,55 @@ fn an_application_that_does_not_start_is_told() {
 }
 
 #[test]
+fn a_way_back_that_fails_is_not_done_until_the_command_works() {
+    // Goal: never without an application. Method: a trial that is left; the command fails twice, then it works.
+    let folder = factory();
+    let mut control = control(folder.path());
+    change(&mut control, ARM).expect("arms");
+    assert_eq!(control.restart().expect("starts"), Some(true));
+    change(&mut control, Change::RollBack { to: Slot::A }).expect("goes back");
+    let words = std::mem::replace(&mut control.restart, vec!["false".to_owned()]);
+    for _ in 0..2 {
+        assert!(matches!(control.restart(), Err(BootError::NotBack)));
+        let state = control.read().expect("reads");
+        assert_eq!((linked(folder.path()).as_str(), state.booted), ("A", Slot::B), "it is still to be done");
+    }
+    control.restart = words;
+    assert_eq!(control.restart().expect("starts"), Some(true));
+    assert_eq!(control.read().expect("reads").booted, Slot::A);
+}
+
+#[test]
+fn a_tree_whose_start_was_cut_off_may_run_until_another_start_or_a_boot_has_settled_it() {
+    // Goal: nobody empties the tree under an application. Method: the words cannot be stored behind the command; the trial
+    // is taken back; then another start that comes to its end, or a boot of the machine.
+    let folder = factory();
+    fs::write(folder.path().join("boot_id"), "one\n").expect("writes");
+    let started = folder.path().join("started");
+    let full = started.clone();
+    let hooked = Folder::look_at(folder.path())
+        .expect("opens")
+        .hooked(move |_, _| if full.exists() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) });
+    let mut cut = FolderBoot { folder: hooked, ..control(folder.path()) };
+    change(&mut cut, ARM).expect("arms");
+    assert!(matches!(cut.restart(), Err(BootError::File(_))));
+    fs::remove_file(started).expect("was started");
+    let mut control = control(folder.path());
+    change(&mut control, Change::Disarm).expect("disarms");
+    assert_eq!((control.read().expect("reads").booted, linked(folder.path()).as_str()), (Slot::A, "A"));
+    assert_eq!(control.begun().expect("reads"), Some(Slot::B), "it may run all the same");
+    let shared = super::super::opened(FolderBoot { ..self::control(folder.path()) }).expect("opens");
+    let runs = |slot| super::super::running(&shared, slot).expect("reads");
+    assert_eq!([runs(Slot::A), runs(Slot::B)], [Slot::A, Slot::B], "neither is to be written");
+    fs::write(folder.path().join("boot_id"), "two\n").expect("writes");
+    assert_eq!(runs(Slot::B), Slot::A, "what a boot of the machine started is known");
+    fs::write(folder.path().join("boot_id"), "one\n").expect("writes");
+    change(&mut control, ARM).expect("arms");
+    assert_eq!(control.restart().expect("starts"), Some(true));
+    assert_eq!(control.begun().expect("reads"), None);
+}
+
+#[test]
 fn after_a_boot_of_the_machine_the_link_says_what_runs() {
     // Goal: believe what was started. Method: the link turned without a start, seen in the same boot and in the next.
     let folder = factory();

@@ -317,7 +317,7 @@ async fn the_devices_own_software_says_at_the_socket_whether_it_is_in_use() {
                 }
             };
             client.hold(claim, None).await.expect("is heard");
-            sleep(Duration::from_secs(2)).await;
+            sleep(Duration::from_secs(60)).await;
         };
         let heard = async {
             tokio::select! { heard = said(&device.config, PATIENCE) => heard, () = software => panic!("not heard") }

@@ -25,7 +25,7 @@ use crate::link::proxy::Proxy;
 use crate::link::{Link, Patience, Refusal};
 use crate::run::keeping::Keeping;
 
-const QUICK: Patience = Patience { answer: Duration::from_secs(5), stall: Duration::from_secs(1) };
+const QUICK: Patience = Patience { answer: Duration::from_secs(30), stall: Duration::from_secs(30) };
 /// A certificate that is to be renewed at once.
 const OVERDUE: (i64, i64) = (-1000, 100);
 const FRESH: (i64, i64) = (-300, 86_400);

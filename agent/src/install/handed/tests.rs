@@ -2,6 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use cordon_agent_core::update::FetchFault;
 
 use super::*;
 
@@ -11,7 +15,7 @@ set -e
 cd "$(dirname "$0")"
 echo "$@" >> told
 case "$1" in
-install) [ ! -e refuses ]; cp "$3" "slot.$2" ;;
+install) [ ! -e refuses ]; if [ -e slow ]; then echo $$ > pid; exec sleep 60; fi; cp "$3" "slot.$2" ;;
 digest) if [ -e blind ]; then echo sha256=none; else echo "sha256=$(sha256sum < "slot.$2" | cut -d' ' -f1)"; fi ;;
 esac
 "#;
@@ -45,11 +49,10 @@ impl Scene {
     fn written(&self) {
         let mut writer = self.handed.write(Slot::B, Slot::A, (6, 0)).expect("opens");
         writer.write(0, b"bundle").expect("writes");
-        writer.complete().expect("is whole");
     }
 
     fn prove(&self, running: Slot, wanted: &[u8]) -> Result<Sha256, SlotError> {
-        self.handed.prove(Slot::B, running, (Sha256::of(wanted), 6))
+        self.handed.prove((Slot::B, running), (Sha256::of(wanted), 6), &AtomicBool::new(true))
     }
 }
 
@@ -74,7 +77,11 @@ fn a_slot_that_changed_is_installed_again_before_its_trial_and_never_while_it_ru
     scene.written();
     scene.prove(Slot::A, b"bundle").expect("is taken");
     scene.put("slot.B", b"swapped");
-    scene.prove(Slot::B, b"bundle").expect_err("what runs is not what was installed");
+    let found = scene.prove(Slot::B, b"bundle").expect("is read");
+    assert_eq!(found, Sha256::of(b"swapped"), "what runs is not what was installed");
+    fs::rename(scene.folder.path().join("state/handed"), scene.folder.path().join("note")).expect("moves");
+    scene.prove(Slot::B, b"bundle").expect_err("what runs cannot be told without the note");
+    fs::rename(scene.folder.path().join("note"), scene.folder.path().join("state/handed")).expect("moves");
     assert_eq!(
         fs::read(scene.folder.path().join("slot.B")).expect("reads"),
         b"swapped",
@@ -92,7 +99,7 @@ fn a_command_that_refuses_leaves_no_note_and_one_that_cannot_read_back_is_believ
     scene.put("refuses", b"");
     let error = scene.prove(Slot::A, b"bundle").expect_err("is refused");
     assert!(error.to_string().contains("failed"), "{error}");
-    assert_eq!(error.fault(), cordon_agent_core::update::FetchFault::SlotFails);
+    assert_eq!(error.fault(), FetchFault::NotTaken);
     fs::remove_file(scene.folder.path().join("refuses")).expect("removes");
     scene.put("blind", b"");
     scene.prove(Slot::A, b"bundle").expect("is taken");
@@ -113,4 +120,61 @@ fn a_bundle_that_changed_or_a_command_that_anyone_may_change_is_not_used() {
     fs::set_permissions(&command, fs::Permissions::from_mode(0o777)).expect("sets");
     scene.prove(Slot::A, b"bundle").expect_err("is not started");
     assert!(scene.told().is_empty());
+}
+
+#[test]
+fn an_image_leaves_the_state_folder_its_room_and_gives_back_what_it_took() {
+    // Goal: no image fills the disk that the agent's own state is on. Method: the rule at its edge; an image that no disk
+    // holds; one that came in part and is given back.
+    assert!(leaves_enough(RESERVE + 6, 6) && !leaves_enough(RESERVE + 5, 6));
+    assert!(!leaves_enough(u64::MAX, u64::MAX), "no sum that overflows is enough");
+    let scene = Scene::new();
+    let file = scene.folder.path().join("state/handed.B");
+    let refused = scene.handed.write(Slot::B, Slot::A, (1 << 60, 0)).map(drop).expect_err("no disk has that");
+    assert_eq!(refused.fault(), FetchFault::DiskFull);
+    assert!(!file.exists(), "not even begun");
+    scene.written();
+    assert!(scene.handed.give_back(Slot::B) && !file.exists());
+    assert!(!scene.handed.give_back(Slot::B), "there is nothing more");
+}
+
+#[test]
+fn an_image_that_an_installer_may_still_read_is_never_written_over() {
+    // Goal: nothing changes under an installer that works on after its command was given up. Method: the old file stays
+    // open while another image begins; what runs keeps its file.
+    let scene = Scene::new();
+    scene.written();
+    let read = File::open(scene.folder.path().join("state/handed.B")).expect("opens");
+    let mut writer = scene.handed.write(Slot::B, Slot::A, (6, 0)).expect("opens");
+    writer.write(0, b"BUNDLE").expect("writes");
+    assert_eq!(std::io::read_to_string(read).expect("reads"), "bundle");
+    scene.handed.write(Slot::B, Slot::B, (6, 0)).map(drop).expect_err("B runs");
+    assert!(scene.folder.path().join("state/handed.B").exists());
+}
+
+#[test]
+fn a_command_that_nobody_waits_for_is_killed_and_the_next_one_waits_for_its_end() {
+    // Goal: no two installations at once, none that outlives the agent. Method: one that sleeps, taken back while it works.
+    let scene = Scene::new();
+    scene.written();
+    scene.put("slow", b"");
+    let (wanted, pid) = (AtomicBool::new(true), scene.folder.path().join("pid"));
+    let asked = (Sha256::of(b"bundle"), 6);
+    let runs = |text: &str| Path::new("/proc").join(text.trim()).exists();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| scene.handed.prove((Slot::B, Slot::A), asked, &wanted));
+        let working = || fs::read_to_string(&pid).ok().filter(|text| text.ends_with('\n'));
+        while working().is_none() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let program = working().expect("it works");
+        assert!(runs(&program) && !first.is_finished());
+        fs::remove_file(scene.folder.path().join("slow")).expect("removes");
+        wanted.store(false, Ordering::Relaxed);
+        assert_eq!(scene.prove(Slot::A, b"bundle").expect("is taken"), Sha256::of(b"bundle"));
+        assert!(!runs(&program), "the first one has ended before");
+        let error = first.join().expect("no panic").expect_err("was not waited for");
+        assert!(error.to_string().contains("not waited for"), "{error}");
+    });
+    scene.handed.prove((Slot::B, Slot::A), asked, &wanted).expect_err("and none begins");
 }

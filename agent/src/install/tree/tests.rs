@@ -113,6 +113,29 @@ fn an_attempt_that_was_cut_off_anywhere_is_gone_on_with() {
 }
 
 #[test]
+fn a_tree_that_does_not_hold_what_was_synced_is_begun_anew() {
+    // Goal: no bytes pass for held that are not there. Method: half an archive, and all but a byte; then a file of it has
+    // other rights, or everything is gone; and the same with nothing changed.
+    let bytes = application("4.2.2");
+    let changes: [(Change, bool); 3] = [
+        (|_| (), true),
+        (|root| rights(&root.join("bin/pump"), 0o600), false),
+        (|root| fs::remove_dir_all(root).expect("removes"), false),
+    ];
+    for (change, held) in changes {
+        for cut in [bytes.len() / 2, bytes.len() - 1] {
+            let scene = Scene::new();
+            let mut writer = scene.open(bytes.len(), 0);
+            writer.write(0, &bytes[..cut]).expect("writes");
+            drop(writer);
+            change(&scene.path("B"));
+            let writer = scene.open(bytes.len(), u64::try_from(cut).expect("small"));
+            assert_eq!(writer.offset() > 0, held, "{cut}");
+        }
+    }
+}
+
+#[test]
 fn an_older_longer_tree_leaves_nothing_behind() {
     // Goal: what runs is what was signed and nothing else. Method: a tree with more files, a link in the way.
     let (scene, bytes) = (Scene::new(), application("4.2.2"));

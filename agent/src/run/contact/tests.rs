@@ -15,7 +15,7 @@ use crate::fake::{Asked, Options, Reply, Server};
 use crate::identity::tests::{hardware, trusted_clock};
 use crate::identity::{Applicant, Home, Identity};
 use crate::link::Patience;
-use crate::link::proxy::Proxy;
+use crate::link::proxy::{Proxy, ProxyFault};
 use crate::link::tests::{MUTUAL, Site};
 
 /// The sensor and updater of a device that does nothing.
@@ -58,6 +58,7 @@ fn update_view() -> UpdateView {
         interlock: InterlockState::Standby,
         want_permit: None,
         director_root_version: 0,
+        whole: None,
         urgent: 0,
     }
 }
@@ -143,7 +144,7 @@ fn stored(asked: &Asked) -> Reply {
 }
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..400 {
+    for _ in 0..6000 {
         if holds() {
             return;
         }
@@ -161,8 +162,10 @@ async fn a_server_that_is_gone_costs_nothing_and_everything_is_delivered_once_wh
     let (port, contact) = (gone.port, rig.contact(&gone));
     let running = tokio::spawn(contact.run());
     until("hang-ups are counted", || rig.view.borrow().failures >= 2).await;
+    assert_eq!(rig.view.borrow().dark, 0, "who hangs up is there");
     gone.stop();
     until("refused connections are counted", || rig.view.borrow().failures >= 4).await;
+    until("the network counts as down", || rig.view.borrow().dark >= limits::DARK_ATTEMPTS).await;
     assert!(matches!(rig.view.borrow().error, Some(LinkError::Unreachable { .. })));
     assert_eq!(rig.waiting(), 300, "the spool holds");
     let counted = Arc::new(AtomicUsize::new(0));
@@ -179,7 +182,8 @@ async fn a_server_that_is_gone_costs_nothing_and_everything_is_delivered_once_wh
         }
     });
     until("everything is delivered", || rig.waiting() == 0).await;
-    assert_eq!(rig.view.borrow().failures, 0, "success clears the failures");
+    let view = rig.view.borrow().clone();
+    assert_eq!((view.failures, view.dark), (0, 0), "success clears the failures");
     assert_eq!(counted.load(Ordering::Relaxed), 300_usize.div_ceil(BATCH_BYTES / 1000), "each batch once");
     assert!(rig.heard.borrow().is_some());
     drop(back);
@@ -226,7 +230,7 @@ async fn the_waits_after_failures_grow_and_are_spread() {
     let mut rig = Rig::new(0).await;
     let server = Server::start(&rig.site.authority, MUTUAL, |_| Reply::Hangup);
     let mut contact = rig.contact(&server);
-    let down = || LinkError::Unreachable { cause: "down".to_owned() };
+    let down = || LinkError::Unreachable { cause: "down".to_owned(), met: false };
     let pauses: Vec<u128> = (0..5).map(|_| contact.pause(down()).as_millis()).collect();
     for (pause, step) in pauses.iter().zip([40, 80, 160, 320, 400]) {
         assert!((step / 2..=step).contains(pause), "{pauses:?}");
@@ -237,6 +241,29 @@ async fn the_waits_after_failures_grow_and_are_spread() {
     assert!(contact.pause(busy).as_secs() >= 30);
     let unknown = LinkError::Refused { refusal: Refusal::UnknownDevice, detail: String::new() };
     assert!(contact.pause(unknown).as_secs() >= 50);
+}
+
+#[tokio::test]
+async fn an_answer_of_any_kind_between_two_attempts_ends_the_count_of_those_that_met_nobody() {
+    // Goal: one attempt that meets nobody is no network that is down. Method: failures one after the other, and the count.
+    let mut rig = Rig::new(0).await;
+    let server = Server::start(&rig.site.authority, MUTUAL, |_| Reply::Hangup);
+    let mut contact = rig.contact(&server);
+    let nobody = || LinkError::Unreachable { cause: "no route".to_owned(), met: false };
+    let somebody = [
+        LinkError::Unreachable { cause: "reset".to_owned(), met: true },
+        LinkError::Busy { status: 503, retry_after_s: None },
+        LinkError::Stalled { seconds: 30 },
+        LinkError::CertificateRefused { alert: "CertificateRevoked".to_owned() },
+        LinkError::Proxy(ProxyFault::Refused("unsuccessful".to_owned())),
+    ];
+    for answer in somebody {
+        contact.failed(nobody());
+        contact.failed(LinkError::Proxy(ProxyFault::Unreachable("no route".to_owned())));
+        assert_eq!(rig.view.borrow().dark, 2);
+        contact.failed(answer);
+        assert_eq!(rig.view.borrow().dark, 0);
+    }
 }
 
 #[tokio::test]

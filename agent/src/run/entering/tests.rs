@@ -61,7 +61,7 @@ impl Device {
 }
 
 fn tempo() -> Tempo {
-    let patience = Patience { answer: Duration::from_secs(5), stall: Duration::from_secs(1) };
+    let patience = Patience { answer: Duration::from_secs(30), stall: Duration::from_secs(30) };
     Tempo { pace: pace(), patience, ..Tempo::default() }
 }
 
@@ -70,7 +70,7 @@ fn pace() -> Pace {
 }
 
 fn down() -> IdentityError {
-    let source = LinkError::Unreachable { cause: "down".to_owned() };
+    let source = LinkError::Unreachable { cause: "down".to_owned(), met: false };
     IdentityError::Server { host: "cordon.example".to_owned(), source }
 }
 

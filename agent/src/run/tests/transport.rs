@@ -5,6 +5,10 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::fake::mirror::{Manner, Mirror};
+use cordon_proto::update::release::FileRef;
+
+/// A stall limit that is soon over.
+const SHORT: Duration = Duration::from_millis(200);
 
 /// A rig with an order to install, whose device knows these mirrors.
 async fn with(mirrors: &[&Mirror]) -> Rig {
@@ -22,14 +26,9 @@ fn said(rig: &Rig) -> Vec<Option<String>> {
 
 /// The device's application says that nobody is treated.
 async fn standby(rig: &Rig) -> Client {
-    loop {
-        if let Ok(mut client) = Client::connect(&rig.path("interlock.sock")).await
-            && client.hold(Claim::Standby, None).await.is_ok()
-        {
-            return client;
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
+    let mut client = rig.client().await;
+    client.hold(Claim::Standby, None).await.expect("holds");
+    client
 }
 
 async fn installed(rig: &Rig) {
@@ -87,13 +86,14 @@ async fn mirrors_that_fail_are_followed_in_their_order_and_then_by_the_server_at
 
 #[tokio::test]
 async fn a_mirror_that_trickles_is_left_within_the_stall_limit() {
-    // Goal: slow retrieval from a mirror. Method: a byte every 20 ms, far above any silence, far below the least rate.
+    // Goal: slow retrieval from a mirror. Method: a byte every 20 ms, far above any silence, far below the least rate; to
+    // its end it would take two hours.
     let mirror = Mirror::start(new_image(), Manner::Drip(20));
-    let rig = with(&[&mirror]).await;
+    let rig = Rig { stall: SHORT, ..with(&[&mirror]).await };
     let begun = Instant::now();
     let agent = rig.start();
     installed(&rig).await;
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     agent.stop().await;
     assert!(said(&rig)[0].as_ref().is_some_and(|said| said.contains("next to nothing")));
 }
@@ -106,11 +106,15 @@ async fn a_mirror_that_lies_is_found_out_at_the_end_and_the_server_alone_is_aske
         (Mirror::start(new_image(), Manner::Lie(70_000)), Mirror::start(new_image(), Manner::Well));
     let rig = with(&[&liar, &other]).await;
     let agent = rig.start();
-    rig.until("the damage is reported", |world| {
-        let update = &world.checkins.last()?.update;
-        update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "image-damaged").then_some(())
-    })
-    .await;
+    let told = rig
+        .until("the damage is reported", |world| {
+            let blocked = &world.checkins.last()?.update.blocked_by;
+            let damaged = blocked.iter().any(|blocked| blocked.code.as_str() == "image-damaged");
+            damaged.then(|| blocked.iter().find(|blocked| blocked.code.as_str() == "mirror-left").cloned())
+        })
+        .await;
+    let told = told.map(|told| told.sentence.to_string());
+    assert!(told.is_some_and(|told| told.contains(&liar.url) && told.contains("not the signed one")));
     rig.until("status names it", |_| said(&rig).first()?.as_ref().map(|_| ())).await;
     let words = said(&rig);
     assert!(words[0].as_ref().is_some_and(|said| said.contains("not the signed one")), "{words:?}");
@@ -122,6 +126,31 @@ async fn a_mirror_that_lies_is_found_out_at_the_end_and_the_server_alone_is_aske
     agent.stop().await;
     assert_eq!(rig.world().ranges, [None]);
     assert_eq!((liar.heads().len(), other.heads().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn an_image_that_comes_whole_although_there_is_a_delta_is_told_with_the_reason() {
+    // Goal: a delta that never helps is seen. Method: a server whose index is not the signed one; `status` and timeline.
+    let rig = with(&[]).await;
+    let file = |length, byte| FileRef { length, sha256: Sha256([byte; 32]) };
+    let release = Release { deltas: vec![file(1000, 1), file(90_000, 2)], ..release() };
+    rig.world().maker = maker(1, &[release]).files;
+    rig.world().chatty = true;
+    let agent = rig.start();
+    installed(&rig).await;
+    let why = "the index is not the one in the release";
+    rig.until("status says why", |_| {
+        let status = Status::read(&rig.state()).ok()??;
+        (status.update.whole.as_deref() == Some(why)).then_some(())
+    })
+    .await;
+    rig.until("the timeline has it", |world| {
+        let note = |body: &Body| if let Body::Update(event) = body { event.note.clone() } else { None };
+        let said = format!("The image is fetched whole: {why}.");
+        world.bodies.iter().filter_map(note).any(|note| note.as_str() == said).then_some(())
+    })
+    .await;
+    agent.stop().await;
 }
 
 #[tokio::test]
@@ -139,7 +168,8 @@ async fn a_mirror_without_ranges_is_of_use_all_the_same() {
 
 #[tokio::test]
 async fn a_capped_image_comes_no_faster_and_check_ins_do_not_wait_for_it() {
-    // Goal: the cap, and nobody starves. Method: 400,000 bytes at 100,000 a second, and one report after the other.
+    // Goal: the cap, and nobody starves. Method: 400,000 bytes at 100,000 a second, and one report after the other. How
+    // near to the cap it comes is printed.
     let mut rig = with(&[]).await;
     rig.image_kbit_s = Some(800);
     rig.world().chatty = true;
@@ -147,7 +177,8 @@ async fn a_capped_image_comes_no_faster_and_check_ins_do_not_wait_for_it() {
     let agent = rig.start();
     installed(&rig).await;
     let took = begun.elapsed();
-    assert!((3700..9000).contains(&took.as_millis()), "{took:?}");
+    println!("400,000 bytes at 100,000 a second took {took:?}");
+    assert!((3700..60_000).contains(&took.as_millis()), "{took:?}");
     let fetching = |checkin: &&CheckinRequest| checkin.update.state == UpdateState::Fetching;
     let told = rig.world().checkins.iter().filter(fetching).count();
     assert!(told >= 3, "{told} reports in {took:?}");
@@ -182,7 +213,7 @@ async fn a_root_that_is_huge_or_never_ends_is_left_within_the_limits_and_that_is
         let agent = rig.start();
         let told =
             rig.until("it is told", |world| world.checkins.last()?.update.blocked_by.first().cloned()).await;
-        assert!(begun.elapsed() < Duration::from_secs(5), "{number}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{number}: {:?}", begun.elapsed());
         assert!(told.sentence.as_str().contains("bytes and was cut off"), "{told:?}");
         let reports = rig.world().checkins.len();
         rig.until("reports go on", |world| (world.checkins.len() > reports + 2).then_some(())).await;
@@ -194,7 +225,7 @@ async fn a_root_that_is_huge_or_never_ends_is_left_within_the_limits_and_that_is
 #[tokio::test]
 async fn an_image_that_trickles_is_given_up_told_and_asked_for_again() {
     // Goal: slow retrieval from the server. Method: a byte every 20 ms, where 200 ms are enough to judge it; then all.
-    let rig = with(&[]).await;
+    let rig = Rig { stall: SHORT, ..with(&[]).await };
     rig.world().bent = Some(|rest| Reply::Drip(rest.len(), 20));
     let agent = rig.start();
     rig.until("the reason is told", |world| {
@@ -214,7 +245,7 @@ async fn an_image_that_trickles_is_given_up_told_and_asked_for_again() {
 #[tokio::test]
 async fn a_server_that_asks_to_wait_is_not_asked_again_before() {
     // Goal: many devices do not hammer a server that has no room. Method: a 503 with a second of patience, over and over,
-    // while every look is a few milliseconds apart; then all.
+    // while every look is a few milliseconds apart; then all. Never more requests than seconds went by, but for the first.
     let rig = with(&[]).await;
     rig.world().chatty = true;
     rig.world().bent = Some(|_| Reply::Full(503, "retry-after: 1\r\n", Vec::new()));
@@ -224,8 +255,12 @@ async fn a_server_that_asks_to_wait_is_not_asked_again_before() {
     assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
     rig.world().bent = None;
     installed(&rig).await;
-    assert_eq!(rig.world().ranges.len(), 3);
     agent.stop().await;
+    let (asked, seconds) = (rig.world().ranges.len(), begun.elapsed().as_secs());
+    assert!(
+        (3..=seconds + 1).contains(&u64::try_from(asked).expect("few")),
+        "{asked} requests in {seconds} s"
+    );
 }
 
 #[tokio::test]

@@ -14,9 +14,9 @@ mod store;
 mod tests;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use cordon_agent_core::update::delta::{Offer, Plan};
+use cordon_agent_core::update::delta::{Offer, Plan, Unusable};
 use cordon_proto::ids::Sha256;
 
 use super::Updating;
@@ -37,8 +37,10 @@ pub(super) struct Delta {
 /// Whether it is still tried.
 #[derive(Default)]
 struct Standing {
-    /// It is of no use: the whole image is fetched.
-    left: AtomicBool,
+    /// Why it is of no use, if it is not: the whole image is fetched.
+    left: OnceLock<String>,
+    /// A mirror sent of it what its maker did not write: the server alone is asked.
+    lied_to: AtomicBool,
     /// Tries one after the other that the network ended before anything came.
     idle: AtomicU8,
 }
@@ -62,8 +64,17 @@ impl Kept {
 }
 
 impl Standing {
-    fn leave(&self) {
-        self.left.store(true, Ordering::Relaxed);
+    fn leave(&self, why: String) {
+        // One that was left stays left, for the first reason.
+        let _ = self.left.set(why);
+    }
+
+    fn distrust_mirrors(&self) {
+        self.lied_to.store(true, Ordering::Relaxed);
+    }
+
+    fn trusts_mirrors(&self) -> bool {
+        !self.lied_to.load(Ordering::Relaxed)
     }
 
     /// A try was ended by the network.
@@ -79,29 +90,32 @@ impl Standing {
             self.idle.store(0, Ordering::Relaxed);
             return false;
         }
-        !self.left.load(Ordering::Relaxed)
+        self.left.get().is_none()
     }
 }
 
 impl Updating {
-    /// Puts the image together beside everything else. False where there is no delta for it, or it was of no use.
+    /// Puts the image together beside everything else. False where there is no delta for it, or it is of no use, which
+    /// is told.
     pub(super) fn assemble(&mut self, wanted: &Wanted, pieces: &Pieces) -> bool {
+        let offer = match self.offered(wanted) {
+            Ok(Some(offer)) => offer,
+            Ok(None) => return false,
+            Err(why) => return self.comes_whole(wanted, &why.to_string()),
+        };
         // An image that came damaged comes whole the next time, whoever is to blame.
-        let Some((_, release)) = self.evidence.as_ref().and_then(|evidence| evidence.read()) else {
-            return false;
-        };
-        let Some(offer) = Offer::of(release, wanted.from).filter(|_| release.image.sha256 == wanted.sha256)
-        else {
-            return false;
-        };
         if self.record.damaged.is_some() {
-            return false;
+            return self.comes_whole(wanted, "it came damaged before");
         }
+        let slots = self.means.installer.as_ref().ok().and_then(|installer| installer.slots.slots());
+        let Some(slots) = slots else {
+            return self.comes_whole(wanted, "this device has no slots to put it together in");
+        };
         let installed = self.record.installed.slot;
-        let Ok(installer) = &self.means.installer else { return false };
-        let Some(slots) = installer.slots.slots() else { return false };
         let (running, written) = (slots.read(installed), slots.read(installed.other()));
-        let (Ok((running, held)), Ok((written, _))) = (running, written) else { return false };
+        let (Ok((running, held)), Ok((written, _))) = (running, written) else {
+            return self.comes_whole(wanted, "a slot cannot be read");
+        };
         let delta = match self.delta.take() {
             Some(delta) if delta.image == wanted.sha256 && delta.offer == offer => delta,
             Some(_) | None => {
@@ -110,8 +124,12 @@ impl Updating {
         };
         let delta = self.delta.insert(delta);
         if !delta.standing.has_a_turn() {
-            return false;
+            // Why it was left was told then.
+            let left = delta.standing.left.get().is_some();
+            return !left
+                && self.comes_whole(wanted, "the chunk delta did not come, and is tried again later");
         }
+        self.whole = None;
         let assembler = Assembler {
             whole: wanted.clone(),
             offer,
@@ -120,9 +138,38 @@ impl Updating {
             link: self.peers.to_link.clone(),
             pieces: pieces.clone(),
             standing: Arc::clone(&delta.standing),
+            mirrors: self.peers.mirrors.clone(),
         };
         let kept = Arc::clone(&delta.kept);
         tokio::task::spawn_blocking(move || assembler.run(&kept));
         true
+    }
+
+    fn offered(&self, wanted: &Wanted) -> Result<Option<Offer>, Unusable> {
+        let read = self.evidence.as_ref().and_then(|evidence| evidence.read());
+        let release = read.map(|(_, release)| release);
+        match release.filter(|release| release.image.sha256 == wanted.sha256) {
+            Some(release) => Offer::of(release, wanted.from),
+            None => Ok(None),
+        }
+    }
+
+    /// The image is fetched whole although its release has a delta; always false, for who asks whether it is put together.
+    fn comes_whole(&mut self, wanted: &Wanted, why: &str) -> bool {
+        tracing::warn!(%why, at = wanted.from, "the image is fetched whole");
+        self.whole = Some(why.to_owned());
+        false
+    }
+
+    /// Whether mirrors may be asked for the image, as far as its delta has shown.
+    pub(super) fn trusts_mirrors(&self) -> bool {
+        self.delta.as_ref().is_none_or(|delta| delta.standing.trusts_mirrors())
+    }
+
+    /// Notes why a delta that was under way was left, before it is forgotten.
+    pub(super) fn note_whole(&mut self) {
+        if let Some(why) = self.delta.as_ref().and_then(|delta| delta.standing.left.get()) {
+            self.whole = Some(why.clone());
+        }
     }
 }

@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use cordon_agent_core::update::{Effect, Event, Report, Slot, State};
-use cordon_proto::ids::Sha256;
+use cordon_agent_core::update::{Effect, Event, Report, gate};
 use tokio::sync::oneshot;
 
 use super::Updating;
-use crate::boot::{self, BootError, Change};
+use crate::boot::{self, Change};
 use crate::link::LinkError;
 use crate::run::health;
 use crate::run::messages::ToLink;
@@ -39,16 +38,16 @@ impl Updating {
     async fn perform_other(&mut self, effect: Effect) {
         match effect {
             Effect::WriteSlot { slot, length, offset } => self.open_slot(slot, length, offset).await,
-            Effect::Fetch { sha256, length, .. } => self.begin_fetch((sha256, length)).await,
-            Effect::HashSlot { slot, length } => self.hash_slot(slot, length).await,
+            Effect::Fetch { sha256, length } => self.begin_fetch((sha256, length)).await,
+            Effect::HashSlot { slot, length } => self.hash_slot(slot, length),
             Effect::Reboot => self.restart().await,
             Effect::CheckHealth => {
-                self.checking = Some(Box::pin(health::check(self.device.health.clone())));
+                self.checking = Some(Box::pin(health::check(self.device.health.clone(), self.stale)));
             }
             Effect::Arm { .. } | Effect::Disarm | Effect::Confirm { .. } | Effect::RollBack { .. } => {}
             Effect::EmitReceipt(report) => self.emit(&report),
             Effect::Forget => {
-                self.delta = None;
+                (self.delta, self.proving) = (None, None);
                 self.leave_slot().await;
                 self.drop_bundle();
             }
@@ -77,17 +76,23 @@ impl Updating {
 
     /// Reboots, or starts the application again where that is all it takes.
     async fn restart(&mut self) {
+        // The step was stored since it asked for this, however long that took: a patient may be attached.
+        let look = self.fresh_surroundings();
+        if !gate::may_reboot(&self.record, &look, self.now()) {
+            return self.queue.push_back(Event::Look(Box::new(look)));
+        }
+        self.proving = None;
         let Ok(installer) = &self.means.installer else { return };
         let control = Arc::clone(&installer.boot);
-        if let Err(error) = health::forget(&self.device.health) {
-            return tracing::error!(%error, "the last word of the device's software cannot be forgotten");
-        }
+        let _ = health::forget(&self.device.health);
         match tokio::task::spawn_blocking(move || boot::restart(&control)).await {
             Ok(Ok(None)) => {
                 tracing::info!("the device reboots for its update");
                 self.reboot = true;
             }
             Ok(Ok(Some((well, view)))) => {
+                // Until the command had ended, what ran before may have spoken once more.
+                self.stale = health::forget(&self.device.health);
                 tracing::info!(slot = %view.booted, "the application was started again for its update");
                 // As in a reboot: what waited to be heard speaks of what ran before.
                 self.queue.clear();
@@ -100,49 +105,6 @@ impl Updating {
                 tracing::error!(%error, "the application cannot be started again; it is tried again")
             }
             Err(error) => tracing::error!(%error, "starting the application again was cut off"),
-        }
-    }
-
-    /// Reads a slot back and hashes it, beside everything else: a large image takes its time.
-    async fn hash_slot(&mut self, slot: Slot, length: u64) {
-        self.delta = None;
-        let Ok(installer) = &self.means.installer else { return };
-        let (place, control) = (installer.slots.clone(), Arc::clone(&installer.boot));
-        let ordered = self.record.state.in_proof();
-        let read = move || {
-            let Some(sha256) = ordered else { return Ok(place.hash(slot, length)) };
-            Ok::<_, BootError>(place.prove(slot, boot::read(&control)?.booted, (sha256, length)))
-        };
-        let event = match tokio::task::spawn_blocking(read).await {
-            Ok(Ok(Ok(sha256))) => {
-                self.blame_mirrors(sha256);
-                Event::Hashed(sha256)
-            }
-            Ok(Err(error)) => {
-                tracing::error!(%error, %slot, "the boot control cannot be read; the slot is not read back");
-                Event::HashFailed
-            }
-            Ok(Ok(Err(error))) => {
-                tracing::error!(%error, %slot, "the slot cannot be read back");
-                Event::HashFailed
-            }
-            Err(error) => {
-                tracing::error!(%error, %slot, "reading the slot back was cut off");
-                Event::HashFailed
-            }
-        };
-        self.queue.push_back(event);
-        // Whether it may be armed is decided now, while what was read back is of now.
-        let look = self.fresh_surroundings();
-        self.queue.push_back(Event::Look(Box::new(look)));
-    }
-
-    /// Where a fetched image is not the signed one, the mirrors that sent of it are told of.
-    fn blame_mirrors(&self, found: Sha256) {
-        if let State::Written(written) = &self.record.state
-            && written.job.cleared.image.sha256 != found
-        {
-            self.peers.mirrors.blame();
         }
     }
 

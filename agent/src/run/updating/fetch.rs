@@ -66,16 +66,21 @@ impl Updating {
     /// Opens the slot, as soon as nobody writes to it any more.
     pub(super) async fn open_slot(&mut self, slot: Slot, length: u64, offset: u64) {
         self.leave_slot().await;
+        self.proving = None;
         let Ok(installer) = &self.means.installer else { return };
         let (control, slots) = (Arc::clone(&installer.boot), installer.slots.clone());
         let open = move || {
-            let running = boot::read(&control)?.booted;
+            let running = boot::running(&control, slot)?;
             Ok::<_, BootError>(slots.write(slot, running, (length, offset)))
         };
         let opened = tokio::task::spawn_blocking(open).await;
         match opened {
             Ok(Ok(Ok(writer))) => {
                 let from = writer.offset();
+                if from < offset {
+                    // Stored before a byte is written: what was held behind it is no more.
+                    self.queue.push_back(Event::Synced { offset: from });
+                }
                 self.fetch =
                     Some(Fetch { writing: Writing::begin(writer), from, pieces: None, wait_s: None });
             }
@@ -96,7 +101,9 @@ impl Updating {
         let Some(fetch) = &self.fetch else { return };
         let (pieces, incoming) = mpsc::channel(PIECES);
         let from = fetch.from;
-        let wanted = Wanted { sha256, length, from, until: None, mirrors: !self.record.doubts_mirrors() };
+        self.whole = None;
+        let mirrors = !self.record.doubts_mirrors() && self.trusts_mirrors();
+        let wanted = Wanted { sha256, length, from, until: None, mirrors };
         let begun = self.read_image((sha256, from), &pieces) || self.assemble(&wanted, &pieces);
         let begun = begun || self.peers.to_link.send(ToLink::Image { wanted, pieces }).await.is_ok();
         if let Some(fetch) = self.fetch.as_mut().filter(|_| begun) {
@@ -153,7 +160,16 @@ impl Updating {
 
     fn stop_fetching(&mut self, error: &SlotError) {
         tracing::error!(%error, "the slot cannot be written");
+        if matches!(error, SlotError::Tree(_) | SlotError::Bytes { .. }) {
+            self.peers.mirrors.blame();
+        }
         self.fetch = None;
+        if matches!(error, SlotError::DiskFull(_))
+            && let (Ok(installer), Some(job)) = (&self.means.installer, self.record.job())
+            && installer.slots.give_back(job.slot)
+        {
+            self.queue.push_back(Event::Synced { offset: 0 });
+        }
         self.queue.push_back(Event::Stopped(error.fault()));
     }
 }

@@ -3,7 +3,7 @@
 //! Words and reasons are the core's. What the server should hear at once raises `urgent`. Read next:
 //! `cordon_agent_core::update::report`.
 
-use cordon_agent_core::update::report;
+use cordon_agent_core::update::{FetchFault, report};
 use cordon_proto::checkin::{Blocked, UpdateReport, UpdateState};
 use cordon_proto::ids::Text;
 use cordon_proto::telemetry::{Body, UpdateEvent};
@@ -17,6 +17,7 @@ impl Updating {
     /// Shows the newest state. A new state, order or reason is urgent, and so is another word of clinical use where that is
     /// what blocks; bytes fetched and a lease that lapses while nothing waits are not.
     pub(crate) fn show(&mut self) {
+        self.note_whole();
         let update = self.report();
         let shown = UpdateView {
             software: report::software(&self.record),
@@ -24,6 +25,7 @@ impl Updating {
             interlock: self.device.interlock.state(),
             want_permit: report::want_permit(&self.record),
             director_root_version: self.director_root_version,
+            whole: self.whole.clone(),
             urgent: 0,
         };
         self.peers.view.send_if_modified(|view| {
@@ -47,11 +49,26 @@ impl Updating {
             update.order = update.order.or_else(|| self.word.as_ref()?.order.clone());
             update.blocked_by.insert(0, first);
         }
+        self.name_mirrors(&mut update);
         update
+    }
+
+    /// Where an image came damaged or not at all, the mirrors that were left stand beside it: nobody looks for the fault
+    /// at the server alone.
+    fn name_mirrors(&self, update: &mut UpdateReport) {
+        let theirs = [FetchFault::Damaged.code(), FetchFault::Unreachable.code()];
+        if !update.blocked_by.iter().any(|why| theirs.contains(&why.code.as_str())) {
+            return;
+        }
+        let standings = self.peers.mirrors.view();
+        for told in standings.borrow().iter().filter_map(Standing::told) {
+            update.blocked_by.push(Blocked { code: Text::lossy("mirror-left"), sentence: told });
+        }
     }
 
     /// Tells the timeline of a new state.
     pub(super) async fn tell(&mut self) {
+        self.tell_whole().await;
         let look = self.surroundings();
         let UpdateReport { state, order, blocked_by, .. } =
             report::update_report(&self.record, &look, self.now());
@@ -65,14 +82,29 @@ impl Updating {
         self.keep(UpdateEvent { order, state, note }).await;
     }
 
+    /// Tells the timeline of an image that comes whole although its release has a delta.
+    async fn tell_whole(&mut self) {
+        self.note_whole();
+        if self.whole == self.whole_told {
+            return;
+        }
+        self.whole_told.clone_from(&self.whole);
+        if let Some(why) = &self.whole {
+            let note = Some(Text::lossy(&format!("The image is fetched whole: {why}.")));
+            let (state, order) = self.told.clone().unwrap_or((UpdateState::Idle, None));
+            self.keep(UpdateEvent { order, state, note }).await;
+        }
+    }
+
     /// Tells the timeline of mirrors that were left since the last time.
     pub(super) async fn tell_mirrors(&mut self, standings: Vec<Standing>) {
         let (state, order) = self.told.clone().unwrap_or((UpdateState::Idle, None));
-        for (index, Standing { url, fault, .. }) in standings.iter().enumerate() {
-            let before = self.mirrors_told.get(index).and_then(|before| before.fault.as_ref());
-            let Some(fault) = fault.as_ref().filter(|fault| Some(*fault) != before) else { continue };
-            let note = Text::lossy(&format!("The mirror {url} was left: {fault}."));
-            self.keep(UpdateEvent { order: order.clone(), state, note: Some(note) }).await;
+        for (index, standing) in standings.iter().enumerate() {
+            let before = self.mirrors_told.get(index).and_then(Standing::told);
+            let note = standing.told().filter(|note| Some(note) != before.as_ref());
+            if note.is_some() {
+                self.keep(UpdateEvent { order: order.clone(), state, note }).await;
+            }
         }
         self.mirrors_told = standings;
     }

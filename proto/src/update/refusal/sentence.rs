@@ -162,6 +162,7 @@ fn gave_up(why: GaveUp) -> &'static str {
             "the image arrived damaged again and again. Check the server's copy, then sign a new order."
         }
         GaveUp::SlotTooShort => "the image is larger than the slot. Ask the maker for one that fits.",
+        GaveUp::NotTaken => "the device's own installer refused the image again and again. Its log says why.",
     }
 }
 

@@ -67,7 +67,8 @@ fn orders() -> Vec<Refusal> {
         ScopeMiss::Counter,
     ];
     list.extend(misses.map(|why| Refusal::NotInScope { order: order.clone(), why }));
-    let given_up = [GaveUp::WentBack, GaveUp::TrialFailed, GaveUp::ImageDamaged, GaveUp::SlotTooShort];
+    let given_up =
+        [GaveUp::WentBack, GaveUp::TrialFailed, GaveUp::ImageDamaged, GaveUp::SlotTooShort, GaveUp::NotTaken];
     list.extend(given_up.map(|why| Refusal::GivenUp { order: order.clone(), why }));
     let permits = [
         PermitMiss::NoAnswer,

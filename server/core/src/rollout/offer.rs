@@ -24,7 +24,7 @@ use super::{BackFacts, Covers, DeviceFacts, Failure, Fleet, Hold, Progress, Roll
 use crate::device::{Device, Report, State as Trust};
 
 /// Seconds a go lives where the order does not say.
-const GO_S: u32 = 900;
+pub(super) const GO_S: u32 = 900;
 
 /// The list of devices behind an order whose scope is a set, under `Key::Order`: sorted, each once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

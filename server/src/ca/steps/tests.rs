@@ -287,9 +287,11 @@ async fn sealing_never_says_that_nothing_lies_in_plain_while_something_does() {
     written_before(&plain, &bytes, 0);
     std::fs::remove_file(office.roots_file()).expect("there");
     std::fs::create_dir(office.roots_file()).expect("in the way");
+    let entries = office.journal().await;
     let words = refused().await;
     assert!(words.contains("1 files of unused ones were removed; not done: ") && words.contains("ca.pem"));
     assert!(!plain.exists(), "what could be done was done");
+    assert_eq!(office.journal().await, entries + 1, "a key that is gone is in the journal");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use super::*;
 use crate::ca::Subject;
 use crate::store::{EventQuery, Key, Kind};
 use crate::testing::{
-    Bench, Enrolled, PATIENCE, Reply, Wire, checkin as checkin_of, device_key, person, text,
+    Bench, Enrolled, PATIENCE, Reply, Wire, checkin as checkin_of, device_key, in_time, person, text,
 };
 
 mod farewell;
@@ -197,19 +197,25 @@ async fn sessions_are_never_resumed() {
 
 #[tokio::test]
 async fn quarantine_ends_open_connections_and_leaves_the_way_to_an_update() {
-    // Goal: it bites within a second. Method: an idle connection and a waiting one; then new ones, route by route.
+    // Goal: it bites within a second. Method: an idle connection and a waiting one; again with another device where the
+    // machine was too busy to tell; then new ones, route by route.
     let bench = Bench::start(&[]).await;
-    let (device, bystander) = (bench.enrol("A").await, bench.enrol("B").await);
-    let (mut idle, mut waiting) = (bench.device(&device).await, bench.device(&device).await);
+    let (mut device, bystander) = (bench.enrol("A").await, bench.enrol("B").await);
     let mut other = bench.device(&bystander).await;
-    let token = check_in(&mut idle, &device).await.wait_token;
     check_in(&mut other, &bystander).await;
-    let long = wire::write(&WaitRequest { token, max_s: 300 });
-    waiting.send("POST", "/v1/wait", &[("Content-Type", "application/cbor")], &long).await;
-    bench.app().act(device.id, Act::Quarantine, text("beacons"), &person()).await.expect("quarantined");
-    let begin = Instant::now();
-    assert!(idle.ended().await && waiting.reply().await.is_none());
-    assert!(begin.elapsed() < SECOND, "{:?}", begin.elapsed());
+    let mut long = Vec::new();
+    in_time("a quarantine", SECOND, async |round| {
+        device = bench.enrol(&format!("A{round}")).await;
+        let (mut idle, mut waiting) = (bench.device(&device).await, bench.device(&device).await);
+        let token = check_in(&mut idle, &device).await.wait_token;
+        long = wire::write(&WaitRequest { token, max_s: 300 });
+        waiting.send("POST", "/v1/wait", &[("Content-Type", "application/cbor")], &long).await;
+        bench.app().act(device.id, Act::Quarantine, text("beacons"), &person()).await.expect("quarantined");
+        let begin = Instant::now();
+        assert!(idle.ended().await && waiting.reply().await.is_none());
+        begin.elapsed()
+    })
+    .await;
     check_in(&mut other, &bystander).await;
     let mut anew = bench.device(&device).await;
     check_in(&mut anew, &device).await;

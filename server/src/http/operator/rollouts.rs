@@ -59,7 +59,7 @@ pub struct RolloutAsk {
     failure_limit_permille: Option<u32>,
     /// Devices that may hold a permit at once; 20 if not given.
     in_flight: Option<u32>,
-    /// Seconds after which a device that was given the go counts as silent; 3600 if not given.
+    /// Seconds after which a device that was given the go counts as silent; 10800 if not given.
     silent_after_s: Option<u32>,
     /// Seconds to watch a settled wave before the next begins; 86400 if not given.
     soak_s: Option<u32>,

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::{Story, number, text};
 use crate::demo::boot_loader::Machine;
-use crate::demo::catalogue::{Habit, MODELS, Model, Unit, units};
+use crate::demo::catalogue::{BENCH, MODELS, Model, Unit, units};
 use crate::demo::fleet::{self, Device, Factory};
 use crate::demo::until;
 use crate::hospital::{Place, Release, Who};
@@ -148,16 +148,7 @@ impl Story {
 
     pub(super) async fn enrol_machine(&mut self) -> anyhow::Result<String> {
         let home = self.folder.join("machine");
-        let model = Model {
-            maker: "Cordon",
-            name: MACHINE_MODEL,
-            revision: "A",
-            serial: "DEMO",
-            kind: "workstation",
-            share: 0,
-            interlock: "application",
-            habit: Habit::Imaging,
-        };
+        let model = Model { name: MACHINE_MODEL, serial: "DEMO", interlock: "application", ..BENCH };
         let unit = Unit { model, number: 0, site: "St. Brigid", ward: "Radiology" };
         let root = self.hospital.maker_root("cordon");
         let image = format!("{}\n", factory_release(MACHINE_MODEL)).repeat(1000);

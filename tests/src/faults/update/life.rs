@@ -155,7 +155,7 @@ impl Life {
         device.lay_control(Slot::B)?;
         if !well {
             let path = device.path("agent.toml");
-            let text = std::fs::read_to_string(&path)? + "health = [\"false\"]\n";
+            let text = std::fs::read_to_string(&path)? + "health = [\"false\"]\ntrial_s = 2\n";
             std::fs::write(path, text)?;
         }
         rustix::fs::syncfs(std::fs::File::open(&home)?)?;

@@ -1,8 +1,8 @@
 //! Images whose lengths no longer fit 31 or 32 bits: 2 GiB, and 4 GiB and a byte.
 //!
 //! The files are holes but for their ends, so nothing of that size is written; everything is read, more than once. What
-//! is shown: a slot that goes on behind such an offset, hashes it, is read back to the last byte, and is found out when it
-//! is one byte longer; and a server that hands out such a file from any offset over mutual TLS. openssl is the judge of
+//! is shown: a slot that goes on behind such an offset, by the threads that write it on a device, is read back to the last
+//! byte, and is found out when it is one byte longer; and a server that hands out such a file from any offset over mutual TLS. openssl is the judge of
 //! the hashes. Read next: `cordon_agent::slot`, `cordon_server`'s `http::repository`.
 
 use std::fs::File;
@@ -10,7 +10,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use cordon_agent::slot::Slots;
+use cordon_agent::slot::writing::{Piece, Sink, Told, Writing};
+use cordon_agent::slot::{SlotError, Slots};
 use cordon_agent_core::update::Slot;
 use cordon_proto::ids::Sha256;
 
@@ -46,6 +47,35 @@ fn tail(seed: u64) -> Vec<u8> {
     bytes
 }
 
+/// Writes bytes of an image where they belong, by the threads that write and sync on a device.
+///
+/// # Errors
+/// If the runtime cannot be had; what the threads say is the answer: nothing where the image is whole.
+pub(super) fn through_the_threads(
+    sink: Box<dyn Sink>,
+    bytes: &[u8],
+) -> std::io::Result<Result<(), Option<SlotError>>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let mut at = sink.offset();
+    Ok(runtime.block_on(async {
+        let mut writing = Writing::begin(sink);
+        for piece in bytes.chunks(9000) {
+            // One that is not taken has its reason in the last word.
+            let _ = writing.put(Piece { at, bytes: piece.to_vec().into() }).await;
+            at += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        }
+        writing.end();
+        loop {
+            match writing.told().await {
+                Some(Told::Synced(_)) => {}
+                Some(Told::Whole) => return Ok(()),
+                Some(Told::Failed(error)) => return Err(Some(error)),
+                Some(Told::Ended) | None => return Err(None),
+            }
+        }
+    }))
+}
+
 /// Writes the end of an image behind its hole, as a resumed update does, and reads all of it back.
 fn through_a_slot(folder: &Path, length: u64, tail: &[u8]) -> anyhow::Result<(PathBuf, Sha256)> {
     std::fs::write(folder.join("a"), b"the running image")?;
@@ -53,19 +83,17 @@ fn through_a_slot(folder: &Path, length: u64, tail: &[u8]) -> anyhow::Result<(Pa
     let hole = length.saturating_sub(u64::try_from(tail.len())?);
     File::create(&path)?.set_len(hole)?;
     let slots = Slots::new([folder.join("a"), path.clone()]);
-    let mut writer = slots.write(Slot::B, Slot::A, (length, hole))?;
+    let writer = slots.write(Slot::B, Slot::A, (length, hole))?;
     ensure!(writer.offset() == hole, "the slot goes on at {}, not at {hole}", writer.offset());
-    let mut at = hole;
-    for piece in tail.chunks(9000) {
-        writer.write(at, piece)?;
-        at += u64::try_from(piece.len())?;
-    }
-    ensure!(writer.write(length, &[0]).is_err(), "a byte behind the end was taken");
-    let written = writer.complete()?;
-    let back = written.read_back()?;
+    let longer = [tail, &[0]].concat();
+    let refused = through_the_threads(Box::new(writer), &longer)?;
+    ensure!(refused.is_err(), "a byte behind the end was taken");
+    let writer = slots.write(Slot::B, Slot::A, (length, hole))?;
+    through_the_threads(Box::new(writer), tail)?
+        .map_err(|error| anyhow::anyhow!("not written: {error:?}"))?;
+    let back = slots.hash(Slot::B, length)?;
     let found = std::fs::metadata(&path)?.len();
     ensure!(found == length, "the slot has {found} bytes of {length}");
-    ensure!(slots.hash(Slot::B, length)? == back, "the slot by its path is another one");
     let cut = length & u64::from(u32::MAX);
     for other in [length - 1, length + 1, cut].into_iter().filter(|other| *other != length) {
         ensure!(slots.hash(Slot::B, other).is_err(), "a slot of {length} bytes passed for one of {other}");

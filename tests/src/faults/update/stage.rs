@@ -14,7 +14,7 @@ use cordon_proto::update::release::InterlockClass;
 
 use super::device::{Control, Device};
 use super::judge;
-use crate::demo::catalogue::{Habit, Model, Unit};
+use crate::demo::catalogue::{QUIET_PUMP, Unit};
 use crate::demo::fleet::{self, Factory};
 use crate::faults::image;
 use crate::hospital::{Hospital, Place, Who};
@@ -72,17 +72,7 @@ pub struct Stage {
 /// The device's make.
 #[must_use]
 pub fn unit() -> Unit {
-    let model = Model {
-        maker: "Halden",
-        name: "VP-3",
-        revision: "C",
-        serial: "VP3",
-        kind: "infusion-pump",
-        share: 0,
-        interlock: "none",
-        habit: Habit::Imaging,
-    };
-    Unit { model, number: 0, site: "St. Anna", ward: "ICU 2" }
+    Unit { model: QUIET_PUMP, number: 0, site: "St. Anna", ward: "ICU 2" }
 }
 
 fn shown(path: &Path) -> String {

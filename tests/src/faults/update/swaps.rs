@@ -7,6 +7,7 @@
 //! there for it. Read next: `agent/core`'s update machine.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +18,7 @@ use cordon_agent::boot::REBOOT_STATUS;
 use cordon_agent::slot::Slots;
 use cordon_agent_core::interlock::Silence;
 use cordon_agent_core::update::gate::Verdict;
-use cordon_agent_core::update::{Effect, Event, Installed, Look, Record, Slot, State, step};
+use cordon_agent_core::update::{Effect, Event, FetchFault, Installed, Look, Record, Slot, State, step};
 use cordon_proto::checkin::{Action, InterlockState};
 use cordon_proto::ids::{Hardware, Sha256, Text};
 use cordon_proto::time::{Millis, Timestamp};
@@ -32,6 +33,7 @@ use fastrand::Rng;
 
 use super::device::Control;
 use super::judge;
+use super::sparse::through_the_threads;
 use super::stage::Stage;
 use crate::soak::{Outcome, Rounds};
 
@@ -126,16 +128,16 @@ impl Swaps {
                 1 => std::fs::read(chance.choice(&files).context("a bundle has files")?).unwrap_or_default(),
                 _ => good.iter().take(chance.usize(0..=good.len())).copied().collect(),
             };
-            std::fs::write(&beside, &evil)?;
             let aside = path.with_extension("aside");
-            if std::fs::rename(path, &aside).is_ok() {
-                match chance.bool() {
-                    true => std::fs::rename(&beside, path)?,
-                    false => symlink(&beside, path)?,
-                }
+            // The agent may have removed the file, or its folder, at any of these steps.
+            if there(std::fs::write(&beside, &evil))? && there(std::fs::rename(path, &aside))? {
+                let put = match chance.bool() {
+                    true => std::fs::rename(&beside, path),
+                    false => symlink(&beside, path),
+                };
                 std::thread::sleep(Duration::from_micros(chance.u64(0..3000)));
-                std::fs::rename(&aside, path)?;
-                swaps += 1;
+                let back = there(std::fs::rename(&aside, path))?;
+                swaps += u64::from(there(put)? && back);
             }
             let _ = std::fs::remove_file(&beside);
         }
@@ -150,8 +152,21 @@ fn spoilt(good: &[u8], chance: &mut Rng) -> Vec<u8> {
     evil
 }
 
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
+/// Whether what was changed was still there to be changed, and its place free.
+fn there(done: std::io::Result<()>) -> std::io::Result<bool> {
+    match done {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => Ok(false),
+        done => done.map(|()| true),
+    }
+}
+
+/// The files below a folder that another program works in.
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
         let path = entry?.path();
         if path.is_dir() { walk(&path, files)? } else { files.push(path) }
     }
@@ -322,17 +337,13 @@ impl<'i> Updater<'i> {
         match effect {
             Effect::Fetch { .. } => {
                 let length = u64::try_from(self.image.len())?;
-                let written = self.slots.write(Slot::B, Slot::A, (length, 0)).and_then(|mut writer| {
-                    let mut at = 0;
-                    for piece in self.image.chunks(9000) {
-                        writer.write(at, piece)?;
-                        at += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-                    }
-                    writer.complete().map(drop)
-                });
+                let written = match self.slots.write(Slot::B, Slot::A, (length, 0)) {
+                    Ok(writer) => through_the_threads(Box::new(writer), self.image)?,
+                    Err(error) => Err(Some(error)),
+                };
                 self.events.push_back(match written {
                     Ok(()) => Event::Complete,
-                    Err(error) => Event::Stopped(error.fault()),
+                    Err(error) => Event::Stopped(error.map_or(FetchFault::SlotFails, |error| error.fault())),
                 });
             }
             Effect::HashSlot { slot, length } => {
@@ -385,6 +396,7 @@ impl<'i> Updater<'i> {
             silence: Silence::default(),
             local_class: None,
             trial_s: 300,
+            network_down: false,
         }
     }
 }

@@ -59,19 +59,19 @@ fn a_release_offers_a_delta_that_is_small_beside_what_is_still_to_come() {
     // Goal: no index for nothing. Method: both sides of each bound.
     let files = |index: u64| [index, 70].map(|length| FileRef { length, sha256: Sha256([7; 32]) }).to_vec();
     let mut release = fixture::release(42);
-    assert_eq!(Offer::of(&release, 0), None, "there is none");
+    assert_eq!(Offer::of(&release, 0), Ok(None), "there is none");
     release.deltas = files(100);
     release.image.length = 1000;
-    assert_eq!(Offer::of(&release, 0).map(|offer| offer.store.length), Some(70));
-    assert!(Offer::of(&release, 200).is_some());
-    assert_eq!(Offer::of(&release, 201), None, "most of it is there");
+    assert_eq!(Offer::of(&release, 0).map(|offer| offer.map(|offer| offer.store.length)), Ok(Some(70)));
+    assert!(Offer::of(&release, 200).is_ok_and(|offer| offer.is_some()));
+    assert_eq!(Offer::of(&release, 201), Err(Unusable::Large), "most of it is there");
     release.deltas = files(limits::DELTA_INDEX_BYTES);
     release.image.length = limits::IMAGE_BYTES;
-    assert!(Offer::of(&release, 0).is_some());
+    assert!(Offer::of(&release, 0).is_ok_and(|offer| offer.is_some()));
     release.deltas = files(limits::DELTA_INDEX_BYTES + 1);
-    assert_eq!(Offer::of(&release, 0), None, "more than a device reads");
+    assert_eq!(Offer::of(&release, 0), Err(Unusable::Large), "more than a device reads");
     release.deltas.truncate(1);
-    assert_eq!(Offer::of(&release, 0), None, "half of one");
+    assert_eq!(Offer::of(&release, 0), Ok(None), "half of one");
 }
 
 #[test]

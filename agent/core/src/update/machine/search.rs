@@ -21,11 +21,15 @@ use proptest::prelude::ProptestConfig;
 use super::super::fixture::{LENGTH, NEW, OLD, Signed, clock, old_record};
 use super::super::loader::{BootState, Change, choose};
 use super::super::record::{Record, Slot, State};
-use super::super::{Effect, Event, FetchFault, Look, Report};
+use super::super::{Effect, Event, FetchFault, Look, Report, gate};
 use super::step;
 
 const FORGED: Sha256 = Sha256([66; 32]);
 const ORDERED: u64 = 42;
+/// Seconds between two looks.
+const LOOK_S: i64 = 11;
+/// Seconds of a trial, as the looks say.
+const TRIAL_S: i64 = 300;
 
 /// How the world behaves towards the device.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +45,13 @@ struct Plan {
     /// Boots that the loader gives to a trial.
     boots: u8,
     interruption: Interruption,
+}
+
+impl Plan {
+    /// Whether the image is good in the end.
+    fn is_well(&self) -> bool {
+        matches!(self.health, Health::Well | Health::Slow)
+    }
 }
 
 /// How the boot control takes a change.
@@ -63,8 +74,12 @@ enum Mirror {
 enum Health {
     Well,
     Sick,
+    /// Says no twice, and then that all is well.
+    Slow,
     /// Never reaches the server.
     Mute,
+    /// Never meets anybody: the network is down.
+    Dark,
     /// Dies whenever it starts.
     Crash,
 }
@@ -106,6 +121,10 @@ struct World<'a> {
     receipts: BTreeMap<u64, Report>,
     flaked: bool,
     trials_booted: usize,
+    /// Health checks that were made.
+    checked: usize,
+    /// Seconds that the agent ran in a trial.
+    tried_s: i64,
 }
 
 impl<'a> World<'a> {
@@ -130,6 +149,8 @@ impl<'a> World<'a> {
             receipts: BTreeMap::new(),
             flaked: false,
             trials_booted: 0,
+            checked: 0,
+            tried_s: 0,
         }
     }
 
@@ -228,13 +249,16 @@ impl<'a> World<'a> {
 
     /// What the world does when the agent has nothing to do; nothing once the order is dealt with.
     fn next_event(&mut self, record: &Record, events: &mut VecDeque<Event>) -> Option<Event> {
-        self.seconds += 11;
+        self.seconds += LOOK_S;
+        if matches!(record.state, State::Trial(_)) {
+            self.tried_s += LOOK_S;
+        }
         let look = self.look(record);
         let refused = look.verdict.as_ref().is_some_and(|verdict| verdict.outcome.is_err());
         if record.state == State::Idle && refused {
             return None;
         }
-        if matches!(record.state, State::Trial(_)) && self.plan.health == Health::Well {
+        if matches!(record.state, State::Trial(_)) && self.plan.is_well() {
             events.push_back(Event::CheckedIn);
         }
         if self.looks == self.plan.swap_look
@@ -251,6 +275,7 @@ impl<'a> World<'a> {
         if self.looks == self.plan.busy_look {
             look.interlock = InterlockState::InUse;
         }
+        look.network_down = self.plan.health == Health::Dark;
         look
     }
 
@@ -296,9 +321,7 @@ impl<'a> World<'a> {
                 );
                 self.slot_mut(slot).bytes = offset;
             }
-            Effect::Fetch { sha256, length, offset } => {
-                return self.fetch(sha256, (length, offset), record, events);
-            }
+            Effect::Fetch { sha256, length } => return self.fetch((sha256, length), record, events),
             Effect::HashSlot { slot, length } => {
                 let content = self.slot(slot);
                 let hash = if content.bytes >= length { content.sha256 } else { FORGED };
@@ -306,14 +329,26 @@ impl<'a> World<'a> {
                 events.extend([Event::Hashed(hash), Event::Look(Box::new(look))]);
             }
             Effect::Reboot => {
-                assert!(self.looks != self.plan.busy_look, "reboots in use: {:?} {:?}", self.plan, self.cuts);
-                return Some(End::Reboot);
+                // Time has passed since the step asked for it.
+                let look = self.look(record);
+                if gate::may_reboot(record, &look, self.now()) {
+                    let in_use = self.looks == self.plan.busy_look;
+                    assert!(!in_use, "reboots in use: {:?} {:?}", self.plan, self.cuts);
+                    return Some(End::Reboot);
+                }
+                events.push_back(Event::Look(Box::new(look)));
             }
-            Effect::CheckHealth => match self.plan.health {
-                Health::Well | Health::Mute => events.push_back(Event::Healthy),
-                Health::Sick => events.push_back(Event::Sick),
-                Health::Crash => {}
-            },
+            Effect::CheckHealth => {
+                self.checked += 1;
+                match self.plan.health {
+                    Health::Slow if self.checked <= 2 => events.push_back(Event::Unwell),
+                    Health::Well | Health::Mute | Health::Dark | Health::Slow => {
+                        events.push_back(Event::Healthy);
+                    }
+                    Health::Sick => events.push_back(Event::Sick),
+                    Health::Crash => {}
+                }
+            }
             Effect::EmitReceipt(report) => {
                 let serial = report.serial;
                 let kept = self.receipts.entry(serial).or_insert_with(|| (*report).clone());
@@ -355,14 +390,13 @@ impl<'a> World<'a> {
     /// Three pieces, each synced, with a moment after each.
     fn fetch(
         &mut self,
-        sha256: Sha256,
-        (length, offset): (u64, u64),
+        (sha256, length): (Sha256, u64),
         record: &Record,
         events: &mut VecDeque<Event>,
     ) -> Option<End> {
         let slot = record.job().expect("an act is under way").slot;
         let served = if self.plan.mirror == Mirror::Forged { FORGED } else { sha256 };
-        let mut held = offset;
+        let mut held = self.slot(slot).bytes;
         while held < length {
             held = (held + length / 3).min(length);
             *self.slot_mut(slot) = Content { sha256: served, bytes: held };
@@ -426,12 +460,12 @@ impl<'a> World<'a> {
     fn check_end(&self) {
         let said = alloc::format!("{:?} {:?} {:?}", self.plan, self.cuts, self.receipts);
         let outcomes: Vec<Outcome> = self.receipts.values().map(|report| report.outcome).collect();
-        let (outcome, image) = match (self.plan.mirror, self.plan.health, self.plan.action) {
-            (Mirror::Forged, _, Action::Install) => (Outcome::Refused, OLD),
-            (_, Health::Well, Action::Install) => (Outcome::Confirmed, NEW),
-            (_, Health::Well, Action::Back) => (Outcome::WentBack, OLD),
-            (_, _, Action::Install) => (Outcome::RolledBack, OLD),
-            (_, _, Action::Back) => (Outcome::RolledBack, NEW),
+        let (outcome, image) = match (self.plan.mirror, self.plan.action) {
+            (Mirror::Forged, Action::Install) => (Outcome::Refused, OLD),
+            (_, Action::Install) if self.plan.is_well() => (Outcome::Confirmed, NEW),
+            (_, Action::Back) if self.plan.is_well() => (Outcome::WentBack, OLD),
+            (_, Action::Install) => (Outcome::RolledBack, OLD),
+            (_, Action::Back) => (Outcome::RolledBack, NEW),
         };
         // Where the loader gives one boot, the second strike in a trial is the end of it.
         let gave_up = self.plan.boots == 1 && outcomes == [Outcome::RolledBack];
@@ -441,6 +475,13 @@ impl<'a> World<'a> {
             Action::Install | Action::Back => (outcome, image),
         };
         assert_eq!(outcomes, [outcome], "one receipt: {said}");
+        let times = if self.plan.health == Health::Dark { 2 } else { 1 };
+        // A record that is lost takes what it had charged with it.
+        let lost_s = match self.plan.interruption {
+            Interruption::StaleRecord => 2 * (2 * i64::from(limits::TRIAL_STEP_S) + LOOK_S),
+            Interruption::Power | Interruption::Kill => 0,
+        };
+        assert!(self.tried_s <= times * TRIAL_S + LOOK_S + lost_s, "{} s on trial: {said}", self.tried_s);
         assert_eq!(self.slot(self.boot.active).sha256, image, "{said}");
         assert!(self.boot.trial.is_none() && self.boot.booted == self.boot.active, "{said}");
         let record: Record = wire::read(self.disk.last().expect("a record"), 65_536).expect("parses");
@@ -483,6 +524,7 @@ fn plans(interruption: Interruption) -> Vec<Plan> {
             }
         }
     }
+    plans.extend([Health::Slow, Health::Dark].map(|health| Plan { health, ..fair }));
     plans.extend([Mirror::Forged, Mirror::Flaky].map(|mirror| Plan { mirror, ..fair }));
     plans.extend((1..=6).map(|busy_look| Plan { busy_look, ..fair }));
     plans.extend((4..=9).map(|busy_look| Plan { busy_look, health: Health::Sick, ..fair }));

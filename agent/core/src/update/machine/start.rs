@@ -13,6 +13,7 @@ use cordon_proto::update::release::InterlockClass;
 use super::super::Effect;
 use super::super::fault::TrialFault;
 use super::super::loader::View;
+use super::super::patience::Patience;
 use super::super::record::{Installed, Job, Shown, State, Trial};
 use super::Run;
 
@@ -20,6 +21,7 @@ impl Run {
     pub(super) fn started(&mut self, state: State, view: View) -> State {
         self.record.boots = view.boots;
         self.record.starts = self.record.starts.saturating_add(1);
+        self.record.reading = false;
         match state {
             State::Idle => self.start_idle(view),
             State::Fetching(mut fetching) => {
@@ -28,10 +30,9 @@ impl Run {
                 self.start_writing(fetching.job.slot, State::Fetching(fetching), view)
             }
             State::Written(written) => {
-                let (slot, length) = (written.job.slot, written.job.cleared.image.length);
-                let state = self.start_writing(slot, State::Written(written), view);
-                if state != State::Idle {
-                    self.push(Effect::HashSlot { slot, length });
+                let state = self.start_writing(written.job.slot, State::Written(written), view);
+                if let State::Written(written) = &state {
+                    self.read(&written.job);
                 }
                 state
             }
@@ -84,7 +85,7 @@ impl Run {
         // The loader counts also the boots in which the agent never came up.
         job.boots = view.tried(job.slot).unwrap_or(job.boots);
         if view.booted == job.slot {
-            let trial = Trial { job, starts: 0, shown: Shown::default() };
+            let trial = Trial { job, starts: 0, patience: Patience::default(), shown: Shown::default() };
             return self.start_trial_again(trial);
         }
         if view.fell_back() {
@@ -117,8 +118,9 @@ impl Run {
         if trial.starts > limits::TRIAL_BOOTS {
             return self.revert(trial.job, TrialFault::Crashes);
         }
-        trial.shown = Shown { since: self.now.monotonic, ..Shown::default() };
-        self.push(Effect::HashSlot { slot: trial.job.slot, length: trial.job.cleared.image.length });
+        trial.shown = Shown::default();
+        trial.patience.begin(self.now.monotonic);
+        self.read(&trial.job);
         self.push(Effect::CheckHealth);
         State::Trial(Box::new(trial))
     }

@@ -3,6 +3,7 @@
 //! Tests only; the interplay with power cuts is in `search`.
 
 use alloc::boxed::Box;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -15,6 +16,9 @@ use super::super::loader::BootState;
 use super::super::record::{Installed, Slot};
 use super::super::{report, *};
 use super::*;
+
+mod trial;
+mod untaken;
 
 fn signed() -> Signed {
     Signed::to(42, 42)
@@ -67,7 +71,7 @@ fn a_good_image_goes_through_every_state_in_the_order_of_the_evidence() {
     let look = clear(&record);
     let (record, effects) = after(record, vec![Event::Look(look)]);
     let write = Effect::WriteSlot { slot: Slot::B, length: LENGTH, offset: 0 };
-    assert_eq!(effects, [write, Effect::Fetch { sha256: NEW, length: LENGTH, offset: 0 }]);
+    assert_eq!(effects, [write, Effect::Fetch { sha256: NEW, length: LENGTH }]);
     let (record, effects) = after(record, vec![Event::Synced { offset: LENGTH }, Event::Complete]);
     assert_eq!(effects, [Effect::HashSlot { slot: Slot::B, length: LENGTH }]);
     let look = clear(&record);
@@ -149,6 +153,38 @@ fn the_patient_who_comes_between_flag_and_reboot_stops_it() {
 }
 
 #[test]
+fn a_reboot_is_done_only_while_the_look_of_that_moment_is_free() {
+    // Goal: to store the step may take minutes, and a patient may come meanwhile. Method: a state that wants a reboot, on
+    // the way there and on the way back, under each word of clinical use; a go that has ended; states that want none.
+    let (reverting, _) = after(trial(), vec![Event::Sick]);
+    for record in [armed(), reverting] {
+        let mut look = clear(&record);
+        for (interlock, free) in [
+            (InterlockState::Standby, true),
+            (InterlockState::Service, true),
+            (InterlockState::InUse, false),
+            (InterlockState::Unknown, false),
+        ] {
+            look.interlock = interlock;
+            assert_eq!(gate::may_reboot(&record, &look, clock(0)), free, "{interlock:?}");
+        }
+        look.interlock = InterlockState::Standby;
+        let go_needed = matches!(record.state, State::Armed(_));
+        assert_eq!(gate::may_reboot(&record, &look, clock(7200)), !go_needed, "the go has ended");
+    }
+    for record in [old_record(), fetching(), waiting(), trial()] {
+        assert!(!gate::may_reboot(&record, &clear(&record), clock(0)), "{:?}", record.state);
+    }
+}
+
+#[test]
+fn a_slot_that_no_longer_holds_what_was_synced_is_believed() {
+    // Goal: no later attempt takes bytes for held that were never written again. Method: fewer bytes than before.
+    let (record, _) = after(fetching(), vec![Event::Synced { offset: 2000 }, Event::Synced { offset: 512 }]);
+    assert!(matches!(&record.state, State::Fetching(fetching) if fetching.offset == 512));
+}
+
+#[test]
 fn an_image_with_one_flipped_byte_is_fetched_again_and_then_given_up_with_one_receipt() {
     // Goal: forged or damaged images. Method: the wrong hash, as often as the limit allows.
     let mut record = fetching();
@@ -195,8 +231,8 @@ fn a_full_disk_pauses_and_a_short_slot_ends_the_order() {
     assert_eq!(told.iter().map(|one| one.code.as_str()).collect::<Vec<_>>(), ["disk-full"]);
     assert!(step(record.clone(), Event::Look(look.clone()), clock(1)).effects.is_empty());
     let later = step(record, Event::Look(look), clock(limits::SLOT_PAUSE_S));
-    let resumed = Effect::Fetch { sha256: NEW, length: LENGTH, offset: 1000 };
-    assert_eq!(later.effects.last(), Some(&resumed), "it goes on where it stopped");
+    let resumed = Effect::WriteSlot { slot: Slot::B, length: LENGTH, offset: 1000 };
+    assert_eq!(later.effects.first(), Some(&resumed), "it goes on where it stopped");
     let (record, effects) = after(fetching(), vec![Event::Stopped(FetchFault::SlotTooShort)]);
     assert!(
         matches!(record.state, State::Failed(_)) && matches!(effects.as_slice(), [Effect::EmitReceipt(_)])
@@ -223,8 +259,8 @@ fn a_server_that_asks_to_wait_is_asked_again_after_that_and_within_an_hour() {
         let soon = step(record.clone(), Event::Look(look.clone()), clock(pause - 1));
         assert!(soon.effects.is_empty(), "it waits");
         let later = step(record, Event::Look(look), clock(pause));
-        let resumed = Effect::Fetch { sha256: NEW, length: LENGTH, offset: 1000 };
-        assert_eq!(later.effects.last(), Some(&resumed), "it goes on where it stopped");
+        let resumed = Effect::WriteSlot { slot: Slot::B, length: LENGTH, offset: 1000 };
+        assert_eq!(later.effects.first(), Some(&resumed), "it goes on where it stopped");
     }
 }
 
@@ -470,7 +506,7 @@ fn any_event(signed: &Signed, (choice, number): (u8, u64), record: &Record) -> E
     }
     let slot = |odd: bool| if odd { Slot::B } else { Slot::A };
     let trial = (number % 4 == 0).then_some(Slot::B);
-    match choice % 16 {
+    match choice % 18 {
         0 => Event::Started(view(slot(number % 2 == 1), trial, slot(number % 7 > 3), number)),
         1 => Event::Synced { offset: number },
         2 => Event::Complete,
@@ -486,6 +522,8 @@ fn any_event(signed: &Signed, (choice, number): (u8, u64), record: &Record) -> E
         12 => Event::Committed,
         13 => Event::ReceiptKept { serial: number % 4 },
         14 => Event::Delayed { seconds: number % 100 },
+        15 => Event::Unwell,
+        16 => Event::NotTaken { refused: number % 2 == 0 },
         _ => Event::Look(look),
     }
 }

@@ -1,15 +1,15 @@
 //! The transitions after the reboot: health gate, commit, roll back, and the receipt of whatever came of it.
 //!
 //! An image is good when the running slot's hash is the ordered one, the device's own health check is passed and, where
-//! the release asks for it, a check-in over mutual TLS has succeeded, all in time. Only when the boot control says that
-//! it is committed does the floor rise. It must never reboot out of a trial while the device is in use. Read next:
-//! [`super::super::gate`].
+//! the release asks for it, a check-in over mutual TLS has succeeded, all in time. A check that says no is made again
+//! until the time is up; another hash and the last word of the device's own software are final. Only when the boot
+//! control says that it is committed does the floor rise. It must never reboot out of a trial while the device is in
+//! use. Read next: [`super::super::patience`], [`super::super::gate`].
 
 use alloc::boxed::Box;
 
 use cordon_proto::checkin::Action;
 use cordon_proto::ids::Sha256;
-use cordon_proto::limits;
 use cordon_proto::update::decide::{ConfirmedOrder, GaveUp};
 use cordon_proto::update::release::Confirm;
 
@@ -21,16 +21,51 @@ use super::super::report;
 use super::Run;
 
 impl Run {
-    pub(super) fn look_trial(&mut self, trial: Trial, look: &Look) -> State {
+    pub(super) fn look_trial(&mut self, mut trial: Trial, look: &Look) -> State {
         if trial.shown.confirming {
             return self.confirm(trial);
         }
-        let limit_ms = i64::from(look.trial_s.clamp(1, limits::TRIAL_S)) * 1000;
-        if self.now.monotonic.since(trial.shown.since) < limit_ms {
-            return State::Trial(Box::new(trial));
+        if self.has_time(&mut trial, look) {
+            return self.check_again(trial, look);
         }
-        let well = trial.shown.hashed && trial.shown.healthy;
-        self.revert(trial.job, if well { TrialFault::NoCheckin } else { TrialFault::Silent })
+        let shown = trial.shown;
+        let why = match shown.hashed && shown.healthy {
+            true => TrialFault::NoCheckin,
+            false if shown.health.has_said_no() => TrialFault::Unhealthy,
+            false => TrialFault::Silent,
+        };
+        self.revert(trial.job, why)
+    }
+
+    /// Whether the trial goes on: in its time, or once as long again where nothing but a check-in is missing and the
+    /// network is down. A server that answers, however badly, is no such excuse.
+    fn has_time(&self, trial: &mut Trial, look: &Look) -> bool {
+        let now = self.now.monotonic;
+        if trial.patience.has_time(look.trial_s, now) {
+            return true;
+        }
+        let all_but_contact = trial.shown.hashed && trial.shown.healthy;
+        let excused = look.network_down && all_but_contact && trial.patience.extend();
+        excused && trial.patience.has_time(look.trial_s, now)
+    }
+
+    /// Makes the checks again that said no, as their pauses end.
+    fn check_again(&mut self, mut trial: Trial, look: &Look) -> State {
+        let now = self.now.monotonic;
+        if !self.record.reading && trial.shown.hash.is_due(look.trial_s, now) {
+            self.read(&trial.job);
+        }
+        if trial.shown.health.is_due(look.trial_s, now) {
+            self.effects.push(Effect::CheckHealth);
+        }
+        State::Trial(Box::new(trial))
+    }
+
+    /// The running slot could not be read: a medium that stumbles may come round.
+    pub(super) fn trial_unread(&mut self, mut trial: Box<Trial>) -> State {
+        self.record.reading = false;
+        trial.shown.hash.said_no(self.now.monotonic);
+        State::Trial(trial)
     }
 
     pub(super) fn trial_hashed(&mut self, mut trial: Trial, sha256: Sha256) -> State {
@@ -45,6 +80,12 @@ impl Run {
         let State::Trial(mut trial) = state else { return state };
         trial.shown.healthy = true;
         self.confirm_if_good(*trial)
+    }
+
+    pub(super) fn unwell(&mut self, state: State) -> State {
+        let State::Trial(mut trial) = state else { return state };
+        trial.shown.health.said_no(self.now.monotonic);
+        State::Trial(trial)
     }
 
     pub(super) fn sick(&mut self, state: State) -> State {

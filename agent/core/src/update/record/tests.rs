@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use super::super::fixture::{OLD, Signed, clock, old_record};
 use super::*;
 
+const GOLDEN_TRIALS: &str = include_str!("../../../golden/v2/trials.txt");
 const GOLDEN: &str = include_str!("../../../golden/v1/records.txt");
 
 fn job() -> Job {
@@ -37,10 +38,10 @@ fn records() -> Vec<(&'static str, Record)> {
     let states = [
         ("idle", State::Idle),
         ("fetching", fetching(job.clone())),
-        ("written", State::Written(Box::new(Written { job: job.clone(), reused: true }))),
+        ("written", State::Written(Box::new(Written::new(job.clone(), true)))),
         ("waiting", State::Waiting(Box::new(job.clone()))),
         ("armed", State::Armed(Box::new(job.clone()))),
-        ("trial", State::Trial(Box::new(Trial { job: job.clone(), starts: 2, shown: Shown::default() }))),
+        ("trial", trial(job.clone(), Patience::default())),
         ("reverting", reverting(job.clone())),
         (
             "confirmed",
@@ -53,6 +54,10 @@ fn records() -> Vec<(&'static str, Record)> {
         ("failed", State::Failed(Box::new(Failed { job, serial, why: FetchFault::Damaged }))),
     ];
     states.into_iter().map(|(name, state)| (name, Record { state, ..record.clone() })).collect()
+}
+
+fn trial(job: Job, patience: Patience) -> State {
+    State::Trial(Box::new(Trial { job, starts: 2, patience, shown: Shown::default() }))
 }
 
 fn fetching(job: Job) -> State {
@@ -76,6 +81,39 @@ fn records_of_the_first_version_are_read_for_ever() {
         let bytes = decode_hex(hex).expect("hexadecimal");
         assert_eq!(wire::read::<Record>(&bytes, limits::SECURITY_STATE_BYTES), Ok(record), "{name}");
     }
+}
+
+#[test]
+fn a_trial_is_stored_with_what_its_time_has_been_and_an_older_one_has_all_of_it() {
+    // Goal: a power cut, or another version of the agent, forgets neither time nor extension. Method: golden bytes of a
+    // trial that goes on and one that was extended; that of the first version is read as one that just begins.
+    let mut patience = Patience::default();
+    patience.begin(Millis(0));
+    assert!(patience.has_time(limits::TRIAL_S, Millis(600_000)));
+    let mut extended = patience;
+    assert!(extended.extend());
+    let record = |patience| Record { state: trial(job(), patience), ..old_record() };
+    let stored = [("trial-going-on", record(patience)), ("trial-extended", record(extended))];
+    let written: String = stored
+        .iter()
+        .map(|(name, record)| format!("{name} {}\n", encode_hex(&wire::write(record))))
+        .collect();
+    assert_eq!(written, GOLDEN_TRIALS, "a changed layout needs a new golden file beside this one");
+    for (line, (name, _)) in GOLDEN_TRIALS.lines().zip(&stored) {
+        let bytes = decode_hex(line.split_once(' ').expect("name and bytes").1).expect("hexadecimal");
+        let read = wire::read::<Record>(&bytes, limits::SECURITY_STATE_BYTES).expect("is read");
+        let State::Trial(mut trial) = read.state else { panic!("a trial") };
+        assert_eq!(trial.patience.is_extended(), *name == "trial-extended");
+        trial.patience.begin(Millis(7));
+        let limit_s = if trial.patience.is_extended() { 2 * limits::TRIAL_S } else { limits::TRIAL_S };
+        let left_ms = i64::from(limit_s - 600 - 2 * limits::TRIAL_STEP_S) * 1000;
+        assert!(trial.patience.has_time(limits::TRIAL_S, Millis(7 + left_ms - 1)), "{name}");
+        assert!(!trial.patience.has_time(limits::TRIAL_S, Millis(7 + left_ms)), "{name}");
+    }
+    let first = GOLDEN.lines().find_map(|line| line.strip_prefix("trial ")).expect("is there");
+    let first = decode_hex(first).expect("hexadecimal");
+    let first = wire::read::<Record>(&first, limits::SECURITY_STATE_BYTES).expect("is read");
+    assert!(matches!(first.state, State::Trial(trial) if trial.patience.is_fresh()));
 }
 
 #[test]

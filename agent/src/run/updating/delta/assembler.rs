@@ -15,10 +15,10 @@ use cordon_proto::update::chunks::{Half, Placed};
 use tokio::sync::mpsc;
 
 use super::cutter::Cutter;
-use super::store::{Remote, unpack};
+use super::store::{Remote, Unsealed, unpack};
 use super::{Kept, Standing};
 use crate::link::LinkError;
-use crate::link::mirrors::{Pieces, Wanted};
+use crate::link::mirrors::{Mirrors, Pieces, Wanted};
 use crate::run::messages::{Piece, ToLink};
 
 /// Bytes of a piece on its way to the slot, so that few wait at once.
@@ -38,6 +38,8 @@ pub(super) struct Assembler {
     pub(super) link: mpsc::Sender<ToLink>,
     pub(super) pieces: Pieces,
     pub(super) standing: Arc<Standing>,
+    /// Who may be asked before the server, to be told of what they sent.
+    pub(super) mirrors: Mirrors,
 }
 
 /// Why a try ended before the image did.
@@ -70,7 +72,7 @@ impl Assembler {
         // A try before this one may still be about to see that nobody waits for it.
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         let had = kept.held();
-        let store = Remote::new(self.link.clone(), self.offer.store, std::mem::take(&mut kept.begun));
+        let store = Remote::new(self.link(), self.offer.store, std::mem::take(&mut kept.begun));
         let mut walk = Walk { at: from, recent: Vec::new(), store, fetched: 0 };
         let ended = self.deliver(&mut walk, &mut kept);
         kept.begun = walk.store.begun();
@@ -89,9 +91,10 @@ impl Assembler {
             Err(Stop::Left(why)) => why.to_owned(),
         };
         tracing::warn!(%why, at = walk.at, "the chunk delta is of no use; the rest of the image is fetched whole");
-        self.standing.leave();
+        self.standing.leave(why);
         *kept = Kept::default();
-        let wanted = Wanted { from: walk.at, ..self.whole };
+        let mirrors = self.whole.mirrors && self.standing.trusts_mirrors();
+        let wanted = Wanted { from: walk.at, mirrors, ..self.whole };
         let _ = self.link.blocking_send(ToLink::Image { wanted, pieces: self.pieces });
     }
 
@@ -122,20 +125,41 @@ impl Assembler {
         Ok(())
     }
 
+    /// Who is asked: the mirrors first, until one of them sent what its maker did not write.
+    fn link(&self) -> (mpsc::Sender<ToLink>, bool) {
+        (self.link.clone(), self.whole.mirrors && self.standing.trusts_mirrors())
+    }
+
+    /// What came is not what the maker wrote. Whether a mirror sent it: then the server is asked, from here on alone.
+    fn distrust(&self, remote: &mut Remote) -> bool {
+        let lied_to = self.mirrors.blame_lately();
+        if lied_to {
+            self.standing.distrust_mirrors();
+            remote.distrust();
+        }
+        lied_to
+    }
+
     /// The index, from where an earlier try was cut off.
     fn fetch_index(&self, index: &mut Vec<u8>) -> Result<(), Stop> {
         let listed = self.offer.index;
         let length = usize::try_from(listed.length).unwrap_or(usize::MAX);
-        let from = u64::try_from(index.len()).unwrap_or(u64::MAX);
-        let mut remote = Remote::new(self.link.clone(), listed, Default::default());
-        while index.len() < length {
-            let bytes = remote.stream(from..listed.length)?;
-            index.extend_from_slice(bytes.get(..bytes.len().min(length - index.len())).unwrap_or_default());
-        }
-        if Sha256::of(index) == listed.sha256 {
-            Ok(())
-        } else {
-            Err(Stop::Left("the index is not the one in the release"))
+        let mut remote = Remote::new(self.link(), listed, Default::default());
+        loop {
+            let from = u64::try_from(index.len()).unwrap_or(u64::MAX);
+            while index.len() < length {
+                let bytes = remote.stream(from..listed.length)?;
+                index.extend_from_slice(
+                    bytes.get(..bytes.len().min(length - index.len())).unwrap_or_default(),
+                );
+            }
+            if Sha256::of(index) == listed.sha256 {
+                return Ok(());
+            }
+            index.clear();
+            if !self.distrust(&mut remote) {
+                return Err(Stop::Left("the index is not the one in the release"));
+            }
         }
     }
 
@@ -202,14 +226,23 @@ impl Assembler {
                     None => Ok(read(&self.written, at, length)),
                 }
             }
-            Source::Store => {
-                let from = piece.stored_at;
-                let end = from.saturating_add(u64::from(piece.entry.stored));
-                let stored = walk.store.read(from..end, &|| plan.request(piece).end)?;
-                walk.fetched += u64::from(piece.entry.stored);
-                let context = usize::try_from(plan.index().parameters.context).unwrap_or(0);
-                let context = walk.recent.len().saturating_sub(context)..;
-                Ok(unpack(stored, &piece.entry, walk.recent.get(context).unwrap_or_default()))
+            Source::Store => self.stored(walk, plan, piece),
+        }
+    }
+
+    /// A piece of the store; from the server, where a mirror sends what its maker did not seal.
+    fn stored(&self, walk: &mut Walk, plan: &Plan, piece: &Placed) -> Result<Option<Vec<u8>>, Stop> {
+        let from = piece.stored_at;
+        let end = from.saturating_add(u64::from(piece.entry.stored));
+        let context = usize::try_from(plan.index().parameters.context).unwrap_or(0);
+        loop {
+            let stored = walk.store.read(from..end, &|| plan.request(piece).end)?;
+            walk.fetched += u64::from(piece.entry.stored);
+            let context = walk.recent.len().saturating_sub(context)..;
+            match unpack(stored, &piece.entry, walk.recent.get(context).unwrap_or_default()) {
+                Ok(piece) => return Ok(piece),
+                Err(Unsealed) if self.distrust(&mut walk.store) => {}
+                Err(Unsealed) => return Ok(None),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The maker's store, read over the link in parts; and the form in which a piece lies there.
+//! The maker's store, read over the link in parts, from a mirror or the server; and the form in which a piece lies there.
 //!
 //! Nothing is unpacked before it was compared with its seal in the signed index: the library that unpacks sees only what
 //! the maker wrote. Read next: [`super::assembler`].
@@ -22,6 +22,8 @@ use crate::run::messages::{PIECES, Piece, ToLink};
 pub(super) struct Remote {
     link: mpsc::Sender<ToLink>,
     file: FileRef,
+    /// Whether mirrors may be asked.
+    mirrors: bool,
     part: Option<Part>,
     /// Where a read began, and what came of it: a line that is cut all the time still brings it to its end.
     begun: (u64, Vec<u8>),
@@ -41,8 +43,17 @@ struct Part {
 
 impl Remote {
     /// `begun` is what an earlier one left.
-    pub(super) fn new(link: mpsc::Sender<ToLink>, file: FileRef, begun: (u64, Vec<u8>)) -> Self {
-        Self { link, file, part: None, begun, asked: 0 }
+    pub(super) fn new(
+        (link, mirrors): (mpsc::Sender<ToLink>, bool),
+        file: FileRef,
+        begun: (u64, Vec<u8>),
+    ) -> Self {
+        Self { link, file, mirrors, part: None, begun, asked: 0 }
+    }
+
+    /// A mirror sent what its maker did not write: from here on the server alone is asked.
+    pub(super) fn distrust(&mut self) {
+        (self.part, self.mirrors) = (None, false);
     }
 
     /// What a read that was cut off has so far, and where it began.
@@ -92,7 +103,8 @@ impl Remote {
         }
         let (pieces, incoming) = mpsc::channel(PIECES);
         let FileRef { sha256, length } = self.file;
-        let wanted = Wanted { sha256, length, from: part.start, until: Some(part.end), mirrors: false };
+        let wanted =
+            Wanted { sha256, length, from: part.start, until: Some(part.end), mirrors: self.mirrors };
         self.link.blocking_send(ToLink::Image { wanted, pieces }).map_err(|_| Stop::Gone)?;
         Ok(Part { pieces: incoming, bytes: Bytes::new(), at: part.start, until: part.end })
     }
@@ -105,12 +117,8 @@ impl Part {
             Some(Ok(piece)) if piece.at == self.at => self.bytes = piece.bytes,
             Some(Ok(_)) => return Err(Stop::Left("the server gives no parts of files")),
             Some(Err(error)) => return Err(of_link(error)),
-            // A line that is cut is an error; this is a file that ends.
-            None => {
-                return Err(Stop::Left(
-                    "a file of the chunk delta is shorter on the server than the release says",
-                ));
-            }
+            // A line that is cut is an error; this is a file that ends, or nobody who fetches it any more.
+            None => return Err(Stop::Left("a part of the chunk delta ended before it was whole")),
         }
         Ok(())
     }
@@ -142,17 +150,25 @@ fn of_link(error: LinkError) -> Stop {
     }
 }
 
-/// A piece out of its stored form; nothing where that is not the one that the index seals, or does not make the piece.
-pub(super) fn unpack(stored: Vec<u8>, entry: &Entry, context: &[u8]) -> Option<Vec<u8>> {
+/// A stored form is not the one that the index seals.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unsealed;
+
+/// A piece out of its stored form; nothing where that, behind these bytes, does not make the piece.
+pub(super) fn unpack(stored: Vec<u8>, entry: &Entry, context: &[u8]) -> Result<Option<Vec<u8>>, Unsealed> {
     if Half::of(&stored) != entry.seal {
-        return None;
+        return Err(Unsealed);
     }
     if entry.is_plain() {
-        return Some(stored);
+        return Ok(Some(stored));
     }
+    Ok(unpacked(&stored, entry, context))
+}
+
+fn unpacked(stored: &[u8], entry: &Entry, context: &[u8]) -> Option<Vec<u8>> {
     let mut piece = Vec::with_capacity(usize::try_from(entry.length).ok()?);
     let mut unpacker = DCtx::try_create()?;
     unpacker.ref_prefix(context).ok()?;
-    unpacker.decompress(&mut piece, &stored).ok()?;
+    unpacker.decompress(&mut piece, stored).ok()?;
     Some(piece)
 }

@@ -18,9 +18,11 @@ use zstd::zstd_safe::CCtx;
 
 use super::assembler::Assembler;
 use super::cutter::Cutter;
-use super::store::unpack;
+use super::store::{Unsealed, unpack};
 use super::*;
+use crate::identity::tests::trusted_clock;
 use crate::link::LinkError;
+use crate::link::mirrors::Mirrors;
 use crate::run::messages::{PIECES, Piece, ToLink};
 
 const BOUNDS: Parameters = Parameters { least: 1024, average: 4096, most: 32_768, context: 8192 };
@@ -76,7 +78,11 @@ struct World {
     whole_only: bool,
     /// The connection is cut after so many bytes of an answer.
     cut: Option<usize>,
+    /// A mirror stands before the server, and bends every byte of this file from this one on.
+    liar: Option<(Sha256, usize)>,
     asked: Vec<(Sha256, u64, Option<u64>)>,
+    /// Which of these mirrors might have answered.
+    of_mirrors: usize,
     bytes: usize,
 }
 
@@ -133,8 +139,9 @@ impl Scene {
     fn attempt(&mut self) -> Option<LinkError> {
         let (link, calls) = mpsc::channel(4);
         let (pieces, mut incoming) = mpsc::channel(PIECES);
-        let world = Arc::clone(&self.world);
-        let server = thread::spawn(move || serve(&world, calls));
+        let mirrors = Mirrors::new(&["http://mirror".to_owned()], trusted_clock()).expect("one");
+        let (world, standings) = (Arc::clone(&self.world), mirrors.clone());
+        let server = thread::spawn(move || serve(&world, &standings, calls));
         let running = File::open(self.path("A")).expect("opens");
         let held = running.metadata().expect("is there").len();
         let whole = Wanted {
@@ -152,6 +159,7 @@ impl Scene {
             link,
             pieces,
             standing: Arc::clone(&self.standing),
+            mirrors,
         };
         let slot = File::options().write(true).open(self.path("B")).expect("opens");
         let (from, kept) = (self.from, &self.kept);
@@ -186,25 +194,35 @@ impl Scene {
     }
 
     fn is_left(&self) -> bool {
-        self.standing.left.load(Ordering::Relaxed)
+        self.why_left().is_some()
+    }
+
+    fn why_left(&self) -> Option<&str> {
+        self.standing.left.get().map(String::as_str)
     }
 }
 
 /// Answers until nobody asks any more.
-fn serve(world: &Mutex<World>, mut calls: mpsc::Receiver<ToLink>) {
+fn serve(world: &Mutex<World>, standings: &Mirrors, mut calls: mpsc::Receiver<ToLink>) {
     while let Some(call) = calls.blocking_recv() {
-        let ToLink::Image { wanted: Wanted { sha256, from, until, mirrors, .. }, pieces } = call else {
-            panic!("only files are asked for")
-        };
+        let ToLink::Image { wanted, pieces } = call else { panic!("only files are asked for") };
+        let Wanted { sha256, from, until, mirrors, .. } = wanted;
+        standings.forget(&wanted);
+        if mirrors && world.lock().expect("no panic").liar.is_some() {
+            standings.sends_part(0);
+        }
         let (file, from, cut) = {
             let mut world = world.lock().expect("no panic");
-            assert_eq!(mirrors, until.is_none(), "mirrors are asked for the whole image alone");
             world.asked.push((sha256, from, until));
-            let Some(file) = world.files.get(&sha256).cloned() else {
+            world.of_mirrors += usize::from(mirrors);
+            let Some(mut file) = world.files.get(&sha256).cloned() else {
                 let gone = LinkError::Rejected { status: 404, code: String::new(), detail: String::new() };
                 let _ = pieces.blocking_send(Err(gone));
                 continue;
             };
+            if let Some((_, at)) = world.liar.filter(|(bent, _)| mirrors && *bent == sha256) {
+                file.iter_mut().skip(at).for_each(|byte| *byte ^= 1);
+            }
             let (from, until) = if world.whole_only { (0, None) } else { (from, until) };
             let until =
                 until.map_or(file.len(), |until| usize::try_from(until).expect("small")).min(file.len());
@@ -270,30 +288,34 @@ fn a_try_that_is_cut_off_anywhere_goes_on_there() {
 #[test]
 fn an_index_or_a_store_that_is_not_the_signed_one_ends_the_delta_and_the_image_comes_whole() {
     // Goal: no byte but the maker's, and no update that waits for its delta. Method: one lie of the server at a time.
-    let lies: [(&str, Lie); 7] = [
-        ("a bent index", |world, offer| {
+    let lies: [(&str, &str, Lie); 7] = [
+        ("a bent index", "the index is not the one in the release", |world, offer| {
             // In a place that nothing is read from, so that only its measure tells.
             let bytes = world.files.get_mut(&offer.index.sha256).expect("is there");
             let index = chunks::Index::read(bytes.clone()).expect("is an index");
             let repeat = index.pieces().find(|piece| !piece.entry.is_stored()).expect("one comes twice");
             bytes[chunks::HEAD_BYTES + repeat.number * chunks::ENTRY_BYTES + 16] ^= 1;
         }),
-        ("another index", |world, offer| {
+        ("another index", "ended before it was whole", |world, offer| {
             let other = pack(&noise(2_000_000, 9)).0;
             world.files.insert(offer.index.sha256, other);
         }),
-        ("no index", |world, offer| drop(world.files.remove(&offer.index.sha256))),
-        ("a bent store", |world, offer| {
+        ("no index", "the server does not give", |world, offer| {
+            drop(world.files.remove(&offer.index.sha256))
+        }),
+        ("a bent store", "a piece of the store is not the one", |world, offer| {
             world.files.get_mut(&offer.store.sha256).expect("is there")[90_000] ^= 1
         }),
-        ("another store", |world, offer| {
+        ("another store", "a piece of the store is not the one", |world, offer| {
             let store = world.files.get_mut(&offer.store.sha256).expect("is there");
             store.reverse();
         }),
-        ("no store", |world, offer| drop(world.files.remove(&offer.store.sha256))),
-        ("no ranges", |world, _| world.whole_only = true),
+        ("no store", "the server does not give", |world, offer| {
+            drop(world.files.remove(&offer.store.sha256))
+        }),
+        ("no ranges", "the server gives no parts", |world, _| world.whole_only = true),
     ];
-    for (name, lie) in lies {
+    for (name, why, lie) in lies {
         let mut scene = Scene::new();
         let offer = scene.offer;
         if name == "a bent store" {
@@ -303,10 +325,41 @@ fn an_index_or_a_store_that_is_not_the_signed_one_ends_the_delta_and_the_image_c
         lie(&mut scene.world(), &offer);
         assert_eq!(scene.attempt(), None, "{name}");
         assert!(scene.is_whole(), "{name}: {} of {}", scene.from, scene.image.len());
-        assert!(scene.is_left(), "{name}: it is not tried again");
+        assert!(scene.why_left().is_some_and(|left| left.contains(why)), "{name}: {:?}", scene.why_left());
         let last = scene.world().asked.last().copied().expect("was asked");
         assert_eq!((last.0, last.2), (Sha256::of(&scene.image), None), "{name}");
     }
+}
+
+#[test]
+fn a_mirror_that_sends_other_pieces_or_another_index_is_left_for_the_server_and_the_delta_goes_on() {
+    // Goal: a lie of a mirror costs a part, not the delta. Method: a mirror that bends the index, the store from its first
+    // byte, or from the middle; what was asked of whom, also after a cut.
+    for bent in ["index", "store", "half the store"] {
+        let mut scene = Scene::new();
+        let offer = scene.offer;
+        scene.world().liar = Some(match bent {
+            "index" => (offer.index.sha256, 0),
+            "store" => (offer.store.sha256, 0),
+            _ => (offer.store.sha256, usize::try_from(offer.store.length / 2).expect("small")),
+        });
+        assert_eq!(scene.attempt(), None, "{bent}");
+        assert!(scene.is_whole() && !scene.is_left(), "{bent}: {:?}", scene.why_left());
+        assert!(!scene.standing.trusts_mirrors());
+        let world = scene.world();
+        let asked = world.asked.len();
+        assert!((1..asked).contains(&world.of_mirrors), "{bent}: {} of {asked}", world.of_mirrors);
+        assert!(world.asked.iter().all(|(sha256, _, _)| *sha256 != Sha256::of(&scene.image)), "{bent}");
+    }
+    let mut scene = Scene::new();
+    scene.world().cut = Some(40_000);
+    scene.world().liar = Some((scene.offer.store.sha256, 0));
+    while scene.attempt().is_some() {}
+    assert!(scene.is_whole() && !scene.is_left());
+    let mut scene = Scene::new();
+    assert_eq!(scene.attempt(), None);
+    let world = scene.world();
+    assert_eq!(world.of_mirrors, world.asked.len(), "an honest mirror is asked for everything");
 }
 
 #[test]
@@ -371,16 +424,14 @@ fn a_stored_form_that_is_not_sealed_is_never_unpacked() {
     let form = packed(&piece, before);
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("small");
     let entry = Entry { id: Half::of(&piece), seal: Half::of(&form), length: 4000, stored: length(&form) };
-    assert_eq!(unpack(form.clone(), &entry, before), Some(piece.clone()));
+    assert_eq!(unpack(form.clone(), &entry, before), Ok(Some(piece.clone())));
     let unsealed = Entry { seal: Half::of(b"another form"), ..entry };
-    assert!(
-        unpack(form.clone(), &unsealed, before).is_none(),
-        "it would make the piece, and is not the maker's"
-    );
+    let said = unpack(form.clone(), &unsealed, before);
+    assert_eq!(said, Err(Unsealed), "it would make the piece, and is not the maker's");
     let plain = Entry { seal: Half::of(&piece), stored: 4000, ..entry };
-    assert_eq!(unpack(piece.clone(), &plain, b""), Some(piece.clone()));
+    assert_eq!(unpack(piece.clone(), &plain, b""), Ok(Some(piece.clone())));
     let short = Entry { length: 3999, ..entry };
-    assert_eq!(unpack(form, &short, before), None, "it makes more than it says");
+    assert_eq!(unpack(form, &short, before), Ok(None), "it makes more than it says");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use cordon_agent_core::update::State;
 use cordon_proto::ids::Sha256;
@@ -14,17 +15,22 @@ use tokio::task::JoinHandle;
 
 use super::standby;
 use crate::config::{Config, Health};
+use crate::fake::Reply;
+use crate::fake::mirror::{Manner, Mirror};
 use crate::fake::repository::{director, maker};
 use crate::install::Setting;
 use crate::install::tree::tests::application;
 use crate::run::ports::installer;
 use crate::run::tests::{Rig, World, order, release};
 use crate::run::{Exit, Ports, run};
+use crate::status::Status;
 
 /// A pump whose application stands in a folder.
 struct Pump {
     rig: Rig,
     config: Config,
+    /// How long a silent server is waited for, where that matters.
+    stall: Option<Duration>,
 }
 
 impl Pump {
@@ -56,13 +62,14 @@ impl Pump {
         let restart = ["sh", "-c", &script].map(ToOwned::to_owned).to_vec();
         let install = Some(Setting::Folder(root));
         let config = Config { slots: None, boot: None, install, restart, ..rig.config() };
-        Self { rig, config }
+        Self { rig, config, stall: None }
     }
 
     fn start(&self, health: Health) -> (oneshot::Sender<()>, JoinHandle<Exit>) {
         let (stop, stopped) = oneshot::channel();
         let config = Config { health, ..self.config.clone() };
-        let ports = Ports { installer: installer(&config), ..self.rig.ports() };
+        let mut ports = Ports { installer: installer(&config), ..self.rig.ports() };
+        ports.tempo.patience.stall = self.stall.unwrap_or(ports.tempo.patience.stall);
         let task = tokio::spawn(run(config, ports, async {
             let _ = stopped.await;
         }));
@@ -113,7 +120,8 @@ async fn a_folder_is_updated_and_its_application_started_again_without_a_reboot(
 async fn a_folder_that_is_not_well_is_left_again_and_the_old_one_started() {
     // Goal: the health gate. Method: a health program that looks into the running folder and does not like what it sees;
     // then a command that cannot start it.
-    let pump = Pump::ordered(application("4.2.2"), "true").await;
+    let mut pump = Pump::ordered(application("4.2.2"), "true").await;
+    pump.config.trial_s = 1;
     let check = format!("grep -q 4.2.1 {}", pump.path("current/version").display());
     let health = Health::Program(["sh", "-c", &check].map(ToOwned::to_owned).to_vec());
     assert_eq!(pump.carried_out(health).await, Outcome::RolledBack);
@@ -133,9 +141,95 @@ async fn the_last_word_of_the_old_application_is_not_taken_for_the_new_ones() {
     // a while after it was started.
     let later = "(sleep 0.5; echo failed > word; mv word health) > /dev/null 2>&1 &";
     let restart = format!("if grep -q 4.2.2 current/version; then {later} else echo ok > health; fi");
-    let pump = Pump::ordered(application("4.2.2"), &restart).await;
-    fs::write(pump.path("health"), "ok\n").expect("writes");
-    assert_eq!(pump.carried_out(Health::File(pump.path("health"))).await, Outcome::RolledBack);
+    for last_word in ["true", "echo ok > health"] {
+        // The old one may say it once more until the command has ended it.
+        let pump = Pump::ordered(application("4.2.2"), &format!("{last_word}; {restart}")).await;
+        fs::write(pump.path("health"), "ok\n").expect("writes");
+        assert_eq!(pump.carried_out(Health::File(pump.path("health"))).await, Outcome::RolledBack);
+    }
+}
+
+#[tokio::test]
+async fn an_application_that_cannot_be_started_on_the_way_back_is_tried_again() {
+    // Goal: a device is not left without its application. Method: a command that fails for the new one, and for the old
+    // one twice.
+    let restart = "echo >> tries; [ $(wc -l < tries) -gt 3 ]";
+    let pump = Pump::ordered(application("4.2.2"), restart).await;
+    assert_eq!(pump.carried_out(Health::CheckinOnly).await, Outcome::RolledBack);
+    assert_eq!(pump.text("started"), "4.2.2\n4.2.1\n4.2.1\n4.2.1\n");
+    assert!(pump.text("boot").starts_with("active=A trial=none left=0 booted=A starting=none"));
+}
+
+#[tokio::test]
+async fn a_tree_from_which_an_application_may_run_is_not_written() {
+    // Goal: nobody empties the folder under an application. Method: words that say that a start of B was begun and not seen
+    // to its end in this boot of the machine; an order that would be written there.
+    let pump = Pump::ordered(application("4.2.2"), "true").await;
+    fs::create_dir(pump.path("B")).expect("makes");
+    fs::write(pump.path("B/version"), "4.2.0").expect("writes");
+    let machine = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("reads");
+    let words = format!("active=A trial=none left=0 booted=A starting=B machine={machine}");
+    fs::write(pump.path("boot"), words).expect("writes");
+    let (stop, task) = pump.start(Health::CheckinOnly);
+    pump.rig
+        .until("the reason is told", |world| {
+            let update = &world.checkins.last()?.update;
+            update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "slot-may-run").then_some(())
+        })
+        .await;
+    assert_eq!(pump.text("B/version"), "4.2.0");
+    drop(stop);
+    assert!(matches!(task.await.expect("no panic"), Exit::Stopped));
+}
+
+#[tokio::test]
+async fn a_mirror_that_lies_in_the_archive_itself_is_named() {
+    // Goal: whoever sent it is told of, wherever the lie shows. Method: a byte of a header, at which the archive is refused
+    // while it arrives.
+    let image = application("4.2.2");
+    let liar = Mirror::start(image.clone(), Manner::Lie(512 + 100));
+    let mut pump = Pump::ordered(image, "true").await;
+    pump.config.mirrors = vec![liar.url.clone()];
+    let (stop, task) = pump.start(Health::CheckinOnly);
+    pump.rig
+        .until("it is named", |_| {
+            let status = Status::read(&pump.rig.state()).ok()??;
+            let said = status.mirrors.first()?.error.clone()?;
+            assert!(said.contains("not the signed one"), "{said}");
+            Some(())
+        })
+        .await;
+    drop(stop);
+    assert!(matches!(task.await.expect("no panic"), Exit::Stopped));
+}
+
+#[tokio::test]
+async fn a_tree_that_is_begun_anew_is_recorded_as_begun_anew() {
+    // Goal: what was held once and is no more is not believed after a power cut, whenever it comes. Method: a server that
+    // sends a half and no more; then the tree is gone, and a server that is waited for sends nothing at all.
+    let half = application("4.2.2").len() / 2;
+    let mut pump = Pump::ordered(application("4.2.2"), "true").await;
+    pump.rig.world().bent = Some(|rest| {
+        let whole = application("4.2.2").len();
+        let sent = if rest.len() == whole { whole / 2 } else { 0 };
+        Reply::Stall(rest.len(), rest[..sent].to_vec())
+    });
+    let offset = |rig: &Rig| match rig.record().state {
+        State::Fetching(fetching) => Some(fetching.offset),
+        _ => None,
+    };
+    let (stop, task) = pump.start(Health::CheckinOnly);
+    let is_half = |_: &World| (offset(&pump.rig) == u64::try_from(half).ok()).then_some(());
+    pump.rig.until("half of it is held", is_half).await;
+    pump.rig.world().bent = Some(|rest| Reply::Stall(rest.len(), Vec::new()));
+    drop(stop);
+    assert!(matches!(task.await.expect("no panic"), Exit::Stopped));
+    fs::remove_dir_all(pump.path("B")).expect("removes");
+    pump.stall = Some(Duration::from_secs(600));
+    let (stop, task) = pump.start(Health::CheckinOnly);
+    pump.rig.until("nothing of it is held", |_| (offset(&pump.rig) == Some(0)).then_some(())).await;
+    drop(stop);
+    assert!(matches!(task.await.expect("no panic"), Exit::Stopped));
 }
 
 #[tokio::test]

@@ -39,8 +39,7 @@ async fn a_retired_or_lost_device_may_take_leave_and_nothing_else() {
         let mut open = bench.device(&device).await;
         check_in(&mut open, &device).await;
         bench.app().act(device.id, act, text("because"), &person()).await.expect("done");
-        let begin = Instant::now();
-        assert!(open.ended().await && begin.elapsed() < SECOND);
+        assert!(open.ended().await, "how soon is shown for a quarantine");
         for path in ["/v1/checkin", "/v1/wait", "/v1/telemetry", "/v1/receipts"] {
             let reply = bench.device(&device).await.post(path, b"").await;
             assert_eq!((reply.status, reply.code().as_str()), (403, word), "{path}");

@@ -89,7 +89,7 @@ pub(crate) async fn set_hold(
 
 /// Ends a hold, with the reason in the journal.
 #[utoipa::path(delete, path = "/api/v1/holds/{id}", params(("id" = String, Path)), request_body = ReasonAsk,
-    responses((status = 204), (status = 404), (status = 422)))]
+    responses((status = 204), (status = 400), (status = 404), (status = 422)))]
 pub async fn end(
     State(operator): State<Operator>,
     caller: Caller,
