@@ -157,6 +157,14 @@ impl Api {
         self.exchange(Method::POST, self.url(path), Payload::Json(body))
     }
 
+    /// Ends something, with its reason.
+    ///
+    /// # Errors
+    /// Refused, or the server was not reached.
+    pub fn delete(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
+        self.exchange(Method::DELETE, self.url(path), Payload::Json(body))
+    }
+
     /// Hands in one signed message as it is.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
-    approvals, audit, bundle, devices, keys, order, owner, receipts, release, repo, rollouts, tokens,
+    approvals, audit, bundle, devices, holds, keys, order, owner, receipts, release, repo, rollouts, tokens,
 };
 
 /// Keys, signing, approving, asking.
@@ -82,9 +82,12 @@ pub enum Command {
     /// List and show devices and their history; quarantine, release, retire.
     #[command(subcommand)]
     Devices(devices::Command),
-    /// Create, list, show, halt and resume rollouts.
+    /// Create, list and show rollouts; pause, halt, resume, send back, accept.
     #[command(subcommand)]
     Rollouts(rollouts::Command),
+    /// Keep a ward, a site or a model from rebooting.
+    #[command(subcommand)]
+    Holds(holds::Command),
     /// Read the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -108,6 +111,7 @@ impl Command {
             Self::Approvals(command) => command.run(session),
             Self::Devices(command) => command.run(session),
             Self::Rollouts(command) => command.run(session),
+            Self::Holds(command) => command.run(session),
             Self::Audit(command) => command.run(session),
         }
     }

@@ -1,4 +1,4 @@
-//! `cordonctl rollouts`: create, list, show, halt and resume.
+//! `cordonctl rollouts`: create, list, show, and what people do with them: pause, halt, resume, send back, accept.
 //!
 //! A rollout carries out orders that are signed and published; it cannot widen them. Each wave names its order and the
 //! very list that the order was signed for. Read next: [`crate::order`].
@@ -6,8 +6,9 @@
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use cordon_proto::ids::Name;
+use cordon_proto::ids::{DeviceId, Name};
 use cordon_proto::limits;
+use cordon_server_core::rollout::{Size, split};
 use serde_json::{Value, json};
 
 use crate::api::{Api, Pages};
@@ -18,6 +19,8 @@ use crate::session::Session;
 
 /// What the list shows.
 const COLUMNS: [&str; 6] = ["id", "title", "release", "state", "confirmed", "devices"];
+/// What the table of reasons shows.
+const REASONS: [&str; 4] = ["count", "code", "waves", "sentence"];
 /// Where they are.
 const ALL: Pages<'static> = Pages { path: &["rollouts"], rows: "rollouts", cursor: "after" };
 
@@ -33,22 +36,53 @@ pub enum Command {
         /// Its name.
         id: Name,
     },
+    /// Show why devices have not ended or have failed, the most frequent reason first.
+    Reasons {
+        /// Its name.
+        id: Name,
+    },
+    /// Give no new go; devices that have one keep it.
+    Pause(Deed),
     /// Stop it: devices that have not armed the new image will not.
-    Halt {
-        /// Its name.
-        id: Name,
-        /// Why.
-        #[arg(long)]
-        reason: String,
-    },
+    Halt(Deed),
     /// Let it go on.
-    Resume {
-        /// Its name.
-        id: Name,
-        /// Why.
-        #[arg(long)]
-        reason: String,
-    },
+    Resume(Deed),
+    /// End it for good. Its orders stay signed: withdrawing one would close its way back too.
+    Abort(Deed),
+    /// Send the devices that confirmed to the way back that was signed with their orders.
+    Back(Deed),
+    /// Call it done although some devices are left.
+    Finish(Deed),
+    /// Say that a confirmed device was looked at, and whether it may stay in use so.
+    Accept(Accept),
+}
+
+/// What a person does with a rollout as a whole.
+#[derive(Clone, Debug, Args)]
+pub struct Deed {
+    /// Its name.
+    id: Name,
+    /// Why.
+    #[arg(long)]
+    reason: String,
+}
+
+/// A person's word on one device.
+#[derive(Clone, Debug, Args)]
+pub struct Accept {
+    /// The rollout.
+    id: Name,
+    /// The device.
+    device: DeviceId,
+    /// It may not stay in use so: it counts as failed.
+    #[arg(long)]
+    not_good: bool,
+    /// The number of the work order in the hospital's own books.
+    #[arg(long, value_name = "NUMBER")]
+    work_order: Option<String>,
+    /// What was seen.
+    #[arg(long)]
+    note: String,
 }
 
 /// Begin a rollout.
@@ -76,6 +110,25 @@ pub struct Create {
     /// Seconds to watch a finished wave before the next begins.
     #[arg(long, value_name = "SECONDS")]
     pub soak_s: Option<u32>,
+    /// So many failures in one wave stop it, whatever their share.
+    #[arg(long, value_name = "N")]
+    pub failure_count: Option<u32>,
+    /// A plain share of failures in thousandths above which it stops, once 20 devices of a wave have finished.
+    #[arg(long, value_name = "N")]
+    pub failure_rate_permille: Option<u32>,
+    /// Split the one `--wave` given into several of the same order: counts, shares, or all that are left, such as
+    /// `12,10%,rest`.
+    #[arg(long, value_name = "SIZES", value_delimiter = ',')]
+    pub waves: Vec<Size>,
+    /// Of two rollouts for one device the one with the higher number goes first, 0 to 1000.
+    #[arg(long, value_name = "N")]
+    pub priority: Option<u32>,
+    /// So many confirmed devices of each wave have to be accepted by a person before the next begins.
+    #[arg(long, value_name = "N")]
+    pub accept_per_wave: Option<u32>,
+    /// The number of the work order in the hospital's own books.
+    #[arg(long, value_name = "NUMBER")]
+    pub work_order: Option<String>,
 }
 
 impl Command {
@@ -96,20 +149,52 @@ impl Command {
                 Ok(Report::table(&COLUMNS, &rows, Value::Array(views)))
             }
             Self::Show { id } => Ok(Report::document(api.get(&["rollouts", id.as_str()], &[])?)),
-            Self::Halt { id, reason } => act(&api, id, "stop", reason),
-            Self::Resume { id, reason } => act(&api, id, "resume", reason),
+            Self::Reasons { id } => {
+                let answer = api.get(&["rollouts", id.as_str(), "reasons"], &[])?;
+                let rows = answer.get("reasons").and_then(Value::as_array).cloned().unwrap_or_default();
+                Ok(Report::table(&REASONS, &rows, answer))
+            }
+            Self::Pause(deed) => deed.done(&api, "pause"),
+            Self::Halt(deed) => deed.done(&api, "stop"),
+            Self::Resume(deed) => deed.done(&api, "resume"),
+            Self::Abort(deed) => deed.done(&api, "abort"),
+            Self::Back(deed) => deed.done(&api, "back"),
+            Self::Finish(deed) => deed.done(&api, "finish"),
+            Self::Accept(accept) => accept.done(&api),
         }
+    }
+}
+
+impl Deed {
+    fn done(&self, api: &Api, act: &str) -> Result<Report, Failure> {
+        let answer = api.post(&["rollouts", self.id.as_str(), act], &json!({"reason": self.reason}))?;
+        Ok(Report::new(format!("{}: {act} done", self.id), answer))
+    }
+}
+
+impl Accept {
+    fn done(&self, api: &Api) -> Result<Report, Failure> {
+        let device = self.device.to_string();
+        let path = ["rollouts", self.id.as_str(), "devices", &device, "accept"];
+        let body = json!({"good": !self.not_good, "work_order": self.work_order, "note": self.note});
+        let answer = api.post(&path, &body)?;
+        let word = if self.not_good { "not accepted" } else { "accepted" };
+        Ok(Report::new(format!("{device}: {word}"), answer))
     }
 }
 
 impl Create {
     fn body(&self) -> Result<Value, Failure> {
         let waves = self.wave.iter().map(|text| wave(text)).collect::<Result<Vec<_>, _>>()?;
+        let waves = self.in_parts(waves)?;
         let limits = [
             ("failure_limit_permille", self.failure_limit_permille),
             ("in_flight", self.in_flight),
             ("silent_after_s", self.silent_after_s),
             ("soak_s", self.soak_s),
+            ("failure_count", self.failure_count),
+            ("failure_rate_permille", self.failure_rate_permille),
+            ("priority", self.priority),
         ];
         let given =
             limits.into_iter().filter_map(|(name, value)| value.map(|value| (name.to_owned(), json!(value))));
@@ -117,7 +202,35 @@ impl Create {
         fields.insert("id".to_owned(), json!(self.id.as_str()));
         fields.insert("title".to_owned(), json!(self.title));
         fields.insert("waves".to_owned(), json!(waves));
+        if let Some(number) = &self.work_order {
+            fields.insert("work_order".to_owned(), json!(number));
+        }
+        if let Some(per_wave) = self.accept_per_wave {
+            fields.insert("acceptance".to_owned(), json!({"kind": "sample", "per_wave": per_wave}));
+        }
         Ok(Value::Object(fields))
+    }
+
+    /// The one wave as several of the same order. The first one brings the whole list, so that the server can check
+    /// that it is the one that was signed.
+    fn in_parts(&self, waves: Vec<Value>) -> Result<Vec<Value>, Failure> {
+        let whole = match waves.as_slice() {
+            _ if self.waves.is_empty() => return Ok(waves),
+            [whole] => whole,
+            _ => return Err(Failure::Usage("`--waves` splits one `--wave`; give one".to_owned())),
+        };
+        let members = whole.get("members").and_then(Value::as_array);
+        let members = members.ok_or_else(|| {
+            Failure::Usage("`--waves` splits a list: write the wave as NAME=ORDER=FILE".to_owned())
+        })?;
+        let devices: Vec<(Value, &str)> = members.iter().map(|member| (member.clone(), "")).collect();
+        let parts = split(&devices, &self.waves).map_err(|error| Failure::Usage(error.to_string()))?;
+        let part = |(number, part): (usize, Vec<Value>)| {
+            let name = format!("{} {number}", whole.get("name").and_then(Value::as_str).unwrap_or_default());
+            let list = (number == 1).then_some(members);
+            json!({"name": name, "order": whole.get("order"), "part": part, "members": list})
+        };
+        Ok((1..).zip(parts).map(part).collect())
     }
 }
 
@@ -151,9 +264,4 @@ fn row(view: &Value) -> Value {
         "confirmed": confirmed,
         "devices": devices,
     })
-}
-
-fn act(api: &Api, id: &Name, act: &str, reason: &str) -> Result<Report, Failure> {
-    let answer = api.post(&["rollouts", id.as_str(), act], &json!({"reason": reason}))?;
-    Ok(Report::new(format!("{id}: {act} done"), answer))
 }

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use cordon_proto::checkin::UpdateState;
 use cordon_proto::ids::{DeviceId, HardwareId, Sha256, Text};
 use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::receipt::ReceiptBody;
@@ -31,6 +32,8 @@ pub const FINDINGS: usize = 1000;
 pub const RECEIPTS: usize = 64;
 /// Seconds after which a device that says nothing new is written down as seen once more.
 pub const SEEN_S: i64 = 3600;
+/// The same for a device that has the go.
+const AMID_SEEN_S: i64 = 60;
 
 /// One device as it is now. Cloning shares all that is large.
 #[derive(Clone, Debug)]
@@ -148,12 +151,27 @@ impl Member {
     pub fn unwritten(&self) -> Option<Device> {
         let news =
             self.report.as_deref() != self.device.report.as_ref() && self.reported > self.device.reported;
+        let after_s = if self.is_amid() { AMID_SEEN_S } else { SEEN_S };
         let seen_since = match (self.seen, self.device.last_seen) {
-            (Some(seen), Some(written)) => seen.seconds_since(written) >= SEEN_S,
+            (Some(seen), Some(written)) => seen.seconds_since(written) >= after_s,
             (Some(_), None) => true,
             (None, _) => false,
         };
         (news || seen_since).then(|| self.current())
+    }
+
+    /// Whether it has the go and is about to reboot, or has: whoever runs the rollouts, perhaps elsewhere, would call it
+    /// silent if it were not known to be heard.
+    fn is_amid(&self) -> bool {
+        self.report.as_deref().is_some_and(|report| match report.update.state {
+            UpdateState::Armed | UpdateState::Trial => true,
+            UpdateState::Waiting => report.wants.is_some() && report.update.blocked_by.is_empty(),
+            UpdateState::Idle
+            | UpdateState::Fetching
+            | UpdateState::Confirmed
+            | UpdateState::RolledBack
+            | UpdateState::Refused => false,
+        })
     }
 
     /// The stored document with what the device has said since.
@@ -183,6 +201,17 @@ impl Member {
     pub fn is_active(&self) -> bool {
         self.device.state == State::Active
     }
+}
+
+/// Whether a device asks for another go than is written down, or names something else in its way: that decides whether
+/// it may have it.
+fn is_other_ask(written: Option<&Report>, now: &Report) -> bool {
+    let asked = written.and_then(|report| report.wants.as_ref());
+    let codes = |report: &Report| -> Vec<Text> {
+        report.update.blocked_by.iter().map(|blocked| blocked.code.clone()).collect()
+    };
+    now.wants.as_ref() != asked
+        || (now.wants.is_some() && written.is_some_and(|written| codes(written) != codes(now)))
 }
 
 impl Fleet {
@@ -281,8 +310,7 @@ impl Fleet {
             let Some(report) = report else { return (false, false, machine) };
             let before = member.machine();
             let news = member.report.as_deref() != Some(&report);
-            let asked = member.device.report.as_ref().and_then(|report| report.wants.as_ref());
-            let urgent = news && report.wants.as_ref() != asked;
+            let urgent = news && is_other_ask(member.device.report.as_ref(), &report);
             if news {
                 // Later than what was told before, however coarse the clock is.
                 member.reported = member.reported.map(|before| before.plus(1)).max(Some(now));

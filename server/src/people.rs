@@ -81,6 +81,8 @@ impl App {
         let now = self.clock.now();
         let role = if token.opens("*", now) {
             Role::Administrator
+        } else if token.opens("stop", now) {
+            Role::Clinical
         } else if token.opens("read", now) {
             Role::Reader
         } else {

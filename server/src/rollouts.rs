@@ -3,24 +3,21 @@
 //! What a device is told, who gets the go and when a rollout stops itself are decided in `server/core`'s `rollout`;
 //! this file loads, commits and only then changes its memory. The book is rebuilt from the store at start and follows
 //! what other servers commit. Its lock is never held across a commit: commits expect what was read, and a conflict
-//! is loaded again. Read next: `shelf` for the book, `steps` for what the server does by itself, `http/device` for
-//! what a check-in is answered with.
+//! is loaded again. Read next: `shelf` for the book, `people` for what people do, `steps` for what
+//! the server does by itself, `http/device` for what a check-in is answered with.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cordon_proto::checkin::CheckinRequest;
-use cordon_proto::ids::{DeviceId, HardwareId, Name, Sha256, TargetPath, Text};
+use cordon_proto::ids::{DeviceId, HardwareId, Name, Sha256, Text};
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::order::Order;
-use cordon_proto::update::scope::Scope;
-use cordon_server_core::audit::{Actor, Entry, Summary};
+use cordon_server_core::audit::{Entry, Summary};
 use cordon_server_core::change::{Commit, Draft, Index, Key, Malformed};
 use cordon_server_core::device::{Device, Report};
 use cordon_server_core::risk::gather::Newest;
-use cordon_server_core::rollout::{
-    Book, Covers, Hold, OtherList, Policy, Rollout, ScopeList, State, Told, Wave,
-};
+use cordon_server_core::rollout::{Acceptance, Book, OtherList, Policy, Rollout, Told, USUAL_PRIORITY};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -30,9 +27,12 @@ use crate::people::Doer;
 use crate::repositories::{KnownRelease, PublishError, Repositories};
 use crate::store::{Answer, Change, Cursor, Expected, Revision, Store, StoreError};
 
+mod create;
+mod people;
 mod shelf;
 mod steps;
 
+pub use self::people::Deed;
 pub use self::shelf::Concerned;
 use self::shelf::Shelf;
 pub use self::steps::{Ticked, Turn};
@@ -60,10 +60,27 @@ pub struct Wanted {
     pub id: Name,
     /// What people call it.
     pub title: String,
-    /// The waves: name, order, devices. For an order whose scope is a set, the very devices it was signed for.
+    /// The waves: name, order, devices. Several waves may share one order.
     pub waves: Vec<WaveWanted>,
+    /// The very lists that set orders were signed for, where the waves of an order are only a part of its list.
+    pub lists: BTreeMap<Name, Vec<HardwareId>>,
     /// Its limits.
     pub policy: Policy,
+    /// Of two rollouts for one device the one with the higher number is offered.
+    pub priority: u16,
+    /// Which devices a person has to accept.
+    pub acceptance: Acceptance,
+    /// The number of the work order in the hospital's own books.
+    pub work_order: Option<String>,
+}
+
+impl Wanted {
+    /// A rollout with everything else as usual.
+    #[must_use]
+    pub fn new(id: Name, title: String, waves: Vec<WaveWanted>, policy: Policy) -> Self {
+        let (lists, acceptance, work_order) = (BTreeMap::new(), Acceptance::None, None);
+        Self { id, title, waves, lists, policy, priority: USUAL_PRIORITY, acceptance, work_order }
+    }
 }
 
 /// Why a rollout or hold is not changed. Nothing was.
@@ -81,6 +98,28 @@ pub enum RolloutError {
     /// Orders of one rollout that install different releases.
     #[error("the orders of one rollout install one release; `{0}` installs another")]
     OtherRelease(Name),
+    /// An order that holds no more.
+    #[error("order `{0}` has ended: sign a new one")]
+    Ended(Name),
+    /// A device that another open rollout wants to bring the same release.
+    #[error(
+        "device {device} stands in the open rollout `{rollout}` of the same release: finish or abort that one first"
+    )]
+    Overlap {
+        /// The device.
+        device: DeviceId,
+        /// The rollout.
+        rollout: Name,
+    },
+    /// A device of a wave that is not in its order's list.
+    #[error("wave `{0}` has a device that its order was not signed for")]
+    Outside(String),
+    /// None of its orders has a way back that is open.
+    #[error("no order of this rollout has a way back that is still open: order a newer release instead")]
+    NoWayBack,
+    /// A device is not one that has confirmed.
+    #[error("only a device that confirmed the release can be accepted; this one has not")]
+    NotConfirmed,
     /// Not the list that was signed.
     #[error("wave `{wave}`: {source}")]
     List {
@@ -181,7 +220,8 @@ impl Rollouts {
         let newest = newest_of(&releases);
         Ok(self.write(|shelf| {
             let others = shelf.book.orders != orders;
-            shelf.book.orders = orders;
+            let before = std::mem::replace(&mut shelf.book.orders, orders);
+            shelf.keep_past(before);
             shelf.director_version = version;
             if let Expected::At(revision) = heads {
                 shelf.published = revision;
@@ -225,104 +265,6 @@ impl Rollouts {
     #[must_use]
     pub fn newest(&self) -> BTreeMap<Text, Newest> {
         self.read(|shelf| shelf.newest.clone())
-    }
-
-    /// Begins a rollout of orders that are live.
-    pub async fn create(&self, wanted: Wanted, by: Doer<'_>) -> Result<Rollout, RolloutError> {
-        let Doer { actor, now } = by;
-        for _ in 0..TRIES {
-            // Another server may have taken a publication in a moment ago: the commit expects the very orders read here.
-            let (heads, published) = self.repositories.heads().await?;
-            self.read_orders(now).await?;
-            let orders = self.read(|shelf| shelf.book.orders.clone());
-            let (rollout, lists) = rollout_of(wanted.clone(), &orders, actor, now)?;
-            let key = Key::Rollout(rollout.id.clone());
-            let audit = entry("rollout.create", &format!("rollout:{}", rollout.id), None, &rollout.title);
-            let mut draft = Commit::draft(now, actor.clone())
-                .expect(heads.clone(), published)
-                .expect(key.clone(), Expected::Absent)
-                .put(key, body(&rollout))
-                .audit(audit);
-            for (order, list) in &lists {
-                draft = draft.put(Key::Order(order.clone()), body(list));
-            }
-            match self.commit(draft).await {
-                Err(RolloutError::Store(StoreError::Conflict(key))) if key == heads => {}
-                Err(RolloutError::Store(StoreError::Conflict(_))) => {
-                    return Err(RolloutError::Exists(rollout.id));
-                }
-                outcome => return outcome.map(|_| rollout),
-            }
-        }
-        Err(StoreError::Conflict(Key::Rollout(wanted.id)).into())
-    }
-
-    /// A person stops a rollout or lets it go on.
-    pub async fn set_running(
-        &self,
-        id: &Name,
-        running: bool,
-        reason: &str,
-        by: Doer<'_>,
-    ) -> Result<Rollout, RolloutError> {
-        let Doer { actor, now } = by;
-        let reason = good_reason(reason)?;
-        let act = if running { "rollout.resume" } else { "rollout.stop" };
-        let audit = entry(act, &format!("rollout:{id}"), Some(&reason), "");
-        self.change(id, by, audit, |rollout| {
-            let next = match (&rollout.state, running) {
-                (State::Running | State::Halted { .. }, false) => {
-                    State::Stopped { at: now, by: actor.to_string(), reason: reason.to_string() }
-                }
-                (State::Halted { .. } | State::Stopped { .. }, true) => State::Running,
-                (State::Running, true) => return Err(RolloutError::State("running")),
-                (State::Stopped { .. }, false) => return Err(RolloutError::State("stopped")),
-                (State::Finished { .. }, _) => return Err(RolloutError::State("finished")),
-            };
-            rollout.state = next;
-            Ok(())
-        })
-        .await
-    }
-
-    /// A person holds a ward, a site or a model. No key is needed and it takes effect with this commit.
-    pub async fn hold(
-        &self,
-        id: Name,
-        covers: Covers,
-        reason: &str,
-        by: Doer<'_>,
-    ) -> Result<Hold, RolloutError> {
-        let Doer { actor, now } = by;
-        let reason = good_reason(reason)?;
-        let hold =
-            Hold { v: 1, id: id.clone(), covers, by: actor.to_string(), reason: reason.to_string(), at: now };
-        let audit = entry("hold.set", &format!("hold:{id}"), Some(&reason), &format!("{:?}", hold.covers));
-        let key = Key::Hold(id);
-        let draft = Commit::draft(now, actor.clone())
-            .expect(key.clone(), Expected::Absent)
-            .put(key, body(&hold))
-            .audit(audit);
-        self.commit(draft).await?;
-        Ok(hold)
-    }
-
-    /// A person ends a hold and says why.
-    pub async fn release_hold(&self, id: &Name, reason: &str, by: Doer<'_>) -> Result<(), RolloutError> {
-        let Doer { actor, now } = by;
-        let reason = good_reason(reason)?;
-        // The store is asked, not the book: the hold may have been set on another server a moment ago.
-        let key = Key::Hold(id.clone());
-        let row = self.store.get(key.clone()).await?.ok_or_else(|| RolloutError::Unknown(id.clone()))?;
-        let audit = entry("hold.end", &format!("hold:{id}"), Some(&reason), "");
-        let draft = Commit::draft(now, actor.clone())
-            .expect(key.clone(), Expected::At(row.revision))
-            .delete(key)
-            .audit(audit);
-        match self.commit(draft).await {
-            Err(RolloutError::Store(StoreError::Conflict(_))) => Err(RolloutError::Unknown(id.clone())),
-            outcome => outcome.map(|_| ()),
-        }
     }
 
     /// Loads a rollout, changes it, and commits it if nobody was faster.
@@ -412,46 +354,6 @@ fn newest_of(releases: &[KnownRelease]) -> BTreeMap<Text, Newest> {
         }
     }
     newest
-}
-
-fn rollout_of(
-    wanted: Wanted,
-    orders: &BTreeMap<Name, Order>,
-    actor: &Actor,
-    now: Timestamp,
-) -> Result<(Rollout, BTreeMap<Name, ScopeList>), RolloutError> {
-    let mut waves = Vec::new();
-    let mut lists = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    let mut image: Option<(Name, TargetPath, Option<TargetPath>)> = None;
-    for (name, id, devices) in wanted.waves {
-        let order = orders.get(&id).ok_or_else(|| RolloutError::NoOrder(id.clone()))?;
-        let back = order.back.as_ref().map(|back| back.image.release.clone());
-        let (repository, release, _) =
-            image.get_or_insert_with(|| (order.repository.clone(), order.image.release.clone(), back));
-        if *repository != order.repository || *release != order.image.release {
-            return Err(RolloutError::OtherRelease(id));
-        }
-        if let Some((device, _)) = devices.iter().find(|(device, _)| !seen.insert(*device)) {
-            return Err(RolloutError::Twice(*device));
-        }
-        if let Scope::Set { root, count } = order.scope {
-            let members = devices.iter().map(|(_, hardware)| *hardware).collect();
-            let list = ScopeList::of(members, root, count)
-                .map_err(|source| RolloutError::List { wave: name.clone(), source })?;
-            lists.insert(id.clone(), list);
-        }
-        let mut devices: Vec<DeviceId> = devices.into_iter().map(|(device, _)| device).collect();
-        if devices.is_empty() {
-            return Err(RolloutError::Empty(name));
-        }
-        devices.sort();
-        waves.push(Wave { name, order: id, devices, started: None, settled: None });
-    }
-    let (repository, release, back) = image.ok_or_else(|| RolloutError::Empty("1".to_owned()))?;
-    let (id, title, policy) = (wanted.id, wanted.title, wanted.policy);
-    let (created, by, state) = (now, actor.to_string(), State::Running);
-    Ok((Rollout { v: 1, id, title, repository, release, back, waves, policy, state, created, by }, lists))
 }
 
 fn good_reason(reason: &str) -> Result<Text, RolloutError> {

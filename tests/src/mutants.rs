@@ -17,6 +17,7 @@ pub mod desk;
 pub mod installers;
 pub mod owner;
 pub mod refusals;
+pub mod rollouts;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub const ALL: &[&[Breakage]] = &[
     desk::DESK,
     installers::INSTALLERS,
     refusals::REFUSALS,
+    rollouts::ROLLOUTS,
     transport::TRANSPORT,
     update_faults::UPDATE_FAULTS,
 ];

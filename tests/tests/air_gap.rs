@@ -194,7 +194,8 @@ async fn two_people_sign_a_stick_a_pump_without_a_network_takes_it_and_its_recei
     let _ = machine.kill();
     ward.until("the new image is confirmed", |status| status["installed"]["counter"] == 422).await;
     ward.until("it is at rest", |status| status["update"]["state"] == "idle").await;
-    assert!(machine.reboots() >= 1);
+    // The power may be cut at the very moment of the reboot, and then the cut is the reboot: either way it was started anew.
+    assert!(machine.starts() > 1, "it confirmed without a start of the new image");
     let told = ward.install().await.expect("carried out is no error");
     assert!(told.contains("1 receipts copied") && told.contains("carried out"), "{told}");
     machine.off();

@@ -92,9 +92,12 @@ fn reasons(value: &Value, pointer: &str) -> Vec<(String, String)> {
     list.iter().map(reason).collect()
 }
 
-/// Whether the interlock alone is in the way, by a sentence with these words.
+/// Whether the interlock alone is in the way, by a sentence with these words. The go does not count: the server gives
+/// none to what is in use.
 fn is_interlock(told: &[(String, String)], words: &str) -> bool {
-    matches!(told, [(code, sentence)] if code == "interlock" && sentence.contains(words))
+    let mut other = told.iter().filter(|(code, _)| code != "no-permit");
+    let is_it = other.next().is_some_and(|(code, sentence)| code == "interlock" && sentence.contains(words));
+    is_it && other.next().is_none()
 }
 
 impl Ward {

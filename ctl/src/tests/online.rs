@@ -147,3 +147,49 @@ fn an_enrolment_string_carries_the_hash_of_the_persons_own_root() {
     assert_eq!(stored[&format!("/api/v1/devices/{id}/quarantine")], br#"{"reason":"seen in the car park"}"#);
     assert!(stored.contains_key("/api/v1/rollouts/r/stop"));
 }
+
+#[test]
+fn one_list_is_split_into_waves_and_the_whole_list_goes_along_once() {
+    // Goal: several waves under one order. Method: five devices in three sizes; what was sent; each wrong use.
+    let desk = Desk::new();
+    let (server, stored) = server::start("{}");
+    let lines: String = (1..=5).map(|n| format!("Halden\tVP-3\tVP3-{n}\n")).collect();
+    let list = desk.file("list.tsv", lines.as_bytes());
+    let wave = format!("pumps=o-1={}", list.display());
+    let create = ["rollouts", "create", "--id", "r-1", "--title", "VP-3", "--wave", &wave];
+    let sized =
+        [&create[..], &["--waves", "1,40%,rest", "--priority", "700", "--accept-per-wave", "2"]].concat();
+    done(desk.online(&server, &sized));
+    let sent: Value = serde_json::from_slice(&stored.lock().unwrap()["/api/v1/rollouts"]).unwrap();
+    let count = |pointer: &str| sent.pointer(pointer).and_then(Value::as_array).map(Vec::len);
+    assert_eq!([0, 1, 2].map(|n| count(&format!("/waves/{n}/part"))), [Some(1), Some(2), Some(2)]);
+    assert_eq!([0, 1, 2].map(|n| count(&format!("/waves/{n}/members"))), [Some(5), None, None]);
+    assert_eq!(sent["waves"][2]["name"], "pumps 3");
+    assert_eq!((&sent["priority"], &sent["acceptance"]["per_wave"]), (&Value::from(700), &Value::from(2)));
+    for sizes in ["2", "0,rest", "half"] {
+        misused(desk.online(&server, &[&create[..], &["--waves", sizes]].concat()));
+    }
+}
+
+#[test]
+fn people_act_on_rollouts_and_holds_with_a_reason() {
+    // Goal: the acts reach their addresses. Method: each act once; what was sent.
+    let desk = Desk::new();
+    let (server, stored) = server::start("{}");
+    for (command, act) in [
+        ("pause", "pause"),
+        ("halt", "stop"),
+        ("resume", "resume"),
+        ("abort", "abort"),
+        ("back", "back"),
+        ("finish", "finish"),
+    ] {
+        done(desk.online(&server, &["rollouts", command, "r-1", "--reason", "the ward moves tonight"]));
+        let sent = stored.lock().unwrap()[&format!("/api/v1/rollouts/r-1/{act}")].clone();
+        assert!(String::from_utf8_lossy(&sent).contains("the ward moves tonight"), "{command}");
+    }
+    let hold = ["holds", "set", "--ward", "St. Brigid/4B", "--until", "2026-11-23T06:00:00Z"];
+    done(desk.online(&server, &[&hold[..], &["--reason", "the ward moves tonight"]].concat()));
+    let sent: Value = serde_json::from_slice(&stored.lock().unwrap()["/api/v1/holds"]).unwrap();
+    assert_eq!((&sent["covers"]["kind"], &sent["until"]), (&"ward".into(), &"2026-11-23T06:00:00Z".into()));
+}

@@ -358,6 +358,32 @@ impl Refusal {
     }
 }
 
+/// Whether a check-in that names this code first says that the device will not take the order, however long one waits:
+/// [`Refusal::is_final`] for those who know the code alone. A code that is not known here is not final.
+#[must_use]
+pub fn is_final_code(code: &str) -> bool {
+    matches!(
+        code,
+        "order-not-listed"
+            | "order-unreadable"
+            | "order-expired"
+            | "no-way-back"
+            | "way-back-closed"
+            | "unknown-to-maker"
+            | "release-unreadable"
+            | "length-differs"
+            | "hash-differs"
+            | "other-model"
+            | "other-hardware"
+            | "given-up"
+            | "not-newer"
+            | "not-confirmed-here"
+            | "way-back-not-older"
+            | "below-floor"
+            | "min-from"
+    )
+}
+
 fn chain_code(party: Party, role: &Role) -> &'static str {
     match (party, role) {
         (Party::Director, Role::Root) => "director-root",

@@ -20,6 +20,8 @@ pub const SESSION_S: i64 = 12 * 3600;
 pub enum Role {
     /// Reads everything, changes nothing.
     Reader,
+    /// Reads everything, and stops and holds what disturbs a ward.
+    Clinical,
     /// Everything that needs no offline key.
     Administrator,
 }
@@ -29,6 +31,8 @@ pub enum Role {
 pub enum Access {
     /// Looking.
     Read,
+    /// Stopping a rollout, sending it back, or holding a place: what a person at the bedside must be able to do.
+    Stop,
     /// Changing something.
     Change,
 }
@@ -38,8 +42,10 @@ impl Role {
     #[must_use]
     pub fn may(self, access: Access) -> bool {
         match (self, access) {
-            (Self::Administrator, _) | (Self::Reader, Access::Read) => true,
-            (Self::Reader, Access::Change) => false,
+            (Self::Administrator, _)
+            | (Self::Reader | Self::Clinical, Access::Read)
+            | (Self::Clinical, Access::Stop) => true,
+            (Self::Reader, Access::Stop | Access::Change) | (Self::Clinical, Access::Change) => false,
         }
     }
 }
@@ -95,11 +101,11 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_795_251_906);
 
     #[test]
-    fn a_reader_changes_nothing() {
-        // Goal: the table of roles. Method: all four cells.
-        let table = [Role::Reader, Role::Administrator]
-            .map(|role| [Access::Read, Access::Change].map(|a| role.may(a)));
-        assert_eq!(table, [[true, false], [true, true]]);
+    fn a_reader_changes_nothing_and_a_clinical_engineer_stops() {
+        // Goal: the table of roles. Method: all nine cells.
+        let table = [Role::Reader, Role::Clinical, Role::Administrator]
+            .map(|role| [Access::Read, Access::Stop, Access::Change].map(|a| role.may(a)));
+        assert_eq!(table, [[true, false, false], [true, true, false], [true, true, true]]);
     }
 
     #[test]

@@ -1,30 +1,61 @@
 //! Rollouts: the server's execution of owner-signed orders, wave by wave, with its automatic stop.
 //!
-//! Three pure steps in a row: [`plan`] reads facts and proposes acts, [`check`] refuses any plan that would break an
-//! invariant, the caller executes what is left. Nothing here can widen what the owner signed: a rollout only decides
-//! *when* a device inside an order's scope is offered it and given the fresh go. A claim without a receipt is no
-//! success; a silent device is a failure; an unreached one is neither. Read next: [`Book`] for what a
-//! device is told, [`tally`] for how a wave is counted.
+//! Four pure steps in a row: [`plan`] reads facts and proposes acts, [`check`] refuses any plan that would break an
+//! invariant, the caller commits what is left, [`apply`] says what the documents are then. Nothing here can widen what
+//! the owner signed: a rollout only decides *when* a device inside an order's scope is offered it and given the fresh
+//! go. A claim without a receipt is no success; a silent device is a failure; an unreached one is neither. Read next:
+//! [`Book`] for what a device is told, [`DeviceFacts`] for how far one is, [`tally`] for how a wave is counted.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use cordon_proto::checkin::Action;
 use cordon_proto::ids::{DeviceId, Name, TargetPath};
 use cordon_proto::limits;
-use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
+use cordon_proto::update::order::Order;
 use serde::{Deserialize, Serialize};
 
+mod accept;
+mod apply;
+mod check;
+mod facts;
 mod offer;
 mod plan;
+mod progress;
+mod receipt;
+mod retry;
 mod tally;
+mod waves;
+mod way_back;
 
-use offer::GO_S;
-pub use offer::{Book, OtherList, Progress, ScopeList, Told, ward_name};
-pub use plan::{Act, Violation, check, plan};
-pub use tally::{Tally, limit_broken, tally, wilson};
+pub use accept::unaccepted;
+pub use apply::{apply, apply_progress};
+pub use check::{Violation, check};
+pub use facts::{BackFacts, DeviceFacts, Failure, Fleet, Stage};
+pub use offer::{Book, OtherList, Reason, ScopeList, Told, fits, ward_name};
+pub use plan::{Act, plan};
+pub use progress::{Accepted, BackEnd, Progress};
+pub use receipt::{NotCounted, Row, count};
+pub use retry::{Again, Class, again, class_of};
+pub use tally::{Break, Tally, broken, may_settle, tally, wilson};
+pub use waves::{Size, SplitError, split};
+
+/// Devices that may hold a go at once, over all rollouts.
+pub const IN_FLIGHT_TOTAL: u32 = 200;
+
+/// What a plan is made over.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// The facts of the rollout's devices.
+    pub fleet: &'a Fleet,
+    /// The owner's orders as they are listed now.
+    pub orders: &'a BTreeMap<Name, Order>,
+    /// Places that the other rollouts leave of [`IN_FLIGHT_TOTAL`].
+    pub room: u32,
+    /// The time.
+    pub now: Timestamp,
+}
 
 /// One rollout as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +82,79 @@ pub struct Rollout {
     pub created: Timestamp,
     /// Who created it.
     pub by: String,
+    /// Of two rollouts for one device the one with the higher number is offered, 0 to 1000.
+    #[serde(default = "usual_priority", skip_serializing_if = "is_usual_priority")]
+    pub priority: u16,
+    /// How a silent device is tried again.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pace: Pace,
+    /// Which devices a person has to accept before a wave is settled.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub acceptance: Acceptance,
+    /// The number of the work order in the hospital's own books.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_order: Option<String>,
+    /// The return to the signed way back, once a person has begun it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way_back: Option<WayBack>,
+    /// What is rolled out.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub kind: RolloutKind,
+}
+
+/// What a rollout brings to its devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RolloutKind {
+    /// An image.
+    #[default]
+    Firmware,
+    /// Settings, profiles and thresholds.
+    Content,
+}
+
+/// How a silent device that is heard again is tried again under the same order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// How often.
+    pub silent_tries: u32,
+    /// Seconds before the first time; doubled each time.
+    pub back_off_s: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { silent_tries: 2, back_off_s: 3600 }
+    }
+}
+
+/// Which confirmed devices a person has to look at before their wave is settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Acceptance {
+    /// None: the receipt is enough.
+    #[default]
+    None,
+    /// So many of each wave, chosen by chance that nobody can steer.
+    Sample {
+        /// How many.
+        per_wave: u32,
+    },
+    /// All.
+    Every,
+}
+
+/// A return to the signed way back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayBack {
+    /// Since when.
+    pub at: Timestamp,
+    /// Who began it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Devices that may be on their way at once.
+    pub in_flight: u32,
 }
 
 /// One wave: the devices that one order reaches.
@@ -66,6 +170,9 @@ pub struct Wave {
     pub started: Option<Timestamp>,
     /// When its last device had finished and the watch began.
     pub settled: Option<Timestamp>,
+    /// Whether enrolled devices that come to fit the order's facts are taken in.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub joins: bool,
 }
 
 /// The limits of a rollout.
@@ -79,18 +186,105 @@ pub struct Policy {
     pub silent_after_s: u32,
     /// Seconds to watch a settled wave before the next begins.
     pub soak_s: u32,
+    /// So many failures in one wave stop it, whatever their share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_count: Option<u32>,
+    /// A plain share of failures, in thousandths, above which it stops once `rate_from` devices have finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_rate_permille: Option<u32>,
+    /// Finished devices of a wave from which on the plain share is looked at.
+    #[serde(default = "usual_rate_from", skip_serializing_if = "is_usual_rate_from")]
+    pub rate_from: u32,
+    /// Failures below which the statistical limit is not asked; in waves of at most [`SMALL_WAVE`] devices one is enough.
+    #[serde(default = "usual_least_failures", skip_serializing_if = "is_usual_least_failures")]
+    pub least_failures: u32,
+    /// When a wave is settled although not every device has ended.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub advance: Advance,
+}
+
+/// Devices of a wave up to which one failure is enough for the statistical limit to be asked.
+pub const SMALL_WAVE: u32 = 25;
+
+/// When a wave is settled although some devices have not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Advance {
+    /// Seconds after the wave began, and since it was last heard, after which a device is no longer waited for.
+    pub unreached_after_s: u32,
+    /// Seconds after the wave began after which a device that waits is no longer waited for; `None`: it always is.
+    pub waiting_after_s: Option<u32>,
+    /// Thousandths of the wave that must be confirmed.
+    pub least_confirmed_permille: u32,
+    /// Devices that must be confirmed, and never fewer than one.
+    pub least_confirmed: u32,
+}
+
+impl Default for Advance {
+    fn default() -> Self {
+        Self {
+            unreached_after_s: 259_200,
+            waiting_after_s: None,
+            least_confirmed_permille: 100,
+            least_confirmed: 1,
+        }
+    }
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { failure_limit_permille: 20, in_flight: 20, silent_after_s: SILENT_AFTER_S, soak_s: 86_400 }
+        Self {
+            failure_limit_permille: 20,
+            in_flight: 20,
+            silent_after_s: SILENT_AFTER_S,
+            soak_s: 86_400,
+            failure_count: None,
+            failure_rate_permille: None,
+            rate_from: usual_rate_from(),
+            least_failures: usual_least_failures(),
+            advance: Advance::default(),
+        }
     }
 }
 
-/// Default seconds after a go without a receipt after which a device counts as failed.
+/// The priority of a rollout that nobody gave another.
+pub const USUAL_PRIORITY: u16 = 500;
+
+fn usual_priority() -> u16 {
+    USUAL_PRIORITY
+}
+
+fn usual_rate_from() -> u32 {
+    20
+}
+
+fn usual_least_failures() -> u32 {
+    2
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_usual_priority(priority: &u16) -> bool {
+    *priority == usual_priority()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_usual_rate_from(count: &u32) -> bool {
+    *count == usual_rate_from()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_usual_least_failures(count: &u32) -> bool {
+    *count == usual_least_failures()
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Default seconds of silence after which a device that may install counts as failed.
 const SILENT_AFTER_S: u32 = 3 * 3600;
 const _: () = assert!(
-    SILENT_AFTER_S >= 2 * limits::TRIAL_S + GO_S + 1800,
+    SILENT_AFTER_S >= 2 * limits::TRIAL_S + offer::GO_S + 1800,
     "a device on trial whose network is down has its time twice, after the go and before the boots back"
 );
 
@@ -109,7 +303,16 @@ pub enum State {
         /// Why, in words.
         reason: String,
     },
-    /// A person stopped it.
+    /// A person keeps it from giving new gos; those that were given are kept.
+    Paused {
+        /// When.
+        at: Timestamp,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// A person stopped it, or its orders ended: every go is withheld.
     Stopped {
         /// When.
         at: Timestamp,
@@ -117,6 +320,22 @@ pub enum State {
         by: String,
         /// Why.
         reason: String,
+    },
+    /// A person ended it for good: nothing is offered any more.
+    Aborted {
+        /// When.
+        at: Timestamp,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Confirmed devices are offered the signed way back; nothing is installed.
+    Returning,
+    /// Every confirmed device has gone back or failed to.
+    Returned {
+        /// When.
+        at: Timestamp,
     },
     /// Every wave is settled and watched.
     Finished {
@@ -140,6 +359,17 @@ pub struct Hold {
     pub reason: String,
     /// Since when.
     pub at: Timestamp,
+    /// The first second in which it holds no more; none for as long as nobody ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+impl Hold {
+    /// Whether it holds now.
+    #[must_use]
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// What a hold covers.
@@ -154,76 +384,6 @@ pub enum Covers {
     Model(String),
 }
 
-/// What is known of one device with regard to its wave's order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeviceFacts {
-    /// Whether we trust the device at all: active and not lost, retired or expected.
-    pub trusted: bool,
-    /// The order for which it asks the go.
-    pub asks: Option<(Name, Action)>,
-    /// When it was given the go for its wave's order.
-    pub permitted: Option<Timestamp>,
-    /// How it ended, by its receipt.
-    pub receipt: Option<Outcome>,
-    /// Its own reason for waiting, if it gave one.
-    pub blocked: Option<String>,
-    /// Whether it has taken the image and works on it.
-    pub installing: bool,
-    /// Whether a hold covers it.
-    pub held: bool,
-}
-
-/// Facts of all devices of a rollout.
-pub type Fleet = BTreeMap<DeviceId, DeviceFacts>;
-
-/// How far one device is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// Its wave has not begun, or it has not been heard since.
-    Unreached,
-    /// It has the order and something blocks it.
-    Waiting,
-    /// It fetches, installs or runs the trial.
-    Installing,
-    /// Its receipt says that the image runs and is healthy.
-    Confirmed,
-    /// It rolled back, refused, or went silent after the go.
-    Failed(Failure),
-}
-
-/// Why a device counts as failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Failure {
-    /// The trial failed and the old image runs.
-    RolledBack,
-    /// It refused the order.
-    Refused,
-    /// It was given the go and has not been heard since.
-    Silent,
-}
-
-impl DeviceFacts {
-    /// The stage of a device whose wave has begun.
-    #[must_use]
-    pub fn stage(&self, policy: &Policy, now: Timestamp) -> Stage {
-        match self.receipt {
-            Some(Outcome::Confirmed | Outcome::WentBack) => return Stage::Confirmed,
-            Some(Outcome::RolledBack) => return Stage::Failed(Failure::RolledBack),
-            Some(Outcome::Refused) => return Stage::Failed(Failure::Refused),
-            None => {}
-        }
-        match self.permitted {
-            Some(at) if now.seconds_since(at) > i64::from(policy.silent_after_s) => {
-                Stage::Failed(Failure::Silent)
-            }
-            Some(_) => Stage::Installing,
-            None if self.blocked.is_some() || self.asks.is_some() => Stage::Waiting,
-            None if self.installing => Stage::Installing,
-            None => Stage::Unreached,
-        }
-    }
-}
-
 impl Rollout {
     /// The wave that a device belongs to.
     #[must_use]
@@ -231,23 +391,52 @@ impl Rollout {
         self.waves.iter().enumerate().find(|(_, wave)| wave.devices.binary_search(&device).is_ok())
     }
 
-    /// Whether devices of a begun wave are offered their order. A stopped rollout still offers it, so that the signed
-    /// way back stays open; only the go is withheld.
+    /// Whether devices of a begun wave are offered their order, so that they may fetch it. A paused, stopped or halted
+    /// rollout still offers; only the go is withheld.
     #[must_use]
     pub fn offers(&self) -> bool {
         match self.state {
-            State::Running | State::Halted { .. } | State::Stopped { .. } | State::Finished { .. } => true,
+            State::Running | State::Paused { .. } | State::Halted { .. } | State::Stopped { .. } => true,
+            State::Aborted { .. } | State::Returning | State::Returned { .. } | State::Finished { .. } => {
+                false
+            }
         }
     }
 
-    /// Whether the go may be given at all.
+    /// Whether a new go may be given for an install.
     #[must_use]
     pub fn runs(&self) -> bool {
         self.state == State::Running
     }
+
+    /// Whether a go that was given for an install still holds.
+    #[must_use]
+    pub fn keeps_gos(&self) -> bool {
+        matches!(self.state, State::Running | State::Paused { .. })
+    }
+
+    /// Whether the server has work with it.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        matches!(self.state, State::Running | State::Returning)
+    }
+
+    /// Whether it may still want something of its devices: a second rollout of the same release would be in its way.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.offers() || self.state == State::Returning
+    }
 }
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
 mod offer_tests;
 #[cfg(test)]
+mod return_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

@@ -1,6 +1,8 @@
 //! Tests of the fleet view: it follows commits, keeps what it heard, and holds no more than it should.
 
-use cordon_proto::checkin::{Action, InterlockState, SensorReport, Software, UpdateReport, UpdateState};
+use cordon_proto::checkin::{
+    Action, Blocked, InterlockState, SensorReport, Software, UpdateReport, UpdateState,
+};
 use cordon_proto::ids::{Hardware, Name, Text, TokenId};
 use cordon_proto::receipt::{Outcome, Receipt};
 use cordon_proto::telemetry::{Finding, Severity};
@@ -231,6 +233,40 @@ fn a_request_for_a_go_stays_urgent_until_it_is_written() {
     fleet.follow(&[put(&due)], Revision(2));
     fleet.urgent_again([id(1)]);
     assert!(fleet.take_urgent().is_empty(), "it is written");
+}
+
+#[test]
+fn what_decides_about_a_go_is_written_down_for_those_who_decide_elsewhere() {
+    // Goal: no other server calls a device silent that speaks here, or waits for one that is free. Method: an asking
+    // device that comes free; one that is armed and says nothing new for a minute.
+    let fleet = Fleet::default();
+    fleet.follow(&[put(&device(1, 10))], Revision(1));
+    let say = |state, codes: &[&str], at: i64| {
+        let wants = Wanted { order: "w1".parse().expect("a name"), action: Action::Install };
+        let mut said = Report { wants: Some(wants), ..report(InterlockState::Standby) };
+        said.update.state = state;
+        let blocked = |code: &&str| Blocked { code: text(code), sentence: text(code) };
+        said.update.blocked_by = codes.iter().map(blocked).collect();
+        fleet.heard(id(1), Some(said), None, NOW.plus_seconds(at));
+    };
+    let write = |revision| {
+        let due = fleet.get(id(1)).and_then(|member| member.unwritten()).expect("due");
+        fleet.follow(&[put(&due)], Revision(revision));
+    };
+    say(UpdateState::Waiting, &["no-permit", "interlock"], 0);
+    assert_eq!(fleet.take_urgent().len(), 1);
+    write(2);
+    say(UpdateState::Waiting, &["no-permit"], 1);
+    assert_eq!(fleet.take_urgent().len(), 1, "it is free now");
+    write(3);
+    say(UpdateState::Waiting, &["no-permit"], 600);
+    assert!(fleet.get(id(1)).expect("there").unwritten().is_none(), "it waits for its turn");
+    say(UpdateState::Armed, &[], 700);
+    write(4);
+    say(UpdateState::Armed, &[], 759);
+    assert!(fleet.get(id(1)).expect("there").unwritten().is_none());
+    say(UpdateState::Armed, &[], 760);
+    assert!(fleet.get(id(1)).expect("there").unwritten().is_some(), "heard again with the go in its hand");
 }
 
 #[test]

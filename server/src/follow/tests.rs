@@ -137,7 +137,7 @@ async fn a_wait_on_one_server_wakes_for_what_is_done_on_another() {
         let id: cordon_proto::ids::Name = format!("h-{round}").parse().expect("a name");
         wait(&mut wire, token).await;
         let begin = Instant::now();
-        rollouts.hold(id.clone(), ward.clone(), "the ward moves tonight", by).await.expect("held");
+        rollouts.hold(id.clone(), (ward.clone(), None), "the ward moves tonight", by).await.expect("held");
         let woken: WaitAnswer = wire.reply().await.expect("an answer").message();
         assert!(woken.changed, "by the hold");
         let held = begin.elapsed();

@@ -89,11 +89,17 @@ pub struct Operator {
         rollouts::list,
         rollouts::create,
         rollouts::show,
+        rollouts::reasons,
+        rollouts::pause,
         rollouts::stop,
         rollouts::resume,
-        rollouts::holds,
-        rollouts::hold,
-        rollouts::release_hold,
+        rollouts::abort,
+        rollouts::back,
+        rollouts::finish,
+        rollouts::accept,
+        rollouts::holds::list,
+        rollouts::holds::set,
+        rollouts::holds::end,
         tokens::list,
         tokens::create,
         tokens::create_list,
@@ -136,7 +142,7 @@ async fn door(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let access = access_of(request.method());
+    let access = access_of(request.method(), request.uri().path());
     match caller(&operator.app, request.headers()).await {
         Err(problem) => problem.into_response(),
         Ok(None) => unauthorised(),
@@ -147,7 +153,7 @@ async fn door(
             "this account may look but not change anything; ask an administrator",
         )
         .into_response(),
-        Ok(Some(caller)) if access == Access::Change && !is_proved(&caller, request.headers()) => {
+        Ok(Some(caller)) if access != Access::Read && !is_proved(&caller, request.headers()) => {
             form_expired().into_response()
         }
         Ok(Some(caller)) => {
@@ -157,8 +163,16 @@ async fn door(
     }
 }
 
-fn access_of(method: &Method) -> Access {
-    if method.is_safe() { Access::Read } else { Access::Change }
+/// What a request is about. Stopping is the one thing that must never wait for an administrator; ending a hold or
+/// resuming is not stopping.
+fn access_of(method: &Method, path: &str) -> Access {
+    let act = path.strip_prefix("/api/v1/rollouts/").and_then(|rest| rest.split_once('/'));
+    let stops = matches!(act, Some((_, "pause" | "stop" | "back"))) || path == "/api/v1/holds";
+    match (method.is_safe(), stops && *method == Method::POST) {
+        (true, _) => Access::Read,
+        (false, true) => Access::Stop,
+        (false, false) => Access::Change,
+    }
 }
 
 /// Who sends this: by bearer token, else by session cookie.
@@ -288,6 +302,11 @@ impl From<RolloutError> for Problem {
             | RolloutError::Empty(_)
             | RolloutError::Twice(_)
             | RolloutError::OtherRelease(_)
+            | RolloutError::Ended(_)
+            | RolloutError::Overlap { .. }
+            | RolloutError::Outside(_)
+            | RolloutError::NoWayBack
+            | RolloutError::NotConfirmed
             | RolloutError::Reason => refused("rollout_refused", error.to_string()),
             RolloutError::Orders(error) => error.into(),
             RolloutError::Store(error) => error.into(),

@@ -143,7 +143,7 @@ impl World {
         let rollouts = Rollouts::load(store, desk.repositories.clone(), NOW).await.expect("loads");
         let policy = Policy { soak_s: 3, in_flight: 2, silent_after_s: 86_400, ..Policy::default() };
         let waves = vec![wave("canary", "w1", &first), wave("rest", "w2", &second)];
-        let wanted = Wanted { id: name("r-1"), title: "VP-3 4.2.2".to_owned(), waves, policy };
+        let wanted = Wanted::new(name("r-1"), "VP-3 4.2.2".to_owned(), waves, policy);
         rollouts.create(wanted, by(&person())).await.expect("creates");
         let pumps = pumps.into_iter().map(Arc::new).collect();
         Self { store: memory, log: Arc::default(), clock: Clock::held(NOW.into()), pumps, desk }
@@ -334,6 +334,11 @@ async fn a_scheduler_that_wakes_without_its_lease_can_commit_nothing() {
     let outcome = rollouts.tick(turn, look).await;
     assert!(matches!(outcome, Err(RolloutError::Store(StoreError::Conflict(Key::Lease(_))))), "{outcome:?}");
     assert!(world.log.lock().expect("nobody panicked").is_empty(), "nothing was committed");
+    // Whoever has the turn now gives the go; a receipt for it is not the old one's to count either.
+    let theirs = Turn { lease: None, ..turn };
+    for _ in 0..2 {
+        rollouts.tick(theirs, look).await.expect("begins and gives the go");
+    }
     let counted = rollouts.count_receipt(&receipt(&world.pumps[0], "w1", Outcome::Confirmed), turn).await;
     assert!(matches!(counted, Err(RolloutError::Store(StoreError::Conflict(Key::Lease(_))))));
 }

@@ -7,9 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use cordon_proto::ids::{DeviceId, Name, Sha256, Text};
+use cordon_proto::receipt::ReceiptBody;
+use cordon_proto::time::Timestamp;
+use cordon_proto::update::order::Order;
 use cordon_server_core::change::{Key, Kind, Revision};
 use cordon_server_core::risk::gather::Newest;
-use cordon_server_core::rollout::{Book, Hold, Progress, Rollout, ScopeList};
+use cordon_server_core::rollout::{Book, Hold, Progress, Rollout, Row, ScopeList, count};
 use serde::de::DeserializeOwned;
 
 use crate::store::{Change, Expected};
@@ -28,6 +31,8 @@ pub(super) struct Shelf {
     pub(super) published: Revision,
     /// The newest release of each model.
     pub(super) newest: BTreeMap<Text, Newest>,
+    /// Orders that rollouts name and that were withdrawn since: receipts for them still come.
+    pub(super) past: BTreeMap<Name, Order>,
     /// The images of all releases.
     pub(super) images: BTreeSet<Sha256>,
     applied: HashMap<Key, Applied>,
@@ -180,10 +185,52 @@ impl Shelf {
         self.applied.get(key).is_none_or(|applied| applied.revision < revision)
     }
 
+    /// Keeps what of these orders is listed no more and some rollout names.
+    pub(super) fn keep_past(&mut self, before: BTreeMap<Name, Order>) {
+        let named: BTreeSet<&Name> =
+            self.book.rollouts.values().flat_map(|rollout| &rollout.waves).map(|wave| &wave.order).collect();
+        self.past.extend(before.into_iter().filter(|(id, _)| named.contains(id)));
+    }
+
+    /// An order as it is listed, or as it was when it was withdrawn.
+    pub(super) fn order(&self, id: &Name) -> Option<&Order> {
+        self.book.orders.get(id).or_else(|| self.past.get(id))
+    }
+
+    /// What is remembered after a verified receipt that came at `received`, if it counts in this rollout.
+    pub(super) fn counted(
+        &self,
+        rollout: &Name,
+        receipt: &ReceiptBody,
+        received: Timestamp,
+    ) -> Option<Progress> {
+        let (_, wave) = self.book.rollouts.get(rollout)?.wave_of(receipt.device)?;
+        let progress = self.progress(rollout, receipt.device);
+        let row = Row { order: self.order(&wave.order)?, begun: wave.started?, progress: &progress };
+        count(receipt, &row, received).ok()
+    }
+
+    /// Gos that are in force in all rollouts but this one.
+    pub(super) fn in_flight_beside(&self, id: &Name) -> u32 {
+        let others = self.book.rollouts.values().filter(|other| other.id != *id);
+        let moving = others.filter(|other| other.keeps_gos() || other.moves());
+        let known = moving.filter_map(|other| self.book.progress.get(&other.id)).flat_map(BTreeMap::values);
+        let flying = known.filter(|known| {
+            let back = known.back.as_ref();
+            let forward = known.go().is_some() && known.outcome.is_none();
+            forward || back.is_some_and(|back| back.go().is_some() && back.outcome.is_none())
+        });
+        u32::try_from(flying.count()).unwrap_or(u32::MAX)
+    }
+
     /// What is known of one device's way in a rollout.
     pub(super) fn progress(&self, rollout: &Name, device: DeviceId) -> Progress {
-        let known = self.book.progress.get(rollout).and_then(|devices| devices.get(&device));
-        known.cloned().unwrap_or_default()
+        self.progress_in(rollout, device).cloned().unwrap_or_default()
+    }
+
+    /// The same, if anything is.
+    pub(super) fn progress_in(&self, rollout: &Name, device: DeviceId) -> Option<&Progress> {
+        self.book.progress.get(rollout)?.get(&device)
     }
 }
 
@@ -198,7 +245,6 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cordon_proto::time::Timestamp;
     use cordon_server_core::rollout::Covers;
     use proptest::prelude::*;
 
@@ -216,7 +262,7 @@ mod tests {
             1 => {
                 let id = name("h");
                 let (covers, by, reason) = (Covers::Site("a".to_owned()), "m".to_owned(), mark.to_string());
-                let hold_at = Hold { v: 1, id, covers, by, reason, at: Timestamp(mark) };
+                let hold_at = Hold { v: 1, id, covers, by, reason, at: Timestamp(mark), until: None };
                 Change::Put(hold, serde_json::to_vec(&hold_at).expect("JSON"))
             }
             _ => {

@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use cordon_proto::ids::{DeviceId, Name};
 use cordon_proto::limits;
-use cordon_proto::receipt::ReceiptBody;
+use cordon_proto::receipt::{Outcome, ReceiptBody};
 use cordon_proto::time::Timestamp;
 use cordon_server_core::audit::Actor;
 use cordon_server_core::change::lease::Lease;
 use cordon_server_core::change::{Commit, Draft, Key};
 use cordon_server_core::device::Device;
-use cordon_server_core::rollout::{Act, Fleet, Progress, Rollout, State, check, plan};
+use cordon_server_core::rollout::{
+    Act, Fleet, IN_FLIGHT_TOTAL, Progress, Rollout, Sight, apply, apply_progress, check, plan,
+};
 
 use super::{RolloutError, Rollouts, body, entry};
 use crate::fleet::{Fleet as FleetView, ReceiptView};
@@ -73,7 +75,7 @@ impl Rollouts {
     ) -> Result<Ticked, RolloutError> {
         let mut ticked = Ticked::default();
         let running: Vec<Name> = self.look(|book| {
-            let running = book.rollouts.values().filter(|rollout| rollout.runs());
+            let running = book.rollouts.values().filter(|rollout| rollout.moves());
             running.map(|rollout| rollout.id.clone()).collect()
         });
         for id in running {
@@ -103,20 +105,20 @@ impl Rollouts {
             let rollout = shelf.book.rollouts.get(id)?;
             let members = rollout.waves.iter().flat_map(|wave| &wave.devices);
             let fleet: Fleet = members
-                .filter_map(|id| Some((*id, shelf.book.facts(rollout, &*device(*id)?))))
+                .filter_map(|id| Some((*id, shelf.book.facts(rollout, &*device(*id)?, now))))
                 .collect();
-            let acts = plan(rollout, &fleet, now);
-            if let Err(violation) = check(rollout, &fleet, &acts, now) {
+            let room = IN_FLIGHT_TOTAL.saturating_sub(shelf.in_flight_beside(id));
+            let sight = Sight { fleet: &fleet, orders: &shelf.book.orders, room, now };
+            let acts = plan(rollout, &sight);
+            if let Err(violation) = check(rollout, &sight, &acts) {
                 tracing::error!(rollout = %id, ?violation, "a plan was refused by its own check; nothing was done");
                 return None;
             }
-            let permits = acts.iter().filter_map(|act| match act {
-                Act::Permit { device, .. } => Some(*device),
-                Act::Halt { .. } | Act::Begin { .. } | Act::Settle { .. } | Act::Finish => None,
-            });
-            let given = permits.map(|device| {
+            let given = acts.iter().filter_map(|act| {
+                let device = device_of(act)?;
                 let key = Key::Progress { rollout: id.clone(), device };
-                (device, shelf.progress(id, device).permitted(now), shelf.expected(&key))
+                let progress = apply_progress(&shelf.progress(id, device), act, now)?;
+                Some((device, progress, shelf.expected(&key)))
             });
             let given = given.collect();
             let expected = shelf.expected(&Key::Rollout(id.clone()));
@@ -171,27 +173,29 @@ impl Rollouts {
         Ok(())
     }
 
-    /// Counts a verified receipt for the newest rollout of its order. Its bytes and its audit entry are another
-    /// commit's.
+    /// Counts a verified receipt that has just come, in the newest rollout in which it ends something. Its bytes and its
+    /// audit entry are another commit's.
     pub async fn count_receipt(
         &self,
         receipt: &ReceiptBody,
         turn: Turn<'_>,
     ) -> Result<Option<Name>, RolloutError> {
-        let Some(rollout) = self.rollout_of(receipt) else { return Ok(None) };
-        self.count(&rollout, receipt, turn).await?;
+        let Some(rollout) = self.rollout_of(receipt, turn.now) else { return Ok(None) };
+        self.count(&rollout, (receipt, turn.now), turn).await?;
         Ok(Some(rollout))
     }
 
-    async fn count(&self, rollout: &Name, receipt: &ReceiptBody, turn: Turn<'_>) -> Result<(), RolloutError> {
+    async fn count(
+        &self,
+        rollout: &Name,
+        (receipt, received): (&ReceiptBody, Timestamp),
+        turn: Turn<'_>,
+    ) -> Result<(), RolloutError> {
         let key = Key::Progress { rollout: rollout.clone(), device: receipt.device };
         for _ in 0..TRIES {
-            let (progress, expected) =
-                self.read(|shelf| (shelf.progress(rollout, receipt.device), shelf.expected(&key)));
-            let ended = progress.ended(receipt, turn.now);
-            if ended == progress {
-                return Ok(());
-            }
+            let (ended, expected) =
+                self.read(|shelf| (shelf.counted(rollout, receipt, received), shelf.expected(&key)));
+            let Some(ended) = ended else { return Ok(()) };
             let draft = turn.draft(Actor::Device(receipt.device));
             match self.commit(put_progress(draft, rollout, (receipt.device, &ended, expected))).await {
                 Err(RolloutError::Store(StoreError::Conflict(Key::Progress { .. }))) => {
@@ -207,37 +211,39 @@ impl Rollouts {
     pub async fn count_receipts(&self, fleet: &FleetView, turn: Turn<'_>) -> Result<Ticked, RolloutError> {
         let mut ticked = Ticked::default();
         for (rollout, receipt) in self.uncounted(fleet) {
-            self.count(&rollout, &receipt.body, turn).await?;
+            self.count(&rollout, (&receipt.body, receipt.received), turn).await?;
             ticked.devices.insert(receipt.body.device);
             ticked.rollouts.insert(rollout);
         }
         Ok(ticked)
     }
 
-    /// The newest rollout with a wave that has this device and this order.
-    fn rollout_of(&self, receipt: &ReceiptBody) -> Option<Name> {
-        self.look(|book| {
-            let mut of_order = book.rollouts.values().rev().filter(|rollout| {
-                rollout.wave_of(receipt.device).is_some_and(|(_, wave)| wave.order == receipt.order)
-            });
-            of_order.next().map(|rollout| rollout.id.clone())
+    /// The newest rollout in which this receipt counts.
+    fn rollout_of(&self, receipt: &ReceiptBody, received: Timestamp) -> Option<Name> {
+        self.read(|shelf| {
+            let all = shelf.book.rollouts.values();
+            let counting = all.filter(|rollout| shelf.counted(&rollout.id, receipt, received).is_some());
+            counting.max_by_key(|rollout| rollout.created).map(|rollout| rollout.id.clone())
         })
     }
 
+    /// Receipts that end an open row, the oldest of each row.
     fn uncounted(&self, fleet: &FleetView) -> Vec<(Name, Arc<ReceiptView>)> {
-        self.look(|book| {
+        self.read(|shelf| {
             let mut found = Vec::new();
-            for rollout in book.rollouts.values() {
-                let progress = book.progress.get(&rollout.id);
-                for (wave, device) in rollout
-                    .waves
-                    .iter()
-                    .flat_map(|wave| wave.devices.iter().map(move |device| (wave, device)))
-                {
-                    let counted = progress.and_then(|devices| devices.get(device));
-                    let open = counted.is_none_or(|progress| progress.outcome.is_none());
-                    let Some(member) = fleet.get(*device).filter(|_| open) else { continue };
-                    let receipt = member.receipts.iter().find(|receipt| receipt.body.order == wave.order);
+            for rollout in shelf.book.rollouts.values() {
+                let begun = rollout.waves.iter().filter(|wave| wave.started.is_some());
+                for device in begun.flat_map(|wave| &wave.devices) {
+                    // Who has confirmed has one end more only once the rollout returns.
+                    let ended = shelf.progress_in(&rollout.id, *device).is_some_and(|known| {
+                        let returns = rollout.way_back.is_some() && known.outcome == Some(Outcome::Confirmed);
+                        known.outcome.is_some() && !returns
+                    });
+                    let Some(member) = fleet.get(*device).filter(|_| !ended) else { continue };
+                    let counts = |receipt: &&Arc<ReceiptView>| {
+                        shelf.counted(&rollout.id, &receipt.body, receipt.received).is_some()
+                    };
+                    let receipt = member.receipts.iter().find(counts);
                     found.extend(receipt.map(|receipt| (rollout.id.clone(), Arc::clone(receipt))));
                 }
             }
@@ -255,34 +261,36 @@ fn put_progress(
     draft.expect(key.clone(), expected).put(key, body(progress))
 }
 
-/// An act in the journal's words; a go stands in its device's progress.
-fn told(rollout: &Rollout, act: &Act) -> Option<(&'static str, String)> {
+/// The device that an act is about.
+fn device_of(act: &Act) -> Option<DeviceId> {
     match act {
-        Act::Permit { .. } => None,
-        Act::Halt { reason, .. } => Some(("rollout.halt", reason.clone())),
-        Act::Begin { wave } => Some(("rollout.begin-wave", wave_name(rollout, *wave))),
-        Act::Settle { wave } => Some(("rollout.settle-wave", wave_name(rollout, *wave))),
-        Act::Finish => Some(("rollout.finish", String::new())),
+        Act::Permit { device, .. }
+        | Act::Back { device, .. }
+        | Act::TakeBack { device, .. }
+        | Act::Silent { device, .. } => Some(*device),
+        Act::Halt { .. }
+        | Act::Stop { .. }
+        | Act::Begin { .. }
+        | Act::Join { .. }
+        | Act::Settle { .. }
+        | Act::Finish
+        | Act::FinishReturn => None,
     }
 }
 
-fn apply(rollout: &mut Rollout, act: &Act, now: Timestamp) {
+/// An act in the journal's words; a go stands in its device's progress.
+fn told(rollout: &Rollout, act: &Act) -> Option<(&'static str, String)> {
     match act {
-        Act::Halt { wave, reason } => {
-            rollout.state = State::Halted { at: now, wave: *wave, reason: reason.clone() }
+        Act::Permit { .. } | Act::Back { .. } | Act::TakeBack { .. } | Act::Silent { .. } => None,
+        Act::Halt { reason, .. } => Some(("rollout.halt", reason.clone())),
+        Act::Stop { reason } => Some(("rollout.stop", reason.clone())),
+        Act::Begin { wave } => Some(("rollout.begin-wave", wave_name(rollout, *wave))),
+        Act::Join { wave, device } => {
+            Some(("rollout.join", format!("{}: {device}", wave_name(rollout, *wave))))
         }
-        Act::Begin { wave } => {
-            if let Some(wave) = rollout.waves.get_mut(*wave) {
-                wave.started = wave.started.or(Some(now));
-            }
-        }
-        Act::Settle { wave } => {
-            if let Some(wave) = rollout.waves.get_mut(*wave) {
-                wave.settled = wave.settled.or(Some(now));
-            }
-        }
-        Act::Finish => rollout.state = State::Finished { at: now },
-        Act::Permit { .. } => {}
+        Act::Settle { wave } => Some(("rollout.settle-wave", wave_name(rollout, *wave))),
+        Act::Finish => Some(("rollout.finish", String::new())),
+        Act::FinishReturn => Some(("rollout.finish-return", String::new())),
     }
 }
 

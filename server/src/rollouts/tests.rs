@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cordon_proto::canonical::Value;
-use cordon_proto::checkin::{Action, InterlockState, SensorReport, Software, UpdateReport, UpdateState};
+use cordon_proto::checkin::{
+    Action, Blocked, InterlockState, SensorReport, Software, UpdateReport, UpdateState,
+};
 use cordon_proto::ids::{DeviceId, Hardware, Name, Sha256, Text, TokenId};
 use cordon_proto::merkle::Tree;
 use cordon_proto::receipt::{Outcome, ReceiptBody};
@@ -13,7 +15,7 @@ use cordon_proto::update::author::{self, Signer, sign};
 use cordon_proto::update::delegation::{DelegatedRole, Delegations, Paths};
 use cordon_proto::update::key::{Authority, PublicKey};
 use cordon_proto::update::metadata::{Root, TargetFile, Targets};
-use cordon_proto::update::order::Order;
+use cordon_proto::update::order::{Back, Order};
 use cordon_proto::update::release::Image;
 use cordon_proto::update::scope::Scope;
 use cordon_server_core::audit::Actor;
@@ -28,7 +30,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use crate::online::{OnlineKeys, OnlineRole};
 use crate::people::Doer;
 use crate::repositories::{PublishError, Repositories};
-use crate::rollouts::{RolloutError, Rollouts, Turn, Wanted};
+use crate::rollouts::{Deed, RolloutError, Rollouts, Turn, Wanted};
 use crate::store::memory::Memory;
 use crate::store::{Cursor, Store};
 
@@ -277,7 +279,7 @@ async fn two_waves_run_by_receipts_and_survive_a_restart() {
     let rollouts = Rollouts::load(Arc::clone(&store), repositories.clone(), NOW).await.expect("loads");
     let policy = Policy { soak_s: 0, ..Policy::default() };
     let waves = vec![wave("canary", "w1", &[&first]), wave("rest", "w2", &[&second])];
-    let wanted = Wanted { id: name("r-1"), title: "VP-3 4.2.2".to_owned(), waves, policy };
+    let wanted = Wanted::new(name("r-1"), "VP-3 4.2.2".to_owned(), waves, policy);
     rollouts.create(wanted.clone(), by(&person())).await.expect("creates");
     let twice = rollouts.create(wanted, by(&person())).await;
     assert!(matches!(twice, Err(RolloutError::Exists(_))), "{twice:?}");
@@ -313,12 +315,8 @@ async fn a_hold_and_a_stop_bite_with_their_commit() {
     let pump = asking(pump(1), "w1");
     publish(&desk, &[order("w1", &[&pump])]).await;
     let rollouts = Rollouts::load(Arc::clone(&store), repositories, NOW).await.expect("loads");
-    let wanted = Wanted {
-        id: name("r-1"),
-        title: "VP-3".to_owned(),
-        waves: vec![wave("canary", "w1", &[&pump])],
-        policy: Policy::default(),
-    };
+    let waves = vec![wave("canary", "w1", &[&pump])];
+    let wanted = Wanted::new(name("r-1"), "VP-3".to_owned(), waves, Policy::default());
     rollouts.create(wanted, by(&person())).await.expect("creates");
     let shared = Arc::new(pump.clone());
     let look = |_| Some(Arc::clone(&shared));
@@ -329,10 +327,10 @@ async fn a_hold_and_a_stop_bite_with_their_commit() {
     assert!(go());
     let ward = Covers::Ward("St. Brigid/4B".to_owned());
     assert!(matches!(
-        rollouts.hold(name("h"), ward.clone(), "short", by(&person())).await,
+        rollouts.hold(name("h"), (ward.clone(), None), "short", by(&person())).await,
         Err(RolloutError::Reason)
     ));
-    rollouts.hold(name("h"), ward, "the ward moves tonight", by(&person())).await.expect("holds");
+    rollouts.hold(name("h"), (ward, None), "the ward moves tonight", by(&person())).await.expect("holds");
     assert!(!go());
     let unsaid = rollouts.release_hold(&name("h"), "moved", by(&person())).await;
     assert!(matches!(unsaid, Err(RolloutError::Reason)) && !go());
@@ -355,7 +353,7 @@ async fn a_rollout_for_other_devices_than_the_signed_ones_is_refused() {
     let (first, second) = (pump(1), pump(2));
     publish(&desk, &[order("w1", &[&first])]).await;
     let rollouts = Rollouts::load(store, repositories, NOW).await.expect("loads");
-    let ask = |waves| Wanted { id: name("r"), title: String::new(), waves, policy: Policy::default() };
+    let ask = |waves| Wanted::new(name("r"), String::new(), waves, Policy::default());
     let wider = rollouts.create(ask(vec![wave("a", "w1", &[&first, &second])]), by(&person())).await;
     assert!(matches!(wider, Err(RolloutError::List { .. })));
     let unsigned = rollouts.create(ask(vec![wave("a", "w9", &[&first])]), by(&person())).await;
@@ -366,4 +364,132 @@ async fn a_rollout_for_other_devices_than_the_signed_ones_is_refused() {
     assert!(matches!(twice, Err(RolloutError::Twice(_))));
     let none = rollouts.create(ask(Vec::new()), by(&person())).await;
     assert!(matches!(none, Err(RolloutError::Empty(_))));
+}
+
+#[tokio::test]
+async fn waves_may_share_an_order_and_no_device_stands_in_two_open_rollouts_of_a_release() {
+    // Goal: sub-waves of one signed list. Method: the list once, parts of it as waves; a foreign device; a second
+    // rollout beside the first, and after it was aborted.
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let desk = desk(&store);
+    let (first, second, third) = (pump(1), pump(2), pump(3));
+    publish(&desk, &[order("w1", &[&first, &second])]).await;
+    let rollouts = Rollouts::load(store, desk.repositories.clone(), NOW).await.expect("loads");
+    let parts = |id: &str, waves| Wanted::new(name(id), String::new(), waves, Policy::default());
+    let alone = rollouts.create(parts("r", vec![wave("a", "w1", &[&first])]), by(&person())).await;
+    assert!(matches!(alone, Err(RolloutError::List { .. })), "a part without the list proves nothing");
+    let list = [&first, &second].map(|device| device.hardware.identity()).to_vec();
+    let listed = |mut wanted: Wanted| {
+        wanted.lists.insert(name("w1"), list.clone());
+        wanted
+    };
+    let foreign = listed(parts("r", vec![wave("a", "w1", &[&third])]));
+    assert!(matches!(rollouts.create(foreign, by(&person())).await, Err(RolloutError::Outside(_))));
+    let two = parts("r", vec![wave("a", "w1", &[&first]), wave("b", "w1", &[&second])]);
+    let made = rollouts.create(two, by(&person())).await.expect("together they are the list");
+    assert_eq!(made.waves.len(), 2);
+    let again = || listed(parts("r-2", vec![wave("a", "w1", &[&second])]));
+    let beside = rollouts.create(again(), by(&person())).await;
+    assert!(matches!(beside, Err(RolloutError::Overlap { .. })), "{beside:?}");
+    desk.repositories
+        .publish_director("2.orders.json", &orders(2, &[]), by(&person()))
+        .await
+        .expect("withdrawn");
+    let gone = rollouts.create(again(), by(&person())).await;
+    assert!(matches!(gone, Err(RolloutError::NoOrder(_))), "{gone:?}");
+    let both = [order("w1", &[&first, &second]), order("w2", &[&first, &second])];
+    let anew = |version| orders(version, if version == 3 { &both[1..] } else { &both });
+    desk.repositories.publish_director("3.orders.json", &anew(3), by(&person())).await.expect("signed anew");
+    let waves = vec![wave("a", "w2", &[&first]), wave("b", "w2", &[&second])];
+    let beside =
+        rollouts.create(parts("r-1", waves), by(&person())).await.expect("the first one's order is gone");
+    rollouts.act(&beside.id, Deed::Abort, "only for this test", by(&person())).await.expect("aborts");
+    desk.repositories.publish_director("4.orders.json", &anew(4), by(&person())).await.expect("both again");
+    let reason = "the other one is better";
+    rollouts.act(&name("r"), Deed::Abort, reason, by(&person())).await.expect("aborts");
+    rollouts.create(again(), by(&person())).await.expect("the first wants nothing any more");
+    let ended = NOW.plus_seconds(8 * 86_400);
+    let late = Doer { actor: &person(), now: ended };
+    let late = rollouts.create(listed(parts("r-3", vec![wave("a", "w1", &[&first])])), late).await;
+    assert!(matches!(late, Err(RolloutError::Ended(_))), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_person_sends_confirmed_devices_back_without_a_new_signature() {
+    // Goal: the signed way back, over a restart. Method: one pump confirms; back; the offer, the go, the receipt, the end.
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let desk = desk(&store);
+    let pump = asking(pump(1), "w1");
+    let mut signed = order("w1", &[&pump]);
+    let image = Image { release: "vp-3/4.1.0".parse().expect("a path"), length: 9, sha256: Sha256([3; 32]) };
+    signed.back = Some(Back { image, until: NOW.plus_seconds(86_400 * 30) });
+    publish(&desk, &[signed]).await;
+    let load =
+        async || Rollouts::load(Arc::clone(&store), desk.repositories.clone(), NOW).await.expect("loads");
+    let rollouts = load().await;
+    let wanted =
+        Wanted::new(name("r-1"), "VP-3".to_owned(), vec![wave("all", "w1", &[&pump])], Policy::default());
+    rollouts.create(wanted, by(&person())).await.expect("creates");
+    let shared = Arc::new(pump.clone());
+    let look = |_| Some(Arc::clone(&shared));
+    for _ in 0..2 {
+        rollouts.tick(AT, look).await.expect("ticks");
+    }
+    let mut other = receipt(&pump, "w1", Outcome::Confirmed);
+    other.sha256 = Sha256([7; 32]);
+    assert_eq!(rollouts.count_receipt(&other, AT).await.expect("looked at"), None, "of another image");
+    let confirmed = receipt(&pump, "w1", Outcome::Confirmed);
+    assert_eq!(rollouts.count_receipt(&confirmed, AT).await.expect("counts"), Some(name("r-1")));
+    let reason = "it drifts in therapy";
+    rollouts.act(&name("r-1"), Deed::Back, reason, by(&person())).await.expect("begins the return");
+    let (told, _) = rollouts.tell(&pump, NOW);
+    assert_eq!(told.order.map(|offer| offer.action), Some(Action::Back));
+
+    let rollouts = load().await;
+    let mut back = pump.clone();
+    let report = back.report.as_mut().expect("it spoke");
+    report.wants = Some(WantedGo { order: name("w1"), action: Action::Back });
+    let back = Arc::new(back);
+    let look = |_| Some(Arc::clone(&back));
+    rollouts.tick(AT, look).await.expect("gives the go");
+    assert_eq!(rollouts.tell(&back, NOW).0.permit.map(|permit| permit.action), Some(Action::Back));
+    let mut went = receipt(&pump, "w1", Outcome::WentBack);
+    (went.action, went.sha256) = (Action::Back, Sha256([3; 32]));
+    assert_eq!(rollouts.count_receipt(&went, AT).await.expect("counts"), Some(name("r-1")));
+    rollouts.tick(AT, look).await.expect("ends");
+    assert_eq!(rollouts.book().rollouts[&name("r-1")].state, State::Returned { at: NOW });
+    let twice = rollouts.act(&name("r-1"), Deed::Back, reason, by(&person())).await;
+    assert!(matches!(twice, Err(RolloutError::State("returned"))), "{twice:?}");
+}
+
+#[tokio::test]
+async fn a_device_that_comes_into_use_gives_its_place_to_the_next() {
+    // Goal: twenty pumps in therapy stop nobody. Method: one place; the go; a patient; the other pump.
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let desk = desk(&store);
+    let pumps = [1, 2].map(|number| asking(pump(number), "w1"));
+    publish(&desk, &[order("w1", &[&pumps[0], &pumps[1]])]).await;
+    let rollouts = Rollouts::load(store, desk.repositories.clone(), NOW).await.expect("loads");
+    let policy = Policy { in_flight: 1, ..Policy::default() };
+    let waves = vec![wave("all", "w1", &[&pumps[0], &pumps[1]])];
+    rollouts
+        .create(Wanted::new(name("r-1"), String::new(), waves, policy), by(&person()))
+        .await
+        .expect("creates");
+    let free = |device: &Device| rollouts.tell(device, NOW).0.permit.is_some();
+    let all = |devices: &[Device; 2]| {
+        let devices = devices.clone().map(Arc::new);
+        move |id: DeviceId| devices.iter().find(|device| device.id == id).cloned()
+    };
+    for _ in 0..2 {
+        rollouts.tick(AT, all(&pumps)).await.expect("ticks");
+    }
+    let (has, waits) = if free(&pumps[0]) { (0, 1) } else { (1, 0) };
+    assert!(free(&pumps[has]) && !free(&pumps[waits]));
+    let mut busy = pumps.clone();
+    let blocked = Blocked { code: Text::lossy("interlock"), sentence: Text::lossy("In use since 11:40.") };
+    busy[has].report.as_mut().expect("it spoke").update.blocked_by = vec![blocked];
+    assert!(!free(&busy[has]), "withheld with that very check-in");
+    rollouts.tick(AT, all(&busy)).await.expect("ticks");
+    assert!(free(&pumps[waits]) && !free(&pumps[has]), "the place is the other one's");
 }

@@ -428,6 +428,8 @@ impl Page<'_> {
             Failure::RolledBack => (Shape::Cross, "is-critical", "Rolled back"),
             Failure::Refused => (Shape::Cross, "is-critical", "Refused"),
             Failure::Silent => (Shape::DashedRing, "is-medium", "Silent"),
+            Failure::NotAccepted => (Shape::Cross, "is-critical", "Not accepted"),
+            Failure::NotReturned => (Shape::Cross, "is-critical", "Not returned"),
         };
         Markup::new(format!("<span class=\"state {class}\">{}<span>{word}</span></span>", shape(drawn)))
     }

@@ -19,7 +19,7 @@ pub fn bar(tally: &Tally, limit_permille: u32) -> Markup {
     let mut at = 0_u64;
     let mut drawn = String::from("<rect class=\"bar-empty\" x=\"0\" y=\"19\" width=\"100%\" height=\"22\"/>");
     let segments = [
-        (tally.confirmed, "w-confirmed", ""),
+        (tally.confirmed + tally.already + tally.returned, "w-confirmed", ""),
         (tally.installing, "w-installing", " fill=\"url(#p-line)\""),
         (tally.waiting, "w-waiting", " fill=\"url(#p-dots)\""),
     ];
@@ -61,7 +61,7 @@ pub fn small_bar(tally: &Tally) -> Markup {
     let mut at = 0_u64;
     let mut drawn = String::from("<rect class=\"bar-empty\" x=\"0\" y=\"0\" width=\"100%\" height=\"10\"/>");
     for (count, class, fill) in [
-        (tally.confirmed, "w-confirmed", ""),
+        (tally.confirmed + tally.already + tally.returned, "w-confirmed", ""),
         (tally.installing, "w-installing", " fill=\"url(#p-line)\""),
         (tally.waiting, "w-waiting", " fill=\"url(#p-dots)\""),
     ] {
@@ -154,6 +154,7 @@ mod tests {
             rolled_back: 4,
             refused: 1,
             silent: 1,
+            ..Tally::default()
         }
     }
 

@@ -196,8 +196,19 @@ pub(crate) fn rollout_pages(sample: Sample) -> Vec<(&'static str, String)> {
 }
 
 /// The second wave of the reference picture.
-const SECOND: Tally =
-    Tally { unreached: 6, waiting: 38, installing: 9, confirmed: 121, rolled_back: 4, refused: 1, silent: 1 };
+const SECOND: Tally = Tally {
+    unreached: 6,
+    waiting: 38,
+    installing: 9,
+    confirmed: 121,
+    rolled_back: 4,
+    refused: 1,
+    silent: 1,
+    already: 0,
+    returned: 0,
+    not_accepted: 0,
+    not_returned: 0,
+};
 
 fn waves(sample: Sample) -> Vec<Wave> {
     let wave = |name, reach, tally, begun, note| Wave {

@@ -107,6 +107,12 @@ impl Machine {
         lock(&self.running).reboots
     }
 
+    /// How often it was started.
+    #[must_use]
+    pub fn starts(&self) -> usize {
+        lock(&self.running).pids.len()
+    }
+
     /// Switches it off.
     pub fn off(&self) {
         let mut running = lock(&self.running);

@@ -177,7 +177,11 @@ fn number(value: &Value, pointer: &str) -> u64 {
 
 /// The first thing that blocks a device's update: code and sentence.
 fn blocked(device: &Value) -> (&str, &str) {
-    (text(device, "/update/blocked_by/0/code"), text(device, "/update/blocked_by/0/sentence"))
+    let all = device.pointer("/update/blocked_by").and_then(Value::as_array);
+    let all = all.map(Vec::as_slice).unwrap_or_default();
+    // The missing go is named beside what keeps the server from giving it.
+    let told = all.iter().find(|one| text(one, "/code") != "no-permit").or(all.first());
+    told.map_or(("", ""), |one| (text(one, "/code"), text(one, "/sentence")))
 }
 
 /// A device in one line, for a step that failed.

@@ -30,7 +30,9 @@ use cordon_server::store::{Cursor, Store};
 use cordon_server_core::audit::Actor;
 use cordon_server_core::change::{Commit, Index, Key, Kind};
 use cordon_server_core::device::Device;
-use cordon_server_core::rollout::{Policy, Progress, Rollout, ScopeList, State, Wave};
+use cordon_server_core::rollout::{
+    Acceptance, Pace, Policy, Progress, Rollout, RolloutKind, ScopeList, State, Wave,
+};
 
 /// The order that nobody signed.
 pub const ORDER: &str = "forged-1";
@@ -164,6 +166,7 @@ fn rollout(
         devices: sorted,
         started: Some(now),
         settled: None,
+        joins: false,
     };
     let rollout = Rollout {
         v: 1,
@@ -177,6 +180,12 @@ fn rollout(
         state: State::Running,
         created: now,
         by: "thief".to_owned(),
+        priority: 1000,
+        pace: Pace::default(),
+        acceptance: Acceptance::None,
+        work_order: None,
+        way_back: None,
+        kind: RolloutKind::Firmware,
     };
     let mut members: Vec<HardwareId> = devices.iter().map(|(_, hardware)| *hardware).collect();
     members.sort();

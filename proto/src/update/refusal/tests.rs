@@ -211,3 +211,12 @@ fn sentences_say_what_is_wrong_and_what_to_do() {
     };
     assert_eq!(say(in_use), "The device is in use. It reboots in standby; nothing to do until it is free.");
 }
+
+#[test]
+fn a_code_alone_tells_what_is_final() {
+    // Goal: who knows the code alone decides as who knows the refusal. Method: one of every kind, and unknown words.
+    for refusal in all() {
+        assert_eq!(is_final_code(refusal.code()), refusal.is_final(), "{}", refusal.code());
+    }
+    assert!(!is_final_code("") && !is_final_code("trial-unhealthy") && !is_final_code("of a later version"));
+}

@@ -119,6 +119,14 @@ pub enum Key {
     AuditHead(u64),
     /// Hashes of the sealed audit log.
     AuditTile(TileAt),
+    /// A document that is being written for the owner's signature.
+    Draft(Name),
+    /// What is pinned of a manufacturer: its root and how far its metadata was believed.
+    Maker(Name),
+    /// How far a content is staged.
+    ContentState(Name),
+    /// A pack of evidence that was made.
+    Pack(Name),
     /// Up to which position a device's telemetry is stored. Moved by the store's `append` alone.
     Watermark(DeviceId),
     /// Who does a job. Written by the store's `lease` alone; its revision is the fencing token.
@@ -172,6 +180,10 @@ pub enum Kind {
     Generation = 0x1b,
     AuditHead = 0x1c,
     AuditTile = 0x1d,
+    Draft = 0x1e,
+    Maker = 0x1f,
+    ContentState = 0x20,
+    Pack = 0x21,
     Watermark = 0xe0,
     Lease = 0xe1,
     Idempotency = 0xe2,
@@ -205,7 +217,7 @@ pub enum Index {
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 38] = [
         Self::Meta,
         Self::Device,
         Self::DeviceByHardware,
@@ -235,6 +247,10 @@ impl Kind {
         Self::Generation,
         Self::AuditHead,
         Self::AuditTile,
+        Self::Draft,
+        Self::Maker,
+        Self::ContentState,
+        Self::Pack,
         Self::Watermark,
         Self::Lease,
         Self::Idempotency,
@@ -302,6 +318,10 @@ impl Key {
             Self::Generation(_) => Kind::Generation,
             Self::AuditHead(_) => Kind::AuditHead,
             Self::AuditTile(_) => Kind::AuditTile,
+            Self::Draft(_) => Kind::Draft,
+            Self::Maker(_) => Kind::Maker,
+            Self::ContentState(_) => Kind::ContentState,
+            Self::Pack(_) => Kind::Pack,
             Self::Watermark(_) => Kind::Watermark,
             Self::Lease(_) => Kind::Lease,
             Self::Idempotency(_) => Kind::Idempotency,
@@ -342,6 +362,10 @@ impl Key {
             | Self::Site(name)
             | Self::Feed(name)
             | Self::Order(name)
+            | Self::Draft(name)
+            | Self::Maker(name)
+            | Self::ContentState(name)
+            | Self::Pack(name)
             | Self::Lease(name) => out.text(name.as_str()),
             Self::Generation(set) => out.fixed(&[*set as u8]),
             Self::Audit(number) | Self::AuditHead(number) => out.fixed(&number.to_be_bytes()),
@@ -393,6 +417,10 @@ impl Key {
                 let [level] = from.fixed()?;
                 Self::AuditTile(TileAt { level, index: u64::from_be_bytes(from.fixed()?) })
             }
+            Kind::Draft => Self::Draft(from.text()?),
+            Kind::Maker => Self::Maker(from.text()?),
+            Kind::ContentState => Self::ContentState(from.text()?),
+            Kind::Pack => Self::Pack(from.text()?),
             Kind::Watermark => Self::Watermark(from.device()?),
             Kind::Lease => Self::Lease(from.text()?),
             Kind::Idempotency => Self::Idempotency(Sha256(from.fixed()?)),
@@ -461,6 +489,10 @@ impl fmt::Display for Key {
             | Self::Site(name)
             | Self::Feed(name)
             | Self::Order(name)
+            | Self::Draft(name)
+            | Self::Maker(name)
+            | Self::ContentState(name)
+            | Self::Pack(name)
             | Self::Lease(name) => write!(f, "{kind:?} {name}"),
             Self::Generation(set) => write!(f, "{kind:?} {set:?}"),
             Self::Audit(number) | Self::AuditHead(number) => write!(f, "{kind:?} {number}"),

@@ -1,61 +1,30 @@
 //! What one device is told at its check-in: its order with the proof, and the go if it has been given.
 //!
-//! An order is offered to the devices of a begun wave and to nobody else; the go is repeated for as long as the plan
-//! gave it and nothing has stopped since. A halt, a stop, a hold or a withdrawn order is the absence of the go:
-//! silence stops. Read next: `plan` for who is given the go.
+//! An order is offered to the devices of a begun wave and to nobody else; its way back to those that confirmed it, once
+//! a person has begun the return. The go is repeated for as long as the plan gave it and nothing has stopped since. A
+//! halt, a stop, a hold, an obstacle or a withdrawn order is the absence of the go: silence stops. Read next:
+//! [`super::plan`] for who is given the go.
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use cordon_proto::checkin::{Action, Blocked, OrderOffer, Permit, ScopeProof, UpdateState};
+use cordon_proto::checkin::{Action, OrderOffer, Permit, ScopeProof, UpdateState};
 use cordon_proto::ids::{DeviceId, HardwareId, Name, Sha256};
 use cordon_proto::merkle::Tree;
-use cordon_proto::receipt::{Outcome, ReceiptBody};
+use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::order::Order;
+use cordon_proto::update::refusal::is_final_code;
 use cordon_proto::update::scope::Scope;
 use serde::{Deserialize, Serialize};
 
-use super::{Covers, DeviceFacts, Hold, Rollout};
-use crate::device::{Device, State as Trust};
+use super::facts::NO_PERMIT;
+use super::{BackFacts, Covers, DeviceFacts, Failure, Fleet, Hold, Progress, Rollout, Stage, State};
+use crate::device::{Device, Report, State as Trust};
 
 /// Seconds a go lives where the order does not say.
 pub(super) const GO_S: u32 = 900;
-
-/// What is remembered of one device in one rollout, under `Key::Progress`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Version of this document.
-    pub v: u32,
-    /// When it was given the go.
-    pub permitted: Option<Timestamp>,
-    /// How it ended, by its receipt.
-    pub outcome: Option<Outcome>,
-    /// When.
-    pub ended: Option<Timestamp>,
-    /// The receipt's own reason for a bad end.
-    pub reason: Option<Blocked>,
-}
-
-impl Progress {
-    /// After the go was given.
-    #[must_use]
-    pub fn permitted(&self, now: Timestamp) -> Self {
-        Self { v: 1, permitted: Some(now), ..self.clone() }
-    }
-
-    /// After a receipt for the wave's order. The first end counts; the way back may follow a confirmation.
-    #[must_use]
-    pub fn ended(&self, receipt: &ReceiptBody, now: Timestamp) -> Self {
-        let first = self.outcome.is_none() || receipt.outcome == Outcome::WentBack;
-        if !first {
-            return self.clone();
-        }
-        let (outcome, reason) = (Some(receipt.outcome), receipt.reason.clone());
-        Self { v: 1, outcome, ended: Some(now), reason, permitted: self.permitted }
-    }
-}
 
 /// The list of devices behind an order whose scope is a set, under `Key::Order`: sorted, each once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +75,7 @@ impl ScopeList {
 /// Everything about orders and rollouts that answers need.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
-    /// The owner's live orders.
+    /// The owner's orders as they are listed now.
     pub orders: BTreeMap<Name, Order>,
     /// The lists behind orders whose scope is a set.
     pub lists: BTreeMap<Name, ScopeList>,
@@ -127,44 +96,86 @@ pub struct Told {
     pub permit: Option<Permit>,
 }
 
+/// Why devices of a rollout have not ended or have failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The code of the rule, or `unreached`, `held`, `silent`, `not-accepted`.
+    pub code: String,
+    /// One of the devices' own sentences, if they gave one.
+    pub sentence: Option<String>,
+    /// How many devices.
+    pub count: u32,
+    /// In which waves, from 0.
+    pub waves: Vec<usize>,
+}
+
 impl Book {
-    /// What a device is told now.
+    /// What a device is told now. Of several rollouts that have something for it, one that moves goes before one that
+    /// stands, then the higher priority, then the newer one.
     #[must_use]
     pub fn tell(&self, device: &Device, now: Timestamp) -> Told {
-        let Some((rollout, order)) =
-            self.rollouts.values().rev().find_map(|rollout| self.offered(rollout, device))
-        else {
-            return Told::default();
-        };
+        let offered = self.rollouts.values().filter_map(|rollout| {
+            let (order, action) = self.offered(rollout, device, now)?;
+            Some((rollout, order, action))
+        });
+        let first = offered.max_by_key(|(rollout, _, _)| {
+            (rollout.moves(), rollout.priority, rollout.created, rollout.id.clone())
+        });
+        let Some((rollout, order, action)) = first else { return Told::default() };
         let proof = match order.scope {
             Scope::Match { .. } => None,
             Scope::Set { .. } => {
                 self.lists.get(&order.id).and_then(|list| list.proof(device.hardware.identity()))
             }
         };
-        let offer = OrderOffer { order: order.id.clone(), proof, action: Action::Install };
-        Told { order: Some(offer), permit: self.go(rollout, order, device, now) }
+        let offer = OrderOffer { order: order.id.clone(), proof, action };
+        Told { order: Some(offer), permit: self.go(rollout, (order, action), device, now) }
     }
 
-    /// The live order that a rollout has for a device which has not ended yet.
-    fn offered<'a>(&'a self, rollout: &'a Rollout, device: &Device) -> Option<(&'a Rollout, &'a Order)> {
+    /// What a rollout has for a device: the install until it ends, the way back once it has confirmed.
+    fn offered<'a>(
+        &'a self,
+        rollout: &'a Rollout,
+        device: &Device,
+        now: Timestamp,
+    ) -> Option<(&'a Order, Action)> {
         let (_, wave) = rollout.wave_of(device.id)?;
-        let ended =
-            self.progress_of(&rollout.id, device.id).is_some_and(|progress| progress.outcome.is_some());
-        let begun = wave.started.is_some() && rollout.offers() && !ended;
+        wave.started?;
         let order = self.orders.get(&wave.order)?;
-        begun.then_some((rollout, order))
+        let progress = self.progress_of(&rollout.id, device.id);
+        let outcome = progress.and_then(|progress| progress.outcome);
+        if rollout.state == State::Returning {
+            let open = order.back.as_ref().is_some_and(|back| now < back.until);
+            let gone = progress.and_then(|progress| progress.back.as_ref()?.outcome).is_some();
+            return (open && outcome == Some(Outcome::Confirmed) && !gone).then_some((order, Action::Back));
+        }
+        (rollout.offers() && outcome.is_none() && now < order.expires).then_some((order, Action::Install))
     }
 
-    fn go(&self, rollout: &Rollout, order: &Order, device: &Device, now: Timestamp) -> Option<Permit> {
-        let given = self.progress_of(&rollout.id, device.id)?.permitted?;
-        let silent = now.seconds_since(given) > i64::from(rollout.policy.silent_after_s);
-        if !rollout.runs() || self.held(device) || !trusted(device) || silent {
+    fn go(
+        &self,
+        rollout: &Rollout,
+        (order, action): (&Order, Action),
+        device: &Device,
+        now: Timestamp,
+    ) -> Option<Permit> {
+        let progress = self.progress_of(&rollout.id, device.id)?;
+        let end = match action {
+            Action::Install => {
+                progress.go().filter(|_| rollout.keeps_gos())?;
+                order.expires
+            }
+            Action::Back => {
+                progress.back.as_ref()?.go()?;
+                order.back.as_ref()?.until
+            }
+        };
+        let facts = self.facts(rollout, device, now);
+        if facts.held || !facts.trusted || facts.is_kept() {
             return None;
         }
         let until = now.plus_seconds(i64::from(order.permit_s.unwrap_or(GO_S)));
-        let until = if until < order.expires { until } else { order.expires };
-        Some(Permit { order: order.id.clone(), action: Action::Install, until })
+        Some(Permit { order: order.id.clone(), action, until: until.min(end) })
     }
 
     fn progress_of(&self, rollout: &Name, device: DeviceId) -> Option<&Progress> {
@@ -173,9 +184,9 @@ impl Book {
 
     /// Whether a person holds this device.
     #[must_use]
-    pub fn held(&self, device: &Device) -> bool {
+    pub fn held(&self, device: &Device, now: Timestamp) -> bool {
         let placement = &device.placement;
-        self.holds.values().any(|hold| match &hold.covers {
+        self.holds.values().filter(|hold| hold.holds(now)).any(|hold| match &hold.covers {
             Covers::Ward(name) => *name == ward_name(placement.site.as_str(), placement.ward.as_str()),
             Covers::Site(name) => *name == placement.site.as_str(),
             Covers::Model(name) => *name == device.hardware.model.as_str(),
@@ -184,31 +195,149 @@ impl Book {
 
     /// The facts of one device for the plan of one rollout.
     #[must_use]
-    pub fn facts(&self, rollout: &Rollout, device: &Device) -> DeviceFacts {
-        let progress = self.progress_of(&rollout.id, device.id);
-        let mut facts = DeviceFacts {
-            trusted: trusted(device),
-            permitted: progress.and_then(|progress| progress.permitted),
-            receipt: progress.and_then(|progress| progress.outcome),
-            held: self.held(device),
-            ..DeviceFacts::default()
-        };
-        let Some((report, wave)) =
-            device.report.as_ref().zip(rollout.wave_of(device.id).map(|(_, wave)| wave))
-        else {
-            return facts;
-        };
-        facts.asks = report.wants.as_ref().map(|wants| (wants.order.clone(), wants.action));
-        if report.update.order.as_ref() == Some(&wave.order) {
-            facts.installing = matches!(
-                report.update.state,
-                UpdateState::Fetching | UpdateState::Waiting | UpdateState::Armed | UpdateState::Trial
-            );
-            facts.blocked =
-                report.update.blocked_by.first().map(|blocked| String::from(blocked.sentence.as_str()));
+    pub fn facts(&self, rollout: &Rollout, device: &Device, now: Timestamp) -> DeviceFacts {
+        let mut facts = self.remembered(rollout, device);
+        facts.trusted = trusted(device);
+        facts.held = self.held(device, now);
+        facts.heard = device.last_seen;
+        match rollout.wave_of(device.id) {
+            Some((_, wave)) => {
+                let order = self.orders.get(&wave.order).filter(|order| now < order.expires);
+                if let Some(report) = &device.report {
+                    said(&mut facts, report, &wave.order, order);
+                }
+            }
+            None => facts.joins = self.fitting_wave(rollout, device),
         }
         facts
     }
+
+    fn remembered(&self, rollout: &Rollout, device: &Device) -> DeviceFacts {
+        let Some(progress) = self.progress_of(&rollout.id, device.id) else { return DeviceFacts::default() };
+        let back = progress.back.as_ref().map(|back| BackFacts {
+            permitted: back.go(),
+            silent: back.silent,
+            tries: back.tries,
+            outcome: back.outcome,
+        });
+        DeviceFacts {
+            permitted: progress.go(),
+            silent: progress.silent,
+            tries: progress.tries,
+            receipt: progress.outcome,
+            accepted: progress.accepted.as_ref().map(|accepted| accepted.good),
+            back: back.unwrap_or_default(),
+            ..DeviceFacts::default()
+        }
+    }
+
+    /// The first wave that takes in those who come to fit, and that this device fits.
+    fn fitting_wave(&self, rollout: &Rollout, device: &Device) -> Option<usize> {
+        let mut waves = rollout.waves.iter().enumerate().filter(|(_, wave)| wave.joins);
+        let found =
+            waves.find(|(_, wave)| self.orders.get(&wave.order).is_some_and(|order| fits(order, device)));
+        found.map(|(index, _)| index)
+    }
+
+    /// Why devices of begun waves have not ended or have failed, the most frequent reason first.
+    #[must_use]
+    pub fn reasons(&self, rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Vec<Reason> {
+        let mut found: BTreeMap<String, Reason> = BTreeMap::new();
+        let absent = DeviceFacts::default();
+        let begun = rollout.waves.iter().enumerate().filter(|(_, wave)| wave.started.is_some());
+        for (index, device) in begun.flat_map(|(index, wave)| wave.devices.iter().map(move |id| (index, id)))
+        {
+            let facts = fleet.get(device).unwrap_or(&absent);
+            let Some((code, sentence)) = self.reason_of(rollout, *device, facts, now) else { continue };
+            let reason = found.entry(code.clone()).or_insert_with(|| Reason {
+                code,
+                sentence: None,
+                count: 0,
+                waves: Vec::new(),
+            });
+            reason.count += 1;
+            reason.sentence = reason.sentence.take().or(sentence);
+            if !reason.waves.contains(&index) {
+                reason.waves.push(index);
+            }
+        }
+        let mut reasons: Vec<Reason> = found.into_values().collect();
+        reasons.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.code.cmp(&b.code)));
+        reasons
+    }
+
+    fn reason_of(
+        &self,
+        rollout: &Rollout,
+        device: DeviceId,
+        facts: &DeviceFacts,
+        now: Timestamp,
+    ) -> Option<(String, Option<String>)> {
+        let progress = self.progress_of(&rollout.id, device);
+        let told = || {
+            let back = progress.and_then(|progress| progress.back.as_ref()?.reason.as_ref());
+            back.or(progress.and_then(|progress| progress.reason.as_ref()))
+        };
+        let receipt = |usual: &str| match told() {
+            Some(blocked) => (blocked.code.to_string(), Some(blocked.sentence.to_string())),
+            None => (usual.to_string(), None),
+        };
+        match facts.stage(&rollout.policy, now) {
+            Stage::Already | Stage::Confirmed | Stage::Returned | Stage::Installing => None,
+            Stage::Unreached => Some(("unreached".to_string(), None)),
+            Stage::Waiting if facts.held => Some(("held".to_string(), None)),
+            Stage::Waiting => {
+                let code = facts.rules.iter().find(|code| code.as_str() != NO_PERMIT);
+                let code = code.map_or_else(|| NO_PERMIT.to_string(), ToString::to_string);
+                Some((code, facts.blocked.clone()))
+            }
+            Stage::Failed(Failure::Silent) => Some(("silent".to_string(), None)),
+            Stage::Failed(Failure::NotAccepted) => {
+                let note = progress.and_then(|progress| Some(progress.accepted.as_ref()?.note.clone()));
+                Some(("not-accepted".to_string(), note))
+            }
+            Stage::Failed(Failure::Refused) => match &facts.refused {
+                Some(code) => Some((code.to_string(), facts.blocked.clone())),
+                None => Some(receipt("refused")),
+            },
+            Stage::Failed(Failure::RolledBack) => Some(receipt("rolled-back")),
+            Stage::Failed(Failure::NotReturned) => Some(receipt("not-returned")),
+        }
+    }
+}
+
+/// Reads what the device last said, with regard to the order of its wave; `live` is that order, while it holds.
+fn said(facts: &mut DeviceFacts, report: &Report, order: &Name, live: Option<&Order>) {
+    facts.asks = report.wants.as_ref().map(|wants| (wants.order.clone(), wants.action));
+    let rests = matches!(report.update.state, UpdateState::Idle | UpdateState::Refused);
+    let runs = live.is_some_and(|live| report.software.sha256 == live.image.sha256);
+    facts.already = rests && runs && facts.permitted.is_none() && facts.silent.is_none();
+    if report.update.order.as_ref() != Some(order) {
+        return;
+    }
+    facts.state = Some(report.update.state);
+    facts.installing = matches!(
+        report.update.state,
+        UpdateState::Fetching | UpdateState::Waiting | UpdateState::Armed | UpdateState::Trial
+    );
+    let blocked = &report.update.blocked_by;
+    facts.rules = blocked.iter().map(|blocked| blocked.code.clone()).collect();
+    let first = blocked.iter().find(|blocked| blocked.code.as_str() != NO_PERMIT).or(blocked.first());
+    facts.blocked = first.map(|blocked| blocked.sentence.to_string());
+    // Of an order that is withdrawn or has ended every device says no: that is the rollout's end, not theirs.
+    let no = report.update.state == UpdateState::Refused && live.is_some() && !facts.already;
+    let code = blocked.first().map(|blocked| &blocked.code).filter(|_| no);
+    facts.refused = code.filter(|code| is_final_code(code.as_str())).cloned();
+}
+
+/// Whether a device fits the facts of an order that is for no list.
+#[must_use]
+pub fn fits(order: &Order, device: &Device) -> bool {
+    let Scope::Match { model, hardware, from_least, from_most } = &order.scope else { return false };
+    let counter = device.report.as_ref().map_or(0, |report| report.software.counter);
+    device.hardware.model == *model
+        && device.hardware.revision == *hardware
+        && (*from_least..=*from_most).contains(&counter)
 }
 
 /// How a ward is named in a hold.

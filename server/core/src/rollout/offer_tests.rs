@@ -3,99 +3,20 @@
 use alloc::string::ToString;
 use alloc::vec;
 
-use cordon_proto::checkin::{InterlockState, SensorReport, Software, UpdateReport};
-use cordon_proto::ids::{Hardware, Text, TokenId};
-use cordon_proto::update::release::Image;
-
-use super::*;
-use crate::device::{DeviceKind, Identity, Placement, Report, Source, State as Trust, Wanted};
-use cordon_proto::checkin::{Blocked, UpdateState};
+use cordon_proto::checkin::{Action, UpdateState};
 use cordon_proto::ids::{HardwareId, Sha256};
 use cordon_proto::merkle::{Inclusion, Tree};
-use cordon_proto::receipt::ReceiptBody;
-use cordon_proto::update::order::Order;
+use cordon_proto::receipt::Outcome;
 use cordon_proto::update::scope::Scope;
 
-const NOW: Timestamp = Timestamp(1_795_251_906);
+use super::fixture::*;
+use super::*;
+use crate::device::{Device, State as Trust};
 
-fn name(text: &str) -> Name {
-    text.parse().expect("a valid name")
-}
-
-fn text(value: &str) -> Text {
-    Text::lossy(value)
-}
-
-fn device(number: u8) -> crate::device::Device {
-    let serial = alloc::format!("VP3-{number}");
-    let hardware = Hardware {
-        manufacturer: text("Halden"),
-        model: text("VP-3"),
-        revision: text("C"),
-        serial: text(&serial),
-    };
-    let placement = Placement {
-        site: text("St. Brigid"),
-        ward: text("4B"),
-        kind: DeviceKind::InfusionPump,
-        impact: DeviceKind::InfusionPump.usual_impact(),
-        reach: crate::risk::facts::Reach::default(),
-        tags: vec![],
-    };
-    let identity = Identity {
-        leaf: Sha256([number; 32]),
-        key: Sha256([number; 32]),
-        token: Some(TokenId([0; 32])),
-        renews: false,
-        issued: NOW,
-        not_after: NOW.plus_seconds(86_400),
-    };
-    crate::device::Device {
-        v: 1,
-        id: DeviceId::from_random([number; 16]),
-        hardware,
-        stated: true,
-        source: Source::Agent,
-        placement,
-        state: Trust::Active,
-        since: NOW,
-        reason: text("enrolled"),
-        identity: Some(identity),
-        superseded: vec![],
-        replaced: Vec::new(),
-        asking: None,
-        next: None,
-        doubt: None,
-        farewell: None,
-        report: Some(report()),
-        reported: None,
-        last_seen: None,
-    }
-}
-
-fn report() -> Report {
-    let blocked = Blocked { code: text("interlock"), sentence: text("In use since 11:40.") };
-    Report {
-        boot: 1,
-        agent_version: text("0.1.0"),
-        software: Software { release: None, counter: 1, sha256: Sha256([0; 32]), floor: 0, slot: text("A") },
-        update: UpdateReport {
-            state: UpdateState::Waiting,
-            order: Some(name("w1")),
-            blocked_by: vec![blocked],
-            fetched_bytes: 10,
-        },
-        interlock: InterlockState::InUse,
-        sensor: SensorReport { tier: Some(0), note: None, profile_keys: 0, learning: true },
-        inventory_root: Sha256([0; 32]),
-        key_protection: text("file"),
-        spool_lost: 0,
-        content_version: 0,
-        director_root_version: 1,
-        ca_version: 0,
-        wants: Some(Wanted { order: name("w1"), action: Action::Install }),
-        voice: None,
-    }
+fn device(number: u8) -> Device {
+    let mut ward = Ward::new(rollout(10, 0));
+    ward.waits(number, "w1", &["no-permit"], NOW);
+    ward.pumps.remove(&number).expect("a pump")
 }
 
 /// One begun wave of three devices whose order is for exactly these.
@@ -105,41 +26,10 @@ fn book() -> Book {
     let mut sorted = members.clone();
     sorted.sort();
     let root = Sha256(sorted.iter().map(|member| member.0).collect::<Tree>().root());
-    let mut ids: Vec<_> = devices.iter().map(|device| device.id).collect();
-    ids.sort();
-    let order = Order {
-        id: name("w1"),
-        repository: name("halden"),
-        image: Image { release: "vp-3/4.2.2".parse().expect("a path"), length: 9, sha256: Sha256([1; 32]) },
-        scope: Scope::Set { root, count: 3 },
-        issued: NOW,
-        not_before: NOW,
-        expires: NOW.plus_seconds(600),
-        windows: vec![],
-        back: None,
-        permit_s: Some(900),
-        reason: text("fixes the motor"),
-    };
-    let wave = Wave {
-        name: "canary".to_string(),
-        order: name("w1"),
-        devices: ids,
-        started: Some(NOW),
-        settled: None,
-    };
-    let rollout = Rollout {
-        v: 1,
-        id: name("r-1"),
-        title: "VP-3 4.2.2".to_string(),
-        repository: name("halden"),
-        release: "vp-3/4.2.2".parse().expect("a path"),
-        back: None,
-        waves: vec![wave],
-        policy: Policy::default(),
-        state: State::Running,
-        created: NOW,
-        by: "M. Okafor".to_string(),
-    };
+    let mut order = order("w1");
+    order.scope = Scope::Set { root, count: 3 };
+    order.expires = NOW.plus_seconds(600);
+    let rollout = Rollout { policy: Policy::default(), ..rollout(3, 0) };
     let list = ScopeList::of(members, root, 3).expect("the signed list");
     Book {
         orders: [(name("w1"), order)].into(),
@@ -149,7 +39,7 @@ fn book() -> Book {
     }
 }
 
-fn permitted(mut book: Book, device: &crate::device::Device) -> Book {
+fn permitted(mut book: Book, device: &Device) -> Book {
     let progress = Progress::default().permitted(NOW);
     book.progress.entry(name("r-1")).or_default().insert(device.id, progress);
     book
@@ -191,21 +81,31 @@ fn the_go_is_the_first_thing_that_stops() {
         Covers::Site("St. Brigid".to_string()),
         Covers::Model("VP-3".to_string()),
     ] {
-        let hold =
-            Hold { v: 1, id: name("h"), covers, by: "a".to_string(), reason: "a move".to_string(), at: NOW };
+        let hold = Hold {
+            v: 1,
+            id: name("h"),
+            covers,
+            by: "a".to_string(),
+            reason: "a move".to_string(),
+            at: NOW,
+            until: None,
+        };
         let mut held = permitted(book(), &pump);
         held.holds.insert(name("h"), hold);
         assert_eq!(held.tell(&pump, NOW).permit, None);
-        assert!(held.facts(&held.rollouts[&name("r-1")], &pump).held);
+        assert!(held.facts(&held.rollouts[&name("r-1")], &pump, NOW).held);
     }
-    let lost = crate::device::Device { state: Trust::Lost, ..pump.clone() };
+    let lost = Device { state: Trust::Lost, ..pump.clone() };
     assert_eq!(permitted(book(), &pump).tell(&lost, NOW).permit, None);
-    let late = NOW.plus_seconds(i64::from(Policy::default().silent_after_s) + 1);
-    assert_eq!(
-        permitted(book(), &pump).tell(&pump, late).permit,
-        None,
-        "a silent device has to be looked at"
-    );
+    let mut silent = permitted(book(), &pump);
+    let known =
+        silent.progress.get_mut(&name("r-1")).and_then(|devices| devices.get_mut(&pump.id)).expect("there");
+    let act = Act::Silent { wave: 0, device: pump.id, action: Action::Install };
+    *known = apply_progress(known, &act, NOW).expect("an act on a device");
+    assert_eq!(silent.tell(&pump, NOW).permit, None, "a silent device waits until the plan trusts it again");
+    let mut busy = pump.clone();
+    busy.report = Some(report(UpdateState::Waiting, Some("w1"), &["interlock"]));
+    assert_eq!(permitted(book(), &pump).tell(&busy, NOW).permit, None, "no go for what is in use");
     let mut withdrawn = permitted(book(), &pump);
     withdrawn.orders.clear();
     assert_eq!(withdrawn.tell(&pump, NOW), Told::default());
@@ -213,35 +113,108 @@ fn the_go_is_the_first_thing_that_stops() {
 
 #[test]
 fn a_device_that_has_ended_is_offered_nothing_and_its_first_end_counts() {
-    // Goal: one end a device. Method: a confirmation, then a later contradiction, then the way back.
-    let pump = device(0);
-    let receipt = |outcome| ReceiptBody {
-        device: pump.id,
-        hardware: pump.hardware.identity(),
-        order: name("w1"),
-        action: Action::Install,
-        outcome,
-        release: None,
-        counter: 2,
-        sha256: Sha256([1; 32]),
-        previous_sha256: Sha256([0; 32]),
-        slot: text("B"),
-        boots: 1,
-        floor: 0,
-        interlock: InterlockState::Standby,
-        time: NOW,
-        reason: None,
-    };
-    let confirmed = Progress::default().permitted(NOW).ended(&receipt(Outcome::Confirmed), NOW);
-    assert_eq!(confirmed.ended(&receipt(Outcome::RolledBack), NOW), confirmed);
-    assert_eq!(confirmed.ended(&receipt(Outcome::WentBack), NOW).outcome, Some(Outcome::WentBack));
+    // Goal: one end a device. Method: a confirmation, then a later contradiction.
+    let mut ward = Ward::new(rollout(1, 0));
+    ward.waits(0, "w1", &["no-permit"], NOW);
+    ward.step(NOW);
+    let pump = ward.pumps[&0].clone();
+    assert_eq!(ward.count(&receipt(&pump, "w1", Outcome::Confirmed), NOW), Ok(()));
+    let again = ward.count(&receipt(&pump, "w1", Outcome::RolledBack), NOW);
+    assert_eq!(again, Err(NotCounted::NoOpenRow));
+    assert_eq!(ward.tell(0, NOW), Told::default());
+    let stage = ward.fleet(NOW)[&pump.id].stage(&Policy::default(), NOW);
+    assert_eq!(stage, Stage::Confirmed);
+}
+
+#[test]
+fn only_the_receipt_of_this_order_this_image_and_an_open_row_ends_it() {
+    // Goal: an older receipt, or one of another image, counts for nothing. Method: one thing wrong at a time.
+    let mut ward = Ward::new(rollout(1, 0));
+    let pump = ward.pumps[&0].clone();
+    let good = receipt(&pump, "w1", Outcome::Confirmed);
+    assert_eq!(ward.count(&good, NOW), Err(NotCounted::NoOpenRow), "it was never given the go");
+    ward.waits(0, "w1", &["no-permit"], NOW);
+    ward.step(NOW);
+    let mut other = good.clone();
+    other.sha256 = EARLIER;
+    assert_eq!(ward.count(&other, NOW), Err(NotCounted::OtherImage));
+    let mut older = good.clone();
+    older.time = NOW.plus_seconds(-1);
+    assert_eq!(ward.count(&older, NOW), Err(NotCounted::Older), "of an order of this name signed before");
+    assert_eq!(ward.count(&good, NOW.plus_seconds(-1)), Err(NotCounted::Older), "it came before the wave");
+    let mut elsewhere = good.clone();
+    elsewhere.order = name("w2");
+    assert_eq!(ward.count(&elsewhere, NOW), Err(NotCounted::OtherOrder));
+    let back = receipt(&pump, "w1", Outcome::WentBack);
+    assert_eq!(ward.count(&back, NOW), Err(NotCounted::NoOpenRow), "it has nothing to go back from");
+    let mut forward = back;
+    forward.action = Action::Install;
+    assert_eq!(ward.count(&forward, NOW), Err(NotCounted::OtherAct));
+    assert_eq!(ward.count(&good, NOW), Ok(()));
+}
+
+#[test]
+fn an_order_without_a_connection_is_ended_by_a_receipt_without_a_go() {
+    // Goal: receipts that come by a stick. Method: the same receipt under an order that needs no permit.
+    let mut ward = Ward::new(rollout(1, 0));
+    ward.book.orders.get_mut(&name("w1")).expect("there").permit_s = None;
+    let pump = ward.pumps[&0].clone();
+    let good = receipt(&pump, "w1", Outcome::Confirmed);
+    assert_eq!(ward.count(&good, NOW.plus_seconds(-1)), Ok(()));
+}
+
+#[test]
+fn of_two_rollouts_the_one_that_moves_then_the_more_urgent_then_the_newer_is_offered() {
+    // Goal: no name decides what a device installs. Method: two rollouts for one pump, changed step by step.
     let mut book = book();
-    book.progress.entry(name("r-1")).or_default().insert(pump.id, confirmed);
-    assert_eq!(book.tell(&pump, NOW), Told::default());
-    assert_eq!(
-        book.facts(&book.rollouts[&name("r-1")], &pump).stage(&Policy::default(), NOW),
-        Stage::Confirmed
-    );
+    let pump = device(0);
+    let mut second =
+        Rollout { id: name("a-later"), created: NOW.plus_seconds(1), ..book.rollouts[&name("r-1")].clone() };
+    second.waves[0].order = name("w2");
+    let mut order = order("w2");
+    order.issued = NOW;
+    book.orders.insert(name("w2"), order);
+    book.rollouts.insert(name("a-later"), second);
+    let offered = |book: &Book| book.tell(&pump, NOW).order.map(|offer| offer.order.to_string());
+    assert_eq!(offered(&book).as_deref(), Some("w2"), "the newer");
+    book.rollouts.get_mut(&name("r-1")).expect("there").priority = 501;
+    assert_eq!(offered(&book).as_deref(), Some("w1"), "the more urgent");
+    let (at, by, reason) = (NOW, "m".to_string(), "a person said so".to_string());
+    book.rollouts.get_mut(&name("r-1")).expect("there").state = State::Stopped { at, by, reason };
+    assert_eq!(offered(&book).as_deref(), Some("w2"), "the one that moves");
+    book.rollouts.get_mut(&name("a-later")).expect("there").waves[0].started = None;
+    assert_eq!(offered(&book).as_deref(), Some("w1"), "one whose wave has not begun wants nothing");
+    book.orders.get_mut(&name("w1")).expect("there").expires = NOW;
+    assert_eq!(offered(&book), None, "an order that has ended is offered to nobody");
+}
+
+#[test]
+fn what_a_check_in_says_of_the_order_is_read_by_its_codes() {
+    // Goal: refusals, the image that runs already, and reasons. Method: one check-in a pump; the table of reasons.
+    let mut ward = Ward::new(rollout(6, 0));
+    let refused = |code: &str| report(UpdateState::Refused, Some("w1"), &[code]);
+    ward.say(0, NOW, refused("min-from"), Action::Install);
+    ward.say(1, NOW, refused("order-not-yet"), Action::Install);
+    let mut runs = refused("not-newer");
+    runs.software.sha256 = ORDERED;
+    ward.say(2, NOW, runs, Action::Install);
+    ward.waits(3, "w1", &["no-permit", "interlock"], NOW);
+    ward.waits(4, "w1", &["no-permit", "interlock"], NOW);
+    let rollout = ward.book.rollouts[&name("r-1")].clone();
+    let fleet = ward.fleet(NOW);
+    let stages = |ward: &Ward| -> Vec<Stage> {
+        let fleet = ward.fleet(NOW);
+        (0..6).map(|n| fleet[&id(n)].stage(&rollout.policy, NOW)).collect()
+    };
+    let no = Stage::Failed(Failure::Refused);
+    let wanted = [no, Stage::Waiting, Stage::Already, Stage::Waiting, Stage::Waiting, Stage::Unreached];
+    assert_eq!(stages(&ward), wanted);
+    let reasons = ward.book.reasons(&rollout, &fleet, NOW);
+    let told: Vec<(&str, u32)> = reasons.iter().map(|reason| (reason.code.as_str(), reason.count)).collect();
+    assert_eq!(told, [("interlock", 2), ("min-from", 1), ("order-not-yet", 1), ("unreached", 1)]);
+    assert_eq!(reasons[0].sentence.as_deref(), Some("Says interlock."));
+    ward.book.orders.clear();
+    assert_eq!(stages(&ward)[0], Stage::Waiting, "of a withdrawn order everybody says no");
 }
 
 #[test]
@@ -258,4 +231,22 @@ fn another_list_than_the_signed_one_is_refused() {
         ScopeList::of([members.clone(), members].concat(), root, count).is_ok(),
         "each once, in any order"
     );
+}
+
+#[test]
+fn who_fits_the_facts_of_an_order_is_decided_by_all_of_them() {
+    // Goal: no misfit joins a wave. Method: one fact wrong at a time.
+    let (order, pump) = (order("w1"), device(0));
+    assert!(fits(&order, &pump));
+    let mut other = pump.clone();
+    other.hardware.model = text("VP-4");
+    assert!(!fits(&order, &other));
+    let mut older = pump.clone();
+    older.hardware.revision = text("B");
+    assert!(!fits(&order, &older));
+    let mut newer = pump.clone();
+    newer.report.as_mut().expect("it spoke").software.counter = 10;
+    assert!(!fits(&order, &newer), "it has a newer release than the order's facts name");
+    let set = Scope::Set { root: Sha256([0; 32]), count: 1 };
+    assert!(!fits(&Order { scope: set, ..order }, &pump), "a list is no fact");
 }

@@ -1,26 +1,54 @@
-//! Planning one tick of a rollout, and checking the plan before anyone obeys it.
+//! Planning one tick of a rollout.
 //!
-//! The plan is a list of acts in order. It never gives the go in a wave that has not begun, begins a wave before the
-//! one before it is settled and watched, exceeds the devices in flight, or acts at all while halted or stopped; [`check`]
-//! states the same rules a second time, independently, over the result.
+//! The plan is a list of acts in order. It never gives the go in a wave that has not begun or to a device that names
+//! something else in its way, begins a wave before the one before it is settled and watched, exceeds the devices in
+//! flight, or acts at all while halted, paused or stopped. [`super::check`] states the same rules a second time,
+//! independently, over the result. Read next: [`super::way_back`] for the plan of a return.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use cordon_proto::checkin::Action;
 use cordon_proto::ids::DeviceId;
-use cordon_proto::time::Timestamp;
+use cordon_proto::update::order::Order;
 
-use super::{Fleet, Policy, Rollout, Stage, Tally, Wave, limit_broken, tally, wilson};
+use super::retry::{Again, Class, again};
+use super::{
+    DeviceFacts, Rollout, Sight, Stage, State, Tally, Wave, broken, may_settle, tally, unaccepted, way_back,
+};
 
 /// One act of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
+    /// The device was not heard for too long since it was given the go: that is a failure, and its place is free.
+    Silent {
+        /// The wave, from 0.
+        wave: usize,
+        /// The device.
+        device: DeviceId,
+        /// For which act it had the go.
+        action: Action,
+    },
+    /// The device names something in its way, or will not take the order: the go is taken back, its place is free.
+    TakeBack {
+        /// The wave, from 0.
+        wave: usize,
+        /// The device.
+        device: DeviceId,
+        /// For which act it had the go.
+        action: Action,
+    },
     /// The rollout stops itself in this wave.
     Halt {
         /// The wave, from 0.
         wave: usize,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The server stops it: its orders ended, or the return goes wrong.
+    Stop {
         /// Why, in words.
         reason: String,
     },
@@ -29,6 +57,13 @@ pub enum Act {
         /// The wave, from 0.
         wave: usize,
     },
+    /// An enrolled device that has come to fit is taken into the wave.
+    Join {
+        /// The wave, from 0.
+        wave: usize,
+        /// The device.
+        device: DeviceId,
+    },
     /// The device gets the go for its wave's order.
     Permit {
         /// The wave, from 0.
@@ -36,141 +71,171 @@ pub enum Act {
         /// The device.
         device: DeviceId,
     },
-    /// The wave's last device has ended; the watch begins.
+    /// The device gets the go for the way back of its wave's order.
+    Back {
+        /// The wave, from 0.
+        wave: usize,
+        /// The device.
+        device: DeviceId,
+    },
+    /// Nothing more is expected of the wave for now; the watch begins.
     Settle {
         /// The wave, from 0.
         wave: usize,
     },
     /// The rollout is finished.
     Finish,
-}
-
-/// What a plan must never do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Violation {
-    /// An act while halted, stopped or finished.
-    NotRunning,
-    /// A go in a wave that has not begun.
-    BeforeItsWave,
-    /// A wave begun before the one before it was settled and watched.
-    WaveTooEarly,
-    /// More devices in flight than the policy allows.
-    TooManyInFlight,
-    /// A go for a device that did not ask, is held, is not trusted, or has ended.
-    NotEntitled,
-    /// A go beside a halt.
-    PermitWhileHalting,
+    /// The return is finished.
+    FinishReturn,
 }
 
 /// What to do now. An empty plan is the usual one.
 #[must_use]
-pub fn plan(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Vec<Act> {
-    if !rollout.runs() {
-        return Vec::new();
+pub fn plan(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
+    match rollout.state {
+        State::Running => installs(rollout, sight),
+        State::Returning => way_back::plan(rollout, sight),
+        State::Paused { .. }
+        | State::Halted { .. }
+        | State::Stopped { .. }
+        | State::Aborted { .. }
+        | State::Returned { .. }
+        | State::Finished { .. } => Vec::new(),
     }
+}
+
+fn installs(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
     let tallies: Vec<Tally> =
-        rollout.waves.iter().map(|wave| tally(wave, fleet, &rollout.policy, now)).collect();
+        rollout.waves.iter().map(|wave| tally(wave, sight.fleet, &rollout.policy, sight.now)).collect();
+    let mut acts = ended_gos(rollout, sight);
     if let Some(halt) = first_break(rollout, &tallies) {
-        return Vec::from([halt]);
+        acts.push(halt);
+        return acts;
     }
-    let mut acts = Vec::new();
-    let mut free = free_places(rollout, fleet, now);
-    for (index, (wave, counted)) in rollout.waves.iter().zip(&tallies).enumerate() {
+    if let Some(stop) = orders_over(rollout, &tallies, sight) {
+        acts.push(stop);
+        return acts;
+    }
+    acts.extend(joins(rollout, sight));
+    let mut free = free_places(rollout, sight);
+    for (index, wave) in rollout.waves.iter().enumerate() {
         if wave.started.is_none() {
-            if earlier_waves_done(rollout, index, now) {
+            if earlier_waves_done(rollout, index, sight) && live(wave, sight).is_some() {
                 acts.push(Act::Begin { wave: index });
             }
             return acts;
         }
-        let ready =
-            wave.devices.iter().filter(|device| entitled(wave, fleet, **device, &rollout.policy, now));
+        let ready = wave.devices.iter().filter(|device| entitled(rollout, wave, **device, sight));
         for device in ready.take(usize::try_from(free).unwrap_or(usize::MAX)) {
             acts.push(Act::Permit { wave: index, device: *device });
             free -= 1;
         }
-        if wave.settled.is_none() && counted.finished() == counted.total() {
+        if wave.settled.is_none()
+            && may_settle(wave, sight.fleet, &rollout.policy, sight.now)
+            && unaccepted(rollout, wave, sight.fleet).is_empty()
+        {
             acts.push(Act::Settle { wave: index });
         }
     }
-    if earlier_waves_done(rollout, rollout.waves.len(), now) {
+    let nobody_left = tallies.iter().all(|counted| counted.ended() == counted.total());
+    if nobody_left && earlier_waves_done(rollout, rollout.waves.len(), sight) {
         acts.push(Act::Finish);
     }
     acts
 }
 
-fn first_break(rollout: &Rollout, tallies: &[Tally]) -> Option<Act> {
-    let (wave, broken) =
-        tallies.iter().enumerate().find(|(_, tally)| limit_broken(tally, &rollout.policy))?;
-    let (failed, finished) = (broken.failed(), broken.finished());
-    let limit = f64::from(rollout.policy.failure_limit_permille) / 10.0;
-    // Rounded down, so that "at least" is true as printed.
-    let at_least = libm::floor(wilson(failed, finished).0 * 1000.0) / 10.0;
-    let reason = format!(
-        "{failed} of {finished} finished devices failed, at least {at_least:.1} %; the limit is {limit} %"
-    );
-    Some(Act::Halt { wave, reason })
+/// Gos that are over without a receipt: the device went silent, or something else came into its way.
+fn ended_gos(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
+    let mut acts = Vec::new();
+    for (wave, device, facts) in members(rollout, sight) {
+        let (Some(action), Some(at)) = (facts.has_go(), facts.permitted) else { continue };
+        if action != Action::Install {
+            continue;
+        }
+        if facts.is_kept() || facts.refused.is_some() {
+            acts.push(Act::TakeBack { wave, device, action });
+        } else if facts.is_silent_since(at, &rollout.policy, sight.now) {
+            acts.push(Act::Silent { wave, device, action });
+        }
+    }
+    acts
 }
 
-/// Devices that may still be given the go.
-fn free_places(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> u32 {
-    let devices = rollout.waves.iter().flat_map(|wave| &wave.devices);
-    let flying = devices.filter_map(|device| fleet.get(device)).filter(|facts| {
-        facts.permitted.is_some() && matches!(facts.stage(&rollout.policy, now), Stage::Installing)
-    });
-    rollout.policy.in_flight.saturating_sub(u32::try_from(flying.count()).unwrap_or(u32::MAX))
-}
-
-/// A device that asked for this wave's order, is trusted, not held, has no go yet and has not ended.
-fn entitled(wave: &Wave, fleet: &Fleet, device: DeviceId, policy: &Policy, now: Timestamp) -> bool {
-    fleet.get(&device).is_some_and(|facts| {
-        let asks =
-            facts.asks.as_ref().is_some_and(|(order, act)| *order == wave.order && *act == Action::Install);
-        asks && facts.trusted
-            && !facts.held
-            && facts.permitted.is_none()
-            && facts.stage(policy, now) == Stage::Waiting
+/// The devices of begun waves with what is known of them.
+pub(super) fn members<'a>(
+    rollout: &'a Rollout,
+    sight: &Sight<'a>,
+) -> impl Iterator<Item = (usize, DeviceId, &'a DeviceFacts)> {
+    let fleet = sight.fleet;
+    let begun = rollout.waves.iter().enumerate().filter(|(_, wave)| wave.started.is_some());
+    begun.flat_map(move |(index, wave)| {
+        let known = wave.devices.iter().filter_map(move |device| Some((*device, fleet.get(device)?)));
+        known.map(move |(device, facts)| (index, device, facts))
     })
 }
 
-/// Whether every wave before `index` is settled and has been watched for long enough.
-fn earlier_waves_done(rollout: &Rollout, index: usize, now: Timestamp) -> bool {
-    let soak_s = i64::from(rollout.policy.soak_s);
-    rollout
-        .waves
-        .iter()
-        .take(index)
-        .all(|wave| wave.settled.is_some_and(|at| now.seconds_since(at) >= soak_s))
+fn first_break(rollout: &Rollout, tallies: &[Tally]) -> Option<Act> {
+    let mut breaks = tallies.iter().enumerate().filter_map(|(wave, counted)| {
+        let why = broken(counted, &rollout.policy)?;
+        Some(Act::Halt { wave, reason: format!("{why} ({})", counted.failures()) })
+    });
+    breaks.next()
 }
 
-/// Refuses a plan that breaks an invariant, whatever made it.
-pub fn check(rollout: &Rollout, fleet: &Fleet, acts: &[Act], now: Timestamp) -> Result<(), Violation> {
-    if !acts.is_empty() && !rollout.runs() {
-        return Err(Violation::NotRunning);
+/// Nobody who is left could still install: every order of a wave with open devices was withdrawn or has ended.
+fn orders_over(rollout: &Rollout, tallies: &[Tally], sight: &Sight<'_>) -> Option<Act> {
+    let open = || {
+        let waves = rollout.waves.iter().zip(tallies);
+        waves.filter(|(_, counted)| counted.ended() < counted.total()).map(|(wave, _)| wave)
+    };
+    if open().next().is_none() || open().any(|wave| live(wave, sight).is_some()) {
+        return None;
     }
-    let halting = acts.iter().any(|act| matches!(act, Act::Halt { .. }));
-    let mut free = free_places(rollout, fleet, now);
-    for act in acts {
-        match act {
-            Act::Permit { wave, device } => {
-                let begun = rollout.waves.get(*wave).filter(|wave| wave.started.is_some());
-                let wave = begun.ok_or(Violation::BeforeItsWave)?;
-                if halting {
-                    return Err(Violation::PermitWhileHalting);
-                }
-                let member = wave.devices.contains(device);
-                if !member || !entitled(wave, fleet, *device, &rollout.policy, now) {
-                    return Err(Violation::NotEntitled);
-                }
-                free = free.checked_sub(1).ok_or(Violation::TooManyInFlight)?;
-            }
-            Act::Begin { wave } if !earlier_waves_done(rollout, *wave, now) => {
-                return Err(Violation::WaveTooEarly);
-            }
-            Act::Finish if !earlier_waves_done(rollout, rollout.waves.len(), now) => {
-                return Err(Violation::WaveTooEarly);
-            }
-            Act::Begin { .. } | Act::Finish | Act::Halt { .. } | Act::Settle { .. } => {}
-        }
-    }
-    Ok(())
+    let orders: BTreeSet<&str> = open().map(|wave| wave.order.as_str()).collect();
+    let orders = orders.into_iter().collect::<Vec<_>>().join(", ");
+    let reason = format!("no device that is left may install any more: withdrawn or ended are {orders}");
+    Some(Act::Stop { reason })
+}
+
+fn joins(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
+    let strangers = sight.fleet.iter().filter(|(device, _)| rollout.wave_of(**device).is_none());
+    let fitting = strangers.filter_map(|(device, facts)| Some((facts.joins?, *device, facts)));
+    let open = fitting.filter(|(wave, _, facts)| {
+        facts.trusted && rollout.waves.get(*wave).is_some_and(|wave| wave.joins && wave.started.is_some())
+    });
+    open.map(|(wave, device, _)| Act::Join { wave, device }).collect()
+}
+
+/// The order of a wave, if it is listed and holds.
+pub(super) fn live<'a>(wave: &Wave, sight: &Sight<'a>) -> Option<&'a Order> {
+    sight.orders.get(&wave.order).filter(|order| sight.now < order.expires)
+}
+
+/// Devices that may still be given the go.
+fn free_places(rollout: &Rollout, sight: &Sight<'_>) -> u32 {
+    let flying = members(rollout, sight).filter(|(_, _, facts)| {
+        facts.permitted.is_some() && facts.stage(&rollout.policy, sight.now) == Stage::Installing
+    });
+    let places = rollout.policy.in_flight.min(sight.room);
+    places.saturating_sub(u32::try_from(flying.count()).unwrap_or(u32::MAX))
+}
+
+/// A device that asked for this wave's order, is trusted, not held, free, has no go and has not ended; a silent one
+/// when its time has come.
+fn entitled(rollout: &Rollout, wave: &Wave, device: DeviceId, sight: &Sight<'_>) -> bool {
+    let Some(facts) = sight.fleet.get(&device) else { return false };
+    let open = facts.permitted.is_none() && facts.receipt.is_none() && facts.refused.is_none();
+    let due = facts.silent.is_none_or(|since| {
+        let heard = facts.heard.is_some_and(|heard| heard > since);
+        heard && again(Class::Silent, facts.tries, since, &rollout.pace, sight.now) == Again::Now
+    });
+    let order = live(wave, sight);
+    open && due && order.is_some_and(|order| facts.may_take_the_go(&order.id, Action::Install))
+}
+
+/// Whether every wave before `index` is settled and has been watched for long enough.
+fn earlier_waves_done(rollout: &Rollout, index: usize, sight: &Sight<'_>) -> bool {
+    let soak_s = i64::from(rollout.policy.soak_s);
+    let mut earlier = rollout.waves.iter().take(index);
+    earlier.all(|wave| wave.settled.is_some_and(|at| sight.now.seconds_since(at) >= soak_s))
 }

@@ -269,7 +269,13 @@ impl View<'_> {
             (Failure::Silent, None) => {
                 format!("No receipt since the go, the limit of {} min passed", silent_after / 60).into()
             }
-            (Failure::RolledBack | Failure::Refused, None) => "It gave no reason".into(),
+            (Failure::NotAccepted, None) => {
+                let accepted = progress.and_then(|progress| progress.accepted.as_ref());
+                accepted.map_or_else(Said::default, |accepted| Said::sentence(accepted.note.as_str()))
+            }
+            (Failure::RolledBack | Failure::Refused | Failure::NotReturned, None) => {
+                "It gave no reason".into()
+            }
         };
         let at = progress.and_then(|progress| progress.ended);
         let at = at.or(permitted.map(|at| at.plus_seconds(silent_after))).unwrap_or(self.plan.created);
@@ -294,11 +300,14 @@ impl View<'_> {
             Standing::Halted { .. } => {
                 "Read what the failed devices say, and send it to the maker. Resume only when it is understood"
             }
-            Standing::Stopped { .. } => {
+            Standing::Stopped { .. } | Standing::Paused { .. } => {
                 "Resume it when the reason is gone. What is confirmed stays confirmed"
             }
             Standing::Running => "Nothing: waves follow one another by themselves",
-            Standing::Finished { .. } => "Nothing: it is done",
+            Standing::Returning => "Nothing: confirmed devices go back by themselves",
+            Standing::Finished { .. } | Standing::Returned { .. } | Standing::Aborted { .. } => {
+                "Nothing: it is done"
+            }
         };
         vec![
             ("Rule".into(), Said::sentence(rule)),

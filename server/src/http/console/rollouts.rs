@@ -44,9 +44,9 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>, Known(visitor): Known) -
 fn rank(state: &Standing) -> u8 {
     match state {
         Standing::Halted { .. } => 0,
-        Standing::Running => 1,
-        Standing::Stopped { .. } => 2,
-        Standing::Finished { .. } => 3,
+        Standing::Running | Standing::Returning => 1,
+        Standing::Stopped { .. } | Standing::Paused { .. } => 2,
+        Standing::Finished { .. } | Standing::Returned { .. } | Standing::Aborted { .. } => 3,
     }
 }
 
@@ -92,33 +92,27 @@ pub(super) fn signer_words(book: &Book, rollout: &Rollout) -> Said {
 
 /// All devices of a rollout by stage.
 fn whole(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Tally {
-    rollout.waves.iter().map(|wave| tally(wave, fleet, &rollout.policy, now)).fold(
-        Tally::default(),
-        |a, b| Tally {
-            unreached: a.unreached + b.unreached,
-            waiting: a.waiting + b.waiting,
-            installing: a.installing + b.installing,
-            confirmed: a.confirmed + b.confirmed,
-            rolled_back: a.rolled_back + b.rolled_back,
-            refused: a.refused + b.refused,
-            silent: a.silent + b.silent,
-        },
-    )
+    let waves = rollout.waves.iter().map(|wave| tally(wave, fleet, &rollout.policy, now));
+    waves.fold(Tally::default(), |all, wave| all.plus(&wave))
 }
 
 fn stands(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Stands {
     match &rollout.state {
-        Standing::Running => match rollout.waves.iter().rposition(|wave| wave.started.is_some()) {
-            None => Stands::Planned,
-            Some(last) => Stands::Running { wave: last + 1, in_flight: in_flight(rollout, fleet, now) },
-        },
+        Standing::Running | Standing::Returning => {
+            match rollout.waves.iter().rposition(|wave| wave.started.is_some()) {
+                None => Stands::Planned,
+                Some(last) => Stands::Running { wave: last + 1, in_flight: in_flight(rollout, fleet, now) },
+            }
+        }
         Standing::Halted { at, wave, reason } => {
             Stands::Halted { at: *at, wave: wave + 1, reason: Said::sentence(reason.as_str()) }
         }
-        Standing::Stopped { at, by, reason } => {
+        Standing::Stopped { at, by, reason }
+        | Standing::Paused { at, by, reason }
+        | Standing::Aborted { at, by, reason } => {
             Stands::Stopped { at: *at, by: by.as_str().into(), reason: Said::sentence(reason.as_str()) }
         }
-        Standing::Finished { at } => Stands::Finished { at: *at },
+        Standing::Finished { at } | Standing::Returned { at } => Stands::Finished { at: *at },
     }
 }
 

@@ -58,6 +58,7 @@ impl Visitor {
     pub(super) fn role_word(&self) -> &'static str {
         match self.caller.role {
             Role::Reader => "read only",
+            Role::Clinical => "may stop and hold",
             Role::Administrator => "full access",
         }
     }

@@ -1,4 +1,8 @@
-//! `/api/v1/rollouts` and `/api/v1/holds`: executing signed orders wave by wave, and stopping them.
+//! `/api/v1/rollouts`: executing signed orders wave by wave, and what people do with it. None of it needs a key.
+//!
+//! Read next: `views` for what is shown, `holds` for stopping a place.
+
+use std::collections::BTreeMap;
 
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -6,27 +10,39 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use cordon_proto::ids::{DeviceId, HardwareId, Name};
 use cordon_proto::limits;
+use cordon_proto::update::order::Order;
 use cordon_proto::update::scope::Scope;
-use cordon_server_core::rollout::{
-    Book, Covers, Fleet, Hold, Policy, Rollout, Stage, State as Standing, tally,
-};
+use cordon_server_core::rollout::{Acceptance, Advance, Book, Policy, USUAL_PRIORITY, fits};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Answered, Operator, json, json_within, not_found, parsed, refused};
-use crate::chance;
 use crate::http::problem::Problem;
 use crate::people::Caller;
-use crate::rollouts::{Wanted, WaveWanted};
+use crate::rollouts::{Deed, Wanted, WaveWanted};
+
+pub mod holds;
+pub mod views;
+
+pub(crate) use self::holds::{lift_hold, set_hold};
+pub(crate) use self::views::fleet_of;
+use self::views::view;
+pub use self::views::{ReasonPage, RolloutView};
 
 pub(super) fn routes() -> Router<Operator> {
     Router::new()
         .route("/api/v1/rollouts", get(list).post(create))
         .route("/api/v1/rollouts/{id}", get(show))
+        .route("/api/v1/rollouts/{id}/reasons", get(reasons))
+        .route("/api/v1/rollouts/{id}/pause", post(pause))
         .route("/api/v1/rollouts/{id}/stop", post(stop))
         .route("/api/v1/rollouts/{id}/resume", post(resume))
-        .route("/api/v1/holds", get(holds).post(hold))
-        .route("/api/v1/holds/{id}", delete(release_hold))
+        .route("/api/v1/rollouts/{id}/abort", post(abort))
+        .route("/api/v1/rollouts/{id}/back", post(back))
+        .route("/api/v1/rollouts/{id}/finish", post(finish))
+        .route("/api/v1/rollouts/{id}/devices/{device}/accept", post(accept))
+        .route("/api/v1/holds", get(holds::list).post(holds::set))
+        .route("/api/v1/holds/{id}", delete(holds::end))
 }
 
 /// A rollout that is asked for.
@@ -47,6 +63,21 @@ pub struct RolloutAsk {
     silent_after_s: Option<u32>,
     /// Seconds to watch a settled wave before the next begins; 86400 if not given.
     soak_s: Option<u32>,
+    /// So many failures in one wave stop it, whatever their share.
+    failure_count: Option<u32>,
+    /// A plain share of failures, in thousandths, above which it stops once 20 devices of a wave have finished.
+    failure_rate_permille: Option<u32>,
+    /// When a wave is settled although some devices have not ended.
+    #[schema(value_type = Option<Object>)]
+    advance: Option<Advance>,
+    /// Of two rollouts for one device the one with the higher number is offered, 0 to 1000; 500 if not given.
+    priority: Option<u16>,
+    /// Which confirmed devices a person has to accept: `{"kind": "none"}`, `{"kind": "sample", "per_wave": 2}` or
+    /// `{"kind": "every"}`.
+    #[schema(value_type = Option<Object>)]
+    acceptance: Option<Acceptance>,
+    /// The number of the work order in the hospital's own books.
+    work_order: Option<String>,
 }
 
 /// A wave that is asked for.
@@ -60,6 +91,9 @@ pub struct WaveAsk {
     /// Hardware identities H of the devices: for an order whose scope is a set, the very list that was signed. Without
     /// a list, every enrolled device that fits a `match` scope.
     members: Option<Vec<String>>,
+    /// Those of the list that stand in this wave, where several waves share one order; `members` is then the whole list,
+    /// given with any one of them.
+    part: Option<Vec<String>>,
 }
 
 /// Rollouts, the newest first.
@@ -69,83 +103,24 @@ pub struct RolloutPage {
     rollouts: Vec<RolloutView>,
 }
 
-/// One rollout with its counts.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct RolloutView {
-    /// Its name.
-    id: String,
-    /// What people call it.
-    title: String,
-    /// The release that it installs.
-    release: String,
-    /// `running`, `halted`, `stopped` or `finished`.
-    state: &'static str,
-    /// When it was created, RFC 3339.
-    created: String,
-    /// The stored document.
-    #[schema(value_type = Object)]
-    rollout: Rollout,
-    /// Counts of each wave.
-    waves: Vec<WaveView>,
+/// What a person says of a device after the install.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptAsk {
+    /// Whether it may stay in use so.
+    good: bool,
+    /// The number of the work order in the hospital's own books.
+    work_order: Option<String>,
+    /// What was seen, at least 10 characters.
+    note: String,
 }
 
-/// One wave in numbers.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct WaveView {
-    /// Not heard since the wave began, or the wave has not begun.
-    unreached: u32,
-    /// Blocked by something they name.
-    waiting: u32,
-    /// At work.
-    installing: u32,
-    /// Confirmed by receipt.
-    confirmed: u32,
-    /// Rolled back.
-    rolled_back: u32,
-    /// Refused.
-    refused: u32,
-    /// Silent after the go.
-    silent: u32,
-    /// The devices with their stage.
-    devices: Vec<WaveDevice>,
-}
-
-/// One device of a wave.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct WaveDevice {
-    /// Its name.
-    device: String,
-    /// `unreached`, `waiting`, `installing`, `confirmed`, `failed`.
-    stage: &'static str,
-    /// Its own words for why it waits or failed.
-    note: Option<String>,
-}
-
-/// A person's stop or resume.
+/// Why a person does something.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReasonAsk {
     /// Why, at least 10 characters.
     reason: String,
-}
-
-/// A hold that is asked for.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HoldAsk {
-    /// What it covers: `{"kind": "ward", "name": "site/ward"}`, `{"kind": "site", …}` or `{"kind": "model", …}`.
-    #[schema(value_type = Object)]
-    covers: Covers,
-    /// Why, at least 10 characters.
-    reason: String,
-}
-
-/// Holds in force.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct HoldPage {
-    /// The holds.
-    #[schema(value_type = Vec<Object>)]
-    holds: Vec<Hold>,
 }
 
 /// All rollouts, the newest first.
@@ -154,7 +129,7 @@ pub async fn list(State(operator): State<Operator>) -> Answered<RolloutPage> {
     let book = operator.rollouts.book();
     let mut rollouts: Vec<RolloutView> =
         book.rollouts.values().map(|rollout| view(&operator, &book, rollout)).collect();
-    rollouts.sort_by_key(|view| std::cmp::Reverse(view.rollout.created));
+    rollouts.sort_by_key(|view| std::cmp::Reverse(view.created()));
     Ok(Json(RolloutPage { rollouts }))
 }
 
@@ -183,16 +158,33 @@ pub async fn create(
         in_flight: ask.in_flight.unwrap_or(standard.in_flight),
         silent_after_s: ask.silent_after_s.unwrap_or(standard.silent_after_s),
         soak_s: ask.soak_s.unwrap_or(standard.soak_s),
+        failure_count: ask.failure_count,
+        failure_rate_permille: ask.failure_rate_permille,
+        advance: ask.advance.unwrap_or_default(),
+        ..standard
     };
+    let priority = ask.priority.unwrap_or(USUAL_PRIORITY);
+    if priority > 1000 {
+        return Err(refused("rollout_refused", "`priority` is a number from 0 to 1000"));
+    }
     let id: Name = ask
         .id
         .parse()
         .map_err(|_| refused("rollout_refused", "a rollout is named by a-z, 0-9, `.`, `_`, `-`"))?;
     let book = operator.rollouts.book();
-    let waves =
-        ask.waves.into_iter().map(|wave| wave_of(&operator, &book, wave)).collect::<Result<_, _>>()?;
+    let mut lists = BTreeMap::new();
+    let mut waves = Vec::new();
+    for wave in ask.waves {
+        if let (Some(members), Some(_)) = (&wave.members, &wave.part) {
+            let list = members.iter().map(|text| hardware(text)).collect::<Result<_, _>>()?;
+            lists.insert(parsed(&wave.order, "order")?, list);
+        }
+        waves.push(wave_of(&operator, &book, wave)?);
+    }
     let title = ask.title.chars().filter(|c| !c.is_control()).take(120).collect();
-    let wanted = Wanted { id, title, waves, policy };
+    let work_order = ask.work_order.map(|number| plain(&number));
+    let acceptance = ask.acceptance.unwrap_or_default();
+    let wanted = Wanted { lists, priority, acceptance, work_order, ..Wanted::new(id, title, waves, policy) };
     let rollout = operator.rollouts.create(wanted, caller.at(operator.app.clock.now())).await?;
     let book = operator.rollouts.book();
     Ok((StatusCode::CREATED, Json(view(&operator, &book, &rollout))))
@@ -200,208 +192,170 @@ pub async fn create(
 
 fn wave_of(operator: &Operator, book: &Book, ask: WaveAsk) -> Result<WaveWanted, Problem> {
     let order: Name = parsed(&ask.order, "order")?;
-    let Some(members) = ask.members else {
+    let Some(members) = ask.part.or(ask.members) else {
         return Ok((ask.name, order.clone(), matching(operator, book, &order)?));
     };
+    let live = book.orders.get(&order);
     let mut devices = Vec::new();
     for text in members {
-        let hardware: HardwareId = text.parse().map_err(|_| {
-            refused("rollout_refused", "`members` are hardware identities of 64 hexadecimal digits")
-        })?;
+        let hardware = hardware(&text)?;
         let member = operator.app.fleet.by_hardware(hardware).ok_or_else(|| {
             refused(
                 "rollout_refused",
                 format!("no device with hardware identity {hardware} is enrolled here"),
             )
         })?;
+        let misfit =
+            |order: &&Order| matches!(order.scope, Scope::Match { .. }) && !fits(order, &member.current());
+        if live.filter(misfit).is_some() {
+            return Err(refused(
+                "rollout_refused",
+                format!("device {} does not fit the facts that order `{order}` names", member.id()),
+            ));
+        }
         devices.push((member.id(), hardware));
     }
     Ok((ask.name, order, devices))
+}
+
+fn hardware(text: &str) -> Result<HardwareId, Problem> {
+    text.parse()
+        .map_err(|_| refused("rollout_refused", "`members` are hardware identities of 64 hexadecimal digits"))
+}
+
+/// A number of another system, as data.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(80).collect()
 }
 
 /// Enrolled devices that fit the order's `match` scope.
 fn matching(operator: &Operator, book: &Book, order: &Name) -> Result<Vec<(DeviceId, HardwareId)>, Problem> {
     let live = book.orders.get(order);
     let live = live.ok_or_else(|| refused("rollout_refused", format!("no order `{order}` is live")))?;
-    let Scope::Match { model, hardware, from_least, from_most } = &live.scope else {
+    if !matches!(live.scope, Scope::Match { .. }) {
         return Err(refused(
             "rollout_refused",
             format!("order `{order}` is for a list: pass it as `members`"),
         ));
-    };
-    let fits = |member: &crate::fleet::Member| {
-        let is = &member.device.hardware;
-        let counter = member.report.as_ref().map_or(0, |report| report.software.counter);
-        is.model == *model && is.revision == *hardware && (*from_least..=*from_most).contains(&counter)
-    };
+    }
     let all = operator.app.fleet.all();
-    let fitting = all.iter().filter(|member| fits(member));
+    let fitting = all.iter().filter(|member| fits(live, &member.current()));
     Ok(fitting.map(|member| (member.id(), member.device.hardware.identity())).collect())
 }
 
-/// A person stops a rollout: no device is given the go from now on.
+/// A person pauses a rollout: no new go is given, those that were given are kept.
+#[utoipa::path(post, path = "/api/v1/rollouts/{id}/pause", params(("id" = String, Path)), request_body = ReasonAsk,
+    responses((status = 200, body = RolloutView), (status = 404), (status = 409), (status = 422)))]
+pub async fn pause(
+    operator: State<Operator>,
+    caller: Caller,
+    id: Path<String>,
+    request: Request,
+) -> Answered<RolloutView> {
+    act(operator, caller, (id, Deed::Pause), request).await
+}
+
+/// A person stops a rollout: no device has the go from now on.
 #[utoipa::path(post, path = "/api/v1/rollouts/{id}/stop", params(("id" = String, Path)), request_body = ReasonAsk,
-    responses((status = 200, body = RolloutView), (status = 404), (status = 409)))]
+    responses((status = 200, body = RolloutView), (status = 404), (status = 409), (status = 422)))]
 pub async fn stop(
     operator: State<Operator>,
     caller: Caller,
     id: Path<String>,
     request: Request,
 ) -> Answered<RolloutView> {
-    set_running(operator, caller, id, request, false).await
+    act(operator, caller, (id, Deed::Stop), request).await
 }
 
-/// A person lets a stopped or halted rollout go on.
+/// A person lets a paused, stopped or halted rollout go on.
 #[utoipa::path(post, path = "/api/v1/rollouts/{id}/resume", params(("id" = String, Path)), request_body = ReasonAsk,
-    responses((status = 200, body = RolloutView), (status = 404), (status = 409)))]
+    responses((status = 200, body = RolloutView), (status = 404), (status = 409), (status = 422)))]
 pub async fn resume(
     operator: State<Operator>,
     caller: Caller,
     id: Path<String>,
     request: Request,
 ) -> Answered<RolloutView> {
-    set_running(operator, caller, id, request, true).await
+    act(operator, caller, (id, Deed::Resume), request).await
 }
 
-async fn set_running(
+/// A person ends a rollout for good. Its orders stay as they are.
+#[utoipa::path(post, path = "/api/v1/rollouts/{id}/abort", params(("id" = String, Path)), request_body = ReasonAsk,
+    responses((status = 200, body = RolloutView), (status = 404), (status = 409), (status = 422)))]
+pub async fn abort(
+    operator: State<Operator>,
+    caller: Caller,
+    id: Path<String>,
+    request: Request,
+) -> Answered<RolloutView> {
+    act(operator, caller, (id, Deed::Abort), request).await
+}
+
+/// A person sends confirmed devices to the signed way back. No key is needed: it was signed with the order.
+#[utoipa::path(post, path = "/api/v1/rollouts/{id}/back", params(("id" = String, Path)), request_body = ReasonAsk,
+    responses((status = 200, body = RolloutView), (status = 404), (status = 409), (status = 422)))]
+pub async fn back(
+    operator: State<Operator>,
+    caller: Caller,
+    id: Path<String>,
+    request: Request,
+) -> Answered<RolloutView> {
+    act(operator, caller, (id, Deed::Back), request).await
+}
+
+/// A person ends a rollout as done although some devices are left.
+#[utoipa::path(post, path = "/api/v1/rollouts/{id}/finish", params(("id" = String, Path)), request_body = ReasonAsk,
+    responses((status = 200, body = RolloutView), (status = 404), (status = 409), (status = 422)))]
+pub async fn finish(
+    operator: State<Operator>,
+    caller: Caller,
+    id: Path<String>,
+    request: Request,
+) -> Answered<RolloutView> {
+    act(operator, caller, (id, Deed::Finish), request).await
+}
+
+async fn act(
     State(operator): State<Operator>,
     caller: Caller,
-    Path(id): Path<String>,
+    (Path(id), deed): (Path<String>, Deed),
     request: Request,
-    running: bool,
 ) -> Answered<RolloutView> {
     let id: Name = parsed(&id, "rollout")?;
     let ask: ReasonAsk = json(request, "ReasonAsk").await?;
     let now = operator.app.clock.now();
-    let rollout = operator.rollouts.set_running(&id, running, &ask.reason, caller.at(now)).await?;
+    let rollout = operator.rollouts.act(&id, deed, &ask.reason, caller.at(now)).await?;
     let devices = rollout.waves.iter().flat_map(|wave| wave.devices.clone());
     operator.app.waits.ring_all(devices);
     let book = operator.rollouts.book();
     Ok(Json(view(&operator, &book, &rollout)))
 }
 
-/// Holds in force.
-#[utoipa::path(get, path = "/api/v1/holds", responses((status = 200, body = HoldPage)))]
-pub async fn holds(State(operator): State<Operator>) -> Answered<HoldPage> {
-    Ok(Json(HoldPage { holds: operator.rollouts.book().holds.into_values().collect() }))
-}
-
-/// Holds a ward, a site or a model. Needs no key and takes effect at once.
-#[utoipa::path(post, path = "/api/v1/holds", request_body = HoldAsk, responses((status = 201), (status = 422)))]
-pub async fn hold(
+/// A person has looked at a confirmed device, and accepts it or not. One that is not accepted counts as failed.
+#[utoipa::path(post, path = "/api/v1/rollouts/{id}/devices/{device}/accept",
+    params(("id" = String, Path), ("device" = String, Path)), request_body = AcceptAsk,
+    responses((status = 204), (status = 404), (status = 422)))]
+pub async fn accept(
     State(operator): State<Operator>,
     caller: Caller,
-    request: Request,
-) -> Result<(StatusCode, Json<Hold>), Problem> {
-    let ask: HoldAsk = json(request, "HoldAsk").await?;
-    let hold = set_hold(&operator, &caller, ask.covers, &ask.reason).await?;
-    Ok((StatusCode::CREATED, Json(hold)))
-}
-
-/// Sets a hold, for the API and the console.
-pub(crate) async fn set_hold(
-    operator: &Operator,
-    caller: &Caller,
-    covers: Covers,
-    reason: &str,
-) -> Result<Hold, Problem> {
-    let digits = u32::from_be_bytes(chance::random());
-    let id: Name = format!("h-{digits:08x}").parse().expect("hexadecimal digits make a name");
-    let now = operator.app.clock.now();
-    let hold = operator.rollouts.hold(id, covers, reason, caller.at(now)).await?;
-    operator.app.waits.ring_all(operator.app.fleet.all().iter().map(|member| member.id()));
-    Ok(hold)
-}
-
-/// Ends a hold, with the reason in the journal.
-#[utoipa::path(delete, path = "/api/v1/holds/{id}", params(("id" = String, Path)), request_body = ReasonAsk,
-    responses((status = 204), (status = 400), (status = 404), (status = 422)))]
-pub async fn release_hold(
-    State(operator): State<Operator>,
-    caller: Caller,
-    Path(id): Path<String>,
+    Path((id, device)): Path<(String, String)>,
     request: Request,
 ) -> Result<StatusCode, Problem> {
-    let id: Name = parsed(&id, "hold")?;
-    let ask: ReasonAsk = json(request, "ReasonAsk").await?;
-    lift_hold(&operator, &caller, &id, &ask.reason).await?;
+    let (id, device): (Name, DeviceId) = (parsed(&id, "rollout")?, parsed(&device, "device")?);
+    let ask: AcceptAsk = json(request, "AcceptAsk").await?;
+    let word = (ask.good, ask.work_order.map(|number| plain(&number)));
+    let now = operator.app.clock.now();
+    operator.rollouts.accept((&id, device), word, &ask.note, caller.at(now)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends a hold, for the API and the console.
-pub(crate) async fn lift_hold(
-    operator: &Operator,
-    caller: &Caller,
-    id: &Name,
-    reason: &str,
-) -> Result<(), Problem> {
-    operator.rollouts.release_hold(id, reason, caller.at(operator.app.clock.now())).await?;
-    operator.app.waits.ring_all(operator.app.fleet.all().iter().map(|member| member.id()));
-    Ok(())
-}
-
-/// The facts of a rollout's devices, from the fleet view.
-pub(crate) fn fleet_of(operator: &Operator, book: &Book, rollout: &Rollout) -> Fleet {
-    let members = rollout.waves.iter().flat_map(|wave| &wave.devices);
-    let known = members.filter_map(|id| operator.app.fleet.get(*id));
-    known.map(|member| (member.id(), book.facts(rollout, &member.current()))).collect()
-}
-
-fn view(operator: &Operator, book: &Book, rollout: &Rollout) -> RolloutView {
-    let now = operator.app.clock.now();
-    let fleet = fleet_of(operator, book, rollout);
-    let waves = rollout.waves.iter().map(|wave| {
-        let counted = tally(wave, &fleet, &rollout.policy, now);
-        let devices = wave.devices.iter().map(|id| {
-            let facts = fleet.get(id).filter(|_| wave.started.is_some());
-            let stage = facts.map_or(Stage::Unreached, |facts| facts.stage(&rollout.policy, now));
-            let progress = book.progress.get(&rollout.id).and_then(|devices| devices.get(id));
-            let reason = progress.and_then(|progress| progress.reason.as_ref());
-            let note = reason.map(|reason| reason.sentence.to_string());
-            let note = note.or_else(|| facts.and_then(|facts| facts.blocked.clone()));
-            WaveDevice { device: id.to_string(), stage: stage_word(stage), note }
-        });
-        WaveView {
-            unreached: counted.unreached,
-            waiting: counted.waiting,
-            installing: counted.installing,
-            confirmed: counted.confirmed,
-            rolled_back: counted.rolled_back,
-            refused: counted.refused,
-            silent: counted.silent,
-            devices: devices.collect(),
-        }
-    });
-    debug_assert!(
-        !matches!(rollout.state, Standing::Finished { .. })
-            || rollout.waves.iter().all(|w| w.settled.is_some())
-    );
-    RolloutView {
-        id: rollout.id.to_string(),
-        title: rollout.title.clone(),
-        release: rollout.release.to_string(),
-        state: state_word(&rollout.state),
-        created: rollout.created.to_string(),
-        waves: waves.collect(),
-        rollout: rollout.clone(),
-    }
-}
-
-fn state_word(state: &Standing) -> &'static str {
-    match state {
-        Standing::Running => "running",
-        Standing::Halted { .. } => "halted",
-        Standing::Stopped { .. } => "stopped",
-        Standing::Finished { .. } => "finished",
-    }
-}
-
-fn stage_word(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Unreached => "unreached",
-        Stage::Waiting => "waiting",
-        Stage::Installing => "installing",
-        Stage::Confirmed => "confirmed",
-        Stage::Failed(_) => "failed",
-    }
+/// Why devices of a rollout have not ended or have failed.
+#[utoipa::path(get, path = "/api/v1/rollouts/{id}/reasons", params(("id" = String, Path)),
+    responses((status = 200, body = ReasonPage), (status = 404)))]
+pub async fn reasons(State(operator): State<Operator>, Path(id): Path<String>) -> Answered<ReasonPage> {
+    let id: Name = parsed(&id, "rollout")?;
+    let book = operator.rollouts.book();
+    let rollout = book.rollouts.get(&id).ok_or_else(|| not_found("rollout"))?;
+    let found = book.reasons(rollout, &fleet_of(&operator, &book, rollout), operator.app.clock.now());
+    Ok(Json(ReasonPage { reasons: found.into_iter().map(Into::into).collect() }))
 }

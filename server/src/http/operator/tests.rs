@@ -211,3 +211,25 @@ fn path_of(proof: &Value) -> Vec<Hash> {
     let hash = |text: &String| decode_hex(text).and_then(|bytes| bytes.try_into().ok()).expect("a hash");
     path.iter().map(hash).collect()
 }
+
+#[test]
+fn stopping_needs_less_than_changing_and_ending_a_hold_or_resuming_does_not() {
+    // Goal: a clinical engineer stops, and starts nothing again. Method: the acts of rollouts and holds, by method.
+    let post = |path: &str| access_of(&Method::POST, path);
+    for path in
+        ["/api/v1/rollouts/r/stop", "/api/v1/rollouts/r/pause", "/api/v1/rollouts/r/back", "/api/v1/holds"]
+    {
+        assert_eq!(post(path), Access::Stop, "{path}");
+        assert_eq!(access_of(&Method::GET, path), Access::Read, "{path}");
+        assert_eq!(access_of(&Method::DELETE, path), Access::Change, "{path}");
+    }
+    for path in [
+        "/api/v1/rollouts",
+        "/api/v1/rollouts/stop",
+        "/api/v1/rollouts/r/resume",
+        "/api/v1/rollouts/r/stop/",
+        "/api/v1/holds/h",
+    ] {
+        assert_eq!(post(path), Access::Change, "{path}");
+    }
+}

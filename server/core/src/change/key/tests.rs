@@ -42,6 +42,10 @@ Model 1a56502d3300
 Generation 1b01
 AuditHead 1c0000000000000102
 AuditTile 1d010000000000000203
+Draft 1e643100
+Maker 1f68616c64656e00
+ContentState 20633100
+Pack 21703100
 Watermark e001010101010141018101010101010101
 Lease e17365616c657200
 Idempotency e23333333333333333333333333333333333333333333333333333333333333333
@@ -85,6 +89,10 @@ fn samples() -> Vec<Key> {
         Key::Generation(Set::Advisories),
         Key::AuditHead(0x0102),
         Key::AuditTile(TileAt { level: 1, index: 0x0203 }),
+        Key::Draft(name("d1")),
+        Key::Maker(name("halden")),
+        Key::ContentState(name("c1")),
+        Key::Pack(name("p1")),
         Key::Watermark(device),
         Key::Lease(name("sealer")),
         Key::Idempotency(digest),
@@ -171,7 +179,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_key_in_its_one_form_or_refused(mut bytes: Vec<u8>, tag in 0_usize..34) {
+    fn any_bytes_are_a_key_in_its_one_form_or_refused(mut bytes: Vec<u8>, tag in 0_usize..38) {
         // Goal: no panic, no second spelling of a key. Method: arbitrary bytes behind every tag.
         if let Some(first) = bytes.first_mut() {
             *first = Kind::ALL[tag].tag();

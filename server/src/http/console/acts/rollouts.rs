@@ -89,7 +89,7 @@ pub(in super::super) async fn hold(
     let covers = holdable(&desk).into_iter().find(|covers| value_of(covers) == chosen);
     let covers = covers.ok_or(Fault::Missing("ward, site or model"))?;
     let text = format!("Hold set on {}", covers_words(&covers));
-    let hold = set_hold(&desk.operator, &visitor.caller, covers, posted.reason()).await?;
+    let hold = set_hold(&desk.operator, &visitor.caller, (covers, None), posted.reason()).await?;
     let undo = Some(paths::lift_hold(hold.id.as_str()));
     desk.done(&visitor, Toast { text, undo }, paths::ROLLOUTS)
 }

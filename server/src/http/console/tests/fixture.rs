@@ -25,7 +25,9 @@ use cordon_server_core::device::{
     Device, DeviceKind, Identity, Placement, Proof, Report, Source, State as Trust,
 };
 use cordon_server_core::risk::facts::Reach;
-use cordon_server_core::rollout::{Policy, Progress, Rollout, State as Standing, Wave};
+use cordon_server_core::rollout::{
+    Acceptance, Pace, Policy, Progress, Rollout, RolloutKind, State as Standing, Wave,
+};
 use cordon_server_core::triage::take_in;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
@@ -401,6 +403,7 @@ async fn roll_out(app: &App) {
         devices: devices.iter().map(|number| id(*number)).collect(),
         started,
         settled: None,
+        joins: false,
     };
     let rollout = |id: &str, title: &str, waves: Vec<Wave>, state: Standing| Rollout {
         v: 1,
@@ -414,6 +417,12 @@ async fn roll_out(app: &App) {
         state,
         created: now.plus_seconds(-7200),
         by: "person:m.okafor".to_owned(),
+        priority: 500,
+        pace: Pace::default(),
+        acceptance: Acceptance::None,
+        work_order: None,
+        way_back: None,
+        kind: RolloutKind::Firmware,
     };
     let begun = Some(now.plus_seconds(-5400));
     let reason = "1 of 1 finished devices failed, at least 20.6 %; the limit is 2 %".to_owned();
@@ -439,6 +448,7 @@ async fn roll_out(app: &App) {
             code: text("self_test"),
             sentence: text("Motor self-test failed 41 s after the reboot."),
         }),
+        ..Progress::default()
     };
     let body = |value: &Rollout| serde_json::to_vec(value).expect("JSON");
     let key = Key::Progress { rollout: name("vp3-422"), device: id(3) };

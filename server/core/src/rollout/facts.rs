@@ -1,0 +1,191 @@
+//! What is known of one device with regard to its wave's order, and how far it is by that.
+//!
+//! Facts come from two places: what the device last said of itself, and what is stored of its way in the rollout. They
+//! are read here and never written. A device that speaks is not silent, whatever is in its way; one that may not
+//! reboot now takes up no place of those that may. Read next: [`super::plan`].
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use cordon_proto::checkin::{Action, UpdateState};
+use cordon_proto::ids::{DeviceId, Name, Text};
+use cordon_proto::receipt::Outcome;
+use cordon_proto::time::Timestamp;
+
+use super::Policy;
+
+/// The only code that stands in the way of a device to which nothing but the go is missing.
+pub(super) const NO_PERMIT: &str = "no-permit";
+
+/// What is known of one device with regard to its wave's order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceFacts {
+    /// Whether we trust the device at all: active and not lost, retired or expected.
+    pub trusted: bool,
+    /// Whether a hold covers it.
+    pub held: bool,
+    /// When it was last heard.
+    pub heard: Option<Timestamp>,
+    /// The act for which it asks the go.
+    pub asks: Option<(Name, Action)>,
+    /// Where its update stands, if it speaks of this order.
+    pub state: Option<UpdateState>,
+    /// Codes of all that stands in its way, by its own word, if it speaks of this order.
+    pub rules: Vec<Text>,
+    /// Its own sentence for why it waits, the missing go last.
+    pub blocked: Option<String>,
+    /// Whether it has taken the image and works on it.
+    pub installing: bool,
+    /// The code for which it will never take the order, by its own word.
+    pub refused: Option<Text>,
+    /// Whether it runs the ordered image without having been given the go for it.
+    pub already: bool,
+    /// When it was given the go that is in force for the install.
+    pub permitted: Option<Timestamp>,
+    /// When it was called silent, if it was not given the go since.
+    pub silent: Option<Timestamp>,
+    /// How often it was called silent.
+    pub tries: u32,
+    /// How it ended, by its receipt.
+    pub receipt: Option<Outcome>,
+    /// What a person said who looked at it afterwards.
+    pub accepted: Option<bool>,
+    /// Its way back.
+    pub back: BackFacts,
+    /// The wave that it would join, for an enrolled device that stands in none.
+    pub joins: Option<usize>,
+}
+
+/// What is known of one device's way back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackFacts {
+    /// When it was given the go that is in force for the way back.
+    pub permitted: Option<Timestamp>,
+    /// When it was called silent on its way back, if it was not given the go since.
+    pub silent: Option<Timestamp>,
+    /// How often.
+    pub tries: u32,
+    /// How it ended, by its receipt.
+    pub outcome: Option<Outcome>,
+}
+
+/// Facts of all devices of a rollout.
+pub type Fleet = BTreeMap<DeviceId, DeviceFacts>;
+
+/// How far one device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Its wave has not begun, or it has not taken the order up since.
+    Unreached,
+    /// It has the order and something blocks it.
+    Waiting,
+    /// It fetches, installs or runs the trial.
+    Installing,
+    /// It runs the ordered image, but not by this rollout: neither a success nor a failure.
+    Already,
+    /// Its receipt says that the image runs and is healthy.
+    Confirmed,
+    /// Its receipt says that it has taken the signed way back.
+    Returned,
+    /// It rolled back, refused, or went silent after the go.
+    Failed(Failure),
+}
+
+/// Why a device counts as failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// The trial failed and the old image runs.
+    RolledBack,
+    /// It refused the order.
+    Refused,
+    /// It was given the go and has not been heard since.
+    Silent,
+    /// A person looked at it and did not accept it.
+    NotAccepted,
+    /// The way back was ordered and it did not arrive there.
+    NotReturned,
+}
+
+impl Stage {
+    /// Whether nothing more is expected of the device.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        match self {
+            Self::Unreached | Self::Waiting | Self::Installing => false,
+            Self::Already | Self::Confirmed | Self::Returned | Self::Failed(_) => true,
+        }
+    }
+}
+
+impl DeviceFacts {
+    /// The stage of a device whose wave has begun.
+    #[must_use]
+    pub fn stage(&self, policy: &Policy, now: Timestamp) -> Stage {
+        if let Some(ended) = self.ended() {
+            return ended;
+        }
+        match self.permitted {
+            _ if self.refused.is_some() => Stage::Failed(Failure::Refused),
+            _ if self.silent.is_some() => Stage::Failed(Failure::Silent),
+            Some(_) if self.is_kept() => Stage::Waiting,
+            Some(at) if self.is_silent_since(at, policy, now) => Stage::Failed(Failure::Silent),
+            Some(_) => Stage::Installing,
+            None if self.already => Stage::Already,
+            None if self.blocked.is_some() || self.asks.is_some() => Stage::Waiting,
+            None if self.installing => Stage::Installing,
+            None => Stage::Unreached,
+        }
+    }
+
+    /// The end that a receipt tells of, and a person's word after it.
+    fn ended(&self) -> Option<Stage> {
+        Some(match (self.receipt?, self.back.outcome) {
+            (_, Some(Outcome::WentBack)) | (Outcome::WentBack, _) => Stage::Returned,
+            (_, Some(Outcome::RolledBack | Outcome::Refused)) => Stage::Failed(Failure::NotReturned),
+            (Outcome::Confirmed, None | Some(Outcome::Confirmed)) if self.accepted == Some(false) => {
+                Stage::Failed(Failure::NotAccepted)
+            }
+            (Outcome::Confirmed, None | Some(Outcome::Confirmed)) => Stage::Confirmed,
+            (Outcome::RolledBack, _) => Stage::Failed(Failure::RolledBack),
+            (Outcome::Refused, _) => Stage::Failed(Failure::Refused),
+        })
+    }
+
+    /// Whether nothing but the go stands in the way, by the device's own last word.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.rules.iter().all(|code| code.as_str() == NO_PERMIT)
+    }
+
+    /// Whether a go is of no use to the device: it stands before the reboot and something other than the missing go is in
+    /// its way, by its own word or by a person's hold; or it speaks and does not work on this order at all.
+    pub(super) fn is_kept(&self) -> bool {
+        let before = matches!(self.state, Some(UpdateState::Waiting | UpdateState::Armed));
+        let elsewhere = self.state.is_none() && self.asks.is_none() && self.heard.is_some();
+        elsewhere || (before && (self.held || !self.is_free()))
+    }
+
+    /// Whether nothing was heard for too long since a go that was given `at`.
+    pub(super) fn is_silent_since(&self, at: Timestamp, policy: &Policy, now: Timestamp) -> bool {
+        let last = self.heard.map_or(at, |heard| heard.max(at));
+        now.seconds_since(last) > i64::from(policy.silent_after_s)
+    }
+
+    /// Whether it asks the go for this act and may be given it, as far as it and people's holds are concerned.
+    #[must_use]
+    pub fn may_take_the_go(&self, order: &Name, action: Action) -> bool {
+        let asks = self.asks.as_ref().is_some_and(|(asked, act)| asked == order && *act == action);
+        asks && self.trusted && !self.held && self.is_free()
+    }
+
+    /// Whether it has a go that is in force and its end is not known: for the install or for the way back.
+    #[must_use]
+    pub fn has_go(&self) -> Option<Action> {
+        match (self.permitted, self.back.permitted) {
+            (Some(_), _) if self.receipt.is_none() => Some(Action::Install),
+            (_, Some(_)) if self.back.outcome.is_none() => Some(Action::Back),
+            _ => None,
+        }
+    }
+}

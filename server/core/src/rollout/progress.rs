@@ -1,0 +1,97 @@
+//! What is remembered of one device in one rollout, under `Key::Progress`.
+//!
+//! Only what the server itself did and what receipts and people said: what a device tells of itself stands in the
+//! fleet. Read next: [`super::apply_progress`] and [`super::count`] for what changes it.
+
+use alloc::string::String;
+
+use cordon_proto::checkin::Blocked;
+use cordon_proto::receipt::Outcome;
+use cordon_proto::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What is remembered of one device in one rollout.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Version of this document.
+    pub v: u32,
+    /// When it was last given the go.
+    pub permitted: Option<Timestamp>,
+    /// How it ended, by its receipt.
+    pub outcome: Option<Outcome>,
+    /// When.
+    pub ended: Option<Timestamp>,
+    /// The receipt's own reason for a bad end.
+    pub reason: Option<Blocked>,
+    /// When the go was taken back, because something else came into the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<Timestamp>,
+    /// When it was called silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent: Option<Timestamp>,
+    /// How often it was called silent.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub tries: u32,
+    /// Its way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back: Option<BackEnd>,
+    /// What a person said who looked at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Accepted>,
+}
+
+/// How far a device is on its way back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackEnd {
+    /// When it was last given the go.
+    pub permitted: Option<Timestamp>,
+    /// When the go was taken back, because something else came into the way.
+    pub taken_back: Option<Timestamp>,
+    /// When it was called silent.
+    pub silent: Option<Timestamp>,
+    /// How often.
+    pub tries: u32,
+    /// How it ended, by its receipt.
+    pub outcome: Option<Outcome>,
+    /// When.
+    pub ended: Option<Timestamp>,
+    /// The receipt's own reason for a bad end.
+    pub reason: Option<Blocked>,
+}
+
+/// A person's word on a device that was looked at after the install.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: String,
+    /// Whether it may stay in use so.
+    pub good: bool,
+    /// The number of the work order in the hospital's own books.
+    pub work_order: Option<String>,
+    /// What was seen.
+    pub note: String,
+}
+
+impl Progress {
+    /// When the go was given that is in force.
+    #[must_use]
+    pub fn go(&self) -> Option<Timestamp> {
+        self.permitted.filter(|_| self.taken_back.is_none() && self.silent.is_none())
+    }
+
+    /// After the go was given.
+    #[must_use]
+    pub fn permitted(&self, now: Timestamp) -> Self {
+        Self { v: 1, permitted: Some(now), taken_back: None, silent: None, ..self.clone() }
+    }
+}
+
+impl BackEnd {
+    /// When the go was given that is in force.
+    #[must_use]
+    pub fn go(&self) -> Option<Timestamp> {
+        self.permitted.filter(|_| self.taken_back.is_none() && self.silent.is_none())
+    }
+}
