@@ -348,7 +348,12 @@ fn has_line(known: &[u8], line: &str) -> bool {
 pub(crate) fn director_root_version(folder: &Folder, director: &str, now: Timestamp) -> u64 {
     let stored = folder.inside(director).and_then(|folder| folder.read(ROOT, FILE_BYTES));
     let Ok(Some(root)) = stored else { return 0 };
-    Trusted::start(&root, &rules(now)).map_or(0, |trusted| trusted.root().version)
+    root_version(&root, now)
+}
+
+/// Version of a root that is trusted, 0 of bytes that are none.
+pub(crate) fn root_version(root: &[u8], now: Timestamp) -> u64 {
+    Trusted::start(root, &rules(now)).map_or(0, |trusted| trusted.root().version)
 }
 
 /// The root of a maker that the device trusts: the newest one it followed, or the one in the system image.
