@@ -50,8 +50,7 @@ const OVERLAP_TEST: &str =
 const FITS_TEST: &str = "rollout::offer_tests::who_fits_the_facts_of_an_order_is_decided_by_all_of_them";
 const SAID_TEST: &str = "rollout::offer_tests::what_a_check_in_says_of_the_order_is_read_by_its_codes";
 
-const JOINS_TEST: &str =
-    "rollout::offer_tests::who_is_on_its_way_elsewhere_does_not_join_and_nobody_joins_an_order_that_has_ended";
+const JOINS_TEST: &str = "rollout::offer_tests::who_is_on_its_way_elsewhere_does_not_join_and_nobody_joins_an_order_that_has_ended";
 const OPEN_TEST: &str = "rollout::tests::a_rollout_that_takes_in_stays_open_until_its_order_ends";
 const OPENING_TEST: &str =
     "rollout::opening::tests::a_rollout_of_what_is_not_here_is_refused_by_the_rule_that_says_so";
