@@ -5,6 +5,7 @@
 //! commit over the book must expect is asked here ([`Shelf::expected`]). Nothing here reads a store.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use cordon_proto::ids::{DeviceId, Name, Sha256, Text};
 use cordon_proto::receipt::ReceiptBody;
@@ -126,6 +127,7 @@ impl Shelf {
             }
             Key::Order(order) => {
                 let list: ScopeList = read(body)?;
+                self.book.trees.insert(order.clone(), Arc::new(list.tree()));
                 self.book.lists.insert(order.clone(), list);
             }
             Key::Hold(id) => {
@@ -156,7 +158,10 @@ impl Shelf {
                 }
                 concerned.devices.insert(*device);
             }
-            Key::Order(order) => drop(self.book.lists.remove(order)),
+            Key::Order(order) => {
+                self.book.trees.remove(order);
+                self.book.lists.remove(order);
+            }
             Key::Hold(id) => {
                 self.book.holds.remove(id);
                 concerned.everybody = true;

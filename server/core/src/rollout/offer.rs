@@ -7,6 +7,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cordon_proto::checkin::{Action, OrderOffer, Permit, ScopeProof, UpdateState};
@@ -62,11 +63,16 @@ impl ScopeList {
         }
     }
 
-    /// The proof that a device is in the list.
+    /// The tree over the list: as much work as the list is long, so it is made once, when the list is taken in.
     #[must_use]
-    pub fn proof(&self, device: HardwareId) -> Option<ScopeProof> {
+    pub fn tree(&self) -> Tree {
+        self.members.iter().map(|member| member.0).collect()
+    }
+
+    /// The proof that a device is in the list, by the tree over it.
+    #[must_use]
+    pub fn proof(&self, tree: &Tree, device: HardwareId) -> Option<ScopeProof> {
         let index = u64::try_from(self.members.binary_search(&device).ok()?).ok()?;
-        let tree: Tree = self.members.iter().map(|member| member.0).collect();
         let path = tree.inclusion(index)?.path;
         Some(ScopeProof { index, hashes: path.into_iter().map(Sha256).collect() })
     }
@@ -79,6 +85,8 @@ pub struct Book {
     pub orders: BTreeMap<Name, Order>,
     /// The lists behind orders whose scope is a set.
     pub lists: BTreeMap<Name, ScopeList>,
+    /// The trees over them.
+    pub trees: BTreeMap<Name, Arc<Tree>>,
     /// The rollouts.
     pub rollouts: BTreeMap<Name, Rollout>,
     /// How far devices are, by rollout.
@@ -125,7 +133,8 @@ impl Book {
         let proof = match order.scope {
             Scope::Match { .. } => None,
             Scope::Set { .. } => {
-                self.lists.get(&order.id).and_then(|list| list.proof(device.hardware.identity()))
+                let list = self.lists.get(&order.id).zip(self.trees.get(&order.id));
+                list.and_then(|(list, tree)| list.proof(tree, device.hardware.identity()))
             }
         };
         let offer = OrderOffer { order: order.id.clone(), proof, action };
