@@ -5,6 +5,9 @@ use super::*;
 
 const DRAFTS: &str = "/api/v1/drafts/";
 
+/// What somebody on the server does to a draft.
+type Bend = Box<dyn Fn(&mut Value)>;
+
 /// Makes the little server answer a draft as the real one does: the newest state, with a revision. Gives what was asked
 /// to be written over.
 fn relay(stored: &Stored, name: &str) -> Option<String> {
@@ -138,7 +141,7 @@ fn a_draft_that_was_bent_on_the_server_is_shown_as_bent_and_not_signed() {
     relay(&stored, "tuesday");
     let sign = || desk.sign_draft(&server, ("max", "orders2"), ["--draft", "tuesday"]);
     let list = |draft: &mut Value, to: &str| draft["lists"]["tuesday"] = to.into();
-    let bends: [(&str, Box<dyn Fn(&mut Value)>); 6] = [
+    let bends: [(&str, Bend); 6] = [
         ("does not make its root", Box::new(move |draft| list(draft, "Halden\tVP-3\t666\n"))),
         ("does not make its root", Box::new(move |draft| list(draft, "Halden\tVP-3\t1\nHalden\tVP-3\t2\n"))),
         ("brings no list", Box::new(|draft| draft["lists"] = serde_json::json!({}))),

@@ -261,3 +261,35 @@ fn other_people_for_the_targets_sign_them_anew_and_a_maker_gets_a_new_model() {
     unknown.extend(["--role-key", &one, "--threshold", "1", "--key", &first, "--key", &second]);
     assert!(refused(cordonctl(&unknown)).contains("the owner's roles are orders and content"));
 }
+
+#[test]
+fn new_online_keys_undo_a_timestamp_that_ran_away() {
+    // Goal: a stolen timestamp key is healed by a root. Method: the old key counts far ahead; another key by rotation; the
+    // next timestamp has a lower number, the old key is refused, and devices are told to forget what they knew.
+    let desk = Desk::stocked();
+    desk.key("next");
+    let folder = desk.folder.path().join("image");
+    let [image, snapshot, old, next] =
+        ["image", "isnapshot", "itimestamp", "next"].map(|name| desk.path(name));
+    for _ in 0..5 {
+        done(cordonctl(&["repo", "timestamp", "--repository", &image, "--timestamp-key", &old]));
+    }
+    let version = || json(&folder.join("timestamp.json"))["signed"]["version"].as_u64().unwrap();
+    let ahead = version();
+    let [root1, root2] = ["iroot1", "iroot2"].map(|name| desk.path(name));
+    let told = done(desk.rotate("image", &["--timestamp-key", &next, "--key", &root1, "--key", &root2]));
+    assert!(told.contains("repo snapshot"), "{told}");
+    let snapshot_by = |key: &str| {
+        let keys = ["--snapshot-key", &snapshot, "--timestamp-key", key];
+        cordonctl(&[&["repo", "snapshot", "--repository", &image][..], &keys].concat())
+    };
+    assert!(refused(snapshot_by(&old)).contains("none of the role timestamp"));
+    done(snapshot_by(&next));
+    assert!(version() < ahead, "{} after {ahead}", version());
+    let read = |file: &str| std::fs::read(folder.join(file)).unwrap();
+    let now = crate::clock::now();
+    let mut trusted = cordon_proto::update::Trusted::start(&read("1.root.json"), &rules(now)).unwrap();
+    let rotation = trusted.rotate(&read("2.root.json"), &rules(now)).unwrap();
+    assert_eq!(rotation, cordon_proto::update::trust::Rotation::Forget);
+    trusted.timestamp(&read("timestamp.json"), &rules(now)).unwrap();
+}

@@ -29,6 +29,10 @@ pub const SIGNED_BYTES: usize = limits::DEVICE_TARGETS_BYTES * 3 / 4;
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most changes are orders that come, and there are at most a few hundred"
+)]
 pub enum Intent {
     /// An order that comes.
     Add(Order),

@@ -90,7 +90,6 @@ impl Repositories {
     async fn newest_root(&self, maker: &Name) -> Result<Option<Root>, StoreError> {
         let mut newest = None;
         for version in 1..=limits::ROOT_ROTATIONS {
-            let version = u64::try_from(version).unwrap_or(u64::MAX);
             let file = name::path(&Role::Root, version, true);
             let Some(bytes) = self.file(maker, &file).await? else { break };
             newest = root_of(&bytes).or(newest);
