@@ -4,18 +4,21 @@
 //! sent to the given server only, and over plain HTTP to loopback only. Must not be used inside an asynchronous
 //! runtime: it brings its own. Read next: [`crate::failure`].
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use cordon_proto::limits;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use cordon_proto::time::Timestamp;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE};
 use reqwest::{Method, RequestBuilder, Url};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::arguments::read_file;
 use crate::cli::Options;
+use crate::clock;
 use crate::failure::Failure;
 use crate::key::only_owner;
 use crate::tls;
@@ -35,6 +38,7 @@ pub struct Api {
     client: reqwest::Client,
     base: Url,
     token: Zeroizing<String>,
+    date: Cell<Option<Timestamp>>,
 }
 
 /// Where a list is, how its rows are named, and what asks for the next page.
@@ -74,7 +78,7 @@ impl Api {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::refused("no runtime", error))?;
         let client = tls::client(options.ca.as_deref())?;
-        Ok(Self { runtime, client, base, token: Zeroizing::new(token.to_owned()) })
+        Ok(Self { runtime, client, base, token: Zeroizing::new(token.to_owned()), date: Cell::default() })
     }
 
     /// Reads.
@@ -87,6 +91,14 @@ impl Api {
             url.query_pairs_mut().extend_pairs(query);
         }
         self.exchange(Method::GET, url, Payload::Nothing)
+    }
+
+    /// Refuses to go on if this machine's clock is far from that of the server's last answer.
+    ///
+    /// # Errors
+    /// It is. A server that tells no time proves nothing.
+    pub fn same_time(&self, now: Timestamp) -> Result<(), Failure> {
+        self.date.get().map_or(Ok(()), |server| clock::near(now, server))
     }
 
     /// Reads bytes as they are; nothing if the server has none.
@@ -181,6 +193,18 @@ impl Api {
         self.exchange(Method::PUT, self.url(path), Payload::Bytes(bytes))
     }
 
+    /// Writes the next state of something, over the one that `query` names.
+    ///
+    /// # Errors
+    /// Refused, or the server was not reached.
+    pub fn put_json(&self, path: &[&str], query: &[(&str, String)], body: &Value) -> Result<Value, Failure> {
+        let mut url = self.url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.exchange(Method::PUT, url, Payload::Json(body))
+    }
+
     /// Uploads a file of any size.
     ///
     /// # Errors
@@ -213,6 +237,8 @@ impl Api {
         };
         self.runtime.block_on(async {
             let mut response = request.send().await.map_err(unreached)?;
+            let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+            self.date.set(date.and_then(clock::http_date));
             let mut body = Vec::new();
             while let Some(chunk) = response.chunk().await.map_err(unreached)? {
                 if body.len() + chunk.len() > ANSWER_BYTES {

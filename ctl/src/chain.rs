@@ -6,8 +6,9 @@
 
 use cordon_proto::canonical::Value;
 use cordon_proto::ids::{Sha256, TargetPath};
+use cordon_proto::time::Timestamp;
 use cordon_proto::update::document::Document;
-use cordon_proto::update::metadata::{Root, TargetFile, Targets};
+use cordon_proto::update::metadata::{Root, Snapshot, TargetFile, Targets, Timestamp as TimestampRole};
 use cordon_proto::update::order::{Order, read_document};
 use cordon_proto::update::release::{Listed, Release};
 use cordon_proto::update::{AtTargets, Authority, Fault, Refresh, Role, Rules, Search, Trusted, deny, name};
@@ -15,6 +16,10 @@ use cordon_proto::update::{AtTargets, Authority, Fault, Refresh, Role, Rules, Se
 use crate::failure::Failure;
 use crate::folder::Folder;
 
+/// Seconds a server's snapshot lives.
+const SNAPSHOT_S: i64 = 7 * 86_400;
+/// Seconds a server's timestamp lives.
+const TIMESTAMP_S: i64 = 3 * 86_400;
 /// The role that holds the orders.
 pub const ORDERS: &str = "orders";
 
@@ -67,7 +72,26 @@ pub struct Maker {
 /// # Errors
 /// A root does not follow from the one before it.
 pub fn roots(folder: &Folder, rules: &Rules<'_>) -> Result<RootChain, Failure> {
-    let versions = folder.versions(&Role::Root)?;
+    chain(folder, &folder.versions(&Role::Root)?, rules)
+}
+
+/// The root that the root of this version follows.
+///
+/// # Errors
+/// It is missing, or does not follow from the one before it.
+pub fn root_before(folder: &Folder, version: u64, rules: &Rules<'_>) -> Result<Root, Failure> {
+    let mut versions = folder.versions(&Role::Root)?;
+    versions.retain(|below| *below < version);
+    let root = chain(folder, &versions, rules)?.root;
+    let wanted = version.saturating_sub(1);
+    if root.version == wanted {
+        return Ok(root);
+    }
+    let detail = format!("root {version} follows root {wanted}, which is missing in this folder");
+    Err(Failure::refused("missing file", detail))
+}
+
+fn chain(folder: &Folder, versions: &[u64], rules: &Rules<'_>) -> Result<RootChain, Failure> {
     let mut bytes = folder.role(&Role::Root, versions.first().copied().unwrap_or(1))?;
     let first = Sha256::of(&bytes);
     let mut trusted = Trusted::start(&bytes, rules)?;
@@ -123,6 +147,36 @@ impl Director {
         Ok(&delegation.ok_or_else(missing)?.authority)
     }
 
+    /// What the folder proves about the time: when its newest orders, snapshot and timestamp were made. Only what the
+    /// role's keys signed counts, so that nobody can stop the signing with a file.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn made(&self, rules: &Rules<'_>) -> Result<Vec<(Timestamp, String)>, Failure> {
+        let (newest, in_force) = self.orders(rules)?;
+        let signed = newest.into_iter().chain(in_force).filter(|document| document.signatures > 0);
+        let mut made = Vec::new();
+        for document in signed {
+            let orders = orders_of(&document.targets)?;
+            made.extend(orders.into_iter().map(|order| (order.issued, format!("order {}", order.id))));
+        }
+        let root = &self.chain.root;
+        let timestamp = believed(&self.folder, &name::file(&Role::Timestamp), &root.timestamp, rules)?;
+        let ends = timestamp.and_then(|signed| TimestampRole::read(&signed).ok());
+        made.extend(
+            ends.map(|role| (role.expires.plus_seconds(-TIMESTAMP_S), "the server's timestamp".to_owned())),
+        );
+        if let Some(version) = self.folder.versions(&Role::Snapshot)?.last() {
+            let file = name::path(&Role::Snapshot, *version, true);
+            let snapshot = believed(&self.folder, &file, &root.snapshot, rules)?;
+            let ends = snapshot.and_then(|signed| Snapshot::read(&signed).ok());
+            made.extend(
+                ends.map(|role| (role.expires.plus_seconds(-SNAPSHOT_S), format!("snapshot {version}"))),
+            );
+        }
+        Ok(made)
+    }
+
     /// The newest document of orders, signed enough or not, and the newest one that is signed enough.
     ///
     /// # Errors
@@ -138,6 +192,19 @@ impl Director {
         }
         Ok((newest, in_force))
     }
+}
+
+/// The signed part of a file that this authority signed, if it is there.
+fn believed(
+    folder: &Folder,
+    file: &str,
+    authority: &Authority,
+    rules: &Rules<'_>,
+) -> Result<Option<Value>, Failure> {
+    let Some(bytes) = folder.read(file)? else { return Ok(None) };
+    let document = Document::parse(&bytes, rules.sizes.snapshot.max(rules.sizes.timestamp)).ok();
+    let signed = document.filter(|document| document.demand(authority, rules.verifier).is_ok());
+    Ok(signed.map(|document| document.signed().clone()))
 }
 
 /// The role of the orders.

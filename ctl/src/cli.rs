@@ -11,7 +11,8 @@ use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
-    approvals, audit, bundle, devices, holds, keys, order, owner, receipts, release, repo, rollouts, tokens,
+    approvals, audit, bundle, devices, expiries, holds, keys, order, owner, receipts, release, repo,
+    rollouts, tokens,
 };
 
 /// Keys, signing, approving, asking.
@@ -91,6 +92,8 @@ pub enum Command {
     /// Read the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// List what ends within 90, 30 and 7 days: signatures, orders, authorities, tokens, holds.
+    Expiries(expiries::Expiries),
 }
 
 impl Command {
@@ -113,6 +116,7 @@ impl Command {
             Self::Rollouts(command) => command.run(session),
             Self::Holds(command) => command.run(session),
             Self::Audit(command) => command.run(session),
+            Self::Expiries(expiries) => expiries.run(session),
         }
     }
 }

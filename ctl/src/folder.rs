@@ -16,6 +16,8 @@ use crate::failure::Failure;
 
 /// The sub-folder of images.
 const TARGETS: &str = "targets";
+/// What ends the name of a root that waits for signatures.
+const WAITING: &str = ".waiting";
 /// Bytes read of any metadata file; the role's own limit is checked where it is parsed.
 const METADATA_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -39,6 +41,15 @@ impl Folder {
         Ok(folder)
     }
 
+    /// A repository whose first root may still wait for signatures.
+    ///
+    /// # Errors
+    /// There is no root in it, not even one that waits.
+    pub fn begun(path: &Path) -> Result<Self, Failure> {
+        let folder = Self { path: path.to_owned() };
+        if folder.waiting_root()?.is_some() { Ok(folder) } else { Self::open(path) }
+    }
+
     /// A new repository.
     ///
     /// # Errors
@@ -46,7 +57,7 @@ impl Folder {
     pub fn create(path: &Path) -> Result<Self, Failure> {
         fs::create_dir_all(path).map_err(|error| Failure::file("make", path, &error))?;
         let folder = Self { path: path.to_owned() };
-        if folder.versions(&Role::Root)?.is_empty() {
+        if folder.versions(&Role::Root)?.is_empty() && folder.waiting_root()?.is_none() {
             return Ok(folder);
         }
         let detail = format!("{} holds a repository already: choose another folder", path.display());
@@ -64,12 +75,24 @@ impl Folder {
     /// # Errors
     /// The folder cannot be read.
     pub fn versions(&self, role: &Role) -> Result<Vec<u64>, Failure> {
+        self.numbered(&format!(".{}", name::file(role)))
+    }
+
+    /// The version of a root that waits for signatures. It lies under a name of its own, so that nothing takes it for
+    /// one that is in force.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn waiting_root(&self) -> Result<Option<u64>, Failure> {
+        Ok(self.numbered(&format!(".{}{WAITING}", name::file(&Role::Root)))?.last().copied())
+    }
+
+    fn numbered(&self, ending: &str) -> Result<Vec<u64>, Failure> {
         let wrong = |error: std::io::Error| Failure::file("read", &self.path, &error);
-        let ending = format!(".{}", name::file(role));
         let mut versions = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(wrong)? {
             let file = entry.map_err(wrong)?.file_name();
-            let number = file.to_str().and_then(|file| file.strip_suffix(&ending));
+            let number = file.to_str().and_then(|file| file.strip_suffix(ending));
             versions.extend(number.and_then(|number| number.parse::<u64>().ok()));
         }
         versions.sort_unstable();
@@ -96,12 +119,52 @@ impl Folder {
         self.read(&file)?.ok_or_else(missing)
     }
 
+    /// A role's file of one version, or the root of that version that waits for signatures.
+    ///
+    /// # Errors
+    /// It is missing or cannot be read.
+    pub fn to_sign(&self, role: &Role, version: u64) -> Result<Vec<u8>, Failure> {
+        let waiting = format!("{}{WAITING}", name::path(role, version, true));
+        let waits = if *role == Role::Root { self.read(&waiting)? } else { None };
+        waits.map_or_else(|| self.role(role, version), Ok)
+    }
+
+    /// Writes a root: in force once it is complete, until then under the name of one that waits. Gives the name.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_root(&self, version: u64, bytes: &[u8], complete: bool) -> Result<String, Failure> {
+        let file = name::path(&Role::Root, version, true);
+        let waiting = format!("{file}{WAITING}");
+        if !complete {
+            self.write(&waiting, bytes)?;
+            return Ok(waiting);
+        }
+        self.write(&file, bytes)?;
+        let path = self.path.join(&waiting);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Failure::file("remove", &path, &error)),
+            Err(_) | Ok(()) => Ok(file),
+        }
+    }
+
     /// Writes a file whole, in place of an earlier one of that name.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, file: &str, bytes: &[u8]) -> Result<(), Failure> {
         write_whole(&self.path.join(file), bytes)
+    }
+
+    /// Keeps what lies under a name beside it, before other bytes take its place.
+    ///
+    /// # Errors
+    /// It cannot be read or renamed.
+    pub fn set_aside(&self, file: &str, bytes: &[u8]) -> Result<(), Failure> {
+        match self.read(file)? {
+            Some(known) if known != bytes => self.write(&format!("{file}.set-aside"), &known),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Writes a role's file of one version.

@@ -1,9 +1,12 @@
-//! Key files: how they are read, whom they are refused to, how they are written.
+//! Signing keys: how they are read, whom they are refused to, how they are written.
 //!
-//! A private key is Ed25519, as PKCS#8 in PEM (what OpenSSL writes) or as a seed of 32 bytes or 64 hexadecimal digits.
-//! It is refused while anybody but its owner may read it, and an example key always, unless `--example-keys` was
-//! given. The secret leaves this file only as a signature, and is wiped when dropped. Read next: [`crate::keys`].
+//! A private key in a file is Ed25519, as PKCS#8 in PEM (what OpenSSL writes) or as a seed of 32 bytes or 64 hexadecimal
+//! digits, or ECDSA on P-256 as PKCS#8 in PEM. It is refused while anybody but its owner may read it, and an example key
+//! always, unless `--example-keys` was given. Wherever a key file is named, a PKCS#11 URI may stand: then the key lives in
+//! a card, a token or an HSM ([`token`]). The secret leaves this file only as a signature, and is wiped when dropped. Read
+//! next: [`crate::keys`].
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -14,11 +17,22 @@ use cordon_proto::canonical::fields::{decode_hex, encode_hex};
 use cordon_proto::update::deny::is_example_key;
 use cordon_proto::update::{PublicKey, Scheme};
 use ed25519_dalek::{Signer as _, SigningKey};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use zeroize::Zeroizing;
 
 use crate::arguments::read_file;
 use crate::failure::Failure;
 
+pub mod token;
+
+/// What a key's name begins with where it is no file.
+pub const TOKEN_SCHEME: &str = "pkcs11:";
+/// SubjectPublicKeyInfo of an uncompressed P-256 point up to the point (RFC 5480 section 2).
+const P256_HEAD: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
 /// Bytes of a key file.
 const KEY_FILE_BYTES: u64 = 16 * 1024;
 /// PKCS#8 version 1 of an Ed25519 key up to its seed (RFC 8410 section 7).
@@ -29,8 +43,24 @@ const SPKI_HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x7
 
 /// A private key that signs.
 pub struct SecretKey {
-    signing: SigningKey,
+    pen: Pen,
     public: PublicKey,
+}
+
+/// Where the secret is.
+enum Pen {
+    /// In memory, from a file.
+    Ed25519(SigningKey),
+    /// In memory, from a file.
+    P256 { pair: Box<EcdsaKeyPair>, pkcs8: Zeroizing<Vec<u8>> },
+    /// In a token.
+    Token(token::TokenKey),
+}
+
+/// A private half as a file holds it.
+enum Private {
+    Seed(Zeroizing<[u8; 32]>),
+    P256(Zeroizing<Vec<u8>>),
 }
 
 /// A key file of either half.
@@ -47,22 +77,47 @@ impl SecretKey {
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let signing = SigningKey::from_bytes(seed);
         let public = PublicKey::ed25519(signing.verifying_key().to_bytes());
-        Self { signing, public }
+        Self { pen: Pen::Ed25519(signing), public }
     }
 
-    /// Reads a private key file.
+    /// A new key on P-256.
     ///
     /// # Errors
-    /// It cannot be read, is no such key, may be read by others, or is an example key.
+    /// The system gives no randomness.
+    pub fn new_p256() -> Result<Self, Failure> {
+        let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new());
+        let made = made.map_err(|_| Failure::refused("no key", "the system gives no randomness"))?;
+        let key = Self::p256(Zeroizing::new(made.as_ref().to_vec()));
+        key.ok_or_else(|| Failure::refused("no key", "the key that was made cannot be read"))
+    }
+
+    fn p256(pkcs8: Zeroizing<Vec<u8>>) -> Option<Self> {
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &SystemRandom::new()).ok()?;
+        let public = p256_public(pair.public_key().as_ref());
+        Some(Self { pen: Pen::P256 { pair: Box::new(pair), pkcs8 }, public })
+    }
+
+    /// Reads a private key file, or opens the key that a PKCS#11 URI names.
+    ///
+    /// # Errors
+    /// It cannot be read, is no such key, may be read by others, or is an example key; the token is not there or refuses.
     pub fn read(path: &Path, example_keys: bool) -> Result<Self, Failure> {
+        if let Some(uri) = path.to_str().filter(|text| text.starts_with(TOKEN_SCHEME)) {
+            let key = token::TokenKey::open(uri)?;
+            let public = p256_public(key.point());
+            return Ok(Self { pen: Pen::Token(key), public });
+        }
         let bytes = Zeroizing::new(read_file(path, KEY_FILE_BYTES)?);
         let form = || {
-            let wanted =
-                "an Ed25519 private key: PKCS#8 in PEM, or a seed of 32 bytes or 64 hexadecimal digits";
+            let wanted = "an Ed25519 private key: PKCS#8 in PEM, or a seed of 32 bytes or 64 hexadecimal digits; nor \
+                          a P-256 one, PKCS#8 in PEM";
             Failure::refused("key", format!("{} is not {wanted}", path.display()))
         };
-        let seed = seed(&bytes).ok_or_else(form)?;
-        let key = Self::from_seed(&seed);
+        let key = match private(&bytes).ok_or_else(form)? {
+            Private::Seed(seed) => Self::from_seed(&seed),
+            Private::P256(pkcs8) => Self::p256(pkcs8).ok_or_else(form)?,
+        };
         if is_example_key(&key.public) {
             allowed(&key.public, &path.display().to_string(), example_keys)?;
         } else {
@@ -78,22 +133,57 @@ impl SecretKey {
     }
 
     /// Signs a message.
-    #[must_use]
-    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        self.signing.sign(message).to_bytes().to_vec()
+    ///
+    /// # Errors
+    /// The token, or the system's randomness, does not do its part.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Failure> {
+        match &self.pen {
+            Pen::Ed25519(signing) => Ok(signing.sign(message).to_bytes().to_vec()),
+            Pen::P256 { pair, .. } => pair
+                .sign(&SystemRandom::new(), message)
+                .map(|signature| signature.as_ref().to_vec())
+                .map_err(|_| Failure::refused("not signed", "the system gives no randomness")),
+            Pen::Token(key) => key.sign(message),
+        }
     }
 
     /// Writes the key as PKCS#8 in PEM to a new file that only its owner may read.
     ///
     /// # Errors
-    /// The file exists or cannot be written.
+    /// The file exists or cannot be written, or the key lives in a token, which it never leaves.
     pub fn write_new(&self, path: &Path, mode: u32) -> Result<(), Failure> {
-        let der = Zeroizing::new([PKCS8_HEAD.as_slice(), self.signing.as_bytes()].concat());
+        let der = match &self.pen {
+            Pen::Ed25519(signing) => Zeroizing::new([PKCS8_HEAD.as_slice(), signing.as_bytes()].concat()),
+            Pen::P256 { pkcs8, .. } => pkcs8.clone(),
+            Pen::Token(_) => return Err(Failure::refused("key", "a key in a token never leaves it")),
+        };
         let text = Zeroizing::new(pem("PRIVATE KEY", &der));
         let wrong = |error: std::io::Error| Failure::file("write", path, &error);
         let mut file =
             std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(wrong)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(wrong)
+    }
+}
+
+/// Signatures for code that takes them for granted: the first one that was not made is told afterwards.
+#[derive(Default)]
+pub struct Pens(RefCell<Option<Failure>>);
+
+impl Pens {
+    /// A signature, or nothing at all, remembered.
+    pub fn sign(&self, key: &SecretKey, message: &[u8]) -> Vec<u8> {
+        key.sign(message).unwrap_or_else(|failure| {
+            self.0.borrow_mut().get_or_insert(failure);
+            Vec::new()
+        })
+    }
+
+    /// Demands that all were made.
+    ///
+    /// # Errors
+    /// The first that was not.
+    pub fn all_made(&self) -> Result<(), Failure> {
+        self.0.take().map_or(Ok(()), Err)
     }
 }
 
@@ -105,11 +195,14 @@ impl KeyFile {
     /// As for [`SecretKey::read`] and [`public`], or the file could be either half.
     pub fn read(path: &Path, example_keys: bool) -> Result<Self, Failure> {
         let name = path.display().to_string();
+        if name.starts_with(TOKEN_SCHEME) {
+            return SecretKey::read(path, example_keys).map(Box::new).map(Self::Secret);
+        }
         if parse_public(name.as_bytes()).is_some() {
             return public(&name, example_keys).map(Self::Public);
         }
         let bytes = Zeroizing::new(read_file(path, KEY_FILE_BYTES)?);
-        match (seed(&bytes), parse_public(&bytes)) {
+        match (private(&bytes), parse_public(&bytes)) {
             (Some(_), Some(_)) => {
                 let detail = format!(
                     "{name} holds bare digits, which could be a private or a public key: use PEM here"
@@ -225,16 +318,23 @@ pub fn parse_public(bytes: &[u8]) -> Option<PublicKey> {
     Some(PublicKey::ed25519(bytes))
 }
 
-fn seed(bytes: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+fn private(bytes: &[u8]) -> Option<Private> {
     if let Ok(raw) = <[u8; 32]>::try_from(bytes) {
-        return Some(Zeroizing::new(raw));
+        return Some(Private::Seed(Zeroizing::new(raw)));
     }
     let text = std::str::from_utf8(bytes).ok()?.trim();
     if let Some(der) = unpem("PRIVATE KEY", text) {
-        return der.strip_prefix(&PKCS8_HEAD)?.try_into().ok().map(Zeroizing::new);
+        let seed = der.strip_prefix(&PKCS8_HEAD).and_then(|seed| seed.try_into().ok());
+        return Some(
+            seed.map_or_else(|| Private::P256(der.clone()), |seed| Private::Seed(Zeroizing::new(seed))),
+        );
     }
     let digits = Zeroizing::new(decode_hex(text)?);
-    digits.as_slice().try_into().ok().map(Zeroizing::new)
+    digits.as_slice().try_into().ok().map(|seed| Private::Seed(Zeroizing::new(seed)))
+}
+
+fn p256_public(point: &[u8]) -> PublicKey {
+    PublicKey { scheme: Scheme::EcdsaP256, bytes: [P256_HEAD.as_slice(), point].concat() }
 }
 
 fn unpem(label: &str, text: &str) -> Option<Zeroizing<Vec<u8>>> {

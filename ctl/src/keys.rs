@@ -1,6 +1,6 @@
 //! `cordonctl keys`: make and show signing keys.
 //!
-//! A private key is only ever written to a new file of mode 0600 and never printed. Read next: [`crate::key`].
+//! A private key is only ever written to a new file of mode 0600, or made in a token, and never printed. Read next: [`crate::key`].
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::example;
 use crate::failure::Failure;
+use crate::key::token::TokenKey;
 use crate::key::{KeyFile, SecretKey, describe, public_pem, public_text};
 use crate::report::Report;
 use crate::session::Session;
@@ -19,11 +20,19 @@ use crate::session::Session;
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a new Ed25519 key.
+    /// Make a new key: Ed25519 in a file, unless said otherwise.
     Generate {
-        /// The new file, PKCS#8 in PEM, readable by you alone; the public half is written beside it as FILE.pub.
+        /// The new file, PKCS#8 in PEM, readable by you alone; the public half is written beside it as FILE.pub. Of a key
+        /// in a token FILE.pub alone is written.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        /// On P-256, for tools that know no Ed25519.
+        #[arg(long)]
+        p256: bool,
+        /// In a card, a token or an HSM, on P-256; it never leaves it:
+        /// `pkcs11:token=LABEL;object=NAME?module-path=FILE[&pin-source=file:FILE]`.
+        #[arg(long, value_name = "URI", conflicts_with = "p256")]
+        token: Option<String>,
     },
     /// Show the public half and the id of keys.
     Show {
@@ -46,24 +55,45 @@ impl Command {
     /// A file cannot be read or written, or a key is refused.
     pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         match self {
-            Self::Generate { out } => generate(out),
+            Self::Generate { out, p256, token } => generate(out, *p256, token.as_deref()),
             Self::Show { files } => show(files, session.options.example_keys),
             Self::Example { out } => examples(out),
         }
     }
 }
 
-fn generate(out: &Path) -> Result<Report, Failure> {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut()).map_err(|error| Failure::refused("no randomness", error))?;
-    let key = SecretKey::from_seed(&seed);
-    key.write_new(out, 0o600)?;
+fn generate(out: &Path, p256: bool, token: Option<&str>) -> Result<Report, Failure> {
     let mut beside = out.as_os_str().to_owned();
     beside.push(".pub");
-    let wrong = |error: std::io::Error| Failure::file("write", Path::new(&beside), &error);
-    std::fs::write(&beside, public_pem(key.public())).map_err(wrong)?;
-    let text = format!("{}: {}\npublic {}", out.display(), describe(key.public()), public_text(key.public()));
-    Ok(Report::new(text, facts(out, key.public())))
+    let beside = Path::new(&beside);
+    let key = match token {
+        Some(uri) => {
+            // Not written over: the public half may be all that is left of another key.
+            if beside.exists() {
+                let detail = format!("{} exists: choose another name", beside.display());
+                return Err(Failure::refused("file", detail));
+            }
+            TokenKey::generate(uri)?;
+            SecretKey::read(Path::new(uri), false)?
+        }
+        None => {
+            let key = if p256 { SecretKey::new_p256()? } else { ed25519()? };
+            key.write_new(out, 0o600)?;
+            key
+        }
+    };
+    std::fs::write(beside, public_pem(key.public()))
+        .map_err(|error| Failure::file("write", beside, &error))?;
+    let place = if token.is_some() { beside } else { out };
+    let text =
+        format!("{}: {}\npublic {}", place.display(), describe(key.public()), public_text(key.public()));
+    Ok(Report::new(text, facts(place, key.public())))
+}
+
+fn ed25519() -> Result<SecretKey, Failure> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut()).map_err(|error| Failure::refused("no randomness", error))?;
+    Ok(SecretKey::from_seed(&seed))
 }
 
 fn show(files: &[PathBuf], example_keys: bool) -> Result<Report, Failure> {

@@ -1,8 +1,8 @@
 //! `cordonctl order`: the owner's people sign what may be installed where, and anybody checks it.
 //!
 //! Everything that an order states is shown before it is signed, with the full list of a scope's devices, from which
-//! the root is computed here; nothing of it comes from a server. What could not be followed or could not be undone is
-//! refused. Read next: [`sign`] for the first signer, [`add`] for the second, [`verify`].
+//! the root is computed here; nothing of it is believed because a server says so. What could not be followed or could not be undone is
+//! refused. Read next: [`sign`] for the first signer, [`add`] for the second, [`draft`] where they sit apart, [`verify`].
 
 use clap::Subcommand;
 use cordon_proto::update::order::Order;
@@ -17,7 +17,10 @@ use crate::session::Session;
 use cordon_proto::update::Rules;
 
 pub mod add;
+pub mod draft;
 pub mod list;
+pub mod plan;
+pub mod pulled;
 pub mod receipts;
 pub mod sign;
 pub mod verify;
@@ -31,6 +34,9 @@ pub enum Command {
     Sign(Box<sign::Sign>),
     /// Verify orders offline, and count the receipts for them.
     Verify(verify::Verify),
+    /// Hand orders from signer to signer by way of a server, which only carries them.
+    #[command(subcommand)]
+    Draft(draft::Command),
 }
 
 impl Command {
@@ -40,9 +46,14 @@ impl Command {
     /// Refused or wrongly used.
     pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         match self {
-            Self::Sign(sign) if sign.add => add::run(sign, session),
-            Self::Sign(sign) => sign.run(session),
+            Self::Sign(sign) => match (&sign.draft, &sign.rebase) {
+                (Some(name), _) => draft::sign(sign, name, session),
+                (None, Some(name)) => draft::rebase(sign, name, session),
+                (None, None) if sign.add => add::run(sign, session),
+                (None, None) => sign.run(session),
+            },
             Self::Verify(verify) => verify.run(session),
+            Self::Draft(command) => command.run(session),
         }
     }
 }

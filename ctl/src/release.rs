@@ -18,6 +18,7 @@ use crate::report::Report;
 use crate::session::Session;
 
 pub mod chunks;
+pub mod papers;
 pub mod sign;
 pub mod verify;
 
@@ -25,6 +26,7 @@ pub mod verify;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Sign a release: an image and what it is.
+    #[command(visible_alias = "add")]
     Sign(Box<sign::Sign>),
     /// Verify a release, and an image file against it.
     Verify(verify::Verify),

@@ -11,15 +11,22 @@ use cordon_proto::update::author::{Signer, sign};
 use cordon_proto::update::{Authority, PublicKey, Role};
 
 use crate::failure::Failure;
-use crate::key::{KeyFile, SecretKey, describe};
+use crate::key::{KeyFile, Pens, SecretKey, describe};
 use crate::report::Report;
 use crate::session::Session;
 
 pub mod add;
+pub mod delegate;
+pub mod diff;
 pub mod director;
 pub mod fetch;
 pub mod image;
 pub mod publish;
+pub mod rotate;
+pub mod signatories;
+pub mod standing;
+pub mod timestamp;
+pub mod verify;
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -28,8 +35,18 @@ pub enum Command {
     Init(Box<Init>),
     /// Add a signature to a document that waits for one.
     Sign(add::Add),
+    /// Make the next root: other keys, other thresholds, a later end.
+    Rotate(Box<rotate::Rotate>),
+    /// Say anew who signs for a role, or make the targets document live longer.
+    Delegate(delegate::Delegate),
     /// Write a maker's next snapshot and timestamp over the newest documents.
     Snapshot(image::Snapshot),
+    /// Make a maker's timestamp live longer; nothing else changes.
+    Timestamp(timestamp::Timestamp),
+    /// Verify a whole folder: every signature, every end.
+    Verify(verify::Verify),
+    /// Show what changed from one folder to another: keys, thresholds, ends, targets.
+    Diff(diff::Diff),
     /// Send a repository to the server.
     Publish(publish::Publish),
     /// Bring the server's snapshot and timestamp of the owner's repository, for a bundle.
@@ -96,6 +113,9 @@ pub struct Init {
     /// When root and targets expire.
     #[arg(long, value_name = "TIME", default_value = "365d")]
     pub expires: String,
+    /// Begin a ceremony of people who do not meet: the others sign one after the other with `repo sign`.
+    #[arg(long)]
+    pub begin: bool,
 }
 
 impl Command {
@@ -108,7 +128,12 @@ impl Command {
             Self::Init(init) if init.director => director::init(init, session),
             Self::Init(init) => image::init(init, session),
             Self::Sign(add) => add.run(session),
+            Self::Rotate(rotate) => rotate.run(session),
+            Self::Delegate(delegate) => delegate.run(session),
             Self::Snapshot(snapshot) => snapshot.run(session),
+            Self::Timestamp(timestamp) => timestamp.run(session),
+            Self::Verify(verify) => verify.run(session),
+            Self::Diff(diff) => diff.run(session),
             Self::Publish(publish) => publish.run(session),
             Self::Fetch(fetch) => fetch.run(session),
         }
@@ -198,20 +223,23 @@ pub fn authority(
 /// Signs with the keys of an authority, under the ids that it declares.
 ///
 /// # Errors
-/// A key is none of the authority's.
+/// A key is none of the authority's, or its token does not sign.
 pub fn sign_as(
     signed: &Signed,
     role: &Role,
     authority: &Authority,
     keys: &[&SecretKey],
 ) -> Result<Vec<u8>, Failure> {
-    let make: Vec<_> = keys.iter().map(|key| |message: &[u8]| key.sign(message)).collect();
+    let pens = Pens::default();
+    let make: Vec<_> = keys.iter().map(|key| |message: &[u8]| pens.sign(key, message)).collect();
     let mut signers = Vec::new();
     for (key, sign) in keys.iter().zip(&make) {
         let id = authority.id_of(key.public()).ok_or_else(|| foreign(role, key.public()))?;
         signers.push(Signer { key: id.clone(), sign });
     }
-    Ok(sign(signed, &signers))
+    let document = sign(signed, &signers);
+    pens.all_made()?;
+    Ok(document)
 }
 
 /// A key that may not sign for a role.

@@ -17,12 +17,15 @@ use serde_json::Value;
 
 mod audit;
 mod bundles;
+mod clocks;
+mod drafts;
 mod fetching;
 mod handover;
 mod intake;
 mod makers;
 mod online;
 mod owners;
+mod rotation;
 
 /// A desk: a folder with keys, both repositories and files.
 struct Desk {

@@ -55,6 +55,23 @@ pub const CONNECTIONS: usize = 4096;
 /// Handshakes under way at once on one plane.
 pub const HANDSHAKES: usize = 512;
 
+/// Bytes of a paper that goes along with a release: bill of materials, exploitability statements, usage description.
+pub const PAPER_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes of the notes on a release.
+pub const NOTES_BYTES: u64 = 64 * 1024;
+/// Drafts of orders that a server keeps at once.
+pub const DRAFTS: usize = 32;
+/// Bytes of a draft with the lists of its scopes.
+pub const DRAFT_BYTES: usize = 4 * 1024 * 1024;
+/// Days a draft waits for its signatures.
+pub const DRAFT_DAYS: i64 = 14;
+/// Orders that one draft adds and withdraws together.
+pub const DRAFT_INTENTS: usize = 2 * ORDERS;
+/// Seconds by which the clocks of two workstations may differ before one of them must not sign.
+pub const SIGNING_CLOCK_S: i64 = 300;
+/// Seconds by which a workstation's clock may differ from the server's.
+pub const SERVER_CLOCK_S: i64 = 24 * 3600;
+
 /// Nesting of any JSON document from outside.
 pub const JSON_DEPTH: usize = 64;
 /// Characters of a text that a device or a file says about itself.

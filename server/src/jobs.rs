@@ -10,12 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cordon_server_core::rollout::Rollout;
+use cordon_server_core::expiry::{What, due};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::app::App;
 use crate::ca::steps;
 use crate::care;
+use crate::expiries;
 use crate::http::operator::Operator;
 use crate::log::chain;
 use crate::rollouts::{RolloutError, Turn};
@@ -64,8 +66,8 @@ pub fn start(tasks: &mut JoinSet<()>, operator: &Operator, certificate: ServerCe
     tasks.spawn(each(DAILY, app.clone(), check_audit));
     tasks.spawn(each(HOURLY, app.clone(), thin_heads));
     tasks.spawn(keep_certificate(app.clone(), certificate));
-    let told = Arc::default();
-    tasks.spawn(each(HOURLY, app.clone(), move |app| warn_of_ends(app, Arc::clone(&told))));
+    let (told, people) = (Arc::default(), operator.clone());
+    tasks.spawn(each(HOURLY, app.clone(), move |_| warn_of_ends(people.clone(), Arc::clone(&told))));
 }
 
 /// Runs `job` at once and then every `period`, until the server drains.
@@ -233,9 +235,24 @@ async fn thin_heads(app: Arc<App>) {
     }
 }
 
-/// Says what of the authorities ends soon, each sentence once.
-async fn warn_of_ends(app: Arc<App>, told: Arc<Mutex<BTreeSet<String>>>) {
-    for words in steps::warnings(&app.ca.standing(), app.clock.now()) {
+/// Says what ends soon, each sentence once.
+async fn warn_of_ends(operator: Operator, told: Arc<Mutex<BTreeSet<String>>>) {
+    let now = operator.app.clock.now();
+    let mut words = steps::warnings(&operator.app.ca.standing(), now);
+    match expiries::all(&operator).await {
+        // The authorities have said it in their own words, and a hold's end is no news for the log.
+        Ok(ends) => words.extend(
+            due(&ends, now)
+                .into_iter()
+                .filter(|(_, lapse)| !matches!(lapse.what, What::Authority | What::Hold))
+                .map(|(days, lapse)| match days {
+                    0 => format!("{} ended at {}: {}", lapse.name, lapse.at, lapse.todo()),
+                    _ => format!("{} ends at {}, within {days} days: {}", lapse.name, lapse.at, lapse.todo()),
+                }),
+        ),
+        Err(error) => tracing::error!(error = chain(&error), "it cannot be said what ends soon"),
+    }
+    for words in words {
         if told.lock().unwrap_or_else(PoisonError::into_inner).insert(words.clone()) {
             tracing::warn!("{words}");
         }

@@ -18,7 +18,9 @@ mod command;
 pub mod config;
 pub mod connections;
 pub mod control;
+pub mod drafts;
 pub mod example;
+pub mod expiries;
 pub mod files;
 pub mod fleet;
 pub mod follow;
@@ -39,6 +41,7 @@ mod testing;
 pub mod tls;
 pub mod token_book;
 pub mod ui;
+pub mod verifier;
 pub mod waits;
 
 pub use command::run;

@@ -11,7 +11,6 @@ use cordon_proto::canonical::Value;
 use cordon_proto::ids::{Name, Sha256, TargetPath, Text};
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::author::{Signer, sign};
-use cordon_proto::update::key::Ed25519Strict;
 use cordon_proto::update::metadata::Targets;
 use cordon_proto::update::order::{DocumentError, Order, read_document};
 use cordon_proto::update::release::{Listed, Release};
@@ -28,6 +27,9 @@ use serde::{Deserialize, Serialize};
 use crate::online::{OnlineKeys, OnlineRole};
 use crate::people::Doer;
 use crate::store::{Cursor, Store, StoreError};
+use crate::verifier::ServerVerifier;
+
+mod ends;
 
 /// The name of the director's repository. No manufacturer's repository may have it.
 pub const DIRECTOR: &str = "director";
@@ -322,7 +324,7 @@ impl Repositories {
 }
 
 fn rules(now: Timestamp) -> Rules<'static> {
-    Rules { verifier: &Ed25519Strict, now, sizes: Sizes::DEVICE, freshness: Freshness::Own }
+    Rules { verifier: &ServerVerifier, now, sizes: Sizes::DEVICE, freshness: Freshness::Own }
 }
 
 fn heads_key() -> Key {

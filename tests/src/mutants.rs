@@ -18,6 +18,7 @@ pub mod installers;
 pub mod owner;
 pub mod refusals;
 pub mod rollouts;
+pub mod signing;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub const ALL: &[&[Breakage]] = &[
     installers::INSTALLERS,
     refusals::REFUSALS,
     rollouts::ROLLOUTS,
+    signing::SIGNING,
     transport::TRANSPORT,
     update_faults::UPDATE_FAULTS,
 ];

@@ -66,3 +66,58 @@ async fn ceremony(store: Option<&str>) {
             == fleet.get("director_version")
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_people_at_their_own_desks_sign_by_way_of_the_server_and_no_order_is_lost() {
+    // Goal: drafts over a real server. Method: two orders made at once at two desks; one is signed and published, the other
+    // is refused, rebased, signed and published; both are in force, both drafts are told as the server keeps them.
+    let folder = tempfile::tempdir().expect("a folder");
+    let hospital = Hospital::open(Path::new(SIM), folder.path(), &[]).await.expect("opens");
+    hospital.open_maker("halden", &["VP-3"]).await.expect("a maker");
+    let image = folder.path().join("new.img");
+    std::fs::write(&image, vec![7; 10_000]).expect("writes");
+    hospital.release(&Release::pump(&image)).await.expect("a release");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let maker = path("halden");
+    for desk in ["ines", "max"] {
+        std::fs::create_dir(path(desk)).expect("a desk");
+        for file in ["1.root.json", "1.targets.json"] {
+            std::fs::copy(folder.path().join("director").join(file), folder.path().join(desk).join(file))
+                .expect("is copied");
+        }
+    }
+    for (desk, key, name) in [("ines", "orders-1", "tuesday"), ("max", "orders-2", "monday")] {
+        let (director, list, key) = (path(desk), path(&format!("{name}.tsv")), hospital.key(key));
+        std::fs::write(&list, format!("Halden\tVP-3\tVP3-{name}\n")).expect("writes");
+        let mut order = vec!["order", "sign", "--director", &director, "--image", &maker, "--key", &key];
+        order.extend(["--id", name, "--release", "vp-3/4.2.2", "--repository", "halden", "--expires", "7d"]);
+        order.extend(["--window", "always", "--reason", "closes a hole", "--scope-list", &list]);
+        hospital.ctl(&order).await.expect("signs");
+        let push =
+            ["order", "draft", "push", name, "--director", &director, "--scope-list", &list, "--by", desk];
+        hospital.ctl(&push).await.expect("hands it on");
+    }
+    let sign = async |desk: &str, key: &str, how: [&str; 2]| {
+        let (director, key) = (path(desk), hospital.key(key));
+        let head = ["order", "sign", "--director", &director, "--image", &maker, "--key", &key];
+        hospital.ctl(&[&head[..], &how].concat()).await
+    };
+    let publish = async |desk: &str| {
+        hospital.ctl(&["repo", "publish", "--director", &path(desk)]).await.expect("publishes")
+    };
+    sign("max", "orders-2", ["--draft", "tuesday"]).await.expect("is complete");
+    publish("max").await;
+    let late = sign("ines", "orders-1", ["--draft", "monday"]).await.expect_err("other orders").to_string();
+    assert!(late.contains("in force are orders 1"), "{late}");
+    sign("ines", "orders-1", ["--rebase", "monday"]).await.expect("is laid onto them");
+    let told = hospital.api("/api/v1/drafts").await.expect("lists");
+    assert_eq!(told.pointer("/drafts/0/base"), Some(&1.into()), "{told}");
+    assert_eq!(told.pointer("/drafts/0/adds/0"), Some(&"monday".into()), "{told}");
+    sign("max", "orders-2", ["--draft", "monday"]).await.expect("is complete");
+    publish("max").await;
+    let served = hospital.api("/api/v1/repositories/director/2.orders.json").await.expect("is served");
+    let orders = served.pointer("/signed/targets").and_then(serde_json::Value::as_object).expect("orders");
+    assert_eq!(orders.keys().collect::<Vec<_>>(), ["order/monday", "order/tuesday"]);
+    let ends = hospital.ctl(&["expiries", "--all"]).await.expect("lists");
+    assert!(ends.to_string().contains("order tuesday"), "{ends}");
+}

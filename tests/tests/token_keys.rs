@@ -25,6 +25,7 @@ use cordon_server_core::admit::{Binding, TokenOrder};
 use cordon_server_core::audit::Actor;
 use cordon_server_core::device::{DeviceKind, Placement};
 use cordon_server_core::risk::facts::{Impact, Reach};
+use cordon_sim::hospital::{Hospital, Release};
 use cordon_sim::program::program;
 use cordon_sim::skip::require_package;
 use cordon_sim::token::{PIN, Token};
@@ -409,4 +410,63 @@ async fn a_wrong_pin_is_tried_once_however_often_the_agent_starts() {
     let stranger = said(&meeting.agent(&["run", "--once"]).await);
     assert!(stranger.contains("not enrolled"), "the token is open: {stranger}");
     assert!(!memory.exists(), "and the refusal is forgotten");
+}
+
+/// Runs `cordonctl` in a process that finds the token.
+fn cordonctl(token: &Token, arguments: &[&str]) -> Output {
+    let mut command = program(SIM);
+    command.args(["ctl", "--yes"]).args(arguments).envs(token.environment().iter().cloned());
+    command.output().expect("runs")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_is_signed_by_a_key_that_never_leaves_its_token_and_the_server_publishes_it() {
+    // Goal: approvers keep their keys on cards. Method: a pair made in SoftHSM, named for the orders, signs one; a person's
+    // file adds the second signature; the server publishes. A taken name, a wrong PIN, and that it is not tried twice.
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(token) = Token::soft_hsm(folder.path()).expect("a token") else { return };
+    let hospital = Hospital::open(Path::new(SIM), &folder.path().join("owner"), &[]).await.expect("opens");
+    hospital.open_maker("halden", &["VP-3"]).await.expect("a maker");
+    let image = folder.path().join("new.img");
+    std::fs::write(&image, vec![7; 10_000]).expect("writes");
+    hospital.release(&Release::pump(&image)).await.expect("a release");
+
+    let uri = token.setting().replacen("token=dev", "token=dev;object=orders-ines", 1);
+    let card = folder.path().join("ines").display().to_string();
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let made = cordonctl(&token, &["keys", "generate", "--token", &uri, "--out", &card]);
+    assert!(made.status.success(), "{}", said(&made));
+    assert!(!Path::new(&card).exists(), "no private half on disk");
+    let other = format!("{card}-2");
+    let taken = cordonctl(&token, &["keys", "generate", "--token", &uri, "--out", &other]);
+    assert!(said(&taken).contains("holds a key orders-ines already"), "{}", said(&taken));
+
+    let [director, maker] =
+        ["director", "halden"].map(|name| hospital.folder().join(name).display().to_string());
+    let [second, targets1, targets2] = ["orders-2", "targets-1", "targets-2"].map(|name| hospital.key(name));
+    let public = format!("{card}.pub");
+    let mut delegate = vec!["repo", "delegate", "--repository", &director, "--role", "orders"];
+    delegate.extend(["--role-key", &public, "--role-key", &second, "--key", &targets1, "--key", &targets2]);
+    hospital.ctl(&delegate).await.expect("is named");
+    let list = folder.path().join("list.tsv").display().to_string();
+    std::fs::write(&list, "Halden\tVP-3\tVP3-1\n").expect("writes");
+    let head = ["order", "sign", "--director", &director, "--image", &maker, "--scope-list", &list];
+    let mut order =
+        [&head[..], &["--id", "by-card", "--release", "vp-3/4.2.2", "--repository", "halden"]].concat();
+    order.extend(["--expires", "7d", "--window", "always", "--reason", "closes a hole", "--key", &uri]);
+    let signed = cordonctl(&token, &order);
+    assert!(signed.status.success(), "{}", said(&signed));
+    let added = cordonctl(&token, &[&head[..], &["--add", "--key", &second]].concat());
+    assert!(added.status.success(), "{}", said(&added));
+    hospital.ctl(&["repo", "publish", "--director", &director]).await.expect("the server takes it in");
+    let served = hospital.api("/api/v1/repositories/director/1.orders.json").await.expect("is served");
+    assert!(served.pointer("/signed/targets/order~1by-card").is_some(), "{served}");
+
+    std::fs::write(folder.path().join("pin"), "0000\n").expect("writes");
+    let show = || said(&cordonctl(&token, &["keys", "show", &uri]));
+    let wrong = show();
+    assert!(wrong.contains("refuses this PIN; it is not tried again"), "{wrong}");
+    std::fs::write(folder.path().join("pin"), format!("{PIN}\n")).expect("writes");
+    let after = show();
+    assert!(after.contains("a wrong PIN was tried"), "not even the right one, unseen: {after}");
 }

@@ -91,3 +91,27 @@ fn public_keys_are_read_as_digits_and_as_pem() {
     assert!(refusal(public(path.to_str().unwrap(), false)).contains("is no public key"));
     assert!(refusal(SecretKey::read(&path, false)).contains("PKCS#8"));
 }
+
+#[test]
+fn a_key_on_p256_is_written_read_and_signs_what_devices_verify() {
+    // Goal: the second scheme of the contract, in a file. Method: make, write, read, sign, verify; the public half by PEM;
+    // a broken one; a URI in a build that may know no token.
+    let folder = tempfile::tempdir().unwrap();
+    let made = SecretKey::new_p256().map_err(|failure| failure.to_string()).unwrap();
+    let path = folder.path().join("p256.pem");
+    made.write_new(&path, 0o600).unwrap();
+    let read = SecretKey::read(&path, false).map_err(|failure| failure.to_string()).unwrap();
+    assert_eq!((read.public(), read.public().scheme), (made.public(), Scheme::EcdsaP256));
+    let signature = read.sign(b"message").map_err(|failure| failure.to_string()).unwrap();
+    use cordon_proto::update::Verifier;
+    assert!(crate::verifier::RingVerifier.verify(made.public(), b"message", &signature));
+    assert!(!crate::verifier::RingVerifier.verify(made.public(), b"massage", &signature));
+    assert_eq!(parse_public(public_pem(made.public()).as_bytes()).as_ref(), Some(made.public()));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut der = unpem("PRIVATE KEY", text.trim()).unwrap().to_vec();
+    der.truncate(der.len() - 4);
+    let broken = write(&folder, "broken.pem", pem("PRIVATE KEY", &der).as_bytes(), 0o600);
+    assert!(refusal(SecretKey::read(&broken, false)).contains("P-256"));
+    let uri = Path::new("pkcs11:object=a?module-path=/nowhere.so&pin-source=file:/nowhere");
+    assert!(SecretKey::read(uri, false).is_err() && KeyFile::read(uri, false).is_err());
+}

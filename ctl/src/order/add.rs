@@ -5,12 +5,12 @@
 
 use cordon_proto::update::Fault;
 
-use super::sign::Sign;
+use super::sign::{Sign, heading};
 use super::{check, describe, facts};
 use crate::chain::{Director, Maker, orders_of, orders_role};
+use crate::clock;
 use crate::failure::Failure;
 use crate::folder::Folder;
-use crate::key::SecretKey;
 use crate::repo::add::{add, counted};
 use crate::report::Report;
 use crate::session::Session;
@@ -22,6 +22,7 @@ use crate::session::Session;
 pub fn run(sign: &Sign, session: &mut Session<'_>) -> Result<Report, Failure> {
     let (rules, example) = (session.rules(), session.options.example_keys);
     let director = Director::open(Folder::open(&sign.director)?, &rules, example)?;
+    clock::not_behind(session.now, &director.made(&rules)?)?;
     let maker = Maker::open(Folder::open(&sign.image)?, &rules, example)?;
     let (newest, in_force) = director.orders(&rules)?;
     let none = || Failure::refused("nothing to sign", "no document of orders waits for a signature");
@@ -33,14 +34,14 @@ pub fn run(sign: &Sign, session: &mut Session<'_>) -> Result<Report, Failure> {
     let lists = sign.lists()?;
     let earlier = in_force.map(|signed| orders_of(&signed.targets)).transpose()?.unwrap_or_default();
     let orders = orders_of(&pending.targets)?;
-    let mut shown = format!("orders version {}\n", pending.version);
+    let mut shown = heading(pending.version, &earlier, &orders);
     for order in orders.iter().filter(|order| !earlier.contains(order)) {
         shown += &describe(&check(order.clone(), &maker, &lists, &rules)?, &lists);
     }
     for gone in earlier.iter().filter(|order| !orders.iter().any(|other| other.id == order.id)) {
         shown += &format!("{} is no longer listed, and its way back is closed\n", gone.id);
     }
-    let keys = sign.key.iter().map(|file| SecretKey::read(file, example)).collect::<Result<Vec<_>, _>>()?;
+    let keys = sign.keys(example)?;
     session.about_to_sign(&shown)?;
     let authority = director.orders_authority()?;
     let (mut bytes, mut count) = (pending.bytes, pending.signatures);

@@ -4,7 +4,6 @@
 //! a halted wave needs no new signature. Orders for releases of interlock `application` are signed wave by wave unless
 //! `--whole` is given. Read next: [`super::check`], [`super::add`].
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,17 +11,17 @@ use cordon_proto::ids::{Name, TargetPath};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::author;
-use cordon_proto::update::delegation::Delegations;
-use cordon_proto::update::metadata::{TargetFile, Targets};
-use cordon_proto::update::order::{Back, Order};
-use cordon_proto::update::release::{InterlockClass, Release};
-use cordon_proto::update::scope::Scope;
+use cordon_proto::update::draft::{self, SIGNED_BYTES, summary};
+use cordon_proto::update::metadata::Targets;
+use cordon_proto::update::order::Order;
 use cordon_proto::update::window::Window;
 
 use super::list::ScopeList;
+use super::plan::Plan;
 use super::{check, describe, facts};
 use crate::arguments;
 use crate::chain::{Director, Maker, Signed, orders_of, orders_role};
+use crate::clock;
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::key::SecretKey;
@@ -44,11 +43,26 @@ pub struct Sign {
     #[arg(long, value_name = "FILE", required = true)]
     pub key: Vec<PathBuf>,
     /// Put the second signature under the document that waits for it; give the same lists.
-    #[arg(long, conflicts_with_all = ["id", "withdraw"])]
+    #[arg(long, conflicts_with_all = ["id", "withdraw", "renew"])]
     pub add: bool,
+    /// Sign the live orders anew: for a later end of the document, or by people who were named anew and give all lists.
+    #[arg(long)]
+    pub renew: bool,
     /// The devices of a scope: lines of MANUFACTURER, MODEL, SERIAL. One list makes one order, a wave. Repeat.
     #[arg(long, value_name = "FILE", conflicts_with = "match_model")]
     pub scope_list: Vec<PathBuf>,
+    /// Sign a draft that somebody handed on: pull it, recompute it from the own folders, sign, hand it on.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["id", "plan", "withdraw", "renew", "add", "scope_list", "rebase"])]
+    pub draft: Option<Name>,
+    /// Lay a draft onto the orders that are in force by now, and sign it first; earlier signatures are void.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["id", "plan", "withdraw", "renew", "add", "scope_list"])]
+    pub rebase: Option<Name>,
+    /// Many orders, of one release or several, from a file (TOML, a [[order]] for each); one session signs them all.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "scope_list", "match_model", "add", "renew"])]
+    pub plan: Option<PathBuf>,
+    /// Sign further orders for the same devices, so that those on which the first try fails can be tried again.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub spare: u32,
     /// The new order's name; with several lists -1, -2, … is added.
     #[arg(long, value_name = "NAME", requires_all = ["release", "repository", "expires", "reason", "window"])]
     pub id: Option<Name>,
@@ -108,43 +122,58 @@ impl Sign {
     /// # Errors
     /// An order is not to be signed, a key may not sign, or the person does not agree.
     pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
-        if self.id.is_none() && self.withdraw.is_empty() {
+        let plans = self.plans()?;
+        if plans.is_empty() && self.withdraw.is_empty() && !self.renew {
             return Err(Failure::Usage(
-                "nothing to sign: give --id for a new order, --withdraw or --add".to_owned(),
+                "nothing to sign: give --id for a new order, --plan for many, --withdraw, --renew or --add"
+                    .to_owned(),
             ));
         }
         let (rules, example) = (session.rules(), session.options.example_keys);
         let director = Director::open(Folder::open(&self.director)?, &rules, example)?;
+        clock::not_behind(session.now, &director.made(&rules)?)?;
         let maker = Maker::open(Folder::open(&self.image)?, &rules, example)?;
         let (newest, in_force) = director.orders(&rules)?;
-        if let Some(pending) = newest.as_ref().filter(|newest| !newest.complete) {
+        let pending = newest.as_ref().filter(|newest| !newest.complete);
+        if let Some(pending) = pending.filter(|_| !self.renew) {
             let detail = format!(
-                "{}.orders.json waits for another signature: add it with --add, or remove the file",
+                "{}.orders.json waits for another signature: add it with --add, hand it on with `order draft push`, or \
+                 remove the file",
                 pending.version
             );
             return Err(Failure::refused("not signed enough", detail));
         }
-        let lists = self.lists()?;
-        let mut orders = self.kept(in_force.as_ref(), session.now)?;
-        let mut shown =
-            format!("orders version {}\n", newest.as_ref().map_or(1, |newest| newest.version + 1));
-        for order in self.made(&maker, &lists, session)? {
-            if orders.iter().any(|other| other.id == order.id) {
-                return Err(Failure::refused("name taken", format!("an order {} is live already", order.id)));
+        let base = if self.renew { newest.as_ref() } else { in_force.as_ref() };
+        let mut orders = self.kept(base, session.now)?;
+        let (mut lists, mut told) = (self.lists()?, String::new());
+        if pending.is_some() {
+            // What the present people have not signed is new to them, whoever signed it before.
+            for order in &orders {
+                told += &describe(&check(order.clone(), &maker, &lists, &rules)?, &lists);
             }
-            let checked = check(order, &maker, &lists, &rules)?;
-            shown += &describe(&checked, &lists);
-            orders.push(checked.order);
         }
-        shown += &self
-            .withdraw
-            .iter()
-            .map(|id| format!("withdraws {id}, and closes its way back\n"))
-            .collect::<String>();
-        let document = self.document(&orders, newest.as_ref(), session.now)?;
-        let keys =
-            self.key.iter().map(|file| SecretKey::read(file, example)).collect::<Result<Vec<_>, _>>()?;
-        session.about_to_sign(&shown)?;
+        for plan in &plans {
+            let own = plan.lists.iter().map(|path| ScopeList::read(path)).collect::<Result<Vec<_>, _>>()?;
+            for order in plan.orders(&maker, &own, session)? {
+                if orders.iter().any(|other| other.id == order.id) {
+                    let detail = format!("an order {} is live already", order.id);
+                    return Err(Failure::refused("name taken", detail));
+                }
+                let checked = check(order, &maker, &own, &rules)?;
+                told += &describe(&checked, &own);
+                orders.push(checked.order);
+            }
+            lists.extend(own);
+        }
+        let version = newest.as_ref().map_or(1, |newest| newest.version + 1);
+        let document = document(&orders, version, self.end(session.now)?)?;
+        let keys = self.keys(example)?;
+        let before = in_force.map(|signed| orders_of(&signed.targets)).transpose()?.unwrap_or_default();
+        session.about_to_sign(&format!(
+            "{}{told}{}",
+            heading(version, &before, &orders),
+            self.withdrawn()
+        ))?;
         let (role, authority) = (orders_role(), director.orders_authority()?);
         let bytes = sign_as(&author::targets(&document), &role, authority, &keys.iter().collect::<Vec<_>>())?;
         let file = director.folder.write_role(&role, document.version, &bytes)?;
@@ -160,6 +189,60 @@ impl Sign {
         self.scope_list.iter().map(|path| ScopeList::read(path)).collect()
     }
 
+    /// The private keys.
+    ///
+    /// # Errors
+    /// One is refused.
+    pub fn keys(&self, example_keys: bool) -> Result<Vec<SecretKey>, Failure> {
+        self.key.iter().map(|file| SecretKey::read(file, example_keys)).collect()
+    }
+
+    /// When the document expires.
+    ///
+    /// # Errors
+    /// It would live too long, or the text is no time.
+    pub fn end(&self, now: Timestamp) -> Result<Timestamp, Failure> {
+        let expires = arguments::time(&self.document_expires, now)?;
+        if expires.seconds_since(now) > limits::ORDERS_DAYS * 86_400 {
+            let detail = format!("the document of orders lives at most {} days", limits::ORDERS_DAYS);
+            return Err(Failure::Usage(detail));
+        }
+        Ok(expires)
+    }
+
+    /// What is wished: by the flags, or by a file.
+    fn plans(&self) -> Result<Vec<Plan>, Failure> {
+        if let Some(file) = &self.plan {
+            return Plan::read(file);
+        }
+        let (Some(id), Some(release), Some(repository)) = (&self.id, &self.release, &self.repository) else {
+            return Ok(Vec::new());
+        };
+        let facts = match (&self.match_model, &self.match_hardware, self.from) {
+            (Some(model), Some(hardware), Some(from)) => Some((model.clone(), hardware.clone(), from)),
+            _ => None,
+        };
+        Ok(vec![Plan {
+            id: id.clone(),
+            release: release.clone(),
+            repository: repository.clone(),
+            lists: self.scope_list.clone(),
+            facts,
+            whole: self.whole,
+            not_before: self.not_before.clone(),
+            expires: self.expires.clone().unwrap_or_default(),
+            windows: self.window.clone(),
+            back: self.back.clone().zip(self.back_until.clone()),
+            permit_s: (!self.offline).then_some(self.permit_s),
+            reason: self.reason.clone().unwrap_or_default(),
+            spare: self.spare,
+        }])
+    }
+
+    fn withdrawn(&self) -> String {
+        self.withdraw.iter().map(|id| format!("withdraws {id}, and closes its way back\n")).collect()
+    }
+
     /// The orders that stay: neither withdrawn nor over with their way back.
     fn kept(&self, in_force: Option<&Signed>, now: Timestamp) -> Result<Vec<Order>, Failure> {
         let mut orders = in_force.map(|signed| orders_of(&signed.targets)).transpose()?.unwrap_or_default();
@@ -171,120 +254,38 @@ impl Sign {
                 ));
             }
         }
-        let over =
-            |order: &Order| order.expires <= now && order.back.as_ref().is_none_or(|back| back.until <= now);
-        orders.retain(|order| !self.withdraw.contains(&order.id) && !over(order));
+        orders.retain(|order| !self.withdraw.contains(&order.id) && !over(order, now));
         Ok(orders)
     }
+}
 
-    /// The new orders: one for each list, or one by facts.
-    fn made(&self, maker: &Maker, lists: &[ScopeList], session: &Session<'_>) -> Result<Vec<Order>, Failure> {
-        let (Some(id), Some(release), Some(repository)) = (&self.id, &self.release, &self.repository) else {
-            return Ok(Vec::new());
-        };
-        let release = maker.listed(release, &session.rules())?;
-        let scopes = self.scopes(lists)?;
-        self.wave_by_wave(&release, &scopes)?;
-        let several = scopes.len() > 1;
-        let named = |number: usize| if several { format!("{id}-{number}").parse() } else { Ok(id.clone()) };
-        let mut orders = Vec::new();
-        for (number, scope) in (1..).zip(scopes) {
-            let id = named(number)
-                .map_err(|error| Failure::Usage(format!("the name {id} is too long: {error}")))?;
-            orders.push(self.order((id, repository.clone()), &release, scope, (maker, session))?);
-        }
-        Ok(orders)
-    }
+/// Whether an order and its way back are over.
+#[must_use]
+pub fn over(order: &Order, now: Timestamp) -> bool {
+    order.expires <= now && order.back.as_ref().is_none_or(|back| back.until <= now)
+}
 
-    fn scopes(&self, lists: &[ScopeList]) -> Result<Vec<Scope>, Failure> {
-        let text = |text: &str| text.parse().map_err(|error| Failure::Usage(format!("`{text}`: {error}")));
-        if let (Some(model), Some(hardware), Some((from_least, from_most))) =
-            (&self.match_model, &self.match_hardware, self.from)
-        {
-            return Ok(vec![Scope::Match {
-                model: text(model)?,
-                hardware: text(hardware)?,
-                from_least,
-                from_most,
-            }]);
-        }
-        if lists.is_empty() {
-            return Err(Failure::Usage(
-                "for whom? give --scope-list, or --match-model with --match-hardware and --from".to_owned(),
-            ));
-        }
-        Ok(lists.iter().map(|list| Scope::Set { root: list.root(), count: list.count() }).collect())
-    }
+/// What stands above all that is shown: the version, and a line for each release whose orders come or go.
+#[must_use]
+pub fn heading(version: u64, before: &[Order], after: &[Order]) -> String {
+    let lines: String = summary(before, after).iter().map(|line| format!("  {line}\n")).collect();
+    format!("orders version {version}\n{lines}")
+}
 
-    /// A release that may stop a therapy is ordered in waves, unless somebody says otherwise.
-    fn wave_by_wave(&self, release: &Release, scopes: &[Scope]) -> Result<(), Failure> {
-        let one_device = matches!(scopes, [Scope::Set { count: 1, .. }]);
-        if self.whole || release.interlock != InterlockClass::Application || scopes.len() > 1 || one_device {
-            return Ok(());
-        }
-        let detail = "this release reboots devices that treat patients: give one --scope-list for each wave, or say --whole";
-        Err(Failure::refused("one wave", detail))
+/// The document of these orders, read back as a device would read it.
+///
+/// # Errors
+/// An order could not be read, or the document is larger than people sign.
+pub fn document(orders: &[Order], version: u64, expires: Timestamp) -> Result<Targets, Failure> {
+    let document = draft::document(version, expires, orders);
+    orders_of(&document)?;
+    let bytes = author::targets(&document).json().len();
+    if bytes > SIGNED_BYTES {
+        let detail = format!(
+            "the document has {bytes} bytes; devices read {}: withdraw orders",
+            limits::DEVICE_TARGETS_BYTES
+        );
+        return Err(Failure::refused("document too large", detail));
     }
-
-    fn order(
-        &self,
-        (id, repository): (Name, Name),
-        release: &Release,
-        scope: Scope,
-        (maker, session): (&Maker, &Session<'_>),
-    ) -> Result<Order, Failure> {
-        let now = session.now;
-        let back = match (&self.back, &self.back_until) {
-            (Some(back), Some(until)) => {
-                let image = maker.listed(back, &session.rules())?.image;
-                Some(Back { image, until: arguments::time(until, now)? })
-            }
-            (None, _) | (_, None) => None,
-        };
-        let reason = self.reason.as_deref().unwrap_or_default();
-        Ok(Order {
-            id,
-            repository,
-            image: release.image.clone(),
-            scope,
-            issued: now,
-            not_before: arguments::time(&self.not_before, now)?,
-            expires: arguments::time(self.expires.as_deref().unwrap_or_default(), now)?,
-            windows: self.window.clone(),
-            back,
-            permit_s: (!self.offline).then_some(self.permit_s),
-            reason: reason.parse().map_err(|error| Failure::Usage(format!("the reason: {error}")))?,
-        })
-    }
-
-    /// The document of these orders, read back as a device would read it.
-    fn document(
-        &self,
-        orders: &[Order],
-        newest: Option<&Signed>,
-        now: Timestamp,
-    ) -> Result<Targets, Failure> {
-        let expires = arguments::time(&self.document_expires, now)?;
-        if expires.seconds_since(now) > limits::ORDERS_DAYS * 86_400 {
-            let detail = format!("the document of orders lives at most {} days", limits::ORDERS_DAYS);
-            return Err(Failure::Usage(detail));
-        }
-        let mut targets = BTreeMap::new();
-        for order in orders {
-            let file = TargetFile::new(order.image.length, order.image.sha256, Some(order.custom()));
-            targets.insert(order.path().as_str().to_owned(), file);
-        }
-        let version = newest.map_or(1, |newest| newest.version + 1);
-        let document = Targets { version, expires, targets, delegations: Delegations::default() };
-        orders_of(&document)?;
-        let bytes = author::targets(&document).json().len();
-        if bytes > limits::DEVICE_TARGETS_BYTES * 3 / 4 {
-            let detail = format!(
-                "the document has {bytes} bytes; devices read {}: withdraw orders",
-                limits::DEVICE_TARGETS_BYTES
-            );
-            return Err(Failure::refused("document too large", detail));
-        }
-        Ok(document)
-    }
+    Ok(document)
 }

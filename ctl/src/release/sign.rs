@@ -8,14 +8,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use cordon_proto::canonical::Value;
-use cordon_proto::ids::TargetPath;
+use cordon_proto::ids::{Sha256, TargetPath};
 use cordon_proto::update::delegation::{DelegatedRole, Delegations};
 use cordon_proto::update::metadata::{TargetFile, Targets};
-use cordon_proto::update::release::{FileRef, Release};
+use cordon_proto::update::release::{FileRef, Release, with_notes};
 use cordon_proto::update::{Role, author};
 use serde_json::json;
 
 use super::chunks::Made;
+use super::papers::Paper;
 use super::{describe, facts, measure};
 use crate::arguments;
 use crate::chain::{Signed, complete, newest, no_example, release_of, roots};
@@ -79,6 +80,9 @@ pub struct Sign {
     /// The manufacturer usage description (RFC 8520).
     #[arg(long, value_name = "FILE")]
     pub mud: Option<PathBuf>,
+    /// Notes for people, plain text.
+    #[arg(long, value_name = "FILE")]
+    pub notes: Option<PathBuf>,
     /// Make a chunk delta too: a device with any older image fetches only what is new. Takes about a second for 4 MB.
     #[arg(long)]
     pub delta: bool,
@@ -124,8 +128,11 @@ impl Sign {
         let role = Role::Delegated(delegation.name.clone());
         let earlier = newest(&folder, &role, &delegation.authority, &rules)?;
         let made = self.delta(&folder)?.map(Leaving);
-        let (release, files) = self.read(&path, made.as_ref().map(|made| &made.0))?;
-        let document = self.document(earlier.as_ref(), &release, session)?;
+        self.papers()?;
+        let (release, mut files) = self.read(&path, made.as_ref().map(|made| &made.0))?;
+        only_model(delegation, &release)?;
+        let notes = self.measured_notes(&mut files)?;
+        let document = self.document(earlier.as_ref(), (&release, notes), session)?;
         let keys =
             self.key.iter().map(|file| SecretKey::read(file, example)).collect::<Result<Vec<_>, _>>()?;
         let online = match (&self.snapshot_key, &self.timestamp_key) {
@@ -133,9 +140,13 @@ impl Sign {
             (None, _) | (_, None) => None,
         };
         session.about_to_sign(&format!(
-            "release {path}, {role} version {}\n{}",
+            "release {path}, {role} version {}\n{}{}",
             document.version,
-            describe(&release)
+            describe(&release),
+            notes.map_or(String::new(), |notes| format!(
+                "  notes      {} bytes, SHA-256 {}\n",
+                notes.length, notes.sha256
+            )),
         ))?;
         let keys: Vec<_> = keys.iter().collect();
         let bytes = sign_as(&author::targets(&document), &role, &delegation.authority, &keys)?;
@@ -164,12 +175,33 @@ impl Sign {
         Made::of(&self.image, FileRef { length, sha256 }, folder.path()).map(Some)
     }
 
+    /// Refuses papers that are not what they are named for.
+    fn papers(&self) -> Result<(), Failure> {
+        let papers = [
+            (Paper::Sbom, &self.sbom),
+            (Paper::Vex, &self.vex),
+            (Paper::Mud, &self.mud),
+            (Paper::Notes, &self.notes),
+        ];
+        papers
+            .into_iter()
+            .filter_map(|(paper, file)| Some((paper, file.as_deref()?)))
+            .try_for_each(|(paper, file)| paper.check(file))
+    }
+
+    fn measured_notes(&self, files: &mut Vec<(PathBuf, Sha256)>) -> Result<Option<FileRef>, Failure> {
+        let Some(file) = &self.notes else { return Ok(None) };
+        let (length, sha256) = measure(file)?;
+        files.push((file.clone(), sha256));
+        Ok(Some(FileRef { length, sha256 }))
+    }
+
     /// The release as the devices will read it, and the files it names.
     fn read(
         &self,
         path: &TargetPath,
         made: Option<&Made>,
-    ) -> Result<(Release, Vec<(PathBuf, cordon_proto::ids::Sha256)>), Failure> {
+    ) -> Result<(Release, Vec<(PathBuf, Sha256)>), Failure> {
         let (length, sha256) = measure(&self.image)?;
         let mut files = vec![(self.image.clone(), sha256)];
         let mut named = |file: &Option<PathBuf>| -> Result<Value, Failure> {
@@ -209,7 +241,7 @@ impl Sign {
     fn document(
         &self,
         earlier: Option<&Signed>,
-        release: &Release,
+        (release, notes): (&Release, Option<FileRef>),
         session: &Session<'_>,
     ) -> Result<Targets, Failure> {
         let mut targets = BTreeMap::new();
@@ -227,7 +259,7 @@ impl Sign {
             version = earlier.version + 1;
         }
         let image = &release.image;
-        let file = TargetFile::new(image.length, image.sha256, Some(release.custom()));
+        let file = TargetFile::new(image.length, image.sha256, Some(with_notes(release.custom(), notes)));
         targets.insert(image.release.as_str().to_owned(), file);
         let expires = arguments::time(&self.expires, session.now)?;
         Ok(Targets { version, expires, targets, delegations: Delegations::default() })
@@ -244,6 +276,19 @@ fn delegation<'a>(targets: &'a Targets, path: &TargetPath) -> Result<&'a Delegat
         let detail = format!("no role may list {path}; the models here are {}", models.join(", "));
         Failure::refused("unknown model", detail)
     })
+}
+
+/// The role of one model lists releases of no other: its people speak for that model alone.
+fn only_model(delegation: &DelegatedRole, release: &Release) -> Result<(), Failure> {
+    let named = arguments::slug(release.model.as_str());
+    if named == delegation.name {
+        return Ok(());
+    }
+    let detail = format!(
+        "the role {} does not speak for the model {}: its releases belong to the role {named}",
+        delegation.name, release.model
+    );
+    Err(Failure::refused("foreign model", detail))
 }
 
 /// Name and counter must be new.

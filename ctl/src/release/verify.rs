@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use cordon_proto::ids::TargetPath;
+use cordon_proto::update::{Role, Rules};
 
 use super::{describe, facts, measure};
 use crate::chain::Maker;
@@ -21,11 +22,14 @@ pub struct Verify {
     #[arg(long, value_name = "DIR")]
     pub repository: PathBuf,
     /// The release's name, such as vp-3/4.2.2.
-    #[arg(long, value_name = "PATH")]
-    pub release: String,
+    #[arg(long, value_name = "PATH", required_unless_present = "all")]
+    pub release: Option<String>,
     /// An image to compare with it.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "release")]
     pub image: Option<PathBuf>,
+    /// Every release that is listed, with the files in the folder.
+    #[arg(long, conflicts_with = "release")]
+    pub all: bool,
 }
 
 impl Verify {
@@ -36,10 +40,10 @@ impl Verify {
     pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         let rules = session.rules();
         let maker = Maker::open(Folder::open(&self.repository)?, &rules, session.options.example_keys)?;
-        let path: TargetPath = self
-            .release
+        let Some(name) = &self.release else { return all(&maker, &rules) };
+        let path: TargetPath = name
             .parse()
-            .map_err(|error| Failure::Usage(format!("`{}` is no release's name: {error}", self.release)))?;
+            .map_err(|error| Failure::Usage(format!("`{name}` is no release's name: {error}")))?;
         let release = maker.listed(&path, &rules)?;
         let mut text = format!("{path} is signed by its maker\n{}", describe(&release));
         if let Some(image) = &self.image {
@@ -55,4 +59,28 @@ impl Verify {
         }
         Ok(Report::new(text, facts(&release)))
     }
+}
+
+/// Every release that a model's role lists: each found by the devices' own search, each file of the folder measured.
+fn all(maker: &Maker, rules: &Rules<'_>) -> Result<Report, Failure> {
+    let (mut text, mut rows) = (String::new(), Vec::new());
+    for delegation in &maker.trusted.targets().delegations.roles {
+        let role = Role::Delegated(delegation.name.clone());
+        let version = maker.trusted.listed(&delegation.name)?.version;
+        let bytes = maker.folder.role(&role, version)?;
+        for name in maker.trusted.delegated(&delegation.name, &bytes, rules)?.targets.keys() {
+            let path = name.parse().map_err(|error| Failure::refused("unusable name", error))?;
+            let release = maker.listed(&path, rules)?;
+            let image = maker.folder.image(&release.image.sha256);
+            let here = image.exists();
+            if here && measure(&image)? != (release.image.length, release.image.sha256) {
+                let detail = format!("{} is not the image of {path}", image.display());
+                return Err(Failure::refused("wrong image", detail));
+            }
+            let words = if here { "its image is here" } else { "NO IMAGE HERE" };
+            text += &format!("{path} is signed by its maker, counter {}, {words}\n", release.counter);
+            rows.push(facts(&release));
+        }
+    }
+    Ok(Report::new(text, rows.into()))
 }

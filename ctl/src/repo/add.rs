@@ -1,11 +1,12 @@
 //! `repo sign`: a further signature on a root, targets or delegated document that waits for one.
 //!
-//! Whoever signs sees the document whole: its signed part as JSON. For orders `cordonctl order sign --add` is the
+//! Whoever signs sees the document whole: its signed part as JSON, and for a new root what it changes. For orders `cordonctl order sign --add` is the
 //! better way, because it explains them and checks the scope. Read next: [`crate::chain`].
 
 use std::path::PathBuf;
 
 use clap::Args;
+use cordon_proto::ids::Sha256;
 use cordon_proto::update::author::{Signer, add_signature};
 use cordon_proto::update::document::Document;
 use cordon_proto::update::metadata::Root;
@@ -13,10 +14,12 @@ use cordon_proto::update::{Authority, Fault, Role, Rules};
 use serde_json::json;
 
 use super::foreign;
-use crate::chain::{ORDERS, complete, newest, no_example, roots};
+use super::signatories::{Signatories, complete, report};
+use crate::chain::{ORDERS, complete as demanded, newest, no_example, root_before, roots};
+use crate::diff;
 use crate::failure::Failure;
 use crate::folder::Folder;
-use crate::key::SecretKey;
+use crate::key::{Pens, SecretKey};
 use crate::report::{Report, plain};
 use crate::session::Session;
 
@@ -41,7 +44,7 @@ impl Add {
     /// The key may not sign it, has signed it already, or the person does not agree.
     pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         let rules = session.rules();
-        let folder = Folder::open(&self.repository)?;
+        let folder = Folder::begun(&self.repository)?;
         let (role, version) = role_of(&self.file)?;
         if role == Role::Delegated(ORDERS.to_owned()) {
             let detail =
@@ -49,16 +52,28 @@ impl Add {
             return Err(Failure::refused("orders", detail));
         }
         let key = SecretKey::read(&self.key, session.options.example_keys)?;
-        let bytes = folder.role(&role, version)?;
+        let bytes = folder.to_sign(&role, version)?;
         let limit = rules.sizes.targets.max(rules.sizes.root);
         let document =
             Document::parse(&bytes, limit).map_err(|fault| Failure::from(fault.of(role.clone())))?;
-        let authority = authority_of(&folder, &role, &document, (&rules, session.options.example_keys))?;
+        let stated = (&role, version, &document);
+        let (who, changes) = who_signs(&folder, stated, (&rules, session.options.example_keys))?;
         let shown = plain(&String::from_utf8_lossy(&document.signed().json()));
-        session.about_to_sign(&format!("{}\n{shown}\n", self.file))?;
-        let (signed, count) = add(&bytes, limit, (&role, &authority), &key, &rules)?;
-        folder.write(&self.file, &signed)?;
-        Ok(counted(&self.file, count, authority.threshold()))
+        session.about_to_sign(&format!("{}\n{shown}\n{changes}", self.file))?;
+        let signed = who.add(&bytes, limit, &key)?;
+        let counts = who.counts(&signed, limit, &rules)?;
+        let mut report = report(&self.file, &counts);
+        if role == Role::Root {
+            folder.write_root(version, &signed, complete(&counts))?;
+        } else {
+            folder.write(&self.file, &signed)?;
+        }
+        if role == Role::Root && complete(&counts) {
+            let sha256 = Sha256::of(&signed);
+            report.text += &format!("\nroot SHA-256 {sha256}: keep it where the server cannot change it");
+            report = report.with("root_sha256", json!(sha256));
+        }
+        Ok(report)
     }
 }
 
@@ -74,9 +89,11 @@ pub fn add(
     rules: &Rules<'_>,
 ) -> Result<(Vec<u8>, u64), Failure> {
     let id = authority.id_of(key.public()).ok_or_else(|| foreign(role, key.public()))?;
-    let sign = |message: &[u8]| key.sign(message);
+    let pens = Pens::default();
+    let sign = |message: &[u8]| pens.sign(key, message);
     let signed = add_signature(bytes, limit, &Signer { key: id.clone(), sign: &sign })
         .map_err(|error| Failure::refused("not signed", error))?;
+    pens.all_made()?;
     let document = Document::parse(&signed, limit).map_err(|fault| Failure::from(fault.of(role.clone())))?;
     Ok((signed, document.count(authority, rules.verifier)))
 }
@@ -108,26 +125,42 @@ fn role_of(file: &str) -> Result<(Role, u64), Failure> {
     }
 }
 
-/// Who may sign the document: for a root its own keys, for others what their delegator says.
-fn authority_of(
+/// Who must sign the document, and what it changes: a first root its own people, the next one those of both; other
+/// documents whom their delegator names.
+fn who_signs(
     folder: &Folder,
-    role: &Role,
-    document: &Document,
+    (role, version, document): (&Role, u64, &Document),
     (rules, example_keys): (&Rules<'_>, bool),
-) -> Result<Authority, Failure> {
+) -> Result<(Signatories, String), Failure> {
     let wrong = |fault: Fault| Failure::from(fault.of(role.clone()));
     if *role == Role::Root {
-        let root = Root::read(document.signed()).map_err(wrong)?;
-        no_example(&root, example_keys)?;
-        return Ok(root.root);
+        let next = Root::read(document.signed()).map_err(wrong)?;
+        no_example(&next, example_keys)?;
+        if next.version != version {
+            return Err(wrong(Fault::Version { wanted: version, found: next.version }));
+        }
+        if version <= 1 {
+            return Ok((Signatories::one(Role::Root, next.root), String::new()));
+        }
+        let before = root_before(folder, version, rules)?;
+        let changes = diff::roots(&before, &next).iter().map(|line| format!("  {line}\n")).collect();
+        return Ok((Signatories::rotation(&before, &next), changes));
     }
-    let root = roots(folder, rules)?.root;
+    let root = match folder.versions(&Role::Root)?.is_empty() {
+        // A ceremony that has begun: what its first root will say once it is complete.
+        true => {
+            let bytes = folder.to_sign(&Role::Root, 1)?;
+            let begun = Document::parse(&bytes, rules.sizes.root);
+            begun.and_then(|document| Root::read(document.signed())).map_err(|fault| fault.of(Role::Root))?
+        }
+        false => roots(folder, rules)?.root,
+    };
     no_example(&root, example_keys)?;
     if *role == Role::Targets {
-        return Ok(root.targets);
+        return Ok((Signatories::one(Role::Targets, root.targets), String::new()));
     }
     let targets =
-        complete(newest(folder, &Role::Targets, &root.targets, rules)?, &Role::Targets, rules)?.targets;
+        demanded(newest(folder, &Role::Targets, &root.targets, rules)?, &Role::Targets, rules)?.targets;
     let delegation = targets.delegations.role(&role.to_string()).ok_or_else(|| wrong(Fault::NotDelegated))?;
-    Ok(delegation.authority.clone())
+    Ok((Signatories::one(role.clone(), delegation.authority.clone()), String::new()))
 }

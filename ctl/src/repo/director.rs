@@ -3,6 +3,8 @@
 //!
 //! It writes `1.root.json` and `1.targets.json`; the first order makes `1.orders.json`. Read next: [`super::RoleKeys`].
 
+use std::path::Path;
+
 use cordon_proto::canonical::Value;
 use cordon_proto::ids::Sha256;
 use cordon_proto::update::author;
@@ -37,8 +39,10 @@ pub fn init(init: &Init, session: &mut Session<'_>) -> Result<Report, Failure> {
     let orders = read(ORDERS, &init.orders_key, init.orders_threshold)?;
     let content_threshold = init.content_threshold.unwrap_or(init.orders_threshold);
     let content = read(CONTENT, &init.content_key, content_threshold)?;
-    root_keys.can_sign()?;
-    targets_keys.can_sign()?;
+    if !init.begin {
+        root_keys.can_sign()?;
+        targets_keys.can_sign()?;
+    }
     let [snapshot, timestamp] = online(init, example)?;
     let expires = arguments::time(&init.expires, session.now)?;
     let root = Root {
@@ -75,8 +79,9 @@ pub fn init(init: &Init, session: &mut Session<'_>) -> Result<Report, Failure> {
         .about_to_sign(&format!("director root 1 and targets 1, until {expires}\n{shown}{online}{lonely}"))?;
     let bytes = sign_as(&author::root(&root), &Role::Root, &root.root, &root_keys.secrets())?;
     let signed = sign_as(&author::targets(&targets), &Role::Targets, &root.targets, &targets_keys.secrets())?;
-    let files = [folder.write_role(&Role::Root, 1, &bytes)?, folder.write_role(&Role::Targets, 1, &signed)?];
-    Ok(done(&folder, &files, Sha256::of(&bytes)))
+    let whole = root_keys.can_sign().is_ok();
+    let files = [folder.write_root(1, &bytes, whole)?, folder.write_role(&Role::Targets, 1, &signed)?];
+    Ok(done(&folder, &files, whole.then(|| Sha256::of(&bytes))))
 }
 
 /// The server's two keys: from its file, or one by one.
@@ -85,6 +90,11 @@ fn online(init: &Init, example_keys: bool) -> Result<[PublicKey; 2], Failure> {
         let named = |key: &Option<String>| public(key.as_deref().unwrap_or_default(), example_keys);
         return Ok([named(&init.snapshot_key)?, named(&init.timestamp_key)?]);
     };
+    servers_keys(path, example_keys)
+}
+
+/// The two keys in the file that `cordon-server init` wrote: of the snapshot and of the timestamp.
+pub(super) fn servers_keys(path: &Path, example_keys: bool) -> Result<[PublicKey; 2], Failure> {
     let unusable =
         |error: &dyn std::fmt::Display| Failure::refused("key", format!("{}: {error}", path.display()));
     let bytes = read_file(path, ONLINE_KEYS_BYTES)?;
@@ -99,12 +109,19 @@ fn online(init: &Init, example_keys: bool) -> Result<[PublicKey; 2], Failure> {
 }
 
 /// What both kinds of `init` report.
-pub(super) fn done(folder: &Folder, files: &[String], root: Sha256) -> Report {
+///
+/// A root that waits for signatures has no hash yet that would last.
+pub(super) fn done(folder: &Folder, files: &[String], root: Option<Sha256>) -> Report {
     let path = folder.path().display().to_string();
-    let text = format!(
-        "wrote {} to {path}\nroot SHA-256 {root}: keep it where the server cannot change it\n",
-        files.join(", ")
-    );
+    let next = match root {
+        Some(root) => format!("root SHA-256 {root}: keep it where the server cannot change it"),
+        None => {
+            "the root waits for signatures: hand the folder on, `cordonctl repo sign --file 1.root.json`, \
+                 then `--file 1.targets.json`"
+                .to_owned()
+        }
+    };
+    let text = format!("wrote {} to {path}\n{next}\n", files.join(", "));
     Report::new(text, json!({"folder": path, "files": files, "root_sha256": root}))
 }
 

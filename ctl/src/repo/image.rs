@@ -9,14 +9,12 @@ use clap::Args;
 use cordon_proto::ids::{Name, Sha256};
 use cordon_proto::update::author;
 use cordon_proto::update::delegation::Delegations;
-use cordon_proto::update::metadata::{
-    MetaFile, Root, Snapshot as SnapshotRole, Targets, Timestamp as TimestampRole,
-};
+use cordon_proto::update::metadata::{MetaFile, Root, Snapshot as SnapshotRole, Targets};
 use cordon_proto::update::{Role, Rules, name};
 use serde_json::json;
 
 use super::director::{delegate, done};
-use super::{Init, RoleKeys, sign_as};
+use super::{Init, RoleKeys, sign_as, timestamp};
 use crate::arguments::{self, slug};
 use crate::chain::{complete, newest, no_example, roots};
 use crate::failure::Failure;
@@ -35,8 +33,10 @@ pub fn init(init: &Init, session: &mut Session<'_>) -> Result<Report, Failure> {
     let root_keys = read("root", &init.root_key, init.root_threshold)?;
     let targets_keys = read("targets", &init.targets_key, init.targets_threshold)?;
     let model_keys = read("releases of each model", &init.model_key, init.model_threshold)?;
-    root_keys.can_sign()?;
-    targets_keys.can_sign()?;
+    if !init.begin {
+        root_keys.can_sign()?;
+        targets_keys.can_sign()?;
+    }
     let online = Online::read(named(&init.snapshot_key), named(&init.timestamp_key), example)?;
     let expires = arguments::time(&init.expires, session.now)?;
     let name = repository_name(init.name.as_deref().unwrap_or_default())?;
@@ -66,8 +66,9 @@ pub fn init(init: &Init, session: &mut Session<'_>) -> Result<Report, Failure> {
     ))?;
     let bytes = sign_as(&author::root(&root), &Role::Root, &root.root, &root_keys.secrets())?;
     let signed = sign_as(&author::targets(&targets), &Role::Targets, &root.targets, &targets_keys.secrets())?;
+    let whole = root_keys.can_sign().is_ok();
     let mut files =
-        vec![folder.write_role(&Role::Root, 1, &bytes)?, folder.write_role(&Role::Targets, 1, &signed)?];
+        vec![folder.write_root(1, &bytes, whole)?, folder.write_role(&Role::Targets, 1, &signed)?];
     let empty = Targets { delegations: Delegations::default(), ..targets.clone() };
     for delegation in &targets.delegations.roles {
         let role = Role::Delegated(delegation.name.clone());
@@ -77,9 +78,11 @@ pub fn init(init: &Init, session: &mut Session<'_>) -> Result<Report, Failure> {
             files.push(folder.write_role(&role, 1, &bytes)?);
         }
     }
-    let life = arguments::time("400d", session.now)?;
-    files.extend(online.write(&folder, &session.rules(), life)?);
-    Ok(done(&folder, &files, Sha256::of(&bytes)))
+    if whole && targets_keys.can_sign().is_ok() {
+        let life = arguments::time("400d", session.now)?;
+        files.extend(online.write(&folder, &session.rules(), life)?);
+    }
+    Ok(done(&folder, &files, whole.then(|| Sha256::of(&bytes))))
 }
 
 fn named(key: &Option<String>) -> &str {
@@ -104,14 +107,7 @@ impl Online {
     /// # Errors
     /// A key is refused.
     pub fn read(snapshot: &str, timestamp: &str, example_keys: bool) -> Result<Self, Failure> {
-        let read = |file: &str| match KeyFile::read(&PathBuf::from(file), example_keys)? {
-            KeyFile::Secret(key) => Ok(*key),
-            KeyFile::Public(_) => Err(Failure::refused(
-                "public key",
-                format!("{file} is a public key; a maker signs snapshot and timestamp here"),
-            )),
-        };
-        Ok(Self { snapshot: read(snapshot)?, timestamp: read(timestamp)? })
+        Ok(Self { snapshot: secret(snapshot, example_keys)?, timestamp: secret(timestamp, example_keys)? })
     }
 
     /// Writes the next snapshot and timestamp over the newest complete documents.
@@ -140,12 +136,20 @@ impl Online {
         let bytes =
             sign_as(&author::snapshot(&snapshot), &Role::Snapshot, &root.snapshot, &[&self.snapshot])?;
         let file = folder.write_role(&Role::Snapshot, version, &bytes)?;
-        let timestamp = TimestampRole { version, expires, snapshot: MetaFile::of(version, &bytes) };
-        let bytes =
-            sign_as(&author::timestamp(&timestamp), &Role::Timestamp, &root.timestamp, &[&self.timestamp])?;
-        let newest = name::file(&Role::Timestamp);
-        folder.write(&newest, &bytes)?;
+        let meta = MetaFile::of(version, &bytes);
+        let newest = timestamp::write(folder, (&root, rules), (meta, expires), &self.timestamp)?;
         Ok(vec![file, newest])
+    }
+}
+
+/// The private key of an automatic role.
+pub(super) fn secret(file: &str, example_keys: bool) -> Result<SecretKey, Failure> {
+    match KeyFile::read(&PathBuf::from(file), example_keys)? {
+        KeyFile::Secret(key) => Ok(*key),
+        KeyFile::Public(_) => Err(Failure::refused(
+            "public key",
+            format!("{file} is a public key; a maker signs snapshot and timestamp here"),
+        )),
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use cordon_proto::ids::Name;
+use cordon_proto::update::release::notes;
 use cordon_proto::update::{Role, name};
 use serde_json::json;
 
@@ -118,6 +119,10 @@ fn publish_image(
                 .parse()
                 .map_err(|error| Failure::refused("unusable name", format!("{text}: {error}")))?;
             images.extend(files_of(&release_of(&path, file)?));
+            let notes = file.custom.as_ref().map(notes).transpose();
+            let notes =
+                notes.map_err(|error| Failure::refused("unusable notes", format!("{path}: {error}")))?;
+            images.extend(notes.flatten().map(|notes| notes.sha256));
         }
         files.push((role, version));
     }

@@ -46,7 +46,7 @@ impl Desk {
         let expires = crate::clock::now().plus_seconds(seconds);
         let sign = |value, name: &str| {
             let key = SecretKey::read(Path::new(&self.path(name)), false).unwrap();
-            let sign = |message: &[u8]| key.sign(message);
+            let sign = |message: &[u8]| key.sign(message).unwrap();
             author::sign(&value, &[Signer { key: key.public().id(), sign: &sign }])
         };
         let meta = [("targets.json", "1.targets.json"), ("orders.json", "1.orders.json")];
@@ -64,7 +64,8 @@ impl Desk {
         let keys =
             ["orders1", "orders2"].map(|name| SecretKey::read(Path::new(&self.path(name)), false).unwrap());
         let [first, second] = &keys;
-        let (one, two) = (|message: &[u8]| first.sign(message), |message: &[u8]| second.sign(message));
+        let (one, two) =
+            (|message: &[u8]| first.sign(message).unwrap(), |message: &[u8]| second.sign(message).unwrap());
         let signers = [
             Signer { key: first.public().id(), sign: &one },
             Signer { key: second.public().id(), sign: &two },

@@ -95,6 +95,66 @@ fn releases_that_would_confuse_devices_are_not_signed() {
 }
 
 #[test]
+fn a_release_is_added_with_its_notes_and_every_release_can_be_verified_at_once() {
+    // Goal: what people read is signed too, and goes along. Method: `release add` with notes and papers, read back from the
+    // signed document; all releases verified; an image that is gone, one that was swapped.
+    let desk = Desk::stocked();
+    desk.file("third.img", b"firmware 4.2.3");
+    let notes = desk.file("notes.txt", b"Mends the alarm tone.\n").to_str().unwrap().to_owned();
+    let sbom = desk.file("sbom.json", br#"{"bomFormat":"CycloneDX","specVersion":"1.6"}"#);
+    let sbom = sbom.to_str().unwrap();
+    let keys =
+        ["image", "third.img", "model1", "model2", "isnapshot", "itimestamp"].map(|name| desk.path(name));
+    let [image, third, one, two, snapshot, timestamp] = &keys;
+    let mut add = vec!["release", "add", "--repository", image, "--release", "vp-3/4.2.3", "--image", third];
+    add.extend(["--model", "VP-3", "--hardware", "C", "--interlock", "idle", "--counter", "43"]);
+    add.extend(["--key", one, "--key", two, "--snapshot-key", snapshot, "--timestamp-key", timestamp]);
+    let (status, _, shown) = cordonctl(&[&add[..], &["--notes", &notes, "--sbom", sbom]].concat());
+    assert_eq!(status, 0, "{shown}");
+    let digest = Sha256::of(b"Mends the alarm tone.\n").to_string();
+    assert!(shown.contains("notes      22 bytes") && shown.contains(&digest), "{shown}");
+    let folder = desk.folder.path().join("image");
+    let signed = json(&folder.join("4.vp-3.json"));
+    let custom = &signed["signed"]["targets"]["vp-3/4.2.3"]["custom"];
+    assert_eq!(custom["notes"]["sha256"], digest);
+    assert!(folder.join("targets").join(&digest).exists());
+    let (server, stored) = online::server::start("");
+    done(desk.online(&server, &["repo", "publish", "--image", image, "--name", "halden"]));
+    assert!(stored.lock().unwrap().contains_key(&format!("/api/v1/targets/{digest}")), "notes go along");
+
+    let verify = || cordonctl(&["release", "verify", "--repository", image, "--all"]);
+    assert_eq!(done(verify()).matches("its image is here").count(), 3);
+    let kept = folder.join("targets").join(Sha256::of(b"firmware 4.2.3").to_string());
+    std::fs::remove_file(&kept).unwrap();
+    assert!(done(verify()).contains("NO IMAGE HERE"));
+    std::fs::write(&kept, b"firmware 6.6.6").unwrap();
+    assert!(refused(verify()).contains("is not the image of vp-3/4.2.3"));
+}
+
+#[test]
+fn papers_and_models_that_are_not_what_they_are_named_for_are_not_signed() {
+    // Goal: a swapped file or a foreign model is seen at the desk. Method: each paper with the notes' bytes; another model
+    // in the role of this one; nothing is written.
+    let desk = Desk::stocked();
+    desk.file("third.img", b"firmware 4.2.3");
+    let wrong = desk.file("wrong", b"not\x1b a paper").to_str().unwrap().to_owned();
+    for paper in ["--sbom", "--vex", "--mud", "--notes"] {
+        let told = refused(desk.sign_release("vp-3/4.2.3", "third.img", &["--counter", "43", paper, &wrong]));
+        assert!(told.contains("nothing was signed"), "{told}");
+    }
+    let foreign = desk.sign_release("vp-3/4.2.3", "third.img", &["--counter", "43", "--model", "VP-4"]);
+    assert_ne!(foreign.0, 0, "one model alone: {}", foreign.2);
+    let paths = ["image", "third.img", "model1", "model2"].map(|name| desk.path(name));
+    let [image, third, one, two] = &paths;
+    let mut sign =
+        vec!["release", "sign", "--repository", image, "--release", "vp-3/4.2.3", "--image", third];
+    sign.extend(["--model", "VP-4", "--hardware", "C", "--interlock", "idle", "--counter", "43"]);
+    sign.extend(["--key", one, "--key", two]);
+    assert!(refused(cordonctl(&sign)).contains("the role vp-3 does not speak for the model VP-4"));
+    assert!(!desk.folder.path().join("image/4.vp-3.json").exists());
+}
+
+#[test]
 fn one_persons_release_waits_for_the_second_signature() {
     // Goal: the model's threshold holds. Method: one key, then `repo sign`, then `repo snapshot`.
     let desk = Desk::stocked();

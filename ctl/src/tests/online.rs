@@ -62,8 +62,13 @@ pub(super) mod server {
                 stored.lock().unwrap().get(&path).cloned().map_or((404, b"{}".to_vec()), |bytes| (200, bytes))
             }
         };
-        let head =
-            format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
+        // A server tells the time where a test gave it one.
+        let date = stored.lock().unwrap().get("date").cloned().unwrap_or_default();
+        let date = String::from_utf8(date).unwrap();
+        let head = format!(
+            "HTTP/1.1 {status} x\r\n{date}content-length: {}\r\nconnection: close\r\n\r\n",
+            answer.len()
+        );
         stream.write_all(&[head.as_bytes(), &answer].concat()).unwrap();
     }
 }

@@ -14,6 +14,7 @@ pub mod decide;
 pub mod delegation;
 pub mod deny;
 pub mod document;
+pub mod draft;
 pub mod fault;
 pub mod fetch;
 pub mod handover;

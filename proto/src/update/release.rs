@@ -207,6 +207,27 @@ impl Release {
     }
 }
 
+/// The maker's notes on a release, for people: a file that the same statement names. No device reads them, so they
+/// are no field of [`Release`].
+///
+/// # Errors
+/// The field is there and names no file.
+pub fn notes(custom: &Value) -> Result<Option<FileRef>, Unreadable> {
+    file(&custom.map()?, "notes")
+}
+
+/// The statement of a release with its notes, to be signed.
+#[must_use]
+pub fn with_notes(custom: Value, notes: Option<FileRef>) -> Value {
+    match (custom, notes) {
+        (Value::Map(mut entries), Some(notes)) => {
+            entries.insert("notes".into(), notes.value());
+            Value::Map(entries)
+        }
+        (custom, _) => custom,
+    }
+}
+
 /// A digest as it stands in a signed statement.
 pub(super) fn digest_value(digest: Sha256) -> Value {
     Value::Text(alloc::format!("{digest}"))

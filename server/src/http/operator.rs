@@ -28,7 +28,9 @@ pub mod approvals;
 pub mod audit;
 pub mod crl;
 pub mod devices;
+pub mod drafts;
 pub mod events;
+pub mod expiries;
 pub mod findings;
 pub mod history;
 pub mod receipts;
@@ -77,9 +79,14 @@ pub struct Operator {
         devices::show,
         devices::act,
         devices::farewell,
+        drafts::list,
+        drafts::show,
+        drafts::put,
+        drafts::end,
         history::show,
         receipts::import,
         events::stream,
+        expiries::list,
         findings::list,
         findings::decide,
         repositories::put_director,
@@ -125,7 +132,9 @@ pub fn router(operator: Operator) -> Router {
         .merge(audit::routes())
         .merge(crl::routes())
         .merge(devices::routes())
+        .merge(drafts::routes())
         .merge(events::routes())
+        .merge(expiries::routes())
         .merge(findings::routes())
         .merge(history::routes())
         .merge(receipts::routes())

@@ -248,6 +248,30 @@ pub(crate) async fn publish(desk: &Desk, live: &[Order]) {
 }
 
 #[tokio::test]
+async fn every_end_of_the_owners_documents_and_orders_is_told() {
+    // Goal: orders, their ways back and the documents above them end with a warning. Method: publish one order with a way
+    // back; what ends.
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let desk = desk(&store);
+    let back = Image { release: "vp-3/4.2.1".parse().expect("a path"), length: 9, sha256: Sha256([2; 32]) };
+    let until = NOW.plus_seconds(86_400 * 9);
+    publish(&desk, &[Order { back: Some(Back { image: back, until }), ..order("w1", &[&pump(1)]) }]).await;
+    let ends = desk.repositories.ends(NOW).await.expect("reads");
+    let mut told: Vec<_> =
+        ends.iter().map(|lapse| (lapse.at.seconds_since(NOW) / 86_400, lapse.name.as_str())).collect();
+    told.sort_unstable();
+    let wanted = [
+        (3, "the owner's timestamp"),
+        (7, "order w1"),
+        (9, "the way back of order w1"),
+        (60, "the owner's orders 1"),
+        (365, "the owner's root 1"),
+        (365, "the owner's targets 1"),
+    ];
+    assert_eq!(told, wanted);
+}
+
+#[tokio::test]
 async fn a_publication_is_one_transaction_with_its_snapshot_and_its_audit_entry() {
     // Goal: devices never see half a publication. Method: publish, list the files, count the journal.
     let store: Arc<dyn Store> = Arc::new(Memory::new());

@@ -55,6 +55,8 @@ pub enum Section {
     Findings,
     /// Rollouts and holds.
     Rollouts,
+    /// What ends soon.
+    Expiries,
     /// The audit log.
     Audit,
 }
@@ -191,6 +193,7 @@ impl Frame {
             findings,
             rollouts,
             item(Section::Tokens, Icon::Tokens, "Tokens", paths::TOKENS),
+            item(Section::Expiries, Icon::Clock, "Expiries", paths::EXPIRIES),
             item(Section::Audit, Icon::Audit, "Audit", paths::AUDIT),
         ]
     }

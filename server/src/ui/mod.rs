@@ -22,6 +22,7 @@ pub mod device_query;
 pub mod devices;
 pub mod entry;
 pub mod error;
+pub mod expiries;
 pub mod findings;
 pub mod frame;
 pub mod identity;

@@ -5,7 +5,7 @@
 //! `/devices/quarantine?device=…`, `/approvals`, `/approvals/{approve|deny}?key=…`, `/tokens`, `/tokens/new`,
 //! `/tokens/{id}/revoke`, `/findings`, `/findings/{id}`,
 //! `/findings/{id}/{acknowledge|mute|close|reopen}`, `/rollouts`, `/rollouts/{id}`,
-//! `/rollouts/{id}/{stop|resume|back}`, `/holds/new`, `/holds/{id}/lift`, `/audit`, `/sign-in`, `/sign-in/{secret}`.
+//! `/rollouts/{id}/{stop|resume|back}`, `/holds/new`, `/holds/{id}/lift`, `/expiries`, `/audit`, `/sign-in`, `/sign-in/{secret}`.
 //! Every act is posted to the address of its GET page (bodies: [`super::act`]), `/sign-in/{secret}`, `/sign-out` and
 //! `/theme` likewise. Files: `/assets/…`. Stream: [`EVENTS`]. Read next: [`super::devices::DeviceQuery`].
 
@@ -27,6 +27,8 @@ pub const FINDINGS: &str = "/findings";
 pub const ROLLOUTS: &str = "/rollouts";
 /// A new hold.
 pub const NEW_HOLD: &str = "/holds/new";
+/// What ends soon.
+pub const EXPIRIES: &str = "/expiries";
 /// The audit log.
 pub const AUDIT: &str = "/audit";
 /// What to do when nobody is signed in.

@@ -10,6 +10,7 @@ use cordon_server::ui::device::{Change, Device, Fact, Head, Network, Peer, StepV
 use cordon_server::ui::devices::{Choice, DeviceQuery, Devices};
 use cordon_server::ui::entry::{self, Door, Entry};
 use cordon_server::ui::error::{self, Error};
+use cordon_server::ui::expiries::{self, Expiries};
 use cordon_server::ui::findings::{self, Finding, FindingRow, Findings, Tab};
 use cordon_server::ui::frame::{Counts, Person, Section, Toast, model_words};
 use cordon_server::ui::software::{self, Package, Software};
@@ -81,6 +82,8 @@ impl Sample {
             ("findings-calm", findings::render(&findings, &Findings::default())),
             ("audit", audit::render(&frame(Section::Audit), &self.audit())),
             ("audit-empty", audit::render(&frame(Section::Audit), &Audit::default())),
+            ("expiries", expiries::render(&frame(Section::Expiries), &self.expiries())),
+            ("expiries-calm", expiries::render(&frame(Section::Expiries), &Expiries::default())),
             (
                 "error",
                 error::render(
@@ -433,6 +436,26 @@ impl Sample {
             network: Ok(self.network()),
             quarantined: false,
             history: vec![step(5 * 3600, "Severity raised from high to critical", "device", ""), step(6 * 3600, "Assigned", "M. Okafor", "Called the desk, nobody plugged anything in"), step(8 * 3600, "Opened by detector beacon", "device", "")],
+        }
+    }
+
+    fn expiries(self) -> Expiries {
+        let row = |days: i64, name: &str, whose, todo| expiries::Row {
+            at: ago(-days * 86_400),
+            name: self.said(name),
+            whose,
+            todo,
+        };
+        let [owner, staff] = ["the owner's people with keys", "whoever set it"];
+        let order =
+            row(3, "order vp3-422-1", owner, "devices that have not taken it by then need another order");
+        let hold = row(5, "hold h-0a: the ward moves", staff, "set it anew if devices must still not reboot");
+        let root = row(80, "the owner's root 3", owner, "cordonctl repo rotate, then publish");
+        let token = row(-2, "the token of the ticket desk", staff, "make the tool another token");
+        let group = |within, rows| expiries::Group { within, rows };
+        Expiries {
+            groups: vec![group(0, vec![token]), group(7, vec![order, hold]), group(90, vec![root])],
+            known: 21,
         }
     }
 

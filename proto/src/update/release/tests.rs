@@ -50,6 +50,23 @@ fn a_release_of_the_first_version_is_read_and_written_in_one_form() {
 }
 
 #[test]
+fn notes_are_for_people_and_change_nothing_for_a_device() {
+    // Goal: notes are signed with the release, and older agents read it as before. Method: with and without, both ways;
+    // a statement whose notes are no file.
+    let notes_file = FileRef { length: 3, sha256: Sha256([6; 32]) };
+    let with = with_notes(golden().custom(), Some(notes_file));
+    let text = String::from_utf8(with.canonical()).expect("UTF-8");
+    assert!(text.contains(&format!(r#""notes":{{"length":3,"sha256":"{}"}}"#, Sha256([6; 32]))), "{text}");
+    assert_eq!(read(&text), Ok(golden()));
+    assert_eq!(notes(&with), Ok(Some(notes_file)));
+    assert_eq!(
+        (notes(&golden().custom()), with_notes(golden().custom(), None)),
+        (Ok(None), golden().custom())
+    );
+    assert!(notes(&Value::object([("notes", Value::from("read me"))])).is_err());
+}
+
+#[test]
 fn an_unknown_version_or_word_is_refused_by_name() {
     // Goal: no guess at words of later versions. Method: each closed list once.
     assert_eq!(changed(r#""v":1"#, r#""v":2"#), Err(Unreadable::Version(2)));

@@ -134,9 +134,15 @@ fn tabs(page: &str) -> Vec<(String, usize)> {
 async fn without_a_session_nothing_is_told() {
     // Goal: a stranger learns nothing, not even what exists. Method: pages, forms and nonsense without a cookie.
     let console = Console::with_fleet().await;
-    for address in
-        ["/", "/devices", &format!("/devices/{}", id(0)), "/rollouts/vp3-422", "/nowhere", "/audit"]
-    {
+    for address in [
+        "/",
+        "/devices",
+        &format!("/devices/{}", id(0)),
+        "/rollouts/vp3-422",
+        "/nowhere",
+        "/audit",
+        "/expiries",
+    ] {
         let reply = console.ask("GET", address, &[], "").await;
         assert_eq!((reply.location(), reply.text.as_str()), ("/sign-in", ""), "{address}");
         let forged = console.ask("GET", address, &[("cookie", "cordon-session=guessed")], "").await;
@@ -348,6 +354,7 @@ async fn text_of_devices_is_never_markup() {
         "/rollouts",
         "/rollouts/k1-704",
         "/holds/new",
+        "/expiries",
         "/audit",
         &device,
         &format!("{device}/quarantine"),

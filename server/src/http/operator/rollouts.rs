@@ -127,7 +127,7 @@ pub struct AcceptAsk {
 #[serde(deny_unknown_fields)]
 pub struct ReasonAsk {
     /// Why, at least 10 characters.
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// All rollouts, the newest first.
