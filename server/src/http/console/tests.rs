@@ -2,6 +2,7 @@
 
 mod fixture;
 mod identities;
+mod releases;
 
 use axum::http::StatusCode;
 use cordon_proto::telemetry::Severity;
@@ -65,6 +66,7 @@ async fn a_first_day_tells_what_to_do() {
     console.get("/devices").await.must("No device has enrolled yet");
     console.get("/findings").await.must("Nothing is open");
     console.get("/rollouts").await.must("Nothing has been rolled out yet");
+    console.get("/releases").await.must("No release has been taken in yet");
 }
 
 #[tokio::test]

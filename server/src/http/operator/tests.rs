@@ -18,6 +18,7 @@ use crate::example::ExampleDirector;
 use crate::testing::{Bench, person, text};
 
 mod identities;
+mod import;
 
 /// A server, its API, and two tokens.
 struct Api {
