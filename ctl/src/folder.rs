@@ -15,7 +15,7 @@ use crate::arguments::read_file;
 use crate::failure::Failure;
 
 /// The sub-folder of images.
-const TARGETS: &str = "targets";
+pub const TARGETS: &str = "targets";
 /// Bytes read of any metadata file; the role's own limit is checked where it is parsed.
 const METADATA_BYTES: u64 = 4 * 1024 * 1024;
 

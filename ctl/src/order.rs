@@ -18,6 +18,7 @@ use cordon_proto::update::Rules;
 
 pub mod add;
 pub mod list;
+pub mod plan;
 pub mod receipts;
 pub mod sign;
 pub mod verify;
@@ -31,6 +32,8 @@ pub enum Command {
     Sign(Box<sign::Sign>),
     /// Verify orders offline, and count the receipts for them.
     Verify(verify::Verify),
+    /// Ask the server what an order would do, and write the lists of its waves.
+    Plan(Box<plan::Plan>),
 }
 
 impl Command {
@@ -43,6 +46,7 @@ impl Command {
             Self::Sign(sign) if sign.add => add::run(sign, session),
             Self::Sign(sign) => sign.run(session),
             Self::Verify(verify) => verify.run(session),
+            Self::Plan(plan) => plan.run(session),
         }
     }
 }

@@ -19,10 +19,12 @@ mod audit;
 mod bundles;
 mod fetching;
 mod handover;
+mod importing;
 mod intake;
 mod makers;
 mod online;
 mod owners;
+mod planning;
 
 /// A desk: a folder with keys, both repositories and files.
 struct Desk {
