@@ -306,14 +306,20 @@ fn chunks(
 fn base(options: &Options) -> Result<Url, Failure> {
     let missing = || Failure::Usage("this command asks a server: give --server".to_owned());
     let text = options.server.as_deref().ok_or_else(missing)?;
-    let url = Url::parse(text).map_err(|error| Failure::Usage(format!("--server `{text}`: {error}")))?;
+    address(text, ("--server", "--ca"), options.ca.is_some())
+}
+
+/// An address to speak to: https with an authority of its own, or plain http on this very machine. The flags are those
+/// by which people give the two.
+pub(crate) fn address(text: &str, (flag, ca): (&str, &str), has_ca: bool) -> Result<Url, Failure> {
+    let url = Url::parse(text).map_err(|error| Failure::Usage(format!("{flag} `{text}`: {error}")))?;
     match url.scheme() {
-        "https" if options.ca.is_some() => Ok(url),
+        "https" if has_ca => Ok(url),
         "https" => {
-            Err(Failure::Usage("an https server needs --ca: no other authority is believed".to_owned()))
+            Err(Failure::Usage(format!("an https server needs {ca}: no other authority is believed")))
         }
         "http" if is_loopback(&url) => Ok(url),
-        _ => Err(Failure::Usage(format!("--server `{text}`: use https; plain http is for loopback only"))),
+        _ => Err(Failure::Usage(format!("{flag} `{text}`: use https; plain http is for loopback only"))),
     }
 }
 

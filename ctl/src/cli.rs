@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
-    approvals, audit, bundle, devices, expiries, holds, keys, order, owner, receipts, release, repo,
+    approvals, audit, bundle, devices, expiries, holds, keys, makers, order, owner, receipts, release, repo,
     rollouts, tokens,
 };
 
@@ -83,6 +83,9 @@ pub enum Command {
     /// List and show devices and their history; quarantine, release, retire.
     #[command(subcommand)]
     Devices(devices::Command),
+    /// Pin makers: which models a repository may list, and its first root.
+    #[command(subcommand)]
+    Makers(makers::Command),
     /// Create, list and show rollouts; pause, halt, resume, send back, accept.
     #[command(subcommand)]
     Rollouts(rollouts::Command),
@@ -113,6 +116,7 @@ impl Command {
             Self::Tokens(command) => command.run(session),
             Self::Approvals(command) => command.run(session),
             Self::Devices(command) => command.run(session),
+            Self::Makers(command) => command.run(session),
             Self::Rollouts(command) => command.run(session),
             Self::Holds(command) => command.run(session),
             Self::Audit(command) => command.run(session),

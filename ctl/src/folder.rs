@@ -15,7 +15,7 @@ use crate::arguments::read_file;
 use crate::failure::Failure;
 
 /// The sub-folder of images.
-const TARGETS: &str = "targets";
+pub const TARGETS: &str = "targets";
 /// What ends the name of a root that waits for signatures.
 const WAITING: &str = ".waiting";
 /// Bytes read of any metadata file; the role's own limit is checked where it is parsed.

@@ -2,9 +2,10 @@
 //!
 //! Two halves that share nothing but the command line. The first works on files alone and needs no network: `keys`,
 //! `repo`, `release`, `order`, `bundle`, `owner`. The second speaks to the operator plane of a server: `tokens`, `devices`,
-//! `rollouts`, `holds`, `audit`, `receipts`, `expiries`, `order draft`, `repo publish`, `repo fetch`. It must never believe a fact that it signs because a
-//! server says so: a draft that a server carried is recomputed from the own folders. It shares no code with the server: a
-//! stolen server cannot make a person sign something else than what is shown.
+//! `makers`, `rollouts`, `holds`, `audit`, `receipts`, `expiries`, `order draft`, `order plan`, `repo publish`, `repo fetch`. It
+//! must never believe a fact that it signs because a server says so: a draft that a server carried is recomputed from the
+//! own folders. It shares no code with the server: a stolen server cannot make a person sign something else than what is
+//! shown.
 //!
 //! Exit status: 0 done, 1 refused (an RFC 9457 problem on standard error), 2 wrong usage, 3 server not reached.
 //! Read next: [`cli`] for the commands, [`session`] for what each of them is given.
@@ -28,10 +29,12 @@ pub mod diff;
 pub mod example;
 pub mod expiries;
 pub mod failure;
+pub mod fetch;
 pub mod folder;
 pub mod holds;
 pub mod key;
 pub mod keys;
+pub mod makers;
 pub mod order;
 pub mod owner;
 pub mod placing;

@@ -21,6 +21,7 @@ pub mod draft;
 pub mod list;
 pub mod plan;
 pub mod pulled;
+pub mod wished;
 pub mod receipts;
 pub mod sign;
 pub mod verify;
@@ -37,6 +38,8 @@ pub enum Command {
     /// Hand orders from signer to signer by way of a server, which only carries them.
     #[command(subcommand)]
     Draft(draft::Command),
+    /// Ask the server what an order would do, and write the lists of its waves.
+    Plan(Box<plan::Plan>),
 }
 
 impl Command {
@@ -54,6 +57,7 @@ impl Command {
             },
             Self::Verify(verify) => verify.run(session),
             Self::Draft(command) => command.run(session),
+            Self::Plan(plan) => plan.run(session),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `cordonctl release`: a maker signs what may be said of an image, and anybody checks it.
 //!
 //! The image is hashed here, from the file that is named; what is signed is read back with the devices' own reader
-//! before it is shown. A name is used once: another image under the same name would make two signed truths. Read
-//! next: [`sign`], [`verify`], [`chunks`].
+//! before it is shown. A name is used once: another image under the same name would make two signed truths. `pack` and
+//! `import` carry what was signed to owners and their servers. Read next: [`sign`], [`verify`], [`import`].
 
 use std::io::Read;
 use std::path::Path;
@@ -18,8 +18,12 @@ use crate::report::Report;
 use crate::session::Session;
 
 pub mod chunks;
+pub mod contents;
+pub mod import;
+pub mod pack;
 pub mod papers;
 pub mod sign;
+pub mod unpack;
 pub mod verify;
 
 /// The commands.
@@ -30,6 +34,10 @@ pub enum Command {
     Sign(Box<sign::Sign>),
     /// Verify a release, and an image file against it.
     Verify(verify::Verify),
+    /// Pack a maker's publication and its files into one file for owners.
+    Pack(pack::Pack),
+    /// Take a maker's publication into your own copy and the server, verified here first.
+    Import(Box<import::Import>),
 }
 
 impl Command {
@@ -41,6 +49,8 @@ impl Command {
         match self {
             Self::Sign(sign) => sign.run(session),
             Self::Verify(verify) => verify.run(session),
+            Self::Pack(pack) => pack.run(session),
+            Self::Import(import) => import.run(session),
         }
     }
 }

@@ -21,10 +21,12 @@ mod clocks;
 mod drafts;
 mod fetching;
 mod handover;
+mod importing;
 mod intake;
 mod makers;
 mod online;
 mod owners;
+mod planning;
 mod rotation;
 
 /// A desk: a folder with keys, both repositories and files.

@@ -117,6 +117,10 @@ pub const IMAGE_BYTES: u64 = 16 * 1024 * 1024 * 1024;
 pub const RELEASE_HARDWARE: usize = 32;
 /// Deltas, or dates of support, of one release.
 pub const RELEASE_ENTRIES: usize = 16;
+/// Bytes of an SBOM, VEX or MUD file that the server reads to say what it is; a longer one is kept and not read.
+pub const SBOM_BYTES: u64 = 32 * 1024 * 1024;
+/// Components of an SBOM, or entries of a VEX.
+pub const SBOM_COMPONENTS: usize = 100_000;
 /// Windows of one order.
 pub const WINDOWS: usize = 16;
 /// Longest life of a permit that an order may set.

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use cordon_proto::checkin::UpdateState;
+use cordon_proto::checkin::{InterlockState, UpdateState};
 use cordon_proto::ids::{DeviceId, HardwareId, Sha256, Text};
 use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::receipt::ReceiptBody;
@@ -181,8 +181,15 @@ impl Member {
             report: self.report.as_deref().cloned(),
             reported: self.reported,
             last_seen: self.seen,
+            spoke: self.device.spoke.or(self.first_word()),
             ..Device::clone(&self.device)
         }
+    }
+
+    /// When it said what it says now, if that is whether it is in use.
+    fn first_word(&self) -> Option<Timestamp> {
+        let report = self.report.as_deref().filter(|report| report.interlock != InterlockState::Unknown);
+        report.and(self.reported).map(Millis::seconds).or(report.and(self.seen))
     }
 
     /// The device's name.

@@ -2,34 +2,40 @@
 //!
 //! Decisions are `server/core`'s `publish`; here files are loaded, committed with an audit entry in one transaction,
 //! and the two online keys sign. Those keys say which versions are newest and nothing else: no document that this
-//! file can sign names firmware. Files are stored and served as received. Read next: `http/repository` for who reads.
+//! file can sign names firmware. Files are stored and served as received. Read next: `image` for makers' repositories,
+//! `http/repository` for who reads.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cordon_proto::canonical::Value;
-use cordon_proto::ids::{Name, Sha256, TargetPath, Text};
+use cordon_proto::ids::{Name, TargetPath, Text};
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::author::{Signer, sign};
 use cordon_proto::update::metadata::Targets;
 use cordon_proto::update::order::{DocumentError, Order, read_document};
-use cordon_proto::update::release::{Listed, Release};
+use cordon_proto::update::release::Listed;
 use cordon_proto::update::trust::{Freshness, Rules, Sizes};
 use cordon_proto::update::{Role, TrustError, name};
 use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::lease::Lease;
-use cordon_server_core::change::{Commit, Draft, Expected, Index, Key, Kind, Malformed};
-use cordon_server_core::publish::{
-    Accepted, Director, Files, OnlineKeys as PublicKeys, Refused, role_of, verify_image,
-};
+use cordon_server_core::change::{Commit, Draft, Expected, Key, Malformed};
+pub use cordon_server_core::import::KnownRelease;
+use cordon_server_core::import::{ImportRefused, PinRefused};
+use cordon_server_core::publish::{Accepted, Director, OnlineKeys as PublicKeys, Refused};
 use serde::{Deserialize, Serialize};
 
 use crate::online::{OnlineKeys, OnlineRole};
 use crate::people::Doer;
+use crate::store::blobs::BlobError;
 use crate::store::{Cursor, Store, StoreError};
 use crate::verifier::ServerVerifier;
 
 mod ends;
+mod image;
+mod makers;
+
+pub use image::Incoming;
 
 /// The name of the director's repository. No manufacturer's repository may have it.
 pub const DIRECTOR: &str = "director";
@@ -52,14 +58,15 @@ pub enum PublishError {
     /// The document of orders is signed, but not usable.
     #[error("the orders are signed, but not usable: {0}")]
     Orders(#[from] DocumentError),
-    /// A release is signed, but not usable.
-    #[error("the release {release} is signed, but not usable: {why}")]
-    Release {
-        /// The target.
-        release: String,
-        /// What is wrong with it.
-        why: String,
-    },
+    /// A maker's publication, or a file of one, is refused.
+    #[error(transparent)]
+    Import(#[from] ImportRefused),
+    /// A maker is not pinned.
+    #[error(transparent)]
+    Pin(#[from] PinRefused),
+    /// The files that releases name cannot be looked at.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
     /// The name belongs to the owner's own repository.
     #[error("`director` is the owner's own repository; a manufacturer's needs another name")]
     Reserved,
@@ -75,29 +82,6 @@ impl From<TrustError> for PublishError {
     fn from(error: TrustError) -> Self {
         Self::Refused(error.into())
     }
-}
-
-/// A release that an image repository lists, under `Key::Release`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KnownRelease {
-    /// Version of this document.
-    pub v: u32,
-    /// The manufacturer's repository.
-    pub repository: Name,
-    /// The target.
-    pub release: TargetPath,
-    /// The model it is for.
-    pub model: Text,
-    /// Orders releases of a model.
-    pub counter: u64,
-    /// The lowest counter accepted once it is confirmed.
-    pub floor: u64,
-    /// SHA-256 of the image.
-    pub sha256: Sha256,
-    /// Bytes of the image.
-    pub length: u64,
-    /// When it was taken in.
-    pub imported: Timestamp,
 }
 
 /// Which documents of the director are the newest, under `Key::Meta("director")`.
@@ -247,79 +231,11 @@ impl Repositories {
         Ok((orders_of(&director, now)?, director.timestamp_version))
     }
 
-    /// Takes in one file of a manufacturer's repository. Versioned files wait unseen until the `timestamp.json` that
-    /// names them is taken in, and with it the whole repository has been verified.
-    pub async fn publish_image(
-        &self,
-        repository: &Name,
-        file: &str,
-        bytes: &[u8],
-        by: Doer<'_>,
-    ) -> Result<Vec<KnownRelease>, PublishError> {
-        let Doer { actor, now } = by;
-        if repository.as_str() == DIRECTOR {
-            return Err(PublishError::Reserved);
-        }
-        let role = role_of(file)?;
-        let path: TargetPath = file.parse().map_err(|_| Refused::Name(file.chars().take(80).collect()))?;
-        let key = Key::RepositoryFile { repository: repository.clone(), file: path };
-        // What was verified against the files as they stood must not replace a publication that came meanwhile.
-        let before = Expected::of(self.store.get(key.clone()).await?.as_ref());
-        let mut draft =
-            Commit::draft(now, actor.clone()).expect(key.clone(), before).put(key, bytes.to_vec());
-        let mut releases = Vec::new();
-        if role == Role::Timestamp {
-            let mut files = self.files(repository).await?;
-            files.insert(file.to_owned(), bytes.to_vec());
-            let roles = verify_image(&files, &rules(now))?;
-            releases = releases_of(repository, &roles, now)?;
-            draft = draft.audit(entry("repository.publish", &format!("image:{repository}")));
-        }
-        for release in &releases {
-            let key = Key::Release { repository: repository.clone(), release: release.release.clone() };
-            let body = serde_json::to_vec(release).expect("strings and integers are always JSON");
-            draft = draft.put(key, body);
-        }
-        self.store.commit(draft.finish()?).await?;
-        Ok(releases)
-    }
-
-    async fn files(&self, repository: &Name) -> Result<Files, StoreError> {
-        let mut files = Files::new();
-        let mut from = Some(Cursor::First);
-        while let Some(cursor) = from {
-            let page = self.store.scan(Index::FilesOf(repository.clone()), cursor, 500).await?;
-            for (key, row) in page.rows {
-                if let Key::RepositoryFile { file, .. } = key {
-                    files.insert(file.as_str().to_owned(), row.body);
-                }
-            }
-            from = page.next;
-        }
-        Ok(files)
-    }
-
     /// One file of a repository, as received.
     pub async fn file(&self, repository: &Name, file: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let Ok(file) = file.parse() else { return Ok(None) };
         let key = Key::RepositoryFile { repository: repository.clone(), file };
         Ok(self.store.get(key).await?.map(|row| row.body))
-    }
-
-    /// All releases that were taken in.
-    pub async fn releases(&self) -> Result<Vec<KnownRelease>, StoreError> {
-        let mut releases = Vec::new();
-        let mut from = Some(Cursor::First);
-        while let Some(cursor) = from {
-            let page = self.store.scan(Index::All(Kind::Release), cursor, 500).await?;
-            for (key, row) in page.rows {
-                let release =
-                    serde_json::from_slice(&row.body).map_err(|_| StoreError::Corrupt(key.to_string()))?;
-                releases.push(release);
-            }
-            from = page.next;
-        }
-        Ok(releases)
     }
 }
 
@@ -373,33 +289,4 @@ fn orders_of(director: &Director, now: Timestamp) -> Result<Vec<Order>, PublishE
         listed.push(Listed { path, length: file.length, sha256, custom });
     }
     Ok(read_document(listed, document.expires)?)
-}
-
-fn releases_of(
-    repository: &Name,
-    roles: &[Targets],
-    now: Timestamp,
-) -> Result<Vec<KnownRelease>, PublishError> {
-    let null = Value::Null;
-    let mut releases = Vec::new();
-    for (text, file) in roles.iter().flat_map(|role| &role.targets) {
-        let wrong = |why: String| PublishError::Release { release: text.chars().take(80).collect(), why };
-        let path: TargetPath = text.parse().map_err(|_| wrong("not the name of a release".to_owned()))?;
-        let sha256 = file.sha256().map_err(|fault| wrong(fault.to_string()))?;
-        let custom = file.custom.as_ref().unwrap_or(&null);
-        let listed = Listed { path: &path, length: file.length, sha256, custom };
-        let release = Release::read(listed).map_err(|why| wrong(why.to_string()))?;
-        releases.push(KnownRelease {
-            v: 1,
-            repository: repository.clone(),
-            release: path.clone(),
-            model: release.model,
-            counter: release.counter,
-            floor: release.floor,
-            sha256,
-            length: file.length,
-            imported: now,
-        });
-    }
-    Ok(releases)
 }

@@ -384,7 +384,7 @@ impl Director for Rollouts {
 
 fn newest_of(releases: &[KnownRelease]) -> BTreeMap<Text, Newest> {
     let mut newest: BTreeMap<Text, Newest> = BTreeMap::new();
-    for known in releases {
+    for known in releases.iter().filter(|known| known.listed) {
         let candidate =
             Newest { release: known.release.clone(), counter: known.counter, since: known.imported };
         let best = newest.entry(known.model.clone()).or_insert_with(|| candidate.clone());

@@ -39,6 +39,7 @@ use crate::store::{Cursor, Index, Key, Kind, Store};
 use crate::testing::shared::Seat;
 
 pub(crate) mod faulty;
+pub(crate) mod maker;
 pub(crate) mod shared;
 
 /// Longer than anything a test waits for.

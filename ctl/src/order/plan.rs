@@ -1,354 +1,174 @@
-//! What orders are to be made: from the flags of one command, or many from one file, all signed in one session.
+//! `order plan`: what an order would do, and the lists of its waves, before anybody signs.
 //!
-//! A plan is only what somebody wishes. Each order that comes of it is checked against the maker's word and the lists
-//! as any other, and shown in full. Paths in a file are relative to the file. Read next: [`super::check`].
+//! The server says which devices fit and why the others do not; the lists name devices by what stands on their plates, so
+//! that whoever signs computes the scope from them and sees every device. The server's word decides nothing: a wrong
+//! list orders nothing that its readers did not sign. Nothing is signed here. Read next: [`super::sign`].
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use cordon_proto::ids::{Name, TargetPath};
-use cordon_proto::limits;
-use cordon_proto::update::order::{Back, Order};
-use cordon_proto::update::release::{InterlockClass, Release};
-use cordon_proto::update::scope::Scope;
-use cordon_proto::update::window::Window;
-use serde::Deserialize;
+use cordon_proto::update::window::{Window, intersect};
+use cordon_server_core::rollout::{Size, split};
+use serde_json::{Value, json};
 
-use super::list::ScopeList;
-use crate::arguments::{self, read_file};
-use crate::chain::Maker;
+use crate::api::Api;
+use crate::arguments;
 use crate::failure::Failure;
+use crate::report::{Report, plain};
 use crate::session::Session;
 
-/// Bytes of a file of plans.
-const FILE_BYTES: u64 = 1 << 20;
+/// What is left out, with the reason.
+const LEFT_OUT: &str = "left-out.tsv";
 
-/// What is wished for one release: an order for each list, or one by facts.
-#[derive(Clone, Debug)]
+/// Plan an order.
+#[derive(Clone, Debug, Args)]
 pub struct Plan {
-    /// The orders' name; with several lists -1, -2, … is added.
-    pub id: Name,
     /// The release to install.
+    #[arg(long, value_name = "PATH")]
     pub release: TargetPath,
-    /// The maker's repository.
+    /// The maker's repository, by the name under which the server knows it.
+    #[arg(long, value_name = "NAME")]
     pub repository: Name,
-    /// The files of the scopes' lists.
-    pub lists: Vec<PathBuf>,
-    /// Instead of lists: model, hardware revision, and the installed counters from which.
-    pub facts: Option<(String, String, (u64, u64))>,
-    /// One order for all, although the release needs its application's word.
-    pub whole: bool,
-    /// When the orders begin to hold.
-    pub not_before: String,
-    /// When they end.
-    pub expires: String,
-    /// When devices may reboot.
-    pub windows: Vec<Window>,
-    /// The way back, and until when.
-    pub back: Option<(TargetPath, String)>,
-    /// Seconds for which the server's go stays fresh; none where devices need no go.
-    pub permit_s: Option<u32>,
-    /// Why.
-    pub reason: String,
-    /// Further orders for the same devices, for a second try where the first failed.
-    pub spare: u32,
-}
-
-/// What a file says of one order, or at its top of all that do not say otherwise.
-#[derive(Clone, Debug, Default, Deserialize)]
-struct Said {
-    id: Option<String>,
-    release: Option<String>,
-    repository: Option<String>,
-    #[serde(default)]
-    scope_list: Vec<PathBuf>,
-    match_model: Option<String>,
-    match_hardware: Option<String>,
-    from: Option<String>,
-    whole: Option<bool>,
-    not_before: Option<String>,
-    expires: Option<String>,
-    #[serde(default)]
-    window: Vec<String>,
-    back: Option<String>,
-    back_until: Option<String>,
-    permit_s: Option<u32>,
-    offline: Option<bool>,
-    reason: Option<String>,
-    spare: Option<u32>,
-    /// What has no meaning here: a word that was mistyped must not be passed over.
-    #[serde(flatten)]
-    unknown: std::collections::BTreeMap<String, toml::Value>,
+    /// Which devices of its model: band, from, release, site, ward, kind or tag. Repeat; all must fit.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub filter: Vec<String>,
+    /// The release to which devices may return.
+    #[arg(long, value_name = "PATH")]
+    pub back: Option<TargetPath>,
+    /// When devices are to reboot, in their own time. Repeat.
+    #[arg(long, value_name = "WINDOW", value_parser = arguments::window)]
+    pub window: Vec<Window>,
+    /// When the wards let them. Repeat; without it always.
+    #[arg(long, value_name = "WINDOW", value_parser = arguments::window, requires = "window")]
+    pub within: Vec<Window>,
+    /// Sizes of the waves: 12, 10%, group:SITE/WARD, rest.
+    #[arg(long, value_name = "SIZES", value_delimiter = ',', default_value = "rest")]
+    pub waves: Vec<Size>,
+    /// The new folder for the lists.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 impl Plan {
-    /// Reads a file of plans.
+    /// Does it.
     ///
     /// # Errors
-    /// It is no such file, or a field is missing or wrong.
-    pub fn read(path: &Path) -> Result<Vec<Self>, Failure> {
-        let wrong = |why: &dyn std::fmt::Display| Failure::Usage(format!("{}: {why}", path.display()));
-        let bytes = read_file(path, FILE_BYTES)?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| wrong(&error))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        Self::parse(text, folder).map_err(|why| wrong(&why))
+    /// The windows never meet, no device fits, the waves do not come out, the server refuses, or was not reached.
+    pub fn run(&self, session: &Session<'_>) -> Result<Report, Failure> {
+        let open = self.open()?;
+        let asked = json!({
+            "repository": self.repository.as_str(),
+            "release": self.release.as_str(),
+            "filter": self.filter,
+            "back": self.back.as_ref().map(TargetPath::as_str),
+        });
+        let answer = Api::new(session.options)?.post(&["orders", "preview"], &asked)?;
+        self.way_back(&answer)?;
+        let devices = answer.get("devices").and_then(Value::as_array).cloned().unwrap_or_default();
+        let (planned, left): (Vec<Value>, Vec<Value>) =
+            devices.into_iter().partition(|device| text(device, "fate") == "fits");
+        if planned.is_empty() {
+            let detail = format!("no device would install {}:\n{}", self.release, summary(&answer));
+            return Err(Failure::refused("nothing to order", detail));
+        }
+        let placed: Vec<(String, &str)> =
+            planned.iter().map(|device| (line(device), text(device, "place"))).collect();
+        let waves = split(&placed, &self.waves).map_err(|error| Failure::Usage(error.to_string()))?;
+        let files = self.write(&waves, &left)?;
+        let mut said = summary(&answer);
+        for (file, wave) in files.iter().zip(&waves) {
+            said += &format!("{file}: {} devices\n", wave.len());
+        }
+        if !open.is_empty() {
+            said += &format!("reboots in {} windows of the week\n", open.len());
+        }
+        let windows: Vec<Value> = open.iter().map(|window| json(&window.value())).collect();
+        Ok(Report::new(said, answer).with("lists", json!(files)).with("windows", json!(windows)))
     }
 
-    fn parse(text: &str, folder: &Path) -> Result<Vec<Self>, String> {
-        let value: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
-        let mut common = value;
-        let orders = common.remove("order").unwrap_or(toml::Value::Array(Vec::new()));
-        let said = |value: toml::Value| value.try_into::<Said>().map_err(|error| error.to_string());
-        let common = said(toml::Value::Table(common))?;
-        let toml::Value::Array(orders) = orders else {
-            return Err("write each order as [[order]]".to_owned());
-        };
-        if orders.is_empty() {
-            return Err("it names no order: write each as [[order]]".to_owned());
+    /// When devices may reboot: in the order's windows, within the wards'.
+    fn open(&self) -> Result<Vec<Window>, Failure> {
+        let always = [Window::ALWAYS];
+        let within = if self.within.is_empty() { &always[..] } else { &self.within };
+        let open = intersect(&self.window, within);
+        if open.is_empty() && !self.window.is_empty() {
+            let detail = "the windows never meet: under this order no device could ever reboot";
+            return Err(Failure::refused("no window", detail));
         }
-        orders.into_iter().map(|order| said(order)?.over(&common).plan(folder)).collect()
+        Ok(open)
     }
 
-    /// The orders of this plan.
-    ///
-    /// # Errors
-    /// The maker lists no such release, nobody is named, or one wave would take a release that treats patients.
-    pub fn orders(
-        &self,
-        maker: &Maker,
-        lists: &[ScopeList],
-        session: &Session<'_>,
-    ) -> Result<Vec<Order>, Failure> {
-        let release = maker.listed(&self.release, &session.rules())?;
-        let scopes = self.scopes(lists)?;
-        self.wave_by_wave(&release, &scopes)?;
-        let several = scopes.len() > 1;
-        let mut orders = Vec::new();
-        for (number, scope) in (1..).zip(scopes) {
-            let id = if several { format!("{}-{number}", self.id) } else { self.id.to_string() };
-            for spare in 0..=self.spare {
-                let id = if spare == 0 { id.clone() } else { format!("{id}-spare-{spare}") };
-                let id = id
-                    .parse()
-                    .map_err(|error| Failure::Usage(format!("the name {id} is too long: {error}")))?;
-                orders.push(self.order(id, &release, scope.clone(), (maker, session))?);
-            }
-        }
-        Ok(orders)
-    }
-
-    fn scopes(&self, lists: &[ScopeList]) -> Result<Vec<Scope>, Failure> {
-        let text = |text: &str| text.parse().map_err(|error| Failure::Usage(format!("`{text}`: {error}")));
-        if let Some((model, hardware, (from_least, from_most))) = &self.facts {
-            return Ok(vec![Scope::Match {
-                model: text(model)?,
-                hardware: text(hardware)?,
-                from_least: *from_least,
-                from_most: *from_most,
-            }]);
-        }
-        if lists.is_empty() {
-            return Err(Failure::Usage(
-                "for whom? give --scope-list, or --match-model with --match-hardware and --from".to_owned(),
-            ));
-        }
-        Ok(lists.iter().map(|list| Scope::Set { root: list.root(), count: list.count() }).collect())
-    }
-
-    /// A release that may stop a therapy is ordered in waves, unless somebody says otherwise.
-    fn wave_by_wave(&self, release: &Release, scopes: &[Scope]) -> Result<(), Failure> {
-        let one_device = matches!(scopes, [Scope::Set { count: 1, .. }]);
-        if self.whole || release.interlock != InterlockClass::Application || scopes.len() > 1 || one_device {
+    fn way_back(&self, answer: &Value) -> Result<(), Failure> {
+        let Some(back) = &self.back else { return Ok(()) };
+        let verdict = answer.get("back").cloned().unwrap_or(Value::Null);
+        if verdict == "open" {
             return Ok(());
         }
-        let detail = "this release reboots devices that treat patients: give one --scope-list for each wave, or say --whole";
-        Err(Failure::refused("one wave", detail))
+        let detail = format!("the way back to {back} could not be taken: {}", plain(&verdict.to_string()));
+        Err(Failure::refused("no way back", detail))
     }
 
-    fn order(
-        &self,
-        id: Name,
-        release: &Release,
-        scope: Scope,
-        (maker, session): (&Maker, &Session<'_>),
-    ) -> Result<Order, Failure> {
-        let now = session.now;
-        let back = match &self.back {
-            Some((back, until)) => {
-                let image = maker.listed(back, &session.rules())?.image;
-                Some(Back { image, until: arguments::time(until, now)? })
-            }
-            None => None,
+    /// Writes one list a wave, and what is left out; the names of the lists.
+    fn write(&self, waves: &[Vec<String>], left: &[Value]) -> Result<Vec<String>, Failure> {
+        let wrong = |error: std::io::Error| Failure::file("make", &self.out, &error);
+        std::fs::create_dir(&self.out).map_err(wrong)?;
+        let mut files = Vec::new();
+        for (number, wave) in (1..).zip(waves) {
+            let file = format!("wave{number}.tsv");
+            write_new(&self.out.join(&file), &wave.concat())?;
+            files.push(file);
+        }
+        let why = |device: &Value| {
+            let steps: Vec<_> = list(device, "steps").map(plain).collect();
+            format!("{}\t{}\t{}\n", line(device).trim_end(), text(device, "fate"), steps.join(" then "))
         };
-        Ok(Order {
-            id,
-            repository: self.repository.clone(),
-            image: release.image.clone(),
-            scope,
-            issued: now,
-            not_before: arguments::time(&self.not_before, now)?,
-            expires: arguments::time(&self.expires, now)?,
-            windows: self.windows.clone(),
-            back,
-            permit_s: self.permit_s,
-            reason: self.reason.parse().map_err(|error| Failure::Usage(format!("the reason: {error}")))?,
-        })
+        write_new(&self.out.join(LEFT_OUT), &left.iter().map(why).collect::<String>())?;
+        Ok(files)
     }
 }
 
-impl Said {
-    /// What is said of one order, over what is said of all.
-    fn over(self, common: &Self) -> Self {
-        let or = |own: Option<String>, all: &Option<String>| own.or_else(|| all.clone());
-        let lists = |own: Vec<PathBuf>, all: &[PathBuf]| if own.is_empty() { all.to_vec() } else { own };
-        let by_facts = self.match_model.is_some() || !self.scope_list.is_empty();
-        let facts = |own, all: &Option<String>| if by_facts { own } else { or(own, all) };
-        let mut unknown = self.unknown;
-        unknown.extend(common.unknown.clone());
-        Self {
-            id: self.id,
-            release: or(self.release, &common.release),
-            repository: or(self.repository, &common.repository),
-            scope_list: if self.match_model.is_some() {
-                self.scope_list
-            } else {
-                lists(self.scope_list, &common.scope_list)
-            },
-            match_model: facts(self.match_model, &common.match_model),
-            match_hardware: facts(self.match_hardware, &common.match_hardware),
-            from: facts(self.from, &common.from),
-            whole: self.whole.or(common.whole),
-            not_before: or(self.not_before, &common.not_before),
-            expires: or(self.expires, &common.expires),
-            window: if self.window.is_empty() { common.window.clone() } else { self.window },
-            back: or(self.back, &common.back),
-            back_until: or(self.back_until, &common.back_until),
-            permit_s: self.permit_s.or(common.permit_s),
-            offline: self.offline.or(common.offline),
-            reason: or(self.reason, &common.reason),
-            spare: self.spare.or(common.spare),
-            unknown,
-        }
-    }
-
-    fn plan(self, folder: &Path) -> Result<Plan, String> {
-        let id = self.id.ok_or("an order has no id")?;
-        let wrong = |what: &str| format!("order {id}: {what}");
-        if let Some(name) = self.unknown.keys().next() {
-            return Err(wrong(&format!("`{name}` has no meaning here")));
-        }
-        let need =
-            |value: Option<String>, name: &str| value.ok_or_else(|| wrong(&format!("{name} is missing")));
-        let window = |text: &String| arguments::window(text).map_err(|error| wrong(&error));
-        let windows = self.window.iter().map(window).collect::<Result<Vec<_>, _>>()?;
-        if windows.is_empty() {
-            return Err(wrong("window is missing"));
-        }
-        let facts = match (self.match_model, self.match_hardware, self.from) {
-            (Some(model), Some(hardware), Some(from)) => {
-                Some((model, hardware, arguments::counters(&from).map_err(|error| wrong(&error))?))
-            }
-            (None, None, None) => None,
-            _ => return Err(wrong("match_model, match_hardware and from go together")),
-        };
-        if facts.is_some() && !self.scope_list.is_empty() {
-            return Err(wrong("give scope_list or match_model, not both"));
-        }
-        let back = match (self.back, self.back_until) {
-            (Some(back), Some(until)) => Some((parse(&back, &wrong)?, until)),
-            (None, None) => None,
-            (Some(_), None) | (None, Some(_)) => return Err(wrong("back and back_until go together")),
-        };
-        let offline = self.offline.unwrap_or(false);
-        if offline && self.permit_s.is_some() {
-            return Err(wrong("offline needs no permit_s"));
-        }
-        Ok(Plan {
-            release: parse(&need(self.release, "release")?, &wrong)?,
-            repository: parse(&need(self.repository, "repository")?, &wrong)?,
-            lists: self.scope_list.iter().map(|file| folder.join(file)).collect(),
-            facts,
-            whole: self.whole.unwrap_or(false),
-            not_before: self.not_before.unwrap_or_else(|| "0m".to_owned()),
-            expires: need(self.expires, "expires")?,
-            windows,
-            back,
-            permit_s: (!offline).then_some(self.permit_s.unwrap_or(limits::PERMIT_S)),
-            reason: need(self.reason, "reason")?,
-            spare: self.spare.unwrap_or(0),
-            id: parse(&id, &wrong)?,
-        })
-    }
+/// A device as a scope's list names it. Tabs and line ends of a device's own words would make other lines.
+fn line(device: &Value) -> String {
+    let column = |name: &str| plain(text(device, name));
+    format!("{}\t{}\t{}\n", column("manufacturer"), column("model"), column("serial"))
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
-    text: &str,
-    wrong: &dyn Fn(&str) -> String,
-) -> Result<T, String> {
-    text.parse().map_err(|error| wrong(&format!("`{text}`: {error}")))
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a str> {
+    value.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
 
-    const FILE: &str = r#"
-repository = "halden"
-expires = "30d"
-window = ["daily 22:00-05:00"]
-reason = "closes a hole"
+fn json(value: &cordon_proto::canonical::Value) -> Value {
+    serde_json::from_slice(&value.json()).unwrap_or(Value::Null)
+}
 
-[[order]]
-id = "pumps"
-release = "vp-3/4.2.2"
-scope_list = ["one.tsv", "two.tsv"]
-back = "vp-3/4.2.1"
-back_until = "40d"
-spare = 1
-
-[[order]]
-id = "kiosks"
-release = "k-1/2"
-match_model = "K-1"
-match_hardware = "A"
-from = "1:5"
-reason = "another reason"
-offline = true
-"#;
-
-    #[test]
-    fn one_file_holds_many_orders_and_what_they_share() {
-        // Goal: a night's work in one file. Method: defaults, overrides, paths; golden values.
-        let plans = Plan::parse(FILE, Path::new("/desk")).unwrap();
-        let [pumps, kiosks] = plans.as_slice() else { panic!("two orders") };
-        assert_eq!(pumps.lists, [Path::new("/desk/one.tsv"), Path::new("/desk/two.tsv")]);
-        assert_eq!((pumps.permit_s, pumps.spare, pumps.reason.as_str()), (Some(900), 1, "closes a hole"));
-        assert_eq!(pumps.back.as_ref().map(|(_, until)| until.as_str()), Some("40d"));
-        assert_eq!(kiosks.facts, Some(("K-1".to_owned(), "A".to_owned(), (1, 5))));
-        assert_eq!((kiosks.permit_s, kiosks.reason.as_str()), (None, "another reason"));
-        assert!(kiosks.lists.is_empty() && kiosks.windows.len() == 1);
+/// The preview in lines.
+fn summary(answer: &Value) -> String {
+    let number = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let points = |name: &str| format!("{}.{:02}", number(name) / 100, number(name) % 100);
+    let mut said = format!("{} devices of its model are meant\n", number("total"));
+    for (fate, count) in answer.get("fates").and_then(Value::as_object).into_iter().flatten() {
+        said += &format!("  {:<16} {count}\n", plain(fate));
     }
-
-    #[test]
-    fn a_word_that_is_missing_or_mistyped_is_named() {
-        // Goal: nothing is passed over in silence. Method: one fault each.
-        for (from, to, wanted) in [
-            ("expires = \"30d\"", "", "expires is missing"),
-            ("window = [\"daily 22:00-05:00\"]", "", "window is missing"),
-            ("window = [\"daily", "window = [\"never", "no window"),
-            ("spare = 1", "spare_orders = 1", "`spare_orders` has no meaning"),
-            ("repository = \"halden\"", "repository = \"halden\"\nholiday = 1", "`holiday` has no meaning"),
-            ("back_until = \"40d\"", "", "go together"),
-            ("from = \"1:5\"", "", "go together"),
-            ("from = \"1:5\"", "from = \"5:1\"", "no range"),
-            ("offline = true", "offline = true\npermit_s = 9", "needs no permit_s"),
-            ("id = \"pumps\"", "", "no id"),
-            ("release = \"vp-3/4.2.2\"", "release = \"../x\"", "`../x`"),
-            ("[[order]]\nid = \"kiosks\"", "[other]\nid = \"kiosks\"", "no meaning"),
-        ] {
-            assert!(FILE.contains(from), "{from}");
-            let told = Plan::parse(&FILE.replacen(from, to, 1), Path::new(".")).unwrap_err();
-            assert!(told.contains(wanted), "{told}");
-        }
-        assert!(Plan::parse("repository = \"halden\"", Path::new(".")).unwrap_err().contains("no order"));
+    for step in answer.get("steps").and_then(Value::as_array).into_iter().flatten() {
+        let way: Vec<_> = list(step, "releases").map(plain).collect();
+        let devices = step.get("devices").and_then(Value::as_u64).unwrap_or_default();
+        said += &format!("  {devices} need {} one after another\n", way.join(", "));
     }
+    said += &format!("in use now {}, nobody says of {}\n", number("in_use_now"), number("unknown_use"));
+    let (before, after) = (points("risk_before_hundredths"), points("risk_after_hundredths"));
+    said += &format!("sum of scores {before}, then {after}\nvulnerabilities {}\n", plain(text(answer, "vulnerabilities")));
+    said
+}
+
+fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+    let wrong = |error: std::io::Error| Failure::file("write", path, &error);
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(wrong)?;
+    file.write_all(text.as_bytes()).map_err(wrong)
 }

@@ -17,7 +17,7 @@ use cordon_proto::update::order::Order;
 use cordon_proto::update::window::Window;
 
 use super::list::ScopeList;
-use super::plan::Plan;
+use super::wished::Plan;
 use super::{check, describe, facts};
 use crate::arguments;
 use crate::chain::{Director, Maker, Signed, orders_of, orders_role};

@@ -8,15 +8,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use cordon_proto::ids::Name;
-use cordon_proto::update::release::notes;
 use cordon_proto::update::{Role, name};
 use serde_json::json;
 
 use super::director::CONTENT;
 use crate::api::Api;
-use crate::chain::{Director, Maker, ORDERS, release_of};
+use crate::chain::{Director, Maker, ORDERS};
 use crate::failure::Failure;
 use crate::folder::Folder;
+use crate::release::contents::Publication;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -98,53 +98,33 @@ fn send(api: &Api, path: &[&str], bytes: Vec<u8>) -> Result<Option<String>, Fail
     Ok(Some(file.to_owned()))
 }
 
-fn publish_image(
+/// Sends a maker's folder: the files of its releases, its metadata, the timestamp last. Gives the names of what was sent.
+///
+/// # Errors
+/// The folder is not believed, the server refuses a file, or was not reached.
+pub fn publish_image(
     path: &std::path::Path,
     repository: &Name,
     session: &Session<'_>,
 ) -> Result<Vec<String>, Failure> {
     let rules = session.rules();
     let maker = Maker::open(Folder::open(path)?, &rules, session.options.example_keys)?;
-    let (folder, trusted) = (&maker.folder, &maker.trusted);
-    let mut files: Vec<_> =
-        folder.versions(&Role::Root)?.into_iter().map(|version| (Role::Root, version)).collect();
-    files.push((Role::Targets, trusted.targets().version));
-    let mut images = Vec::new();
-    for delegation in &trusted.targets().delegations.roles {
-        let role = Role::Delegated(delegation.name.clone());
-        let Ok(version) = trusted.listed(&delegation.name).map(|meta| meta.version) else { continue };
-        let targets = trusted.delegated(&delegation.name, &folder.role(&role, version)?, &rules)?;
-        for (text, file) in &targets.targets {
-            let path = text
-                .parse()
-                .map_err(|error| Failure::refused("unusable name", format!("{text}: {error}")))?;
-            images.extend(files_of(&release_of(&path, file)?));
-            let notes = file.custom.as_ref().map(notes).transpose();
-            let notes =
-                notes.map_err(|error| Failure::refused("unusable notes", format!("{path}: {error}")))?;
-            images.extend(notes.flatten().map(|notes| notes.sha256));
-        }
-        files.push((role, version));
-    }
-    files.push((Role::Snapshot, trusted.snapshot().version));
-    let api = Api::new(session.options)?;
+    let publication = Publication::of(&maker, &rules)?;
+    let (folder, api) = (&maker.folder, Api::new(session.options)?);
     let mut sent = Vec::new();
     let newest = name::file(&Role::Timestamp);
     // The timestamp is sent last: a server that has it has all the rest.
     if api.file(&of(repository, &newest))? == folder.read(&newest)? {
         return Ok(sent);
     }
-    for sha256 in images {
-        let file = folder.image(&sha256);
+    for named in publication.files() {
+        let file = folder.image(&named.sha256);
         if file.exists() {
-            api.put_file(&["targets", &sha256.to_string()], &file)?;
-            sent.push(sha256.to_string());
+            api.put_file(&["targets", &named.sha256.to_string()], &file)?;
+            sent.push(named.sha256.to_string());
         }
     }
-    let mut paths: Vec<_> =
-        files.into_iter().map(|(role, version)| name::path(&role, version, true)).collect();
-    paths.push(newest.clone());
-    for file in paths {
+    for file in publication.metadata {
         sent.extend(send(&api, &of(repository, &file), folder.read(&file)?.unwrap_or_default())?);
     }
     Ok(sent)
@@ -152,11 +132,4 @@ fn publish_image(
 
 fn of<'a>(repository: &'a Name, file: &'a str) -> [&'a str; 4] {
     ["repositories", "image", repository.as_str(), file]
-}
-
-/// The image of a release and the files it names.
-fn files_of(release: &cordon_proto::update::release::Release) -> Vec<cordon_proto::ids::Sha256> {
-    let named =
-        [release.sbom, release.vex, release.mud].into_iter().flatten().chain(release.deltas.iter().copied());
-    [release.image.sha256].into_iter().chain(named.map(|file| file.sha256)).collect()
 }

@@ -14,6 +14,10 @@ use super::unreadable::Unreadable;
 use crate::canonical::{FieldProblem, Fields, Value};
 use crate::limits;
 
+mod meet;
+
+pub use meet::intersect;
+
 /// Minutes of a day; `24:00` is the end of it.
 pub const DAY_MINUTES: u16 = 24 * 60;
 

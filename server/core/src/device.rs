@@ -85,6 +85,9 @@ pub struct Device {
     /// The last authenticated request, as last written down; the fleet view knows better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
+    /// When something on it first said whether it is in use: its application, or a person at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoke: Option<Timestamp>,
 }
 
 /// How a device is known.

@@ -63,6 +63,7 @@ fn device(byte: u8, leaf: u8) -> Device {
         report: None,
         reported: None,
         last_seen: None,
+        spoke: None,
     }
 }
 
@@ -83,6 +84,22 @@ fn report(interlock: InterlockState) -> Report {
         wants: None,
         voice: None,
     }
+}
+
+#[test]
+fn the_first_word_about_its_use_is_remembered_and_silence_about_it_is_none() {
+    // Goal: "an application that ever spoke" outlives what is said now. Method: unknown, then in use, then unknown again.
+    let fleet = Fleet::default();
+    fleet.follow([&put(&device(1, 10))], Revision(1));
+    let heard = |interlock, at: i64| {
+        fleet.heard(id(1), Some(report(interlock)), None, NOW.plus_seconds(at));
+        fleet.get(id(1)).expect("there").current()
+    };
+    assert_eq!(heard(InterlockState::Unknown, 10).spoke, None);
+    let spoke = heard(InterlockState::InUse, 20);
+    assert_eq!(spoke.spoke, Some(NOW.plus_seconds(20)));
+    fleet.follow([&put(&spoke)], Revision(2));
+    assert_eq!(heard(InterlockState::Unknown, 30).spoke, Some(NOW.plus_seconds(20)));
 }
 
 fn put(device: &Device) -> Change {

@@ -244,6 +244,11 @@ async fn an_image_that_another_server_took_in_is_waited_for_and_not_denied() {
         sha256: Sha256::of(bytes),
         length: 8,
         imported: NOW,
+        listed: true,
+        statement: String::new(),
+        signers: Vec::new(),
+        expires: None,
+        forms: BTreeMap::new(),
     };
     let key = Key::Release { repository: release.repository.clone(), release: release.release.clone() };
     let draft = Commit::draft(NOW, person()).put(key, serde_json::to_vec(&release).expect("JSON"));

@@ -42,6 +42,7 @@ mod identity;
 pub mod live;
 mod network;
 mod overview;
+mod releases;
 mod rollout;
 mod rollouts;
 mod roster;
@@ -91,6 +92,8 @@ pub fn router(operator: Operator) -> (Router, Live) {
         .route("/findings", get(findings::list))
         .route("/findings/{id}", get(findings::show))
         .route("/findings/{id}/{verb}", get(acts::ask_finding).post(acts::finding))
+        .route("/releases", get(releases::list))
+        .route("/releases/{repository}/{release}", get(releases::show))
         .route("/rollouts", get(rollouts::list))
         .route("/rollouts/{id}", get(rollout::show))
         .route("/rollouts/{id}/{act}", get(acts::rollouts::ask).post(acts::rollouts::done))

@@ -33,7 +33,10 @@ pub mod events;
 pub mod expiries;
 pub mod findings;
 pub mod history;
+pub mod makers;
+pub mod orders;
 pub mod receipts;
+pub mod releases;
 pub mod repositories;
 pub mod rollouts;
 pub mod tokens;
@@ -84,15 +87,22 @@ pub struct Operator {
         drafts::put,
         drafts::end,
         history::show,
+        makers::list,
+        makers::pin,
+        orders::list,
+        orders::plan,
+        orders::show,
         receipts::import,
         events::stream,
         expiries::list,
         findings::list,
         findings::decide,
+        releases::list,
+        releases::show,
+        releases::target,
         repositories::put_director,
         repositories::put_image,
         repositories::put_target,
-        repositories::releases,
         rollouts::list,
         rollouts::create,
         rollouts::show,
@@ -137,7 +147,10 @@ pub fn router(operator: Operator) -> Router {
         .merge(expiries::routes())
         .merge(findings::routes())
         .merge(history::routes())
+        .merge(makers::routes())
+        .merge(orders::routes())
         .merge(receipts::routes())
+        .merge(releases::routes())
         .merge(repositories::routes())
         .merge(rollouts::routes())
         .merge(tokens::routes())
@@ -178,7 +191,9 @@ async fn door(
 fn access_of(method: &Method, path: &str) -> Access {
     let act = path.strip_prefix("/api/v1/rollouts/").and_then(|rest| rest.split_once('/'));
     let stops = matches!(act, Some((_, "pause" | "stop" | "back"))) || path == "/api/v1/holds";
-    match (method.is_safe(), stops && *method == Method::POST) {
+    // A preview changes nothing; it is sent as a body because a filter may be long.
+    let reads = method.is_safe() || path == "/api/v1/orders/preview";
+    match (reads, stops && *method == Method::POST) {
         (true, _) => Access::Read,
         (false, true) => Access::Stop,
         (false, false) => Access::Change,
@@ -290,8 +305,10 @@ impl From<PublishError> for Problem {
         match error {
             PublishError::Refused(_)
             | PublishError::Orders(_)
-            | PublishError::Release { .. }
+            | PublishError::Import(_)
             | PublishError::Reserved => refused("publication_refused", error.to_string()),
+            PublishError::Pin(_) => refused("maker_refused", error.to_string()),
+            PublishError::Blobs(error) => Self::internal(&error),
             PublishError::Store(error) => error.into(),
             PublishError::TooMuch(error) => Self::internal(&error),
         }

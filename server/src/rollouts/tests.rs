@@ -171,6 +171,7 @@ pub(super) fn pump(number: u8) -> Device {
         report: None,
         reported: None,
         last_seen: None,
+        spoke: None,
     }
 }
 

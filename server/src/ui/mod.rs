@@ -30,6 +30,7 @@ pub mod live;
 pub mod marks;
 pub mod overview;
 pub mod paths;
+pub mod releases;
 pub mod rollouts;
 pub mod said;
 pub mod score_bar;

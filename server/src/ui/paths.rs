@@ -5,7 +5,8 @@
 //! `/devices/quarantine?device=…`, `/approvals`, `/approvals/{approve|deny}?key=…`, `/tokens`, `/tokens/new`,
 //! `/tokens/{id}/revoke`, `/findings`, `/findings/{id}`,
 //! `/findings/{id}/{acknowledge|mute|close|reopen}`, `/rollouts`, `/rollouts/{id}`,
-//! `/rollouts/{id}/{stop|resume|back}`, `/holds/new`, `/holds/{id}/lift`, `/expiries`, `/audit`, `/sign-in`, `/sign-in/{secret}`.
+//! `/rollouts/{id}/{stop|resume|back}`, `/releases`, `/releases/{repository}/{release}`, `/holds/new`, `/holds/{id}/lift`,
+//! `/expiries`, `/audit`, `/sign-in`, `/sign-in/{secret}`.
 //! Every act is posted to the address of its GET page (bodies: [`super::act`]), `/sign-in/{secret}`, `/sign-out` and
 //! `/theme` likewise. Files: `/assets/…`. Stream: [`EVENTS`]. Read next: [`super::devices::DeviceQuery`].
 
@@ -25,6 +26,8 @@ pub const NEW_TOKEN: &str = "/tokens/new";
 pub const FINDINGS: &str = "/findings";
 /// The list of rollouts.
 pub const ROLLOUTS: &str = "/rollouts";
+/// The list of releases.
+pub const RELEASES: &str = "/releases";
 /// A new hold.
 pub const NEW_HOLD: &str = "/holds/new";
 /// What ends soon.
@@ -113,6 +116,18 @@ pub fn rollout(id: &str) -> String {
 #[must_use]
 pub fn rollout_act(id: &str, act: &str) -> String {
     format!("{}/{act}", rollout(id))
+}
+
+/// A release's own page.
+#[must_use]
+pub fn release(repository: &str, release: &str) -> String {
+    format!("{RELEASES}/{}/{}", encode(repository), encode(release))
+}
+
+/// A file that a release names, to be saved.
+#[must_use]
+pub fn target(sha256: &str) -> String {
+    format!("/api/v1/targets/{}", encode(sha256))
 }
 
 /// Lifting a hold.

@@ -19,4 +19,6 @@ mod overview;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod releases;
+#[cfg(test)]
 mod sample;

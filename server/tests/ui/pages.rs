@@ -9,7 +9,7 @@ use crate::html::{Element, read};
 use crate::sample::Sample;
 
 /// Addresses that exist: `*` is one segment.
-const ROUTES: [&str; 35] = [
+const ROUTES: [&str; 38] = [
     "/",
     "/devices",
     "/devices/enrol",
@@ -33,6 +33,9 @@ const ROUTES: [&str; 35] = [
     "/findings",
     "/findings/*",
     "/findings/*/*",
+    "/releases",
+    "/releases/*/*",
+    "/api/v1/targets/*",
     "/rollouts",
     "/rollouts/*",
     "/rollouts/*/*",

@@ -19,7 +19,7 @@ use cordon_server_core::risk::facts::*;
 use cordon_server_core::risk::model::RISK_V1;
 use cordon_server_core::risk::{Band, Facts, plan, score};
 
-use crate::{fleet, identities};
+use crate::{fleet, identities, releases};
 
 /// Friday 20 November 2026, 14:26 UTC.
 pub(crate) const NOW: Timestamp = Timestamp(1_795_184_760);
@@ -96,6 +96,7 @@ impl Sample {
         pages.extend(self.acts());
         pages.extend(self.doors());
         pages.extend(fleet::rollout_pages(self));
+        pages.extend(releases::release_pages(self));
         pages.extend(identities::pages(self));
         pages
     }

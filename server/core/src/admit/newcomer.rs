@@ -64,6 +64,7 @@ impl Newcomer {
             report: None,
             reported: None,
             last_seen: None,
+            spoke: None,
         }
     }
 

@@ -62,6 +62,7 @@ fn device(state: State) -> Device {
         report: None,
         reported: None,
         last_seen: None,
+        spoke: None,
     }
 }
 

@@ -108,8 +108,8 @@ fn a_whole_ceremony_is_taken_in_and_a_device_would_believe_it() {
         ("timestamp.json".to_string(), timestamp),
     ]
     .into();
-    let roles = verify_image(&files, &rules(NOW)).expect("verifies");
-    assert_eq!(roles.iter().map(|role| role.version).collect::<Vec<_>>(), [1, 1]);
+    let roles = verify_image(&files, Earlier::default(), &rules(NOW)).expect("verifies");
+    assert_eq!(roles.iter().map(|role| role.targets.version).collect::<Vec<_>>(), [1, 1]);
     director.renewed(&renewal);
     assert_eq!((director.snapshot_version, director.timestamp_version), (1, 1));
     assert!(!director.is_due(NOW) && director.is_due(NOW.plus_seconds(2 * 86_400)));

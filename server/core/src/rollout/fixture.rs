@@ -144,6 +144,7 @@ pub(super) fn pump(number: u8) -> Device {
         report: Some(report(UpdateState::Idle, None, &[])),
         reported: None,
         last_seen: None,
+        spoke: None,
     }
 }
 

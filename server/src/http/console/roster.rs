@@ -40,6 +40,8 @@ pub(super) struct Entry {
     pub(super) row: DeviceRow,
     /// Whether it is counted.
     pub(super) counted: bool,
+    /// The release that is a next step, and by how many hundredths of a point it lowers the score.
+    pub(super) gain: Option<(String, u16)>,
     until: Timestamp,
 }
 
@@ -189,8 +191,14 @@ impl Entry {
             state: states_of(&member, now).first().copied().unwrap_or(DeviceState::Online),
         };
         let until = if silent > now && silent < stale { silent } else { stale };
-        Self { counted: is_counted(&member), row, until, member }
+        let gain = appraised.steps.iter().find_map(gain_of);
+        Self { counted: is_counted(&member), gain, row, until, member }
     }
+}
+
+fn gain_of(step: &NextStep) -> Option<(String, u16)> {
+    let Act::Install(release) = &step.act else { return None };
+    Some((release.clone(), step.before_hundredths.saturating_sub(step.after_hundredths)))
 }
 
 /// A step for a column. A finding's name would not fit there and helps nobody.

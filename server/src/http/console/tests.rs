@@ -2,6 +2,7 @@
 
 mod fixture;
 mod identities;
+mod releases;
 mod rollouts;
 
 use axum::http::StatusCode;
@@ -66,6 +67,7 @@ async fn a_first_day_tells_what_to_do() {
     console.get("/devices").await.must("No device has enrolled yet");
     console.get("/findings").await.must("Nothing is open");
     console.get("/rollouts").await.must("Nothing has been rolled out yet");
+    console.get("/releases").await.must("No release has been taken in yet");
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
-//! `/api/v1/repositories`, `/api/v1/targets`, `/api/v1/releases`: what people signed comes in here.
+//! `/api/v1/repositories`, `/api/v1/targets`: what people signed comes in here.
+//!
+//! Read next: `releases` for what came in, `makers` for who may send what.
 
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
+use axum::routing::put;
 use axum::{Json, Router};
 use cordon_proto::ids::{Name, Sha256};
 use cordon_proto::limits;
@@ -12,19 +14,19 @@ use futures_util::StreamExt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::releases::ReleasePage;
 use super::{Answered, Operator, not_found, parsed, refused};
 use crate::example::is_example;
 use crate::http::problem::Problem;
 use crate::people::Caller;
-use crate::repositories::{DIRECTOR, KnownRelease};
+use crate::repositories::{DIRECTOR, Incoming};
 use crate::store::blobs::BlobError;
 
 pub(super) fn routes() -> Router<Operator> {
     Router::new()
         .route("/api/v1/repositories/director/{file}", put(put_director).get(serve_director))
         .route("/api/v1/repositories/image/{repository}/{file}", put(put_image).get(serve_image))
-        .route("/api/v1/targets/{sha256}", put(put_target))
-        .route("/api/v1/releases", get(releases))
+        .route("/api/v1/targets/{sha256}", put(put_target).get(super::releases::target))
 }
 
 /// A document that was taken in.
@@ -45,14 +47,6 @@ pub struct TargetStored {
     sha256: String,
     /// Its bytes.
     length: u64,
-}
-
-/// Releases that a repository lists.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ReleasePage {
-    /// The releases.
-    #[schema(value_type = Vec<Object>)]
-    releases: Vec<KnownRelease>,
 }
 
 async fn body(request: Request) -> Result<bytes::Bytes, Problem> {
@@ -93,9 +87,11 @@ pub async fn put_image(
     let bytes = body(request).await?;
     no_example(&operator, &bytes)?;
     let now = operator.app.clock.now();
-    let releases = operator.repositories.publish_image(&repository, &file, &bytes, caller.at(now)).await?;
+    let incoming = Incoming { repository: &repository, file: &file, bytes: &bytes };
+    let publish = operator.repositories.publish_image(incoming, &operator.app.blobs, caller.at(now));
+    let releases = publish.await?;
     operator.rollouts.read_orders(now).await?;
-    Ok(Json(ReleasePage { releases }))
+    Ok(Json(ReleasePage::of(&releases)))
 }
 
 /// Roots whose private halves are published with the source belong into a trial on loopback and nowhere else.
@@ -155,10 +151,4 @@ fn of_blob(error: BlobError) -> Problem {
         ),
         BlobError::Unavailable { .. } => Problem::internal(&error),
     }
-}
-
-/// All releases that were taken in.
-#[utoipa::path(get, path = "/api/v1/releases", responses((status = 200, body = ReleasePage)))]
-pub async fn releases(State(operator): State<Operator>) -> Answered<ReleasePage> {
-    Ok(Json(ReleasePage { releases: operator.repositories.releases().await? }))
 }

@@ -19,6 +19,7 @@ use crate::testing::{Bench, person, text};
 
 mod drafts;
 mod identities;
+mod import;
 mod rollouts;
 
 /// A server, its API, and two tokens.

@@ -1,0 +1,188 @@
+//! `release import`: a maker's publication from a folder, a file or an address, verified here before a server sees it.
+//!
+//! A bundle is unpacked beside the person's own copy of the maker's repository and becomes that copy only when its whole
+//! chain was believed, with the own copy as the history that nothing may fall behind. Nothing is ever written outside
+//! that folder. Then it is published as `repo publish` does. The server fetches nothing from anywhere. Read next:
+//! [`super::unpack`], [`super::contents`].
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args};
+use cordon_proto::ids::Name;
+use cordon_proto::update::release::{FileRef, Release};
+use cordon_proto::update::{Role, Rules, name};
+use serde_json::json;
+
+use super::contents::{Publication, in_folder};
+use super::{describe, unpack};
+use crate::chain::Maker;
+use crate::failure::Failure;
+use crate::fetch;
+use crate::folder::{Folder, TARGETS};
+use crate::repo::publish::publish_image;
+use crate::report::Report;
+use crate::session::Session;
+
+/// Import a publication.
+#[derive(Clone, Debug, Args)]
+#[command(group = ArgGroup::new("source").required(true).args(["folder", "bundle", "url"]))]
+pub struct Import {
+    /// A maker's folder, whole.
+    #[arg(value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// A file that the maker made with `cordonctl release pack`.
+    #[arg(long, value_name = "FILE", requires = "into")]
+    pub bundle: Option<PathBuf>,
+    /// The address of such a file.
+    #[arg(long, value_name = "URL", requires = "into")]
+    pub url: Option<String>,
+    /// The authority that the certificate at that address must come from (PEM).
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub url_ca: Option<PathBuf>,
+    /// Your own copy of the maker's repository, new or from an earlier import; orders are signed over it.
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<PathBuf>,
+    /// The maker's repository's name, as orders will state it.
+    #[arg(long, value_name = "NAME")]
+    pub name: Name,
+}
+
+impl Import {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The publication is not believed, is older than the own copy, or lacks a file; the server refuses it, or was not
+    /// reached.
+    pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
+        let folder = match (&self.folder, &self.into) {
+            (Some(folder), _) => folder.clone(),
+            (None, Some(into)) => {
+                self.take_in(into, session)?;
+                into.clone()
+            }
+            (None, None) => return Err(Failure::Usage("give --into DIR, the folder of your copy".to_owned())),
+        };
+        let (shown, releases) = judged(&folder, session)?;
+        session.agree(&shown, "Import this?")?;
+        let sent = publish_image(&folder, &self.name, session)?;
+        let text = if sent.is_empty() {
+            "the server has it all".to_owned()
+        } else {
+            format!("{} files sent; {} lists {} releases", sent.len(), self.name, releases.len())
+        };
+        Ok(Report::new(text, json!({"sent": sent, "releases": releases})))
+    }
+
+    /// Unpacks the bundle beside the own copy, believes it, and makes it the own copy.
+    fn take_in(&self, into: &Path, session: &Session<'_>) -> Result<(), Failure> {
+        let (incoming, file) = (beside(into, "incoming"), beside(into, "bundle"));
+        clear(&incoming)?;
+        let outcome = self.fetched(&file).and_then(|bundle| {
+            unpack::unpack(&bundle, &incoming)?;
+            let rules = session.rules();
+            let maker = Maker::open(Folder::open(&incoming)?, &rules, session.options.example_keys)?;
+            complete(&maker, &rules)?;
+            not_older(&maker, into, &rules)?;
+            adopt(&maker, into, &rules)
+        });
+        clear(&incoming)?;
+        if self.url.is_some() && file.exists() {
+            fs::remove_file(&file).map_err(|error| Failure::file("remove", &file, &error))?;
+        }
+        outcome
+    }
+
+    /// The bundle as a file on this machine.
+    fn fetched(&self, file: &Path) -> Result<PathBuf, Failure> {
+        match (&self.bundle, &self.url) {
+            (Some(bundle), _) => Ok(bundle.clone()),
+            (None, Some(url)) => {
+                fetch::to_file(url, self.url_ca.as_deref(), file)?;
+                Ok(file.to_owned())
+            }
+            (None, None) => Err(Failure::Usage("give --bundle FILE or --url URL".to_owned())),
+        }
+    }
+}
+
+/// The same place with another ending.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(ending);
+    path.with_file_name(name)
+}
+
+fn clear(folder: &Path) -> Result<(), Failure> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    fs::remove_dir_all(folder).map_err(|error| Failure::file("remove", folder, &error))
+}
+
+/// Demands the files of every release of which the bundle has any, and of at least one release.
+fn complete(maker: &Maker, rules: &Rules<'_>) -> Result<Vec<Release>, Failure> {
+    let publication = Publication::of(maker, rules)?;
+    let is_here = |file: &FileRef| maker.folder.image(&file.sha256).exists();
+    let has_any = |release: &&Release| publication.files_of(release).iter().any(is_here);
+    let here: Vec<Release> = publication.releases.iter().filter(has_any).cloned().collect();
+    if here.is_empty() && !publication.releases.is_empty() {
+        let detail = "it has no file of any release that it lists: ask the maker for the whole bundle";
+        return Err(Failure::refused("missing file", detail));
+    }
+    for release in &here {
+        for file in publication.files_of(release) {
+            in_folder(&maker.folder, &release.image.release, file)?;
+        }
+    }
+    Ok(here)
+}
+
+/// Demands that the own copy, if there is one, begins with the same root and is no newer.
+fn not_older(offered: &Maker, own: &Path, rules: &Rules<'_>) -> Result<(), Failure> {
+    let Ok(own) = Folder::open(own) else { return Ok(()) };
+    if own.role(&Role::Root, 1)? != offered.folder.role(&Role::Root, 1)? {
+        let detail = "it begins with another root than your copy: ask the maker, by another way than this bundle";
+        return Err(Failure::refused("other root", detail));
+    }
+    let Ok(own) = Maker::open(own, &Rules { now: cordon_proto::time::Timestamp(0), ..*rules }, true) else {
+        return Err(Failure::refused("damaged copy", "your copy of the maker's repository is not whole: give a new --into"));
+    };
+    let (held, offered) = (own.trusted.timestamp_version(), offered.trusted.timestamp_version());
+    if offered < held {
+        let detail = format!("version {offered} was offered although your copy has version {held}: a rollback");
+        return Err(Failure::refused("older publication", detail));
+    }
+    Ok(())
+}
+
+/// Moves what was believed into the own copy, the timestamp last.
+fn adopt(maker: &Maker, own: &Path, rules: &Rules<'_>) -> Result<(), Failure> {
+    let wrong = |error: std::io::Error| Failure::file("write", own, &error);
+    fs::create_dir_all(own.join(TARGETS)).map_err(wrong)?;
+    let publication = Publication::of(maker, rules)?;
+    let files = publication.files();
+    for path in files.map(|file| format!("{TARGETS}/{}", file.sha256)).chain(publication.metadata.clone()) {
+        let from = maker.folder.path().join(&path);
+        if from.exists() {
+            fs::rename(&from, own.join(&path)).map_err(wrong)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is about to be imported, in words, and the names of the releases.
+fn judged(folder: &Path, session: &Session<'_>) -> Result<(String, Vec<String>), Failure> {
+    let rules = session.rules();
+    let maker = Maker::open(Folder::open(folder)?, &rules, session.options.example_keys)?;
+    let here = complete(&maker, &rules)?;
+    let newest = name::file(&Role::Timestamp);
+    let version = maker.trusted.timestamp_version();
+    let mut shown = format!("About to import {} with {newest} {version}:\n", folder.display());
+    for release in &here {
+        shown += &format!("{}\n{}", release.image.release, describe(release));
+    }
+    let names = Publication::of(&maker, &rules)?.releases;
+    Ok((shown, names.iter().map(|release| release.image.release.to_string()).collect()))
+}

@@ -1,0 +1,144 @@
+//! A maker's bundle on its way to an owner: packed, verified on the workstation, published; and what is refused.
+
+use std::fs;
+
+use super::online::server;
+use super::*;
+
+impl Desk {
+    fn pack(&self, out: &str, more: &[&str]) -> Outcome {
+        let [image, out] = [self.path("image"), self.path(out)];
+        cordonctl(&[&["release", "pack", "--repository", &image, "--out", &out], more].concat())
+    }
+
+    fn import(&self, server: &str, bundle: &str, into: &str) -> Outcome {
+        let [bundle, into] = [self.path(bundle), self.path(into)];
+        self.online(server, &["release", "import", "--bundle", &bundle, "--into", &into, "--name", "halden"])
+    }
+}
+
+#[test]
+fn a_packed_publication_arrives_whole_at_the_server_and_in_the_own_copy() {
+    // Goal: one file carries all that an owner needs. Method: pack, import over a server that keeps files; compare every
+    // file; import again; a later bundle of one release only, and by the folder.
+    let desk = Desk::stocked();
+    let (address, stored) = server::start("");
+    assert!(done(desk.pack("one.bundle", &[])).contains("vp-3/4.2.1, vp-3/4.2.2"));
+    assert!(refused(desk.pack("one.bundle", &[])).contains("there already"));
+    let said = done(desk.import(&address, "one.bundle", "copy"));
+    assert!(said.contains("halden lists 2 releases"), "{said}");
+    for file in ["1.root.json", "3.vp-3.json", "timestamp.json"] {
+        let bytes = fs::read(desk.path(&format!("image/{file}"))).unwrap();
+        assert_eq!(fs::read(desk.path(&format!("copy/{file}"))).unwrap(), bytes, "{file}");
+        let kept = stored.lock().unwrap()[&format!("/api/v1/repositories/image/halden/{file}")].clone();
+        assert_eq!(kept, bytes, "{file}");
+    }
+    assert!(!fs::exists(desk.path("copy.incoming")).unwrap());
+    assert!(done(desk.import(&address, "one.bundle", "copy")).contains("has it all"));
+    desk.file("third.img", b"firmware 4.2.3");
+    done(desk.sign_release("vp-3/4.2.3", "third.img", &["--counter", "43"]));
+    done(desk.pack("two.bundle", &["--release", "vp-3/4.2.3"]));
+    assert!(refused(desk.pack("no.bundle", &["--release", "vp-3/9"])).contains("lists no release vp-3/9"));
+    assert!(done(desk.import(&address, "two.bundle", "copy")).contains("lists 3 releases"));
+    let old = refused(desk.import(&address, "one.bundle", "copy"));
+    assert!(old.contains("rollback"), "{old}");
+    let image = desk.path("copy");
+    assert!(done(desk.online(&address, &["release", "import", &image, "--name", "halden"])).contains("has it all"));
+    misused(desk.online(&address, &["release", "import", "--name", "halden"]));
+}
+
+#[test]
+fn what_a_bundle_lacks_or_adds_is_refused_before_a_server_sees_it() {
+    // Goal: outside bytes prove themselves here first. Method: a missing file at packing; a flipped byte of an image and of
+    // a signature; a cut; something that is no bundle; another maker's for the same copy. The server hears nothing.
+    let desk = Desk::stocked();
+    let (address, stored) = server::start("");
+    done(desk.pack("good.bundle", &[]));
+    let good = fs::read(desk.path("good.bundle")).unwrap();
+    let damaged = |piece: &[u8]| {
+        let at = good.windows(piece.len()).position(|window| window == piece).expect("in the bundle");
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        desk.file("bad.bundle", &bytes);
+        refused(desk.import(&address, "bad.bundle", "copy"))
+    };
+    let image = damaged(b"firmware 4.2.2");
+    assert!(image.contains("is not the file that vp-3/4.2.2 names"), "{image}");
+    damaged(b"\"counter\":42");
+    desk.file("bad.bundle", &good[..good.len() - 512]);
+    assert!(refused(desk.import(&address, "bad.bundle", "copy")).contains("signed length"));
+    desk.file("bad.bundle", b"PK");
+    refused(desk.import(&address, "bad.bundle", "copy"));
+    assert!(!fs::exists(desk.path("copy")).unwrap() && !fs::exists(desk.path("copy.incoming")).unwrap());
+    let other = Desk::stocked();
+    done(other.pack("other.bundle", &[]));
+    done(desk.import(&address, "good.bundle", "copy"));
+    fs::copy(other.path("other.bundle"), desk.path("other.bundle")).unwrap();
+    let before = stored.lock().unwrap().len();
+    assert!(refused(desk.import(&address, "other.bundle", "copy")).contains("another root"));
+    let gone = desk.path(&format!("image/targets/{}", Sha256::of(b"firmware 4.2.2")));
+    fs::remove_file(gone).unwrap();
+    assert!(refused(desk.pack("lacks.bundle", &[])).contains("vp-3/4.2.2 names a file that is not here"));
+    assert_eq!(stored.lock().unwrap().len(), before, "the server heard nothing of it");
+}
+
+#[test]
+fn a_bundle_comes_from_an_address_too() {
+    // Goal: no second tool for the download. Method: our small server hands the bundle out; another path is not there.
+    let desk = Desk::stocked();
+    let (address, stored) = server::start("");
+    done(desk.pack("one.bundle", &[]));
+    let bytes = fs::read(desk.path("one.bundle")).unwrap();
+    stored.lock().unwrap().insert("/one.bundle".to_owned(), bytes);
+    let into = desk.path("copy");
+    let import = |url: &str| {
+        desk.online(&address, &["release", "import", "--url", url, "--into", &into, "--name", "halden"])
+    };
+    assert!(refused(import(&format!("{address}/two.bundle"))).contains("status 404"));
+    misused(import("http://maker.example/one.bundle"));
+    misused(import("https://maker.example/one.bundle"));
+    assert!(done(import(&format!("{address}/one.bundle"))).contains("lists 2 releases"));
+    assert!(!fs::exists(desk.path("copy.bundle")).unwrap());
+}
+
+#[test]
+fn makers_are_pinned_by_the_root_that_the_person_has() {
+    // Goal: the digest is computed here. Method: the file, the digest, and what was sent.
+    let desk = Desk::stocked();
+    let (address, stored) = server::start("");
+    let root = desk.path("image/1.root.json");
+    let digest = Sha256::of(&fs::read(&root).unwrap()).to_string();
+    for given in [&root, &digest] {
+        done(desk.online(&address, &["makers", "pin", "halden", "--model", "VP-3", "--root", given]));
+        let sent: Value = serde_json::from_slice(&stored.lock().unwrap()["/api/v1/makers/halden"]).unwrap();
+        assert_eq!(sent, serde_json::json!({"models": ["VP-3"], "root_sha256": digest}));
+    }
+    let makers = serde_json::json!({"makers": [{"repository": "halden", "models": ["VP-3"], "root_sha256": digest}]});
+    stored.lock().unwrap().insert("/api/v1/makers".to_owned(), makers.to_string().into_bytes());
+    assert!(done(desk.online(&address, &["makers", "list"])).contains("halden"));
+}
+
+#[test]
+fn the_commands_of_the_empty_pages_are_commands() {
+    // Goal: what the console tells people to type exists. Method: every command of the page is parsed as typed.
+    let page =
+        [include_str!("../../../server/ui/rollouts.html"), include_str!("../../../server/ui/releases.html")].concat();
+    let mut found = 0;
+    for text in page.split("<code>").skip(1).filter_map(|rest| rest.split_once("</code>")).map(|(text, _)| text) {
+        let words = words(&text.replace("&quot;", "\""));
+        assert_eq!(words[0], "cordonctl");
+        let parsed = <crate::cli::Cli as clap::Parser>::try_parse_from(&words);
+        assert!(parsed.is_ok(), "{text}: {}", parsed.err().unwrap());
+        found += 1;
+    }
+    assert_eq!(found, 5);
+}
+
+/// A command line in its words, as a shell divides it.
+fn words(text: &str) -> Vec<String> {
+    let parts = text.split('"').enumerate();
+    let divided = parts.flat_map(|(at, part)| -> Vec<String> {
+        if at % 2 == 1 { vec![part.to_owned()] } else { part.split_whitespace().map(str::to_owned).collect() }
+    });
+    divided.collect()
+}

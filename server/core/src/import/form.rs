@@ -1,0 +1,227 @@
+//! In which form a release's SBOM, VEX or MUD file is, and how much it counts: enough for the release's own page.
+//!
+//! Read while it is counted: nothing of the file is kept but a name and a number, so that a file of the greatest length
+//! takes no memory. What the components are is not judged here. A file that is none of the known forms is said to be not
+//! readable, and is no reason to refuse the release: its maker signed it so. Read next: [`super::Part`].
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use cordon_proto::limits;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use super::Part;
+
+/// Characters kept of a version.
+const VERSION_CHARS: usize = 16;
+
+/// A file's form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// CycloneDX in JSON (ECMA-424).
+    CycloneDx,
+    /// SPDX 2 in JSON (ISO/IEC 5962).
+    Spdx,
+    /// CSAF (OASIS).
+    Csaf,
+    /// OpenVEX.
+    OpenVex,
+    /// A MUD file (RFC 8520).
+    Mud,
+    /// None of those that belong here, or more than is read.
+    NotReadable,
+}
+
+/// What was seen of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Form {
+    /// Its form.
+    pub kind: Kind,
+    /// The form's version, as the file states it: its maker's text.
+    pub version: String,
+    /// Components of an SBOM, vulnerabilities or statements of a VEX, access lists of a MUD file.
+    pub count: u64,
+}
+
+/// The fields by which forms are told apart; all others are skipped.
+#[derive(Deserialize)]
+struct Seen {
+    #[serde(default, rename = "bomFormat")]
+    bom_format: Option<String>,
+    #[serde(default, rename = "specVersion")]
+    spec_version: Option<String>,
+    #[serde(default, rename = "spdxVersion")]
+    spdx_version: Option<String>,
+    #[serde(default, rename = "@context")]
+    context: Option<Context>,
+    #[serde(default)]
+    document: Option<Document>,
+    #[serde(default, rename = "ietf-mud:mud")]
+    mud: Option<Usage>,
+    #[serde(default, rename = "ietf-access-control-list:acls")]
+    lists: Option<Lists>,
+    // Elements without a size: only their number is kept.
+    #[serde(default)]
+    components: Option<Vec<IgnoredAny>>,
+    #[serde(default)]
+    packages: Option<Vec<IgnoredAny>>,
+    #[serde(default)]
+    vulnerabilities: Option<Vec<IgnoredAny>>,
+    #[serde(default)]
+    statements: Option<Vec<IgnoredAny>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Context {
+    Address(String),
+    Other(IgnoredAny),
+}
+
+#[derive(Deserialize)]
+struct Document {
+    csaf_version: String,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    #[serde(rename = "mud-version")]
+    version: u64,
+}
+
+#[derive(Default, Deserialize)]
+struct Lists {
+    #[serde(default)]
+    acl: Vec<IgnoredAny>,
+}
+
+impl Form {
+    /// Looks at a file that a release names as this part.
+    #[must_use]
+    pub fn of(part: Part, bytes: &[u8]) -> Self {
+        let seen = serde_json::from_slice::<Seen>(bytes).ok();
+        let form = seen.and_then(|seen| match part {
+            Part::Sbom => seen.sbom(),
+            Part::Vex => seen.vex(),
+            Part::Mud => seen.usage(),
+            Part::Image | Part::Delta => None,
+        });
+        let within = form.filter(|form| form.count <= as_u64(limits::SBOM_COMPONENTS));
+        within.unwrap_or_else(Self::not_readable)
+    }
+
+    /// A file that is none of the known forms, or longer than is read.
+    #[must_use]
+    pub fn not_readable() -> Self {
+        Self { kind: Kind::NotReadable, version: String::new(), count: 0 }
+    }
+
+    fn new<T>(kind: Kind, version: &str, counted: Option<&Vec<T>>) -> Option<Self> {
+        let version = version.chars().take(VERSION_CHARS).collect();
+        Some(Self { kind, version, count: as_u64(counted.map_or(0, Vec::len)) })
+    }
+}
+
+impl Seen {
+    fn is_cyclone_dx(&self) -> bool {
+        self.bom_format.as_deref() == Some("CycloneDX")
+    }
+
+    fn sbom(&self) -> Option<Form> {
+        if self.is_cyclone_dx() {
+            let version = self.spec_version.as_deref().unwrap_or_default();
+            return Form::new(Kind::CycloneDx, version, self.components.as_ref());
+        }
+        let version = self.spdx_version.as_deref()?.strip_prefix("SPDX-")?;
+        Form::new(Kind::Spdx, version, self.packages.as_ref())
+    }
+
+    fn vex(&self) -> Option<Form> {
+        if self.is_cyclone_dx() {
+            let version = self.spec_version.as_deref().unwrap_or_default();
+            return Form::new(Kind::CycloneDx, version, self.vulnerabilities.as_ref());
+        }
+        if let Some(document) = &self.document {
+            return Form::new(Kind::Csaf, &document.csaf_version, self.vulnerabilities.as_ref());
+        }
+        let Some(Context::Address(address)) = &self.context else { return None };
+        let version = address.strip_prefix("https://openvex.dev/ns")?.trim_start_matches(['/', 'v']);
+        Form::new(Kind::OpenVex, version, self.statements.as_ref())
+    }
+
+    fn usage(&self) -> Option<Form> {
+        let version = alloc::format!("{}", self.mud.as_ref()?.version);
+        Form::new(Kind::Mud, &version, self.lists.as_ref().map(|lists| &lists.acl))
+    }
+}
+
+impl Kind {
+    /// What people call it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::CycloneDx => "CycloneDX",
+            Self::Spdx => "SPDX",
+            Self::Csaf => "CSAF",
+            Self::OpenVex => "OpenVEX",
+            Self::Mud => "MUD",
+            Self::NotReadable => "not readable",
+        }
+    }
+}
+
+fn as_u64(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_forms_are_named_and_counted_and_others_are_not_readable() {
+        // Goal: the page says what a file is. Method: the beginning of each form, in the place where it belongs, and
+        // each thing that does not belong there.
+        let seen = |part, text: &str| {
+            let form = Form::of(part, text.as_bytes());
+            alloc::format!("{} {} {}", form.kind.word(), form.version, form.count)
+        };
+        let cyclone = r#"{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"name":"a"},{"name":"b","x":[1]}],"vulnerabilities":[{}]}"#;
+        assert_eq!(seen(Part::Sbom, cyclone), "CycloneDX 1.6 2");
+        assert_eq!(seen(Part::Vex, cyclone), "CycloneDX 1.6 1");
+        let spdx = r#"{"spdxVersion":"SPDX-2.3","packages":[{},{},{}]}"#;
+        assert_eq!(seen(Part::Sbom, spdx), "SPDX 2.3 3");
+        let csaf = r#"{"document":{"category":"csaf_vex","csaf_version":"2.0"},"vulnerabilities":[{},{}]}"#;
+        assert_eq!(seen(Part::Vex, csaf), "CSAF 2.0 2");
+        let open = r#"{"@context":"https://openvex.dev/ns/v0.2.0","version":1,"statements":[{}]}"#;
+        assert_eq!(seen(Part::Vex, open), "OpenVEX 0.2.0 1");
+        let mud = r#"{"ietf-mud:mud":{"mud-version":1},"ietf-access-control-list:acls":{"acl":[{},{}]}}"#;
+        assert_eq!(seen(Part::Mud, mud), "MUD 1 2");
+        for (part, text) in [
+            (Part::Sbom, csaf),
+            (Part::Vex, spdx),
+            (Part::Mud, cyclone),
+            (Part::Sbom, "{\"bomFormat\":\"CycloneDX\",\"components\":7}"),
+            (Part::Sbom, "[]"),
+            (Part::Sbom, ""),
+            (Part::Image, cyclone),
+        ] {
+            assert_eq!(seen(part, text), "not readable  0", "{text}");
+        }
+        let long = alloc::format!("{{\"spdxVersion\":\"SPDX-{}\",\"packages\":[]}}", "9".repeat(99));
+        assert_eq!(Form::of(Part::Sbom, long.as_bytes()).version.len(), VERSION_CHARS);
+    }
+
+    #[test]
+    fn a_file_of_too_many_components_is_not_read_on() {
+        // Goal: a bound. Method: one component more than it.
+        let list = |count: usize| {
+            let ones = ["1"].repeat(count).join(",");
+            Form::of(Part::Sbom, alloc::format!("{{\"spdxVersion\":\"SPDX-2.3\",\"packages\":[{ones}]}}").as_bytes())
+        };
+        assert_eq!(list(limits::SBOM_COMPONENTS).count, as_u64(limits::SBOM_COMPONENTS));
+        assert_eq!(list(limits::SBOM_COMPONENTS + 1), Form::not_readable());
+    }
+}

@@ -1,0 +1,82 @@
+//! A pump for tests of filters and previews, and what it says.
+
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use cordon_proto::checkin::{InterlockState, SensorReport, Software, UpdateReport, UpdateState};
+use cordon_proto::ids::{DeviceId, Hardware, Sha256, Text};
+use cordon_proto::time::Timestamp;
+
+use crate::device::{Device, DeviceKind, Placement, Report, Source, State};
+use crate::risk::facts::Reach;
+
+pub(crate) const NOW: Timestamp = Timestamp(1_795_251_906);
+
+fn text(value: &str) -> Text {
+    Text::lossy(value)
+}
+
+/// A pump VP-3, revision C, in ICU 2, that has said nothing yet.
+pub(crate) fn pump(serial: &str) -> Device {
+    let hardware = Hardware {
+        manufacturer: text("Halden"),
+        model: text("VP-3"),
+        revision: text("C"),
+        serial: text(serial),
+    };
+    let placement = Placement {
+        site: text("St. Anna"),
+        ward: text("ICU 2"),
+        kind: DeviceKind::InfusionPump,
+        impact: DeviceKind::InfusionPump.usual_impact(),
+        reach: Reach::default(),
+        tags: vec![text("week-47")],
+    };
+    let number = serial.bytes().fold(0, u8::wrapping_add);
+    Device {
+        v: 1,
+        id: DeviceId::from_random([number; 16]),
+        hardware,
+        stated: true,
+        source: Source::Agent,
+        placement,
+        state: State::Active,
+        since: NOW,
+        reason: text("enrolled"),
+        identity: None,
+        next: None,
+        superseded: vec![],
+        replaced: Vec::new(),
+        asking: None,
+        doubt: None,
+        farewell: None,
+        report: None,
+        reported: None,
+        last_seen: Some(NOW),
+        spoke: Some(NOW),
+    }
+}
+
+/// The pump, which says that it runs this counter and stands by.
+pub(crate) fn runs(pump: Device, counter: u64) -> Device {
+    let release = Some(format!("vp-3/{counter}").parse().expect("a path"));
+    let sha256 = Sha256::of(format!("vp-3/{counter}").as_bytes());
+    let report = Report {
+        boot: 1,
+        agent_version: text("0.1.0"),
+        software: Software { release, counter, sha256, floor: 0, slot: text("A") },
+        update: UpdateReport { state: UpdateState::Idle, order: None, blocked_by: vec![], fetched_bytes: 0 },
+        interlock: InterlockState::Standby,
+        sensor: SensorReport { tier: Some(0), note: None, profile_keys: 0, learning: true },
+        inventory_root: Sha256([0; 32]),
+        key_protection: text("file"),
+        spool_lost: 0,
+        content_version: 0,
+        director_root_version: 1,
+        ca_version: 0,
+        wants: None,
+        voice: None,
+    };
+    Device { report: Some(report), ..pump }
+}

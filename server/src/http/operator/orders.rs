@@ -1,0 +1,278 @@
+//! `/api/v1/orders`: the live install orders as they were signed, and what an order would do before anybody signs it.
+//!
+//! A preview changes nothing and proves nothing: it is for the eyes of the people who will sign, on their own
+//! workstations. Read next: `server/core`'s `order_plan` for every rule.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use cordon_proto::ids::{Name, TargetPath};
+use cordon_proto::time::Timestamp;
+use cordon_proto::update::order::Order;
+use cordon_server_core::device::State as Trust;
+use cordon_server_core::import::KnownRelease;
+use cordon_server_core::order_plan::{BackPreview, Case, Fate, Meant, facts_after, fate, preview, way_back};
+use cordon_server_core::paths_up::steps_of;
+use cordon_server_core::risk::model::RISK_V1;
+use cordon_server_core::risk::score::value;
+use cordon_server_core::select::{Filter, Seen};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{Answered, Operator, json, not_found, parsed, refused};
+use crate::appraisal::{NewestReleases, facts};
+use crate::fleet::Member;
+use crate::http::problem::Problem;
+
+/// What a preview says of vulnerabilities until advisories are matched.
+const UNKNOWN: &str = "unknown: no advisories have been matched";
+
+pub(super) fn routes() -> Router<Operator> {
+    Router::new()
+        .route("/api/v1/orders", get(list))
+        .route("/api/v1/orders/{id}", get(show))
+        .route("/api/v1/orders/preview", post(plan))
+}
+
+/// The live orders.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrderPage {
+    /// The orders.
+    orders: Vec<OrderView>,
+}
+
+/// An order as it was signed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrderView {
+    /// Its name.
+    id: String,
+    /// The release that it installs.
+    release: String,
+    /// SHA-256 of the image.
+    sha256: String,
+    /// Bytes of the image.
+    length: u64,
+    /// Everything that was signed of it: repository, scope, times, windows, way back, reason.
+    #[schema(value_type = Object)]
+    custom: Value,
+    /// Rollouts that carry it out.
+    rollouts: Vec<String>,
+}
+
+/// An order that somebody thinks of.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewAsk {
+    /// The maker's repository.
+    #[schema(value_type = String)]
+    repository: Name,
+    /// The release to install.
+    #[schema(value_type = String)]
+    release: TargetPath,
+    /// Which devices of its model: `band`, `from`, `release`, `site`, `ward`, `kind`, `tag`, each as `NAME=VALUE`; all must fit.
+    #[serde(default)]
+    filter: Vec<String>,
+    /// The release to which devices may return.
+    #[schema(value_type = Option<String>)]
+    back: Option<TargetPath>,
+}
+
+/// What an order would do.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PreviewView {
+    /// Devices that are meant.
+    total: u32,
+    /// Devices by their fate: `fits`, `already`, `newer`, `other-hardware`, `below-floor`, `needs-step`, `no-way`,
+    /// `no-application`, `unknown`. Only those that fit belong into the order.
+    fates: BTreeMap<String, u32>,
+    /// Releases that devices have to install one after another, and how many devices.
+    steps: Vec<StepsView>,
+    /// Of those that fit: in use now.
+    in_use_now: u32,
+    /// Of those that fit: nobody says now whether they are in use.
+    unknown_use: u32,
+    /// Of those that fit: last heard within a day, a week, a month, and longer ago or never.
+    unreached_days: [u32; 4],
+    /// Of those that fit: the sum of scores in hundredths of a point, now.
+    risk_before_hundredths: u64,
+    /// The same once they run the release.
+    risk_after_hundredths: u64,
+    /// Which vulnerabilities it closes.
+    vulnerabilities: &'static str,
+    /// What the way back would do, if one is asked for.
+    #[schema(value_type = Option<Object>)]
+    back: Option<BackPreview>,
+    /// Every device that is meant.
+    devices: Vec<PlannedView>,
+}
+
+/// Releases one after another.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StepsView {
+    /// The releases, the wanted one last.
+    releases: Vec<String>,
+    /// How many devices.
+    devices: u32,
+}
+
+/// One device of a preview.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PlannedView {
+    /// Its maker.
+    manufacturer: String,
+    /// Its model.
+    model: String,
+    /// Its maker's number.
+    serial: String,
+    /// Its site and ward.
+    place: String,
+    /// The counter that it runs, if it ever said so.
+    installed: Option<u64>,
+    /// What becomes of it.
+    fate: &'static str,
+    /// The releases that it has to install first.
+    steps: Vec<String>,
+}
+
+/// The live orders.
+#[utoipa::path(get, path = "/api/v1/orders", responses((status = 200, body = OrderPage)))]
+pub async fn list(State(operator): State<Operator>) -> Answered<OrderPage> {
+    let orders = operator.rollouts.look(|book| {
+        let names = |order: &Order| rollouts_of(book, &order.id);
+        book.orders.values().map(|order| view(order, names(order))).collect()
+    });
+    Ok(Json(OrderPage { orders }))
+}
+
+/// One live order.
+#[utoipa::path(get, path = "/api/v1/orders/{id}", params(("id" = String, Path)),
+    responses((status = 200, body = OrderView), (status = 404)))]
+pub async fn show(State(operator): State<Operator>, Path(id): Path<String>) -> Answered<OrderView> {
+    let id: Name = parsed(&id, "order")?;
+    let found = operator.rollouts.look(|book| {
+        let order = book.orders.get(&id)?;
+        Some(view(order, rollouts_of(book, &id)))
+    });
+    found.map(Json).ok_or_else(|| not_found("order"))
+}
+
+fn rollouts_of(book: &cordon_server_core::rollout::Book, order: &Name) -> Vec<String> {
+    let carries = |rollout: &&cordon_server_core::rollout::Rollout| {
+        rollout.waves.iter().any(|wave| wave.order == *order)
+    };
+    book.rollouts.values().filter(carries).map(|rollout| rollout.id.to_string()).collect()
+}
+
+fn view(order: &Order, rollouts: Vec<String>) -> OrderView {
+    OrderView {
+        id: order.id.to_string(),
+        release: order.image.release.to_string(),
+        sha256: order.image.sha256.to_string(),
+        length: order.image.length,
+        custom: serde_json::from_slice(&order.custom().json()).unwrap_or(Value::Null),
+        rollouts,
+    }
+}
+
+/// What an order would do, before anybody signs it. Nothing is changed.
+#[utoipa::path(post, path = "/api/v1/orders/preview", request_body = PreviewAsk,
+    responses((status = 200, body = PreviewView), (status = 422)))]
+pub async fn plan(State(operator): State<Operator>, request: Request) -> Answered<PreviewView> {
+    let ask: PreviewAsk = json(request, "PreviewAsk").await?;
+    let filter = Filter::read(ask.filter.iter().map(String::as_str));
+    let filter = filter.map_err(|error| refused("bad_filter", error.to_string()))?;
+    let releases = operator.repositories.releases().await?;
+    let (newest, now) = (operator.rollouts.newest(), operator.app.clock.now());
+    let members = operator.app.fleet.all();
+    let planned = move || Planning { ask: &ask, filter: &filter, releases: &releases, newest: &newest, now }.over(&members);
+    let planned = tokio::task::spawn_blocking(planned).await;
+    planned.map_err(|error| Problem::internal(&error))?.map(Json)
+}
+
+/// Everything that a preview is made from.
+struct Planning<'a> {
+    ask: &'a PreviewAsk,
+    filter: &'a Filter,
+    releases: &'a [KnownRelease],
+    newest: &'a NewestReleases,
+    now: Timestamp,
+}
+
+impl Planning<'_> {
+    fn known(&self, path: &TargetPath) -> Result<&KnownRelease, Problem> {
+        let is = |one: &&KnownRelease| one.repository == self.ask.repository && one.release == *path;
+        self.releases.iter().find(is).ok_or_else(|| not_found("release"))
+    }
+
+    fn over(&self, members: &[Arc<Member>]) -> Result<PreviewView, Problem> {
+        let known = self.known(&self.ask.release)?;
+        if !known.listed {
+            let detail = "its maker lists this release no more: devices refuse it";
+            return Err(refused("release_delisted", detail));
+        }
+        let old = "this release was taken in before its details were kept: publish the repository again";
+        let release = known.stated().ok_or_else(|| refused("release_unread", old))?;
+        let back = self.ask.back.as_ref().map(|path| self.known(path)).transpose()?;
+        let steps = steps_of(&release.model, self.releases);
+        let case = Case { release: &release, steps: &steps, now: self.now };
+        let may_take = |member: &&Arc<Member>| {
+            matches!(member.device.state, Trust::Active | Trust::Quarantined)
+                && member.device.hardware.model == release.model
+        };
+        let mut current = Vec::new();
+        for member in members.iter().filter(may_take) {
+            let facts = facts(member, self.newest);
+            let before = value(&facts, &RISK_V1, self.now);
+            let device = member.current();
+            let seen = Seen { device: &device, report: member.report.as_deref(), band: before.band };
+            if self.filter.fits(&seen) {
+                let after = value(&facts_after(&facts), &RISK_V1, self.now);
+                current.push((device, member.seen, (before.hundredths, after.hundredths)));
+            }
+        }
+        let meant: Vec<Meant<'_>> = current
+            .iter()
+            .map(|(device, seen, risk)| Meant { device, report: device.report.as_ref(), seen: *seen, risk: *risk })
+            .collect();
+        let back = back.map(|back| way_back(&release, back));
+        Ok(answer(&case, &meant, back))
+    }
+}
+
+fn answer(case: &Case<'_>, meant: &[Meant<'_>], back: Option<BackPreview>) -> PreviewView {
+    let found = preview(case, meant.iter().copied());
+    let names = |way: &[TargetPath]| way.iter().map(ToString::to_string).collect();
+    PreviewView {
+        total: found.total,
+        fates: found.fates.iter().map(|(fate, count)| ((*fate).to_owned(), *count)).collect(),
+        steps: found.steps.iter().map(|(way, devices)| StepsView { releases: names(way), devices: *devices }).collect(),
+        in_use_now: found.in_use_now,
+        unknown_use: found.unknown_use,
+        unreached_days: found.unreached_days,
+        risk_before_hundredths: found.risk_before,
+        risk_after_hundredths: found.risk_after,
+        vulnerabilities: UNKNOWN,
+        back,
+        devices: meant.iter().map(|meant| planned(case, meant)).collect(),
+    }
+}
+
+fn planned(case: &Case<'_>, meant: &Meant<'_>) -> PlannedView {
+    let (hardware, placement) = (&meant.device.hardware, &meant.device.placement);
+    let fate = fate(case, meant);
+    let way: &[TargetPath] = if let Fate::NeedsStep(way) = &fate { way } else { &[] };
+    let steps = way.iter().map(ToString::to_string).collect();
+    PlannedView {
+        manufacturer: hardware.manufacturer.to_string(),
+        model: hardware.model.to_string(),
+        serial: hardware.serial.to_string(),
+        place: format!("{}/{}", placement.site, placement.ward),
+        installed: meant.report.map(|report| report.software.counter),
+        fate: fate.word(),
+        steps,
+    }
+}

@@ -1,0 +1,179 @@
+//! Releases: what makers signed and this server took in, newest first for each model, and one release with its files.
+//!
+//! Every word of a maker is [`Said`]. What cannot be told yet (which vulnerabilities a release closes) is said to be
+//! unknown. Read next: `server/ui/releases.html`, `server/ui/release.html`.
+
+use askama::Template;
+use cordon_proto::time::Timestamp;
+
+use super::device::Fact;
+use super::marks::{Markup, Shape, shape};
+use super::said::Said;
+use super::words::{bytes, number, plural};
+use super::{Frame, paths};
+
+/// The list.
+#[derive(Clone, Debug, Default)]
+pub struct Releases {
+    /// Releases by model, the newest first.
+    pub rows: Vec<ReleaseRow>,
+    /// Models that have one.
+    pub models: u64,
+    /// The newest release that would lower the risk of the fleet most, and by how many hundredths of a point.
+    pub best: Option<(Said, u64)>,
+}
+
+/// One release in the list.
+#[derive(Clone, Debug)]
+pub struct ReleaseRow {
+    /// Its repository and its name, in addresses.
+    pub id: (String, String),
+    /// Its name.
+    pub name: Said,
+    /// The model, and where its devices are listed.
+    pub model: (Said, String),
+    /// Where it stands.
+    pub standing: Standing,
+    /// Orders releases of a model.
+    pub counter: u64,
+    /// Keys that signed the list in which it stands.
+    pub signers: u64,
+    /// Its SBOM, VEX and MUD files in a word each: "SBOM".
+    pub documents: Vec<&'static str>,
+    /// When it was taken in first.
+    pub imported: Timestamp,
+    /// Devices that say they run it.
+    pub runs_on: u64,
+}
+
+/// Where a release stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The newest of its model.
+    Newest,
+    /// A newer one is there.
+    Older,
+    /// Its maker lists it no more: devices refuse it.
+    Delisted,
+}
+
+/// One release's own page.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// Its row in the list.
+    pub row: ReleaseRow,
+    /// Who may install it, when, and until when what was signed holds.
+    pub facts: Vec<Fact>,
+    /// Its files.
+    pub files: Vec<FileRow>,
+    /// What installing it would change: a label and a sentence each.
+    pub effect: Vec<(String, Said)>,
+}
+
+/// A file that the maker names.
+#[derive(Clone, Debug)]
+pub struct FileRow {
+    /// "Image", "SBOM", "VEX", "MUD file", "delta".
+    pub part: &'static str,
+    /// In which form it is: "CycloneDX 1.6"; empty where nothing is to be said.
+    pub form: Said,
+    /// What it counts: "213 components".
+    pub counts: String,
+    /// Its bytes.
+    pub length: u64,
+    /// SHA-256 in hexadecimal digits.
+    pub sha256: String,
+    /// Whether it is here.
+    pub here: bool,
+}
+
+#[derive(Template)]
+#[template(path = "releases.html")]
+struct ListPage<'a> {
+    frame: &'a Frame,
+    page: &'a Releases,
+}
+
+#[derive(Template)]
+#[template(path = "release.html")]
+struct Page<'a> {
+    frame: &'a Frame,
+    page: &'a Release,
+}
+
+/// The list as HTML.
+#[must_use]
+pub fn render_list(frame: &Frame, page: &Releases) -> String {
+    super::page(&ListPage { frame, page })
+}
+
+/// One release as HTML.
+#[must_use]
+pub fn render(frame: &Frame, page: &Release) -> String {
+    super::page(&Page { frame, page })
+}
+
+/// Shape and word of where a release stands.
+fn mark(standing: Standing) -> Markup {
+    let (drawn, class, word) = match standing {
+        Standing::Newest => (Shape::Dot, "is-quiet", "Newest"),
+        Standing::Older => (Shape::ThinRing, "is-quiet", "Older"),
+        Standing::Delisted => (Shape::Octagon, "is-critical", "No longer listed"),
+    };
+    Markup::new(format!("<span class=\"state {class}\">{}<span>{word}</span></span>", shape(drawn)))
+}
+
+impl ListPage<'_> {
+    /// "3 releases for 2 models", and what the best of them would change.
+    fn head(&self) -> String {
+        let releases = u64::try_from(self.page.rows.len()).unwrap_or(u64::MAX);
+        let counted = format!(
+            "{} for {}",
+            plural(releases, "release", "releases"),
+            plural(self.page.models, "model", "models")
+        );
+        match &self.page.best {
+            Some((name, hundredths)) => {
+                format!("{name} lowers fleet risk by {} points. {counted}", number(hundredths / 100))
+            }
+            None => counted,
+        }
+    }
+
+    fn mark(&self, row: &ReleaseRow) -> Markup {
+        mark(row.standing)
+    }
+
+    fn href(&self, row: &ReleaseRow) -> String {
+        paths::release(&row.id.0, &row.id.1)
+    }
+
+    fn documents(&self, row: &ReleaseRow) -> String {
+        if row.documents.is_empty() { "none".to_owned() } else { row.documents.join(", ") }
+    }
+
+    fn signers(&self, row: &ReleaseRow) -> String {
+        match row.signers {
+            0 => "not recorded".to_owned(),
+            count => plural(count, "key", "keys"),
+        }
+    }
+}
+
+impl Page<'_> {
+    fn mark(&self) -> Markup {
+        mark(self.page.row.standing)
+    }
+
+    fn length(&self, file: &FileRow) -> String {
+        bytes(file.length)
+    }
+
+    fn href(&self, file: &FileRow) -> String {
+        paths::target(&file.sha256)
+    }
+
+    fn short(&self, file: &FileRow) -> String {
+        file.sha256.chars().take(12).collect()
+    }
+}
