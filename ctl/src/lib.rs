@@ -2,7 +2,7 @@
 //!
 //! Two halves that share nothing but the command line. The first works on files alone and needs no network: `keys`,
 //! `repo`, `release`, `order`, `bundle`, `owner`. The second speaks to the operator plane of a server: `tokens`, `devices`,
-//! `rollouts`, `holds`, `audit`, `receipts`, `repo publish`, `repo fetch`. It must never take a fact that it signs from a server, and it shares no code with the
+//! `rollouts`, `holds`, `audit`, `receipts`, `evidence pack`, `repo publish`, `repo fetch`. It must never take a fact that it signs from a server, and it shares no code with the
 //! server: a stolen server cannot make a person sign something else than what is shown.
 //!
 //! Exit status: 0 done, 1 refused (an RFC 9457 problem on standard error), 2 wrong usage, 3 server not reached.
@@ -23,6 +23,7 @@ pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod devices;
+pub mod evidence;
 pub mod example;
 pub mod failure;
 pub mod folder;

@@ -18,6 +18,7 @@ mod command;
 pub mod config;
 pub mod connections;
 pub mod control;
+pub mod evidence;
 pub mod example;
 pub mod files;
 pub mod fleet;

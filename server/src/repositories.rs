@@ -282,7 +282,8 @@ impl Repositories {
         Ok(releases)
     }
 
-    async fn files(&self, repository: &Name) -> Result<Files, StoreError> {
+    /// All files of a repository, as received.
+    pub async fn files(&self, repository: &Name) -> Result<Files, StoreError> {
         let mut files = Files::new();
         let mut from = Some(Cursor::First);
         while let Some(cursor) = from {

@@ -193,3 +193,28 @@ fn people_act_on_rollouts_and_holds_with_a_reason() {
     let sent: Value = serde_json::from_slice(&stored.lock().unwrap()["/api/v1/holds"]).unwrap();
     assert_eq!((&sent["covers"]["kind"], &sent["until"]), (&"ward".into(), &"2026-11-23T06:00:00Z".into()));
 }
+
+#[test]
+fn receipts_are_fetched_page_by_page_into_the_file_that_order_verify_reads() {
+    // Goal: no page is lost, and a server that sends the same again does not go on for ever. Method: two pages and the
+    // end; then a server whose second page is its first.
+    let desk = Desk::new();
+    let (server, stored) = server::start("{}");
+    let line = |after: &str| format!("{{\"after\":\"{after}\",\"certificate\":\"c\",\"receipt\":\"r\"}}\n");
+    let page = |after: &str, lines: &str| {
+        let path = format!("/api/v1/receipts?order=o-1{after}");
+        stored.lock().unwrap().insert(path, lines.as_bytes().to_vec());
+    };
+    page("", &(line("a.1") + &line("b.2")));
+    page("&after=b.2", &line("c.3"));
+    page("&after=c.3", "");
+    let out = desk.path("receipts.jsonl");
+    let export = ["receipts", "export", "--order", "o-1", "--out", &out];
+    let told = done(desk.online(&server, &export));
+    assert!(told.contains("with 3 receipts for o-1") && told.contains("order verify --receipts"), "{told}");
+    let written = std::fs::read_to_string(&out).unwrap();
+    assert_eq!(written, line("a.1") + &line("b.2") + &line("c.3"));
+    page("&after=b.2", &line("b.2"));
+    assert!(refused(desk.online(&server, &export)).contains("the same receipts again"));
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), written, "what was there stays");
+}

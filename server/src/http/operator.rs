@@ -26,9 +26,11 @@ use crate::rollouts::{RolloutError, Rollouts};
 
 pub mod approvals;
 pub mod audit;
+pub mod calendar;
 pub mod crl;
 pub mod devices;
 pub mod events;
+pub mod evidence;
 pub mod findings;
 pub mod history;
 pub mod receipts;
@@ -70,6 +72,7 @@ pub struct Operator {
         audit::export,
         audit::inclusion,
         audit::consistency,
+        calendar::show,
         crl::list,
         crl::of_issuer,
         devices::fleet,
@@ -78,8 +81,10 @@ pub struct Operator {
         devices::act,
         devices::farewell,
         history::show,
+        receipts::export,
         receipts::import,
         events::stream,
+        evidence::pack,
         findings::list,
         findings::decide,
         repositories::put_director,
@@ -122,9 +127,11 @@ pub fn router(operator: Operator) -> Router {
     Router::new()
         .merge(approvals::routes())
         .merge(audit::routes())
+        .merge(calendar::routes())
         .merge(crl::routes())
         .merge(devices::routes())
         .merge(events::routes())
+        .merge(evidence::routes())
         .merge(findings::routes())
         .merge(history::routes())
         .merge(receipts::routes())
