@@ -23,6 +23,8 @@ mod intake;
 mod makers;
 mod online;
 mod owners;
+mod printed;
+mod watching;
 
 /// A desk: a folder with keys, both repositories and files.
 struct Desk {

@@ -5,7 +5,7 @@
 //! `/devices/quarantine?device=…`, `/approvals`, `/approvals/{approve|deny}?key=…`, `/tokens`, `/tokens/new`,
 //! `/tokens/{id}/revoke`, `/findings`, `/findings/{id}`,
 //! `/findings/{id}/{acknowledge|mute|close|reopen}`, `/rollouts`, `/rollouts/{id}`,
-//! `/rollouts/{id}/{stop|resume|back}`, `/holds/new`, `/holds/{id}/lift`, `/audit`, `/sign-in`, `/sign-in/{secret}`.
+//! `/rollouts/{id}/{stop|resume|back}`, `/holds/new`, `/holds/{id}/lift`, `/calendar`, `/audit`, `/sign-in`, `/sign-in/{secret}`.
 //! Every act is posted to the address of its GET page (bodies: [`super::act`]), `/sign-in/{secret}`, `/sign-out` and
 //! `/theme` likewise. Files: `/assets/…`. Stream: [`EVENTS`]. Read next: [`super::devices::DeviceQuery`].
 
@@ -27,6 +27,8 @@ pub const FINDINGS: &str = "/findings";
 pub const ROLLOUTS: &str = "/rollouts";
 /// A new hold.
 pub const NEW_HOLD: &str = "/holds/new";
+/// Windows and holds by ward and day.
+pub const CALENDAR: &str = "/calendar";
 /// The audit log.
 pub const AUDIT: &str = "/audit";
 /// What to do when nobody is signed in.
@@ -105,6 +107,12 @@ pub fn findings(pairs: &[(&str, &str)]) -> String {
 #[must_use]
 pub fn rollout(id: &str) -> String {
     format!("{ROLLOUTS}/{}", encode(id))
+}
+
+/// A rollout's page with the devices that have one reason.
+#[must_use]
+pub fn rollout_reason(id: &str, code: &str) -> String {
+    format!("{}#named", with_query(&rollout(id), &[("reason", code)]))
 }
 
 /// An act on a rollout: `stop`, `resume` or `back`.

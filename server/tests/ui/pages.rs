@@ -9,7 +9,7 @@ use crate::html::{Element, read};
 use crate::sample::Sample;
 
 /// Addresses that exist: `*` is one segment.
-const ROUTES: [&str; 34] = [
+const ROUTES: [&str; 35] = [
     "/",
     "/devices",
     "/devices/enrol",
@@ -38,6 +38,7 @@ const ROUTES: [&str; 34] = [
     "/rollouts/*/*",
     "/holds/new",
     "/holds/*/lift",
+    "/calendar",
     "/audit",
     "/sign-in",
     "/sign-in/*",

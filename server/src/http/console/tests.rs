@@ -292,7 +292,7 @@ async fn findings_rollouts_and_holds_are_decided_by_the_apis_commits() {
     console.get("/audit?actor=person%3Aadmin").await.must("hold.end").must("looked at it with the ward");
     let back = console.get("/rollouts/vp3-422/back").await;
     assert_eq!(back.status, StatusCode::CONFLICT);
-    back.must("4.1.0 is signed in the order");
+    back.must("4.1.0 is closed");
 }
 
 #[tokio::test]

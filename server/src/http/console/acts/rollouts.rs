@@ -1,4 +1,4 @@
-//! Stopping and resuming rollouts, setting and lifting holds. None of it needs a key, and none can widen an order.
+//! Stopping and resuming rollouts, sending devices back, setting and lifting holds. None of it needs a key, and none can widen an order.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use super::super::standing::{covers_words, is_placed};
 use super::super::visitor::Known;
 use super::super::{Desk, Done, Page};
 use super::{ask as ask_page, refused};
+use crate::rollouts::Deed;
 use crate::ui::act::Act;
 use crate::ui::frame::{Section, Toast};
 use crate::ui::{Said, paths};
 
-/// Asks before a rollout is stopped or resumed.
+/// Asks before a rollout is stopped or resumed, or its devices go back.
 pub(in super::super) async fn ask(
     State(desk): State<Arc<Desk>>,
     Known(visitor): Known,
@@ -28,7 +29,7 @@ pub(in super::super) async fn ask(
     ask_page(&desk, &visitor, Section::Rollouts, question).await
 }
 
-/// Stops or resumes a rollout.
+/// Stops or resumes a rollout, or sends its devices back.
 pub(in super::super) async fn done(
     State(desk): State<Arc<Desk>>,
     Known(visitor): Known,
@@ -36,34 +37,42 @@ pub(in super::super) async fn done(
     request: Request,
 ) -> Done {
     let posted = visitor.form(request).await?;
-    let (question, running) = question(&desk, &id, &act)?;
+    let (question, deed) = question(&desk, &id, &act)?;
     if let Some(again) = refused(&desk, &visitor, Section::Rollouts, &question, &posted).await? {
         return Ok(again);
     }
     let name: Name = id.parse().map_err(|_| Fault::Missing("rollout"))?;
     let by = visitor.caller.at(desk.now());
-    let rollout = desk.operator.rollouts.set_running(&name, running, posted.reason(), by).await?;
+    let rollout = desk.operator.rollouts.act(&name, deed, posted.reason(), by).await?;
     desk.operator.app.waits.ring_all(rollout.waves.iter().flat_map(|wave| wave.devices.clone()));
-    let text = if running { "The rollout goes on" } else { "The rollout is stopped" };
+    let text = match deed {
+        Deed::Resume => "The rollout goes on",
+        Deed::Back => "Confirmed devices go back",
+        Deed::Stop | Deed::Pause | Deed::Abort | Deed::Finish => "The rollout is stopped",
+    };
     desk.done(&visitor, Toast { text: text.into(), undo: None }, &paths::rollout(&id))
 }
 
-/// The question, and whether the rollout runs afterwards.
-fn question(desk: &Desk, id: &str, act: &str) -> Result<(Act, bool), Fault> {
+/// The question, and what is done once it is answered.
+fn question(desk: &Desk, id: &str, act: &str) -> Result<(Act, Deed), Fault> {
     let book = desk.operator.rollouts.book();
     let plan = plan_of(&book, id)?;
+    let (fleet, now) = (fleet_of(&desk.operator, &book, plan), desk.now());
+    let counted = || plan.waves.iter().map(|wave| tally(wave, &fleet, &plan.policy, now));
     match act {
         "stop" => {
-            let (fleet, now) = (fleet_of(&desk.operator, &book, plan), desk.now());
-            let waves = plan.waves.iter();
-            let installing: u32 = waves.map(|wave| tally(wave, &fleet, &plan.policy, now).installing).sum();
-            Ok((Act::stop(id, installing.into()), false))
+            let installing: u32 = counted().map(|counted| counted.installing).sum();
+            Ok((Act::stop(id, installing.into()), Deed::Stop))
         }
-        "resume" => Ok((Act::resume(id), true)),
-        "back" => match back_of(plan) {
-            Some(release) => Err(Fault::NoWayBack(release.to_string())),
-            None => Err(Fault::Missing("way back")),
-        },
+        "resume" => Ok((Act::resume(id), Deed::Resume)),
+        "back" => {
+            let release = back_of(plan).ok_or(Fault::Missing("way back"))?;
+            if !desk.operator.rollouts.has_way_back(plan, now) {
+                return Err(Fault::NoWayBack(release.to_string()));
+            }
+            let confirmed: u32 = counted().map(|counted| counted.confirmed).sum();
+            Ok((Act::back(id, &release, confirmed.into()), Deed::Back))
+        }
         _ => Err(Fault::Missing("act")),
     }
 }
