@@ -166,7 +166,7 @@ async fn a_pack_of_a_withdrawn_order_proves_who_approved_it_and_what_devices_did
         assert_eq!((&approved.order, approved.document, approved.threshold), (&order(), 1, 1));
         assert_eq!(verified.ended(&order().id, Outcome::Confirmed), 1);
         assert_eq!((verified.receipts.len(), verified.silent(approved)), (2, Some(1)));
-        assert_eq!(verified.entries, 1, "the publication of the document that lists it");
+        assert_eq!(verified.entries, 3, "the publications of the documents that approve it");
     }
     let pack = String::from_utf8(api.file("/api/v1/evidence", json!({"order": "o-1"})).await).expect("UTF-8");
     let without: String =
