@@ -113,6 +113,19 @@ impl Api {
         self.received(url)
     }
 
+    /// Reads lines as they are.
+    ///
+    /// # Errors
+    /// Refused, or the server was not reached.
+    pub fn lines(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Vec<u8>, Failure> {
+        let mut url = self.url(path);
+        url.query_pairs_mut().extend_pairs(query);
+        match self.send(Method::GET, url, Payload::Nothing)? {
+            (200..300, body) => Ok(body),
+            (status, body) => Err(Failure::from_server(status, &body)),
+        }
+    }
+
     /// Reads a file as it is; nothing if the server has none of that name.
     ///
     /// # Errors
@@ -167,6 +180,17 @@ impl Api {
     /// Refused, or the server was not reached.
     pub fn post(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
         self.exchange(Method::POST, self.url(path), Payload::Json(body))
+    }
+
+    /// Asks for an act whose answer is a file.
+    ///
+    /// # Errors
+    /// Refused, or the server was not reached.
+    pub fn post_for_lines(&self, path: &[&str], body: &Value) -> Result<Vec<u8>, Failure> {
+        match self.send(Method::POST, self.url(path), Payload::Json(body))? {
+            (200..300, body) => Ok(body),
+            (status, body) => Err(Failure::from_server(status, &body)),
+        }
     }
 
     /// Ends something, with its reason.

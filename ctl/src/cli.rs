@@ -11,7 +11,8 @@ use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
-    approvals, audit, bundle, devices, expiries, holds, keys, makers, order, owner, receipts, release, repo,
+    approvals, audit, bundle, devices, evidence, expiries, holds, keys, makers, order, owner, receipts, release,
+    repo,
     rollouts, tokens,
 };
 
@@ -68,7 +69,7 @@ pub enum Command {
     /// Make, sign and verify the folder that carries an update to devices without a network.
     #[command(subcommand)]
     Bundle(bundle::Command),
-    /// Hand in receipts that came back from devices without a network.
+    /// Hand in receipts that came back from devices without a network, and fetch all receipts for an order.
     #[command(subcommand)]
     Receipts(receipts::Command),
     /// Hand devices over to another owner: a loan, a sale, a return.
@@ -95,6 +96,9 @@ pub enum Command {
     /// Read the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Fetch and check evidence packs.
+    #[command(subcommand)]
+    Evidence(evidence::Command),
     /// List what ends within 90, 30 and 7 days: signatures, orders, authorities, tokens, holds.
     Expiries(expiries::Expiries),
 }
@@ -120,6 +124,7 @@ impl Command {
             Self::Rollouts(command) => command.run(session),
             Self::Holds(command) => command.run(session),
             Self::Audit(command) => command.run(session),
+            Self::Evidence(command) => command.run(session),
             Self::Expiries(expiries) => expiries.run(session),
         }
     }

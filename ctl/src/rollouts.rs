@@ -1,4 +1,4 @@
-//! `cordonctl rollouts`: create, list, show, and what people do with them: pause, halt, resume, send back, accept.
+//! `cordonctl rollouts`: create, list, show, and what people do with them: pause, halt, resume, send back, accept, watch.
 //!
 //! A rollout carries out orders that are signed and published; it cannot widen them. Each wave names its order and the
 //! very list that the order was signed for. Read next: [`crate::order`].
@@ -16,6 +16,8 @@ use crate::failure::Failure;
 use crate::order::list::ScopeList;
 use crate::report::Report;
 use crate::session::Session;
+
+pub mod watch;
 
 /// What the list shows.
 const COLUMNS: [&str; 6] = ["id", "title", "release", "state", "confirmed", "devices"];
@@ -45,6 +47,8 @@ pub enum Command {
     },
     /// List its devices, by wave, stage or reason.
     Devices(Devices),
+    /// Follow one rollout until it ends: 0 if it finished, 1 if it was stopped, 3 if the server is gone.
+    Watch(watch::Watch),
     /// Give no new go; devices that have one keep it.
     Pause(Deed),
     /// Stop it: devices that have not armed the new image will not.
@@ -181,6 +185,7 @@ impl Command {
                 Ok(Report::table(&REASONS, &rows, answer))
             }
             Self::Devices(devices) => devices.listed(&api),
+            Self::Watch(watch) => watch.run(&api, session),
             Self::Pause(deed) => deed.done(&api, "pause"),
             Self::Halt(deed) => deed.done(&api, "stop"),
             Self::Resume(deed) => deed.done(&api, "resume"),

@@ -27,7 +27,9 @@ mod makers;
 mod online;
 mod owners;
 mod planning;
+mod printed;
 mod rotation;
+mod watching;
 
 /// A desk: a folder with keys, both repositories and files.
 struct Desk {

@@ -304,6 +304,10 @@ pub const AUDIT_ENTRY_BYTES: usize = 32 * 1024;
 pub const AUDIT_HEAD_BYTES: usize = 1024;
 /// Bytes of one line of an audit export.
 pub const AUDIT_LINE_BYTES: usize = 64 * 1024;
+/// Bytes of one line of an evidence pack: the largest stored document, as a text within a line.
+pub const EVIDENCE_LINE_BYTES: usize = 2 * DOCUMENT_BYTES + 64 * 1024;
+/// Receipts in one evidence pack.
+pub const EVIDENCE_RECEIPTS: usize = 20_000;
 /// Entries of one page of an audit export.
 pub const AUDIT_EXPORT_ROWS: u64 = 2048;
 /// Entries that one signed head seals at most; more are sealed by the next.

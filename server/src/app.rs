@@ -43,6 +43,7 @@ mod enrol;
 mod farewell;
 mod keep;
 mod people;
+mod proofs;
 mod report;
 mod statement;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use authority::CrlError;
 pub use doubt::Speaker;
 pub use enrol::{EnrolError, Granted, Guesses, Line};
 pub use people::{ActError, ApiToken, Listed, SignInLinks, Stated, TokenMade};
+pub use proofs::{Proven, ProvenPage};
 pub use report::{CheckinError, ImportError, ReceiptTaken};
 pub use statement::StatementError;
 

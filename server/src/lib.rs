@@ -19,6 +19,7 @@ pub mod config;
 pub mod connections;
 pub mod control;
 pub mod drafts;
+pub mod evidence;
 pub mod example;
 pub mod expiries;
 pub mod files;

@@ -66,7 +66,7 @@ pub(super) fn tampered(found: &Tampering) -> Failure {
 }
 
 /// A head from a file.
-pub(super) fn read_head(path: &Path) -> Result<SignedHead, Failure> {
+pub(crate) fn read_head(path: &Path) -> Result<SignedHead, Failure> {
     let limit = u64::try_from(limits::AUDIT_HEAD_BYTES).unwrap_or(u64::MAX);
     let bytes = read_file(path, limit)?;
     let wrong = |error| Failure::refused("not a head", format!("{}: {error}", path.display()));
@@ -74,7 +74,7 @@ pub(super) fn read_head(path: &Path) -> Result<SignedHead, Failure> {
 }
 
 /// The log's key: the server's `audit-key.json`, a PEM file, or hexadecimal digits.
-fn read_key(path: &Path) -> Result<[u8; 32], Failure> {
+pub(crate) fn read_key(path: &Path) -> Result<[u8; 32], Failure> {
     let bytes = read_file(path, KEY_BYTES)?;
     let document = Document::parse(bytes.trim_ascii(), limits::BODY_BYTES).ok();
     let read = |document: Document| PublicKey::read(&document.map().ok()?).ok();

@@ -90,6 +90,13 @@ impl ScopeList {
         self.devices.keys()
     }
 
+    /// The devices of which `seen` says no, with the list's words for them.
+    #[must_use]
+    pub fn without(&self, seen: impl Fn(&HardwareId) -> bool) -> Vec<(HardwareId, String)> {
+        let unseen = self.devices.iter().filter(|(identity, _)| !seen(identity));
+        unseen.map(|(identity, listed)| (*identity, listed.name.clone())).collect()
+    }
+
     /// The devices, one a line.
     #[must_use]
     pub fn lines(&self) -> String {

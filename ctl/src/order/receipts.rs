@@ -1,7 +1,8 @@
 //! Receipts counted on a workstation: how many devices proved, by their own signature, what an order did.
 //!
-//! A receipt counts if a certificate of the owner's authority signed it, it names this order and this image, and its
-//! device stands in the given lists. A device counts once. Read next: `cordon_proto::receipt`.
+//! A receipt counts if a certificate of the owner's authority signed it, it names this order and this image, it is no
+//! older than the order, and its device stands in the order's list. A device counts once; who proved nothing is named,
+//! because what a server keeps back shows only there. Read next: `cordon_proto::receipt`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use cordon_proto::ids::{HardwareId, Name};
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
 use cordon_proto::update::order::Order;
+use cordon_proto::update::scope::Scope;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -41,6 +43,8 @@ pub struct Tally {
     pub ignored: u64,
     /// Devices of the order's list.
     pub scope: Option<u64>,
+    /// Devices of the order's list that proved nothing, by the list's own words; unknown without that list.
+    pub missing: Option<Vec<(HardwareId, String)>>,
 }
 
 impl Tally {
@@ -54,10 +58,24 @@ impl Tally {
         )
     }
 
+    /// The devices that proved nothing, one a line.
+    #[must_use]
+    pub fn absent(&self) -> String {
+        let missing = self.missing.as_deref().unwrap_or_default();
+        if missing.is_empty() {
+            return String::new();
+        }
+        let lines = missing.iter().map(|(device, name)| format!("    {device}  {name}\n"));
+        format!("  missing    {} devices proved nothing:\n{}", missing.len(), lines.collect::<String>())
+    }
+
     /// For programs.
     #[must_use]
     pub fn facts(&self) -> Value {
+        let device =
+            |(device, name): &(HardwareId, String)| json!({"hardware": device.to_string(), "name": name});
         json!({
+            "missing": self.missing.as_ref().map(|missing| missing.iter().map(device).collect::<Vec<_>>()),
             "confirmed": self.confirmed,
             "rolled_back": self.rolled_back,
             "refused": self.refused,
@@ -78,10 +96,11 @@ pub fn tally(file: &Path, ca: Option<&Path>, order: &Order, lists: &[ScopeList])
     let anchors = certificates(&ca)
         .ok_or_else(|| Failure::refused("unusable authority", "--ca holds no PEM certificate"))?;
     let text = read_file(file, RECEIPTS_BYTES)?;
+    let list = list_of(order, lists);
     let mut tally = Tally { scope: scope_of(order), ..Tally::default() };
     let mut last: BTreeMap<HardwareId, ReceiptBody> = BTreeMap::new();
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-        match believed(line, &anchors).filter(|body| counts(body, order, lists)) {
+        match believed(line, &anchors).filter(|body| counts(body, order, list, lists)) {
             Some(body) => {
                 let known = last.entry(body.hardware).or_insert_with(|| body.clone());
                 if known.time <= body.time {
@@ -99,11 +118,19 @@ pub fn tally(file: &Path, ca: Option<&Path>, order: &Order, lists: &[ScopeList])
             Outcome::WentBack => tally.went_back += 1,
         }
     }
+    tally.missing = list.map(|list| list.without(|device| last.contains_key(device)));
     Ok(tally)
 }
 
+/// The given list that makes the order's root.
+fn list_of<'a>(order: &Order, lists: &'a [ScopeList]) -> Option<&'a ScopeList> {
+    match order.scope {
+        Scope::Set { root, count } => lists.iter().find(|list| list.root() == root && list.count() == count),
+        Scope::Match { .. } => None,
+    }
+}
+
 fn scope_of(order: &Order) -> Option<u64> {
-    use cordon_proto::update::scope::Scope;
     match order.scope {
         Scope::Set { count, .. } => Some(count),
         Scope::Match { .. } => None,
@@ -111,15 +138,18 @@ fn scope_of(order: &Order) -> Option<u64> {
 }
 
 /// Whether a believed receipt speaks of this order, of its image where one was installed, and of a listed device.
-fn counts(body: &ReceiptBody, order: &Order, lists: &[ScopeList]) -> bool {
+fn counts(body: &ReceiptBody, order: &Order, list: Option<&ScopeList>, lists: &[ScopeList]) -> bool {
     let id: &Name = &body.order;
     let image = match body.outcome {
         Outcome::Confirmed => body.sha256 == order.image.sha256,
         Outcome::WentBack => order.back.as_ref().is_some_and(|back| body.sha256 == back.image.sha256),
         Outcome::RolledBack | Outcome::Refused => true,
     };
-    let listed = lists.is_empty() || lists.iter().any(|list| list.contains(&body.hardware));
-    *id == order.id && image && listed
+    let listed = match list {
+        Some(list) => list.contains(&body.hardware),
+        None => lists.is_empty() || lists.iter().any(|list| list.contains(&body.hardware)),
+    };
+    *id == order.id && body.time >= order.issued && image && listed
 }
 
 /// The body of a receipt, if its certificate comes from an anchor and its key signed it.
@@ -128,7 +158,12 @@ fn believed(line: &[u8], anchors: &[Vec<u8>]) -> Option<ReceiptBody> {
     let receipt = STANDARD.decode(line.get("receipt")?.as_str()?).ok()?;
     let receipt: Receipt = minicbor::decode(&receipt).ok()?;
     let chain = certificates(line.get("certificate")?.as_str()?.as_bytes())?;
-    let leaf = chain.first().filter(|_| anchored(&chain, anchors))?;
+    opened(&receipt, &chain, anchors)
+}
+
+/// What a device stated, if the first certificate of the chain leads to an anchor and its key signed the statement.
+pub(crate) fn opened(receipt: &Receipt, chain: &[Vec<u8>], anchors: &[Vec<u8>]) -> Option<ReceiptBody> {
+    let leaf = chain.first().filter(|_| anchored(chain, anchors))?;
     let (_, leaf) = X509Certificate::from_der(leaf).ok()?;
     let key = leaf.public_key().subject_public_key.data.as_ref();
     let verify = |message: &[u8], signature: &[u8]| {
@@ -147,7 +182,7 @@ fn anchored(chain: &[Vec<u8>], anchors: &[Vec<u8>]) -> bool {
             .is_some_and(|last| anchors.iter().any(|anchor| anchor == last || signed_by(last, anchor)))
 }
 
-fn signed_by(child: &[u8], parent: &[u8]) -> bool {
+pub(crate) fn signed_by(child: &[u8], parent: &[u8]) -> bool {
     let (Ok((_, child)), Ok((_, parent))) =
         (X509Certificate::from_der(child), X509Certificate::from_der(parent))
     else {
@@ -163,7 +198,7 @@ fn signed_by(child: &[u8], parent: &[u8]) -> bool {
 }
 
 /// The certificates of a PEM text; nothing if there are none or one is unreadable.
-fn certificates(pem: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub(crate) fn certificates(pem: &[u8]) -> Option<Vec<Vec<u8>>> {
     let read: Result<Vec<_>, _> =
         CertificateDer::pem_slice_iter(pem).map(|der| der.map(|der| der.to_vec())).collect();
     read.ok().filter(|certificates| !certificates.is_empty())

@@ -103,7 +103,7 @@ impl Verify {
         let mut receipts = serde_json::Value::Null;
         if let Some(file) = &self.receipts {
             let counted: Tally = tally(file, session.options.ca.as_deref(), &checked.order, lists)?;
-            text += &format!("  receipts   {}\n", counted.describe());
+            text += &format!("  receipts   {}\n{}", counted.describe(), counted.absent());
             receipts = counted.facts();
         }
         Ok((json!({"order": facts(&checked.order), "over": over, "receipts": receipts}), text))

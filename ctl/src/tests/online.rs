@@ -232,3 +232,28 @@ fn a_wave_of_an_order_by_facts_may_take_in_who_comes_later() {
     assert_eq!((sent["waves"][0].get("joins"), &sent["waves"][1]["joins"]), (None, &Value::Bool(true)));
     misused(desk.online(&server, &[&create[..], &waves, &["--joins", "others"]].concat()));
 }
+
+#[test]
+fn receipts_are_fetched_page_by_page_into_the_file_that_order_verify_reads() {
+    // Goal: no page is lost, and a server that sends the same again does not go on for ever. Method: two pages and the
+    // end; then a server whose second page is its first.
+    let desk = Desk::new();
+    let (server, stored) = server::start("{}");
+    let line = |after: &str| format!("{{\"after\":\"{after}\",\"certificate\":\"c\",\"receipt\":\"r\"}}\n");
+    let page = |after: &str, lines: &str| {
+        let path = format!("/api/v1/receipts?order=o-1{after}");
+        stored.lock().unwrap().insert(path, lines.as_bytes().to_vec());
+    };
+    page("", &(line("a.1") + &line("b.2")));
+    page("&after=b.2", &line("c.3"));
+    page("&after=c.3", "");
+    let out = desk.path("receipts.jsonl");
+    let export = ["receipts", "export", "--order", "o-1", "--out", &out];
+    let told = done(desk.online(&server, &export));
+    assert!(told.contains("with 3 receipts for o-1") && told.contains("order verify --receipts"), "{told}");
+    let written = std::fs::read_to_string(&out).unwrap();
+    assert_eq!(written, line("a.1") + &line("b.2") + &line("c.3"));
+    page("&after=b.2", &line("b.2"));
+    assert!(refused(desk.online(&server, &export)).contains("the same receipts again"));
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), written, "what was there stays");
+}

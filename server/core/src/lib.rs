@@ -15,6 +15,7 @@ pub mod authority;
 pub mod change;
 pub mod clone;
 pub mod device;
+pub mod evidence;
 pub mod expiry;
 pub mod import;
 pub mod order_plan;

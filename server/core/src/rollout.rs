@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 mod accept;
 mod apply;
+pub mod calendar;
 mod check;
 mod facts;
 mod offer;

@@ -32,6 +32,7 @@ use visitor::{Toasts, Visitor};
 mod acts;
 mod approvals;
 mod audit;
+mod calendar;
 mod device;
 mod devices;
 mod door;
@@ -99,6 +100,7 @@ pub fn router(operator: Operator) -> (Router, Live) {
         .route("/rollouts/{id}/{act}", get(acts::rollouts::ask).post(acts::rollouts::done))
         .route("/holds/new", get(acts::rollouts::ask_hold).post(acts::rollouts::hold))
         .route("/holds/{id}/lift", get(acts::rollouts::ask_lift).post(acts::rollouts::lift))
+        .route("/calendar", get(calendar::show))
         .route("/expiries", get(expiries::show))
         .route("/audit", get(audit::show))
         .route("/sign-out", post(door::sign_out))

@@ -26,10 +26,12 @@ use crate::rollouts::{RolloutError, Rollouts};
 
 pub mod approvals;
 pub mod audit;
+pub mod calendar;
 pub mod crl;
 pub mod devices;
 pub mod drafts;
 pub mod events;
+pub mod evidence;
 pub mod expiries;
 pub mod findings;
 pub mod history;
@@ -75,6 +77,7 @@ pub struct Operator {
         audit::export,
         audit::inclusion,
         audit::consistency,
+        calendar::show,
         crl::list,
         crl::of_issuer,
         devices::fleet,
@@ -92,8 +95,10 @@ pub struct Operator {
         orders::list,
         orders::plan,
         orders::show,
+        receipts::export,
         receipts::import,
         events::stream,
+        evidence::pack,
         expiries::list,
         findings::list,
         findings::decide,
@@ -140,10 +145,12 @@ pub fn router(operator: Operator) -> Router {
     Router::new()
         .merge(approvals::routes())
         .merge(audit::routes())
+        .merge(calendar::routes())
         .merge(crl::routes())
         .merge(devices::routes())
         .merge(drafts::routes())
         .merge(events::routes())
+        .merge(evidence::routes())
         .merge(expiries::routes())
         .merge(findings::routes())
         .merge(history::routes())

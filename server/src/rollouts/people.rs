@@ -117,7 +117,8 @@ impl Rollouts {
     }
 
     /// Whether an order of this rollout has a way back that is open.
-    fn has_way_back(&self, rollout: &Rollout, now: Timestamp) -> bool {
+    #[must_use]
+    pub fn has_way_back(&self, rollout: &Rollout, now: Timestamp) -> bool {
         self.look(|book| {
             let orders = rollout.waves.iter().filter_map(|wave| book.orders.get(&wave.order));
             orders.filter_map(|order| order.back.as_ref()).any(|back| now < back.until)

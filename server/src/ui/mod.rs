@@ -16,6 +16,7 @@ pub mod approvals;
 pub mod assets;
 pub mod audit;
 pub mod badge;
+pub mod calendar;
 pub mod chart;
 pub mod device;
 pub mod device_query;

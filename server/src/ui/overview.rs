@@ -18,6 +18,8 @@ use super::{Frame, badge, chart, live, paths};
 pub struct Overview {
     /// What needs a person, the gravest first.
     pub needs: Vec<Need>,
+    /// Rollouts under way.
+    pub going: Vec<Going>,
     /// What the reader's last visit did not know.
     pub visit: Option<Visit>,
     /// The newest change of anything.
@@ -59,6 +61,19 @@ pub struct Need {
     pub when: When,
     /// The one button: its label and address.
     pub act: (String, String),
+}
+
+/// A rollout under way: one press from its stop.
+#[derive(Clone, Debug)]
+pub struct Going {
+    /// Its identity in addresses.
+    pub id: String,
+    /// What people call it.
+    pub title: Said,
+    /// Where it stands: "wave 2 runs, 12 of 20 confirmed".
+    pub words: Said,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// When something is due, or since when it waits.
@@ -261,6 +276,18 @@ impl Page<'_> {
                 Markup::new(format!("<time datetime=\"{at}\" title=\"{at}\">{words}</time>"))
             }
         }
+    }
+
+    fn going_mark(&self) -> Markup {
+        shape(Shape::HalfRing)
+    }
+
+    fn going_href(&self, going: &Going) -> String {
+        paths::rollout(&going.id)
+    }
+
+    fn stop_href(&self, going: &Going) -> String {
+        paths::rollout_act(&going.id, "stop")
     }
 
     fn ranges(&self) -> Vec<(Range, String, bool)> {

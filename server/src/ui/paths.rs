@@ -6,7 +6,7 @@
 //! `/tokens/{id}/revoke`, `/findings`, `/findings/{id}`,
 //! `/findings/{id}/{acknowledge|mute|close|reopen}`, `/rollouts`, `/rollouts/{id}`,
 //! `/rollouts/{id}/{stop|resume|back}`, `/releases`, `/releases/{repository}/{release}`, `/holds/new`, `/holds/{id}/lift`,
-//! `/expiries`, `/audit`, `/sign-in`, `/sign-in/{secret}`.
+//! `/expiries`, `/calendar`, `/audit`, `/sign-in`, `/sign-in/{secret}`.
 //! Every act is posted to the address of its GET page (bodies: [`super::act`]), `/sign-in/{secret}`, `/sign-out` and
 //! `/theme` likewise. Files: `/assets/…`. Stream: [`EVENTS`]. Read next: [`super::devices::DeviceQuery`].
 
@@ -32,6 +32,8 @@ pub const RELEASES: &str = "/releases";
 pub const NEW_HOLD: &str = "/holds/new";
 /// What ends soon.
 pub const EXPIRIES: &str = "/expiries";
+/// Windows and holds by ward and day.
+pub const CALENDAR: &str = "/calendar";
 /// The audit log.
 pub const AUDIT: &str = "/audit";
 /// What to do when nobody is signed in.
@@ -110,6 +112,12 @@ pub fn findings(pairs: &[(&str, &str)]) -> String {
 #[must_use]
 pub fn rollout(id: &str) -> String {
     format!("{ROLLOUTS}/{}", encode(id))
+}
+
+/// A rollout's page with the devices that have one reason.
+#[must_use]
+pub fn rollout_reason(id: &str, code: &str) -> String {
+    format!("{}#named", with_query(&rollout(id), &[("reason", code)]))
 }
 
 /// An act on a rollout: `stop`, `resume` or `back`.

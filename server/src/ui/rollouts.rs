@@ -10,7 +10,7 @@ use cordon_server_core::rollout::{Failure, Tally};
 use super::device::Fact;
 use super::marks::{Markup, Shape, octagon, shape};
 use super::said::Said;
-use super::words::{number, percent, plural};
+use super::words::{list, number, percent, plural};
 use super::{Frame, paths, wave_bar};
 
 /// The list.
@@ -146,6 +146,10 @@ pub struct Rollout {
     pub waits_for: Option<Said>,
     /// The signed way back, by release name; none: there is no way back.
     pub back: Option<Said>,
+    /// Why devices have not ended or have failed, the most frequent reason first.
+    pub reasons: Vec<ReasonRow>,
+    /// The devices of one reason, if somebody asked for them.
+    pub named: Option<Named>,
     /// Failed devices, newest first.
     pub failed: Vec<FailedDevice>,
     /// How many of them share the most frequent reason.
@@ -171,6 +175,34 @@ pub struct Wave {
     pub note: Said,
     /// Where its devices are listed.
     pub href: Option<String>,
+}
+
+/// One reason in the table.
+#[derive(Clone, Debug)]
+pub struct ReasonRow {
+    /// How many devices.
+    pub count: u64,
+    /// What is in their way, in words: "A patient is attached".
+    pub words: Said,
+    /// The rule's code, as the device's own `status` prints it.
+    pub code: Said,
+    /// In which waves, from 1.
+    pub waves: Vec<usize>,
+    /// The page with these devices.
+    pub href: String,
+    /// Whether it is the one whose devices are listed.
+    pub current: bool,
+}
+
+/// The devices of one reason.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The reason, in words.
+    pub words: Said,
+    /// Identity, name and place of the first of them.
+    pub devices: Vec<(String, Said, Said)>,
+    /// How many more there are.
+    pub more: u64,
 }
 
 /// A device that failed.
@@ -278,6 +310,15 @@ impl ListPage<'_> {
             words.push_str(&format!(", {} failed", row.tally.failed()));
         }
         words
+    }
+
+    /// Where it is stopped, while there is something to stop.
+    fn stop(&self, row: &RolloutRow) -> Option<String> {
+        let stops = match row.state {
+            State::Planned | State::Running { .. } | State::Halted { .. } => true,
+            State::Stopped { .. } | State::Finished { .. } => false,
+        };
+        stops.then(|| paths::rollout_act(&row.id, "stop"))
     }
 
     fn waves(&self, row: &RolloutRow) -> String {
@@ -534,6 +575,20 @@ impl Page<'_> {
 
     fn device_href(&self, device: &FailedDevice) -> String {
         paths::device(&device.id)
+    }
+
+    fn named_href(&self, id: &str) -> String {
+        paths::device(id)
+    }
+
+    /// "wave 1 and 2".
+    fn reason_waves(&self, reason: &ReasonRow) -> String {
+        let waves: Vec<String> = reason.waves.iter().map(ToString::to_string).collect();
+        format!("wave {}", list(&waves))
+    }
+
+    fn more_words(&self, more: &u64) -> String {
+        format!("and {}", plural(*more, "more", "more"))
     }
 
     fn octagon(&self) -> Markup {

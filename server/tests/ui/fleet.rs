@@ -1,13 +1,17 @@
 //! The sample's lists: devices, findings and rollouts of the reference pictures.
 
 use cordon_server::ui::DeviceState;
+use cordon_server::ui::calendar::{self, Calendar, Ward};
 use cordon_server::ui::device::Fact;
 use cordon_server::ui::devices::{DeviceRow, Step};
 use cordon_server::ui::findings::FindingRow;
 use cordon_server::ui::frame::Section;
-use cordon_server::ui::rollouts::{self, FailedDevice, Hold, Rollout, RolloutRow, Rollouts, State, Wave};
+use cordon_server::ui::rollouts::{
+    self, FailedDevice, Hold, Named, ReasonRow, Rollout, RolloutRow, Rollouts, State, Wave,
+};
 use cordon_server_core::risk::facts::FindingSeverity;
 use cordon_server_core::risk::{Band, Owner, Value};
+use cordon_server_core::rollout::calendar::Day;
 use cordon_server_core::rollout::{Failure, Tally};
 
 use crate::sample::{NOW, Sample, ago};
@@ -194,6 +198,8 @@ pub(crate) fn rollout_pages(sample: Sample) -> Vec<(&'static str, String)> {
         ("rollout", rollouts::render(&frame, &halted)),
         ("rollout-running", rollouts::render(&frame, &running)),
         ("rollout-stopped", rollouts::render(&frame, &stopped)),
+        ("calendar", calendar::render(&frame, &nights(sample))),
+        ("calendar-empty", calendar::render(&frame, &Calendar::default())),
     ];
     let others = others.iter().map(|(name, page)| (*name, rollouts::render(&frame, page)));
     pages.into_iter().chain(others).collect()
@@ -210,6 +216,33 @@ fn other_states(sample: Sample) -> [(&'static str, Rollout); 4] {
         ("rollout-returned", State::Returned { at }),
     ]
     .map(|(name, state)| (name, rollout(sample, state)))
+}
+
+/// Two wards of seven days, one of them held for two nights.
+fn nights(sample: Sample) -> Calendar {
+    let night = |devices, held, later| Day {
+        open: vec![(0, 300), (1320, 1440)],
+        devices,
+        later,
+        held,
+        ..Day::default()
+    };
+    let ward = |name: &str, tonight, days: Vec<Day>| Ward {
+        name: sample.said(name),
+        site: sample.said("St. Brigid"),
+        rollouts: vec![(sample.text("vp3-421"), sample.said("VP-3 4.2.1 to 1,912 infusion pumps"))],
+        holdable: sample.text("ward:St. Brigid/4B"),
+        tonight,
+        days,
+    };
+    let held =
+        [night(0, 96, 0), night(0, 96, 0), night(90, 6, 0)].into_iter().chain(vec![night(96, 0, 0); 4]);
+    let open = vec![night(12, 0, 40); 5].into_iter().chain(vec![Day::default(); 2]);
+    Calendar {
+        days: (0..7).map(|day| ago(-86_400 * day)).collect(),
+        wards: vec![ward("Neonatal", false, held.collect()), ward("4B Cardiology", true, open.collect())],
+        holds: 1,
+    }
 }
 
 /// The second wave of the reference picture.
@@ -325,6 +358,29 @@ fn rollout(sample: Sample, state: State) -> Rollout {
         limit_permille: 20,
         waits_for: Some(sample.said("waits for 3 silent devices until 14:40")),
         back: Some(sample.said("4.1.0")),
+        reasons: vec![
+            ReasonRow {
+                count: 41,
+                words: sample.said("A patient is attached"),
+                code: sample.said("in-use"),
+                waves: vec![1, 2],
+                href: "/rollouts/vp3-421?reason=in-use#named".into(),
+                current: true,
+            },
+            ReasonRow {
+                count: 6,
+                words: sample.said("Not reached yet, which is no failure"),
+                code: sample.said("unreached"),
+                waves: vec![2],
+                href: "/rollouts/vp3-421?reason=unreached#named".into(),
+                current: false,
+            },
+        ],
+        named: Some(Named {
+            words: sample.said("A patient is attached"),
+            devices: vec![(sample.text("d-1"), sample.said("VP3-004055"), sample.said("ICU 2, bed 5"))],
+            more: 40,
+        }),
         failed: failed(sample),
         shared_reason: 4,
         why: vec![

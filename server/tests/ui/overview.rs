@@ -1,7 +1,9 @@
 //! The sample's overview: the reference picture, and a calm day.
 
 use cordon_server::ui::chart::{Event, NoChart, Point, Trend};
-use cordon_server::ui::overview::{BandCount, Detector, Figure, Need, Overview, Range, Visit, Ward, When};
+use cordon_server::ui::overview::{
+    BandCount, Detector, Figure, Going, Need, Overview, Range, Visit, Ward, When,
+};
 use cordon_server_core::risk::{Band, Owner, Value};
 
 use crate::sample::{NOW, Sample, ago};
@@ -63,6 +65,12 @@ impl Sample {
         let band = |count, change| BandCount { count, change: Some(change) };
         Overview {
             needs: self.needs(),
+            going: vec![Going {
+                id: self.text("pm80-942"),
+                title: self.said("PM-80 9.4.2 to 402 patient monitors"),
+                words: self.said("wave 1 runs, 133 of 402 confirmed"),
+                since: ago(7200),
+            }],
             visit: Some(Visit { at: ago(21 * 3600 + 46 * 60), new: 3, closed: 5 }),
             last_change: Some(ago(720)),
             reported: 4774,
@@ -153,6 +161,7 @@ impl Sample {
         ];
         Overview {
             needs: Vec::new(),
+            going: Vec::new(),
             visit: None,
             figures,
             trend: Err(NoChart("No history yet: counting began today 14:20.".into())),

@@ -9,7 +9,7 @@ use crate::html::{Element, read};
 use crate::sample::Sample;
 
 /// Addresses that exist: `*` is one segment.
-const ROUTES: [&str; 38] = [
+const ROUTES: [&str; 39] = [
     "/",
     "/devices",
     "/devices/enrol",
@@ -42,6 +42,7 @@ const ROUTES: [&str; 38] = [
     "/holds/new",
     "/holds/*/lift",
     "/expiries",
+    "/calendar",
     "/audit",
     "/sign-in",
     "/sign-in/*",

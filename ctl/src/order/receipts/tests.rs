@@ -122,7 +122,9 @@ fn a_device_counts_once_by_its_last_receipt() {
         line(&body("4", Outcome::Refused, one, 30), &owner, &chain),
     ];
     let tally = counted(&lines, &owner.root, &[list]);
-    let wanted = Tally { confirmed: 1, rolled_back: 1, refused: 1, went_back: 1, ignored: 0, scope: Some(4) };
+    let (missing, ignored) = (Some(Vec::new()), 0);
+    let wanted =
+        Tally { confirmed: 1, rolled_back: 1, refused: 1, went_back: 1, ignored, scope: Some(4), missing };
     assert_eq!(tally, wanted);
     assert_eq!(tally.describe(), "1 of 4 confirmed, 1 rolled back, 1 refused, 1 went back; 0 not counted");
 }
@@ -149,7 +151,29 @@ fn what_no_device_of_the_owner_signed_does_not_count() {
         "rubbish".to_owned(),
     ];
     let tally = counted(&lines, &owner.root, std::slice::from_ref(&list));
-    assert_eq!(tally, Tally { ignored: 9, scope: Some(1), ..Tally::default() });
+    let missing = Some(vec![(hardware("1"), "Halden VP-3 1".to_owned())]);
+    assert_eq!(tally, Tally { ignored: 9, scope: Some(1), missing, ..Tally::default() });
     let full = format!("{}{}{}", owner.leaf, owner.issuing, owner.root);
     assert_eq!(counted(&[line(&good, &owner, &full)], &owner.root, &[list]).confirmed, 1);
+}
+
+#[test]
+fn who_proved_nothing_is_named_and_an_older_order_of_the_same_name_proves_nothing() {
+    // Goal: what a server keeps back is seen. Method: three devices, one receipt, one from before the order was issued.
+    let owner = authority("owner");
+    let list = ScopeList::parse("Halden\tVP-3\t1\nHalden\tVP-3\t2\nHalden\tVP-3\t3\n").unwrap();
+    let two = Sha256::of(b"image two");
+    let chain = format!("{}{}", owner.leaf, owner.issuing);
+    let lines = [
+        line(&body("1", Outcome::Confirmed, two, 10), &owner, &chain),
+        line(&body("3", Outcome::Confirmed, two, -1), &owner, &chain),
+    ];
+    let tally = counted(&lines, &owner.root, &[list]);
+    let names: Vec<_> = tally.missing.iter().flatten().map(|(_, name)| name.as_str()).collect();
+    let mut wanted = [(hardware("2"), "Halden VP-3 2"), (hardware("3"), "Halden VP-3 3")];
+    wanted.sort();
+    assert_eq!(names, wanted.map(|(_, name)| name));
+    assert_eq!((tally.confirmed, tally.ignored), (1, 1));
+    assert!(tally.absent().starts_with("  missing    2 devices proved nothing:\n    "), "{}", tally.absent());
+    assert_eq!(tally.facts()["missing"][0]["name"], wanted[0].1);
 }

@@ -210,8 +210,13 @@ impl Book {
     /// Whether a person holds this device.
     #[must_use]
     pub fn held(&self, device: &Device, now: Timestamp) -> bool {
+        self.holds_over(device).any(|hold| hold.holds(now))
+    }
+
+    /// People's stops that cover this device, whether they hold now or not.
+    pub fn holds_over<'a>(&'a self, device: &'a Device) -> impl Iterator<Item = &'a Hold> {
         let placement = &device.placement;
-        self.holds.values().filter(|hold| hold.holds(now)).any(|hold| match &hold.covers {
+        self.holds.values().filter(move |hold| match &hold.covers {
             Covers::Ward(name) => *name == ward_name(placement.site.as_str(), placement.ward.as_str()),
             Covers::Site(name) => *name == placement.site.as_str(),
             Covers::Model(name) => *name == device.hardware.model.as_str(),
@@ -303,6 +308,18 @@ impl Book {
         let mut reasons: Vec<Reason> = found.into_values().collect();
         reasons.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.code.cmp(&b.code)));
         reasons
+    }
+
+    /// The devices of begun waves that have this code in [`Book::reasons`].
+    #[must_use]
+    pub fn devices_of(&self, rollout: &Rollout, fleet: &Fleet, code: &str, now: Timestamp) -> Vec<DeviceId> {
+        let absent = DeviceFacts::default();
+        let begun = rollout.waves.iter().filter(|wave| wave.started.is_some());
+        let has = |device: &&DeviceId| {
+            let facts = fleet.get(*device).unwrap_or(&absent);
+            self.reason_of(rollout, **device, facts, now).is_some_and(|(found, _)| found == code)
+        };
+        begun.flat_map(|wave| &wave.devices).filter(has).copied().collect()
     }
 
     /// Why a device of a begun wave has not ended or has failed: the code, and a sentence if somebody said one.

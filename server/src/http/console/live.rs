@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cordon_proto::ids::Name;
-use cordon_server_core::rollout::{Book, Rollout, State as Standing};
+use cordon_server_core::rollout::{Rollout, State as Standing, Tally};
 
 use super::super::operator::audit::page as journal;
+use super::super::operator::rollouts::fleet_of;
+use super::rollouts::whole;
 use super::roster::{Entry, Found, Roster};
 use super::{Desk, count};
 use crate::fleet::Member;
@@ -46,7 +48,7 @@ struct Mark {
     begun: usize,
     settled: usize,
     permitted: usize,
-    ended: usize,
+    tally: Tally,
 }
 
 impl Live {
@@ -66,7 +68,7 @@ impl Live {
 impl Look {
     async fn now(desk: &Desk) -> Result<Self, StoreError> {
         let (newest, _) = journal(&desk.operator, None, 1).await?;
-        let rollouts = desk.operator.rollouts.look(marks);
+        let rollouts = marks(desk);
         let halted = rollouts.values().filter(|mark| matches!(mark.state, Standing::Halted { .. })).count();
         Ok(Self {
             roster: desk.roster(),
@@ -120,15 +122,21 @@ impl Look {
     }
 }
 
-fn marks(book: &Book) -> BTreeMap<Name, Mark> {
+/// What waits and what was never reached changes without any document: the devices say it.
+fn marks(desk: &Desk) -> BTreeMap<Name, Mark> {
+    let (book, now) = (desk.operator.rollouts.book(), desk.now());
     let mark = |rollout: &Rollout| {
-        let progress = || book.progress.get(&rollout.id).into_iter().flat_map(BTreeMap::values);
+        let progress = book.progress.get(&rollout.id).into_iter().flat_map(BTreeMap::values);
         Mark {
             state: rollout.state.clone(),
             begun: rollout.waves.iter().filter(|wave| wave.started.is_some()).count(),
             settled: rollout.waves.iter().filter(|wave| wave.settled.is_some()).count(),
-            permitted: progress().filter(|progress| progress.permitted.is_some()).count(),
-            ended: progress().filter(|progress| progress.outcome.is_some()).count(),
+            permitted: progress.filter(|progress| progress.permitted.is_some()).count(),
+            tally: if rollout.is_open() {
+                whole(rollout, &fleet_of(&desk.operator, &book, rollout), now)
+            } else {
+                Tally::default()
+            },
         }
     };
     book.rollouts.values().map(|rollout| (rollout.id.clone(), mark(rollout))).collect()

@@ -15,8 +15,10 @@ use cordon_server_core::device::Asking;
 use cordon_server_core::risk::{Band, Owner};
 use cordon_server_core::rollout::State as Standing;
 
+use super::super::operator::rollouts::fleet_of;
 use super::audit::last_change;
 use super::identity::doubt_words;
+use super::rollouts::row_of;
 use super::roster::{Entry, Found, Roster};
 use super::standing::{SILENT_S, place_words, severity_of};
 use super::visitor::Known;
@@ -25,7 +27,8 @@ use crate::ui::badge::severity_band;
 use crate::ui::chart::NoChart;
 use crate::ui::devices::DeviceQuery;
 use crate::ui::frame::Section;
-use crate::ui::overview::{BandCount, Detector, Figure, Need, Overview, Range, Ward, When, render};
+use crate::ui::overview::{BandCount, Detector, Figure, Going, Need, Overview, Range, Ward, When, render};
+use crate::ui::rollouts::State as Stands;
 use crate::ui::words::{number, plural};
 use crate::ui::{DeviceState, Said, live, paths};
 
@@ -50,6 +53,7 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Known(visitor): Known) -
     };
     let page = Overview {
         needs: needs(&desk, &roster, now),
+        going: going(&desk, now),
         visit: None,
         last_change: last_change(&desk).await?,
         reported: count(roster.entries.iter().filter(heard).count()),
@@ -112,6 +116,25 @@ fn of_the_server(desk: &Desk, now: Timestamp) -> Vec<Need> {
         need(format!("{what} damaged on this server's disk and not served."), more, now)
     });
     trouble.into_iter().chain(rotten).collect()
+}
+
+/// Rollouts that move, the newest first.
+fn going(desk: &Desk, now: Timestamp) -> Vec<Going> {
+    let book = desk.operator.rollouts.book();
+    let mut moving: Vec<_> = book.rollouts.values().filter(|rollout| rollout.moves()).collect();
+    moving.sort_by_key(|rollout| std::cmp::Reverse(rollout.created));
+    let one = |rollout: &cordon_server_core::rollout::Rollout| {
+        let row = row_of(&book, rollout, &fleet_of(&desk.operator, &book, rollout), now);
+        let stands = match row.state {
+            Stands::Running { wave, .. } => format!("wave {wave} runs"),
+            Stands::Planned | Stands::Halted { .. } | Stands::Stopped { .. } | Stands::Finished { .. } => {
+                "not started".to_owned()
+            }
+        };
+        let words = format!("{stands}, {} of {} confirmed", row.tally.confirmed, row.tally.total());
+        Going { id: row.id, title: row.title, words: words.into(), since: rollout.created }
+    };
+    moving.into_iter().map(one).collect()
 }
 
 /// Rollouts that stopped themselves.

@@ -10,8 +10,8 @@ use axum::response::Html;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::device::DeviceKind;
 use cordon_server_core::rollout::{
-    Book, DeviceFacts, Failure, Fleet, Progress, Rollout as Plan, Stage, State as Standing, Wave as PlanWave,
-    tally,
+    Book, DeviceFacts, Failure, Fleet, Progress, Reason, Rollout as Plan, Stage, State as Standing,
+    Wave as PlanWave, tally,
 };
 
 use super::super::operator::rollouts::fleet_of;
@@ -24,12 +24,14 @@ use crate::fleet::Member;
 use crate::ui::device::Fact;
 use crate::ui::devices::DeviceQuery;
 use crate::ui::frame::Section;
-use crate::ui::rollouts::{FailedDevice, Rollout, State as Stands, Wave, render};
+use crate::ui::rollouts::{FailedDevice, Named, ReasonRow, Rollout, State as Stands, Wave, render};
 use crate::ui::words::{actor_words, list, percent, plural};
 use crate::ui::{Clock, Said, paths};
 
 /// Wards that are named before they are only counted.
 const WARDS: usize = 2;
+/// Devices of one reason that are named before they are only counted.
+const NAMED: usize = 50;
 
 /// The page.
 pub(super) async fn show(
@@ -40,7 +42,9 @@ pub(super) async fn show(
     let (roster, now) = (desk.roster(), desk.now());
     let book = desk.operator.rollouts.book();
     let plan = plan_of(&book, &id)?;
-    let view = View { desk: &desk, book: &book, plan, fleet: fleet_of(&desk.operator, &book, plan), now };
+    let asked = visitor.asked("reason").map(ToOwned::to_owned);
+    let fleet = fleet_of(&desk.operator, &book, plan);
+    let view = View { desk: &desk, book: &book, plan, fleet, now, asked };
     Ok(Html(render(&desk.frame(&visitor, Section::Rollouts, &roster), &view.page())))
 }
 
@@ -61,6 +65,18 @@ pub(super) fn is_back_open(book: &Book, plan: &Plan, now: Timestamp) -> bool {
     orders.filter_map(|order| order.back.as_ref()).any(|back| now < back.until)
 }
 
+/// A reason in words: the devices' own where they have some.
+fn code_words(reason: &Reason) -> Said {
+    match (reason.code.as_str(), &reason.sentence) {
+        ("unreached", _) => "Not reached yet, which is no failure".into(),
+        ("held", _) => "Held by a person".into(),
+        ("no-permit", _) => "Ready, and waits for the go".into(),
+        ("silent", _) => "Silent since the go".into(),
+        (_, Some(sentence)) => Said::sentence(sentence.as_str()),
+        (code, None) => code.replace('-', " ").into(),
+    }
+}
+
 /// The reason that most failed devices give, and how many do.
 fn most_said(failed: &[FailedDevice]) -> (String, u64) {
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
@@ -77,12 +93,15 @@ struct View<'a> {
     plan: &'a Plan,
     fleet: Fleet,
     now: Timestamp,
+    /// The reason whose devices are asked for.
+    asked: Option<String>,
 }
 
 impl View<'_> {
     fn page(&self) -> Rollout {
         let failed = self.failed();
         let (said, shared_reason) = most_said(&failed);
+        let reasons = self.reasons();
         let mut row = row_of(self.book, self.plan, &self.fleet, self.now);
         if let Stands::Halted { reason, .. } = &mut row.state {
             // The banner tells the engine's figures itself; what the devices say belongs beside them.
@@ -102,6 +121,8 @@ impl View<'_> {
             limit_permille: self.plan.policy.failure_limit_permille,
             waits_for: self.waits_for(),
             back: back_of(self.plan).filter(|_| is_back_open(self.book, self.plan, self.now)),
+            named: self.named(&reasons),
+            reasons,
             failed,
             shared_reason,
             why: self.why(),
@@ -248,6 +269,36 @@ impl View<'_> {
         let first = most.split(". ").next().unwrap_or(most).trim_end_matches('.');
         let mut letters = first.chars();
         letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+    }
+
+    fn reasons(&self) -> Vec<ReasonRow> {
+        let found = self.book.reasons(self.plan, &self.fleet, self.now);
+        let row = |reason: Reason| ReasonRow {
+            count: reason.count.into(),
+            words: code_words(&reason),
+            href: paths::rollout_reason(self.plan.id.as_str(), &reason.code),
+            current: self.asked.as_ref() == Some(&reason.code),
+            code: reason.code.as_str().into(),
+            waves: reason.waves.iter().map(|wave| wave + 1).collect(),
+        };
+        found.into_iter().map(row).collect()
+    }
+
+    /// The devices of the reason that is asked for.
+    fn named(&self, reasons: &[ReasonRow]) -> Option<Named> {
+        let code = self.asked.as_ref()?;
+        let words = reasons.iter().find(|reason| reason.current)?.words.clone();
+        let devices = self.book.devices_of(self.plan, &self.fleet, code, self.now);
+        let known = devices.iter().take(NAMED).filter_map(|id| self.desk.operator.app.fleet.get(*id));
+        let row = |member: Arc<Member>| {
+            let (name, place) = (member.device.hardware.serial.as_str(), place_words(&member.device));
+            (member.id().to_string(), name.into(), place.into())
+        };
+        Some(Named {
+            words,
+            devices: known.map(row).collect(),
+            more: count(devices.len().saturating_sub(NAMED)),
+        })
     }
 
     fn failed(&self) -> Vec<FailedDevice> {

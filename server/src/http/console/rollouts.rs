@@ -94,7 +94,7 @@ pub(super) fn signer_words(book: &Book, rollout: &Rollout) -> Said {
 }
 
 /// All devices of a rollout by stage.
-fn whole(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Tally {
+pub(super) fn whole(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Tally {
     let waves = rollout.waves.iter().map(|wave| tally(wave, fleet, &rollout.policy, now));
     waves.fold(Tally::default(), |all, wave| all.plus(&wave))
 }

@@ -1,26 +1,89 @@
-//! `/api/v1/receipts`: proofs that a person carried here from devices without a network.
+//! `/api/v1/receipts`: proofs that a person carried here from devices without a network, and the way out for all of them.
 //!
-//! The body is one receipt as the device signed it. It is believed exactly as on the device plane, by the key of the
-//! device's own certificate; who brought it is written down. The same one again changes nothing. Read next:
-//! `App::import_receipt`.
+//! The body that is handed in is one receipt as the device signed it. It is believed exactly as on the device plane, by
+//! the key of the device's own certificate; who brought it is written down. The same one again changes nothing. What goes
+//! out is verified by whoever gets it, without this server. Read next: `App::import_receipt`, `App::proofs`.
 
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
-use axum::routing::post;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
 use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use cordon_proto::ids::{DeviceId, Name, Sha256};
 use cordon_proto::receipt::{Outcome, Receipt};
 use cordon_proto::{limits, wire};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Answered, Operator};
-use crate::app::{ImportError, ReceiptTaken, StatementError};
+use super::audit::LINES;
+use super::{Answered, Operator, not_found, parsed};
+use crate::app::{ImportError, Proven, ReceiptTaken, StatementError};
+use crate::ca::make::pem;
 use crate::http::body;
 use crate::http::problem::Problem;
 use crate::people::Caller;
 
 pub(super) fn routes() -> Router<Operator> {
-    Router::new().route("/api/v1/receipts", post(import))
+    Router::new().route("/api/v1/receipts", get(export).post(import))
+}
+
+/// Which receipts are asked for.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub struct ReceiptsQuery {
+    /// The order that they answer.
+    order: String,
+    /// Only those behind this one: `after` of the last line that came.
+    after: Option<String>,
+}
+
+/// One receipt, as `cordonctl order verify` reads it.
+#[derive(Debug, Serialize)]
+struct ReceiptLine {
+    /// What asks for the lines behind this one.
+    after: String,
+    /// The device's certificate and the one that issued it, PEM.
+    certificate: String,
+    /// The receipt as the device signed it, base64.
+    receipt: String,
+}
+
+impl ReceiptLine {
+    fn of(proven: &Proven) -> Self {
+        let chain = proven.leaf.iter().chain(&proven.issuer);
+        Self {
+            after: format!("{}.{}", proven.device, proven.digest),
+            certificate: chain.map(pem).collect(),
+            receipt: STANDARD.encode(&proven.receipt),
+        }
+    }
+}
+
+/// Receipts for an order as the devices signed them, one a line, in the form that `cordonctl order verify` reads: `receipt`,
+/// `certificate`, and `after`, which asks for the next page; empty at the end.
+#[utoipa::path(get, path = "/api/v1/receipts", params(ReceiptsQuery),
+    responses((status = 200, content_type = "application/jsonl"), (status = 404)))]
+pub async fn export(
+    State(operator): State<Operator>,
+    Query(query): Query<ReceiptsQuery>,
+) -> Result<impl IntoResponse, Problem> {
+    let order: Name = parsed(&query.order, "order")?;
+    let after = query.after.as_deref().map(place).transpose()?;
+    let page = operator.app.proofs(&order, after, limits::PAGE_ROWS).await?;
+    let mut lines = Vec::new();
+    for proven in &page.rows {
+        let line = serde_json::to_vec(&ReceiptLine::of(proven)).expect("texts are always JSON");
+        lines.extend(line);
+        lines.push(b'\n');
+    }
+    Ok(([(CONTENT_TYPE, LINES)], lines))
+}
+
+fn place(text: &str) -> Result<(DeviceId, Sha256), Problem> {
+    let (device, digest) = text.split_once('.').ok_or_else(|| not_found("receipt"))?;
+    Ok((parsed(device, "receipt")?, parsed(digest, "receipt")?))
 }
 
 /// A receipt that is held here.

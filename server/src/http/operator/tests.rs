@@ -18,8 +18,10 @@ use crate::example::ExampleDirector;
 use crate::testing::{Bench, person, text};
 
 mod drafts;
+mod evidence;
 mod identities;
 mod import;
+mod receipts;
 mod rollouts;
 
 /// A server, its API, and two tokens.
@@ -58,6 +60,25 @@ impl Api {
         let (parts, body) = answer.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
         (parts.status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// The bytes of an answer to an administrator's question.
+    async fn file(&self, path: &str, ask: Value) -> Vec<u8> {
+        let request = Request::builder().method("POST").uri(path).header(AUTHORIZATION, "Bearer *");
+        let request = request.body(Body::from(ask.to_string())).expect("a request");
+        let answer = self.router.clone().oneshot(request).await.expect("answers");
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.into_body().collect().await.expect("a body").to_bytes().to_vec()
+    }
+
+    /// The lines of an answer that is no single document.
+    async fn lines(&self, path: &str) -> Vec<Value> {
+        let request = Request::builder().uri(path).header(AUTHORIZATION, "Bearer read").body(Body::empty());
+        let answer = self.router.clone().oneshot(request.expect("a request")).await.expect("answers");
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        let bytes = answer.into_body().collect().await.expect("a body").to_bytes();
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).expect("a line of JSON")).collect()
     }
 
     async fn post(&self, path: &str, token: &str, body: Value) -> (StatusCode, Value) {

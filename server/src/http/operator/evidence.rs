@@ -1,0 +1,89 @@
+//! `/api/v1/evidence`: one file that proves, without this server, what was ordered and what became of it.
+//!
+//! Asking for one is an act: it stands in the audit log, whose head seals the file. Read next: [`crate::evidence`].
+
+use std::collections::BTreeSet;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::post;
+use cordon_server_core::evidence::Asked;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::audit::LINES;
+use super::{Operator, json, not_found, parsed, refused};
+use crate::evidence::{Evidence, PackError};
+use crate::http::problem::Problem;
+use crate::people::Caller;
+
+pub(super) fn routes() -> Router<Operator> {
+    Router::new().route("/api/v1/evidence", post(pack))
+}
+
+/// What a pack is asked for: exactly one of these.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvidenceAsk {
+    /// One order, also one that is withdrawn.
+    order: Option<String>,
+    /// All orders that install a release.
+    release: Option<String>,
+    /// All orders of a rollout.
+    rollout: Option<String>,
+    /// All orders that close an advisory.
+    advisory: Option<String>,
+}
+
+/// Makes an evidence pack: lines of JSON, sealed by the audit log, to be checked by `cordonctl evidence verify`.
+#[utoipa::path(post, path = "/api/v1/evidence", request_body = EvidenceAsk,
+    responses((status = 200, content_type = "application/jsonl"), (status = 404), (status = 422)))]
+pub async fn pack(
+    State(operator): State<Operator>,
+    caller: Caller,
+    request: Request,
+) -> Result<impl IntoResponse, Problem> {
+    let ask: EvidenceAsk = json(request, "EvidenceAsk").await?;
+    let asked = asked(&operator, &ask)?;
+    let _work = operator.app.begin_work().ok_or_else(Problem::busy)?;
+    let Operator { app, rollouts, repositories } = &operator;
+    let now = app.clock.now();
+    let pack = Evidence { app, rollouts, repositories }.pack(&asked, caller.at(now)).await?;
+    Ok(([(CONTENT_TYPE, LINES)], pack))
+}
+
+fn asked(operator: &Operator, ask: &EvidenceAsk) -> Result<Asked, Problem> {
+    match (&ask.order, &ask.release, &ask.rollout, &ask.advisory) {
+        (Some(order), None, None, None) => Ok(Asked::Order(parsed(order, "order")?)),
+        (None, Some(release), None, None) => Ok(Asked::Release(parsed(release, "release")?)),
+        (None, None, Some(rollout), None) => {
+            let id = parsed(rollout, "rollout")?;
+            let orders = operator.rollouts.look(|book| {
+                let rollout = book.rollouts.get(&id)?;
+                Some(rollout.waves.iter().map(|wave| wave.order.clone()).collect::<BTreeSet<_>>())
+            });
+            orders.map(|orders| Asked::Rollout(id, orders)).ok_or_else(|| not_found("rollout"))
+        }
+        (None, None, None, Some(_)) => {
+            Err(refused("evidence_refused", "no advisories were imported: ask by order, release or rollout"))
+        }
+        _ => Err(refused("evidence_refused", "ask by exactly one of `order`, `release` and `rollout`")),
+    }
+}
+
+impl From<PackError> for Problem {
+    fn from(error: PackError) -> Self {
+        match error {
+            PackError::Unknown(_) | PackError::TooMany => refused("evidence_refused", error.to_string()),
+            PackError::NotSealed => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_sealed", "Not sealed yet", error.to_string())
+            }
+            PackError::Seal(error) => Self::internal(&error),
+            PackError::Store(error) => error.into(),
+            PackError::Commit(error) => error.into(),
+        }
+    }
+}
