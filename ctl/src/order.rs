@@ -21,10 +21,10 @@ pub mod draft;
 pub mod list;
 pub mod plan;
 pub mod pulled;
-pub mod wished;
 pub mod receipts;
 pub mod sign;
 pub mod verify;
+pub mod wished;
 
 use list::ScopeList;
 

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cordon_server_core::rollout::Rollout;
 use cordon_server_core::expiry::{What, due};
+use cordon_server_core::rollout::Rollout;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
