@@ -77,7 +77,10 @@ impl Rounds for Planner {
                     let words = panic.downcast_ref::<String>().cloned();
                     let words = words.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
                     let words = words.unwrap_or_else(|| "no words".to_owned());
-                    return Ok(Outcome { counts: ends.counts(), fault: Some(format!("world {world}: {words}")) });
+                    return Ok(Outcome {
+                        counts: ends.counts(),
+                        fault: Some(format!("world {world}: {words}")),
+                    });
                 }
             }
         }
