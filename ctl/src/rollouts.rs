@@ -21,6 +21,8 @@ use crate::session::Session;
 const COLUMNS: [&str; 6] = ["id", "title", "release", "state", "confirmed", "devices"];
 /// What the table of reasons shows.
 const REASONS: [&str; 4] = ["count", "code", "waves", "sentence"];
+/// What the list of a rollout's devices shows.
+const DEVICES: [&str; 6] = ["device", "serial", "wave", "stage", "code", "note"];
 /// Where they are.
 const ALL: Pages<'static> = Pages { path: &["rollouts"], rows: "rollouts", cursor: "after" };
 
@@ -41,6 +43,8 @@ pub enum Command {
         /// Its name.
         id: Name,
     },
+    /// List its devices, by wave, stage or reason.
+    Devices(Devices),
     /// Give no new go; devices that have one keep it.
     Pause(Deed),
     /// Stop it: devices that have not armed the new image will not.
@@ -65,6 +69,25 @@ pub struct Deed {
     /// Why.
     #[arg(long)]
     reason: String,
+}
+
+/// Which devices of a rollout are listed.
+#[derive(Clone, Debug, Args)]
+pub struct Devices {
+    /// The rollout.
+    id: Name,
+    /// Only of this wave, from 1.
+    #[arg(long, value_name = "N")]
+    wave: Option<u32>,
+    /// Only in this stage: unreached, waiting, installing, already, confirmed, returned or failed.
+    #[arg(long)]
+    stage: Option<String>,
+    /// Only those that wait or failed for this reason, a code of `rollouts reasons`.
+    #[arg(long)]
+    code: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = limits::PAGE_ROWS)]
+    most: usize,
 }
 
 /// A person's word on one device.
@@ -129,6 +152,9 @@ pub struct Create {
     /// The number of the work order in the hospital's own books.
     #[arg(long, value_name = "NUMBER")]
     pub work_order: Option<String>,
+    /// A wave of an order by facts, by its name, that takes in devices which come to fit later. Repeat for several.
+    #[arg(long, value_name = "NAME")]
+    pub joins: Vec<String>,
 }
 
 impl Command {
@@ -154,6 +180,7 @@ impl Command {
                 let rows = answer.get("reasons").and_then(Value::as_array).cloned().unwrap_or_default();
                 Ok(Report::table(&REASONS, &rows, answer))
             }
+            Self::Devices(devices) => devices.listed(&api),
             Self::Pause(deed) => deed.done(&api, "pause"),
             Self::Halt(deed) => deed.done(&api, "stop"),
             Self::Resume(deed) => deed.done(&api, "resume"),
@@ -162,6 +189,21 @@ impl Command {
             Self::Finish(deed) => deed.done(&api, "finish"),
             Self::Accept(accept) => accept.done(&api),
         }
+    }
+}
+
+impl Devices {
+    fn listed(&self, api: &Api) -> Result<Report, Failure> {
+        let pages =
+            Pages { path: &["rollouts", self.id.as_str(), "devices"], rows: "devices", cursor: "after" };
+        let asked = [
+            ("wave", self.wave.map(|wave| wave.to_string())),
+            ("stage", self.stage.clone()),
+            ("code", self.code.clone()),
+        ];
+        let asked: Vec<_> = asked.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let rows = api.list(&pages, &asked, self.most)?;
+        Ok(Report::table(&DEVICES, &rows.clone(), Value::Array(rows)))
     }
 }
 
@@ -186,7 +228,7 @@ impl Accept {
 impl Create {
     fn body(&self) -> Result<Value, Failure> {
         let waves = self.wave.iter().map(|text| wave(text)).collect::<Result<Vec<_>, _>>()?;
-        let waves = self.in_parts(waves)?;
+        let waves = self.in_parts(self.taking_in(waves)?)?;
         let limits = [
             ("failure_limit_permille", self.failure_limit_permille),
             ("in_flight", self.in_flight),
@@ -209,6 +251,17 @@ impl Create {
             fields.insert("acceptance".to_owned(), json!({"kind": "sample", "per_wave": per_wave}));
         }
         Ok(Value::Object(fields))
+    }
+
+    /// The waves, those that take in later comers marked.
+    fn taking_in(&self, mut waves: Vec<Value>) -> Result<Vec<Value>, Failure> {
+        for name in &self.joins {
+            let mut named = waves.iter_mut().filter_map(Value::as_object_mut);
+            let wave = named.find(|wave| wave.get("name").and_then(Value::as_str) == Some(name));
+            let wave = wave.ok_or_else(|| Failure::Usage(format!("`--joins {name}` names no `--wave`")))?;
+            wave.insert("joins".to_owned(), Value::Bool(true));
+        }
+        Ok(waves)
     }
 
     /// The one wave as several of the same order. The first one brings the whole list, so that the server can check

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use cordon_server_core::rollout::Rollout;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -121,7 +122,22 @@ async fn tick(operator: Operator) {
     let Some(lease) = turn(&app, ROLLOUTS_JOB).await else { return };
     let turn = Turn { now: app.clock.now(), lease: Some(&lease) };
     let device = |id| Some(Arc::new(app.fleet.get(id)?.current()));
-    for ticked in [rollouts.count_receipts(&app.fleet, turn).await, rollouts.tick(turn, device).await] {
+    let strangers = |rollout: &Rollout| {
+        let all = app.fleet.all();
+        let others = all.iter().filter(|member| rollout.wave_of(member.id()).is_none());
+        others.map(|member| Arc::new(member.current())).collect()
+    };
+    match rollouts.lapse_holds(turn).await {
+        Ok(lapsed) if lapsed.everybody => {
+            app.waits.ring_all(app.fleet.all().iter().map(|member| member.id()))
+        }
+        Ok(_) => {}
+        // The steps below see the same lease gone, and say so.
+        Err(RolloutError::Store(StoreError::Conflict(Key::Lease(_)))) => {}
+        Err(error) => tracing::error!(error = chain(&error), "holds whose time is over could not be ended"),
+    }
+    let counted = rollouts.count_receipts(&app.fleet, turn).await;
+    for ticked in [counted, rollouts.tick_with(turn, device, strangers).await] {
         match ticked {
             Ok(ticked) => app.waits.ring_all(ticked.devices),
             Err(RolloutError::Store(StoreError::Conflict(Key::Lease(_)))) => app.leases.lost(ROLLOUTS_JOB),

@@ -6,7 +6,7 @@
 //! is loaded again. Read next: `shelf` for the book, `people` for what people do, `steps` for what
 //! the server does by itself, `http/device` for what a check-in is answered with.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cordon_proto::checkin::CheckinRequest;
@@ -17,7 +17,9 @@ use cordon_server_core::audit::{Entry, Summary};
 use cordon_server_core::change::{Commit, Draft, Index, Key, Malformed};
 use cordon_server_core::device::{Device, Report};
 use cordon_server_core::risk::gather::Newest;
-use cordon_server_core::rollout::{Acceptance, Book, OtherList, Policy, Rollout, Told, USUAL_PRIORITY};
+use cordon_server_core::rollout::{
+    Acceptance, Book, NotReady, OtherList, Policy, Rollout, Told, USUAL_PRIORITY,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -64,6 +66,8 @@ pub struct Wanted {
     pub waves: Vec<WaveWanted>,
     /// The very lists that set orders were signed for, where the waves of an order are only a part of its list.
     pub lists: BTreeMap<Name, Vec<HardwareId>>,
+    /// The waves, from 0, that take in enrolled devices which come to fit their order's facts.
+    pub joins: BTreeSet<usize>,
     /// Its limits.
     pub policy: Policy,
     /// Of two rollouts for one device the one with the higher number is offered.
@@ -78,8 +82,9 @@ impl Wanted {
     /// A rollout with everything else as usual.
     #[must_use]
     pub fn new(id: Name, title: String, waves: Vec<WaveWanted>, policy: Policy) -> Self {
-        let (lists, acceptance, work_order) = (BTreeMap::new(), Acceptance::None, None);
-        Self { id, title, waves, lists, policy, priority: USUAL_PRIORITY, acceptance, work_order }
+        let (lists, joins, acceptance) = (BTreeMap::new(), BTreeSet::new(), Acceptance::None);
+        let (priority, work_order) = (USUAL_PRIORITY, None);
+        Self { id, title, waves, lists, joins, policy, priority, acceptance, work_order }
     }
 }
 
@@ -114,6 +119,12 @@ pub enum RolloutError {
     /// A device of a wave that is not in its order's list.
     #[error("wave `{0}` has a device that its order was not signed for")]
     Outside(String),
+    /// A wave that is to take in who comes to fit, of an order that is for a list.
+    #[error("wave `{0}` takes nobody in: its order is for a list, and who is not on it was not signed for")]
+    NobodyJoins(String),
+    /// What it would carry out is not here, or not what the maker lists.
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
     /// None of its orders has a way back that is open.
     #[error("no order of this rollout has a way back that is still open: order a newer release instead")]
     NoWayBack,
@@ -150,6 +161,34 @@ pub enum RolloutError {
     /// More than one transaction holds.
     #[error(transparent)]
     TooMuch(#[from] Malformed),
+}
+
+impl RolloutError {
+    /// The rule that a refused rollout breaks, as a code for programs; none for what is no rule of a rollout.
+    #[must_use]
+    pub fn rule(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoOrder(_) => "order_not_listed",
+            Self::Ended(_) => "order_expired",
+            Self::Empty(_) => "wave_empty",
+            Self::Twice(_) => "device_twice",
+            Self::OtherRelease(_) => "other_release",
+            Self::Overlap { .. } => "device_in_open_rollout",
+            Self::Outside(_) => "not_in_scope",
+            Self::NobodyJoins(_) => "joins_a_list",
+            Self::List { .. } => "other_list",
+            Self::NotReady(error) => error.rule(),
+            Self::NoWayBack
+            | Self::NotConfirmed
+            | Self::Exists(_)
+            | Self::Unknown(_)
+            | Self::State(_)
+            | Self::Reason
+            | Self::Orders(_)
+            | Self::Store(_)
+            | Self::TooMuch(_) => return None,
+        })
+    }
 }
 
 impl Rollouts {
@@ -379,6 +418,8 @@ fn read<T: DeserializeOwned>(key: &Key, body: &[u8]) -> Result<T, StoreError> {
 }
 
 #[cfg(test)]
+mod later_tests;
+#[cfg(test)]
 mod schedulers;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -19,6 +19,7 @@ pub mod namespace;
 pub mod one_device;
 pub mod oracles;
 pub mod patched_pump;
+pub mod planner;
 pub mod ports;
 pub mod postgres;
 pub mod program;

@@ -21,6 +21,7 @@ use crate::faults::update::swaps::Swaps;
 use crate::faults::update::{Fate, Strikes};
 use crate::fuzz::Fuzzing;
 use crate::oracles::Oracles;
+use crate::planner::Planner;
 use crate::reconnect::Reconnect;
 use crate::scan::Scans;
 use crate::servers::UnderFire;
@@ -66,6 +67,8 @@ pub enum Name {
     UpdateSwaps,
     /// Images whose lengths fit no 32 bits; no engine matters.
     UpdateSparse,
+    /// Random worlds of the rollout engine; no engine of a store matters.
+    Planner,
 }
 
 impl Name {
@@ -77,7 +80,7 @@ impl Name {
             Self::Reconnect => Some(Engine::Redb),
             Self::Scan | Self::Fuzz | Self::TufConformance | Self::TufOracles => None,
             Self::UpdatePowercut | Self::UpdateKills | Self::UpdateCalls => None,
-            Self::UpdateSwaps | Self::UpdateSparse => None,
+            Self::UpdateSwaps | Self::UpdateSparse | Self::Planner => None,
         }
     }
 }
@@ -202,6 +205,7 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::UpdateCalls => Box::new(Calls::new(sim)?),
         Name::UpdateSwaps => Box::new(Swaps::new(sim)?),
         Name::UpdateSparse => Box::new(Sparse::new(sim)),
+        Name::Planner => Box::new(Planner::default()),
         Name::Reconnect => Box::new(Reconnect { devices: options.devices }),
     })
 }

@@ -193,3 +193,37 @@ fn people_act_on_rollouts_and_holds_with_a_reason() {
     let sent: Value = serde_json::from_slice(&stored.lock().unwrap()["/api/v1/holds"]).unwrap();
     assert_eq!((&sent["covers"]["kind"], &sent["until"]), (&"ward".into(), &"2026-11-23T06:00:00Z".into()));
 }
+
+#[test]
+fn the_devices_of_a_rollout_are_listed_page_by_page_by_what_is_asked() {
+    // Goal: ten thousand devices are read in pieces. Method: two pages by wave and stage; what is shown of both.
+    let desk = Desk::new();
+    let (server, stored) = server::start("{}");
+    let page = |device: &str, next: Value| {
+        let row = serde_json::json!({"device": device, "wave": 2, "stage": "waiting", "code": "interlock"});
+        serde_json::json!({"devices": [row], "next": next}).to_string().into_bytes()
+    };
+    let path = "/api/v1/rollouts/r-1/devices?wave=2&stage=waiting";
+    stored.lock().unwrap().insert(path.to_owned(), page("first", "first".into()));
+    stored.lock().unwrap().insert(format!("{path}&after=first"), page("second", Value::Null));
+    let asked = ["rollouts", "devices", "r-1", "--wave", "2", "--stage", "waiting"];
+    let told = done(desk.online(&server, &asked));
+    for word in ["first", "second", "interlock"] {
+        assert!(told.contains(word), "{told}");
+    }
+    let told = done(desk.online(&server, &[&asked[..], &["--most", "1"]].concat()));
+    assert!(!told.contains("second"), "{told}");
+}
+
+#[test]
+fn a_wave_of_an_order_by_facts_may_take_in_who_comes_later() {
+    // Goal: which wave is said by its name. Method: two waves, the second takes in; a name that no wave has.
+    let desk = Desk::new();
+    let (server, stored) = server::start("{}");
+    let create = ["rollouts", "create", "--id", "r-1", "--title", "VP-3"];
+    let waves = ["--wave", "first=facts-1", "--wave", "rest=facts-2"];
+    done(desk.online(&server, &[&create[..], &waves, &["--joins", "rest"]].concat()));
+    let sent: Value = serde_json::from_slice(&stored.lock().unwrap()["/api/v1/rollouts"]).unwrap();
+    assert_eq!((sent["waves"][0].get("joins"), &sent["waves"][1]["joins"]), (None, &Value::Bool(true)));
+    misused(desk.online(&server, &[&create[..], &waves, &["--joins", "others"]].concat()));
+}

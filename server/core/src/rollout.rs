@@ -21,6 +21,7 @@ mod apply;
 mod check;
 mod facts;
 mod offer;
+mod opening;
 mod plan;
 mod progress;
 mod receipt;
@@ -34,6 +35,7 @@ pub use apply::{apply, apply_progress};
 pub use check::{Violation, check};
 pub use facts::{BackFacts, DeviceFacts, Failure, Fleet, Stage};
 pub use offer::{Book, OtherList, Reason, ScopeList, Told, fits, ward_name};
+pub use opening::{Listed, NotReady, ready};
 pub use plan::{Act, plan};
 pub use progress::{Accepted, BackEnd, Progress};
 pub use receipt::{NotCounted, Row, count};
@@ -428,7 +430,9 @@ impl Rollout {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "world"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the worlds need half of it, the tests all"))]
+#[expect(clippy::indexing_slicing, reason = "a missing pump ends the test")]
 mod fixture;
 #[cfg(test)]
 mod golden_tests;
@@ -438,5 +442,8 @@ mod offer_tests;
 mod return_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "world"))]
+#[expect(clippy::indexing_slicing, reason = "a missing pump ends the world, as a broken promise does")]
+pub mod world;
 #[cfg(test)]
-mod world;
+mod world_tests;

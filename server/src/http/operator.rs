@@ -100,6 +100,7 @@ pub struct Operator {
         rollouts::holds::list,
         rollouts::holds::set,
         rollouts::holds::end,
+        rollouts::members::list,
         tokens::list,
         tokens::create,
         tokens::create_list,
@@ -295,19 +296,19 @@ impl From<RolloutError> for Problem {
             RolloutError::Exists(_) | RolloutError::State(_) => {
                 Self::new(StatusCode::CONFLICT, "not_possible", "Not possible now", error.to_string())
             }
-            RolloutError::List { wave, source } => {
-                refused("rollout_refused", format!("wave `{wave}`: {source}"))
-            }
-            RolloutError::NoOrder(_)
+            RolloutError::List { .. }
+            | RolloutError::NoOrder(_)
             | RolloutError::Empty(_)
             | RolloutError::Twice(_)
             | RolloutError::OtherRelease(_)
             | RolloutError::Ended(_)
             | RolloutError::Overlap { .. }
             | RolloutError::Outside(_)
+            | RolloutError::NobodyJoins(_)
+            | RolloutError::NotReady(_)
             | RolloutError::NoWayBack
             | RolloutError::NotConfirmed
-            | RolloutError::Reason => refused("rollout_refused", error.to_string()),
+            | RolloutError::Reason => refused(error.rule().unwrap_or("rollout_refused"), error.to_string()),
             RolloutError::Orders(error) => error.into(),
             RolloutError::Store(error) => error.into(),
             RolloutError::TooMuch(error) => Self::internal(&error),

@@ -56,18 +56,8 @@ impl Rollouts {
 
 /// Refuses devices that an open rollout of the same release has under an order that still holds.
 fn apart(rollout: &Rollout, book: &Book, now: Timestamp) -> Result<(), RolloutError> {
-    let holds = |wave: &Wave| book.orders.get(&wave.order).is_some_and(|order| now < order.expires);
-    let same = |other: &&Rollout| {
-        other.is_open()
-            && other.id != rollout.id
-            && other.repository == rollout.repository
-            && other.release == rollout.release
-    };
-    for other in book.rollouts.values().filter(same) {
-        let mut devices = rollout.waves.iter().flat_map(|wave| &wave.devices);
-        if let Some(device) =
-            devices.find(|device| other.wave_of(**device).is_some_and(|(_, wave)| holds(wave)))
-        {
+    for device in rollout.waves.iter().flat_map(|wave| &wave.devices) {
+        if let Some(other) = book.elsewhere(rollout, *device, now) {
             return Err(RolloutError::Overlap { device: *device, rollout: other.id.clone() });
         }
     }
@@ -118,7 +108,16 @@ fn rollout_of(
         return Err(RolloutError::Twice(*device));
     }
     let lists = lists_of(&wanted, orders)?;
-    let waves = wanted.waves.into_iter().map(wave_of).collect::<Result<_, _>>()?;
+    let joins = &wanted.joins;
+    let waves = wanted.waves.into_iter().enumerate().map(|(index, wave)| {
+        let joins = joins.contains(&index);
+        let by_facts = |order: &Order| matches!(order.scope, Scope::Match { .. });
+        if joins && !orders.get(&wave.1).is_some_and(by_facts) {
+            return Err(RolloutError::NobodyJoins(wave.0));
+        }
+        Ok(Wave { joins, ..wave_of(wave)? })
+    });
+    let waves = waves.collect::<Result<_, _>>()?;
     let Common { repository, release, back } = common;
     let rollout = Rollout {
         v: 1,

@@ -124,18 +124,6 @@ impl Rollouts {
         })
     }
 
-    /// A person stops a rollout or lets it go on.
-    pub async fn set_running(
-        &self,
-        id: &Name,
-        running: bool,
-        reason: &str,
-        by: Doer<'_>,
-    ) -> Result<Rollout, RolloutError> {
-        let deed = if running { Deed::Resume } else { Deed::Stop };
-        self.act(id, deed, reason, by).await
-    }
-
     /// A person has looked at a confirmed device, and accepts it or not.
     pub async fn accept(
         &self,

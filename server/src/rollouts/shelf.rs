@@ -126,7 +126,7 @@ impl Shelf {
             }
             Key::Order(order) => {
                 let list: ScopeList = read(body)?;
-                self.book.lists.insert(order.clone(), list);
+                self.book.put_list(order.clone(), list);
             }
             Key::Hold(id) => {
                 let hold: Hold = read(body)?;
@@ -156,7 +156,7 @@ impl Shelf {
                 }
                 concerned.devices.insert(*device);
             }
-            Key::Order(order) => drop(self.book.lists.remove(order)),
+            Key::Order(order) => self.book.remove_list(order),
             Key::Hold(id) => {
                 self.book.holds.remove(id);
                 concerned.everybody = true;

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cordon_proto::ids::{DeviceId, Name};
+use cordon_proto::ids::{DeviceId, Name, Text};
 use cordon_proto::limits;
 use cordon_proto::receipt::{Outcome, ReceiptBody};
 use cordon_proto::time::Timestamp;
@@ -16,10 +16,10 @@ use cordon_server_core::change::lease::Lease;
 use cordon_server_core::change::{Commit, Draft, Key};
 use cordon_server_core::device::Device;
 use cordon_server_core::rollout::{
-    Act, Fleet, IN_FLIGHT_TOTAL, Progress, Rollout, Sight, apply, apply_progress, check, plan,
+    Act, Fleet, Hold, IN_FLIGHT_TOTAL, Progress, Rollout, Sight, apply, apply_progress, check, plan,
 };
 
-use super::{RolloutError, Rollouts, body, entry};
+use super::{Concerned, RolloutError, Rollouts, body, entry};
 use crate::fleet::{Fleet as FleetView, ReceiptView};
 use crate::store::{Expected, StoreError};
 
@@ -73,13 +73,24 @@ impl Rollouts {
         turn: Turn<'_>,
         device: impl Fn(DeviceId) -> Option<Arc<Device>> + Send + Sync,
     ) -> Result<Ticked, RolloutError> {
+        self.tick_with(turn, device, |_| Vec::new()).await
+    }
+
+    /// The same where enrolled devices may have come to fit a wave that takes such in: `strangers` finds those that
+    /// stand in no wave of a rollout. It is asked only for rollouts that have such a wave.
+    pub async fn tick_with(
+        &self,
+        turn: Turn<'_>,
+        device: impl Fn(DeviceId) -> Option<Arc<Device>> + Send + Sync,
+        strangers: impl Fn(&Rollout) -> Vec<Arc<Device>> + Send + Sync,
+    ) -> Result<Ticked, RolloutError> {
         let mut ticked = Ticked::default();
         let running: Vec<Name> = self.look(|book| {
             let running = book.rollouts.values().filter(|rollout| rollout.moves());
             running.map(|rollout| rollout.id.clone()).collect()
         });
         for id in running {
-            let Some(planned) = self.planned(&id, turn.now, &device) else { continue };
+            let Some(planned) = self.planned(&id, turn.now, (&device, &strangers)) else { continue };
             match self.execute(&planned, turn, &mut ticked).await {
                 Err(RolloutError::Store(StoreError::Conflict(Key::Lease(job)))) => {
                     return Err(StoreError::Conflict(Key::Lease(job)).into());
@@ -99,14 +110,21 @@ impl Rollouts {
         &self,
         id: &Name,
         now: Timestamp,
-        device: &(impl Fn(DeviceId) -> Option<Arc<Device>> + Send + Sync),
+        (device, strangers): (
+            &(impl Fn(DeviceId) -> Option<Arc<Device>> + Send + Sync),
+            &(impl Fn(&Rollout) -> Vec<Arc<Device>> + Send + Sync),
+        ),
     ) -> Option<Planned> {
         self.read(|shelf| {
             let rollout = shelf.book.rollouts.get(id)?;
             let members = rollout.waves.iter().flat_map(|wave| &wave.devices);
-            let fleet: Fleet = members
+            let mut fleet: Fleet = members
                 .filter_map(|id| Some((*id, shelf.book.facts(rollout, &*device(*id)?, now))))
                 .collect();
+            if rollout.waves.iter().any(|wave| wave.joins && wave.started.is_some()) {
+                let others = strangers(rollout).into_iter();
+                fleet.extend(others.map(|other| (other.id, shelf.book.facts(rollout, &other, now))));
+            }
             let room = IN_FLIGHT_TOTAL.saturating_sub(shelf.in_flight_beside(id));
             let sight = Sight { fleet: &fleet, orders: &shelf.book.orders, room, now };
             let acts = plan(rollout, &sight);
@@ -133,10 +151,9 @@ impl Rollouts {
         ticked: &mut Ticked,
     ) -> Result<(), RolloutError> {
         let Planned { rollout, expected, acts, given } = planned;
-        let actor = Actor::Server("rollouts".parse().expect("a valid name"));
         let key = Key::Rollout(rollout.id.clone());
         for some in given.chunks(PERMITS) {
-            let mut draft = turn.draft(actor.clone()).expect(key.clone(), *expected);
+            let mut draft = turn.draft(actor()).expect(key.clone(), *expected);
             for (device, progress, expected) in some {
                 draft = put_progress(draft, &rollout.id, (*device, progress, *expected));
             }
@@ -144,7 +161,7 @@ impl Rollouts {
             ticked.devices.extend(some.iter().map(|(device, _, _)| *device));
         }
         let mut moved = rollout.clone();
-        let mut draft = turn.draft(actor).expect(key.clone(), *expected);
+        let mut draft = turn.draft(actor()).expect(key.clone(), *expected);
         for act in acts {
             let Some((action, words)) = told(rollout, act) else { continue };
             draft = draft.audit(entry(action, &format!("rollout:{}", rollout.id), None, &words));
@@ -156,11 +173,51 @@ impl Rollouts {
         self.commit(draft.put(key, body(&moved))).await?;
         ticked.rollouts.insert(rollout.id.clone());
         for act in acts {
-            if let Act::Begin { wave } = act {
-                ticked.devices.extend(rollout.waves.get(*wave).into_iter().flat_map(|wave| &wave.devices));
+            match act {
+                Act::Begin { wave } => {
+                    ticked
+                        .devices
+                        .extend(rollout.waves.get(*wave).into_iter().flat_map(|wave| &wave.devices));
+                }
+                Act::Join { device, .. } => {
+                    ticked.devices.insert(*device);
+                }
+                Act::Halt { .. }
+                | Act::Stop { .. }
+                | Act::Permit { .. }
+                | Act::Back { .. }
+                | Act::TakeBack { .. }
+                | Act::Silent { .. }
+                | Act::Settle { .. }
+                | Act::Finish
+                | Act::FinishReturn => {}
             }
         }
         Ok(())
+    }
+
+    /// Takes away the holds whose time is over, with a line in the journal each. They bite no more since their end; whom
+    /// they covered may now be told something else.
+    pub async fn lapse_holds(&self, turn: Turn<'_>) -> Result<Concerned, RolloutError> {
+        let over: Vec<(Hold, Expected)> = self.read(|shelf| {
+            let over = shelf.book.holds.values().filter(|hold| !hold.holds(turn.now));
+            over.map(|hold| (hold.clone(), shelf.expected(&Key::Hold(hold.id.clone())))).collect()
+        });
+        let mut concerned = Concerned::default();
+        for (hold, expected) in over {
+            let key = Key::Hold(hold.id.clone());
+            let reason = Text::lossy(&hold.reason);
+            let covers = format!("{:?}", hold.covers);
+            let audit = entry("hold.lapse", &format!("hold:{}", hold.id), Some(&reason), &covers);
+            let draft = turn.draft(actor()).expect(key.clone(), expected).delete(key).audit(audit);
+            match self.commit(draft).await {
+                Err(RolloutError::Store(StoreError::Conflict(Key::Hold(id)))) => {
+                    tracing::debug!(hold = %id, "a person ended it first");
+                }
+                outcome => concerned.add(outcome?),
+            }
+        }
+        Ok(concerned)
     }
 
     /// Loads what a plan was made over, after somebody else changed it.
@@ -250,6 +307,11 @@ impl Rollouts {
             found
         })
     }
+}
+
+/// Who does what no person does.
+fn actor() -> Actor {
+    Actor::Server("rollouts".parse().expect("a valid name"))
 }
 
 fn put_progress(

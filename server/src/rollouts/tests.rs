@@ -34,7 +34,7 @@ use crate::rollouts::{Deed, RolloutError, Rollouts, Turn, Wanted};
 use crate::store::memory::Memory;
 use crate::store::{Cursor, Store};
 
-pub(super) const NOW: Timestamp = Timestamp(1_795_251_906);
+pub(crate) const NOW: Timestamp = Timestamp(1_795_251_906);
 const AT: Turn<'_> = Turn { now: NOW, lease: None };
 
 fn key(seed: u8) -> SigningKey {
@@ -54,22 +54,22 @@ fn signed(value: &Value, seed: u8) -> Vec<u8> {
     sign(value, &[Signer { key: public(seed).id(), sign: &make }])
 }
 
-pub(super) fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     text.parse().expect("a valid name")
 }
 
-pub(super) fn person() -> Actor {
+pub(crate) fn person() -> Actor {
     Actor::Person(Text::lossy("m.okafor"))
 }
 
-pub(super) fn by(actor: &Actor) -> Doer<'_> {
+pub(crate) fn by(actor: &Actor) -> Doer<'_> {
     Doer { actor, now: NOW }
 }
 
 /// The server's own keys, and repositories that sign with them.
-pub(super) struct Desk {
-    online: Arc<OnlineKeys>,
-    pub(super) repositories: Repositories,
+pub(crate) struct Desk {
+    pub(crate) online: Arc<OnlineKeys>,
+    pub(crate) repositories: Repositories,
 }
 
 pub(super) fn desk(store: &Arc<dyn Store>) -> Desk {
@@ -113,7 +113,7 @@ fn orders(version: u64, orders: &[Order]) -> Vec<u8> {
     signed(&author::targets(&Targets { version, expires, targets, delegations: Delegations::default() }), 9)
 }
 
-pub(super) fn order(id: &str, members: &[&Device]) -> Order {
+pub(crate) fn order(id: &str, members: &[&Device]) -> Order {
     let mut leaves: Vec<_> = members.iter().map(|device| device.hardware.identity().0).collect();
     leaves.sort_unstable();
     let count = leaves.len() as u64;
@@ -235,7 +235,7 @@ pub(super) fn wave(
     (name_.to_owned(), name(order), members)
 }
 
-pub(super) async fn publish(desk: &Desk, live: &[Order]) {
+pub(crate) async fn publish(desk: &Desk, live: &[Order]) {
     let repositories = &desk.repositories;
     let files = [
         ("1.root.json", root(&desk.online)),
@@ -336,11 +336,12 @@ async fn a_hold_and_a_stop_bite_with_their_commit() {
     assert!(matches!(unsaid, Err(RolloutError::Reason)) && !go());
     rollouts.release_hold(&name("h"), "the ward has moved", by(&person())).await.expect("releases");
     assert!(go());
-    rollouts.set_running(&name("r-1"), false, "a nurse reported noise", by(&person())).await.expect("stops");
+    let act = async |deed, reason| rollouts.act(&name("r-1"), deed, reason, by(&person())).await;
+    act(Deed::Stop, "a nurse reported noise").await.expect("stops");
     assert!(!go());
-    rollouts.set_running(&name("r-1"), true, "it was another pump", by(&person())).await.expect("resumes");
+    act(Deed::Resume, "it was another pump").await.expect("resumes");
     assert!(go());
-    let twice = rollouts.set_running(&name("r-1"), true, "it was another pump", by(&person())).await;
+    let twice = act(Deed::Resume, "it was another pump").await;
     assert!(matches!(twice, Err(RolloutError::State("running"))));
 }
 

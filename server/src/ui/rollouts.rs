@@ -71,6 +71,40 @@ pub enum State {
         /// Why.
         reason: Said,
     },
+    /// A person keeps it from giving new gos; those that were given are kept.
+    Paused {
+        /// When.
+        at: Timestamp,
+        /// Who.
+        by: Said,
+        /// Why.
+        reason: Said,
+    },
+    /// A person ended it for good.
+    Aborted {
+        /// When.
+        at: Timestamp,
+        /// Who.
+        by: Said,
+        /// Why.
+        reason: Said,
+    },
+    /// Confirmed devices take the signed way back.
+    Returning {
+        /// Since when.
+        at: Timestamp,
+        /// Who began it.
+        by: Said,
+        /// Why.
+        reason: Said,
+        /// Devices that have not arrived there yet.
+        left: u64,
+    },
+    /// Every confirmed device has gone back or failed to.
+    Returned {
+        /// When.
+        at: Timestamp,
+    },
     /// Every wave is settled and watched.
     Finished {
         /// When.
@@ -195,6 +229,12 @@ fn state_mark(state: &State, frame: &Frame) -> Markup {
         State::Running { wave, .. } => (Shape::HalfRing, "is-accent", format!("Wave {wave} runs")),
         State::Halted { wave, .. } => (Shape::Octagon, "is-critical", format!("Halted in wave {wave}")),
         State::Stopped { .. } => (Shape::Octagon, "is-critical", "Stopped".to_owned()),
+        State::Paused { .. } => (Shape::DashedRing, "is-medium", "Paused".to_owned()),
+        State::Aborted { .. } => (Shape::Cross, "is-critical", "Ended for good".to_owned()),
+        State::Returning { .. } => (Shape::HalfRing, "is-medium", "Going back".to_owned()),
+        State::Returned { at } => {
+            (Shape::Tick, "is-quiet", format!("Went back {}", frame.clock.past_words(*at)))
+        }
         State::Finished { at } => {
             (Shape::Tick, "is-good", format!("Finished {}", frame.clock.past_words(*at)))
         }
@@ -207,7 +247,7 @@ impl ListPage<'_> {
         let count =
             |wanted: fn(&State) -> bool| self.page.rows.iter().filter(|row| wanted(&row.state)).count();
         let halted = count(|state| matches!(state, State::Halted { .. }));
-        let running = count(|state| matches!(state, State::Running { .. }));
+        let running = count(|state| matches!(state, State::Running { .. } | State::Returning { .. }));
         match (halted, running) {
             (0, 0) => "none running".into(),
             (0, running) => format!("{running} running"),
@@ -296,6 +336,33 @@ impl Page<'_> {
                 lead: format!("Stopped by {by}, {}", clock.moment_words(*at)),
                 text: String::new(),
             },
+            State::Paused { at, by, .. } => Banner {
+                class: "plain",
+                mark: shape(Shape::DashedRing),
+                lead: format!("Paused by {by}, {}", clock.moment_words(*at)),
+                text: "No device gets the go; those that have it keep it.".into(),
+            },
+            State::Aborted { at, by, .. } => Banner {
+                class: "halted",
+                mark: shape(Shape::Cross),
+                lead: format!("Ended for good by {by}, {}", clock.moment_words(*at)),
+                text: "Nothing is offered any more; its orders stay as they were signed.".into(),
+            },
+            State::Returning { at, by, left, .. } => Banner {
+                class: "halted",
+                mark: shape(Shape::HalfRing),
+                lead: format!("Going back since {}, by {by}", clock.moment_words(*at)),
+                text: format!("{} still to go back; nothing is installed.", self.things(*left)),
+            },
+            State::Returned { at } => Banner {
+                class: "plain",
+                mark: shape(Shape::Tick),
+                lead: format!("Went back {}", clock.moment_words(*at)),
+                text: format!(
+                    "{} returned by receipt.",
+                    self.things(u64::from(self.page.row.tally.returned))
+                ),
+            },
             State::Finished { at } => Banner {
                 class: "plain good",
                 mark: shape(Shape::Tick),
@@ -340,24 +407,46 @@ impl Page<'_> {
     /// The reason a person or the engine gave.
     fn reason(&self) -> Said {
         match &self.page.row.state {
-            State::Halted { reason, .. } | State::Stopped { reason, .. } => reason.clone(),
-            State::Planned | State::Running { .. } | State::Finished { .. } => Said::default(),
+            State::Halted { reason, .. }
+            | State::Stopped { reason, .. }
+            | State::Paused { reason, .. }
+            | State::Aborted { reason, .. }
+            | State::Returning { reason, .. } => reason.clone(),
+            State::Planned | State::Running { .. } | State::Returned { .. } | State::Finished { .. } => {
+                Said::default()
+            }
         }
     }
 
-    fn is_live(&self) -> bool {
+    /// Whether there is still something to stop.
+    fn may_stop(&self) -> bool {
         match self.page.row.state {
-            State::Planned | State::Running { .. } => true,
-            State::Halted { .. } | State::Stopped { .. } | State::Finished { .. } => false,
+            State::Planned
+            | State::Running { .. }
+            | State::Halted { .. }
+            | State::Paused { .. }
+            | State::Returning { .. } => true,
+            State::Stopped { .. }
+            | State::Aborted { .. }
+            | State::Returned { .. }
+            | State::Finished { .. } => false,
         }
+    }
+
+    fn may_resume(&self) -> bool {
+        matches!(self.page.row.state, State::Halted { .. } | State::Stopped { .. } | State::Paused { .. })
+    }
+
+    /// Whether the signed way back may be begun from here; while it runs, it is stopped first.
+    fn may_go_back(&self) -> bool {
+        matches!(
+            self.page.row.state,
+            State::Halted { .. } | State::Stopped { .. } | State::Paused { .. } | State::Finished { .. }
+        )
     }
 
     fn is_halted(&self) -> bool {
         matches!(self.page.row.state, State::Halted { .. })
-    }
-
-    fn is_stopped(&self) -> bool {
-        matches!(self.page.row.state, State::Stopped { .. })
     }
 
     /// Where the halt line stands: after this wave, from 1.
@@ -368,6 +457,10 @@ impl Page<'_> {
             | State::Running { .. }
             | State::Halted { .. }
             | State::Stopped { .. }
+            | State::Paused { .. }
+            | State::Aborted { .. }
+            | State::Returning { .. }
+            | State::Returned { .. }
             | State::Finished { .. } => None,
         }
     }
@@ -397,14 +490,19 @@ impl Page<'_> {
     /// The counts under a bar, without zeros: class, number, word.
     fn counts(&self, wave: &Wave) -> Vec<(&'static str, u32, String)> {
         let tally = &wave.tally;
-        let failed: Vec<String> =
-            [(tally.rolled_back, "rolled back"), (tally.refused, "refused"), (tally.silent, "silent")]
-                .into_iter()
-                .filter(|(count, _)| *count > 0)
-                .map(|(count, word)| format!("{count} {word}"))
-                .collect();
+        let failed = [
+            (tally.rolled_back, "rolled back"),
+            (tally.refused, "refused"),
+            (tally.silent, "silent"),
+            (tally.not_accepted, "not accepted"),
+            (tally.not_returned, "not returned"),
+        ];
+        let failed = failed.into_iter().filter(|(count, _)| *count > 0);
+        let failed: Vec<String> = failed.map(|(count, word)| format!("{count} {word}")).collect();
         [
             ("", tally.confirmed, "confirmed".to_owned()),
+            ("", tally.returned, "went back".to_owned()),
+            ("", tally.already, "had it already".to_owned()),
             ("", tally.installing, "installing".to_owned()),
             ("", tally.waiting, waiting_words(wave)),
             ("", tally.unreached, "unreached".to_owned()),

@@ -157,6 +157,7 @@ pub(crate) fn rollout_pages(sample: Sample) -> Vec<(&'static str, String)> {
             reason: sample.said("The ward asked for quiet tonight"),
         },
     );
+    let others = other_states(sample);
     let rows = vec![
         halted.row.clone(),
         RolloutRow {
@@ -186,13 +187,29 @@ pub(crate) fn rollout_pages(sample: Sample) -> Vec<(&'static str, String)> {
         reason: sample.said("Two transfers tonight, no reboots please"),
         at: ago(7200),
     }];
-    vec![
+    let rows = rows.into_iter().chain(others.iter().map(|(_, page)| page.row.clone())).collect();
+    let pages = vec![
         ("rollouts", rollouts::render_list(&frame, &Rollouts { rows, holds })),
         ("rollouts-empty", rollouts::render_list(&frame, &Rollouts::default())),
         ("rollout", rollouts::render(&frame, &halted)),
         ("rollout-running", rollouts::render(&frame, &running)),
         ("rollout-stopped", rollouts::render(&frame, &stopped)),
+    ];
+    let others = others.iter().map(|(name, page)| (*name, rollouts::render(&frame, page)));
+    pages.into_iter().chain(others).collect()
+}
+
+/// The states that a person brings about.
+fn other_states(sample: Sample) -> [(&'static str, Rollout); 4] {
+    let (at, by) = (ago(600), || sample.said("J. Weiss"));
+    let reason = || sample.said("The ward asked for quiet tonight");
+    [
+        ("rollout-paused", State::Paused { at, by: by(), reason: reason() }),
+        ("rollout-aborted", State::Aborted { at, by: by(), reason: reason() }),
+        ("rollout-returning", State::Returning { at, by: by(), reason: reason(), left: 133 }),
+        ("rollout-returned", State::Returned { at }),
     ]
+    .map(|(name, state)| (name, rollout(sample, state)))
 }
 
 /// The second wave of the reference picture.

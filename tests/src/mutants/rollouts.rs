@@ -126,7 +126,7 @@ pub const ROLLOUTS: &[Breakage] = &[
     rule(
         "finished while somebody is left",
         PLAN,
-        ("if nobody_left && earlier_waves_done", "if earlier_waves_done"),
+        ("if nobody_left && !takes_in", "if !takes_in"),
         WAVES_TEST,
     ),
     rule(

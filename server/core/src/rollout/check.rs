@@ -119,7 +119,14 @@ fn one(rollout: &Rollout, sight: &Sight<'_>, act: &Act) -> Result<(), Violation>
             holds(wave.settled.is_none() && settles(rollout, wave, sight), Violation::SettledTooEarly)
         }
         Act::Finish => {
-            let over = rollout.waves.iter().all(|wave| open_devices(rollout, wave, sight) == 0);
+            let holds_still = |wave: &Wave| {
+                let order = sight.orders.get(&wave.order);
+                order.is_some_and(|order| sight.now < order.expires)
+            };
+            let over = rollout
+                .waves
+                .iter()
+                .all(|wave| open_devices(rollout, wave, sight) == 0 && !(wave.joins && holds_still(wave)));
             holds(over && watched(rollout, rollout.waves.len(), sight), Violation::FinishedTooEarly)
         }
         Act::FinishReturn => {

@@ -7,6 +7,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cordon_proto::checkin::{Action, OrderOffer, Permit, ScopeProof, UpdateState};
@@ -20,7 +21,7 @@ use cordon_proto::update::scope::Scope;
 use serde::{Deserialize, Serialize};
 
 use super::facts::NO_PERMIT;
-use super::{BackFacts, Covers, DeviceFacts, Failure, Fleet, Hold, Progress, Rollout, Stage, State};
+use super::{BackFacts, Covers, DeviceFacts, Failure, Fleet, Hold, Progress, Rollout, Stage, State, Wave};
 use crate::device::{Device, Report, State as Trust};
 
 /// Seconds a go lives where the order does not say.
@@ -53,20 +54,24 @@ impl ScopeList {
         let mut members = members;
         members.sort();
         members.dedup();
-        let tree: Tree = members.iter().map(|member| member.0).collect();
+        let list = Self { v: 1, members };
+        let tree = list.tree();
         let given = tree.size();
-        if tree.root() == root.0 && given == signed {
-            Ok(Self { v: 1, members })
-        } else {
-            Err(OtherList { given, signed })
-        }
+        if tree.root() == root.0 && given == signed { Ok(list) } else { Err(OtherList { given, signed }) }
     }
 
     /// The proof that a device is in the list.
     #[must_use]
     pub fn proof(&self, device: HardwareId) -> Option<ScopeProof> {
+        self.proof_in(&self.tree(), device)
+    }
+
+    fn tree(&self) -> Tree {
+        self.members.iter().map(|member| member.0).collect()
+    }
+
+    fn proof_in(&self, tree: &Tree, device: HardwareId) -> Option<ScopeProof> {
         let index = u64::try_from(self.members.binary_search(&device).ok()?).ok()?;
-        let tree: Tree = self.members.iter().map(|member| member.0).collect();
         let path = tree.inclusion(index)?.path;
         Some(ScopeProof { index, hashes: path.into_iter().map(Sha256).collect() })
     }
@@ -79,6 +84,8 @@ pub struct Book {
     pub orders: BTreeMap<Name, Order>,
     /// The lists behind orders whose scope is a set.
     pub lists: BTreeMap<Name, ScopeList>,
+    /// The trees over them, so that a proof costs no more in a large list: see [`Book::put_list`].
+    pub(super) trees: BTreeMap<Name, Arc<Tree>>,
     /// The rollouts.
     pub rollouts: BTreeMap<Name, Rollout>,
     /// How far devices are, by rollout.
@@ -110,6 +117,26 @@ pub struct Reason {
 }
 
 impl Book {
+    /// Takes in the list behind an order.
+    pub fn put_list(&mut self, order: Name, list: ScopeList) {
+        self.trees.insert(order.clone(), Arc::new(list.tree()));
+        self.lists.insert(order, list);
+    }
+
+    /// Forgets the list behind an order.
+    pub fn remove_list(&mut self, order: &Name) {
+        self.trees.remove(order);
+        self.lists.remove(order);
+    }
+
+    fn proof(&self, order: &Name, device: HardwareId) -> Option<ScopeProof> {
+        let list = self.lists.get(order)?;
+        match self.trees.get(order) {
+            Some(tree) => list.proof_in(tree, device),
+            None => list.proof(device),
+        }
+    }
+
     /// What a device is told now. Of several rollouts that have something for it, one that moves goes before one that
     /// stands, then the higher priority, then the newer one.
     #[must_use]
@@ -124,9 +151,7 @@ impl Book {
         let Some((rollout, order, action)) = first else { return Told::default() };
         let proof = match order.scope {
             Scope::Match { .. } => None,
-            Scope::Set { .. } => {
-                self.lists.get(&order.id).and_then(|list| list.proof(device.hardware.identity()))
-            }
+            Scope::Set { .. } => self.proof(&order.id, device.hardware.identity()),
         };
         let offer = OrderOffer { order: order.id.clone(), proof, action };
         Told { order: Some(offer), permit: self.go(rollout, (order, action), device, now) }
@@ -207,7 +232,7 @@ impl Book {
                     said(&mut facts, report, &wave.order, order);
                 }
             }
-            None => facts.joins = self.fitting_wave(rollout, device),
+            None => facts.joins = self.fitting_wave(rollout, device, now),
         }
         facts
     }
@@ -231,12 +256,26 @@ impl Book {
         }
     }
 
-    /// The first wave that takes in those who come to fit, and that this device fits.
-    fn fitting_wave(&self, rollout: &Rollout, device: &Device) -> Option<usize> {
+    /// The first wave that takes in those who come to fit, and that this device fits. Who is on its way to the same
+    /// release in another rollout stays there.
+    fn fitting_wave(&self, rollout: &Rollout, device: &Device, now: Timestamp) -> Option<usize> {
+        if self.elsewhere(rollout, device.id, now).is_some() {
+            return None;
+        }
         let mut waves = rollout.waves.iter().enumerate().filter(|(_, wave)| wave.joins);
-        let found =
-            waves.find(|(_, wave)| self.orders.get(&wave.order).is_some_and(|order| fits(order, device)));
-        found.map(|(index, _)| index)
+        let fitting = |order: &Order| now < order.expires && fits(order, device);
+        waves.find(|(_, wave)| self.orders.get(&wave.order).is_some_and(fitting)).map(|(index, _)| index)
+    }
+
+    /// Another open rollout that brings this device the same release under an order that still holds.
+    #[must_use]
+    pub fn elsewhere(&self, rollout: &Rollout, device: DeviceId, now: Timestamp) -> Option<&Rollout> {
+        let holds = |wave: &Wave| self.orders.get(&wave.order).is_some_and(|order| now < order.expires);
+        let mut others = self.rollouts.values().filter(|other| other.id != rollout.id && other.is_open());
+        others.find(|other| {
+            let same = other.repository == rollout.repository && other.release == rollout.release;
+            same && other.wave_of(device).is_some_and(|(_, wave)| holds(wave))
+        })
     }
 
     /// Why devices of begun waves have not ended or have failed, the most frequent reason first.
@@ -266,7 +305,9 @@ impl Book {
         reasons
     }
 
-    fn reason_of(
+    /// Why a device of a begun wave has not ended or has failed: the code, and a sentence if somebody said one.
+    #[must_use]
+    pub fn reason_of(
         &self,
         rollout: &Rollout,
         device: DeviceId,

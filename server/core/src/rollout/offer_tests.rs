@@ -47,18 +47,23 @@ fn permitted(mut book: Book, device: &Device) -> Book {
 
 #[test]
 fn the_offer_carries_a_proof_that_the_device_itself_can_check() {
-    // Goal: a set order reaches its devices with their own proof. Method: verify each proof; a foreign device gets none.
-    let book = book();
+    // Goal: a set order reaches its devices with their own proof. Method: verify each proof, with the list's tree at
+    // hand and without; a foreign device gets none; a list that is gone proves nothing.
+    let (bare, mut book) = (book(), book());
+    book.put_list(name("w1"), bare.lists[&name("w1")].clone());
     let Scope::Set { root, count } = book.orders[&name("w1")].scope else { panic!("a set") };
     for number in 0..3 {
         let device = device(number);
         let offer = book.tell(&device, NOW).order.expect("an offer");
+        assert_eq!(bare.tell(&device, NOW).order.as_ref(), Some(&offer));
         let proof = offer.proof.expect("a proof");
         let path = proof.hashes.iter().map(|hash| hash.0).collect();
         let inclusion = Inclusion { index: proof.index, size: count, path };
         assert!(inclusion.proves(&device.hardware.identity().0, &root.0));
     }
     assert_eq!(book.tell(&device(9), NOW), Told::default());
+    book.remove_list(&name("w1"));
+    assert!(book.tell(&device(0), NOW).order.is_some_and(|offer| offer.proof.is_none()));
 }
 
 #[test]
@@ -249,4 +254,30 @@ fn who_fits_the_facts_of_an_order_is_decided_by_all_of_them() {
     assert!(!fits(&order, &newer), "it has a newer release than the order's facts name");
     let set = Scope::Set { root: Sha256([0; 32]), count: 1 };
     assert!(!fits(&Order { scope: set, ..order }, &pump), "a list is no fact");
+}
+
+#[test]
+fn who_is_on_its_way_elsewhere_does_not_join_and_nobody_joins_an_order_that_has_ended() {
+    // Goal: a device stands in one rollout of a release. Method: a stranger; the same one in another rollout, open and
+    // ended, of this release and of another; the order over.
+    let mut first = rollout(2, 0);
+    first.waves[0].joins = true;
+    let mut ward = Ward::new(first);
+    let stranger = pump(7);
+    let joins = |ward: &Ward, now| {
+        let rollout = &ward.book.rollouts[&name("r-1")];
+        ward.book.facts(rollout, &stranger, now).joins
+    };
+    assert_eq!(joins(&ward, NOW), Some(0));
+    let mut other = Rollout { id: name("r-2"), waves: vec![wave("w2", [7], Some(NOW))], ..rollout(0, 0) };
+    ward.book.rollouts.insert(name("r-2"), other.clone());
+    assert_eq!(joins(&ward, NOW), None, "it is on its way there");
+    other.release = "vp-3/4.3.0".parse().expect("a path");
+    ward.book.rollouts.insert(name("r-2"), other.clone());
+    assert_eq!(joins(&ward, NOW), Some(0), "to another release");
+    other.release = "vp-3/4.2.2".parse().expect("a path");
+    other.state = State::Finished { at: NOW };
+    ward.book.rollouts.insert(name("r-2"), other);
+    assert_eq!(joins(&ward, NOW), Some(0), "that one is over");
+    assert_eq!(joins(&ward, NOW.plus_seconds(14 * 86_400)), None, "the order has ended");
 }

@@ -138,10 +138,15 @@ fn installs(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
         }
     }
     let nobody_left = tallies.iter().all(|counted| counted.ended() == counted.total());
-    if nobody_left && earlier_waves_done(rollout, rollout.waves.len(), sight) {
+    if nobody_left && !takes_in(rollout, sight) && earlier_waves_done(rollout, rollout.waves.len(), sight) {
         acts.push(Act::Finish);
     }
     acts
+}
+
+/// Whether somebody may still come to fit: such a rollout stays open until its orders end or a person finishes it.
+fn takes_in(rollout: &Rollout, sight: &Sight<'_>) -> bool {
+    rollout.waves.iter().any(|wave| wave.joins && live(wave, sight).is_some())
 }
 
 /// Gos that are over without a receipt: the device went silent, or something else came into its way.

@@ -369,3 +369,26 @@ fn the_checker_lets_no_go_out_of_its_wave_its_order_or_beside_a_halt() {
     assert_eq!(checked(0, NOW), Err(Violation::TooManyInFlight), "other rollouts have all places");
     assert_eq!(checked(1, order("w1").expires), Err(Violation::NotEntitled), "its order has ended");
 }
+
+#[test]
+fn a_rollout_that_takes_in_stays_open_until_its_order_ends() {
+    // Goal: devices that enrol later are not forgotten because the first were quick. Method: one device, confirmed and
+    // watched; the day before the order's end, and that day; the same without joining.
+    for joins in [true, false] {
+        let mut ward = Ward::new(rollout(1, 0));
+        ward.rollout().waves.truncate(1);
+        ward.rollout().waves[0].joins = joins;
+        ward.waits(0, "w1", &["no-permit"], NOW);
+        ward.step(NOW);
+        ward.count(&receipt(&ward.pumps[&0].clone(), "w1", Outcome::Confirmed), NOW).expect("counts");
+        assert_eq!(ward.step(NOW), [Act::Settle { wave: 0 }]);
+        let end = NOW.plus_seconds(14 * 86_400);
+        let open: &[Act] = if joins { &[] } else { &[Act::Finish] };
+        let rollout = ward.rollout().clone();
+        let before = end.plus_seconds(-1);
+        assert_eq!(plan_at(&rollout, &ward.fleet(before), before), open);
+        let finished = check_at(&rollout, &ward.fleet(before), &[Act::Finish], before);
+        assert_eq!(finished.is_err(), joins, "the checker says the same");
+        assert_eq!(plan_at(&rollout, &ward.fleet(end), end), [Act::Finish]);
+    }
+}

@@ -26,7 +26,7 @@ pub(super) enum Fault {
     FormExpired,
     /// This account may only look.
     NotAllowed,
-    /// Signed and known, but this server cannot order it.
+    /// Signed once, but no order with it is in force any more.
     NoWayBack(String),
     /// The API's own refusal.
     Refused(Problem),
@@ -103,9 +103,9 @@ impl Fault {
             },
             Self::NoWayBack(release) => Error {
                 why: format!(
-                    "The way back to {release} is signed in the order, but this server does not order it yet. Nothing was changed."
+                    "The way back to {release} was signed, but its time is over or its order was withdrawn. Nothing was changed."
                 ),
-                next: "Stop the rollout, and have an order signed for the release that should run.".into(),
+                next: "Have an order signed for the release that should run.".into(),
                 ..not_done(page_of(here))
             },
             Self::Refused(problem) if problem.status().is_server_error() => {

@@ -55,6 +55,12 @@ pub(super) fn back_of(plan: &Plan) -> Option<Said> {
     plan.back.as_ref().map(|release| release_words(release).into())
 }
 
+/// Whether an order of this rollout has a way back that is open.
+pub(super) fn is_back_open(book: &Book, plan: &Plan, now: Timestamp) -> bool {
+    let orders = plan.waves.iter().filter_map(|wave| book.orders.get(&wave.order));
+    orders.filter_map(|order| order.back.as_ref()).any(|back| now < back.until)
+}
+
 /// The reason that most failed devices give, and how many do.
 fn most_said(failed: &[FailedDevice]) -> (String, u64) {
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
@@ -95,7 +101,7 @@ impl View<'_> {
             waves: (0..).zip(&self.plan.waves).map(|(place, wave)| self.wave(place, wave)).collect(),
             limit_permille: self.plan.policy.failure_limit_permille,
             waits_for: self.waits_for(),
-            back: back_of(self.plan),
+            back: back_of(self.plan).filter(|_| is_back_open(self.book, self.plan, self.now)),
             failed,
             shared_reason,
             why: self.why(),

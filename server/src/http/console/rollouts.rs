@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Html;
+use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
-use cordon_server_core::rollout::{Book, Fleet, Rollout, Stage, State as Standing, Tally, tally};
+use cordon_server_core::rollout::{
+    Book, DeviceFacts, Fleet, Rollout, Stage, State as Standing, Tally, tally,
+};
 
 use super::super::operator::rollouts::fleet_of;
 use super::standing::covers_words;
@@ -35,8 +38,8 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>, Known(visitor): Known) -
         reason: Said::sentence(hold.reason.as_str()),
         at: hold.at,
     };
-    let page =
-        Rollouts { rows: rollouts.iter().map(row).collect(), holds: book.holds.values().map(hold).collect() };
+    let holds = book.holds.values().filter(|hold| hold.holds(now)).map(hold).collect();
+    let page = Rollouts { rows: rollouts.iter().map(row).collect(), holds };
     Ok(Html(render_list(&desk.frame(&visitor, Section::Rollouts, &roster), &page)))
 }
 
@@ -97,23 +100,43 @@ fn whole(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Tally {
 }
 
 fn stands(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Stands {
+    let words = |by: &str, reason: &str| (Said::from(by), Said::sentence(reason));
     match &rollout.state {
-        Standing::Running | Standing::Returning => {
-            match rollout.waves.iter().rposition(|wave| wave.started.is_some()) {
-                None => Stands::Planned,
-                Some(last) => Stands::Running { wave: last + 1, in_flight: in_flight(rollout, fleet, now) },
-            }
-        }
+        Standing::Running => match rollout.waves.iter().rposition(|wave| wave.started.is_some()) {
+            None => Stands::Planned,
+            Some(last) => Stands::Running { wave: last + 1, in_flight: in_flight(rollout, fleet, now) },
+        },
         Standing::Halted { at, wave, reason } => {
             Stands::Halted { at: *at, wave: wave + 1, reason: Said::sentence(reason.as_str()) }
         }
-        Standing::Stopped { at, by, reason }
-        | Standing::Paused { at, by, reason }
-        | Standing::Aborted { at, by, reason } => {
-            Stands::Stopped { at: *at, by: by.as_str().into(), reason: Said::sentence(reason.as_str()) }
+        Standing::Stopped { at, by, reason } => {
+            let (by, reason) = words(by, reason);
+            Stands::Stopped { at: *at, by, reason }
         }
-        Standing::Finished { at } | Standing::Returned { at } => Stands::Finished { at: *at },
+        Standing::Paused { at, by, reason } => {
+            let (by, reason) = words(by, reason);
+            Stands::Paused { at: *at, by, reason }
+        }
+        Standing::Aborted { at, by, reason } => {
+            let (by, reason) = words(by, reason);
+            Stands::Aborted { at: *at, by, reason }
+        }
+        Standing::Returning => {
+            let begun = rollout.way_back.as_ref();
+            let (by, reason) = begun.map_or_else(Default::default, |way| words(&way.by, &way.reason));
+            let at = begun.map_or(now, |way| way.at);
+            Stands::Returning { at, by, reason, left: to_go_back(fleet) }
+        }
+        Standing::Returned { at } => Stands::Returned { at: *at },
+        Standing::Finished { at } => Stands::Finished { at: *at },
     }
+}
+
+/// Devices that confirmed and have not ended their way back.
+pub(super) fn to_go_back(fleet: &Fleet) -> u64 {
+    let left =
+        |facts: &&DeviceFacts| facts.receipt == Some(Outcome::Confirmed) && facts.back.outcome.is_none();
+    count(fleet.values().filter(left).count())
 }
 
 /// Devices that hold the go and have not ended, and how many may.

@@ -2,6 +2,7 @@
 
 mod fixture;
 mod identities;
+mod rollouts;
 
 use axum::http::StatusCode;
 use cordon_proto::telemetry::Severity;
@@ -292,7 +293,7 @@ async fn findings_rollouts_and_holds_are_decided_by_the_apis_commits() {
     console.get("/audit?actor=person%3Aadmin").await.must("hold.end").must("looked at it with the ward");
     let back = console.get("/rollouts/vp3-422/back").await;
     assert_eq!(back.status, StatusCode::CONFLICT);
-    back.must("4.1.0 is signed in the order");
+    back.must("its time is over or its order was withdrawn");
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! `/api/v1/rollouts`: executing signed orders wave by wave, and what people do with it. None of it needs a key.
 //!
-//! Read next: `views` for what is shown, `holds` for stopping a place.
+//! Read next: `opening` for what is asked before one begins, `views` and `members` for what is shown, `holds` for
+//! stopping a place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -19,9 +20,11 @@ use utoipa::ToSchema;
 use super::{Answered, Operator, json, json_within, not_found, parsed, refused};
 use crate::http::problem::Problem;
 use crate::people::Caller;
-use crate::rollouts::{Deed, Wanted, WaveWanted};
+use crate::rollouts::{Deed, RolloutError, Wanted, WaveWanted};
 
 pub mod holds;
+pub mod members;
+mod opening;
 pub mod views;
 
 pub(crate) use self::holds::{lift_hold, set_hold};
@@ -40,6 +43,7 @@ pub(super) fn routes() -> Router<Operator> {
         .route("/api/v1/rollouts/{id}/abort", post(abort))
         .route("/api/v1/rollouts/{id}/back", post(back))
         .route("/api/v1/rollouts/{id}/finish", post(finish))
+        .route("/api/v1/rollouts/{id}/devices", get(members::list))
         .route("/api/v1/rollouts/{id}/devices/{device}/accept", post(accept))
         .route("/api/v1/holds", get(holds::list).post(holds::set))
         .route("/api/v1/holds/{id}", delete(holds::end))
@@ -94,6 +98,9 @@ pub struct WaveAsk {
     /// Those of the list that stand in this wave, where several waves share one order; `members` is then the whole list,
     /// given with any one of them.
     part: Option<Vec<String>>,
+    /// Whether enrolled devices that come to fit a `match` scope while the rollout is open are taken in.
+    #[serde(default)]
+    joins: bool,
 }
 
 /// Rollouts, the newest first.
@@ -173,8 +180,11 @@ pub async fn create(
         .map_err(|_| refused("rollout_refused", "a rollout is named by a-z, 0-9, `.`, `_`, `-`"))?;
     let book = operator.rollouts.book();
     let mut lists = BTreeMap::new();
-    let mut waves = Vec::new();
-    for wave in ask.waves {
+    let (mut waves, mut joins) = (Vec::new(), BTreeSet::new());
+    for (index, wave) in ask.waves.into_iter().enumerate() {
+        if wave.joins {
+            joins.insert(index);
+        }
         if let (Some(members), Some(_)) = (&wave.members, &wave.part) {
             let list = members.iter().map(|text| hardware(text)).collect::<Result<_, _>>()?;
             lists.insert(parsed(&wave.order, "order")?, list);
@@ -184,7 +194,9 @@ pub async fn create(
     let title = ask.title.chars().filter(|c| !c.is_control()).take(120).collect();
     let work_order = ask.work_order.map(|number| plain(&number));
     let acceptance = ask.acceptance.unwrap_or_default();
-    let wanted = Wanted { lists, priority, acceptance, work_order, ..Wanted::new(id, title, waves, policy) };
+    let wanted =
+        Wanted { lists, joins, priority, acceptance, work_order, ..Wanted::new(id, title, waves, policy) };
+    opening::ready(&operator, &wanted).await?;
     let rollout = operator.rollouts.create(wanted, caller.at(operator.app.clock.now())).await?;
     let book = operator.rollouts.book();
     Ok((StatusCode::CREATED, Json(view(&operator, &book, &rollout))))
@@ -200,16 +212,13 @@ fn wave_of(operator: &Operator, book: &Book, ask: WaveAsk) -> Result<WaveWanted,
     for text in members {
         let hardware = hardware(&text)?;
         let member = operator.app.fleet.by_hardware(hardware).ok_or_else(|| {
-            refused(
-                "rollout_refused",
-                format!("no device with hardware identity {hardware} is enrolled here"),
-            )
+            refused("not_enrolled", format!("no device with hardware identity {hardware} is enrolled here"))
         })?;
         let misfit =
             |order: &&Order| matches!(order.scope, Scope::Match { .. }) && !fits(order, &member.current());
         if live.filter(misfit).is_some() {
             return Err(refused(
-                "rollout_refused",
+                "not_in_scope",
                 format!("device {} does not fit the facts that order `{order}` names", member.id()),
             ));
         }
@@ -231,7 +240,7 @@ fn plain(text: &str) -> String {
 /// Enrolled devices that fit the order's `match` scope.
 fn matching(operator: &Operator, book: &Book, order: &Name) -> Result<Vec<(DeviceId, HardwareId)>, Problem> {
     let live = book.orders.get(order);
-    let live = live.ok_or_else(|| refused("rollout_refused", format!("no order `{order}` is live")))?;
+    let live = live.ok_or_else(|| RolloutError::NoOrder(order.clone()))?;
     if !matches!(live.scope, Scope::Match { .. }) {
         return Err(refused(
             "rollout_refused",

@@ -18,6 +18,7 @@ use crate::example::ExampleDirector;
 use crate::testing::{Bench, person, text};
 
 mod identities;
+mod rollouts;
 
 /// A server, its API, and two tokens.
 struct Api {
@@ -150,7 +151,7 @@ async fn a_rollout_may_name_thousands_of_devices() {
     let ask =
         json!({"id": "r", "title": "all", "waves": [{"name": "one", "order": "o", "members": members}]});
     let (status, problem) = api.post("/api/v1/rollouts", "*", ask).await;
-    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("rollout_refused")));
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("not_enrolled")));
     assert!(
         problem["detail"].as_str().is_some_and(|detail| detail.contains("is enrolled here")),
         "{problem}"

@@ -1,4 +1,5 @@
-//! Stopping and resuming rollouts, setting and lifting holds. None of it needs a key, and none can widen an order.
+//! Stopping rollouts, letting them go on, sending devices back; setting and lifting holds. None of it needs a key, and
+//! none can widen an order.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,16 +10,18 @@ use cordon_server_core::rollout::{Covers, tally, ward_name};
 
 use super::super::super::operator::rollouts::{fleet_of, lift_hold, set_hold};
 use super::super::fault::Fault;
-use super::super::rollout::{back_of, plan_of};
+use super::super::rollout::{back_of, is_back_open, plan_of};
+use super::super::rollouts::to_go_back;
 use super::super::standing::{covers_words, is_placed};
 use super::super::visitor::Known;
 use super::super::{Desk, Done, Page};
 use super::{ask as ask_page, refused};
+use crate::rollouts::Deed;
 use crate::ui::act::Act;
 use crate::ui::frame::{Section, Toast};
 use crate::ui::{Said, paths};
 
-/// Asks before a rollout is stopped or resumed.
+/// Asks before something is done with a rollout.
 pub(in super::super) async fn ask(
     State(desk): State<Arc<Desk>>,
     Known(visitor): Known,
@@ -28,7 +31,7 @@ pub(in super::super) async fn ask(
     ask_page(&desk, &visitor, Section::Rollouts, question).await
 }
 
-/// Stops or resumes a rollout.
+/// Does something with a rollout: stops it, lets it go on, sends its devices back.
 pub(in super::super) async fn done(
     State(desk): State<Arc<Desk>>,
     Known(visitor): Known,
@@ -36,31 +39,38 @@ pub(in super::super) async fn done(
     request: Request,
 ) -> Done {
     let posted = visitor.form(request).await?;
-    let (question, running) = question(&desk, &id, &act)?;
+    let (question, deed) = question(&desk, &id, &act)?;
     if let Some(again) = refused(&desk, &visitor, Section::Rollouts, &question, &posted).await? {
         return Ok(again);
     }
     let name: Name = id.parse().map_err(|_| Fault::Missing("rollout"))?;
     let by = visitor.caller.at(desk.now());
-    let rollout = desk.operator.rollouts.set_running(&name, running, posted.reason(), by).await?;
+    let rollout = desk.operator.rollouts.act(&name, deed, posted.reason(), by).await?;
     desk.operator.app.waits.ring_all(rollout.waves.iter().flat_map(|wave| wave.devices.clone()));
-    let text = if running { "The rollout goes on" } else { "The rollout is stopped" };
+    let text = match deed {
+        Deed::Stop => "The rollout is stopped",
+        Deed::Back => "Confirmed devices go back",
+        Deed::Pause | Deed::Resume | Deed::Abort | Deed::Finish => "The rollout goes on",
+    };
     desk.done(&visitor, Toast { text: text.into(), undo: None }, &paths::rollout(&id))
 }
 
-/// The question, and whether the rollout runs afterwards.
-fn question(desk: &Desk, id: &str, act: &str) -> Result<(Act, bool), Fault> {
+/// The question, and what is done with a yes.
+fn question(desk: &Desk, id: &str, act: &str) -> Result<(Act, Deed), Fault> {
     let book = desk.operator.rollouts.book();
     let plan = plan_of(&book, id)?;
+    let (fleet, now) = (fleet_of(&desk.operator, &book, plan), desk.now());
     match act {
         "stop" => {
-            let (fleet, now) = (fleet_of(&desk.operator, &book, plan), desk.now());
             let waves = plan.waves.iter();
             let installing: u32 = waves.map(|wave| tally(wave, &fleet, &plan.policy, now).installing).sum();
-            Ok((Act::stop(id, installing.into()), false))
+            Ok((Act::stop(id, installing.into()), Deed::Stop))
         }
-        "resume" => Ok((Act::resume(id), true)),
+        "resume" => Ok((Act::resume(id), Deed::Resume)),
         "back" => match back_of(plan) {
+            Some(release) if is_back_open(&book, plan, now) => {
+                Ok((Act::back(id, &release, to_go_back(&fleet)), Deed::Back))
+            }
             Some(release) => Err(Fault::NoWayBack(release.to_string())),
             None => Err(Fault::Missing("way back")),
         },

@@ -101,12 +101,7 @@ impl Console {
     /// rolled back in a halted rollout, and two kiosks in the hall.
     pub(super) async fn with_fleet() -> Self {
         let bench = Bench::start(&[]).await;
-        let app = bench.app().clone();
-        for number in 0..SERIALS.len() {
-            enrol(&app, number).await;
-        }
-        speak(&app).await;
-        roll_out(&app).await;
+        fill(bench.app()).await;
         Self::over(bench).await
     }
 
@@ -185,6 +180,15 @@ impl Console {
 }
 
 /// The name of a device of the fleet.
+/// Puts the fleet, what it said, and its rollouts into a server.
+pub(super) async fn fill(app: &App) {
+    for number in 0..SERIALS.len() {
+        enrol(app, number).await;
+    }
+    speak(app).await;
+    roll_out(app).await;
+}
+
 pub(super) fn id(number: usize) -> DeviceId {
     DeviceId::from_random([u8::try_from(number + 1).expect("small"); 16])
 }
@@ -195,11 +199,11 @@ pub(super) fn finding_id(app: &App, number: usize) -> String {
     member.findings.values().next().expect("a finding").id.to_string()
 }
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     text.parse().expect("a name")
 }
 
-async fn commit(app: &App, draft: impl FnOnce(Draft) -> Draft) {
+pub(super) async fn commit(app: &App, draft: impl FnOnce(Draft) -> Draft) {
     app.commit(draft(Commit::draft(app.clock.now(), Actor::Server(name("tests"))))).await.expect("stored");
 }
 
@@ -454,12 +458,21 @@ async fn roll_out(app: &App) {
     let key = Key::Progress { rollout: name("vp3-422"), device: id(3) };
     let progress = serde_json::to_vec(&progress).expect("JSON");
     commit(app, |draft| {
+        let draft = kiosks_confirmed(draft.put(key, progress), begun);
         rollouts
             .iter()
             .fold(draft, |draft, rollout| draft.put(Key::Rollout(rollout.id.clone()), body(rollout)))
     })
     .await;
-    commit(app, |draft| draft.put(key, progress)).await;
+}
+
+/// The kiosks have confirmed: of a rollout whose order is not live and that somebody still waits in, the server itself
+/// would make a stopped one.
+fn kiosks_confirmed(draft: Draft, ended: Option<Timestamp>) -> Draft {
+    let confirmed = Progress { v: 1, outcome: Some(Outcome::Confirmed), ended, ..Progress::default() };
+    let confirmed = serde_json::to_vec(&confirmed).expect("JSON");
+    let kiosk = |number| Key::Progress { rollout: name("k1-704"), device: id(number) };
+    draft.put(kiosk(4), confirmed.clone()).put(kiosk(5), confirmed)
 }
 
 /// A text as long as the wire allows.

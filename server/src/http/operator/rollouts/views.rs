@@ -169,7 +169,8 @@ fn state_word(state: &Standing) -> &'static str {
     }
 }
 
-fn stage_word(stage: Stage) -> &'static str {
+/// A stage in a word.
+pub(super) fn stage_word(stage: Stage) -> &'static str {
     match stage {
         Stage::Unreached => "unreached",
         Stage::Waiting => "waiting",

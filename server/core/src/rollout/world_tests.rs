@@ -1,0 +1,34 @@
+//! Random worlds of the engine, enough of them to trust each change: two thousand a run of the tests.
+
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::State;
+use super::world::run;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2000)))]
+    #[test]
+    fn whatever_pumps_and_people_do_the_promises_hold_and_the_end_is_reached(seed: u64) {
+        // Goal: never more in flight than allowed, never a go outside an order, an end. Method: a random world a seed.
+        let _ended = run(seed);
+    }
+}
+
+#[test]
+fn worlds_end_in_each_way_there_is() {
+    // Goal: the worlds above are wild enough. Method: two hundred seeds, and how they end.
+    let ends: Vec<State> = (1..=200).map(run).collect();
+    let count = |is: fn(&State) -> bool| ends.iter().filter(|state| is(state)).count();
+    assert!(count(|state| matches!(state, State::Finished { .. })) > 20);
+    assert!(count(|state| matches!(state, State::Halted { .. })) > 20);
+    assert!(count(|state| matches!(state, State::Returned { .. })) > 5);
+}
+
+#[test]
+#[should_panic(expected = "gos")]
+fn an_engine_that_gives_everybody_the_go_is_caught() {
+    // Goal: the worlds see what they are there for. Method: the same world over a spoilt engine.
+    let _ended = super::world::run_spoilt(1);
+}

@@ -1,0 +1,100 @@
+//! What a rollout's page says of each state, and its way back as a button that works.
+
+use axum::http::StatusCode;
+use cordon_proto::ids::Sha256;
+use cordon_proto::receipt::Outcome;
+use cordon_proto::update::order::{Back, Order};
+use cordon_proto::update::release::Image;
+use cordon_proto::update::scope::Scope;
+use cordon_server_core::rollout::{Progress, Rollout, State as Standing, WayBack};
+
+use super::fixture::{Console, commit, fill, id, name};
+use crate::app::App;
+use crate::repositories::Repositories;
+use crate::rollouts::tests::{Desk, NOW, order, publish};
+use crate::store::Key;
+use crate::testing::{Bench, text};
+
+/// The fleet's order with a way back, live.
+async fn publish_order(app: &App) {
+    let release = "vp-3/4.1.0".parse().expect("a path");
+    let image = Image { release, length: 9, sha256: Sha256([3; 32]) };
+    let back = Some(Back { image, until: NOW.plus_seconds(86_400 * 30) });
+    let scope = Scope::Match { model: text("VP-3"), hardware: text("C"), from_least: 1, from_most: 9 };
+    let repositories = Repositories::new(app.store.clone(), app.online.clone());
+    let order = Order { back, scope, ..order("0187", &[]) };
+    publish(&Desk { online: app.online.clone(), repositories }, &[order]).await;
+}
+
+/// Puts a rollout of the fleet into another state.
+async fn stands(app: &App, id: &str, change: impl FnOnce(&mut Rollout)) {
+    let key = Key::Rollout(name(id));
+    let row = app.store.get(key.clone()).await.expect("read").expect("there");
+    let mut rollout: Rollout = serde_json::from_slice(&row.body).expect("a rollout");
+    change(&mut rollout);
+    let body = serde_json::to_vec(&rollout).expect("JSON");
+    commit(app, |draft| draft.put(key, body)).await;
+}
+
+/// One device of a rollout has confirmed.
+async fn confirmed(app: &App, rollout: &str, number: usize) {
+    let known = Progress { v: 1, outcome: Some(Outcome::Confirmed), ended: Some(NOW), ..Progress::default() };
+    let key = Key::Progress { rollout: name(rollout), device: id(number) };
+    let body = serde_json::to_vec(&known).expect("JSON");
+    commit(app, |draft| draft.put(key, body)).await;
+}
+
+#[tokio::test]
+async fn a_page_says_which_state_it_is_and_offers_what_fits_it() {
+    // Goal: paused is not stopped, ended for good is not stopped. Method: each state, its words, its buttons.
+    let (at, by) = (NOW, || "person:j.weiss".to_owned());
+    let reason = || "The ward asked for quiet tonight".to_owned();
+    let way_back = || Some(WayBack { at, by: by(), reason: reason(), in_flight: 100 });
+    let all = [
+        (Standing::Paused { at, by: by(), reason: reason() }, "Paused by", [true, true]),
+        (Standing::Stopped { at, by: by(), reason: reason() }, "Stopped by", [false, true]),
+        (Standing::Aborted { at, by: by(), reason: reason() }, "Ended for good by", [false, false]),
+        (Standing::Returning, "Going back since", [true, false]),
+        (Standing::Returned { at }, "Went back", [false, false]),
+        (Standing::Finished { at }, "Finished", [false, false]),
+    ];
+    for (state, words, [stop, resume]) in all {
+        let bench = Bench::start(&[]).await;
+        bench.clock.hold_at(NOW.into());
+        fill(bench.app()).await;
+        // Somebody who can still go back: the server itself ends a return that nobody is left for.
+        publish_order(bench.app()).await;
+        confirmed(bench.app(), "k1-703", 4).await;
+        stands(bench.app(), "k1-703", |rollout| {
+            rollout.way_back = way_back().filter(|_| words.contains("back"));
+            rollout.state = state;
+        })
+        .await;
+        let console = Console::over(bench).await;
+        let page = console.get("/rollouts/k1-703").await;
+        page.must(words);
+        let offered = ["stop", "resume"].map(|act| page.has(&format!("href=\"/rollouts/k1-703/{act}\"")));
+        assert_eq!(offered, [stop, resume], "{words}");
+        console.get("/rollouts").await.must("k1-703");
+    }
+}
+
+#[tokio::test]
+async fn the_way_back_is_one_press_and_a_reason() {
+    // Goal: confirmed devices go back without a new signature. Method: a halted rollout with one confirmed device; the
+    // question, a short reason, a good one; the page, the offer, the journal.
+    let bench = Bench::start(&[]).await;
+    bench.clock.hold_at(NOW.into());
+    fill(bench.app()).await;
+    publish_order(bench.app()).await;
+    confirmed(bench.app(), "vp3-422", 0).await;
+    let console = Console::over(bench).await;
+    console.get("/rollouts/vp3-422").await.must("Go back to 4.1.0");
+    console.get("/rollouts/vp3-422/back").await.must("Go back to 4.1.0 on 1 device?");
+    let short = console.post("/rollouts/vp3-422/back", &[("reason", "no")]).await;
+    assert_eq!(short.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let done = console.post("/rollouts/vp3-422/back", &[("reason", "it drifts in therapy")]).await;
+    let page = console.get(done.location()).await;
+    page.must("Going back since").must("1 infusion pump still to go back").must("it drifts in therapy");
+    assert!(console.bench.journal().await.contains(&"rollout.back".to_owned()));
+}
