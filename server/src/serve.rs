@@ -213,7 +213,8 @@ pub async fn assemble(
         return Err(ServeError::ExampleRoot(root));
     }
     let folder = config.path(&config.blobs);
-    let blobs = if store.is_shared() { Blobs::open_beside(folder).await? } else { Blobs::open(folder).await? };
+    let blobs =
+        if store.is_shared() { Blobs::open_beside(folder).await? } else { Blobs::open(folder).await? };
     let blobs = blobs.with_reserve(config.reserve_bytes());
     let (drain, draining) = watch::channel(false);
     let parts = Parts { config, clock, store, blobs, ca, online, audit, drain: draining };

@@ -136,9 +136,11 @@ pub async fn play(scene: Scene, store: &str) -> anyhow::Result<Came> {
     wards.run(&mut [&mut seat], (TURNS, TURN_S), |_, rollout| rollout.state != State::Running).await?;
     let took_s = wards.now.seconds_since(begun);
     let ticks = std::mem::take(&mut seat.ticks);
-    wards.run(&mut [&mut seat], (WATCHED, TURN_S), |wards, _| {
-        wards.now.seconds_since(begun) >= took_s + i64::from(WATCHED - 1) * TURN_S
-    }).await?;
+    wards
+        .run(&mut [&mut seat], (WATCHED, TURN_S), |wards, _| {
+            wards.now.seconds_since(begun) >= took_s + i64::from(WATCHED - 1) * TURN_S
+        })
+        .await?;
     came(&wards, &seat, (ticks, took_s)).await
 }
 

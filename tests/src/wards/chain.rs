@@ -15,8 +15,7 @@ use cordon_proto::update::order::Order;
 use cordon_proto::update::release::{Listed, Release};
 use cordon_proto::update::unreadable::Unreadable;
 use cordon_proto::update::{
-    Ask, Ed25519Strict, Effect, Freshness, Refresh, Role, Rules, Sizes, Source, TrustError,
-    name as file_name,
+    Ask, Ed25519Strict, Effect, Freshness, Refresh, Role, Rules, Sizes, Source, TrustError, name as file_name,
 };
 use cordon_server::store::{Cursor, Index, Key};
 
@@ -97,10 +96,7 @@ impl Chain {
         Ok(())
     }
 
-    fn refreshed(
-        &mut self,
-        now: Timestamp,
-    ) -> Result<BTreeMap<Name, Result<Order, Unreadable>>, TrustError> {
+    fn refreshed(&mut self, now: Timestamp) -> Result<BTreeMap<Name, Result<Order, Unreadable>>, TrustError> {
         let sizes = Sizes::DEVICE;
         let rules = Rules { verifier: &Ed25519Strict, now, sizes, freshness: Freshness::Own };
         let root = self.files.kept.get("root.json").unwrap_or(&self.files.first).clone();

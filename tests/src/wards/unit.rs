@@ -120,7 +120,10 @@ impl Unit {
         secret: &str,
         now: Timestamp,
     ) -> anyhow::Result<Self> {
-        let hardware = Hardware { revision: Text::lossy(BOARD), ..light::hardware("Halden", MODEL, &format!("VP3-{number:05}")) };
+        let hardware = Hardware {
+            revision: Text::lossy(BOARD),
+            ..light::hardware("Halden", MODEL, &format!("VP3-{number:05}"))
+        };
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -297,8 +300,7 @@ impl Unit {
             given_up: &self.given_up,
         };
         let release = image.and_then(|image| chain.release(&image.release));
-        let case =
-            Case { id: &offer.order, order, release, proof: self.proof.as_ref(), device: &device };
+        let case = Case { id: &offer.order, order, release, proof: self.proof.as_ref(), device: &device };
         let decided = match offer.action {
             Action::Install => decide(&case, now),
             Action::Back => decide_back(&case, now),
@@ -404,7 +406,10 @@ impl Unit {
 }
 
 fn blocked(code: &str) -> Blocked {
-    Blocked { code: Text::lossy(code), sentence: Text::lossy(&format!("A device of the test waits: {code}.")) }
+    Blocked {
+        code: Text::lossy(code),
+        sentence: Text::lossy(&format!("A device of the test waits: {code}.")),
+    }
 }
 
 fn millis(now: Timestamp) -> Millis {
