@@ -197,10 +197,7 @@ async fn a_bad_release_found_on_day_three_returns_a_thousand_devices_without_a_n
     assert_eq!(standing.state, "returned", "{:?}", standing.acts);
     let back = (Some(Outcome::Confirmed), Some(Outcome::WentBack));
     assert!(standing.ends.values().all(|end| *end == back), "{:?}", standing.ends);
-    let both = [
-        (Action::Install, ordered().image.sha256),
-        (Action::Back, factory().image.sha256),
-    ];
+    let both = [(Action::Install, ordered().image.sha256), (Action::Back, factory().image.sha256)];
     assert!(wards.units.iter().all(|unit| unit.runs(&factory()) && unit.started == both));
     let (after, online) = signed(&seat).await;
     assert_eq!(after, before, "the owner signed nothing");
@@ -218,9 +215,8 @@ async fn a_captured_server_installs_nothing_that_was_not_ordered() {
     let mut wards = Wards::open(place, &seat, sound(60)).await.expect("enrolled");
     let policy = Policy { soak_s: 30 * 86_400, ..Policy::default() };
     wards.order(&seat, &[Size::Count(10), Size::Rest], policy).await.expect("begins");
-    let first_done = |wards: &Wards, _: &Rollout| {
-        wards.units.iter().filter(|unit| unit.runs(&ordered())).count() == 10
-    };
+    let first_done =
+        |wards: &Wards, _: &Rollout| wards.units.iter().filter(|unit| unit.runs(&ordered())).count() == 10;
     wards.run(&mut [&mut seat], (200, 30), first_done).await.expect("the first wave");
     drop(seat);
     let forgery = forge_at(wards.place.path(), wards.server_time()).await.expect("forged");
@@ -244,7 +240,10 @@ async fn a_thief_of_the_go_can_only_be_early_with_what_was_ordered() {
     let (mut wards, mut seat) = fleet(sound(30)).await;
     let policy = Policy { soak_s: 30 * 86_400, ..Policy::default() };
     wards.order(&seat, &[Size::Count(5), Size::Rest], policy).await.expect("begins");
-    wards.run(&mut [&mut seat], (5, 30), |_, rollout| rollout.waves[0].started.is_some()).await.expect("begun");
+    wards
+        .run(&mut [&mut seat], (5, 30), |_, rollout| rollout.waves[0].started.is_some())
+        .await
+        .expect("begun");
     let mut rollout = seat.rollout().expect("there");
     let now = wards.server_time();
     let early = |wave: &mut Wave| wave.started = Some(now);
@@ -274,8 +273,7 @@ async fn two_in_five_offline_for_weeks_hold_nobody_up_and_are_served_when_they_c
     wards.period_s = 6 * 3600;
     let sizes = [Size::Percent(10), Size::Percent(40), Size::Rest];
     wards.order(&seat, &sizes, Policy::default()).await.expect("begins");
-    let settled =
-        |_: &Wards, rollout: &Rollout| rollout.waves.iter().all(|wave| wave.settled.is_some());
+    let settled = |_: &Wards, rollout: &Rollout| rollout.waves.iter().all(|wave| wave.settled.is_some());
     wards.run(&mut [&mut seat], (600, 3600), settled).await.expect("all waves pass");
     assert!(wards.now < back);
     assert_eq!(wards.units.iter().filter(|unit| unit.runs(&ordered())).count(), 72);
@@ -303,9 +301,8 @@ async fn of_two_servers_one_moves_the_rollout_and_the_other_takes_it_over() {
     let policy = Policy { in_flight: 10, soak_s: 60, ..Policy::default() };
     wards.order(&one, &[Size::Count(20), Size::Rest], policy).await.expect("begins");
     let mut two = seat(&wards.place).await;
-    let half = |wards: &Wards, _: &Rollout| {
-        wards.units.iter().filter(|unit| unit.runs(&ordered())).count() >= 40
-    };
+    let half =
+        |wards: &Wards, _: &Rollout| wards.units.iter().filter(|unit| unit.runs(&ordered())).count() >= 40;
     wards.run(&mut [&mut one, &mut two], (600, 20), half).await.expect("half of them");
     assert_eq!(one.operator.app.leases.held().iter().filter(|(_, held)| *held).count(), 1, "it does the job");
     drop(one);
@@ -329,7 +326,10 @@ async fn with_a_wrong_clock(skew_s: i64) -> (Wards, Seat) {
     wards.run(&mut [&mut seat], (400, 30), |wards, _| wards.now >= later).await.expect("two hours");
     assert!(wards.touched() <= touched + 10, "at most those who had the go already have used it");
     wards.skew_s = 0;
-    wards.run(&mut [&mut seat], (3, 30), |wards, _| wards.now > later.plus_seconds(60)).await.expect("set right");
+    wards
+        .run(&mut [&mut seat], (3, 30), |wards, _| wards.now > later.plus_seconds(60))
+        .await
+        .expect("set right");
     (wards, seat)
 }
 
