@@ -126,6 +126,21 @@ pub async fn run(operator: Operator) {
     }
 }
 
+/// Looks until there is nothing more, from `after` or else from the start of this server, for whoever keeps the time
+/// instead of [`run`]. Says from where the next look goes on.
+pub async fn catch_up(operator: &Operator, after: Option<Revision>) -> Result<Revision, StoreError> {
+    let mut after = after.unwrap_or(operator.app.following.begun);
+    loop {
+        let asked = Instant::now();
+        let look = look(operator, after).await?;
+        after = look.after;
+        if look.whole {
+            operator.app.following.up_to_date(asked);
+            return Ok(after);
+        }
+    }
+}
+
 /// Waits until a look is worth while. Where nobody else commits, only a commit of our own is worth one.
 async fn pause(app: &App, latest: &mut watch::Receiver<Revision>, failing: bool) {
     let shared = app.following.is_shared();

@@ -112,8 +112,9 @@ async fn turn(app: &App, job: &'static str) -> Option<Lease> {
     }
 }
 
-/// Counts receipts, then lets every rollout go on. What is too old to answer devices by is too old to plan by.
-async fn tick(operator: Operator) {
+/// Counts receipts, then lets every rollout go on, if it is this server's turn. What is too old to answer devices by is too
+/// old to plan by.
+pub async fn tick(operator: Operator) {
     let Operator { app, rollouts, repositories: _ } = operator;
     // While the store takes no writes nothing can move on, and a complaint a second would fill the disk further.
     if app.following.is_stale() || app.care.trouble().is_some() {
@@ -146,8 +147,8 @@ async fn tick(operator: Operator) {
     }
 }
 
-/// Renews the director's snapshot and timestamp when they are about to lapse.
-async fn renew(operator: Operator) {
+/// Renews the director's snapshot and timestamp when they are about to lapse, if it is this server's turn.
+pub async fn renew(operator: Operator) {
     let Operator { app, rollouts, repositories } = operator;
     let Some(lease) = turn(&app, RENEWAL_JOB).await else { return };
     let now = app.clock.now();

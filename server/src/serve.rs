@@ -191,6 +191,40 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreOpenErro
     open::open(&config.store, &config.folder, terms).await
 }
 
+/// Puts a server together over a store that is open: all of it but the planes and the jobs. It drains once the sender says
+/// so; whoever takes it like this keeps the time and does the jobs.
+pub async fn assemble(
+    store: Arc<dyn Store>,
+    config: Config,
+    clock: Clock,
+) -> Result<(Operator, watch::Sender<bool>), ServeError> {
+    let online = OnlineKeys::load(&config.path(&config.keys))?;
+    let is_trial = config.allow_example_keys && config.is_loopback_only();
+    let audit = audit_key(&config)?;
+    if (online.are_examples() || audit.is_example()) && !is_trial {
+        return Err(ServeError::ExampleKeys);
+    }
+    let ca = Authority::open(&config)?;
+    tidy_at_start(&ca, &config.folder.join(init::CA), clock.now());
+    if !is_trial {
+        warn_of_open_keys(&ca);
+    }
+    if let Some(root) = example::published_root(&*store).await?.filter(|_| !is_trial) {
+        return Err(ServeError::ExampleRoot(root));
+    }
+    let folder = config.path(&config.blobs);
+    let blobs =
+        if store.is_shared() { Blobs::open_beside(folder).await? } else { Blobs::open(folder).await? };
+    let blobs = blobs.with_reserve(config.reserve_bytes());
+    let (drain, draining) = watch::channel(false);
+    let parts = Parts { config, clock, store, blobs, ca, online, audit, drain: draining };
+    let app = Arc::new(App::open(parts).await?);
+    let repositories = Repositories::new(app.store.clone(), app.online.clone());
+    let rollouts = Rollouts::load(app.store.clone(), repositories.clone(), app.clock.now()).await?;
+    app.set_director(Arc::new(rollouts.clone()));
+    Ok((Operator { app, rollouts, repositories }, drain))
+}
+
 impl Server {
     /// Puts a server together and listens.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, ServeError> {
@@ -200,31 +234,8 @@ impl Server {
 
     /// The same over a store that is open.
     pub async fn start_over(store: Arc<dyn Store>, config: Config, clock: Clock) -> Result<Self, ServeError> {
-        let online = OnlineKeys::load(&config.path(&config.keys))?;
-        let is_trial = config.allow_example_keys && config.is_loopback_only();
-        let audit = audit_key(&config)?;
-        if (online.are_examples() || audit.is_example()) && !is_trial {
-            return Err(ServeError::ExampleKeys);
-        }
-        let ca = Authority::open(&config)?;
-        tidy_at_start(&ca, &config.folder.join(init::CA), clock.now());
-        if !is_trial {
-            warn_of_open_keys(&ca);
-        }
-        if let Some(root) = example::published_root(&*store).await?.filter(|_| !is_trial) {
-            return Err(ServeError::ExampleRoot(root));
-        }
-        let folder = config.path(&config.blobs);
-        let blobs =
-            if store.is_shared() { Blobs::open_beside(folder).await? } else { Blobs::open(folder).await? };
-        let blobs = blobs.with_reserve(config.reserve_bytes());
-        let (drain, draining) = watch::channel(false);
-        let parts = Parts { config, clock, store, blobs, ca, online, audit, drain: draining };
-        let app = Arc::new(App::open(parts).await?);
-        let repositories = Repositories::new(app.store.clone(), app.online.clone());
-        let rollouts = Rollouts::load(app.store.clone(), repositories.clone(), app.clock.now()).await?;
-        app.set_director(Arc::new(rollouts.clone()));
-        let operator = Operator { app: app.clone(), rollouts, repositories };
+        let (operator, drain) = assemble(store, config, clock).await?;
+        let app = operator.app.clone();
         let control = control::bind(&app.config.path(&app.config.control)).await?;
         let names = app.config.certificate_names();
         let certificate = ServerCertificate::make(&app.ca.for_server(), &names, app.clock.now())?;

@@ -1,7 +1,7 @@
 //! Benches: figures beside a peer, both measured in one run, printed with process, command line and CPU ticks.
 //!
 //! A missing peer ends the bench with 1: a figure without its pair says nothing. Read next: [`agent_footprint`], [`store`],
-//! [`ingest`], [`handshake`], [`firmware`], [`chunk_delta`].
+//! [`ingest`], [`handshake`], [`firmware`], [`chunk_delta`], and [`rollout`], which has no peer.
 
 use clap::ValueEnum;
 
@@ -12,6 +12,7 @@ pub mod firmware;
 pub mod footprint;
 pub mod handshake;
 pub mod ingest;
+pub mod rollout;
 pub mod store;
 
 /// The benches.
@@ -29,10 +30,12 @@ pub enum Name {
     Firmware,
     /// An image as a chunk delta beside casync and zstd, on two Debian trees. A part of `firmware`.
     Delta,
+    /// What a bad release reaches before its rollout stops itself; CPU of a turn. Without a peer.
+    Rollout,
 }
 
 /// Runs one bench.
-pub fn run(name: Name) -> anyhow::Result<()> {
+pub fn run(name: Name, rollout: &rollout::Options) -> anyhow::Result<()> {
     match name {
         Name::AgentFootprint => agent_footprint::run(),
         Name::Store => store::run(),
@@ -40,5 +43,6 @@ pub fn run(name: Name) -> anyhow::Result<()> {
         Name::Handshake => handshake::run(),
         Name::Firmware => firmware::run(),
         Name::Delta => chunk_delta::run(),
+        Name::Rollout => rollout::run(rollout),
     }
 }

@@ -29,6 +29,8 @@ enum Command {
     Bench {
         /// Which.
         name: bench::Name,
+        #[command(flatten)]
+        rollout: bench::rollout::Options,
     },
     /// One side of a bench, in a process of its own.
     #[command(hide = true)]
@@ -83,7 +85,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     };
     let done = match arguments.command {
         Command::Demo(options) => demo::run(options),
-        Command::Bench { name } => bench::run(name),
+        Command::Bench { name, rollout } => bench::run(name, &rollout),
         Command::BenchSide(task) => bench::store::side::run(&task),
         Command::Soak(options) => soak::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),

@@ -35,3 +35,4 @@ pub mod tidy;
 pub mod token;
 pub mod transport;
 pub mod tuf_suite;
+pub mod wards;

@@ -24,6 +24,7 @@ mod tests;
 pub mod transport;
 pub mod tuf;
 pub mod update_faults;
+pub mod wards;
 
 /// All of them.
 pub const ALL: &[&[Breakage]] = &[
@@ -38,6 +39,7 @@ pub const ALL: &[&[Breakage]] = &[
     rollouts::ROLLOUTS,
     transport::TRANSPORT,
     update_faults::UPDATE_FAULTS,
+    wards::WARDS,
 ];
 /// How long running one test may take, once it is built.
 const DEADLINE_S: &str = "600";

@@ -117,7 +117,9 @@ impl Rollouts {
     ) -> Option<Planned> {
         self.read(|shelf| {
             let rollout = shelf.book.rollouts.get(id)?;
-            let members = rollout.waves.iter().flat_map(|wave| &wave.devices);
+            // Of a wave that has not begun nothing is asked, however many devices it has.
+            let begun = rollout.waves.iter().filter(|wave| wave.started.is_some());
+            let members = begun.flat_map(|wave| &wave.devices);
             let mut fleet: Fleet = members
                 .filter_map(|id| Some((*id, shelf.book.facts(rollout, &*device(*id)?, now))))
                 .collect();

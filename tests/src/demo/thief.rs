@@ -50,9 +50,13 @@ pub struct Forgery {
 
 /// Writes the forgery into the folder of a server that does not run.
 pub async fn forge(server: &Path) -> anyhow::Result<Forgery> {
+    forge_at(server, Clock::system().now()).await
+}
+
+/// The same at a time of the thief's choice.
+pub async fn forge_at(server: &Path, now: Timestamp) -> anyhow::Result<Forgery> {
     let store: Arc<dyn Store> = Arc::new(Redb::open(&server.join("store.redb"), Options::default())?);
     let keys = OnlineKeys::load(&server.join("keys"))?;
-    let now = Clock::system().now();
     let devices = devices(&*store).await?;
     let blobs = Blobs::open(server.join("blobs")).await?;
     blobs.put(1 << 20).await?.write(IMAGE.into()).await?.finish(None).await?;

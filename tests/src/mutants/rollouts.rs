@@ -69,7 +69,7 @@ pub const ROLLOUTS: &[Breakage] = &[
     rule(
         "a receipt from before the wave is counted",
         RECEIPT,
-        ("if received < row.begun && !offline {", "if received < row.begun && !offline && false {"),
+        ("if later < row.begun && !offline {", "if later < row.begun && !offline && false {"),
         RECEIPTS_TEST,
     ),
     rule(

@@ -159,11 +159,14 @@ impl DeviceFacts {
     }
 
     /// Whether a go is of no use to the device: it stands before the reboot and something other than the missing go is in
-    /// its way, by its own word or by a person's hold; or it speaks and does not work on this order at all.
+    /// its way, by its own word or by a person's hold; or it speaks and does not work on this order at all. A word of
+    /// before the go counts for nothing: a server that has just started may not know the one that the go was given for.
     pub(super) fn is_kept(&self) -> bool {
+        let go = self.permitted.max(self.back.permitted);
+        let since = self.heard.is_none_or(|heard| go.is_none_or(|at| heard >= at));
         let before = matches!(self.state, Some(UpdateState::Waiting | UpdateState::Armed));
         let elsewhere = self.state.is_none() && self.asks.is_none() && self.heard.is_some();
-        elsewhere || (before && (self.held || !self.is_free()))
+        (since && elsewhere) || (before && (self.held || (since && !self.is_free())))
     }
 
     /// Whether nothing was heard for too long since a go that was given `at`.

@@ -60,7 +60,7 @@ impl ScopeList {
         if tree.root() == root.0 && given == signed { Ok(list) } else { Err(OtherList { given, signed }) }
     }
 
-    /// The proof that a device is in the list.
+    /// The tree over the list: as much work as the list is long, so it is made once, when the list is taken in.
     #[must_use]
     pub fn proof(&self, device: HardwareId) -> Option<ScopeProof> {
         self.proof_in(&self.tree(), device)

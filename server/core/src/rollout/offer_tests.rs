@@ -33,6 +33,7 @@ fn book() -> Book {
     let list = ScopeList::of(members, root, 3).expect("the signed list");
     Book {
         orders: [(name("w1"), order)].into(),
+        trees: [(name("w1"), alloc::sync::Arc::new(list.tree()))].into(),
         lists: [(name("w1"), list)].into(),
         rollouts: [(name("r-1"), rollout)].into(),
         ..Book::default()
@@ -146,7 +147,14 @@ fn only_the_receipt_of_this_order_this_image_and_an_open_row_ends_it() {
     let mut older = good.clone();
     older.time = NOW.plus_seconds(-1);
     assert_eq!(ward.count(&older, NOW), Err(NotCounted::Older), "of an order of this name signed before");
-    assert_eq!(ward.count(&good, NOW.plus_seconds(-1)), Err(NotCounted::Older), "it came before the wave");
+    ward.rollout().waves[0].started = Some(NOW.plus_seconds(5));
+    assert_eq!(ward.count(&good, NOW.plus_seconds(4)), Err(NotCounted::Older), "it came before the wave");
+    let mut set_back = good.clone();
+    set_back.time = NOW.plus_seconds(5);
+    let (mut copy, year) = (Ward::new(rollout(1, 0)), NOW.plus_seconds(-365 * 86_400));
+    (copy.book, copy.pumps) = (ward.book.clone(), ward.pumps.clone());
+    assert_eq!(copy.count(&set_back, year), Ok(()), "only our own clock says that it is older");
+    ward.rollout().waves[0].started = Some(NOW);
     let mut elsewhere = good.clone();
     elsewhere.order = name("w2");
     assert_eq!(ward.count(&elsewhere, NOW), Err(NotCounted::OtherOrder));

@@ -26,7 +26,7 @@ pub struct Row<'a> {
 pub enum NotCounted {
     /// It answers another order.
     OtherOrder,
-    /// It is of before the order was signed, or came before the wave began.
+    /// It is of before the order was signed, or was made and came before the wave began.
     Older,
     /// The image that runs is not the ordered one.
     OtherImage,
@@ -61,7 +61,9 @@ fn install(receipt: &ReceiptBody, row: &Row<'_>, received: Timestamp) -> Result<
         return Err(NotCounted::NoOpenRow);
     }
     let offline = row.order.permit_s.is_none();
-    if received < row.begun && !offline {
+    // By either clock: a receipt that came while ours was set back is not an older one for that.
+    let later = received.max(receipt.time);
+    if later < row.begun && !offline {
         return Err(NotCounted::Older);
     }
     match receipt.outcome {

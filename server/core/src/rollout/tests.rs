@@ -223,6 +223,20 @@ fn heard(heard_s: i64, codes: &[&str]) -> DeviceFacts {
 }
 
 #[test]
+fn a_word_of_before_the_go_takes_no_go_back() {
+    // Goal: a server that starts anew may know older words than those that the gos were given for. Method: at rest, and in
+    // use, a second before the go and in the second of the go; a hold, which is no word.
+    let rollout = rollout(1, 0);
+    let taken = [Act::TakeBack { wave: 0, device: id(0), action: Action::Install }];
+    let plan = |facts: DeviceFacts| plan_at(&rollout, &[(id(0), facts)].into(), NOW.plus_seconds(60));
+    let rests = |heard_s| DeviceFacts { asks: None, state: None, ..heard(heard_s, &[]) };
+    assert_eq!((plan(rests(-1)), plan(rests(0))), (vec![], taken.to_vec()));
+    let busy = |heard_s| heard(heard_s, &["interlock"]);
+    assert_eq!((plan(busy(-1)), plan(busy(0))), (vec![], taken.to_vec()));
+    assert_eq!(plan(DeviceFacts { held: true, ..heard(-1, &[]) }), taken);
+}
+
+#[test]
 fn who_speaks_is_not_silent_and_who_is_in_use_takes_no_place() {
     // Goal: twenty pumps in therapy fill no places and count as no failures. Method: a go an hour ago, by what was said.
     let policy = Policy { silent_after_s: 600, ..Policy::default() };
