@@ -316,8 +316,8 @@ async fn life(stand: &Stand, hurry: u32) -> (Slot, Exit) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_that_cannot_reach_the_server_goes_back_by_itself_and_the_server_shows_it() {
     // Goal: the release's `confirm` without a network, after one boot and twice the time, and a rollout that stops there.
-    // Method: the server is gone as soon as the pump reboots; its trial's seconds run a hundred times faster; then the server
-    // comes back.
+    // Method: the server is gone as soon as the pump reboots; its trial's seconds run a hundred times faster; then the
+    // server comes back.
     let folder = tempfile::tempdir().expect("a folder");
     let mut ward = Ward::open(folder.path()).await;
     let first = ward.stand(0, InterlockClass::None, "").await;

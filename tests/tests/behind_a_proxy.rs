@@ -177,7 +177,7 @@ async fn a_device_behind_a_proxy_enrols_reports_and_takes_an_update() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_month_of_a_metered_device_is_less_than_a_megabyte() {
     // Goal: decision 0010, metered. Method: cycles at a shortened interval, every one with a handshake of its own
-    // through the proxy, counted by the kernel at the device's only cable, both ways; a hundred and twenty are a month.
+    // through the proxy, counted by the kernel at the device's only cable, both ways; 120 are a month.
     let settings = format!("metered = {METERED_S}\n");
     let Some(behind) = Behind::built("a metered device", &settings).await else { return };
     let enrolled = behind.enrol().await;

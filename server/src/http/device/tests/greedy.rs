@@ -10,8 +10,8 @@ use crate::testing::{Bench, PATIENCE, Wire, checkin as checkin_of, in_time};
 
 #[tokio::test]
 async fn slow_clients_are_shed_and_others_served() {
-    // Goal: slow clients hold nothing for ever. Method: 40 half heads against a limit of three seconds; a probe meanwhile; all are gone
-    // within the limit and a second, by the server's own count.
+    // Goal: slow clients hold nothing for ever. Method: 40 half heads against a limit of three seconds; a probe meanwhile;
+    // all are gone within the limit and a second, by the server's own count.
     let bench = Bench::start(&["limits.headers_s=3", "limits.handshake_s=3"]).await;
     let device = bench.enrol("A").await;
     let metrics = bench.app().metrics.plane("device");
