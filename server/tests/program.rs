@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-/// How often and how long a test looks again: 20 s in all.
-const LOOKS: u32 = 4000;
+/// How often and how long a test looks again: two minutes in all.
+const LOOKS: u32 = 24_000;
 const PAUSE: Duration = Duration::from_millis(5);
 const LOOPBACK: [&str; 6] = [
     "--set",

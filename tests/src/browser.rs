@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::hospital::unchunk;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Somebody who is signed in.
 #[derive(Debug)]

@@ -26,6 +26,7 @@ mod tests;
 pub mod transport;
 pub mod tuf;
 pub mod update_faults;
+pub mod wards;
 
 /// All of them.
 pub const ALL: &[&[Breakage]] = &[
@@ -42,6 +43,7 @@ pub const ALL: &[&[Breakage]] = &[
     signing::SIGNING,
     transport::TRANSPORT,
     update_faults::UPDATE_FAULTS,
+    wards::WARDS,
 ];
 /// How long running one test may take, once it is built.
 const DEADLINE_S: &str = "600";

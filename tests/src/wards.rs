@@ -108,7 +108,7 @@ impl Wards {
     /// Signs an order for all devices and begins its rollout in waves of these sizes.
     pub async fn order(&mut self, seat: &Seat, sizes: &[Size], policy: Policy) -> anyhow::Result<Order> {
         let order = self.owner.order(ORDER, &self.members(), self.now);
-        self.owner.publish(seat, &[order.clone()], self.now).await?;
+        self.owner.publish(seat, std::slice::from_ref(&order), self.now).await?;
         self.begin(seat, &order, sizes, policy).await?;
         Ok(order)
     }

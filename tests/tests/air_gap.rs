@@ -128,7 +128,7 @@ impl Ward {
     }
 
     async fn install(&self) -> Result<String, String> {
-        agent(&self.config, &["install-bundle", &shown(&self.stick), "--wait", "30"]).await
+        agent(&self.config, &["install-bundle", &shown(&self.stick), "--wait", "150"]).await
     }
 
     async fn status(&self) -> Value {

@@ -19,7 +19,7 @@ const SIM: &str = env!("CARGO_BIN_EXE_cordon-sim");
 const SERIAL: &str = "VP3-1";
 const REASON: &str = "reset by service, key read off its screen";
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A device: a folder, and the agent's process in it. A reset leaves nothing of it but the serial.
 struct Machine {
@@ -91,7 +91,7 @@ async fn a_device_that_waits_gets_its_certificate_by_a_yes_in_the_console_and_re
     former.agent(&["run", "--once"]).await;
 
     let machine = Machine::new(&hospital, &folder.path().join("after")).await;
-    let waits = machine.command(&["enrol", "--with", "join", "--wait", "50"]).spawn().expect("starts");
+    let waits = machine.command(&["enrol", "--with", "join", "--wait", "200"]).spawn().expect("starts");
     let (device, key) = waiting(&hospital).await;
 
     let link = hospital.sign_in_link().expect("a link");

@@ -17,7 +17,7 @@ use cordon_sim::program::program;
 use serde_json::Value;
 
 const SIM: &str = env!("CARGO_BIN_EXE_cordon-sim");
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One pump, its present owner A, and the clinic B that borrows it.
 struct Loan {

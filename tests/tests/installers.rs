@@ -204,7 +204,7 @@ async fn a_drug_library_is_updated_shown_with_its_version_and_left_again_when_it
     let files =
         |edition: &'static str| [("drugs/adult.csv", "morphine;10\n", false), ("edition", edition, false)];
     let more = "restart = [\"sh\", \"-c\", \"cat PART/current/edition >> PART/started; echo >> PART/started\"]\n\
-                health = [\"sh\", \"-c\", \"! grep -q bad PART/current/edition\"]\ntrial_s = 5\n";
+                health = [\"sh\", \"-c\", \"! grep -q bad PART/current/edition\"]\ntrial_s = 30\n";
     let part = folder.path().join("device/part").display().to_string();
     let ward = Ward::open(folder.path(), &files("one"), &more.replace("PART", &part)).await;
     let mut agent = ward.run();

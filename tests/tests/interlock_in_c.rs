@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// Seconds of the application's lease, where it matters that none lapses on a busy machine.
-const LEASE_S: u64 = 4;
+const LEASE_S: u64 = 10;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn start(pump: &Path, socket: &Path, lease_s: u64) -> Pump {

@@ -183,14 +183,14 @@ async fn a_bad_release_found_on_day_three_returns_a_thousand_devices_without_a_n
     wards.period_s = 6 * 3600;
     let policy = Policy { in_flight: 200, soak_s: 3600, ..Policy::default() };
     wards.order(&seat, &[Size::Percent(10), Size::Rest], policy).await.expect("begins");
-    wards.run(&mut [&mut seat], (200, 120), has_ended).await.expect("ends");
+    wards.run(&mut [&mut seat], (200, 310), has_ended).await.expect("ends");
     assert!(wards.units.iter().all(|unit| unit.runs(&ordered())));
     let (before, _) = signed(&seat).await;
     let third_day = START.plus_seconds(3 * DAY_S);
-    wards.run(&mut [&mut seat], (80, 3600), |wards, _| wards.now >= third_day).await.expect("three days");
+    wards.run(&mut [&mut seat], (30, 4 * 3600), |wards, _| wards.now >= third_day).await.expect("three days");
     wards.act(&seat, Deed::Back).await.expect("begins the return");
     wards
-        .run(&mut [&mut seat], (200, 120), |_, rollout| rollout.state != State::Returning)
+        .run(&mut [&mut seat], (200, 310), |_, rollout| rollout.state != State::Returning)
         .await
         .expect("ends");
     let standing = wards.standing(&*seat.operator.app.store).await.expect("read");

@@ -62,7 +62,7 @@ fn of_1000_swaps_of_a_slot_between_check_and_use_none_wins() {
     let [signed, nothing, late] = swaps::tries(1, 1000).expect("none is won");
     println!("{signed} signed, {nothing} refused, {late} behind the last read-back");
     assert!(
-        signed > 50 && nothing > 50,
+        signed > 20 && nothing > 20,
         "a mixture, as the machine's load has it: {signed} {nothing} {late}"
     );
     let won = (0..200).any(|seed| swaps::try_slot(seed, true).expect("played") == swaps::Try::Won);

@@ -291,10 +291,10 @@ async fn an_oversize_metadata_file_is_cut_at_its_cap() {
 #[tokio::test]
 async fn a_download_that_drips_is_given_up_as_a_stall() {
     // Goal: slow retrieval holds nobody. Method: one byte in 20 ms, far below the least rate, with a stall limit of
-    // a second, in which 1024 bytes would be due: without a least rate every byte would begin the patience anew.
+    // three seconds, in which 3072 bytes would be due: without a least rate every byte would begin the patience anew.
     let site = Site::new().await;
     let server = Server::start(&site.authority, MUTUAL, |_| Reply::Drip(2000, 20));
-    let link = site.link_with(&server, Duration::from_secs(1));
+    let link = site.link_with(&server, Duration::from_secs(3));
     let mut download = link.target(&Sha256([9; 32]), 0).await.expect("begins");
     let mut held = 0;
     let error = loop {
@@ -318,7 +318,7 @@ async fn a_download_resumes_where_it_stopped_and_a_stall_ends_it() {
         Some(_) => Reply::Full(206, "content-range: bytes 0-10/11\r\n", b"hello world".to_vec()),
         None => Reply::Stall(11, b"hello ".to_vec()),
     });
-    let link = site.link_with(&server, Duration::from_secs(1));
+    let link = site.link_with(&server, Duration::from_secs(3));
     let image = Sha256([9; 32]);
     let mut held = Vec::new();
     let mut download = link.target(&image, 0).await.expect("begins");

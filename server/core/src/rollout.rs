@@ -433,6 +433,7 @@ impl Rollout {
 
 #[cfg(any(test, feature = "world"))]
 #[cfg_attr(not(test), expect(dead_code, reason = "the worlds need half of it, the tests all"))]
+#[expect(clippy::indexing_slicing, reason = "a missing pump ends the test")]
 mod fixture;
 #[cfg(test)]
 mod golden_tests;
@@ -443,6 +444,7 @@ mod return_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, feature = "world"))]
+#[expect(clippy::indexing_slicing, reason = "a missing pump ends the world, as a broken promise does")]
 pub mod world;
 #[cfg(test)]
 mod world_tests;

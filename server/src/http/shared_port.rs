@@ -193,7 +193,7 @@ mod tests {
     async fn whoever_says_nothing_or_nonsense_is_sent_away() {
         // Goal: no free waiting room before the first message. Method: half a record for longer than a handshake may
         // take, bytes that are no TLS; a device meanwhile.
-        let bench = shared(&["limits.handshake_s=1", "limits.handshakes=2"]).await;
+        let bench = shared(&["limits.handshake_s=3", "limits.handshakes=2"]).await;
         let device = bench.enrol("A").await;
         let address = bench.server.ready.device;
         let mut half = TcpStream::connect(address).await.expect("connects");

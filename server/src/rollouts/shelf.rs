@@ -5,7 +5,6 @@
 //! commit over the book must expect is asked here ([`Shelf::expected`]). Nothing here reads a store.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
 use cordon_proto::ids::{DeviceId, Name, Sha256, Text};
 use cordon_proto::receipt::ReceiptBody;

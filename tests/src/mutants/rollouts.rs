@@ -17,7 +17,6 @@ const fn rule(
 
 const CHECK: &str = "server/core/src/rollout/check.rs";
 const FACTS: &str = "server/core/src/rollout/facts.rs";
-const OPENING: &str = "server/core/src/rollout/opening.rs";
 const OFFER: &str = "server/core/src/rollout/offer.rs";
 const PLAN: &str = "server/core/src/rollout/plan.rs";
 const RECEIPT: &str = "server/core/src/rollout/receipt.rs";
@@ -49,11 +48,6 @@ const OVERLAP_TEST: &str =
     "rollout::offer_tests::of_two_rollouts_the_one_that_moves_then_the_more_urgent_then_the_newer_is_offered";
 const FITS_TEST: &str = "rollout::offer_tests::who_fits_the_facts_of_an_order_is_decided_by_all_of_them";
 const SAID_TEST: &str = "rollout::offer_tests::what_a_check_in_says_of_the_order_is_read_by_its_codes";
-
-const JOINS_TEST: &str = "rollout::offer_tests::who_is_on_its_way_elsewhere_does_not_join_and_nobody_joins_an_order_that_has_ended";
-const OPEN_TEST: &str = "rollout::tests::a_rollout_that_takes_in_stays_open_until_its_order_ends";
-const OPENING_TEST: &str =
-    "rollout::opening::tests::a_rollout_of_what_is_not_here_is_refused_by_the_rule_that_says_so";
 
 /// Every breakage of the engine that a named test must catch.
 pub const ROLLOUTS: &[Breakage] = &[
@@ -205,84 +199,4 @@ pub const ROLLOUTS: &[Breakage] = &[
         ),
         SAID_TEST,
     ),
-    rule(
-        "joined from another rollout",
-        OFFER,
-        (
-            "if self.elsewhere(rollout, device.id, now).is_some() {",
-            "if self.elsewhere(rollout, device.id, now).is_some() && false {",
-        ),
-        JOINS_TEST,
-    ),
-    rule(
-        "joined after the order's end",
-        OFFER,
-        ("now < order.expires && fits(order, device)", "fits(order, device)"),
-        JOINS_TEST,
-    ),
-    rule(
-        "finished while somebody may join",
-        PLAN,
-        ("if nobody_left && !takes_in(rollout, sight) &&", "if nobody_left &&"),
-        OPEN_TEST,
-    ),
-    rule(
-        "begun without a window",
-        OPENING,
-        ("if order.windows.is_empty() {", "if order.windows.is_empty() && false {"),
-        OPENING_TEST,
-    ),
-    rule(
-        "begun with other bytes than listed",
-        OPENING,
-        (
-            "if listed.sha256 != order.image.sha256 || listed.length != order.image.length {",
-            "if listed.length != order.image.length {",
-        ),
-        OPENING_TEST,
-    ),
-    rule(
-        "begun without the image",
-        OPENING,
-        ("if !image_is_here {", "if !image_is_here && false {"),
-        OPENING_TEST,
-    ),
-    rule(
-        "begun over another model",
-        OPENING,
-        ("**model != listed.model", "**model != listed.model && false"),
-        OPENING_TEST,
-    ),
-    Breakage {
-        name: "a hold outlives its end",
-        file: "server/src/rollouts/steps.rs",
-        find: "filter(|hold| !hold.holds(turn.now))",
-        replace: "filter(|hold| !hold.holds(hold.at))",
-        package: "cordon-server",
-        test: "rollouts::later_tests::a_hold_with_an_end_lapses_by_itself_and_says_so_in_the_journal_once",
-    },
-    Breakage {
-        name: "a list that takes strangers in",
-        file: "server/src/rollouts/create.rs",
-        find: "if joins && !orders.get(&wave.1).is_some_and(by_facts) {",
-        replace: "if joins && !orders.contains_key(&wave.1) {",
-        package: "cordon-server",
-        test: "rollouts::later_tests::who_comes_to_fit_is_taken_into_a_wave_of_facts_and_no_other",
-    },
-    Breakage {
-        name: "begun without asking what is here",
-        file: "server/src/http/operator/rollouts.rs",
-        find: "    opening::ready(&operator, &wanted).await?;\n",
-        replace: "    drop(opening::ready(&operator, &wanted).await);\n",
-        package: "cordon-server",
-        test: "http::operator::tests::rollouts::a_rollout_begins_only_with_what_its_orders_need_and_says_which_rule_refused_it",
-    },
-    Breakage {
-        name: "a way back after its end",
-        file: "server/src/http/console/acts/rollouts.rs",
-        find: "Some(release) if is_back_open(&book, plan, now) => {",
-        replace: "Some(release) if is_back_open(&book, plan, now) || !release.is_empty() => {",
-        package: "cordon-server",
-        test: "http::console::tests::findings_rollouts_and_holds_are_decided_by_the_apis_commits",
-    },
 ];

@@ -201,7 +201,7 @@ async fn a_metered_device_reports_seldom_at_once_and_never_listens() {
         _ => Reply::Hangup,
     });
     let mut contact = rig.contact(&server);
-    contact.pace.metered = Some(Duration::from_secs(2));
+    contact.pace.metered = Some(Duration::from_secs(10));
     let running = tokio::spawn(contact.run());
     let report = ["POST /v1/checkin", "POST /v1/telemetry"];
     until("the first report", || rig.waiting() == 0).await;

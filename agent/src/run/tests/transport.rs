@@ -8,7 +8,7 @@ use crate::fake::mirror::{Manner, Mirror};
 use cordon_proto::update::release::FileRef;
 
 /// A stall limit that is soon over.
-const SHORT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_secs(2);
 
 /// A rig with an order to install, whose device knows these mirrors.
 async fn with(mirrors: &[&Mirror]) -> Rig {
@@ -224,7 +224,7 @@ async fn a_root_that_is_huge_or_never_ends_is_left_within_the_limits_and_that_is
 
 #[tokio::test]
 async fn an_image_that_trickles_is_given_up_told_and_asked_for_again() {
-    // Goal: slow retrieval from the server. Method: a byte every 20 ms, where 200 ms are enough to judge it; then all.
+    // Goal: slow retrieval from the server. Method: a byte every 20 ms, where two seconds are enough to judge it; then all.
     let rig = Rig { stall: SHORT, ..with(&[]).await };
     rig.world().bent = Some(|rest| Reply::Drip(rest.len(), 20));
     let agent = rig.start();

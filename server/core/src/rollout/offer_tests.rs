@@ -33,7 +33,7 @@ fn book() -> Book {
     let list = ScopeList::of(members, root, 3).expect("the signed list");
     Book {
         orders: [(name("w1"), order)].into(),
-        trees: [(name("w1"), alloc::sync::Arc::new(list.tree()))].into(),
+        trees: [].into(),
         lists: [(name("w1"), list)].into(),
         rollouts: [(name("r-1"), rollout)].into(),
         ..Book::default()

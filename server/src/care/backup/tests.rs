@@ -15,7 +15,7 @@ use crate::care::bundle::Contents;
 use crate::care::restore::{self, RestoreError, Restored};
 use crate::care::scheduled;
 use crate::store::{Cursor, Delivery, EventQuery, Index, Key, Kind};
-use crate::testing::{Bench, checkin};
+use crate::testing::{Bench, PATIENCE, checkin};
 
 /// A key, and where it lies.
 struct Holder {
@@ -174,7 +174,8 @@ async fn a_backup_under_load_is_one_moment_of_the_store() {
     let device = bench.enrol("A").await.id;
     let app = bench.app().clone();
     let stop = Arc::new(AtomicBool::new(false));
-    let (store, ended) = (app.store.clone(), stop.clone());
+    let appended = Arc::new(AtomicU64::new(0));
+    let (store, ended, so_far) = (app.store.clone(), stop.clone(), appended.clone());
     let writer = tokio::spawn(async move {
         let mut number = 0_u64;
         while !ended.load(Ordering::Relaxed) {
@@ -187,12 +188,21 @@ async fn a_backup_under_load_is_one_moment_of_the_store() {
             let batch = Batch { records: vec![record] };
             let at = Millis(i64::try_from(number).expect("small"));
             store.append(Delivery::new(device, at, batch).expect("in order")).await.expect("appended");
+            so_far.store(number, Ordering::Relaxed);
         }
         number
     });
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    let reaches = async |wanted: u64| {
+        let look = async {
+            while appended.load(Ordering::Relaxed) < wanted {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.expect("the writer goes on");
+    };
+    reaches(3).await;
     let made = back_up(&bench, plain(holder.path("b.age"))).await.expect("written");
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    reaches(appended.load(Ordering::Relaxed) + 2).await;
     stop.store(true, Ordering::Relaxed);
     let written = writer.await.expect("ended");
     holder.restore("b.age", "new").await.expect("restored");

@@ -80,9 +80,11 @@ async fn a_checkin_is_answered_and_shows_in_the_fleet() {
     assert_eq!(member.seen, Some(bench.clock.now()));
     assert_eq!(member.pulse.map(|pulse| pulse.uptime_s), Some(60));
     assert_eq!(member.device.report, None, "a heartbeat is no write");
-    assert_eq!(bench.app().write_down().await.expect("written"), 1);
+    // None, where the server's own round was faster; written it is in both cases.
+    assert!(bench.app().write_down().await.expect("written") <= 1);
     assert_eq!(bench.app().write_down().await.expect("nothing"), 0);
     let member = bench.app().fleet.get(device.id).expect("there");
+    assert!(member.device.report.is_some());
     assert_eq!(member.device.report.as_ref(), member.report.as_deref());
     let list = inventory();
     let sent = wire::write(&batch(vec![(1, RecordBody::Inventory(list.clone()))]));
@@ -294,12 +296,13 @@ async fn a_wait_wakes_for_a_change_and_ends_with_its_time() {
         app.waits.ring(id);
     });
     let woken: WaitAnswer = wire.post("/v1/wait", &ask(token, 300)).await.message();
-    assert!(woken.changed && woken.token != token && begin.elapsed() < Duration::from_secs(5));
+    assert!(woken.changed && woken.token != token && begin.elapsed() < PATIENCE);
     bell.await.expect("rung");
     let stale: WaitAnswer = wire.post("/v1/wait", &ask(token, 300)).await.message();
     assert_eq!(stale, woken, "what changed between two waits is not missed");
     wire.send("POST", "/v1/wait", &[("Content-Type", "application/cbor")], &ask(woken.token, 300)).await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // So that the server has begun to wait: a request it has not read yet ends unanswered.
+    tokio::time::sleep(SECOND).await;
     timeout(PATIENCE, bench.server.stop()).await.expect("a drain does not wait for waits");
     let drained: WaitAnswer = wire.reply().await.expect("an answer").message();
     assert_eq!(drained, WaitAnswer { token: woken.token, changed: false });

@@ -203,7 +203,9 @@ pub fn try_slot(seed: u64, blind: bool) -> anyhow::Result<Try> {
     let mut own = chance.fork();
     let armed = std::thread::scope(|threads| {
         threads.spawn(|| {
-            std::thread::sleep(Duration::from_micros(chance.u64(0..2500)));
+            // Some swaps are late even where everything else is slow.
+            let most = 2500_u64 << chance.u32(0..4);
+            std::thread::sleep(Duration::from_micros(chance.u64(0..most)));
             if swap_slot(&slot, &evil, &mut chance).is_ok() {
                 swapped.store(begun.load(Ordering::SeqCst), Ordering::SeqCst);
             }

@@ -121,7 +121,7 @@ async fn a_folder_that_is_not_well_is_left_again_and_the_old_one_started() {
     // Goal: the health gate. Method: a health program that looks into the running folder and does not like what it sees;
     // then a command that cannot start it.
     let mut pump = Pump::ordered(application("4.2.2"), "true").await;
-    pump.config.trial_s = 1;
+    pump.config.trial_s = 5;
     let check = format!("grep -q 4.2.1 {}", pump.path("current/version").display());
     let health = Health::Program(["sh", "-c", &check].map(ToOwned::to_owned).to_vec());
     assert_eq!(pump.carried_out(health).await, Outcome::RolledBack);

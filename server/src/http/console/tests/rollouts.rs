@@ -22,8 +22,8 @@ async fn publish_order(app: &App) {
     let back = Some(Back { image, until: NOW.plus_seconds(86_400 * 30) });
     let scope = Scope::Match { model: text("VP-3"), hardware: text("C"), from_least: 1, from_most: 9 };
     let repositories = Repositories::new(app.store.clone(), app.online.clone());
-    publish(&Desk { online: app.online.clone(), repositories }, &[Order { back, ..order("0187", &[]) }])
-        .await;
+    let order = Order { back, scope, ..order("0187", &[]) };
+    publish(&Desk { online: app.online.clone(), repositories }, &[order]).await;
 }
 
 /// Puts a rollout of the fleet into another state.
