@@ -289,9 +289,7 @@ pub(crate) fn address(text: &str, (flag, ca): (&str, &str), has_ca: bool) -> Res
     let url = Url::parse(text).map_err(|error| Failure::Usage(format!("{flag} `{text}`: {error}")))?;
     match url.scheme() {
         "https" if has_ca => Ok(url),
-        "https" => {
-            Err(Failure::Usage(format!("an https server needs {ca}: no other authority is believed")))
-        }
+        "https" => Err(Failure::Usage(format!("an https server needs {ca}: no other authority is believed"))),
         "http" if is_loopback(&url) => Ok(url),
         _ => Err(Failure::Usage(format!("{flag} `{text}`: use https; plain http is for loopback only"))),
     }

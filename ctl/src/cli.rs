@@ -11,7 +11,8 @@ use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
-    approvals, audit, bundle, devices, holds, keys, makers, order, owner, receipts, release, repo, rollouts, tokens,
+    approvals, audit, bundle, devices, holds, keys, makers, order, owner, receipts, release, repo, rollouts,
+    tokens,
 };
 
 /// Keys, signing, approving, asking.

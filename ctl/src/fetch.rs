@@ -24,7 +24,8 @@ pub fn to_file(url: &str, ca: Option<&Path>, out: &Path) -> Result<(), Failure> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::refused("no runtime", error))?;
     let unwritten = |error: std::io::Error| Failure::file("write", out, &error);
-    let unreached = |error: reqwest::Error| Failure::Unreachable(format!("{url}: {error}; is --url-ca its authority?"));
+    let unreached =
+        |error: reqwest::Error| Failure::Unreachable(format!("{url}: {error}; is --url-ca its authority?"));
     let mut file = File::create(out).map_err(unwritten)?;
     runtime.block_on(async {
         let mut response = client.get(url.clone()).send().await.map_err(unreached)?;
@@ -35,7 +36,8 @@ pub fn to_file(url: &str, ca: Option<&Path>, out: &Path) -> Result<(), Failure> 
         let mut left = limits::IMAGE_BYTES;
         while let Some(piece) = response.chunk().await.map_err(unreached)? {
             let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-            let endless = || Failure::refused("endless answer", format!("{url} sends more than a bundle may have"));
+            let endless =
+                || Failure::refused("endless answer", format!("{url} sends more than a bundle may have"));
             left = left.checked_sub(length).ok_or_else(endless)?;
             file.write_all(&piece).map_err(unwritten)?;
         }

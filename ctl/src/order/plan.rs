@@ -163,7 +163,10 @@ fn summary(answer: &Value) -> String {
     }
     said += &format!("in use now {}, nobody says of {}\n", number("in_use_now"), number("unknown_use"));
     let (before, after) = (points("risk_before_hundredths"), points("risk_after_hundredths"));
-    said += &format!("sum of scores {before}, then {after}\nvulnerabilities {}\n", plain(text(answer, "vulnerabilities")));
+    said += &format!(
+        "sum of scores {before}, then {after}\nvulnerabilities {}\n",
+        plain(text(answer, "vulnerabilities"))
+    );
     said
 }
 

@@ -57,7 +57,8 @@ impl Publication {
         let find = |text: &String| {
             let wrong = |error| Failure::Usage(format!("`{text}` is no release's name: {error}"));
             let path: TargetPath = text.parse().map_err(wrong)?;
-            let missing = || Failure::refused("unknown release", format!("the maker lists no release {path}"));
+            let missing =
+                || Failure::refused("unknown release", format!("the maker lists no release {path}"));
             self.releases.iter().find(|release| release.image.release == path).ok_or_else(missing)
         };
         names.iter().map(find).collect()
@@ -89,12 +90,14 @@ pub fn files_of(release: &Release) -> Vec<FileRef> {
 pub fn in_folder(folder: &Folder, release: &TargetPath, file: FileRef) -> Result<(), Failure> {
     let path = folder.image(&file.sha256);
     if !path.exists() {
-        let detail = format!("{release} names a file that is not here: {} ({} bytes)", path.display(), file.length);
+        let detail =
+            format!("{release} names a file that is not here: {} ({} bytes)", path.display(), file.length);
         return Err(Failure::refused("missing file", detail));
     }
     if measure(&path)? == (file.length, file.sha256) {
         return Ok(());
     }
-    let detail = format!("{} is not the file that {release} names: get it from the maker again", path.display());
+    let detail =
+        format!("{} is not the file that {release} names: get it from the maker again", path.display());
     Err(Failure::refused("wrong file", detail))
 }

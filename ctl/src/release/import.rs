@@ -61,7 +61,9 @@ impl Import {
                 self.take_in(into, session)?;
                 into.clone()
             }
-            (None, None) => return Err(Failure::Usage("give --into DIR, the folder of your copy".to_owned())),
+            (None, None) => {
+                return Err(Failure::Usage("give --into DIR, the folder of your copy".to_owned()));
+            }
         };
         let (shown, releases) = judged(&folder, session)?;
         session.agree(&shown, "Import this?")?;
@@ -124,7 +126,8 @@ fn clear(folder: &Path) -> Result<(), Failure> {
 /// Demands the files of every release of which the bundle has any, and of at least one release.
 fn complete(maker: &Maker, rules: &Rules<'_>) -> Result<Vec<Release>, Failure> {
     let publication = Publication::of(maker, rules)?;
-    let has_any = |release: &&Release| files_of(release).iter().any(|file| maker.folder.image(&file.sha256).exists());
+    let has_any =
+        |release: &&Release| files_of(release).iter().any(|file| maker.folder.image(&file.sha256).exists());
     let here: Vec<Release> = publication.releases.iter().filter(has_any).cloned().collect();
     if here.is_empty() && !publication.releases.is_empty() {
         let detail = "it has no file of any release that it lists: ask the maker for the whole bundle";
@@ -142,15 +145,20 @@ fn complete(maker: &Maker, rules: &Rules<'_>) -> Result<Vec<Release>, Failure> {
 fn not_older(offered: &Maker, own: &Path, rules: &Rules<'_>) -> Result<(), Failure> {
     let Ok(own) = Folder::open(own) else { return Ok(()) };
     if own.role(&Role::Root, 1)? != offered.folder.role(&Role::Root, 1)? {
-        let detail = "it begins with another root than your copy: ask the maker, by another way than this bundle";
+        let detail =
+            "it begins with another root than your copy: ask the maker, by another way than this bundle";
         return Err(Failure::refused("other root", detail));
     }
     let Ok(own) = Maker::open(own, &Rules { now: cordon_proto::time::Timestamp(0), ..*rules }, true) else {
-        return Err(Failure::refused("damaged copy", "your copy of the maker's repository is not whole: give a new --into"));
+        return Err(Failure::refused(
+            "damaged copy",
+            "your copy of the maker's repository is not whole: give a new --into",
+        ));
     };
     let (held, offered) = (own.trusted.timestamp_version(), offered.trusted.timestamp_version());
     if offered < held {
-        let detail = format!("version {offered} was offered although your copy has version {held}: a rollback");
+        let detail =
+            format!("version {offered} was offered although your copy has version {held}: a rollback");
         return Err(Failure::refused("older publication", detail));
     }
     Ok(())

@@ -41,7 +41,9 @@ pub fn unpack(bundle: &Path, folder: &Path) -> Result<(), Failure> {
         }
         while let Some(part) = reader.next(&mut bytes).map_err(|fault| refused(&fault))? {
             match part {
-                Part::Entry(entry) => shelf.enter(&entry).map_err(|why| why.unwrap_or_else(|| foreign(&entry)))?,
+                Part::Entry(entry) => {
+                    shelf.enter(&entry).map_err(|why| why.unwrap_or_else(|| foreign(&entry)))?
+                }
                 Part::Content(piece) => shelf.write(piece)?,
                 Part::End => {}
             }

@@ -43,7 +43,10 @@ fn a_packed_publication_arrives_whole_at_the_server_and_in_the_own_copy() {
     let old = refused(desk.import(&address, "one.bundle", "copy"));
     assert!(old.contains("rollback"), "{old}");
     let image = desk.path("copy");
-    assert!(done(desk.online(&address, &["release", "import", &image, "--name", "halden"])).contains("has it all"));
+    assert!(
+        done(desk.online(&address, &["release", "import", &image, "--name", "halden"]))
+            .contains("has it all")
+    );
     misused(desk.online(&address, &["release", "import", "--name", "halden"]));
 }
 
@@ -113,7 +116,8 @@ fn makers_are_pinned_by_the_root_that_the_person_has() {
         let sent: Value = serde_json::from_slice(&stored.lock().unwrap()["/api/v1/makers/halden"]).unwrap();
         assert_eq!(sent, serde_json::json!({"models": ["VP-3"], "root_sha256": digest}));
     }
-    let makers = serde_json::json!({"makers": [{"repository": "halden", "models": ["VP-3"], "root_sha256": digest}]});
+    let makers =
+        serde_json::json!({"makers": [{"repository": "halden", "models": ["VP-3"], "root_sha256": digest}]});
     stored.lock().unwrap().insert("/api/v1/makers".to_owned(), makers.to_string().into_bytes());
     assert!(done(desk.online(&address, &["makers", "list"])).contains("halden"));
 }
@@ -122,9 +126,12 @@ fn makers_are_pinned_by_the_root_that_the_person_has() {
 fn the_commands_of_the_empty_pages_are_commands() {
     // Goal: what the console tells people to type exists. Method: every command of the page is parsed as typed.
     let page =
-        [include_str!("../../../server/ui/rollouts.html"), include_str!("../../../server/ui/releases.html")].concat();
+        [include_str!("../../../server/ui/rollouts.html"), include_str!("../../../server/ui/releases.html")]
+            .concat();
     let mut found = 0;
-    for text in page.split("<code>").skip(1).filter_map(|rest| rest.split_once("</code>")).map(|(text, _)| text) {
+    for text in
+        page.split("<code>").skip(1).filter_map(|rest| rest.split_once("</code>")).map(|(text, _)| text)
+    {
         let words = words(&text.replace("&quot;", "\""));
         assert_eq!(words[0], "cordonctl");
         let parsed = <crate::cli::Cli as clap::Parser>::try_parse_from(&words);

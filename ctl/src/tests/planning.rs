@@ -38,7 +38,9 @@ fn a_plan_becomes_one_list_a_wave_and_every_other_device_has_its_reason() {
     let more = ["--filter", "site=St. Anna", "--back", "vp-3/4.2.1", "--waves", "group:St. Anna/ICU 2,rest"];
     let windows = ["--window", "daily 22:00-05:00", "--within", "always"];
     let said = done(desk.online(&address, &[&plan[..], &more, &windows].concat()));
-    for words in ["6 devices of its model", "needs-step", "316.05, then 78.00", "wave1.tsv: 1 devices", "in use now 2"] {
+    for words in
+        ["6 devices of its model", "needs-step", "316.05, then 78.00", "wave1.tsv: 1 devices", "in use now 2"]
+    {
         assert!(said.contains(words), "{words} in {said}");
     }
     let asked: Value = serde_json::from_slice(&stored.lock().unwrap()["/api/v1/orders/preview"]).unwrap();
@@ -62,7 +64,10 @@ fn a_plan_that_could_not_be_followed_or_undone_writes_nothing() {
     let plan = ["order", "plan", "--release", "vp-3/4.2.2", "--repository", "halden", "--out", &out];
     let never = ["--window", "mon 01:00-02:00", "--within", "tue 01:00-02:00"];
     assert!(refused(desk.online(&address, &[&plan[..], &never].concat())).contains("never meet"));
-    assert!(refused(desk.online(&address, &[&plan[..], &["--back", "vp-3/4.2.1"]].concat())).contains("not-older"));
+    assert!(
+        refused(desk.online(&address, &[&plan[..], &["--back", "vp-3/4.2.1"]].concat()))
+            .contains("not-older")
+    );
     assert!(misused(desk.online(&address, &[&plan[..], &["--waves", "9"]].concat())).contains("no"));
     let (nobody, _) = server::start(r#"{"total":1,"fates":{"newer":1},"devices":[{"fate":"newer"}]}"#);
     assert!(refused(desk.online(&nobody, &plan)).contains("no device would install"));

@@ -56,7 +56,9 @@ pub enum ImportRefused {
     #[error("{0}")]
     Trust(#[from] TrustError),
     /// It begins with another root than the one that was pinned.
-    #[error("the repository begins with the root {found}, but its maker was pinned to {pinned}: ask the maker which one is right")]
+    #[error(
+        "the repository begins with the root {found}, but its maker was pinned to {pinned}: ask the maker which one is right"
+    )]
     OtherRoot {
         /// SHA-256 that was pinned.
         pinned: Sha256,
@@ -88,7 +90,9 @@ pub enum ImportRefused {
         why: String,
     },
     /// Two releases of one model with the same counter.
-    #[error("the releases {first} and {second} have the same counter {counter}: the maker must number one anew")]
+    #[error(
+        "the releases {first} and {second} have the same counter {counter}: the maker must number one anew"
+    )]
     CounterTwice {
         /// One of them.
         first: TargetPath,
@@ -138,7 +142,9 @@ pub enum PinRefused {
         wanted: Sha256,
     },
     /// A release that is here is for another model.
-    #[error("the repository lists {release} for the model {model}: pin that model too, or have it delisted first")]
+    #[error(
+        "the repository lists {release} for the model {model}: pin that model too, or have it delisted first"
+    )]
     Lists {
         /// The release.
         release: TargetPath,
@@ -213,9 +219,8 @@ impl Imported {
         known: &[KnownRelease],
         rules: &Rules<'_>,
     ) -> Result<(), ImportRefused> {
-        let same = |one: &&KnownRelease| {
-            one.repository == release.repository && one.release == release.release
-        };
+        let same =
+            |one: &&KnownRelease| one.repository == release.repository && one.release == release.release;
         let before = known.iter().find(same);
         if before.is_some_and(|before| before.sha256 != release.sha256) {
             return Err(ImportRefused::OtherImage { release: release.release });
@@ -331,7 +336,9 @@ pub fn stands_on(files: &Files, rules: &Rules<'_>) -> BTreeSet<String> {
     let is_root = |file: &&String| role_of(file) == Ok(Role::Root);
     let mut names: BTreeSet<String> = files.keys().filter(is_root).cloned().collect();
     let newest = name::file(&Role::Timestamp);
-    let Some(stated) = files.get(&newest).and_then(|timestamp| stated(timestamp, rules)) else { return names };
+    let Some(stated) = files.get(&newest).and_then(|timestamp| stated(timestamp, rules)) else {
+        return names;
+    };
     let file = name::path(&Role::Snapshot, stated.snapshot.version, true);
     let bytes = files.get(&file).map(Vec::as_slice).unwrap_or_default();
     names.extend([newest, file]);
@@ -348,7 +355,8 @@ pub fn stands_on(files: &Files, rules: &Rules<'_>) -> BTreeSet<String> {
 fn next_root(files: &Files, bytes: &[u8], rules: &Rules<'_>) -> Result<(), ImportRefused> {
     let first = files.get(&first_root()).ok_or_else(|| Fault::NotFound.of(Role::Root))?;
     let mut trusted = Trusted::start(first, rules)?;
-    while let Some(next) = files.get(&name::path(&Role::Root, trusted.root().version.saturating_add(1), true)) {
+    while let Some(next) = files.get(&name::path(&Role::Root, trusted.root().version.saturating_add(1), true))
+    {
         trusted.rotate(next, rules)?;
     }
     trusted.rotate(bytes, rules)?;
@@ -373,9 +381,7 @@ pub fn may_pin(wanted: &Maker, held: Held<'_>, held_root: Option<Sha256>) -> Res
     }
     let mut own = held.known.iter().filter(|known| known.repository == wanted.repository && known.listed);
     match own.find(|known| !wanted.models.contains(&known.model)) {
-        Some(known) => {
-            Err(PinRefused::Lists { release: known.release.clone(), model: known.model.clone() })
-        }
+        Some(known) => Err(PinRefused::Lists { release: known.release.clone(), model: known.model.clone() }),
         None => Ok(()),
     }
 }

@@ -115,7 +115,8 @@ mod tests {
     }
 
     fn way(from: u64, to: u64, all: &[KnownRelease]) -> Option<Vec<String>> {
-        let (model, revision): (Text, Text) = ("VP-3".parse().expect("a model"), "C".parse().expect("a text"));
+        let (model, revision): (Text, Text) =
+            ("VP-3".parse().expect("a model"), "C".parse().expect("a text"));
         let to = format!("vp-3/{to}").parse().expect("a path");
         let from = Stands { revision: &revision, counter: from, floor: 0 };
         let found = path(from, &to, &steps_of(&model, all))?;

@@ -22,8 +22,8 @@ use cordon_proto::update::{author, name};
 
 mod image;
 
-pub use image::{Earlier, Files, VerifiedRole, verify_image};
 pub(crate) use image::stated;
+pub use image::{Earlier, Files, VerifiedRole, verify_image};
 
 /// Days the director's snapshot lives.
 const SNAPSHOT_S: i64 = 7 * 86_400;

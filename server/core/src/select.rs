@@ -86,10 +86,8 @@ impl Filter {
     }
 
     fn take(&mut self, name: &str, value: &str) -> Result<(), FilterRefused> {
-        let wrong = || FilterRefused::Value {
-            name: name.to_string(),
-            value: value.chars().take(80).collect(),
-        };
+        let wrong =
+            || FilterRefused::Value { name: name.to_string(), value: value.chars().take(80).collect() };
         let text = || value.parse::<Text>().map_err(|_| wrong());
         match name {
             "band" => self.band = Some(band(value).ok_or_else(wrong)?),

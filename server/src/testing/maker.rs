@@ -13,9 +13,7 @@ use cordon_proto::update::key::{Authority, PublicKey};
 use cordon_proto::update::metadata::{
     MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp as TimestampRole,
 };
-use cordon_proto::update::release::{
-    Confirm, FileRef, Image, InterlockClass, Needs, Recall, Release,
-};
+use cordon_proto::update::release::{Confirm, FileRef, Image, InterlockClass, Needs, Recall, Release};
 use ed25519_dalek::{Signer as _, SigningKey};
 
 use super::text;

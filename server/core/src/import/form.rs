@@ -219,7 +219,10 @@ mod tests {
         // Goal: a bound. Method: one component more than it.
         let list = |count: usize| {
             let ones = ["1"].repeat(count).join(",");
-            Form::of(Part::Sbom, alloc::format!("{{\"spdxVersion\":\"SPDX-2.3\",\"packages\":[{ones}]}}").as_bytes())
+            Form::of(
+                Part::Sbom,
+                alloc::format!("{{\"spdxVersion\":\"SPDX-2.3\",\"packages\":[{ones}]}}").as_bytes(),
+            )
         };
         assert_eq!(list(limits::SBOM_COMPONENTS).count, as_u64(limits::SBOM_COMPONENTS));
         assert_eq!(list(limits::SBOM_COMPONENTS + 1), Form::not_readable());

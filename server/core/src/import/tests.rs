@@ -169,7 +169,9 @@ fn an_older_publication_and_another_one_of_the_same_number_are_refused() {
     let wanted = Fault::Rollback { trusted: 2, offered: 1 };
     assert_eq!(older, ImportRefused::Trust(wanted.of(Role::Timestamp)));
     let other = offer(2, &[release("vp-3/4.2.3", 43)]).expect_err("another of its version");
-    assert!(matches!(&other, ImportRefused::Trust(error) if matches!(error.fault, Fault::Version { wanted: 3, .. })));
+    assert!(
+        matches!(&other, ImportRefused::Trust(error) if matches!(error.fault, Fault::Version { wanted: 3, .. }))
+    );
     offer(2, &releases).expect("the very same");
     offer(3, &releases).expect("newer");
 }

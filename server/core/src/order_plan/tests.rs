@@ -20,7 +20,11 @@ fn text(value: &str) -> Text {
 fn release(counter: u64, min_from: u64, floor: u64) -> Release {
     let path = format!("vp-3/{counter}");
     Release {
-        image: Image { release: path.parse().expect("a path"), length: 9, sha256: Sha256::of(path.as_bytes()) },
+        image: Image {
+            release: path.parse().expect("a path"),
+            length: 9,
+            sha256: Sha256::of(path.as_bytes()),
+        },
         model: text("VP-3"),
         hardware: vec![text("C")],
         counter,

@@ -126,7 +126,8 @@ fn facts(known: &KnownRelease, clock: &Clock) -> Vec<Fact> {
         Fact::new("Hardware", hardware.join(", ")),
         Fact::new("Counter", stated.counter.to_string())
             .note(format!("from {} on; nothing below {} afterwards", stated.min_from, stated.floor)),
-        Fact::new("Reboots with the word of", stated.interlock.word()).note(format!("needs {}", stated.needs)),
+        Fact::new("Reboots with the word of", stated.interlock.word())
+            .note(format!("needs {}", stated.needs)),
         Fact::new("Confirmed by", stated.confirm.word()),
         Fact::new("Recall", stated.recall.word()),
     ];
@@ -137,7 +138,8 @@ fn facts(known: &KnownRelease, clock: &Clock) -> Vec<Fact> {
 async fn files(desk: &Desk, known: &KnownRelease) -> Result<Vec<FileRow>, Fault> {
     let mut rows = Vec::new();
     for (part, file) in known.files() {
-        let blob = desk.operator.app.blobs.get(file.sha256).await.map_err(|error| Problem::internal(&error))?;
+        let blob =
+            desk.operator.app.blobs.get(file.sha256).await.map_err(|error| Problem::internal(&error))?;
         let (form, counts) = form_words(known, part);
         rows.push(FileRow {
             part: part.word(),

@@ -188,7 +188,9 @@ pub async fn plan(State(operator): State<Operator>, request: Request) -> Answere
     let releases = operator.repositories.releases().await?;
     let (newest, now) = (operator.rollouts.newest(), operator.app.clock.now());
     let members = operator.app.fleet.all();
-    let planned = move || Planning { ask: &ask, filter: &filter, releases: &releases, newest: &newest, now }.over(&members);
+    let planned = move || {
+        Planning { ask: &ask, filter: &filter, releases: &releases, newest: &newest, now }.over(&members)
+    };
     let planned = tokio::task::spawn_blocking(planned).await;
     planned.map_err(|error| Problem::internal(&error))?.map(Json)
 }
@@ -236,7 +238,12 @@ impl Planning<'_> {
         }
         let meant: Vec<Meant<'_>> = current
             .iter()
-            .map(|(device, seen, risk)| Meant { device, report: device.report.as_ref(), seen: *seen, risk: *risk })
+            .map(|(device, seen, risk)| Meant {
+                device,
+                report: device.report.as_ref(),
+                seen: *seen,
+                risk: *risk,
+            })
             .collect();
         let back = back.map(|back| way_back(&release, back));
         Ok(answer(&case, &meant, back))
@@ -249,7 +256,11 @@ fn answer(case: &Case<'_>, meant: &[Meant<'_>], back: Option<BackPreview>) -> Pr
     PreviewView {
         total: found.total,
         fates: found.fates.iter().map(|(fate, count)| ((*fate).to_owned(), *count)).collect(),
-        steps: found.steps.iter().map(|(way, devices)| StepsView { releases: names(way), devices: *devices }).collect(),
+        steps: found
+            .steps
+            .iter()
+            .map(|(way, devices)| StepsView { releases: names(way), devices: *devices })
+            .collect(),
         in_use_now: found.in_use_now,
         unknown_use: found.unknown_use,
         unreached_days: found.unreached_days,

@@ -42,7 +42,16 @@ async fn a_release_shows_what_was_signed_and_where_it_runs() {
     list.must("2 releases for 1 model").must("SBOM, VEX, MUD file").must("Newest").must("Older");
     list.must("/releases/halden/vp-3%2F4.2.2").must("lowers fleet risk by");
     let page = console.get("/releases/halden/vp-3%2F4.2.2").await;
-    for words in ["SPDX 2.3", "2 packages", "not readable", "MUD 1", "2 keys", "application", "0 run it", "Unknown: no"] {
+    for words in [
+        "SPDX 2.3",
+        "2 packages",
+        "not readable",
+        "MUD 1",
+        "2 keys",
+        "application",
+        "0 run it",
+        "Unknown: no",
+    ] {
         page.must(words);
     }
     assert!(!page.has("script>\":1"));
@@ -70,9 +79,7 @@ async fn a_preview_tells_every_devices_fate_and_changes_nothing() {
         let reply = console.ask("POST", "/api/v1/orders/preview", &headers, &body.to_string()).await;
         (reply.status, serde_json::from_str::<serde_json::Value>(&reply.text).expect("JSON"))
     };
-    let wanted = |release: &str, filter: &[&str], back: Option<&str>| {
-        serde_json::json!({"repository": "halden", "release": release, "filter": filter, "back": back})
-    };
+    let wanted = |release: &str, filter: &[&str], back: Option<&str>| serde_json::json!({"repository": "halden", "release": release, "filter": filter, "back": back});
     let (status, found) = ask(wanted("vp-3/4.2.2", &[], Some("vp-3/4.0.0"))).await;
     assert_eq!(status, StatusCode::OK, "{found}");
     assert_eq!(found["fates"], serde_json::json!({"fits": 2, "unknown": 2}));

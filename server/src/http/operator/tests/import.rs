@@ -62,7 +62,10 @@ async fn a_release_is_taken_in_with_its_files_and_shown_with_what_was_signed() {
     assert_eq!(status, StatusCode::OK, "{answer}");
     let listed = api.get("/api/v1/releases?model=VP-3&listed=true").await;
     let known = &listed["releases"][0];
-    assert_eq!((&known["release"], &known["custom"]["interlock"]), (&json!("vp-3/4.2.2"), &json!("application")));
+    assert_eq!(
+        (&known["release"], &known["custom"]["interlock"]),
+        (&json!("vp-3/4.2.2"), &json!("application"))
+    );
     assert_eq!(known["signers"].as_array().map(Vec::len), Some(2));
     assert_eq!(api.get("/api/v1/releases?model=M-8").await["releases"], json!([]));
     let shown = api.get("/api/v1/releases/halden/vp-3/4.2.2").await;
@@ -70,8 +73,10 @@ async fn a_release_is_taken_in_with_its_files_and_shown_with_what_was_signed() {
     assert_eq!(files.iter().map(|file| &file["part"]).collect::<Vec<_>>(), [&json!("image"), &json!("sbom")]);
     assert!(files.iter().all(|file| file["here"] == true), "{shown}");
     assert_eq!(files[1]["form"], json!({"kind": "cyclone-dx", "version": "1.6", "count": 3}));
-    let request = Request::get(files[1]["href"].as_str().expect("a link")).header(AUTHORIZATION, "Bearer read");
-    let reply = api.router.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("answers");
+    let request =
+        Request::get(files[1]["href"].as_str().expect("a link")).header(AUTHORIZATION, "Bearer read");
+    let reply =
+        api.router.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("answers");
     assert!(reply.headers()["content-disposition"].to_str().expect("text").starts_with("attachment"));
     assert_eq!(reply.into_body().collect().await.expect("a body").to_bytes(), SBOM);
     let gone = api.ask("GET", "/api/v1/releases/halden/vp-3/9", "read", vec![]).await;
@@ -101,7 +106,10 @@ async fn an_older_publication_and_changed_files_are_refused_and_the_first_date_s
     assert_ne!(dates["releases"][1]["imported"], first);
     assert_eq!(api.publish("halden", 3, &[new]).await.0, StatusCode::OK);
     let gone = api.get("/api/v1/releases?listed=false").await;
-    assert_eq!((&gone["releases"][0]["release"], &gone["releases"][0]["imported"]), (&json!("vp-3/4.2.1"), &first));
+    assert_eq!(
+        (&gone["releases"][0]["release"], &gone["releases"][0]["imported"]),
+        (&json!("vp-3/4.2.1"), &first)
+    );
     let journal = api.bench.journal().await;
     assert_eq!(journal.iter().filter(|action| *action == "repository.publish").count(), 3);
 }
