@@ -68,7 +68,7 @@ fn a_plan_that_could_not_be_followed_or_undone_writes_nothing() {
         refused(desk.online(&address, &[&plan[..], &["--back", "vp-3/4.2.1"]].concat()))
             .contains("not-older")
     );
-    assert!(misused(desk.online(&address, &[&plan[..], &["--waves", "9"]].concat())).contains("no"));
+    assert!(misused(desk.online(&address, &[&plan[..], &["--waves", "1"]].concat())).contains("no wave"));
     let (nobody, _) = server::start(r#"{"total":1,"fates":{"newer":1},"devices":[{"fate":"newer"}]}"#);
     assert!(refused(desk.online(&nobody, &plan)).contains("no device would install"));
     assert!(!fs::exists(&out).unwrap());

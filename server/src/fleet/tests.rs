@@ -92,7 +92,7 @@ fn the_first_word_about_its_use_is_remembered_and_silence_about_it_is_none() {
     let fleet = Fleet::default();
     fleet.follow([&put(&device(1, 10))], Revision(1));
     let heard = |interlock, at: i64| {
-        fleet.heard(id(1), Some(report(interlock)), None, NOW.plus_seconds(at));
+        assert!(fleet.heard(id(1), Some(report(interlock)), None, NOW.plus_seconds(at)));
         fleet.get(id(1)).expect("there").current()
     };
     assert_eq!(heard(InterlockState::Unknown, 10).spoke, None);

@@ -188,7 +188,7 @@ fn effect(known: &KnownRelease, roster: &Roster) -> Vec<(String, Said)> {
     );
     let gain = gains(roster).get(&known.release.to_string()).copied().unwrap_or_default();
     let risk = match u16::try_from(gain) {
-        Ok(0) => "It is the next step of no device.".to_owned(),
+        Ok(0) => "It lowers no score today: being behind weighs from the first month on.".to_owned(),
         Ok(gain) => format!("The sum of all scores falls by {} points.", hundredths(gain)),
         Err(_) => format!("The sum of all scores falls by {} points.", number(gain / 100)),
     };

@@ -40,7 +40,7 @@ async fn a_release_shows_what_was_signed_and_where_it_runs() {
     console.publish(1, &[old, new.clone()], &kept).await;
     let list = console.get("/releases").await;
     list.must("2 releases for 1 model").must("SBOM, VEX, MUD file").must("Newest").must("Older");
-    list.must("/releases/halden/vp-3%2F4.2.2").must("lowers fleet risk by");
+    list.must("/releases/halden/vp-3%2F4.2.2");
     let page = console.get("/releases/halden/vp-3%2F4.2.2").await;
     for words in [
         "SPDX 2.3",
