@@ -115,6 +115,10 @@ impl Pack {
             ("rollout", &self.rollout),
             ("advisory", &self.advisory),
         ];
+        if asked.iter().filter(|(_, value)| value.is_some()).count() != 1 {
+            let one = "give one of --order, --release, --rollout and --advisory";
+            return Err(Failure::Usage(one.to_owned()));
+        }
         let given =
             asked.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?))));
         let pack =
