@@ -45,7 +45,6 @@ pub enum Command {
 
 /// Fetch a pack.
 #[derive(Clone, Debug, Args)]
-#[group(id = "asked", required = true, multiple = false, args = ["order", "release", "rollout", "advisory"])]
 pub struct Pack {
     /// Of one order, also one that is withdrawn.
     #[arg(long, value_name = "NAME")]
@@ -100,7 +99,7 @@ impl Command {
     /// Refused, wrongly used, or the server was not reached.
     pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         match self {
-            Self::Pack(pack) => pack.fetch(&Api::new(session.options)?),
+            Self::Pack(pack) => pack.fetch(session),
             Self::Verify { from } => Ok(told(&from.judged(session)?)),
             Self::Measures(of) => of.told(session),
             Self::MakerReport(to) => to.write(session),
@@ -109,16 +108,21 @@ impl Command {
 }
 
 impl Pack {
-    fn fetch(&self, api: &Api) -> Result<Report, Failure> {
+    fn fetch(&self, session: &Session<'_>) -> Result<Report, Failure> {
         let asked = [
             ("order", &self.order),
             ("release", &self.release),
             ("rollout", &self.rollout),
             ("advisory", &self.advisory),
         ];
+        if asked.iter().filter(|(_, value)| value.is_some()).count() != 1 {
+            let one = "give one of --order, --release, --rollout and --advisory";
+            return Err(Failure::Usage(one.to_owned()));
+        }
         let given =
             asked.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?))));
-        let pack = api.post_for_lines(&["evidence"], &Value::Object(given.collect()))?;
+        let pack =
+            Api::new(session.options)?.post_for_lines(&["evidence"], &Value::Object(given.collect()))?;
         write_whole(&self.out, &pack)?;
         let (out, lines) = (self.out.display(), pack.split_inclusive(|byte| *byte == b'\n').count());
         let check = format!(

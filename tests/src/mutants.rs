@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 pub mod air_gap;
 pub mod chunk_delta;
 pub mod desk;
+pub mod evidence;
 pub mod installers;
 pub mod owner;
 pub mod refusals;
@@ -35,6 +36,7 @@ pub const ALL: &[&[Breakage]] = &[
     air_gap::AIR_GAP,
     chunk_delta::CHUNK_DELTA,
     desk::DESK,
+    evidence::EVIDENCE,
     installers::INSTALLERS,
     refusals::REFUSALS,
     rollouts::ROLLOUTS,

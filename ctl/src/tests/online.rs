@@ -257,3 +257,18 @@ fn receipts_are_fetched_page_by_page_into_the_file_that_order_verify_reads() {
     assert!(refused(desk.online(&server, &export)).contains("the same receipts again"));
     assert_eq!(std::fs::read_to_string(&out).unwrap(), written, "what was there stays");
 }
+
+#[test]
+fn a_pack_is_asked_for_by_one_thing_and_written_as_it_came() {
+    // Goal: the file is the server's answer, byte for byte. Method: by rollout; then nothing, and two things at once.
+    let desk = Desk::new();
+    let (server, stored) = server::start("{\"_type\":\"evidence\"}\n");
+    let out = desk.path("evidence.jsonl");
+    let pack = |more: &[&str]| desk.online(&server, &[&["evidence", "pack", "--out", &out], more].concat());
+    let told = done(pack(&["--rollout", "r-1"]));
+    assert!(told.contains("with 1 lines") && told.contains("evidence verify --pack"), "{told}");
+    assert_eq!(std::fs::read(&out).unwrap(), b"{\"_type\":\"evidence\"}\n");
+    assert_eq!(stored.lock().unwrap()["/api/v1/evidence"], br#"{"rollout":"r-1"}"#);
+    assert!(misused(pack(&[])).contains("give one of --order"));
+    assert!(misused(pack(&["--order", "o-1", "--release", "vp-3/2"])).contains("give one of --order"));
+}

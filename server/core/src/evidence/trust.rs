@@ -90,6 +90,14 @@ pub(super) struct Proven {
     threshold: u64,
 }
 
+/// A document that enough keys signed.
+struct Counted {
+    file: String,
+    targets: Targets,
+    signed_by: Vec<KeyId>,
+    threshold: u64,
+}
+
 /// The repository of one party.
 pub(super) struct Repository<'a> {
     pub(super) name: &'a Name,
@@ -105,9 +113,9 @@ impl Repository<'_> {
             tops.into_iter().map(|authority| (Role::Targets, authority)).collect();
         let mut proven = Vec::new();
         let mut delegated = Vec::new();
-        for (file, targets) in self.documents(&Role::Targets, &authorities)? {
-            delegated.extend(targets.0.delegations.roles.iter().cloned());
-            self.listed(&file, &Role::Targets, &targets, &mut proven)?;
+        for counted in self.documents(&Role::Targets, &authorities)? {
+            delegated.extend(counted.targets.delegations.roles.iter().cloned());
+            self.listed(&Role::Targets, &counted, &mut proven)?;
         }
         authorities.clear();
         authorities.extend(
@@ -119,15 +127,15 @@ impl Repository<'_> {
             if seen.contains(&role_name) {
                 continue;
             }
-            for (file, targets) in self.documents(&role_name, &authorities)? {
-                let foreign = targets.0.targets.keys().find(|path| {
+            for counted in self.documents(&role_name, &authorities)? {
+                let foreign = counted.targets.targets.keys().find(|path| {
                     let mut by_name = delegated.iter().filter(|one| one.name == role.name);
                     !by_name.any(|one| one.allows(path))
                 });
                 if let Some(path) = foreign {
-                    return Err(self.wrong(&file, &alloc::format!("its role may not list {path}")));
+                    return Err(self.wrong(&counted.file, &alloc::format!("its role may not list {path}")));
                 }
-                self.listed(&file, &role_name, &targets, &mut proven)?;
+                self.listed(&role_name, &counted, &mut proven)?;
             }
             seen.push(role_name);
         }
@@ -159,11 +167,7 @@ impl Repository<'_> {
     }
 
     /// The documents of a role that are there, each signed by one of the authorities that the role had.
-    fn documents(
-        &self,
-        role: &Role,
-        authorities: &[(Role, Authority)],
-    ) -> Result<Vec<(String, (Targets, Vec<KeyId>, u64))>, Untrusted> {
+    fn documents(&self, role: &Role, authorities: &[(Role, Authority)]) -> Result<Vec<Counted>, Untrusted> {
         let ending = alloc::format!(".{}", name::file(role));
         let mut found = Vec::new();
         for (file, bytes) in self.files {
@@ -183,18 +187,14 @@ impl Repository<'_> {
                 return Err(wrong(Fault::Version { wanted: version, found: targets.version }));
             }
             let signed_by = signers(&document, authority, self.rules);
-            found.push((file.clone(), (targets, signed_by, authority.threshold())));
+            let threshold = authority.threshold();
+            found.push(Counted { file: file.clone(), targets, signed_by, threshold });
         }
         Ok(found)
     }
 
-    fn listed(
-        &self,
-        file: &str,
-        role: &Role,
-        (targets, signed_by, threshold): &(Targets, Vec<KeyId>, u64),
-        proven: &mut Vec<Proven>,
-    ) -> Result<(), Untrusted> {
+    fn listed(&self, role: &Role, counted: &Counted, proven: &mut Vec<Proven>) -> Result<(), Untrusted> {
+        let Counted { file, targets, signed_by, threshold } = counted;
         for (path, listed) in &targets.targets {
             let path = path.parse().map_err(|_| self.wrong(file, "it lists a name that is none"))?;
             proven.push(Proven {
@@ -213,8 +213,8 @@ impl Repository<'_> {
     /// A file that no role accounts for is not part of a pack.
     fn nothing_else(&self, roles: &[Role]) -> Result<(), Untrusted> {
         let tops = [Role::Root, Role::Targets];
-        let mut endings = tops.iter().chain(roles).map(|role| alloc::format!(".{}", name::file(role)));
-        let endings: Vec<String> = endings.by_ref().collect();
+        let endings: Vec<String> =
+            tops.iter().chain(roles).map(|role| alloc::format!(".{}", name::file(role))).collect();
         let known = |file: &str| {
             endings.iter().any(|ending| {
                 file.strip_suffix(ending.as_str()).is_some_and(|number| number.parse::<u64>().is_ok())
