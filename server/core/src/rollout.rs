@@ -250,6 +250,26 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// What of it could not do what it is there for, in words for the person who asked for it.
+    #[must_use]
+    pub fn unfit(&self) -> Option<&'static str> {
+        let permille = |share: u32| (1..=999).contains(&share);
+        let rules = [
+            (permille(self.failure_limit_permille), "`failure_limit_permille` is 1 to 999"),
+            (self.failure_rate_permille.is_none_or(permille), "`failure_rate_permille` is 1 to 999"),
+            (self.failure_count != Some(0), "`failure_count` is at least 1"),
+            ((1..=IN_FLIGHT_TOTAL).contains(&self.in_flight), "`in_flight` is 1 to 200"),
+            (
+                self.silent_after_s >= LEAST_SILENT_AFTER_S,
+                "`silent_after_s` is at least 4500: a trial and its go",
+            ),
+            (self.advance.least_confirmed_permille <= 1000, "`least_confirmed_permille` is at most 1000"),
+        ];
+        rules.into_iter().find(|(fits, _)| !fits).map(|(_, words)| words)
+    }
+}
+
 /// The priority of a rollout that nobody gave another.
 pub const USUAL_PRIORITY: u16 = 500;
 
@@ -290,6 +310,11 @@ const _: () = assert!(
     SILENT_AFTER_S >= 2 * limits::TRIAL_S + offer::GO_S + 1800,
     "a device on trial whose network is down has its time twice, after the go and before the boots back"
 );
+
+/// Seconds below which a device that does all in time would be called silent.
+const LEAST_SILENT_AFTER_S: u32 = limits::TRIAL_S + offer::GO_S;
+const _: () =
+    assert!(LEAST_SILENT_AFTER_S == 4500 && IN_FLIGHT_TOTAL == 200, "`Policy::unfit` says both numbers");
 
 /// Where a rollout stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

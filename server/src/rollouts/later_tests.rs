@@ -4,14 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cordon_proto::ids::{DeviceId, Text};
+use cordon_proto::receipt::Outcome;
 use cordon_proto::update::scope::Scope;
 use cordon_server_core::audit::Recorded;
 use cordon_server_core::change::{Index, Kind};
 use cordon_server_core::device::Device;
-use cordon_server_core::rollout::{Covers, Policy};
+use cordon_server_core::rollout::{Covers, Policy, State};
 use tokio::time::Instant;
 
-use super::tests::{NOW, asking, by, desk, name, order, person, publish, pump, wave};
+use super::tests::{NOW, asking, by, desk, name, order, person, publish, pump, receipt, wave};
 use super::{RolloutError, Rollouts, Turn, Wanted};
 use crate::store::memory::Memory;
 use crate::store::{Cursor, Store};
@@ -132,4 +133,29 @@ async fn ten_thousand_devices_are_one_list_and_twenty_gos() {
     assert!(told.iter().all(|told| told.order.as_ref().is_some_and(|offer| offer.proof.is_some())));
     let gos = devices.iter().filter(|device| rollouts.tell(device, NOW).0.permit.is_some()).count();
     assert_eq!(gos, 20);
+}
+
+#[tokio::test]
+async fn a_rollout_that_stops_itself_is_told_to_those_who_have_the_go_at_once() {
+    // Goal: a go in hand ends with the stop, not with the next report. Method: two pumps with the go, one rolls back.
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let desk = desk(&store);
+    let (failed, other) = (asking(pump(1), "w1"), asking(pump(2), "w1"));
+    publish(&desk, &[order("w1", &[&failed, &other])]).await;
+    let rollouts = Rollouts::load(Arc::clone(&store), desk.repositories.clone(), NOW).await.expect("loads");
+    let waves = vec![wave("all", "w1", &[&failed, &other])];
+    let wanted = Wanted::new(name("r-1"), "VP-3".to_owned(), waves, Policy::default());
+    rollouts.create(wanted, by(&person())).await.expect("creates");
+    let devices = [Arc::new(failed.clone()), Arc::new(other.clone())];
+    let look = |id: DeviceId| devices.iter().find(|device| device.id == id).cloned();
+    let turn = Turn { now: NOW, lease: None };
+    for _ in 0..2 {
+        rollouts.tick(turn, look).await.expect("begins, and gives the go");
+    }
+    assert!(rollouts.tell(&other, NOW).0.permit.is_some());
+    rollouts.count_receipt(&receipt(&failed, "w1", Outcome::RolledBack), turn).await.expect("counts");
+    let ticked = rollouts.tick(turn, look).await.expect("stops itself");
+    assert!(matches!(rollouts.book().rollouts[&name("r-1")].state, State::Halted { .. }));
+    assert!(ticked.devices.contains(&other.id), "{ticked:?}");
+    assert!(rollouts.tell(&other, NOW).0.permit.is_none());
 }

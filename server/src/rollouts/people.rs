@@ -66,7 +66,9 @@ impl Deed {
                 | State::Paused { .. }
                 | State::Halted { .. }
                 | State::Stopped { .. }
-                | State::Finished { .. },
+                | State::Finished { .. }
+                // Who confirmed when the others were back already.
+                | State::Returned { .. },
             ) => Some(State::Returning),
             (Self::Finish, State::Running | State::Paused { .. }) => Some(State::Finished { at }),
             (Self::Pause | Self::Stop | Self::Resume | Self::Back | Self::Finish, _) => None,

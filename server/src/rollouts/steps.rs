@@ -184,9 +184,12 @@ impl Rollouts {
                 Act::Join { device, .. } => {
                     ticked.devices.insert(*device);
                 }
-                Act::Halt { .. }
-                | Act::Stop { .. }
-                | Act::Permit { .. }
+                // Whoever has the go in hand must hear at once that it holds no more.
+                Act::Halt { .. } | Act::Stop { .. } => {
+                    let begun = moved.waves.iter().filter(|wave| wave.started.is_some());
+                    ticked.devices.extend(begun.flat_map(|wave| &wave.devices));
+                }
+                Act::Permit { .. }
                 | Act::Back { .. }
                 | Act::TakeBack { .. }
                 | Act::Silent { .. }

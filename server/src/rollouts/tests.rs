@@ -442,22 +442,27 @@ async fn waves_may_share_an_order_and_no_device_stands_in_two_open_rollouts_of_a
 
 #[tokio::test]
 async fn a_person_sends_confirmed_devices_back_without_a_new_signature() {
-    // Goal: the signed way back, over a restart. Method: one pump confirms; back; the offer, the go, the receipt, the end.
+    // Goal: the signed way back, over a restart, for latecomers too. Method: one pump confirms; back; the offer, the go,
+    // the receipt, the end; then another confirms, which had the go when the return began.
     let store: Arc<dyn Store> = Arc::new(Memory::new());
     let desk = desk(&store);
-    let pump = asking(pump(1), "w1");
-    let mut signed = order("w1", &[&pump]);
+    let (pump, late) = (asking(pump(1), "w1"), asking(pump(2), "w1"));
+    let mut signed = order("w1", &[&pump, &late]);
     let image = Image { release: "vp-3/4.1.0".parse().expect("a path"), length: 9, sha256: Sha256([3; 32]) };
     signed.back = Some(Back { image, until: NOW.plus_seconds(86_400 * 30) });
     publish(&desk, &[signed]).await;
     let load =
         async || Rollouts::load(Arc::clone(&store), desk.repositories.clone(), NOW).await.expect("loads");
     let rollouts = load().await;
-    let wanted =
-        Wanted::new(name("r-1"), "VP-3".to_owned(), vec![wave("all", "w1", &[&pump])], Policy::default());
+    let wanted = Wanted::new(
+        name("r-1"),
+        "VP-3".to_owned(),
+        vec![wave("all", "w1", &[&pump, &late])],
+        Policy::default(),
+    );
     rollouts.create(wanted, by(&person())).await.expect("creates");
-    let shared = Arc::new(pump.clone());
-    let look = |_| Some(Arc::clone(&shared));
+    let devices = [Arc::new(pump.clone()), Arc::new(late.clone())];
+    let look = |id: DeviceId| devices.iter().find(|device| device.id == id).cloned();
     for _ in 0..2 {
         rollouts.tick(AT, look).await.expect("ticks");
     }
@@ -476,16 +481,25 @@ async fn a_person_sends_confirmed_devices_back_without_a_new_signature() {
     let report = back.report.as_mut().expect("it spoke");
     report.wants = Some(WantedGo { order: name("w1"), action: Action::Back });
     let back = Arc::new(back);
-    let look = |_| Some(Arc::clone(&back));
+    let devices = [Arc::clone(&back), Arc::new(late.clone())];
+    let look = |id: DeviceId| devices.iter().find(|device| device.id == id).cloned();
     rollouts.tick(AT, look).await.expect("gives the go");
     assert_eq!(rollouts.tell(&back, NOW).0.permit.map(|permit| permit.action), Some(Action::Back));
     let mut went = receipt(&pump, "w1", Outcome::WentBack);
     (went.action, went.sha256) = (Action::Back, Sha256([3; 32]));
     assert_eq!(rollouts.count_receipt(&went, AT).await.expect("counts"), Some(name("r-1")));
-    rollouts.tick(AT, look).await.expect("ends");
-    assert_eq!(rollouts.book().rollouts[&name("r-1")].state, State::Returned { at: NOW });
-    let twice = rollouts.act(&name("r-1"), Deed::Back, reason, by(&person())).await;
-    assert!(matches!(twice, Err(RolloutError::State("returned"))), "{twice:?}");
+    rollouts.tick(AT, look).await.expect("waits for the other one");
+    assert_eq!(rollouts.book().rollouts[&name("r-1")].state, State::Returning);
+    let silent = Turn { now: NOW.plus_seconds(4 * 3600), lease: None };
+    for _ in 0..2 {
+        rollouts.tick(silent, look).await.expect("ends");
+    }
+    assert_eq!(rollouts.book().rollouts[&name("r-1")].state, State::Returned { at: silent.now });
+    let confirmed = receipt(&late, "w1", Outcome::Confirmed);
+    assert_eq!(rollouts.count_receipt(&confirmed, AT).await.expect("counts"), Some(name("r-1")));
+    rollouts.act(&name("r-1"), Deed::Back, reason, by(&person())).await.expect("begins it again");
+    let offered = |device| rollouts.tell(device, NOW).0.order.map(|offer| offer.action);
+    assert_eq!((offered(&pump), offered(&late)), (None, Some(Action::Back)));
 }
 
 #[tokio::test]

@@ -478,12 +478,16 @@ impl Page<'_> {
         matches!(self.page.row.state, State::Halted { .. } | State::Stopped { .. } | State::Paused { .. })
     }
 
-    /// Whether the signed way back may be begun from here; while it runs, it is stopped first.
+    /// Whether the signed way back may be begun from here; while it runs, it is stopped first. When it has ended, only
+    /// who confirmed behind it is left to go back.
     fn may_go_back(&self) -> bool {
-        matches!(
-            self.page.row.state,
-            State::Halted { .. } | State::Stopped { .. } | State::Paused { .. } | State::Finished { .. }
-        )
+        match self.page.row.state {
+            State::Halted { .. } | State::Stopped { .. } | State::Paused { .. } | State::Finished { .. } => {
+                true
+            }
+            State::Returned { .. } => self.page.back.is_some(),
+            State::Planned | State::Running { .. } | State::Aborted { .. } | State::Returning { .. } => false,
+        }
     }
 
     fn is_halted(&self) -> bool {

@@ -127,14 +127,6 @@ pub const INSTALLERS: &[Breakage] = &[
         test: "install::handed::tests::a_slot_that_changed_is_installed_again_before_its_trial_and_never_while_it_runs",
     },
     Breakage {
-        name: "words of what ran before the start",
-        file: "agent/src/run/updating/effects.rs",
-        find: "                self.queue.clear();\n",
-        replace: "",
-        package: "cordon-agent",
-        test: "run::updating::tests::folder::a_folder_that_is_not_well_is_left_again_and_the_old_one_started",
-    },
-    Breakage {
         name: "a refused image offered for ever",
         file: "agent/core/src/update/machine.rs",
         find: "if times >= limits::INSTALL_TRIES {",

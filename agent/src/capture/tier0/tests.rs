@@ -154,9 +154,10 @@ fn a_connection_between_two_looks_is_seen_with_its_bytes() {
         ends.iter().find(|(direction, ..)| *direction == Direction::Outbound).expect("our own end");
     assert_eq!((outbound.1, outbound.2), (Phase::Over(State::Closed), 12_345));
 
-    let unused = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("binds");
+    // Bound, and never listening: no other test opens this port meanwhile.
+    let unused = tokio::net::TcpSocket::new_v4().expect("is made");
+    unused.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("binds");
     let nobody = unused.local_addr().expect("bound");
-    drop(unused);
     assert!(TcpStream::connect_timeout(&nobody, Duration::from_secs(5)).is_err());
     let refused = wait_for(&mut capture, |connection| connection.tuple.remote.port == nobody.port());
     assert_eq!(refused.phase, Phase::Over(State::Refused));

@@ -406,3 +406,30 @@ fn a_rollout_that_takes_in_stays_open_until_its_order_ends() {
         assert_eq!(plan_at(&rollout, &ward.fleet(end), end), [Act::Finish]);
     }
 }
+
+#[test]
+fn a_policy_that_could_not_stop_or_begin_anything_is_named() {
+    // Goal: no typing mistake switches a stop off. Method: each number just inside its bounds, and just outside.
+    let base = Policy::default();
+    assert_eq!(base.unfit(), None);
+    let advance = |least_confirmed_permille| Advance { least_confirmed_permille, ..Advance::default() };
+    for fits in [
+        Policy { failure_limit_permille: 999, in_flight: 200, silent_after_s: 4500, ..base },
+        Policy { failure_limit_permille: 1, in_flight: 1, failure_count: Some(1), ..base },
+        Policy { failure_rate_permille: Some(999), advance: advance(1000), ..base },
+    ] {
+        assert_eq!(fits.unfit(), None, "{fits:?}");
+    }
+    for (unfit, word) in [
+        (Policy { failure_limit_permille: 1000, ..base }, "failure_limit_permille"),
+        (Policy { failure_limit_permille: 0, ..base }, "failure_limit_permille"),
+        (Policy { failure_rate_permille: Some(1000), ..base }, "failure_rate_permille"),
+        (Policy { failure_count: Some(0), ..base }, "failure_count"),
+        (Policy { in_flight: 0, ..base }, "in_flight"),
+        (Policy { in_flight: 201, ..base }, "in_flight"),
+        (Policy { silent_after_s: 4499, ..base }, "silent_after_s"),
+        (Policy { advance: advance(1001), ..base }, "least_confirmed_permille"),
+    ] {
+        assert!(unfit.unfit().is_some_and(|words| words.contains(word)), "{unfit:?}");
+    }
+}

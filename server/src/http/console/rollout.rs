@@ -16,7 +16,7 @@ use cordon_server_core::rollout::{
 
 use super::super::operator::rollouts::fleet_of;
 use super::fault::Fault;
-use super::rollouts::{order_words, row_of, signer_words};
+use super::rollouts::{order_words, row_of, signer_words, to_go_back};
 use super::standing::{is_placed, kind_words, place_words, release_words};
 use super::visitor::Known;
 use super::{Desk, Page, count};
@@ -120,13 +120,19 @@ impl View<'_> {
             waves: (0..).zip(&self.plan.waves).map(|(place, wave)| self.wave(place, wave)).collect(),
             limit_permille: self.plan.policy.failure_limit_permille,
             waits_for: self.waits_for(),
-            back: back_of(self.plan).filter(|_| is_back_open(self.book, self.plan, self.now)),
+            back: back_of(self.plan).filter(|_| self.is_back_of_use()),
             named: self.named(&reasons),
             reasons,
             failed,
             shared_reason,
             why: self.why(),
         }
+    }
+
+    /// Whether a way back is open, and somebody left to take it when the others are back.
+    fn is_back_of_use(&self) -> bool {
+        let ended = matches!(self.plan.state, Standing::Returned { .. });
+        is_back_open(self.book, self.plan, self.now) && !(ended && to_go_back(&self.fleet) == 0)
     }
 
     fn members<'a>(&'a self, waves: &'a [PlanWave]) -> impl Iterator<Item = Arc<Member>> + 'a {

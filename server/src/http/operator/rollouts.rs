@@ -170,6 +170,9 @@ pub async fn create(
         advance: ask.advance.unwrap_or_default(),
         ..standard
     };
+    if let Some(words) = policy.unfit() {
+        return Err(refused("rollout_refused", words));
+    }
     let priority = ask.priority.unwrap_or(USUAL_PRIORITY);
     if priority > 1000 {
         return Err(refused("rollout_refused", "`priority` is a number from 0 to 1000"));

@@ -172,15 +172,19 @@ impl Laying<'_> {
         let config = self.pump(&hospital, &home).await?;
         std::fs::write(hospital.folder().join("ward.tsv"), "Halden\tVP-3\tVP3-1001\n")?;
         let device = stage.device(&home, Control::File, folder.join("cmdline"));
+        let stick = |image: &Image| folder.join(format!("stick-{}", image.counter));
         for image in [&stage.middle, &stage.new] {
-            let stick = folder.join(format!("stick-{}", image.counter));
-            self.bundle(&hospital, image, &stick).await?;
-            agent(&stage.sim, &config, &["install-bundle", &shown(&stick), "--wait", "0"])?;
+            self.bundle(&hospital, image, &stick(image)).await?;
+        }
+        // From here on there is no server: one that took a receipt would leave none to be seen.
+        hospital.stop().await?;
+        for image in [&stage.middle, &stage.new] {
+            agent(&stage.sim, &config, &["install-bundle", &shown(&stick(image)), "--wait", "0"])?;
             if image.counter == stage.middle.counter {
                 self.first_update(&device)?;
             }
         }
-        hospital.stop().await
+        Ok(())
     }
 
     async fn pump(&self, hospital: &Hospital, home: &Path) -> anyhow::Result<PathBuf> {

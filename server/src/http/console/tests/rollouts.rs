@@ -98,3 +98,21 @@ async fn the_way_back_is_one_press_and_a_reason() {
     page.must("Going back since").must("1 infusion pump still to go back").must("it drifts in therapy");
     assert!(console.bench.journal().await.contains(&"rollout.back".to_owned()));
 }
+
+#[tokio::test]
+async fn who_confirmed_behind_a_way_back_that_ended_is_offered_it() {
+    // Goal: nobody stays behind on the bad release, and an empty way back is not offered. Method: ended without and
+    // with a device that confirmed.
+    for late in [false, true] {
+        let bench = Bench::start(&[]).await;
+        bench.clock.hold_at(NOW.into());
+        fill(bench.app()).await;
+        publish_order(bench.app()).await;
+        if late {
+            confirmed(bench.app(), "vp3-422", 0).await;
+        }
+        stands(bench.app(), "vp3-422", |rollout| rollout.state = Standing::Returned { at: NOW }).await;
+        let page = Console::over(bench).await.get("/rollouts/vp3-422").await;
+        assert_eq!(page.must("Went back").has("href=\"/rollouts/vp3-422/back\""), late);
+    }
+}

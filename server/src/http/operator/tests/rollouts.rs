@@ -90,6 +90,11 @@ async fn a_rollout_begins_only_with_what_its_orders_need_and_says_which_rule_ref
     api.lists("VP-3", BYTES).await;
     assert_eq!(api.refusal("ended", &[first]).await, "order_expired");
     assert_eq!(api.refusal("both", &[first]).await, "other_list");
+    let members = both.map(|device| device.hardware.identity().to_string());
+    let wave = json!({"name": "all", "order": "both", "members": members});
+    let ask = json!({"id": "r-no", "title": "VP-3", "waves": [wave], "failure_limit_permille": 1000});
+    let (status, problem) = api.post("/api/v1/rollouts", "*", ask).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("rollout_refused")));
     let (status, view) = api.begins("r-1", "both", &both).await;
     assert_eq!(status, StatusCode::CREATED, "{view}");
     assert_eq!(api.refusal("one", &[first]).await, "device_in_open_rollout");
