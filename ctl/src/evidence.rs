@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::folder::write_whole;
-use crate::key::SecretKey;
+use crate::key::{Pens, SecretKey};
 use crate::report::{Report, plain};
 use crate::session::Session;
 
@@ -253,8 +253,10 @@ impl ReportTo {
         let report = maker_report(&self.from.judged(session)?, &fields);
         let shown = String::from_utf8_lossy(&report.json()).into_owned();
         session.about_to_sign(&format!("{}\n", plain(&shown)))?;
-        let made = |message: &[u8]| key.sign(message);
+        let pens = Pens::default();
+        let made = |message: &[u8]| pens.sign(&key, message);
         let signed = sign(&report, &[Signer { key: key.public().id(), sign: &made }]);
+        pens.all_made()?;
         write_whole(&self.out, &signed)?;
         let names: Vec<_> = fields.iter().map(|field| field.name()).collect();
         let told = if names.is_empty() { "counts alone".to_owned() } else { names.join(", ") };

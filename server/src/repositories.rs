@@ -12,7 +12,6 @@ use cordon_proto::canonical::Value;
 use cordon_proto::ids::{Name, TargetPath, Text};
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::author::{Signer, sign};
-use cordon_proto::update::metadata::Targets;
 use cordon_proto::update::order::{DocumentError, Order, read_document};
 use cordon_proto::update::release::Listed;
 use cordon_proto::update::trust::{Freshness, Rules, Sizes};
@@ -28,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::online::{OnlineKeys, OnlineRole};
 use crate::people::Doer;
 use crate::store::blobs::BlobError;
-use crate::store::{Cursor, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::verifier::ServerVerifier;
 
 mod ends;

@@ -129,9 +129,12 @@ mod tests {
     use super::*;
     use crate::online::OnlineKeys;
     use crate::people::Doer;
+    use crate::repositories::Incoming;
+    use crate::store::blobs::Blobs;
     use crate::store::memory::Memory;
 
     const NOW: Timestamp = Timestamp(1_795_251_906);
+    const IMAGE: &[u8] = b"the image";
 
     fn days(days: i64) -> Timestamp {
         NOW.plus_seconds(days * 86_400)
@@ -166,7 +169,7 @@ mod tests {
             br#"{"confirm":"checkin","counter":2,"floor":0,"hardware":["C"],"interlock":"none","min_from":0,"model":"VP-3","needs":"none","recall":"none","v":1}"#,
             1024,
         );
-        let file = TargetFile::new(9, Sha256([1; 32]), Some(custom.expect("JSON")));
+        let file = TargetFile::new(IMAGE.len() as u64, Sha256::of(IMAGE), Some(custom.expect("JSON")));
         let listed = BTreeMap::from([("vp-3/1.0".to_owned(), file)]);
         let model = signed(&author::targets(&of(days(20), listed, Delegations::default())));
         let meta = BTreeMap::from([
@@ -190,9 +193,14 @@ mod tests {
         // Goal: a maker's lapse is seen before devices refuse. Method: a repository whose documents all end at other times.
         let repositories = Repositories::new(Arc::new(Memory::new()), Arc::new(OnlineKeys::make()));
         let (actor, maker) = (Actor::Person(Text::lossy("ines")), "halden".parse().expect("a name"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let blobs = Blobs::open(folder.path().to_owned()).await.expect("opened");
+        let image = blobs.put(64).await.expect("begun").write(IMAGE.into()).await.expect("written");
+        image.finish(Some(Sha256::of(IMAGE))).await.expect("kept");
         for (file, bytes) in files() {
             let by = Doer { actor: &actor, now: NOW };
-            repositories.publish_image(&maker, file, &bytes, by).await.expect(file);
+            let incoming = Incoming { repository: &maker, file, bytes: &bytes };
+            repositories.publish_image(incoming, &blobs, by).await.expect(file);
         }
         let mut ends = repositories.ends(NOW).await.expect("reads");
         ends.sort_by_key(|lapse| lapse.at);

@@ -112,6 +112,11 @@ impl Repositories {
         Ok(imported.listed)
     }
 
+    /// All files of a repository, as received.
+    pub async fn files(&self, repository: &Name) -> Result<Files, StoreError> {
+        self.shelf(repository).await.map(|shelf| shelf.files)
+    }
+
     /// Everything that is stored of a repository.
     async fn shelf(&self, repository: &Name) -> Result<Shelf, StoreError> {
         let mut shelf = Shelf::default();

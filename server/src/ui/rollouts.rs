@@ -314,11 +314,7 @@ impl ListPage<'_> {
 
     /// Where it is stopped, while there is something to stop.
     fn stop(&self, row: &RolloutRow) -> Option<String> {
-        let stops = match row.state {
-            State::Planned | State::Running { .. } | State::Halted { .. } => true,
-            State::Stopped { .. } | State::Finished { .. } => false,
-        };
-        stops.then(|| paths::rollout_act(&row.id, "stop"))
+        may_stop(&row.state).then(|| paths::rollout_act(&row.id, "stop"))
     }
 
     fn waves(&self, row: &RolloutRow) -> String {
@@ -327,6 +323,20 @@ impl ListPage<'_> {
 
     fn lift(&self, hold: &Hold) -> String {
         paths::lift_hold(&hold.id)
+    }
+}
+
+/// Whether there is still something to stop.
+fn may_stop(state: &State) -> bool {
+    match state {
+        State::Planned
+        | State::Running { .. }
+        | State::Halted { .. }
+        | State::Paused { .. }
+        | State::Returning { .. } => true,
+        State::Stopped { .. } | State::Aborted { .. } | State::Returned { .. } | State::Finished { .. } => {
+            false
+        }
     }
 }
 
@@ -459,19 +469,8 @@ impl Page<'_> {
         }
     }
 
-    /// Whether there is still something to stop.
     fn may_stop(&self) -> bool {
-        match self.page.row.state {
-            State::Planned
-            | State::Running { .. }
-            | State::Halted { .. }
-            | State::Paused { .. }
-            | State::Returning { .. } => true,
-            State::Stopped { .. }
-            | State::Aborted { .. }
-            | State::Returned { .. }
-            | State::Finished { .. } => false,
-        }
+        may_stop(&self.page.row.state)
     }
 
     fn may_resume(&self) -> bool {

@@ -127,9 +127,14 @@ fn going(desk: &Desk, now: Timestamp) -> Vec<Going> {
         let row = row_of(&book, rollout, &fleet_of(&desk.operator, &book, rollout), now);
         let stands = match row.state {
             Stands::Running { wave, .. } => format!("wave {wave} runs"),
-            Stands::Planned | Stands::Halted { .. } | Stands::Stopped { .. } | Stands::Finished { .. } => {
-                "not started".to_owned()
-            }
+            Stands::Paused { .. } => "paused".to_owned(),
+            Stands::Returning { left, .. } => format!("going back, {left} left"),
+            Stands::Planned
+            | Stands::Halted { .. }
+            | Stands::Stopped { .. }
+            | Stands::Aborted { .. }
+            | Stands::Returned { .. }
+            | Stands::Finished { .. } => "not started".to_owned(),
         };
         let words = format!("{stands}, {} of {} confirmed", row.tally.confirmed, row.tally.total());
         Going { id: row.id, title: row.title, words: words.into(), since: rollout.created }

@@ -53,7 +53,7 @@ fn ask(id: &str, base: u64, now: Timestamp) -> Value {
 }
 
 impl Api {
-    async fn put(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+    async fn keep(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         self.ask("PUT", path, "*", body.to_string().into_bytes()).await
     }
 }
@@ -65,9 +65,9 @@ async fn a_draft_is_written_over_what_was_read_or_not_at_all() {
     let api = Api::start().await;
     let now = api.bench.app().clock.now();
     let path = "/api/v1/drafts/tuesday";
-    let (status, kept) = api.put(path, &ask("tuesday", 0, now)).await;
+    let (status, kept) = api.keep(path, &ask("tuesday", 0, now)).await;
     assert_eq!(status, StatusCode::OK, "{kept}");
-    assert_eq!(api.put(path, &ask("tuesday", 0, now)).await.0, StatusCode::CONFLICT, "there is one already");
+    assert_eq!(api.keep(path, &ask("tuesday", 0, now)).await.0, StatusCode::CONFLICT, "there is one already");
     let (status, whole) = api.ask("GET", path, "read", vec![]).await;
     assert_eq!(
         (status, &whole["revision"], &whole["adds"]),
@@ -76,9 +76,9 @@ async fn a_draft_is_written_over_what_was_read_or_not_at_all() {
     assert_eq!(whole["document"], ask("tuesday", 0, now)["document"], "byte for byte");
     let revision = whole["revision"].as_u64().expect("a number");
     let over = |revision: u64| format!("{path}?revision={revision}");
-    let (_, next) = api.put(&over(revision), &ask("tuesday", 3, now)).await;
+    let (_, next) = api.keep(&over(revision), &ask("tuesday", 3, now)).await;
     assert_ne!(next["revision"], kept["revision"]);
-    let late = api.put(&over(revision), &ask("tuesday", 0, now)).await;
+    let late = api.keep(&over(revision), &ask("tuesday", 0, now)).await;
     assert_eq!(late.0, StatusCode::CONFLICT, "somebody was faster");
     let (_, listed) = api.ask("GET", "/api/v1/drafts", "read", vec![]).await;
     assert_eq!((&listed["drafts"][0]["base"], &listed["drafts"][0]["by"]), (&json!(3), &json!("ines")));
@@ -113,7 +113,7 @@ async fn what_is_no_draft_is_not_kept_and_a_draft_is_forgotten_after_two_weeks()
     foreign["lists"]["monday"] = json!("Halden\tVP-3\t1\n");
     bent.push(foreign);
     for body in bent {
-        let (status, problem) = api.put("/api/v1/drafts/tuesday", &body).await;
+        let (status, problem) = api.keep("/api/v1/drafts/tuesday", &body).await;
         assert_eq!(
             (status, &problem["code"]),
             (StatusCode::UNPROCESSABLE_ENTITY, &json!("draft_refused")),
@@ -122,10 +122,10 @@ async fn what_is_no_draft_is_not_kept_and_a_draft_is_forgotten_after_two_weeks()
     }
     for number in 0..limits::DRAFTS {
         let id = format!("d{number}");
-        let (status, told) = api.put(&format!("/api/v1/drafts/{id}"), &ask(&id, 0, now)).await;
+        let (status, told) = api.keep(&format!("/api/v1/drafts/{id}"), &ask(&id, 0, now)).await;
         assert_eq!(status, StatusCode::OK, "{told}");
     }
-    let (status, problem) = api.put("/api/v1/drafts/tuesday", &good).await;
+    let (status, problem) = api.keep("/api/v1/drafts/tuesday", &good).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("32 drafts wait")), "{problem}");
     let clock = &api.bench.clock;
@@ -133,7 +133,7 @@ async fn what_is_no_draft_is_not_kept_and_a_draft_is_forgotten_after_two_weeks()
     assert_eq!(api.ask("GET", "/api/v1/drafts/d0", "*", vec![]).await.0, StatusCode::NOT_FOUND);
     let later = api.bench.app().clock.now();
     assert_eq!(
-        api.put("/api/v1/drafts/d0", &ask("d0", 0, later)).await.0,
+        api.keep("/api/v1/drafts/d0", &ask("d0", 0, later)).await.0,
         StatusCode::OK,
         "over one that is gone"
     );
