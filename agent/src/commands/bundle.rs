@@ -75,6 +75,7 @@ async fn hand(
     let record = record(state)?;
     let clock = clock(config);
     clock.floor().raise(record.latest());
+    let beside = setup::beside(state)?;
     let opened = judge(config, (state, identity), stick, (&record, &clock)).await?;
     let order = &opened.offer.order;
     if is_confirmed(&record, order) {
@@ -86,6 +87,7 @@ async fn hand(
     carried::may_begin(&opened, handing.expect_server).map_err(told)?;
     stick.measure().map_err(told)?;
     stick.copy_into(state)?;
+    drop(beside);
     println!("order {order} is handed to the agent; leave the stick in until the image is taken");
     taken(state, order, handing.wait_s).await
 }

@@ -52,14 +52,38 @@ pub(crate) fn lock(state: &Folder) -> Result<File, RunError> {
     let io = |source| RunError::Io { act: "open the state folder's lock", source };
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+    if locked(&file).map_err(io)? {
+        Ok(file)
+    } else {
+        Err(RunError::Taken(state.path().display().to_string()))
+    }
+}
+
+fn locked(file: &File) -> std::io::Result<bool> {
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => return Ok(true),
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
-            Err(TryLockError::Error(source)) => return Err(io(source)),
+            Err(TryLockError::Error(source)) => return Err(source),
         }
     }
-    Err(RunError::Taken(state.path().display().to_string()))
+    Ok(false)
+}
+
+/// Lets a command write into the state folder beside an agent, for as long as the file is kept; waits for another command.
+pub(crate) fn beside(state: &Folder) -> Result<File, RunError> {
+    let io = |source| RunError::Io { act: "lock the state folder", source };
+    let folder = File::open(state.path()).map_err(io)?;
+    folder.lock().map_err(io)?;
+    Ok(folder)
+}
+
+/// Removes what writes that died have left, unless a command is writing here: its files are under way, not left.
+fn sweep(state: &Folder) {
+    let Ok(folder) = File::open(state.path()) else { return };
+    if locked(&folder).unwrap_or(false) {
+        state.sweep();
+    }
 }
 
 /// Whether an agent holds the state folder's lock. Nothing is made by asking.
@@ -87,7 +111,7 @@ impl Base {
     pub(crate) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, RunError> {
         let state = Folder::open(&config.state)?;
         let lock = lock(&state)?;
-        state.sweep();
+        sweep(&state);
         let home = Home::of(config, &state)?;
         home.mend()?;
         let clock = TrustedClock::new(clock, Floor::new(config.clock_floor));
@@ -322,5 +346,21 @@ mod tests {
         started.join().expect("no panic");
         assert!(matches!(lock(&state), Err(RunError::Taken(_))));
         drop(held);
+    }
+
+    #[test]
+    fn what_a_command_writes_beside_a_starting_agent_is_not_swept_away() {
+        // Goal: a stick handed over while the agent starts anew is no error. Method: a file under way, with and without a
+        // command that writes.
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let state = Folder::open(folder.path().join("state")).expect("opens");
+        let way = state.path().join(".snapshot.json.new");
+        std::fs::write(&way, b"under way").expect("writes");
+        let command = beside(&state).expect("locks");
+        sweep(&state);
+        assert!(way.exists(), "taken from under a command");
+        drop(command);
+        sweep(&state);
+        assert!(!way.exists(), "litter");
     }
 }
