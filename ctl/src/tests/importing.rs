@@ -138,7 +138,7 @@ fn the_commands_of_the_empty_pages_are_commands() {
         assert!(parsed.is_ok(), "{text}: {}", parsed.err().unwrap());
         found += 1;
     }
-    assert_eq!(found, 5);
+    assert_eq!(found, 8);
 }
 
 /// A command line in its words, as a shell divides it.

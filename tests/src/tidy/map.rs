@@ -2,8 +2,8 @@
 //!
 //! `cordon-sim tree` prints it, `cordon-sim tree --write` puts it into the document. A file whose format has no
 //! room for a head (JSON, PEM, pictures) keeps the sentence that the document already gives it. A folder of many
-//! small assets ([`ASSET_FOLDERS`]) is one line, `name/…`. The block is never edited by hand otherwise. Read
-//! next: `tree.rs`, which reads the real tree.
+//! small assets ([`ASSET_FOLDERS`]) is one line, `name/…`; a `tests.rs` has none, it stands beside what it tests. The
+//! block is never edited by hand otherwise. Read next: `tree.rs`, which reads the real tree.
 
 use super::{Fault, Source, tree};
 use anyhow::{Context, Result};
@@ -27,7 +27,7 @@ pub const ASSET_FOLDERS: &[&str] = &[
 const BEGIN: &str = "<!-- tree: written by `cordon-sim tree --write` -->";
 const END: &str = "<!-- end of tree -->";
 const UNKNOWN: &str = "?";
-const SENTENCE_CHARS_MAX: usize = 74;
+const SENTENCE_CHARS_MAX: usize = 80;
 const NAME_WIDTH: usize = 22;
 /// The order of the rooms: the direction of imports, then what is around the code.
 const ROOMS: &[&str] = &["", "proto", "agent", "server", "ctl", "tests", "keys-example", "docs"];
@@ -107,7 +107,7 @@ pub fn render(sources: &[Source], document: &str) -> String {
 fn entries(sources: &[Source], document: &str) -> BTreeMap<String, String> {
     let known = written(document);
     let mut entries = BTreeMap::new();
-    for source in sources {
+    for source in sources.iter().filter(|source| !source.ends_in(&["/tests.rs"])) {
         let assets = asset_folder(&source.path);
         let own = if assets.is_some() { None } else { head_sentence(source) };
         let path = assets.unwrap_or_else(|| source.path.clone());

@@ -140,7 +140,7 @@ fn a_release_is_known_with_the_makers_own_words_and_signers() {
     let stored = serde_json::to_vec(known).expect("JSON");
     assert_eq!(serde_json::from_slice::<KnownRelease>(&stored).expect("reads"), *known);
     let old = alloc::format!(
-        r#"{{"v":1,"repository":"halden","release":"vp-3/4.2.2","model":"VP-3","counter":42,"floor":0,"sha256":"{}","length":10,"imported":"2026-11-22T09:05:06Z"}}"#,
+        r#"{{"v":1,"repository":"halden","release":"vp-3/4.2.2","model":"VP-3","counter":42,"floor":0,"sha256":"{}","length":10,"imported":1795251906}}"#,
         known.sha256
     );
     let old: KnownRelease = serde_json::from_str(&old).expect("an earlier server's document");
