@@ -33,5 +33,6 @@ pub mod skip;
 pub mod soak;
 pub mod tidy;
 pub mod token;
+pub mod transcript;
 pub mod transport;
 pub mod tuf_suite;
