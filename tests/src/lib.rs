@@ -33,6 +33,7 @@ pub mod skip;
 pub mod soak;
 pub mod tidy;
 pub mod token;
+pub mod transcript;
 pub mod transport;
 pub mod tuf_suite;
 pub mod wards;

@@ -2,8 +2,13 @@
 
 use std::path::Path;
 
+use cordon_agent::clock::{Clock, SystemClock};
+use cordon_proto::ids::Sha256;
 use cordon_sim::hospital::{Hospital, Place, Release, Who};
+use cordon_sim::one_device::OneDevice;
 use cordon_sim::postgres::Cluster;
+use cordon_sim::tidy::tree;
+use cordon_sim::transcript::Transcript;
 
 const SIM: &str = env!("CARGO_BIN_EXE_cordon-sim");
 
@@ -121,3 +126,213 @@ async fn two_people_at_their_own_desks_sign_by_way_of_the_server_and_no_order_is
     let ends = hospital.ctl(&["expiries", "--all"]).await.expect("lists");
     assert!(ends.to_string().contains("order tuesday"), "{ends}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_of_rollouts_shows_what_the_commands_print() {
+    // Goal: the whole flow by `cordonctl` alone, from a signed release to evidence that needs no server, as the document
+    // shows it. Method: two devices take part; every command and its output beside the document, word for word.
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hospital =
+        Hospital::open(Path::new(SIM), folder.path(), &["device.checkin_s=1"]).await.expect("opens");
+    hospital.open_maker("halden", &["VP-3"]).await.expect("a maker");
+    let image = folder.path().join("vp-3-4.2.2.img");
+    std::fs::write(&image, vec![7; 100_000]).expect("writes");
+    let release = Release::pump(&image);
+    hospital.release(&release).await.expect("a release");
+    std::fs::write(folder.path().join("ward-4b.tsv"), "Halden\tVP-3\tVP3-1001\nHalden\tVP-3\tVP3-1008\n")
+        .expect("writes");
+    let states = folder.path().join("states");
+    let mut devices = Vec::new();
+    for serial in ["VP3-1001", "VP3-1008"] {
+        devices.push(OneDevice::enrol(&hospital, &states, serial).await.expect("enrols"));
+    }
+    let token = folder.path().join("admin.token").display().to_string();
+    let ca = folder.path().join("server/ca/root.pem").display().to_string();
+    let server = format!("http://{}", hospital.ready().operator);
+    let common = ["--server", &server, "--token-file", &token, "--ca", &ca].map(ToOwned::to_owned);
+    let mut told = Transcript::new(folder.path(), &common);
+    for step in ORDERING {
+        told.run(step, &FILES, 0).await.expect("is done");
+    }
+    let sha256 = Sha256::of(&vec![7; 100_000]);
+    let path = release.name.parse().expect("a path");
+    let now = || SystemClock::new().now().seconds();
+    let (first, second) =
+        tokio::join!(devices[0].install(&path, sha256, now), devices[1].install(&path, sha256, now));
+    first.and(second).expect("both install");
+    for step in ENDING {
+        told.run(step, &FILES, 0).await.expect("is done");
+    }
+    hospital.stop().await.expect("drains");
+    std::fs::remove_dir_all(folder.path().join("server/db")).ok();
+    for step in PROVING {
+        told.run(step, &FILES, 0).await.expect("is done");
+    }
+    let pack = folder.path().join("evidence.jsonl");
+    let bent: String = std::fs::read_to_string(&pack)
+        .expect("a pack")
+        .split_inclusive('\n')
+        .filter(|line| !line.contains("evidence-receipt"))
+        .collect();
+    std::fs::write(folder.path().join("bent.jsonl"), bent).expect("writes");
+    told.run(&BENT, &FILES, 1).await.expect("is refused");
+    let document = std::fs::read_to_string(tree::root().join("docs/ROLLOUTS.md")).expect("the document");
+    let shown: String =
+        document.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(
+        shown == told.text(),
+        "docs/ROLLOUTS.md shows something else; the commands print:\n{}",
+        told.text()
+    );
+}
+
+/// Names that the transcript's commands give to files.
+const FILES: [&str; 13] = [
+    "./director",
+    "./halden",
+    "keys/orders-1.pem",
+    "keys/orders-2.pem",
+    "ward-4b.tsv",
+    "receipts.jsonl",
+    "head.json",
+    "evidence.jsonl",
+    "bent.jsonl",
+    "director/1.root.json",
+    "halden/1.root.json",
+    "report.json",
+    "vp-3-4.2.2.img",
+];
+const ORDERING: [&[&str]; 5] = [
+    &[
+        "order",
+        "sign",
+        "--director",
+        "./director",
+        "--image",
+        "./halden",
+        "--key",
+        "keys/orders-1.pem",
+        "--id",
+        "vp3-422",
+        "--release",
+        "vp-3/4.2.2",
+        "--repository",
+        "halden",
+        "--expires",
+        "7d",
+        "--window",
+        "always",
+        "--whole",
+        "--scope-list",
+        "ward-4b.tsv",
+        "--reason",
+        "closes a hole",
+    ],
+    &[
+        "order",
+        "sign",
+        "--director",
+        "./director",
+        "--image",
+        "./halden",
+        "--key",
+        "keys/orders-2.pem",
+        "--add",
+        "--scope-list",
+        "ward-4b.tsv",
+    ],
+    &["repo", "publish", "--director", "./director"],
+    &["audit", "head", "--out", "head.json"],
+    &[
+        "rollouts",
+        "create",
+        "--id",
+        "vp3-422",
+        "--title",
+        "VP-3 4.2.2 to ward 4B",
+        "--wave",
+        "pumps=vp3-422=ward-4b.tsv",
+        "--waves",
+        "1,rest",
+        "--soak-s",
+        "0",
+    ],
+];
+const ENDING: [&[&str]; 4] = [
+    &["rollouts", "watch", "vp3-422", "--lines"],
+    &["rollouts", "list"],
+    &["receipts", "export", "--order", "vp3-422", "--out", "receipts.jsonl"],
+    &["evidence", "pack", "--rollout", "vp3-422", "--out", "evidence.jsonl"],
+];
+const PROVING: [&[&str]; 4] = [
+    &[
+        "order",
+        "verify",
+        "--director",
+        "./director",
+        "--image",
+        "./halden",
+        "--order",
+        "vp3-422",
+        "--scope-list",
+        "ward-4b.tsv",
+        "--receipts",
+        "receipts.jsonl",
+    ],
+    &[
+        "evidence",
+        "verify",
+        "--pack",
+        "evidence.jsonl",
+        "--director-root",
+        "director/1.root.json",
+        "--image-root",
+        "halden=halden/1.root.json",
+        "--head",
+        "head.json",
+    ],
+    &[
+        "evidence",
+        "measures",
+        "--pack",
+        "evidence.jsonl",
+        "--director-root",
+        "director/1.root.json",
+        "--image-root",
+        "halden=halden/1.root.json",
+        "--head",
+        "head.json",
+        "--known",
+        "CVE-2026-1107=2026-01-02",
+    ],
+    &[
+        "evidence",
+        "maker-report",
+        "--pack",
+        "evidence.jsonl",
+        "--director-root",
+        "director/1.root.json",
+        "--image-root",
+        "halden=halden/1.root.json",
+        "--head",
+        "head.json",
+        "--approve",
+        "boots",
+        "--key",
+        "keys/orders-1.pem",
+        "--out",
+        "report.json",
+    ],
+];
+const BENT: [&str; 10] = [
+    "evidence",
+    "verify",
+    "--pack",
+    "bent.jsonl",
+    "--director-root",
+    "director/1.root.json",
+    "--image-root",
+    "halden=halden/1.root.json",
+    "--head",
+    "head.json",
+];
