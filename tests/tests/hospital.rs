@@ -160,6 +160,12 @@ async fn the_document_of_rollouts_shows_what_the_commands_print() {
     let (first, second) =
         tokio::join!(devices[0].install(&path, sha256, now), devices[1].install(&path, sha256, now));
     first.and(second).expect("both install");
+    // What it prints while it still runs is a matter of moments.
+    until(async || {
+        let rollout = hospital.api("/api/v1/rollouts/vp3-422").await.expect("answers");
+        rollout.get("state") == Some(&"finished".into())
+    })
+    .await;
     for step in ENDING {
         told.run(step, &FILES, 0).await.expect("is done");
     }
@@ -184,6 +190,17 @@ async fn the_document_of_rollouts_shows_what_the_commands_print() {
         "docs/ROLLOUTS.md shows something else; the commands print:\n{}",
         told.text()
     );
+}
+
+/// Waits until it holds.
+async fn until(holds: impl AsyncFn() -> bool) {
+    for _ in 0..600 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("it does not come to hold within a minute");
 }
 
 /// Names that the transcript's commands give to files.

@@ -132,12 +132,35 @@ pub struct Operator {
 )]
 struct Api;
 
-/// The OpenAPI 3.1 document, as it is served and committed (`docs/openapi.json`).
+/// The OpenAPI 3.1 document, as it is served and committed (`docs/openapi.json`): a path or a schema on each line.
 #[must_use]
 pub fn openapi() -> String {
-    let mut text = Api::openapi().to_pretty_json().expect("strings and numbers are always JSON");
+    let document = serde_json::to_value(Api::openapi()).expect("strings and numbers are always JSON");
+    let mut text = String::new();
+    write_lines(&document, 0, &mut text);
     text.push('\n');
     text
+}
+
+/// Levels that are broken into lines: the document, its paths and kinds of components, the components.
+const BROKEN_LEVELS: usize = 3;
+
+fn write_lines(value: &serde_json::Value, level: usize, text: &mut String) {
+    // A path's own operations stand on its line: they are a level higher than a component.
+    let broken =
+        |name: &str| level + 1 < BROKEN_LEVELS && (level > 0 || name == "components" || name == "paths");
+    let Some(fields) = value.as_object() else { return text.push_str(&value.to_string()) };
+    text.push('{');
+    for (place, (name, field)) in fields.iter().enumerate() {
+        text.push_str(if place == 0 { "\n" } else { ",\n" });
+        text.push_str(&format!("{}: ", serde_json::Value::from(name.as_str())));
+        if broken(name) && !name.starts_with('/') {
+            write_lines(field, level + 1, text);
+        } else {
+            text.push_str(&field.to_string());
+        }
+    }
+    text.push_str("\n}");
 }
 
 /// The routes, all behind the door.
