@@ -8,6 +8,7 @@ use std::thread;
 use cordon_agent_core::update::FetchFault;
 
 use super::*;
+use crate::program::write_program;
 
 /// Copies the file into its slot, notes what it was told, and reads the slot back.
 const COMMAND: &str = r#"#!/bin/sh
@@ -29,8 +30,7 @@ impl Scene {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let command = folder.path().join("command");
-        fs::write(&command, COMMAND).expect("writes");
-        fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).expect("sets");
+        write_program(&command, COMMAND);
         let state = Folder::open(folder.path().join("state")).expect("opens");
         let handed = Handed::new(&command.display().to_string(), state);
         Self { folder, handed }
