@@ -79,6 +79,9 @@ pub enum BootError {
     /// What was written does not stand there.
     #[error("the boot control does not hold what was written; nothing counts as armed or confirmed")]
     NotTaken,
+    /// Somebody came in the last moment.
+    #[error("the device has come into use; the application is not started again now")]
+    NotNow,
     /// The way back came to no end.
     #[error("the command could not start the application from the tree that it is to go back to")]
     NotBack,
@@ -112,11 +115,13 @@ pub trait BootControl: Send {
     fn write(&mut self, change: Change, after: &BootState) -> Result<(), BootError>;
 
     /// Does the loader's act and starts what is chosen, where that takes no reboot; whether it started. `None` where the
-    /// device has to be rebooted.
+    /// device has to be rebooted. `may` is asked when nothing but the start is left.
     ///
     /// # Errors
-    /// The act could not be stored, or the active slot did not start: it is to be done once more.
-    fn restart(&mut self) -> Result<Option<bool>, BootError> {
+    /// It may not, and all is as it was before; the act could not be stored; or the active slot did not start. It is to be
+    /// done once more.
+    fn restart(&mut self, may: &mut dyn FnMut() -> bool) -> Result<Option<bool>, BootError> {
+        let _ = may;
         Ok(None)
     }
 
@@ -214,9 +219,12 @@ pub fn change_shared(control: &SharedControl, asked: Change) -> Result<(), BootE
 ///
 /// # Errors
 /// As there, or it cannot be read.
-pub fn restart(control: &SharedControl) -> Result<Option<(bool, BootState)>, BootError> {
+pub fn restart(
+    control: &SharedControl,
+    may: &mut dyn FnMut() -> bool,
+) -> Result<Option<(bool, BootState)>, BootError> {
     let mut control = control.lock().unwrap_or_else(PoisonError::into_inner);
-    match control.restart()? {
+    match control.restart(may)? {
         Some(well) => Ok(Some((well, control.read()?))),
         None => Ok(None),
     }

@@ -11,7 +11,7 @@ pub(crate) mod repository;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
 use rustls::server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier};
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned, version::TLS13};
+use tokio::net::TcpSocket;
 
 use crate::identity::est::tests::pkcs7;
 
@@ -163,7 +164,9 @@ pub(crate) struct Seen {
 pub(crate) struct Server {
     pub(crate) port: u16,
     pub(crate) seen: Arc<Mutex<Seen>>,
-    stop: mpsc::Sender<()>,
+    listener: TcpListener,
+    /// The same port, bound and never listened at: where this server was, nobody else is let in.
+    place: TcpSocket,
 }
 
 /// How to start one.
@@ -198,22 +201,22 @@ impl Server {
         options: Options,
         answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", options.port)).expect("binds");
-        let port = listener.local_addr().expect("is bound").port();
+        let place = TcpSocket::new_v4().expect("is made");
+        place.set_reuseaddr(true).expect("is set");
+        place.bind(([127, 0, 0, 1], options.port).into()).expect("binds");
+        let port = place.local_addr().expect("is bound").port();
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("binds");
+        let ours = listener.try_clone().expect("is copied");
         let config = Arc::new(configuration(authority, clients, options));
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let (stop, stopped) = mpsc::channel();
         let (answer, log): (Answer, _) = (Arc::new(answer), Arc::clone(&seen));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                if stopped.try_recv() != Err(mpsc::TryRecvError::Empty) {
-                    return;
-                }
                 let (config, log, answer) = (Arc::clone(&config), Arc::clone(&log), Arc::clone(&answer));
                 thread::spawn(move || serve(stream, config, options.one_answer, &log, &answer));
             }
         });
-        Self { port, seen, stop }
+        Self { port, seen, listener: ours, place }
     }
 
     /// Lines of the requests so far.
@@ -221,11 +224,11 @@ impl Server {
         self.seen.lock().expect("no panic").asked.iter().map(|asked| asked.line.clone()).collect()
     }
 
-    /// Ends the listener, so that connections are refused from now on.
+    /// Ends the listener, so that connections are refused from now on; only a server at [`Options::port`] comes back.
     pub(crate) fn stop(self) {
-        let _ = self.stop.send(());
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
-        thread::sleep(Duration::from_millis(20));
+        // For every copy of it: a program that another test is just starting has one, too.
+        rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both).expect("ends");
+        std::mem::forget(self.place);
     }
 }
 

@@ -27,6 +27,12 @@ use crate::clock::Clock;
 /// How long a connection that holds nothing may say nothing.
 const IDLE: Duration = Duration::from_secs(limits::IDLE_CONNECTION_S);
 
+/// How often a socket that answers is asked before another agent is said to be there: a program that an agent was just
+/// starting when it ended has a copy of the agent's socket until it runs.
+const TRIES: u32 = 20;
+/// Between two tries.
+const TRY_PAUSE: Duration = Duration::from_millis(50);
+
 /// Why the socket cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InterlockError {
@@ -116,8 +122,13 @@ impl Socket {
     /// # Errors
     /// Another agent answers there, or the operating system.
     pub fn bind(path: &Path) -> Result<Self, InterlockError> {
-        if BlockingStream::connect(path).is_ok() {
-            return Err(InterlockError::Taken(path.to_owned()));
+        let mut tries = 0;
+        while BlockingStream::connect(path).is_ok() {
+            tries += 1;
+            if tries >= TRIES {
+                return Err(InterlockError::Taken(path.to_owned()));
+            }
+            std::thread::sleep(TRY_PAUSE);
         }
         // Made private under another name first, so that nobody can connect before it is.
         let mut beside = path.as_os_str().to_owned();

@@ -178,6 +178,20 @@ fn text(mut said: ChildStdout) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|text| text.len() <= ANSWER_BYTES)
 }
 
+/// Writes a program of a test, with the rights to start it. Another process writes: a file cannot be started while
+/// somebody has it open for writing, and a program that another test is just starting has a copy of all that this
+/// process has open.
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the one place of this package that starts programs")]
+pub(crate) fn write_program(path: &std::path::Path, text: &str) {
+    use std::io::Write;
+    let mut writer = Command::new("sh");
+    writer.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
+    let mut writer = writer.spawn().expect("starts");
+    writer.stdin.take().expect("is piped").write_all(text.as_bytes()).expect("is read");
+    assert!(writer.wait().expect("ends").success(), "{} is written", path.display());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,6 +30,7 @@ pub mod scan;
 pub mod servers;
 pub mod site_mirror;
 pub mod skip;
+pub mod small_disk;
 pub mod soak;
 pub mod tidy;
 pub mod token;

@@ -4,9 +4,10 @@
 //! kernel gives out by itself, so between the look and the use only another caller of this file could take one, and each
 //! draws from many. Who can listen at port 0 does that instead.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 
 use anyhow::bail;
+use tokio::net::TcpSocket;
 
 /// Where they are drawn from: above the well-known ones, below Linux's own range, which begins at 32768.
 const RANGE: std::ops::Range<u16> = 10_000..30_000;
@@ -20,9 +21,19 @@ pub fn free(host: Ipv4Addr) -> anyhow::Result<u16> {
 pub fn free_row(host: Ipv4Addr, length: u16) -> anyhow::Result<u16> {
     for _ in 0..200 {
         let first = fastrand::u16(RANGE);
-        if (first..first.saturating_add(length)).all(|port| TcpListener::bind((host, port)).is_ok()) {
+        if (first..first.saturating_add(length)).all(|port| is_free(host, port)) {
             return Ok(first);
         }
     }
     bail!("no {length} free ports beside each other on {host}")
+}
+
+/// Bound, and never listened at: a listener that is merely dropped goes on while a program that this process is just
+/// starting has a copy of it, in the way of whoever the port is for.
+fn is_free(host: Ipv4Addr, port: u16) -> bool {
+    let bound = TcpSocket::new_v4().and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind((host, port).into())
+    });
+    bound.is_ok()
 }

@@ -5,7 +5,6 @@
 //! `cordon_agent::boot`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use cordon_agent::boot::exec::ExecBoot;
@@ -13,7 +12,7 @@ use cordon_agent::boot::grub::GrubBoot;
 use cordon_agent::boot::uboot::UbootBoot;
 use cordon_agent::boot::{BootControl, BootState, Change, change, choose};
 use cordon_agent_core::update::Slot;
-use cordon_sim::program::program;
+use cordon_sim::program::{program, write_program};
 use cordon_sim::skip::require_package;
 use tempfile::TempDir;
 
@@ -362,8 +361,9 @@ fn the_documents_command_keeps_the_contract() {
     // Goal: what a maker copies works. Method: the script over a file of ours, its loader by `choose`.
     let bench = Bench::new();
     let file = bench.write("state", "active=A trial=none left=0 booted=A\n");
-    let command = bench.write("command", &script("sh").replace("/boot/cordon.state", &file));
-    fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).expect("changes the mode");
+    let command = bench.text("command");
+    let text = script("sh").replace("/boot/cordon.state", &file);
+    write_program(&bench.path("command"), &text).expect("writes");
     let mut control = ExecBoot::new(&command);
     let boot = |control: &mut ExecBoot| {
         let (slot, next) = choose(&state(control));

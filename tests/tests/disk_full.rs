@@ -2,60 +2,17 @@
 //!
 //! The disk is a small tmpfs, so root is needed to mount it; without, the test says so.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use cordon_agent::identity::IdentityError;
 use cordon_agent::link::LinkError;
 use cordon_sim::hospital::Hospital;
 use cordon_sim::one_device::OneDevice;
-use cordon_sim::skip::require_right;
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use cordon_sim::small_disk::{MIB, SmallDisk};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const SIM: &str = env!("CARGO_BIN_EXE_cordon-sim");
-const MIB: u64 = 1024 * 1024;
-
-/// A disk that goes with its test.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn of(mib: u64, test: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let options = std::ffi::CString::new(format!("size={mib}m")).expect("plain text");
-        let flags = MountFlags::NOSUID | MountFlags::NODEV;
-        let mounted = mount("tmpfs", folder.path(), "tmpfs", flags, Some(options.as_c_str()));
-        require_right("to mount a tmpfs", test, mounted.is_ok()).then_some(Self(folder))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn free(&self) -> u64 {
-        let disk = rustix::fs::statvfs(self.path()).expect("a disk");
-        disk.f_bavail * disk.f_frsize
-    }
-
-    /// Fills it up to so many free bytes.
-    fn fill(&self, free: u64) -> PathBuf {
-        let path = self.path().join("ballast");
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path).expect("made");
-        while self.free() > free {
-            let piece = usize::try_from((self.free() - free).min(MIB)).expect("small");
-            if std::io::Write::write_all(&mut file, &vec![1; piece]).is_err() {
-                break;
-            }
-        }
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = unmount(self.path(), UnmountFlags::DETACH);
-    }
-}
 
 /// Asks the operator plane: the whole answer as text.
 async fn ask(hospital: &Hospital, method: &str, path: &str, body: &[u8]) -> String {

@@ -9,13 +9,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use cordon_agent::boot::{FileBoot, REBOOT_STATUS};
+use cordon_agent_core::update::Slot;
+use cordon_proto::limits;
 use cordon_proto::update::release::InterlockClass;
 use cordon_sim::archive;
 use cordon_sim::demo::catalogue::{Model, QUIET_PUMP, Unit};
 use cordon_sim::demo::fleet::{self, Factory};
 use cordon_sim::hospital::{Hospital, Place, Release, Who};
-use cordon_sim::program::program;
+use cordon_sim::program::{program, write_program};
 use cordon_sim::skip::require_package;
+use cordon_sim::small_disk::{MIB, SmallDisk};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 use tokio::time::sleep;
@@ -36,9 +40,12 @@ fn lay(folder: &Path, files: &[Held<'_>]) {
         let inner = path.parent().expect("is inside");
         fs::create_dir_all(inner).expect("makes");
         fs::set_permissions(inner, fs::Permissions::from_mode(0o755)).expect("sets");
-        fs::write(&path, text).expect("writes");
-        let mode = if *program { 0o755 } else { 0o644 };
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("sets");
+        if *program {
+            write_program(&path, text).expect("writes");
+        } else {
+            fs::write(&path, text).expect("writes");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("sets");
+        }
     }
 }
 
@@ -53,6 +60,11 @@ struct Ward {
 impl Ward {
     /// `more` is configuration; `files` stand in tree A.
     async fn open(folder: &Path, files: &[Held<'_>], more: &str) -> Self {
+        Self::open_with(folder, files, &format!("install = \"directory:part\"\n{more}")).await
+    }
+
+    /// The same with another installer's lines.
+    async fn open_with(folder: &Path, files: &[Held<'_>], install: &str) -> Self {
         let hospital = Hospital::open(Path::new(SIM), &folder.join("owner"), &SETTINGS).await.expect("opens");
         hospital.open_maker("halden", &[MODEL]).await.expect("a maker");
         let home = folder.join("device");
@@ -74,8 +86,7 @@ impl Ward {
         let slots = "slots = [\"slot-a\", \"slot-b\"]\nboot = \"file:boot\"\n";
         let text = fs::read_to_string(&config).expect("reads");
         assert!(text.contains(slots));
-        let install = format!("install = \"directory:part\"\n{more}");
-        fs::write(&config, text.replace(slots, &install)).expect("writes");
+        fs::write(&config, text.replace(slots, install)).expect("writes");
         let place = Place { site: unit.site, ward: unit.ward, kind: "infusion-pump" };
         let line = hospital.enrolment(MODEL, &place, Who::Serial(&unit.serial())).await.expect("a token");
         let join = home.join("join");
@@ -381,8 +392,7 @@ fn a_loader_whose_trial_is_confirmed_sleeps_until_its_command_ends_and_passes_it
     let filled = |text: &str| text.replace("ROOT", &root).replace("PATH_OF_SLEEP", sleep.expect("a sleep"));
     fs::create_dir(path("bin")).expect("makes");
     for (name, text) in [("bin/sleep", napping), ("command", command)] {
-        fs::write(path(name), filled(text)).expect("writes");
-        fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).expect("sets");
+        write_program(&path(name), &filled(text)).expect("writes");
     }
     let found = format!("{root}/bin:/usr/local/bin:/usr/bin:/bin");
     let mut loader = program(LOADER);
@@ -397,6 +407,65 @@ fn a_loader_whose_trial_is_confirmed_sleeps_until_its_command_ends_and_passes_it
     rustix::process::kill_process(pid, Signal::TERM).expect("is told");
     assert_eq!(loader.wait().expect("ends").code(), Some(7), "the end of the command is the loader's");
     assert_eq!(fs::read_to_string(path("naps")).expect("reads").lines().count(), 2);
+}
+
+/// A maker's command: the slot is a file.
+const COMMAND: &str = r#"#!/bin/sh
+set -e
+cd "$(dirname "$0")"
+case "$1" in
+install) cp "$3" "slot.$2" ;;
+digest) echo "sha256=$(sha256sum < "slot.$2" | cut -d' ' -f1)" ;;
+esac
+"#;
+
+/// Bytes that an image leaves free where the agent's own state is; see docs/installers.md.
+const RESERVE: u64 = limits::SPOOL_BYTES + limits::SPOOL_BYTES / 4;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_a_command_takes_waits_for_room_and_the_server_says_so() {
+    // Goal: a full disk is told, costs the agent's own state nothing, and ends with the ballast. Method: a device on a small
+    // disk of its own, on which image and reserve have no room; then they have.
+    let Some(disk) = SmallDisk::of(64, "a full disk under a device") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = disk.path().join("device");
+    fs::create_dir(&home).expect("makes");
+    symlink(&home, folder.path().join("device")).expect("links");
+    let command = home.join("command");
+    write_program(&command, COMMAND).expect("writes");
+    let filler = "0123456789abcdef".repeat(200_000);
+    let files = |edition| [("edition", edition, false), ("filler", filler.as_str(), false)];
+    let install = format!("install = \"exec:{}\"\nboot = \"file:boot\"\n", command.display());
+    let ward = Ward::open_with(folder.path(), &files("one"), &install).await;
+    let image = home.join("state/handed.B");
+    let ballast = disk.fill(RESERVE + MIB);
+    let mut agent = ward.run();
+    ward.until("the factory's edition is shown", installed(1)).await;
+    ward.order(2, &files("two")).await;
+    ward.until("the full disk is shown", |device| {
+        let blocked = device.pointer("/update/blocked_by").and_then(Value::as_array);
+        blocked.is_some_and(|all| all.iter().any(|one| one.get("code") == Some(&"disk-full".into())))
+    })
+    .await;
+    assert!(!image.exists() && disk.free() > RESERVE, "{} bytes are free", disk.free());
+    fs::remove_file(ballast).expect("removes");
+    // It tries again by itself after minutes; a new start does not wait for that.
+    agent.kill().expect("is ended");
+    agent.wait().expect("is ended");
+    agent = ward.run();
+    let ended = (0..900).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(200));
+        agent.try_wait().expect("looks")
+    });
+    assert_eq!(ended.and_then(|status| status.code()), Some(i32::from(REBOOT_STATUS)));
+    let mut boot = FileBoot::open(&home.join("boot")).expect("opens");
+    assert_eq!(boot.boot().expect("boots"), Slot::B);
+    agent = ward.run();
+    ward.until("the second edition is shown", installed(2)).await;
+    let slot = fs::read(home.join("slot.B")).expect("reads");
+    assert!(slot == fs::read(folder.path().join("release-2.tar")).expect("reads"), "what was signed");
+    agent.kill().expect("is ended");
+    let _ = agent.wait();
 }
 
 #[test]

@@ -4,7 +4,6 @@
 //! Read next: `agent/installers`, docs/installers.md.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
@@ -19,7 +18,7 @@ use cordon_agent::install::handed::Handed;
 use cordon_agent_core::update::Slot;
 use cordon_proto::ids::Sha256;
 use cordon_sim::faults::image;
-use cordon_sim::program::program;
+use cordon_sim::program::{program, write_program};
 use cordon_sim::skip::{require_package, require_right};
 
 const INSTALLERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../agent/installers");
@@ -55,9 +54,8 @@ impl Scene {
         self.path(name).display().to_string()
     }
 
-    fn write(&self, name: &str, text: &str, mode: u32) {
+    fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).expect("writes");
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).expect("sets");
     }
 
     fn run(&self, name: &Path, words: &[&str]) {
@@ -106,7 +104,8 @@ impl Scene {
 
     /// Our script behind a few settings.
     fn command(&self, name: &str, settings: &str) -> String {
-        self.write("command", &format!("#!/bin/sh\n{settings}\nexec {INSTALLERS}/{name} \"$@\"\n"), 0o755);
+        let text = format!("#!/bin/sh\n{settings}\nexec {INSTALLERS}/{name} \"$@\"\n");
+        write_program(&self.path("command"), &text).expect("writes");
         self.text("command")
     }
 }
@@ -138,9 +137,9 @@ fn rauc(scene: &mut Scene, content: &[u8], notes: &str) -> Option<(String, Vec<u
     let manifest = "[update]\ncompatible=pump\nversion=2\n[image.rootfs]\nfilename=rootfs.img\n";
     fs::write(scene.path("in/manifest.raucm"), manifest).expect("writes");
     scene.run(&rauc, &["--cert", "cert.pem", "--key", "key.pem", "bundle", "in", "out.raucb"]);
-    scene.write("backend", BACKEND, 0o755);
+    write_program(&scene.path("backend"), BACKEND).expect("writes");
     for (name, text) in [("primary", "A"), ("current", "A"), ("state.A", "good"), ("state.B", "bad")] {
-        scene.write(name, text, 0o644);
+        scene.write(name, text);
     }
     for slot in ["slot.A", "slot.B"] {
         fs::write(scene.path(slot), vec![0; 200_000]).expect("writes");
@@ -156,7 +155,7 @@ fn rauc(scene: &mut Scene, content: &[u8], notes: &str) -> Option<(String, Vec<u
         slot(0, "A"),
         slot(1, "B")
     );
-    scene.write("system.conf", &config, 0o644);
+    scene.write("system.conf", &config);
     let address = format!("unix:path={here}/bus");
     let mut daemon = program(bus);
     daemon.args(["--session", "--nofork", "--nopidfile", "--address", &address]);
@@ -178,7 +177,7 @@ fn service(scene: &mut Scene, booted: &str) {
         let _ = child.kill();
         let _ = child.wait();
     }
-    scene.write("current", booted, 0o644);
+    scene.write("current", booted);
     let address = format!("unix:path={}", scene.text("bus"));
     for _ in 0..1200 {
         if scene.path("bus").exists() {
@@ -222,8 +221,8 @@ fn rauc_installs_what_was_proven_and_its_slots_go_through_trial_confirmation_and
     change(&mut control, Change::Arm { slot: Slot::B, attempts: 3 }).expect("arms");
     assert_eq!(fs::read_to_string(scene.path("primary")).expect("reads").trim(), "B");
     // The boot loader tried it in vain and went back.
-    scene.write("primary", "A", 0o644);
-    scene.write("state.B", "bad", 0o644);
+    scene.write("primary", "A");
+    scene.write("state.B", "bad");
     assert!(control.read().expect("reads").fell_back());
     change(&mut control, Change::Disarm).expect("disarms");
 
@@ -293,13 +292,13 @@ fn said(scene: &Scene) -> String {
     let said = format!(
         "RAUC_SYSTEM_BOOTED_BOOTNAME='A'\nRAUC_BOOT_PRIMARY='rootfs.0'\nRAUC_SYSTEM_SLOTS='rootfs.1 app.1 rootfs.0'\n{slots}"
     );
-    scene.write("said", &said, 0o644);
+    scene.write("said", &said);
     for device in ["slot.A", "slot.B", "app.B"] {
         fs::write(scene.path(device), noise(5)).expect("writes");
     }
     let fake = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\n\
                 case \"$2\" in mark-active) [ ! -e cut ] || kill -9 $PPID; exit 0 ;; esac\ncat said\n";
-    scene.write("fake", fake, 0o755);
+    write_program(&scene.path("fake"), fake).expect("writes");
     scene.command("rauc", &format!("export CORDON_NOTE={here}/note CORDON_RAUC={here}/fake"))
 }
 
@@ -340,12 +339,12 @@ fn a_slot_of_rauc_that_cannot_be_read_whole_has_no_digest() {
             "" => text.replace(&format!("RAUC_SLOT_STATUS_CHECKSUM_{line}"), other),
             _ => text.replace(line, other),
         };
-        scene.write("said", &text, 0o644);
+        scene.write("said", &text);
         assert_eq!(digest(), None, "{line}");
     }
-    scene.write("said", &text.replace("BOOTNAME_1='B'", "BOOTNAME_1='C'"), 0o644);
+    scene.write("said", &text.replace("BOOTNAME_1='B'", "BOOTNAME_1='C'"));
     assert_eq!(digest(), None, "nobody is B");
-    scene.write("said", "exit 1\n", 0o644);
+    scene.write("said", "exit 1\n");
     assert_eq!((digest(), verb(&command, &["state"])), (None, None), "RAUC does not answer");
 }
 
@@ -355,10 +354,10 @@ fn the_very_first_trial_over_rauc_is_one_also_if_the_power_goes_before_it_is_not
     // the device starts from it.
     let scene = Scene::new();
     let command = said(&scene);
-    scene.write("cut", "", 0o644);
+    scene.write("cut", "");
     assert_eq!(verb(&command, &["arm", "B", "3"]), None, "it was cut off");
     let text = fs::read_to_string(scene.path("said")).expect("reads");
-    scene.write("said", &text.replace("BOOTED_BOOTNAME='A'", "BOOTED_BOOTNAME='B'"), 0o644);
+    scene.write("said", &text.replace("BOOTED_BOOTNAME='A'", "BOOTED_BOOTNAME='B'"));
     let state = ExecBoot::new(&command).read().expect("reads");
     assert_eq!((state.booted, state.active), (Slot::B, Slot::A), "B runs, A is what was confirmed");
 }
@@ -385,13 +384,13 @@ fn swupdate_installs_what_was_proven_into_the_slot_that_does_not_run() {
         mode("a", "A"),
         mode("b", "B")
     );
-    scene.write("sw-description", &description, 0o644);
+    scene.write("sw-description", &description);
     let sign = ["cms", "-sign", "-in", "sw-description", "-out", "sw-description.sig", "-signer", "cert.pem"];
     scene.run(
         &openssl,
         &[&sign[..], &["-inkey", "key.pem", "-outform", "DER", "-nosmimecap", "-binary"]].concat(),
     );
-    scene.write("list", "sw-description\nsw-description.sig\nrootfs.img\n", 0o644);
+    scene.write("list", "sw-description\nsw-description.sig\nrootfs.img\n");
     let packed = program(cpio)
         .args(["-o", "-H", "crc", "-O", "out.swu"])
         .stdin(fs::File::open(scene.path("list")).expect("opens"))
@@ -405,7 +404,7 @@ fn swupdate_installs_what_was_proven_into_the_slot_that_does_not_run() {
     let settings = format!(
         "slot_a={here}/slot.A slot_b={here}/slot.B\nselect=stable\noptions=\"-k {here}/cert.pem -H pump:C\"\n"
     );
-    scene.write("swupdate.conf", &settings, 0o644);
+    scene.write("swupdate.conf", &settings);
     let command = scene.command("swupdate", &format!("export CORDON_SWUPDATE={here}/swupdate.conf"));
 
     let image = fs::read(scene.path("out.swu")).expect("reads");

@@ -314,7 +314,7 @@ async fn a_commit_of_one_server_wakes_the_followers_of_another_and_telemetry_doe
         latest.mark_unchanged();
         there.append(delivery(1, DAY, round..round + 1)).await.expect("appended");
         let committed = there.commit(put(site(&format!("s{round}")), b"")).await.expect("committed");
-        let heard = tokio::time::timeout(Duration::from_secs(20), latest.changed()).await;
+        let heard = tokio::time::timeout(Duration::from_secs(60), latest.changed()).await;
         heard.expect("heard").expect("open");
         assert_eq!(*latest.borrow_and_update(), committed.revision);
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ILIKE 'LISTEN%'";

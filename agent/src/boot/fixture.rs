@@ -4,7 +4,6 @@
 //! the real loader would have it from us. Read next: [`super::tests`].
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -169,8 +168,7 @@ pub(crate) fn block(variables: &str) -> String {
 }
 
 fn write_script(path: &Path, text: &str) {
-    fs::write(path, format!("#!/bin/sh\nset -e\n{text}")).expect("writes");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("changes the mode");
+    crate::program::write_program(path, &format!("#!/bin/sh\nset -e\n{text}"));
 }
 
 /// `fw_printenv -c CONFIG NAME…` over a plain file.

@@ -2,8 +2,8 @@
 //!
 //! The link is what the application is started from, so it alone says what starts after a power cut; it changes by one
 //! rename. Where the configuration names a command that starts the application again, the agent does the loader's act
-//! itself: count, store, turn the link, start; until the command has ended, the words name the tree it starts. Elsewhere a
-//! loader of one's own does (agent/installers/cordon-start). It must never turn the link to a tree that is neither active
+//! itself: count, store, turn the link, look once more, start; until the command has ended, the words name the tree it starts.
+//! Elsewhere a loader of one's own does (agent/installers/cordon-start). It must never turn the link to a tree that is neither active
 //! nor on trial. Read next: docs/installers.md, [`super`].
 
 use std::path::{Path, PathBuf};
@@ -119,14 +119,20 @@ impl BootControl for FolderBoot {
         Ok(())
     }
 
-    fn restart(&mut self) -> Result<Option<bool>, BootError> {
+    fn restart(&mut self, may: &mut dyn FnMut() -> bool) -> Result<Option<bool>, BootError> {
         if self.restart.is_empty() {
             return Ok(None);
         }
-        let before = self.read()?;
+        let (before, begun, linked) = (self.read()?, self.begun()?, self.linked()?);
         let (slot, after) = choose(&before);
         self.store(&BootState { booted: before.booted, ..after }, Some(slot))?;
         self.point(slot)?;
+        if !may() {
+            // The link first: behind it the words still count a start that a power cut may have made.
+            self.point(linked)?;
+            self.store(&before, begun)?;
+            return Err(BootError::NotNow);
+        }
         let well = self.start();
         if !well && slot == after.active {
             // Perhaps nothing runs now. What is stored still says that the way back is not done.

@@ -151,12 +151,17 @@ async fn lines_that_are_no_requests_are_answered_with_the_form_and_endless_ones_
 
 #[tokio::test]
 async fn a_dead_agents_socket_is_replaced_and_a_live_ones_is_not() {
-    // Goal: restart after SIGKILL. Method: a socket file without a listener, then two agents.
+    // Goal: restart after SIGKILL. Method: a socket file whose listener is gone but for a copy that a program has until it
+    // runs; then two agents.
     let root = tempfile::tempdir().expect("a scratch folder");
     let path = root.path().join("interlock.sock");
-    drop(std::os::unix::net::UnixListener::bind(&path).expect("binds"));
-    assert!(path.exists());
+    let copy = std::os::unix::net::UnixListener::bind(&path).expect("binds");
+    let started = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        drop(copy);
+    });
     let _first = Socket::bind(&path).expect("replaces a dead one");
+    started.join().expect("no panic");
     assert!(matches!(Socket::bind(&path), Err(InterlockError::Taken(_))));
 }
 

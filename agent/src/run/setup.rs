@@ -42,7 +42,7 @@ pub(super) const NO_SLOTS: &str = "no-slots";
 const LOCK: &str = "lock";
 /// How often the lock is tried before another agent is said to hold it: a program that an agent was just starting when it
 /// ended has a copy of the lock's file until it runs.
-const LOCK_TRIES: u32 = 20;
+const LOCK_TRIES: u32 = 100;
 /// Between two tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 

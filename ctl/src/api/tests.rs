@@ -95,10 +95,13 @@ fn lists_are_read_page_by_page_up_to_what_is_wanted() {
 
 #[test]
 fn a_server_that_does_not_answer_is_no_refusal() {
-    // Goal: exit 3 for monitoring scripts. Method: a port that was just closed.
+    // Goal: exit 3 for monitoring scripts. Method: a port that is bound, so that nobody else opens it, and never
+    // listened at.
     let folder = tempfile::tempdir().unwrap();
-    let closed = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
-    let failure = Api::new(&options(&closed, &folder)).unwrap().get(&["devices"], &[]).unwrap_err();
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = format!("http://{}", closed.local_addr().unwrap());
+    let failure = Api::new(&options(&address, &folder)).unwrap().get(&["devices"], &[]).unwrap_err();
     assert_eq!(failure.status(), 3, "{failure}");
 }
 

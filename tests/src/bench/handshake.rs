@@ -201,7 +201,7 @@ impl Nginx {
         for (name, text) in [("chain.pem", &chain), ("key.pem", &key), ("anchors.pem", &anchors)] {
             std::fs::write(place.join(name), text)?;
         }
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let port = crate::ports::free(std::net::Ipv4Addr::LOCALHOST)?;
         std::fs::write(place.join("nginx.conf"), settings(port, manner))?;
         let child = program(nginx)
             .arg("-p")

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
+use tokio::net::TcpSocket;
 use tokio::time::sleep;
 
 use crate::program::program;
@@ -43,6 +44,8 @@ pub struct Server {
     name: String,
     environment: Vec<(String, String)>,
     ready: Ready,
+    /// Its ports, bound and never listened at: while it is down, nobody else is given one.
+    places: Vec<TcpSocket>,
     child: Option<Child>,
 }
 
@@ -58,6 +61,7 @@ impl Server {
             name: name.to_owned(),
             environment: Vec::new(),
             ready,
+            places: Vec::new(),
             child: None,
         }
     }
@@ -80,6 +84,9 @@ impl Server {
         if ready_file.exists() {
             std::fs::remove_file(&ready_file)?;
         }
+        if self.places.is_empty() {
+            self.take_places()?;
+        }
         let mut command = program(&self.program);
         command.args(["server", "serve", "--print-sign-in", "--config"]);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -101,6 +108,17 @@ impl Server {
         command.stdout(Stdio::from(said)).stderr(Stdio::from(log)).stdin(Stdio::null());
         self.child = Some(command.spawn()?);
         self.until_ready(&ready_file).await
+    }
+
+    fn take_places(&mut self) -> anyhow::Result<()> {
+        for address in [&mut self.ready.enrolment, &mut self.ready.device, &mut self.ready.operator] {
+            let place = TcpSocket::new_v4()?;
+            place.set_reuseaddr(true)?;
+            place.bind(*address)?;
+            *address = place.local_addr()?;
+            self.places.push(place);
+        }
+        Ok(())
     }
 
     async fn until_ready(&mut self, ready_file: &Path) -> anyhow::Result<()> {

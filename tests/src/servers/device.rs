@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cordon_agent::clock::{Clock, SystemClock};
 use cordon_agent::link::{Link, LinkError, Patience};
 use cordon_proto::checkin::{
     Action, CheckinRequest, InterlockState, PermitRequest, Software, UpdateReport, UpdateState,
@@ -241,7 +242,8 @@ impl Device {
             boots: 1,
             floor: 0,
             interlock: InterlockState::Standby,
-            time: Timestamp(1_790_000_000),
+            // By the clock of this machine, as the owner's: an order is not answered before it was issued.
+            time: SystemClock::new().now().seconds(),
             reason: None,
         };
         Ok(Receipt::sign(&body, |message| identity.key().sign(message))?)

@@ -1,7 +1,8 @@
 //! What must hold after the servers were killed: read from the store itself, not from any server.
 //!
 //! Every acknowledged record is stored, no record twice, no step of the rollout was made twice: each wave begins and
-//! settles once in the audit journal, and the progress of a device was written at most twice, for its go and its end.
+//! settles once in the audit journal, and the progress of a device was written at most twice, for its go and its end. Of the
+//! devices whose receipt was taken, the rollout counts some: where it counts none, nothing of it was tried.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,8 +10,10 @@ use std::fmt;
 use anyhow::ensure;
 use cordon_proto::ids::DeviceId;
 use cordon_proto::limits;
+use cordon_proto::receipt::Outcome;
 use cordon_server::store::{Cursor, EventQuery, Feed, Index, Key, Kind, Revision, Store};
 use cordon_server_core::audit::Recorded;
+use cordon_server_core::rollout::Progress;
 
 use super::device::Account;
 use crate::bench::ingest::p99_ms;
@@ -37,6 +40,8 @@ pub struct Verdict {
     pub steps_twice: usize,
     /// Devices that proved the installation.
     pub installed: u64,
+    /// Devices that the rollout counts as confirmed.
+    pub counted: u64,
     /// Requests answered.
     pub answered: u64,
     /// Requests that were not, by kind.
@@ -63,6 +68,7 @@ impl Verdict {
             ("rollout steps", u64::try_from(self.steps).unwrap_or(0)),
             ("rollout steps made twice", u64::try_from(self.steps_twice).unwrap_or(0)),
             ("devices that proved their installation", self.installed),
+            ("devices that the rollout counts", self.counted),
             ("p50 ms of a batch until acknowledged", half),
             ("p99 ms of a batch until acknowledged", p99),
             ("longest ms of a batch until acknowledged", longest),
@@ -78,6 +84,8 @@ impl Verdict {
         ensure!(self.lost == 0, "{} acknowledged records are lost", self.lost);
         ensure!(self.doubled == 0, "{} records are stored twice", self.doubled);
         ensure!(self.steps_twice == 0, "{} steps of the rollout were made twice", self.steps_twice);
+        ensure!(self.installed > 0, "no device came so far as to prove its installation");
+        ensure!(self.counted > 0, "of {} devices that proved their installation none counts", self.installed);
         Ok(())
     }
 }
@@ -93,8 +101,8 @@ impl fmt::Display for Verdict {
         )?;
         writeln!(
             f,
-            "rollout steps {}, made twice {}, devices that proved it {}",
-            self.steps, self.steps_twice, self.installed
+            "rollout steps {}, made twice {}, devices that proved it {}, counted {}",
+            self.steps, self.steps_twice, self.installed, self.counted
         )?;
         writeln!(f, "batch until acknowledged: p50 {half:.0} ms, p99 {p99:.0} ms, longest {longest:.0} ms")?;
         write!(f, "requests answered {}", self.answered)?;
@@ -123,6 +131,7 @@ pub async fn of(store: &str, mut account: Account, kills: usize) -> anyhow::Resu
         steps,
         steps_twice: steps_twice + permits_twice(&*store).await?,
         installed: account.installed,
+        counted: counted(&*store).await?,
         answered: account.answered,
         errors: account.errors,
         waits_ms: [half, p99, longest],
@@ -180,4 +189,35 @@ async fn permits_twice(store: &dyn Store) -> anyhow::Result<usize> {
         }
     }
     Ok(writes.values().filter(|times| **times > 2).count())
+}
+
+/// Devices whose receipt the rollout counts.
+async fn counted(store: &dyn Store) -> anyhow::Result<u64> {
+    let (mut counted, mut from) = (0, Some(Cursor::First));
+    while let Some(cursor) = from {
+        let page = store.scan(Index::All(Kind::Progress), cursor, limits::PAGE_ROWS).await?;
+        for (_, row) in page.rows {
+            let progress: Progress = serde_json::from_slice(&row.body)?;
+            counted += u64::from(progress.outcome == Some(Outcome::Confirmed));
+        }
+        from = page.next;
+    }
+    Ok(counted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_of_which_none_counts_are_a_fault() {
+        // Goal: a rollout that goes nowhere shows. Method: a round in which all else is well.
+        let well =
+            Verdict { acknowledged: 5, kills: 1, steps: 3, installed: 4, counted: 4, ..Verdict::default() };
+        well.judge().expect("is well");
+        let none = Verdict { counted: 0, ..well };
+        assert!(none.judge().expect_err("is a fault").to_string().contains("none counts"));
+        let nobody = Verdict { installed: 0, ..none };
+        assert!(nobody.judge().expect_err("is a fault").to_string().contains("no device came so far"));
+    }
 }

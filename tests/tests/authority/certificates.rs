@@ -125,7 +125,7 @@ async fn openssl_accepts_our_lists_of_void_certificates() {
         if text.contains(&serial_of(one.leaf())) {
             break text;
         }
-        assert!(begun.elapsed() < Duration::from_secs(20), "not on the list");
+        assert!(begun.elapsed() < Duration::from_secs(60), "not on the list");
         sleep(Duration::from_millis(50)).await;
     };
     println!("on the list {:?} after the quarantine", begun.elapsed());
@@ -140,8 +140,12 @@ async fn openssl_accepts_our_lists_of_void_certificates() {
     let named = owner.get(&format!("/.well-known/cordon/crl/{}", owner.issuer())).await;
     assert_eq!(named, std::fs::read(owner.path("crl.der")).expect("read"));
     owner.ctl(&["devices", "release", &device_of(one.leaf()), "--reason", "it was ours"]);
-    sleep(Duration::from_millis(500)).await;
-    assert!(judge.list().await.contains("No Revoked Certificates") && judge.checked(&[], &leaf).0);
+    let begun = Instant::now();
+    while !judge.list().await.contains("No Revoked Certificates") {
+        assert!(begun.elapsed() < Duration::from_secs(60), "still on the list");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(judge.checked(&[], &leaf).0);
     owner.server.stop().await.expect("drains");
 }
 

@@ -36,7 +36,7 @@ fn a_trial_is_started_by_the_agent_and_confirmed_or_taken_back() {
     let mut control = control(folder.path());
     change(&mut control, ARM).expect("arms");
     assert_eq!(linked(folder.path()), "A", "nothing starts before its time");
-    assert_eq!(control.restart().expect("starts"), Some(true));
+    assert_eq!(control.restart(&mut || true).expect("starts"), Some(true));
     assert!(folder.path().join("started").exists());
     let state = control.read().expect("reads");
     assert_eq!((linked(folder.path()).as_str(), state.booted, state.active), ("B", Slot::B, Slot::A));
@@ -45,11 +45,37 @@ fn a_trial_is_started_by_the_agent_and_confirmed_or_taken_back() {
     assert_eq!(control.read().map(|state| (state.active, state.trial)).expect("reads"), (Slot::B, None));
 
     change(&mut control, Change::Arm { slot: Slot::A, attempts: 3 }).expect("arms");
-    assert_eq!(control.restart().expect("starts"), Some(true));
+    assert_eq!(control.restart(&mut || true).expect("starts"), Some(true));
     assert_eq!(linked(folder.path()), "A");
     change(&mut control, Change::RollBack { to: Slot::B }).expect("goes back");
-    assert_eq!(control.restart().expect("starts"), Some(true));
+    assert_eq!(control.restart(&mut || true).expect("starts"), Some(true));
     assert_eq!((linked(folder.path()).as_str(), control.read().expect("reads").booted), ("B", Slot::B));
+}
+
+#[test]
+fn a_start_that_is_held_off_leaves_words_and_link_as_they_were() {
+    // Goal: whoever comes while the words are stored is not too late. Method: a no that looks at what is stored by then;
+    // once on the way into a trial, once on the way back.
+    let folder = factory();
+    let mut control = control(folder.path());
+    let words = || fs::read_to_string(folder.path().join(WORDS)).expect("reads");
+    for (asked, from, to) in [(ARM, "A", "B"), (Change::RollBack { to: Slot::A }, "B", "A")] {
+        change(&mut control, asked).expect("is taken");
+        let (before, mut seen) = (words(), String::new());
+        let held = control.restart(&mut || {
+            seen = format!("{} {}", linked(folder.path()), words());
+            false
+        });
+        assert!(matches!(held, Err(BootError::NotNow)));
+        assert!(
+            seen.starts_with(to) && seen.contains(&format!("starting={to}")),
+            "nothing else is left: {seen}"
+        );
+        assert_eq!((linked(folder.path()).as_str(), words()), (from, before));
+        assert!(!folder.path().join("started").exists());
+        assert_eq!(control.restart(&mut || true).expect("starts"), Some(true));
+        fs::remove_file(folder.path().join("started")).expect("was started");
+    }
 }
 
 #[test]
@@ -58,9 +84,9 @@ fn an_application_that_does_not_start_is_told() {
     let folder = factory();
     let mut failing = FolderBoot { restart: vec!["false".into()], ..control(folder.path()) };
     change(&mut failing, ARM).expect("arms");
-    assert_eq!(failing.restart().expect("is tried"), Some(false));
+    assert_eq!(failing.restart(&mut || true).expect("is tried"), Some(false));
     let mut none = FolderBoot { restart: Vec::new(), ..control(folder.path()) };
-    assert_eq!(none.restart().expect("is nobody's"), None);
+    assert_eq!(none.restart(&mut || true).expect("is nobody's"), None);
 }
 
 #[test]
@@ -69,16 +95,16 @@ fn a_way_back_that_fails_is_not_done_until_the_command_works() {
     let folder = factory();
     let mut control = control(folder.path());
     change(&mut control, ARM).expect("arms");
-    assert_eq!(control.restart().expect("starts"), Some(true));
+    assert_eq!(control.restart(&mut || true).expect("starts"), Some(true));
     change(&mut control, Change::RollBack { to: Slot::A }).expect("goes back");
     let words = std::mem::replace(&mut control.restart, vec!["false".to_owned()]);
     for _ in 0..2 {
-        assert!(matches!(control.restart(), Err(BootError::NotBack)));
+        assert!(matches!(control.restart(&mut || true), Err(BootError::NotBack)));
         let state = control.read().expect("reads");
         assert_eq!((linked(folder.path()).as_str(), state.booted), ("A", Slot::B), "it is still to be done");
     }
     control.restart = words;
-    assert_eq!(control.restart().expect("starts"), Some(true));
+    assert_eq!(control.restart(&mut || true).expect("starts"), Some(true));
     assert_eq!(control.read().expect("reads").booted, Slot::A);
 }
 
@@ -95,7 +121,7 @@ fn a_tree_whose_start_was_cut_off_may_run_until_another_start_or_a_boot_has_sett
         .hooked(move |_, _| if full.exists() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) });
     let mut cut = FolderBoot { folder: hooked, ..control(folder.path()) };
     change(&mut cut, ARM).expect("arms");
-    assert!(matches!(cut.restart(), Err(BootError::File(_))));
+    assert!(matches!(cut.restart(&mut || true), Err(BootError::File(_))));
     fs::remove_file(started).expect("was started");
     let mut control = control(folder.path());
     change(&mut control, Change::Disarm).expect("disarms");
@@ -108,7 +134,7 @@ fn a_tree_whose_start_was_cut_off_may_run_until_another_start_or_a_boot_has_sett
     assert_eq!(runs(Slot::B), Slot::A, "what a boot of the machine started is known");
     fs::write(folder.path().join("boot_id"), "one\n").expect("writes");
     change(&mut control, ARM).expect("arms");
-    assert_eq!(control.restart().expect("starts"), Some(true));
+    assert_eq!(control.restart(&mut || true).expect("starts"), Some(true));
     assert_eq!(control.begun().expect("reads"), None);
 }
 
@@ -142,7 +168,7 @@ fn a_power_cut_at_every_step_leaves_a_link_to_a_tree_that_may_run_and_words_that
         });
         let mut dying = FolderBoot { folder: hooked, ..control(folder.path()) };
         let ended = change(&mut dying, ARM)
-            .and_then(|()| dying.restart())
+            .and_then(|()| dying.restart(&mut || true))
             .and_then(|_| change(&mut dying, Change::Confirm { slot: Slot::B }));
         let mut control = control(folder.path());
         let state = control.read().expect("the words can be read");
@@ -157,7 +183,7 @@ fn a_power_cut_at_every_step_leaves_a_link_to_a_tree_that_may_run_and_words_that
         cuts += 1;
         if state.active == Slot::A {
             change(&mut control, ARM).expect("arms");
-            assert_eq!(control.restart().expect("starts"), Some(true));
+            assert_eq!(control.restart(&mut || true).expect("starts"), Some(true));
             change(&mut control, Change::Confirm { slot: Slot::B }).expect("confirms");
         }
         assert_eq!((linked(folder.path()).as_str(), control.read().expect("reads").active), ("B", Slot::B));

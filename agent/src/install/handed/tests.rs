@@ -8,6 +8,7 @@ use std::thread;
 use cordon_agent_core::update::FetchFault;
 
 use super::*;
+use crate::program::write_program;
 
 /// Copies the file into its slot, notes what it was told, and reads the slot back.
 const COMMAND: &str = r#"#!/bin/sh
@@ -15,7 +16,7 @@ set -e
 cd "$(dirname "$0")"
 echo "$@" >> told
 case "$1" in
-install) [ ! -e refuses ]; if [ -e slow ]; then echo $$ > pid; exec sleep 60; fi; cp "$3" "slot.$2" ;;
+install) [ ! -e refuses ]; if [ -e slow ]; then echo $$ > pid; sleep 60; echo > outlived; fi; cp "$3" "slot.$2" ;;
 digest) if [ -e blind ]; then echo sha256=none; else echo "sha256=$(sha256sum < "slot.$2" | cut -d' ' -f1)"; fi ;;
 esac
 "#;
@@ -29,8 +30,7 @@ impl Scene {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let command = folder.path().join("command");
-        fs::write(&command, COMMAND).expect("writes");
-        fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).expect("sets");
+        write_program(&command, COMMAND);
         let state = Folder::open(folder.path().join("state")).expect("opens");
         let handed = Handed::new(&command.display().to_string(), state);
         Self { folder, handed }
@@ -169,6 +169,7 @@ fn a_command_that_nobody_waits_for_is_killed_and_the_next_one_waits_for_its_end(
         }
         let program = working().expect("it works");
         assert!(runs(&program) && !first.is_finished());
+        assert!(scene.handed.turn.try_lock().is_err(), "whoever comes now has to wait");
         fs::remove_file(scene.folder.path().join("slow")).expect("removes");
         wanted.store(false, Ordering::Relaxed);
         assert_eq!(scene.prove(Slot::A, b"bundle").expect("is taken"), Sha256::of(b"bundle"));
@@ -176,5 +177,6 @@ fn a_command_that_nobody_waits_for_is_killed_and_the_next_one_waits_for_its_end(
         let error = first.join().expect("no panic").expect_err("was not waited for");
         assert!(error.to_string().contains("not waited for"), "{error}");
     });
+    assert!(!scene.folder.path().join("outlived").exists(), "it did not come to its own end");
     scene.handed.prove((Slot::B, Slot::A), asked, &wanted).expect_err("and none begins");
 }

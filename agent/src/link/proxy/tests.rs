@@ -82,9 +82,10 @@ async fn a_proxy_that_refuses_or_hangs_up_is_named_too() {
 async fn a_proxy_that_is_down_is_told_from_a_server_that_is() {
     // Goal: people look in the right place. Method: a closed port as proxy.
     let site = Site::new().await;
-    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
-    let url = format!("http://{}", listener.local_addr().expect("is bound"));
-    drop(listener);
+    // Bound, and never listening: nobody else may open this port.
+    let closed = tokio::net::TcpSocket::new_v4().expect("is made");
+    closed.bind(([127, 0, 0, 1], 0).into()).expect("binds");
+    let url = format!("http://{}", closed.local_addr().expect("is bound"));
     let proxy = parsed(&url, None).expect("is read").expect("is one");
     let error = through(&site, proxy).expect("is built").wait(&ASK).await.expect_err("nobody is there");
     assert!(matches!(&error, LinkError::Proxy(ProxyFault::Unreachable(cause)) if cause.contains("refused")));

@@ -9,7 +9,7 @@ use cordon_agent_core::update::{Effect, Event, Report, gate};
 use tokio::sync::oneshot;
 
 use super::Updating;
-use crate::boot::{self, Change};
+use crate::boot::{self, BootError, Change};
 use crate::link::LinkError;
 use crate::run::health;
 use crate::run::messages::ToLink;
@@ -84,8 +84,15 @@ impl Updating {
         self.proving = None;
         let Ok(installer) = &self.means.installer else { return };
         let control = Arc::clone(&installer.boot);
+        let (record, interlock, now) = (self.record.clone(), self.device.interlock.clone(), self.now());
+        let mut look = look;
+        // And once more where words and a link have to be stored first.
+        let mut may = move || {
+            (look.interlock, look.silence) = (interlock.state(), interlock.silence());
+            gate::may_reboot(&record, &look, now)
+        };
         let _ = health::forget(&self.device.health);
-        match tokio::task::spawn_blocking(move || boot::restart(&control)).await {
+        match tokio::task::spawn_blocking(move || boot::restart(&control, &mut may)).await {
             Ok(Ok(None)) => {
                 tracing::info!("the device reboots for its update");
                 self.reboot = true;
@@ -100,6 +107,10 @@ impl Updating {
                 if !well {
                     self.queue.push_back(Event::Sick);
                 }
+            }
+            Ok(Err(BootError::NotNow)) => {
+                let look = self.fresh_surroundings();
+                self.queue.push_back(Event::Look(Box::new(look)));
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, "the application cannot be started again; it is tried again")

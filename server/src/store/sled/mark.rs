@@ -76,6 +76,13 @@ pub(super) struct Mark {
     unsynced: u32,
 }
 
+impl Drop for Mark {
+    /// For every copy of the file: a program that this process is just starting has one, too, until it runs.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 impl Mark {
     /// Opens or makes the file, mode 0600, and says what it tells. `WouldBlock` if another process has it.
     pub(super) fn open(path: &Path) -> io::Result<(Self, Option<Tally>)> {

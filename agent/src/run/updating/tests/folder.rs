@@ -1,11 +1,15 @@
 //! A folder as the thing that is updated, over the whole agent: the application is started again, nobody reboots.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use cordon_agent_core::update::State;
+use cordon_agent_core::update::{Slot, State};
+use cordon_proto::checkin::InterlockState;
 use cordon_proto::ids::Sha256;
 use cordon_proto::receipt::Outcome;
 use cordon_proto::update::order::Order;
@@ -14,6 +18,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::standby;
+use crate::boot::folder::FolderBoot;
+use crate::boot::{BootControl, BootError, BootState, Change, SharedControl};
 use crate::config::{Config, Health};
 use crate::fake::Reply;
 use crate::fake::mirror::{Manner, Mirror};
@@ -31,6 +37,8 @@ struct Pump {
     config: Config,
     /// How long a silent server is waited for, where that matters.
     stall: Option<Duration>,
+    /// The boot control in place of the configured one.
+    boot: Option<SharedControl>,
 }
 
 impl Pump {
@@ -62,13 +70,16 @@ impl Pump {
         let restart = ["sh", "-c", &script].map(ToOwned::to_owned).to_vec();
         let install = Some(Setting::Folder(root));
         let config = Config { slots: None, boot: None, install, restart, ..rig.config() };
-        Self { rig, config, stall: None }
+        Self { rig, config, stall: None, boot: None }
     }
 
     fn start(&self, health: Health) -> (oneshot::Sender<()>, JoinHandle<Exit>) {
         let (stop, stopped) = oneshot::channel();
         let config = Config { health, ..self.config.clone() };
         let mut ports = Ports { installer: installer(&config), ..self.rig.ports() };
+        if let (Some(control), Some(Ok(installer))) = (&self.boot, &mut ports.installer) {
+            installer.boot = Arc::clone(control);
+        }
         ports.tempo.patience.stall = self.stall.unwrap_or(ports.tempo.patience.stall);
         let task = tokio::spawn(run(config, ports, async {
             let _ = stopped.await;
@@ -161,6 +172,78 @@ async fn an_application_that_cannot_be_started_on_the_way_back_is_tried_again() 
 }
 
 #[tokio::test]
+async fn what_was_said_before_the_start_does_not_start_the_old_application_twice() {
+    // Goal: what waits to be heard when the application is started speaks of what ran before. Method: a tree that changes
+    // as it is started; its wrong hash and a look are heard together, and each of them asks for the way back.
+    let bends = "if grep -q 4.2.2 current/version; then printf 4.9.9 > current/version; fi";
+    let pump = Pump::ordered(application("4.2.2"), bends).await;
+    assert_eq!(pump.carried_out(Health::CheckinOnly).await, Outcome::RolledBack);
+    let reason = pump.rig.receipt().reason.map(|reason| reason.code.to_string());
+    assert_eq!(reason.as_deref(), Some("trial-hash-differs"));
+    assert_eq!(pump.text("started"), "4.2.2\n4.2.1\n");
+}
+
+/// A folder at whose bed a patient is attached the first time that its application is about to be started again.
+struct Attended {
+    folder: FolderBoot,
+    socket: PathBuf,
+    therapy: Option<mpsc::Sender<UnixStream>>,
+}
+
+impl BootControl for Attended {
+    fn read(&mut self) -> Result<BootState, BootError> {
+        self.folder.read()
+    }
+
+    fn write(&mut self, change: Change, after: &BootState) -> Result<(), BootError> {
+        self.folder.write(change, after)
+    }
+
+    fn restart(&mut self, may: &mut dyn FnMut() -> bool) -> Result<Option<bool>, BootError> {
+        if let Some(therapy) = self.therapy.take() {
+            let mut begun = UnixStream::connect(&self.socket).expect("the agent listens");
+            begun.write_all(b"hold in_use\n").expect("is said");
+            let mut answer = [0; 3];
+            begun.read_exact(&mut answer).expect("is heard");
+            assert_eq!(&answer, b"ok ");
+            therapy.send(begun).expect("is waited for");
+        }
+        self.folder.restart(may)
+    }
+
+    fn begun(&self) -> Result<Option<Slot>, BootError> {
+        self.folder.begun()
+    }
+}
+
+#[tokio::test]
+async fn a_patient_who_is_attached_while_the_link_is_turned_is_seen_before_the_start() {
+    // Goal: the last look is the last thing, for a folder too, whose words and link are stored between. Method: a therapy
+    // that begins behind the look that led to the start; it ends later.
+    let mut pump = Pump::ordered(application("4.2.2"), "true").await;
+    let (begins, begun) = mpsc::channel();
+    let folder = FolderBoot::at(&pump.rig.path("pump"), pump.config.restart.clone()).expect("opens");
+    let socket = pump.rig.path("interlock.sock");
+    pump.boot = Some(Arc::new(Mutex::new(Attended { folder, socket, therapy: Some(begins) })));
+    let (stop, task) = pump.start(Health::CheckinOnly);
+    let held = standby(&pump.rig).await;
+    let mut therapy = pump.rig.until("the therapy begins", |_| begun.try_recv().ok()).await;
+    pump.rig
+        .until("it is told", |world| {
+            let last = world.checkins.last()?;
+            let blocked = last.update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "interlock");
+            (blocked && last.interlock == InterlockState::InUse).then_some(())
+        })
+        .await;
+    assert_eq!((pump.text("started").as_str(), pump.text("current/version").as_str()), ("", "4.2.1"));
+    therapy.write_all(b"hold standby\n").expect("is said");
+    pump.rig.until("the receipt arrives", |world| (!world.receipts.is_empty()).then_some(())).await;
+    assert_eq!((pump.rig.receipt().outcome, pump.text("started").as_str()), (Outcome::Confirmed, "4.2.2\n"));
+    drop((stop, held, therapy));
+    assert!(matches!(task.await.expect("no panic"), Exit::Stopped));
+}
+
+#[tokio::test]
 async fn a_tree_from_which_an_application_may_run_is_not_written() {
     // Goal: nobody empties the folder under an application. Method: words that say that a start of B was begun and not seen
     // to its end in this boot of the machine; an order that would be written there.
@@ -209,6 +292,8 @@ async fn a_tree_that_is_begun_anew_is_recorded_as_begun_anew() {
     // sends a half and no more; then the tree is gone, and a server that is waited for sends nothing at all.
     let half = application("4.2.2").len() / 2;
     let mut pump = Pump::ordered(application("4.2.2"), "true").await;
+    // What is held is told when nothing more comes; a few kilobytes come sooner on any machine.
+    pump.stall = Some(Duration::from_secs(10));
     pump.rig.world().bent = Some(|rest| {
         let whole = application("4.2.2").len();
         let sent = if rest.len() == whole { whole / 2 } else { 0 };

@@ -1,7 +1,6 @@
 //! A command of the maker's as the thing that installs, over the whole agent: its no, its time, and its read-back.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use crate::boot::FileBoot;
 use crate::config::Config;
 use crate::install::Setting;
 use crate::interlock::Client;
+use crate::program::write_program;
 use crate::run::ports::installer;
 use crate::run::tests::{Rig, new_image};
 use crate::run::{Exit, Ports, run};
@@ -53,8 +53,7 @@ impl Pump {
             (world.offer, world.permit) = (true, true);
         }
         let command = rig.path("command");
-        fs::write(&command, COMMAND).expect("writes");
-        fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).expect("sets");
+        write_program(&command, COMMAND);
         fs::write(rig.path(how), "").expect("writes");
         let install = Some(Setting::Command(command.display().to_string()));
         let config = Config { slots: None, install, ..rig.config() };
