@@ -33,7 +33,7 @@ mod way_back;
 
 pub use accept::unaccepted;
 pub use apply::{apply, apply_progress};
-pub use at_check_in::go_at_check_in;
+pub use at_check_in::{go_at_check_in, may_be_given};
 pub use check::{Violation, check, passed};
 pub use facts::{BackFacts, DeviceFacts, Failure, Fleet, Stage};
 pub use offer::{Book, OtherList, Reason, ScopeList, Told, fits, ward_name};

@@ -16,7 +16,7 @@ use cordon_server_core::change::lease::Lease;
 use cordon_server_core::change::{Commit, Draft, Key};
 use cordon_server_core::device::Device;
 use cordon_server_core::rollout::{
-    Act, Fleet, Hold, IN_FLIGHT_TOTAL, Progress, Rollout, Sight, apply, apply_progress, check, plan,
+    Act, Fleet, Hold, IN_FLIGHT_TOTAL, Progress, Rollout, Sight, apply, apply_progress, passed, plan,
 };
 
 use super::{Concerned, RolloutError, Rollouts, body, entry};
@@ -85,11 +85,14 @@ impl Rollouts {
         strangers: impl Fn(&Rollout) -> Vec<Arc<Device>> + Send + Sync,
     ) -> Result<Ticked, RolloutError> {
         let mut ticked = Ticked::default();
+        self.giving.full().clear();
         let running: Vec<Name> = self.look(|book| {
             let running = book.rollouts.values().filter(|rollout| rollout.moves());
             running.map(|rollout| rollout.id.clone()).collect()
         });
         for id in running {
+            // Who is given the go inside a check-in meanwhile takes one of the same places.
+            let _giving = self.giving.turn.lock().await;
             let Some(planned) = self.planned(&id, turn.now, (&device, &strangers)) else { continue };
             match self.execute(&planned, turn, &mut ticked).await {
                 Err(RolloutError::Store(StoreError::Conflict(Key::Lease(job)))) => {
@@ -117,22 +120,17 @@ impl Rollouts {
     ) -> Option<Planned> {
         self.read(|shelf| {
             let rollout = shelf.book.rollouts.get(id)?;
-            // Of a wave that has not begun nothing is asked, however many devices it has.
-            let begun = rollout.waves.iter().filter(|wave| wave.started.is_some());
-            let members = begun.flat_map(|wave| &wave.devices);
-            let mut fleet: Fleet = members
-                .filter_map(|id| Some((*id, shelf.book.facts(rollout, &*device(*id)?, now))))
-                .collect();
+            let mut fleet: Fleet = shelf.fleet_of(rollout, device, now);
             if rollout.waves.iter().any(|wave| wave.joins && wave.started.is_some()) {
                 let others = strangers(rollout).into_iter();
                 fleet.extend(others.map(|other| (other.id, shelf.book.facts(rollout, &other, now))));
             }
             let room = IN_FLIGHT_TOTAL.saturating_sub(shelf.in_flight_beside(id));
-            let sight = Sight { fleet: &fleet, orders: &shelf.book.orders, room, now };
-            let acts = plan(rollout, &sight);
-            if let Err(violation) = check(rollout, &sight, &acts) {
-                tracing::error!(rollout = %id, ?violation, "a plan was refused by its own check; nothing was done");
-                return None;
+            let orders = shelf.book.orders_of(rollout);
+            let sight = Sight { fleet: &fleet, orders: &orders, room, now };
+            let (acts, violation) = passed(rollout, &sight, plan(rollout, &sight));
+            if let Some(violation) = violation {
+                tracing::error!(rollout = %id, ?violation, "a plan was refused by its own check; only its stop is done");
             }
             let given = acts.iter().filter_map(|act| {
                 let device = device_of(act)?;
@@ -315,11 +313,11 @@ impl Rollouts {
 }
 
 /// Who does what no person does.
-fn actor() -> Actor {
+pub(super) fn actor() -> Actor {
     Actor::Server("rollouts".parse().expect("a valid name"))
 }
 
-fn put_progress(
+pub(super) fn put_progress(
     draft: Draft,
     rollout: &Name,
     (device, progress, expected): (DeviceId, &Progress, Expected),

@@ -28,7 +28,7 @@ pub fn go_at_check_in(
         return Ok(None);
     }
     // A place is free. The plan names the first of those who asked, who may sleep; this one is here.
-    let Some(act) = next(rollout, sight, device) else { return Ok(None) };
+    let Some(act) = may_be_given(rollout, sight, device) else { return Ok(None) };
     match check(rollout, sight, core::slice::from_ref(&act)) {
         Ok(()) => Ok(Some(act)),
         // Places that only the next tick frees are not free yet.
@@ -37,8 +37,10 @@ pub fn go_at_check_in(
     }
 }
 
-/// The act by which this device would be given its go if there is a place.
-fn next(rollout: &Rollout, sight: &Sight<'_>, device: DeviceId) -> Option<Act> {
+/// The act by which this device would be given its go if there is a place and nothing stops. Only its own facts are looked
+/// at.
+#[must_use]
+pub fn may_be_given(rollout: &Rollout, sight: &Sight<'_>, device: DeviceId) -> Option<Act> {
     let (index, wave) = rollout.wave_of(device).filter(|(_, wave)| wave.started.is_some())?;
     let facts = sight.fleet.get(&device)?;
     match rollout.state {

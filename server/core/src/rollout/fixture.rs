@@ -242,7 +242,7 @@ impl Ward {
     /// What it is told in the answer to its check-in is written down.
     fn answer(&mut self, number: u8, now: Timestamp) {
         let told = self.tell(number, now);
-        let (Some(of), Some(permit)) = (told.news_of, told.permit) else { return };
+        let (Some(of), Some(permit)) = (told.of.filter(|_| told.is_news), told.permit) else { return };
         let known = self.book.progress.entry(of).or_default().entry(id(number)).or_default();
         *known = known.told(permit.action, now).expect("news");
     }

@@ -101,9 +101,10 @@ pub struct Told {
     pub order: Option<OrderOffer>,
     /// The go.
     pub permit: Option<Permit>,
-    /// The rollout whose go this is, if the device is told of it for the first time: that is written down before it is
-    /// told.
-    pub news_of: Option<Name>,
+    /// The rollout that this is of.
+    pub of: Option<Name>,
+    /// Whether the device is told of this go for the first time: that is written down before it is told.
+    pub is_news: bool,
 }
 
 /// Why devices of a rollout have not ended or have failed.
@@ -159,8 +160,8 @@ impl Book {
         let offer = OrderOffer { order: order.id.clone(), proof, action };
         let permit = self.go(rollout, (order, action), device, now);
         let progress = self.progress_of(&rollout.id, device.id).filter(|_| permit.is_some());
-        let news = progress.is_some_and(|progress| progress.told(action, now).is_some());
-        Told { order: Some(offer), permit, news_of: news.then(|| rollout.id.clone()) }
+        let is_news = progress.is_some_and(|progress| progress.told(action, now).is_some());
+        Told { order: Some(offer), permit, of: Some(rollout.id.clone()), is_news }
     }
 
     /// What a rollout has for a device: the install until it ends, the way back once it has confirmed.
@@ -249,7 +250,7 @@ impl Book {
     /// The facts of one device for the plan of one rollout.
     #[must_use]
     pub fn facts(&self, rollout: &Rollout, device: &Device, now: Timestamp) -> DeviceFacts {
-        let mut facts = self.remembered(rollout, device);
+        let mut facts = self.remembered(rollout, device.id);
         facts.trusted = trusted(device);
         facts.held = self.held(device, now);
         let holds = self.holds_over(device).filter(|hold| hold.holds(now));
@@ -290,8 +291,10 @@ impl Book {
         }
     }
 
-    fn remembered(&self, rollout: &Rollout, device: &Device) -> DeviceFacts {
-        let Some(progress) = self.progress_of(&rollout.id, device.id) else { return DeviceFacts::default() };
+    /// What is stored of a device, of whose own words nothing is known.
+    #[must_use]
+    pub fn remembered(&self, rollout: &Rollout, device: DeviceId) -> DeviceFacts {
+        let Some(progress) = self.progress_of(&rollout.id, device) else { return DeviceFacts::default() };
         let back = progress.back.as_ref().map(|back| BackFacts {
             permitted: back.go(),
             told: back.told,

@@ -55,7 +55,7 @@ fn a_go_that_nobody_came_for_is_no_silence_and_one_that_was_told_is() {
     ward.waits(0, "w1", FREE, at(21_600));
     assert!(ward.is_given_at_check_in(0, at(21_600)));
     let go = ward.tell(0, at(21_600));
-    assert!(go.permit.is_some() && go.news_of.is_none(), "written down before it is told");
+    assert!(go.permit.is_some() && !go.is_news, "written down before it is told");
     assert_eq!(ward.step(at(21_600 + 10_800)), []);
     assert_eq!(ward.step(at(21_600 + 10_801))[0], silent(0));
 }

@@ -132,7 +132,7 @@ impl World {
             (false, false) => &["no-permit"],
         };
         self.ward.say(number, self.now, report(UpdateState::Waiting, Some(of), codes), offer.action);
-        if self.dice.one_in(2) {
+        if self.dice.one_in(4) {
             let _given = self.ward.is_given_at_check_in(number, self.now);
         }
         // What it just said may have taken the go away; only who still has it reboots.

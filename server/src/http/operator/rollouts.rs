@@ -128,6 +128,9 @@ pub struct AcceptAsk {
 pub struct ReasonAsk {
     /// Why, at least 10 characters.
     reason: String,
+    /// The state that the person saw, such as `halted`: resuming, sending back and finishing are refused over another one.
+    #[serde(default)]
+    seen: Option<String>,
 }
 
 /// All rollouts, the newest first.
@@ -181,6 +184,8 @@ pub async fn create(
         .id
         .parse()
         .map_err(|_| refused("rollout_refused", "a rollout is named by a-z, 0-9, `.`, `_`, `-`"))?;
+    // Another server may have taken the publication in a moment ago.
+    operator.rollouts.read_orders(operator.app.clock.now()).await?;
     let book = operator.rollouts.book();
     let mut lists = BTreeMap::new();
     let (mut waves, mut joins) = (Vec::new(), BTreeSet::new());
@@ -218,8 +223,8 @@ fn wave_of(operator: &Operator, book: &Book, ask: WaveAsk) -> Result<WaveWanted,
             refused("not_enrolled", format!("no device with hardware identity {hardware} is enrolled here"))
         })?;
         let misfit =
-            |order: &&Order| matches!(order.scope, Scope::Match { .. }) && !fits(order, &member.current());
-        if live.filter(misfit).is_some() {
+            |order: &Order| matches!(order.scope, Scope::Match { .. }) && !fits(order, &member.current());
+        if live.is_some_and(misfit) {
             return Err(refused(
                 "not_in_scope",
                 format!("device {} does not fit the facts that order `{order}` names", member.id()),
@@ -227,6 +232,8 @@ fn wave_of(operator: &Operator, book: &Book, ask: WaveAsk) -> Result<WaveWanted,
         }
         devices.push((member.id(), hardware));
     }
+    // Of an order that is not known yet nobody could say who fits it.
+    live.ok_or_else(|| RolloutError::NoOrder(order.clone()))?;
     Ok((ask.name, order, devices))
 }
 
@@ -336,7 +343,8 @@ async fn act(
     let id: Name = parsed(&id, "rollout")?;
     let ask: ReasonAsk = json(request, "ReasonAsk").await?;
     let now = operator.app.clock.now();
-    let rollout = operator.rollouts.act(&id, deed, &ask.reason, caller.at(now)).await?;
+    let said = (ask.reason.as_str(), ask.seen.as_deref());
+    let rollout = operator.rollouts.act_on(&id, deed, said, caller.at(now)).await?;
     let devices = rollout.waves.iter().flat_map(|wave| wave.devices.clone());
     operator.app.waits.ring_all(devices);
     let book = operator.rollouts.book();
