@@ -7,7 +7,7 @@
 //! the server does by itself, `http/device` for what a check-in is answered with.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use cordon_proto::checkin::CheckinRequest;
 use cordon_proto::ids::{DeviceId, HardwareId, Name, Sha256, Text};
@@ -51,6 +51,8 @@ pub struct Rollouts {
     reading: Arc<tokio::sync::Mutex<()>>,
     /// Who gives gos now.
     giving: Arc<Giving>,
+    /// When the rollouts that have ended were last looked at for late receipts.
+    looked_back: Arc<Mutex<Option<Timestamp>>>,
     /// The server that this is a part of, for what devices say of themselves and to wake them.
     app: Arc<OnceLock<Weak<App>>>,
 }
@@ -224,6 +226,7 @@ impl Rollouts {
             book: Arc::default(),
             reading: Arc::default(),
             giving: Arc::default(),
+            looked_back: Arc::default(),
             app: Arc::default(),
         };
         rollouts.read_documents(true).await?;

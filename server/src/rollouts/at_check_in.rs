@@ -106,7 +106,10 @@ impl Rollouts {
         (rollout, device): (&Name, DeviceId),
         now: Timestamp,
     ) -> Result<(), RolloutError> {
-        if self.giving.full().contains(rollout) {
+        // Who takes the job over is settled by its loop; a question to the store for each of ten thousand would be too much.
+        let may_have = |(job, held): &(&'static str, bool)| *job == ROLLOUTS_JOB && *held;
+        let is_its_turn = !app.following.is_shared() || app.leases.held().iter().any(may_have);
+        if !is_its_turn || self.giving.full().contains(rollout) {
             return Ok(());
         }
         let Some(lease) = app.leases.hold(ROLLOUTS_JOB).await? else { return Ok(()) };

@@ -267,3 +267,14 @@ async fn two_servers_that_do_not_know_of_each_other_create_no_two_rollouts_of_on
         tokio::join!(first.create(wanted("r-3"), by(&actor)), second.create(wanted("r-4"), by(&other)));
     assert_eq!(usize::from(both.0.is_ok()) + usize::from(both.1.is_ok()), 1, "{both:?}");
 }
+
+#[tokio::test]
+async fn rollouts_that_have_ended_are_looked_at_once_a_minute() {
+    // Goal: a tick a second does not walk through the devices of years. Method: the seconds at which it looks back; a
+    // clock that was set back is no reason never to look again.
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let desk = desk(&store);
+    let rollouts = Rollouts::load(store, desk.repositories.clone(), NOW).await.expect("loads");
+    let looks = |s: i64| rollouts.looks_back(NOW.plus_seconds(s));
+    assert_eq!([0, 1, 59, 60, 61, -3600].map(looks), [true, false, false, true, false, true]);
+}

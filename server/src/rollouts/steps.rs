@@ -5,7 +5,7 @@
 //! who comes late gets a conflict, loads what the others did, and plans again at the next tick. Read next: `leases`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use cordon_proto::ids::{DeviceId, Name, Text};
 use cordon_proto::limits;
@@ -28,6 +28,8 @@ const PERMITS: usize = 400;
 const _: () = assert!(PERMITS + 2 <= limits::COMMIT_CHANGES, "a commit of permits fits");
 /// How often a receipt is counted anew when somebody else was faster.
 const TRIES: u32 = 8;
+/// Seconds between two looks at the rollouts that have ended.
+const LOOK_BACK_S: i64 = 60;
 
 /// One turn at the work: when, and by which lease. Without one nobody else may be at it.
 #[derive(Clone, Copy, Debug)]
@@ -270,7 +272,8 @@ impl Rollouts {
     /// Counts receipts that the fleet holds and no rollout has counted yet.
     pub async fn count_receipts(&self, fleet: &FleetView, turn: Turn<'_>) -> Result<Ticked, RolloutError> {
         let mut ticked = Ticked::default();
-        for (rollout, receipt) in self.uncounted(fleet) {
+        let all = self.looks_back(turn.now);
+        for (rollout, receipt) in self.uncounted(fleet, all) {
             self.count(&rollout, (&receipt.body, receipt.received), turn).await?;
             ticked.devices.insert(receipt.body.device);
             ticked.rollouts.insert(rollout);
@@ -287,11 +290,21 @@ impl Rollouts {
         })
     }
 
-    /// Receipts that end an open row, the oldest of each row.
-    fn uncounted(&self, fleet: &FleetView) -> Vec<(Name, Arc<ReceiptView>)> {
+    /// Whether it is time for the rollouts that have ended, too: late receipts count there, but nobody waits for them.
+    fn looks_back(&self, now: Timestamp) -> bool {
+        let mut last = self.looked_back.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now.seconds_since(last).abs() >= LOOK_BACK_S);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+
+    /// Receipts that end an open row, the oldest of each row; of rollouts that have ended only if they are asked for.
+    fn uncounted(&self, fleet: &FleetView, all: bool) -> Vec<(Name, Arc<ReceiptView>)> {
         self.read(|shelf| {
             let mut found = Vec::new();
-            for rollout in shelf.book.rollouts.values() {
+            for rollout in shelf.book.rollouts.values().filter(|rollout| all || rollout.is_open()) {
                 let begun = rollout.waves.iter().filter(|wave| wave.started.is_some());
                 for device in begun.flat_map(|wave| &wave.devices) {
                     // Who has confirmed has one end more only once the rollout returns.

@@ -148,9 +148,8 @@ pub async fn list(State(operator): State<Operator>) -> Answered<RolloutPage> {
     responses((status = 200, body = RolloutView), (status = 404)))]
 pub async fn show(State(operator): State<Operator>, Path(id): Path<String>) -> Answered<RolloutView> {
     let id: Name = parsed(&id, "rollout")?;
-    let book = operator.rollouts.book();
-    let rollout = book.rollouts.get(&id).ok_or_else(|| not_found("rollout"))?;
-    Ok(Json(view(&operator, &book, rollout)))
+    let shown = operator.rollouts.look(|book| Some(view(&operator, book, book.rollouts.get(&id)?)));
+    shown.map(Json).ok_or_else(|| not_found("rollout"))
 }
 
 /// Begins a rollout of orders that are live.
@@ -206,8 +205,7 @@ pub async fn create(
         Wanted { lists, joins, priority, acceptance, work_order, ..Wanted::new(id, title, waves, policy) };
     opening::ready(&operator, &wanted).await?;
     let rollout = operator.rollouts.create(wanted, caller.at(operator.app.clock.now())).await?;
-    let book = operator.rollouts.book();
-    Ok((StatusCode::CREATED, Json(view(&operator, &book, &rollout))))
+    Ok((StatusCode::CREATED, Json(operator.rollouts.look(|book| view(&operator, book, &rollout)))))
 }
 
 fn wave_of(operator: &Operator, book: &Book, ask: WaveAsk) -> Result<WaveWanted, Problem> {
@@ -347,8 +345,7 @@ async fn act(
     let rollout = operator.rollouts.act_on(&id, deed, said, caller.at(now)).await?;
     let devices = rollout.waves.iter().flat_map(|wave| wave.devices.clone());
     operator.app.waits.ring_all(devices);
-    let book = operator.rollouts.book();
-    Ok(Json(view(&operator, &book, &rollout)))
+    Ok(Json(operator.rollouts.look(|book| view(&operator, book, &rollout))))
 }
 
 /// A person has looked at a confirmed device, and accepts it or not. One that is not accepted counts as failed.
