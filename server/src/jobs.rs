@@ -40,7 +40,7 @@ const DAILY: Duration = Duration::from_secs(24 * 3600);
 const HOURLY: Duration = Duration::from_secs(3600);
 
 /// The jobs that have a lease.
-const ROLLOUTS_JOB: &str = "rollouts";
+pub(crate) const ROLLOUTS_JOB: &str = "rollouts";
 const RENEWAL_JOB: &str = "renewal";
 const RETENTION_JOB: &str = "retention";
 const BACKUP_JOB: &str = "backup";

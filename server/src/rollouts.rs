@@ -7,7 +7,7 @@
 //! the server does by itself, `http/device` for what a check-in is answered with.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use cordon_proto::checkin::CheckinRequest;
 use cordon_proto::ids::{DeviceId, HardwareId, Name, Sha256, Text};
@@ -29,12 +29,14 @@ use crate::people::Doer;
 use crate::repositories::{KnownRelease, PublishError, Repositories};
 use crate::store::{Answer, Change, Cursor, Expected, Revision, Store, StoreError};
 
+mod at_check_in;
 mod create;
 mod people;
 mod shelf;
 mod steps;
 
-pub use self::people::Deed;
+use self::at_check_in::Giving;
+pub use self::people::{Deed, seen};
 pub use self::shelf::Concerned;
 use self::shelf::Shelf;
 pub use self::steps::{Ticked, Turn};
@@ -47,6 +49,12 @@ pub struct Rollouts {
     book: Arc<RwLock<Shelf>>,
     /// One reading of the orders at a time: a slower one must not bring back what a faster one replaced.
     reading: Arc<tokio::sync::Mutex<()>>,
+    /// Who gives gos now.
+    giving: Arc<Giving>,
+    /// When the rollouts that have ended were last looked at for late receipts.
+    looked_back: Arc<Mutex<Option<Timestamp>>>,
+    /// The server that this is a part of, for what devices say of themselves and to wake them.
+    app: Arc<OnceLock<Weak<App>>>,
 }
 
 /// How often an act of a person is decided anew when somebody else was faster.
@@ -149,6 +157,17 @@ pub enum RolloutError {
     /// The act does not fit the state.
     #[error("the rollout is {0}; it cannot be moved so")]
     State(&'static str),
+    /// It stands otherwise than the person saw it.
+    #[error("the rollout is {0} by now, which is not what you saw; look at it again before you decide")]
+    Moved(&'static str),
+    /// It would stop itself at once.
+    #[error(
+        "it would stop itself again at once: {0}. Send the devices back, abort it, or sign an order for a better release"
+    )]
+    StillBroken(String),
+    /// Another rollout is being created.
+    #[error("another rollout is being created at this moment; try again in a few seconds")]
+    Busy,
     /// A reason is missing.
     #[error("give a reason of at least 10 characters: the next shift reads it")]
     Reason,
@@ -183,6 +202,9 @@ impl RolloutError {
             | Self::Exists(_)
             | Self::Unknown(_)
             | Self::State(_)
+            | Self::Moved(_)
+            | Self::StillBroken(_)
+            | Self::Busy
             | Self::Reason
             | Self::Orders(_)
             | Self::Store(_)
@@ -198,7 +220,15 @@ impl Rollouts {
         repositories: Repositories,
         now: Timestamp,
     ) -> Result<Self, RolloutError> {
-        let rollouts = Self { store, repositories, book: Arc::default(), reading: Arc::default() };
+        let rollouts = Self {
+            store,
+            repositories,
+            book: Arc::default(),
+            reading: Arc::default(),
+            giving: Arc::default(),
+            looked_back: Arc::default(),
+            app: Arc::default(),
+        };
         rollouts.read_documents(true).await?;
         rollouts.read_orders(now).await?;
         Ok(rollouts)
@@ -289,6 +319,11 @@ impl Rollouts {
         self.read(|shelf| (shelf.book.tell(device, now), shelf.director_version))
     }
 
+    /// Says which server this is a part of. Can be done once; later calls change nothing.
+    pub fn belong_to(&self, app: &Arc<App>) {
+        let _ = self.app.set(Arc::downgrade(app));
+    }
+
     /// A copy of the book, for pages.
     #[must_use]
     pub fn book(&self) -> Book {
@@ -342,9 +377,20 @@ impl Rollouts {
     /// Brings one document of the book up to what is stored.
     async fn load_one(&self, key: Key) -> Result<(), RolloutError> {
         if let Some(row) = self.store.get(key.clone()).await? {
-            self.follow(&Change::Put(key, row.body), row.revision);
+            self.take_in(&Change::Put(key, row.body), row.revision);
         }
         Ok(())
+    }
+
+    /// The same as [`Rollouts::follow`], for what was met by chance: whom it concerns is woken here, since whoever follows
+    /// the store will find that it is known.
+    fn take_in(&self, change: &Change, revision: Revision) {
+        let concerned = self.follow(change, revision);
+        let Some(app) = self.app.get().and_then(Weak::upgrade) else { return };
+        if concerned.everybody {
+            app.waits.ring_all(app.fleet.all().iter().map(|member| member.id()));
+        }
+        app.waits.ring_all(concerned.devices);
     }
 
     fn read<T>(&self, look: impl FnOnce(&Shelf) -> T) -> T {
@@ -359,14 +405,16 @@ impl Rollouts {
 impl Director for Rollouts {
     fn orders_for<'a>(
         &'a self,
-        _: &'a App,
+        app: &'a App,
         member: &'a Member,
         request: &'a CheckinRequest,
         now: Timestamp,
     ) -> Answer<'a, Orders> {
         let device = Device { report: Some(Report::of(request)), ..member.current() };
-        let (told, _) = self.tell(&device, now);
-        Box::pin(async move { Ok(Orders { order: told.order, permit: told.permit }) })
+        Box::pin(async move {
+            let told = self.answer(app, &device, now).await;
+            Ok(Orders { order: told.order, permit: told.permit })
+        })
     }
 
     fn content_version(&self) -> u64 {
@@ -419,6 +467,8 @@ fn read<T: DeserializeOwned>(key: &Key, body: &[u8]) -> Result<T, StoreError> {
 
 #[cfg(test)]
 mod later_tests;
+#[cfg(test)]
+mod review_tests;
 #[cfg(test)]
 mod schedulers;
 #[cfg(test)]

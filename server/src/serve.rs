@@ -221,6 +221,7 @@ pub async fn assemble(
     let app = Arc::new(App::open(parts).await?);
     let repositories = Repositories::new(app.store.clone(), app.online.clone());
     let rollouts = Rollouts::load(app.store.clone(), repositories.clone(), app.clock.now()).await?;
+    rollouts.belong_to(&app);
     app.set_director(Arc::new(rollouts.clone()));
     Ok((Operator { app, rollouts, repositories }, drain))
 }

@@ -31,7 +31,7 @@ pub enum Role {
 pub enum Access {
     /// Looking.
     Read,
-    /// Stopping a rollout, sending it back, or holding a place: what a person at the bedside must be able to do.
+    /// Stopping a rollout, or holding a place: what a person at the bedside must be able to do.
     Stop,
     /// Changing something.
     Change,

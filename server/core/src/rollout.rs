@@ -10,7 +10,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use cordon_proto::ids::{DeviceId, Name, TargetPath};
+use cordon_proto::ids::{DeviceId, Name, Sha256, TargetPath};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::order::Order;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 mod accept;
 mod apply;
+mod at_check_in;
 pub mod calendar;
 mod check;
 mod facts;
@@ -33,14 +34,16 @@ mod way_back;
 
 pub use accept::unaccepted;
 pub use apply::{apply, apply_progress};
-pub use check::{Violation, check};
+pub use at_check_in::{go_at_check_in, may_be_given};
+pub use check::{Violation, check, passed};
 pub use facts::{BackFacts, DeviceFacts, Failure, Fleet, Stage};
 pub use offer::{Book, OtherList, Reason, ScopeList, Told, fits, ward_name};
 pub use opening::{Listed, NotReady, ready};
-pub use plan::{Act, plan};
-pub use progress::{Accepted, BackEnd, Progress};
+pub use plan::{Act, plan, would_stop};
+pub use progress::{Accepted, BackEnd, GoTold, Progress};
 pub use receipt::{NotCounted, Row, count};
 pub use retry::{Again, Class, again, class_of};
+use tally::has_shown;
 pub use tally::{Break, Tally, broken, may_settle, tally, wilson};
 pub use waves::{Size, SplitError, split};
 
@@ -52,7 +55,7 @@ pub const IN_FLIGHT_TOTAL: u32 = 200;
 pub struct Sight<'a> {
     /// The facts of the rollout's devices.
     pub fleet: &'a Fleet,
-    /// The owner's orders as they are listed now.
+    /// The owner's orders as they are listed now, as far as they are the rollout's: see [`Book::orders_of`].
     pub orders: &'a BTreeMap<Name, Order>,
     /// Places that the other rollouts leave of [`IN_FLIGHT_TOTAL`].
     pub room: u32,
@@ -176,6 +179,33 @@ pub struct Wave {
     /// Whether enrolled devices that come to fit the order's facts are taken in.
     #[serde(default, skip_serializing_if = "is_default")]
     pub joins: bool,
+    /// What its order said when the rollout was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
+}
+
+/// What a receipt is held against, kept with the wave: its order may be withdrawn before the receipt comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// When the order was signed.
+    pub issued: Timestamp,
+    /// The image that it installs.
+    pub sha256: Sha256,
+    /// Whether it needs no go.
+    pub offline: bool,
+    /// The image of its way back.
+    pub back: Option<Sha256>,
+}
+
+impl From<&Order> for Signed {
+    fn from(order: &Order) -> Self {
+        Self {
+            issued: order.issued,
+            sha256: order.image.sha256,
+            offline: order.permit_s.is_none(),
+            back: order.back.as_ref().map(|back| back.image.sha256),
+        }
+    }
 }
 
 /// The limits of a rollout.
@@ -466,6 +496,8 @@ mod golden_tests;
 mod offer_tests;
 #[cfg(test)]
 mod return_tests;
+#[cfg(test)]
+mod review_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, feature = "world"))]

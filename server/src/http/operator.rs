@@ -216,11 +216,11 @@ async fn door(
     }
 }
 
-/// What a request is about. Stopping is the one thing that must never wait for an administrator; ending a hold or
-/// resuming is not stopping.
+/// What a request is about. Stopping is the one thing that must never wait for an administrator; ending a hold, resuming or
+/// sending devices back is not stopping.
 fn access_of(method: &Method, path: &str) -> Access {
     let act = path.strip_prefix("/api/v1/rollouts/").and_then(|rest| rest.split_once('/'));
-    let stops = matches!(act, Some((_, "pause" | "stop" | "back"))) || path == "/api/v1/holds";
+    let stops = matches!(act, Some((_, "pause" | "stop"))) || path == "/api/v1/holds";
     // A preview changes nothing; it is sent as a body because a filter may be long.
     let reads = method.is_safe() || path == "/api/v1/orders/preview";
     match (reads, stops && *method == Method::POST) {
@@ -349,7 +349,11 @@ impl From<RolloutError> for Problem {
     fn from(error: RolloutError) -> Self {
         match error {
             RolloutError::Unknown(_) => not_found("rollout or hold"),
-            RolloutError::Exists(_) | RolloutError::State(_) => {
+            RolloutError::Exists(_)
+            | RolloutError::State(_)
+            | RolloutError::Moved(_)
+            | RolloutError::StillBroken(_)
+            | RolloutError::Busy => {
                 Self::new(StatusCode::CONFLICT, "not_possible", "Not possible now", error.to_string())
             }
             RolloutError::List { .. }

@@ -6,24 +6,49 @@
 //! not be said. Read next: `people` for what is done with it then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use cordon_proto::ids::{DeviceId, HardwareId, Name, TargetPath};
-use cordon_proto::time::Timestamp;
+use cordon_proto::ids::{DeviceId, HardwareId, Name, TargetPath, Text};
+use cordon_proto::limits;
+use cordon_proto::time::{Millis, Timestamp};
 use cordon_proto::update::order::Order;
 use cordon_proto::update::scope::Scope;
 use cordon_server_core::audit::Actor;
-use cordon_server_core::change::{Commit, Key};
-use cordon_server_core::rollout::{Book, Pace, Rollout, RolloutKind, ScopeList, State, Wave};
+use cordon_server_core::change::lease::Lease;
+use cordon_server_core::change::{Commit, Index, Key, Kind};
+use cordon_server_core::rollout::{Book, Pace, Rollout, RolloutKind, ScopeList, Signed, State, Wave};
+use tokio::time::sleep;
 
 use super::{RolloutError, Rollouts, TRIES, Wanted, WaveWanted, body, entry};
+use crate::chance;
 use crate::people::Doer;
-use crate::store::{Expected, StoreError};
+use crate::store::{Change, Cursor, Expected, LeaseAnswer, LeaseRequest, StoreError};
+
+/// Whose turn it is to create a rollout.
+const CREATE_JOB: &str = "create-rollout";
+/// How often somebody looks whether the turn is free, and how often at most: longer than one that died keeps it.
+const LOOK_MS: i64 = 50;
+const LOOKS: u32 = 200;
 
 impl Rollouts {
     /// Begins a rollout of orders that are live.
     pub async fn create(&self, wanted: Wanted, by: Doer<'_>) -> Result<Rollout, RolloutError> {
         let Doer { actor, now } = by;
+        // Of several servers one creates at a time: two that do not know of each other's would overlap.
+        let turn = self.turn_to_create(now).await?;
+        let made = self.create_alone(wanted, (actor, now), &turn).await;
+        self.give_back(turn, now).await;
+        made
+    }
+
+    async fn create_alone(
+        &self,
+        wanted: Wanted,
+        (actor, now): (&Actor, Timestamp),
+        turn: &Lease,
+    ) -> Result<Rollout, RolloutError> {
         for _ in 0..TRIES {
+            self.read_rollouts().await?;
             // Another server may have taken a publication in a moment ago: the commit expects the very orders read here.
             let (heads, published) = self.repositories.heads().await?;
             self.read_orders(now).await?;
@@ -34,7 +59,9 @@ impl Rollouts {
             })?;
             let key = Key::Rollout(rollout.id.clone());
             let audit = entry("rollout.create", &format!("rollout:{}", rollout.id), None, &rollout.title);
+            let (lease, held) = turn.guard();
             let mut draft = Commit::draft(now, actor.clone())
+                .expect(lease, held)
                 .expect(heads.clone(), published)
                 .expect(key.clone(), Expected::Absent)
                 .put(key, body(&rollout))
@@ -44,6 +71,9 @@ impl Rollouts {
             }
             match self.commit(draft).await {
                 Err(RolloutError::Store(StoreError::Conflict(key))) if key == heads => {}
+                Err(RolloutError::Store(StoreError::Conflict(Key::Lease(_)))) => {
+                    return Err(RolloutError::Busy);
+                }
                 Err(RolloutError::Store(StoreError::Conflict(_))) => {
                     return Err(RolloutError::Exists(rollout.id));
                 }
@@ -51,6 +81,55 @@ impl Rollouts {
             }
         }
         Err(StoreError::Conflict(Key::Rollout(wanted.id)).into())
+    }
+}
+
+impl Rollouts {
+    /// The turn to create a rollout, which one server has at a time. It ends by itself if its server dies.
+    async fn turn_to_create(&self, now: Timestamp) -> Result<Lease, RolloutError> {
+        let name: Name = CREATE_JOB.parse().expect("a lower-case word");
+        let holder = Text::lossy(&format!("create-{:08x}", u32::from_be_bytes(chance::random())));
+        for look in 0..LOOKS {
+            let now = Millis::from(now).plus(i64::from(look) * LOOK_MS);
+            let request =
+                LeaseRequest { name: name.clone(), holder: holder.clone(), ttl_ms: limits::LEASE_MS, now };
+            match self.store.lease(request).await? {
+                LeaseAnswer::Granted(lease) => return Ok(lease),
+                LeaseAnswer::Held { .. } => sleep(Duration::from_millis(LOOK_MS.unsigned_abs())).await,
+            }
+        }
+        Err(RolloutError::Busy)
+    }
+
+    /// Lets the next one create.
+    async fn give_back(&self, turn: Lease, now: Timestamp) {
+        let (key, expected) = turn.guard();
+        let actor = Actor::Server("rollouts".parse().expect("a valid name"));
+        let draft = Commit::draft(now, actor).expect(key.clone(), expected).delete(key);
+        let commit = draft.finish().expect("one change is within bounds");
+        match self.store.commit(commit).await {
+            Ok(_) | Err(StoreError::Conflict(_)) => {}
+            Err(error) => {
+                let error = crate::log::chain(&error);
+                tracing::warn!(
+                    error,
+                    "the turn to create a rollout could not be given back; it ends by itself"
+                );
+            }
+        }
+    }
+
+    /// Takes in the rollouts that other servers have created.
+    async fn read_rollouts(&self) -> Result<(), StoreError> {
+        let mut from = Some(Cursor::First);
+        while let Some(cursor) = from {
+            let page = self.store.scan(Index::All(Kind::Rollout), cursor, limits::PAGE_ROWS).await?;
+            for (key, row) in page.rows {
+                self.take_in(&Change::Put(key, row.body), row.revision);
+            }
+            from = page.next;
+        }
+        Ok(())
     }
 }
 
@@ -115,7 +194,8 @@ fn rollout_of(
         if joins && !orders.get(&wave.1).is_some_and(by_facts) {
             return Err(RolloutError::NobodyJoins(wave.0));
         }
-        Ok(Wave { joins, ..wave_of(wave)? })
+        let signed = orders.get(&wave.1).map(Signed::from);
+        Ok(Wave { joins, signed, ..wave_of(wave)? })
     });
     let waves = waves.collect::<Result<_, _>>()?;
     let Common { repository, release, back } = common;
@@ -174,5 +254,5 @@ fn wave_of((name, order, devices): WaveWanted) -> Result<Wave, RolloutError> {
         return Err(RolloutError::Empty(name));
     }
     devices.sort();
-    Ok(Wave { name, order, devices, started: None, settled: None, joins: false })
+    Ok(Wave { name, order, devices, started: None, settled: None, joins: false, signed: None })
 }

@@ -4,11 +4,15 @@
 //! bites with its commit. Aborting withdraws no order: that would close the way back, too. Read next: `create` for how
 //! a rollout begins.
 
+use std::sync::{OnceLock, Weak};
+
 use cordon_proto::ids::{DeviceId, Name, Text};
 use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::change::{Commit, Key};
-use cordon_server_core::rollout::{Accepted, Covers, Hold, Rollout, State, WayBack};
+use cordon_server_core::rollout::{
+    Accepted, Covers, Fleet, Hold, IN_FLIGHT_TOTAL, Rollout, Sight, State, WayBack, would_stop,
+};
 
 use super::{RolloutError, Rollouts, TRIES, body, entry, good_reason};
 use crate::people::Doer;
@@ -44,6 +48,11 @@ impl Deed {
             Self::Back => "rollout.back",
             Self::Finish => "rollout.finish",
         }
+    }
+
+    /// Whether it undoes what somebody else may have decided meanwhile.
+    fn sets_going(self) -> bool {
+        matches!(self, Self::Resume | Self::Back | Self::Finish)
     }
 
     /// The state after it, if it fits the one before.
@@ -90,6 +99,25 @@ fn word(state: &State) -> &'static str {
     }
 }
 
+/// What somebody saw who looked at this state, to be given back with the act: its word, and since when.
+#[must_use]
+pub fn seen(state: &State) -> String {
+    let since = match state {
+        State::Running | State::Returning => return word(state).to_owned(),
+        State::Halted { at, .. }
+        | State::Paused { at, .. }
+        | State::Stopped { at, .. }
+        | State::Aborted { at, .. }
+        | State::Returned { at }
+        | State::Finished { at } => at,
+    };
+    format!("{}@{}", word(state), since.0)
+}
+
+fn is_seen(state: &State, saw: &str) -> bool {
+    saw == word(state) || saw == seen(state)
+}
+
 impl Rollouts {
     /// A person does something with a rollout.
     pub async fn act(
@@ -99,9 +127,29 @@ impl Rollouts {
         reason: &str,
         by: Doer<'_>,
     ) -> Result<Rollout, RolloutError> {
+        self.act_on(id, deed, (reason, None), by).await
+    }
+
+    /// The same by somebody who decided over the state that they `saw`: what sets things going is not done over another
+    /// one. Stopping is done over any.
+    pub async fn act_on(
+        &self,
+        id: &Name,
+        deed: Deed,
+        (reason, saw): (&str, Option<&str>),
+        by: Doer<'_>,
+    ) -> Result<Rollout, RolloutError> {
         let reason = good_reason(reason)?;
         let audit = entry(deed.action(), &format!("rollout:{id}"), Some(&reason), "");
+        let first = OnceLock::new();
         self.change(id, by, audit, |rollout| {
+            let same = first.get_or_init(|| rollout.state.clone()) == &rollout.state;
+            if deed.sets_going() && !(same && saw.is_none_or(|saw| is_seen(&rollout.state, saw))) {
+                return Err(RolloutError::Moved(word(&rollout.state)));
+            }
+            if deed == Deed::Resume {
+                self.may_go_on(rollout, by.now)?;
+            }
             let said = (by.now, by.actor.to_string(), reason.to_string());
             let next = deed.after(rollout, said);
             let next = next.ok_or_else(|| RolloutError::State(word(&rollout.state)))?;
@@ -118,11 +166,33 @@ impl Rollouts {
         .await
     }
 
+    /// Going on gives every go that was withheld out again, until the next tick: not where that tick would stop it again. A
+    /// pause withholds none, and one that has to stop then does.
+    fn may_go_on(&self, rollout: &Rollout, now: Timestamp) -> Result<(), RolloutError> {
+        if !matches!(rollout.state, State::Halted { .. } | State::Stopped { .. }) {
+            return Ok(());
+        }
+        let app = self.app.get().and_then(Weak::upgrade);
+        let why = self.read(|shelf| {
+            let known = |id: DeviceId| app.as_ref()?.fleet.get(id);
+            let begun = rollout.waves.iter().filter(|wave| wave.started.is_some());
+            let facts = |id: &DeviceId| match known(*id) {
+                Some(member) => shelf.book.facts(rollout, &member.current(), now),
+                None => shelf.book.remembered(rollout, *id),
+            };
+            let fleet: Fleet =
+                begun.flat_map(|wave| &wave.devices).map(|device| (*device, facts(device))).collect();
+            let orders = shelf.book.orders_of(rollout);
+            would_stop(rollout, &Sight { fleet: &fleet, orders: &orders, room: IN_FLIGHT_TOTAL, now })
+        });
+        why.map_or(Ok(()), |why| Err(RolloutError::StillBroken(why)))
+    }
+
     /// Whether an order of this rollout has a way back that is open.
     #[must_use]
     pub fn has_way_back(&self, rollout: &Rollout, now: Timestamp) -> bool {
         self.look(|book| {
-            let orders = rollout.waves.iter().filter_map(|wave| book.orders.get(&wave.order));
+            let orders = rollout.waves.iter().filter_map(|wave| book.order_of(rollout, wave));
             orders.filter_map(|order| order.back.as_ref()).any(|back| now < back.until)
         })
     }

@@ -5,14 +5,18 @@
 //! commit over the book must expect is asked here ([`Shelf::expected`]). Nothing here reads a store.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use cordon_proto::ids::{DeviceId, Name, Sha256, Text};
 use cordon_proto::receipt::ReceiptBody;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::order::Order;
 use cordon_server_core::change::{Key, Kind, Revision};
+use cordon_server_core::device::Device;
 use cordon_server_core::risk::gather::Newest;
-use cordon_server_core::rollout::{Book, Hold, Progress, Rollout, Row, ScopeList, count};
+use cordon_server_core::rollout::{
+    Book, Fleet, Hold, Progress, Rollout, Row, ScopeList, Signed, Wave, count,
+};
 use serde::de::DeserializeOwned;
 
 use crate::store::{Change, Expected};
@@ -192,9 +196,12 @@ impl Shelf {
         self.past.extend(before.into_iter().filter(|(id, _)| named.contains(id)));
     }
 
-    /// An order as it is listed, or as it was when it was withdrawn.
-    pub(super) fn order(&self, id: &Name) -> Option<&Order> {
-        self.book.orders.get(id).or_else(|| self.past.get(id))
+    /// What a wave's order says as it is listed, or else as it was when the rollout was created. A rollout of before that
+    /// was kept is read by the order that this server saw withdrawn.
+    fn signed(&self, rollout: &Rollout, wave: &Wave) -> Option<Signed> {
+        let listed = self.book.order_of(rollout, wave).map(Signed::from);
+        let past = || self.past.get(&wave.order).filter(|order| order.image.release == rollout.release);
+        listed.or_else(|| wave.signed.clone()).or_else(|| past().map(Signed::from))
     }
 
     /// What is remembered after a verified receipt that came at `received`, if it counts in this rollout.
@@ -204,9 +211,11 @@ impl Shelf {
         receipt: &ReceiptBody,
         received: Timestamp,
     ) -> Option<Progress> {
-        let (_, wave) = self.book.rollouts.get(rollout)?.wave_of(receipt.device)?;
+        let of = self.book.rollouts.get(rollout)?;
+        let (_, wave) = of.wave_of(receipt.device)?;
         let progress = self.progress(rollout, receipt.device);
-        let row = Row { order: self.order(&wave.order)?, begun: wave.started?, progress: &progress };
+        let signed = self.signed(of, wave)?;
+        let row = Row { order: &wave.order, signed: &signed, begun: wave.started?, progress: &progress };
         count(receipt, &row, received).ok()
     }
 
@@ -221,6 +230,18 @@ impl Shelf {
             forward || back.is_some_and(|back| back.go().is_some() && back.outcome.is_none())
         });
         u32::try_from(flying.count()).unwrap_or(u32::MAX)
+    }
+
+    /// The facts of the devices of a rollout's begun waves; of the others nothing is asked, however many they are.
+    pub(super) fn fleet_of(
+        &self,
+        rollout: &Rollout,
+        look: &impl Fn(DeviceId) -> Option<Arc<Device>>,
+        now: Timestamp,
+    ) -> Fleet {
+        let begun = rollout.waves.iter().filter(|wave| wave.started.is_some());
+        let known = begun.flat_map(|wave| &wave.devices);
+        known.filter_map(|id| Some((*id, self.book.facts(rollout, &*look(*id)?, now)))).collect()
     }
 
     /// What is known of one device's way in a rollout.

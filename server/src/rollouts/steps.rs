@@ -5,7 +5,7 @@
 //! who comes late gets a conflict, loads what the others did, and plans again at the next tick. Read next: `leases`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use cordon_proto::ids::{DeviceId, Name, Text};
 use cordon_proto::limits;
@@ -16,7 +16,7 @@ use cordon_server_core::change::lease::Lease;
 use cordon_server_core::change::{Commit, Draft, Key};
 use cordon_server_core::device::Device;
 use cordon_server_core::rollout::{
-    Act, Fleet, Hold, IN_FLIGHT_TOTAL, Progress, Rollout, Sight, apply, apply_progress, check, plan,
+    Act, Fleet, Hold, IN_FLIGHT_TOTAL, Progress, Rollout, Sight, apply, apply_progress, passed, plan,
 };
 
 use super::{Concerned, RolloutError, Rollouts, body, entry};
@@ -28,6 +28,8 @@ const PERMITS: usize = 400;
 const _: () = assert!(PERMITS + 2 <= limits::COMMIT_CHANGES, "a commit of permits fits");
 /// How often a receipt is counted anew when somebody else was faster.
 const TRIES: u32 = 8;
+/// Seconds between two looks at the rollouts that have ended.
+const LOOK_BACK_S: i64 = 60;
 
 /// One turn at the work: when, and by which lease. Without one nobody else may be at it.
 #[derive(Clone, Copy, Debug)]
@@ -85,11 +87,14 @@ impl Rollouts {
         strangers: impl Fn(&Rollout) -> Vec<Arc<Device>> + Send + Sync,
     ) -> Result<Ticked, RolloutError> {
         let mut ticked = Ticked::default();
+        self.giving.full().clear();
         let running: Vec<Name> = self.look(|book| {
             let running = book.rollouts.values().filter(|rollout| rollout.moves());
             running.map(|rollout| rollout.id.clone()).collect()
         });
         for id in running {
+            // Who is given the go inside a check-in meanwhile takes one of the same places.
+            let _giving = self.giving.turn.lock().await;
             let Some(planned) = self.planned(&id, turn.now, (&device, &strangers)) else { continue };
             match self.execute(&planned, turn, &mut ticked).await {
                 Err(RolloutError::Store(StoreError::Conflict(Key::Lease(job)))) => {
@@ -117,22 +122,17 @@ impl Rollouts {
     ) -> Option<Planned> {
         self.read(|shelf| {
             let rollout = shelf.book.rollouts.get(id)?;
-            // Of a wave that has not begun nothing is asked, however many devices it has.
-            let begun = rollout.waves.iter().filter(|wave| wave.started.is_some());
-            let members = begun.flat_map(|wave| &wave.devices);
-            let mut fleet: Fleet = members
-                .filter_map(|id| Some((*id, shelf.book.facts(rollout, &*device(*id)?, now))))
-                .collect();
+            let mut fleet: Fleet = shelf.fleet_of(rollout, device, now);
             if rollout.waves.iter().any(|wave| wave.joins && wave.started.is_some()) {
                 let others = strangers(rollout).into_iter();
                 fleet.extend(others.map(|other| (other.id, shelf.book.facts(rollout, &other, now))));
             }
             let room = IN_FLIGHT_TOTAL.saturating_sub(shelf.in_flight_beside(id));
-            let sight = Sight { fleet: &fleet, orders: &shelf.book.orders, room, now };
-            let acts = plan(rollout, &sight);
-            if let Err(violation) = check(rollout, &sight, &acts) {
-                tracing::error!(rollout = %id, ?violation, "a plan was refused by its own check; nothing was done");
-                return None;
+            let orders = shelf.book.orders_of(rollout);
+            let sight = Sight { fleet: &fleet, orders: &orders, room, now };
+            let (acts, violation) = passed(rollout, &sight, plan(rollout, &sight));
+            if let Some(violation) = violation {
+                tracing::error!(rollout = %id, ?violation, "a plan was refused by its own check; only its stop is done");
             }
             let given = acts.iter().filter_map(|act| {
                 let device = device_of(act)?;
@@ -272,7 +272,8 @@ impl Rollouts {
     /// Counts receipts that the fleet holds and no rollout has counted yet.
     pub async fn count_receipts(&self, fleet: &FleetView, turn: Turn<'_>) -> Result<Ticked, RolloutError> {
         let mut ticked = Ticked::default();
-        for (rollout, receipt) in self.uncounted(fleet) {
+        let all = self.looks_back(turn.now);
+        for (rollout, receipt) in self.uncounted(fleet, all) {
             self.count(&rollout, (&receipt.body, receipt.received), turn).await?;
             ticked.devices.insert(receipt.body.device);
             ticked.rollouts.insert(rollout);
@@ -289,11 +290,21 @@ impl Rollouts {
         })
     }
 
-    /// Receipts that end an open row, the oldest of each row.
-    fn uncounted(&self, fleet: &FleetView) -> Vec<(Name, Arc<ReceiptView>)> {
+    /// Whether it is time for the rollouts that have ended, too: late receipts count there, but nobody waits for them.
+    fn looks_back(&self, now: Timestamp) -> bool {
+        let mut last = self.looked_back.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now.seconds_since(last).abs() >= LOOK_BACK_S);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+
+    /// Receipts that end an open row, the oldest of each row; of rollouts that have ended only if they are asked for.
+    fn uncounted(&self, fleet: &FleetView, all: bool) -> Vec<(Name, Arc<ReceiptView>)> {
         self.read(|shelf| {
             let mut found = Vec::new();
-            for rollout in shelf.book.rollouts.values() {
+            for rollout in shelf.book.rollouts.values().filter(|rollout| all || rollout.is_open()) {
                 let begun = rollout.waves.iter().filter(|wave| wave.started.is_some());
                 for device in begun.flat_map(|wave| &wave.devices) {
                     // Who has confirmed has one end more only once the rollout returns.
@@ -315,11 +326,11 @@ impl Rollouts {
 }
 
 /// Who does what no person does.
-fn actor() -> Actor {
+pub(super) fn actor() -> Actor {
     Actor::Server("rollouts".parse().expect("a valid name"))
 }
 
-fn put_progress(
+pub(super) fn put_progress(
     draft: Draft,
     rollout: &Name,
     (device, progress, expected): (DeviceId, &Progress, Expected),

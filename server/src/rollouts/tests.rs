@@ -35,7 +35,7 @@ use crate::store::memory::Memory;
 use crate::store::{Cursor, Store};
 
 pub(crate) const NOW: Timestamp = Timestamp(1_795_251_906);
-const AT: Turn<'_> = Turn { now: NOW, lease: None };
+pub(super) const AT: Turn<'_> = Turn { now: NOW, lease: None };
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
@@ -103,7 +103,7 @@ fn targets() -> Vec<u8> {
     signed(&author::targets(&Targets { version, expires, targets: BTreeMap::new(), delegations }), 4)
 }
 
-fn orders(version: u64, orders: &[Order]) -> Vec<u8> {
+pub(super) fn orders(version: u64, orders: &[Order]) -> Vec<u8> {
     let listed = |order: &Order| {
         let file = TargetFile::new(order.image.length, order.image.sha256, Some(order.custom()));
         (order.path().as_str().to_owned(), file)

@@ -171,6 +171,7 @@ fn rollout(
         started: Some(now),
         settled: None,
         joins: false,
+        signed: None,
     };
     let rollout = Rollout {
         v: 1,

@@ -8,7 +8,7 @@ use alloc::string::ToString;
 use cordon_proto::checkin::Action;
 use cordon_proto::time::Timestamp;
 
-use super::{Act, BackEnd, Progress, Rollout, State};
+use super::{Act, BackEnd, GoTold, Progress, Rollout, State};
 
 /// Who stops a rollout where no person does.
 const SERVER: &str = "server:rollouts";
@@ -60,7 +60,10 @@ pub fn apply_progress(progress: &Progress, act: &Act, now: Timestamp) -> Option<
             let tries = progress.tries.saturating_add(1);
             Progress { v: 1, silent: Some(now), tries, ..progress.clone() }
         }
-        Act::Back { .. } => with(BackEnd { permitted: Some(now), taken_back: None, silent: None, ..back }),
+        Act::Back { .. } => {
+            let told = GoTold::NotYet;
+            with(BackEnd { permitted: Some(now), taken_back: None, silent: None, told, ..back })
+        }
         Act::TakeBack { action: Action::Back, .. } => with(BackEnd { taken_back: Some(now), ..back }),
         Act::Silent { action: Action::Back, .. } => {
             let tries = back.tries.saturating_add(1);

@@ -1,17 +1,20 @@
 //! The second opinion on a plan: the rules of a rollout stated over its result, without a line of the planner.
 //!
 //! Whatever made the plan, nothing passes here that gives a go outside an order, beyond the devices in flight, to a
-//! device that may not take it, or beside a halt; nor a wave that begins or settles too early. A refused plan is not
-//! executed at all. Read next: [`super::plan`] for what usually makes it.
+//! device that may not take it, or beside a halt; that takes a go back or calls a device silent without cause; nor a wave
+//! that begins or settles too early. Only facts and documents are read here: how the planner counts a device is not
+//! asked. Of a refused plan nothing is executed but its stop. Read next: [`super::plan`] for what usually makes it.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
-use cordon_proto::checkin::Action;
+use cordon_proto::checkin::{Action, UpdateState};
 use cordon_proto::ids::DeviceId;
 use cordon_proto::receipt::Outcome;
+use cordon_proto::time::Timestamp;
 use cordon_proto::update::order::Order;
 
-use super::{Act, DeviceFacts, Rollout, Sight, Stage, State, Wave};
+use super::{Act, DeviceFacts, GoTold, Rollout, Sight, State, Wave};
 
 /// What a plan must never do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +37,24 @@ pub enum Violation {
     FinishedTooEarly,
     /// A device taken into a wave that it does not fit.
     Misfit,
-    /// An act on a wave that is not there, or a go taken back that was not given.
+    /// An act on a wave that is not there, or on a go that was not given; one device's go ended twice.
     Nonsense,
+    /// A go taken back from a device that has it in hand and names nothing in its way.
+    TakenWithoutCause,
+    /// A device called silent that was heard, or that was never told of its go.
+    NotSilent,
+}
+
+/// As much of a plan as passes: all of it, or else only its stop, with the breach. Whatever is wrong with the rest, that
+/// something has to stop is not to be lost with it.
+#[must_use]
+pub fn passed(rollout: &Rollout, sight: &Sight<'_>, acts: Vec<Act>) -> (Vec<Act>, Option<Violation>) {
+    let Err(violation) = check(rollout, sight, &acts) else { return (acts, None) };
+    let is_stop = |act: &Act| matches!(act, Act::Halt { .. } | Act::Stop { .. });
+    let mut stop: Vec<Act> = acts.into_iter().filter(is_stop).collect();
+    stop.retain(|act| check(rollout, sight, core::slice::from_ref(act)).is_ok());
+    stop.truncate(1);
+    (stop, Some(violation))
 }
 
 /// Refuses a plan that breaks an invariant, whatever made it.
@@ -45,6 +64,7 @@ pub enum Violation {
 pub fn check(rollout: &Rollout, sight: &Sight<'_>, acts: &[Act]) -> Result<(), Violation> {
     let halts = acts.iter().any(|act| matches!(act, Act::Halt { .. } | Act::Stop { .. }));
     let mut given: BTreeSet<DeviceId> = BTreeSet::new();
+    let mut ended: BTreeSet<DeviceId> = BTreeSet::new();
     for act in acts {
         if !fits_state(rollout, act) {
             return Err(Violation::NotRunning);
@@ -56,6 +76,11 @@ pub fn check(rollout: &Rollout, sight: &Sight<'_>, acts: &[Act]) -> Result<(), V
             if !given.insert(*device) {
                 return Err(Violation::NotEntitled);
             }
+        }
+        if let Act::TakeBack { device, .. } | Act::Silent { device, .. } = act
+            && !ended.insert(*device)
+        {
+            return Err(Violation::Nonsense);
         }
         one(rollout, sight, act)?;
     }
@@ -95,17 +120,24 @@ fn one(rollout: &Rollout, sight: &Sight<'_>, act: &Act) -> Result<(), Violation>
             let entitled = open && confirmed && facts.back.permitted.is_none();
             holds(entitled && may_go(facts, order, Action::Back), Violation::NotEntitled)
         }
-        Act::TakeBack { wave, device, action } | Act::Silent { wave, device, action } => {
+        Act::TakeBack { wave, device, action } => {
             let (_, facts) = member(rollout, sight, *wave, *device)?;
-            let has = match action {
-                Action::Install => facts.permitted.is_some() && facts.receipt.is_none(),
-                Action::Back => facts.back.permitted.is_some() && facts.back.outcome.is_none(),
-            };
-            holds(has, Violation::Nonsense)
+            let go = Go::of(facts, *action).ok_or(Violation::Nonsense)?;
+            let refused = facts.refused.is_some();
+            holds(
+                refused || go.is_of_no_use(facts) || go.lies_too_long(sight.now),
+                Violation::TakenWithoutCause,
+            )
+        }
+        Act::Silent { wave, device, action } => {
+            let (_, facts) = member(rollout, sight, *wave, *device)?;
+            let go = Go::of(facts, *action).ok_or(Violation::Nonsense)?;
+            let dark = go.is_dark(facts, rollout.policy.silent_after_s, sight.now);
+            holds(dark, Violation::NotSilent)
         }
         Act::Join { wave, device } => {
             let open = rollout.waves.get(*wave).is_some_and(|wave| wave.joins && wave.started.is_some());
-            let stranger = rollout.waves.iter().all(|wave| !wave.devices.contains(device));
+            let stranger = rollout.wave_of(*device).is_none();
             let fits =
                 sight.fleet.get(device).is_some_and(|facts| facts.joins == Some(*wave) && facts.trusted);
             holds(open && stranger && fits, Violation::Misfit)
@@ -115,8 +147,8 @@ fn one(rollout: &Rollout, sight: &Sight<'_>, act: &Act) -> Result<(), Violation>
             holds(fresh && watched(rollout, *wave, sight), Violation::WaveTooEarly)
         }
         Act::Settle { wave } => {
-            let wave = rollout.waves.get(*wave).ok_or(Violation::Nonsense)?;
-            holds(wave.settled.is_none() && settles(rollout, wave, sight), Violation::SettledTooEarly)
+            let open = rollout.waves.get(*wave).ok_or(Violation::Nonsense)?.settled.is_none();
+            holds(open && settles(rollout, *wave, sight), Violation::SettledTooEarly)
         }
         Act::Finish => {
             let holds_still = |wave: &Wave| {
@@ -126,21 +158,91 @@ fn one(rollout: &Rollout, sight: &Sight<'_>, act: &Act) -> Result<(), Violation>
             let over = rollout
                 .waves
                 .iter()
-                .all(|wave| open_devices(rollout, wave, sight) == 0 && !(wave.joins && holds_still(wave)));
+                .all(|wave| all_ended(rollout, wave, sight) && !(wave.joins && holds_still(wave)));
             holds(over && watched(rollout, rollout.waves.len(), sight), Violation::FinishedTooEarly)
         }
         Act::FinishReturn => {
             let mut known = rollout.waves.iter().flat_map(|wave| &wave.devices);
             let over = known.all(|device| {
-                let facts = sight.fleet.get(device);
-                let left = |facts: &DeviceFacts| {
-                    facts.receipt == Some(Outcome::Confirmed) && facts.back.outcome.is_none()
-                };
-                let given_up = |facts: &DeviceFacts| facts.back.silent.is_some() || facts.refused.is_some();
-                facts.is_none_or(|facts| !left(facts) || given_up(facts))
+                sight.fleet.get(device).is_none_or(|facts| has_left_for_good(rollout, facts, sight.now))
             });
             holds(over, Violation::FinishedTooEarly)
         }
+    }
+}
+
+/// Whether a return waits for this device no more: it is back, failed to be, was given up, or never confirmed and is not
+/// under way either.
+fn has_left_for_good(rollout: &Rollout, facts: &DeviceFacts, now: Timestamp) -> bool {
+    if facts.receipt == Some(Outcome::Confirmed) {
+        let given_up = facts.back.silent.is_some() && facts.back.tries > rollout.pace.silent_tries;
+        return facts.back.outcome.is_some() || given_up || facts.refused.is_some();
+    }
+    let over = |go: Go| {
+        go.is_of_no_use(facts)
+            || go.lies_too_long(now)
+            || go.is_dark(facts, rollout.policy.silent_after_s, now)
+    };
+    facts.receipt.is_some()
+        || facts.refused.is_some()
+        || facts.silent.is_some()
+        || Go::of(facts, Action::Install).is_none_or(over)
+}
+
+/// A go that is in force: since when, and since when its device knows.
+struct Go {
+    at: Timestamp,
+    told: GoTold,
+}
+
+impl Go {
+    fn of(facts: &DeviceFacts, action: Action) -> Option<Self> {
+        let (at, told, open) = match action {
+            Action::Install => (facts.permitted, facts.told, facts.receipt.is_none()),
+            Action::Back => (facts.back.permitted, facts.back.told, facts.back.outcome.is_none()),
+        };
+        at.filter(|_| open).map(|at| Self { at, told })
+    }
+
+    /// By the device's own word of since the go, or by a hold that it has heard of or needs not hear of.
+    fn is_of_no_use(&self, facts: &DeviceFacts) -> bool {
+        let lately = facts.heard.is_none_or(|heard| heard >= self.at);
+        let stands = matches!(facts.state, Some(UpdateState::Waiting | UpdateState::Armed));
+        let names_other = facts.rules.iter().any(|code| code.as_str() != "no-permit");
+        let works = matches!(
+            facts.state,
+            Some(
+                UpdateState::Fetching
+                    | UpdateState::Waiting
+                    | UpdateState::Armed
+                    | UpdateState::Trial
+                    | UpdateState::Confirmed
+                    | UpdateState::RolledBack
+            )
+        );
+        let does_other = facts.elsewhere || (!works && facts.asks.is_none() && facts.heard.is_some());
+        let knows_hold = match (facts.held_since, facts.heard) {
+            (Some(since), Some(heard)) => heard > since && stands,
+            _ => false,
+        };
+        (lately && (does_other || (stands && names_other)))
+            || (facts.held && (knows_hold || self.told == GoTold::NotYet))
+    }
+
+    /// It was given, and its device never came for it.
+    fn lies_too_long(&self, now: Timestamp) -> bool {
+        self.told == GoTold::NotYet && now > self.at.plus_seconds(900)
+    }
+
+    /// Its device knows of it and was not heard for longer than a trial may last.
+    fn is_dark(&self, facts: &DeviceFacts, silent_after_s: u32, now: Timestamp) -> bool {
+        let since = match self.told {
+            GoTold::NotYet => return false,
+            GoTold::At(told) => told,
+            GoTold::Unwritten => self.at,
+        };
+        let last = since.max(self.at).max(facts.heard.unwrap_or(self.at));
+        now > last.plus_seconds(i64::from(silent_after_s))
     }
 }
 
@@ -151,7 +253,8 @@ fn member<'a>(
     device: DeviceId,
 ) -> Result<(&'a Wave, &'a DeviceFacts), Violation> {
     let wave = rollout.waves.get(wave).filter(|wave| wave.started.is_some());
-    let wave = wave.filter(|wave| wave.devices.contains(&device)).ok_or(Violation::OutsideItsWave)?;
+    let wave = wave.filter(|wave| wave.devices.binary_search(&device).is_ok());
+    let wave = wave.ok_or(Violation::OutsideItsWave)?;
     Ok((wave, sight.fleet.get(&device).ok_or(Violation::NotEntitled)?))
 }
 
@@ -202,31 +305,53 @@ fn watched(rollout: &Rollout, waves: usize, sight: &Sight<'_>) -> bool {
     earlier.iter().all(|wave| wave.settled.is_some_and(|at| sight.now >= at.plus_seconds(soak_s)))
 }
 
-fn open_devices(rollout: &Rollout, wave: &Wave, sight: &Sight<'_>) -> usize {
-    let has_ended = |device: &&DeviceId| {
-        let facts = sight.fleet.get(device);
-        facts.is_some_and(|facts| facts.stage(&rollout.policy, sight.now).has_ended())
-    };
-    wave.devices.iter().filter(|device| !has_ended(device)).count()
+/// Whether nothing more is expected of a device, by its receipt, its own word, the server's mark or its silence.
+fn has_ended(rollout: &Rollout, facts: &DeviceFacts, now: Timestamp) -> bool {
+    let told = facts.receipt.is_some() || facts.refused.is_some() || facts.silent.is_some();
+    let dark = |go: Go| !go.is_of_no_use(facts) && go.is_dark(facts, rollout.policy.silent_after_s, now);
+    told || Go::of(facts, Action::Install).map_or(facts.already, dark)
 }
 
-/// Somebody is left only after the patience with the unreached, with enough confirmed, and with no go in hand.
-fn settles(rollout: &Rollout, wave: &Wave, sight: &Sight<'_>) -> bool {
+fn all_ended(rollout: &Rollout, wave: &Wave, sight: &Sight<'_>) -> bool {
+    let ended = |device| sight.fleet.get(device).is_some_and(|facts| has_ended(rollout, facts, sight.now));
+    wave.devices.iter().all(ended)
+}
+
+fn has_confirmed(facts: &DeviceFacts) -> bool {
+    let good = facts.receipt == Some(Outcome::Confirmed) && facts.accepted != Some(false);
+    good && matches!(facts.back.outcome, None | Some(Outcome::Confirmed))
+}
+
+/// Enough have confirmed of those who could, and who has not ended holds no go and was waited for long enough.
+fn settles(rollout: &Rollout, index: usize, sight: &Sight<'_>) -> bool {
+    let Some(wave) = rollout.waves.get(index) else { return false };
     let Some(started) = wave.started else { return false };
-    if open_devices(rollout, wave, sight) == 0 {
-        return true;
-    }
-    let advance = &rollout.policy.advance;
-    let stages = || {
-        let facts = wave.devices.iter().filter_map(|device| sight.fleet.get(device));
-        facts.map(|facts| (facts, facts.stage(&rollout.policy, sight.now)))
+    let (absent, advance) = (DeviceFacts::default(), &rollout.policy.advance);
+    let all = |wave: &Wave| -> Vec<&DeviceFacts> {
+        wave.devices.iter().map(|device| sight.fleet.get(device).unwrap_or(&absent)).collect()
     };
-    let confirmed = stages().filter(|(_, stage)| *stage == Stage::Confirmed).count() as u64;
-    let patience = advance.waiting_after_s.unwrap_or(u32::MAX).min(advance.unreached_after_s);
-    let flying = stages().any(|(facts, stage)| facts.permitted.is_some() && !stage.has_ended());
-    let enough = confirmed * 1000 >= wave.devices.len() as u64 * u64::from(advance.least_confirmed_permille);
-    !flying
-        && sight.now >= started.plus_seconds(i64::from(patience))
-        && enough
-        && confirmed >= u64::from(advance.least_confirmed.max(1))
+    let members = all(wave);
+    let had_it = |facts: &&&DeviceFacts| {
+        let untouched = facts.receipt.is_none() && facts.permitted.is_none();
+        untouched && facts.already && facts.refused.is_none() && facts.silent.is_none()
+    };
+    let asked = (members.len() - members.iter().filter(had_it).count()) as u64;
+    let confirmed = members.iter().filter(|facts| has_confirmed(facts)).count() as u64;
+    let enough = if asked == 0 {
+        let earlier = rollout.waves.get(..index).unwrap_or_default();
+        index + 1 == rollout.waves.len() || earlier.iter().flat_map(all).any(has_confirmed)
+    } else {
+        let least = u64::from(advance.least_confirmed.max(1)).min(asked);
+        confirmed * 1000 >= asked * u64::from(advance.least_confirmed_permille) && confirmed >= least
+    };
+    let since = |at: Timestamp, limit_s: u32| sight.now >= at.plus_seconds(i64::from(limit_s));
+    let waited_for = |facts: &&DeviceFacts| {
+        let waits = facts.blocked.is_some() || facts.asks.is_some();
+        let lately = facts.heard.is_some_and(|heard| !since(heard, advance.unreached_after_s));
+        let overdue = since(started, advance.unreached_after_s) && !((waits || facts.installing) && lately);
+        let too_long = waits && advance.waiting_after_s.is_some_and(|limit_s| since(started, limit_s));
+        facts.permitted.is_some() || !(overdue || too_long)
+    };
+    let open = members.into_iter().filter(|facts| !has_ended(rollout, facts, sight.now));
+    enough && !open.into_iter().any(|facts| waited_for(&facts))
 }

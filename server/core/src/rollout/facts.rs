@@ -13,10 +13,13 @@ use cordon_proto::ids::{DeviceId, Name, Text};
 use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
 
-use super::Policy;
+use super::{GoTold, Policy};
 
 /// The only code that stands in the way of a device to which nothing but the go is missing.
 pub(super) const NO_PERMIT: &str = "no-permit";
+
+/// Seconds after which a go that its device never came for is given to another. Who listens comes within seconds.
+pub(super) const UNCLAIMED_S: i64 = 900;
 
 /// What is known of one device with regard to its wave's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,10 +28,14 @@ pub struct DeviceFacts {
     pub trusted: bool,
     /// Whether a hold covers it.
     pub held: bool,
+    /// Since when one does.
+    pub held_since: Option<Timestamp>,
     /// When it was last heard.
     pub heard: Option<Timestamp>,
     /// The act for which it asks the go.
     pub asks: Option<(Name, Action)>,
+    /// Whether it last spoke of another order than this one.
+    pub elsewhere: bool,
     /// Where its update stands, if it speaks of this order.
     pub state: Option<UpdateState>,
     /// Codes of all that stands in its way, by its own word, if it speaks of this order.
@@ -43,6 +50,10 @@ pub struct DeviceFacts {
     pub already: bool,
     /// When it was given the go that is in force for the install.
     pub permitted: Option<Timestamp>,
+    /// Whether it has been told of it.
+    pub told: GoTold,
+    /// When a go was taken back that it never heard of, if it was not given one since.
+    pub unclaimed: Option<Timestamp>,
     /// When it was called silent, if it was not given the go since.
     pub silent: Option<Timestamp>,
     /// How often it was called silent.
@@ -62,6 +73,10 @@ pub struct DeviceFacts {
 pub struct BackFacts {
     /// When it was given the go that is in force for the way back.
     pub permitted: Option<Timestamp>,
+    /// Whether it has been told of it.
+    pub told: GoTold,
+    /// When a go was taken back that it never heard of, if it was not given one since.
+    pub unclaimed: Option<Timestamp>,
     /// When it was called silent on its way back, if it was not given the go since.
     pub silent: Option<Timestamp>,
     /// How often.
@@ -125,11 +140,11 @@ impl DeviceFacts {
         if let Some(ended) = self.ended() {
             return ended;
         }
-        match self.permitted {
+        match self.permitted.filter(|_| !self.is_unclaimed(Action::Install, now)) {
             _ if self.refused.is_some() => Stage::Failed(Failure::Refused),
             _ if self.silent.is_some() => Stage::Failed(Failure::Silent),
             Some(_) if self.is_kept() => Stage::Waiting,
-            Some(at) if self.is_silent_since(at, policy, now) => Stage::Failed(Failure::Silent),
+            Some(_) if self.is_silent(Action::Install, policy, now) => Stage::Failed(Failure::Silent),
             Some(_) => Stage::Installing,
             None if self.already => Stage::Already,
             None if self.blocked.is_some() || self.asks.is_some() => Stage::Waiting,
@@ -161,18 +176,62 @@ impl DeviceFacts {
     /// Whether a go is of no use to the device: it stands before the reboot and something other than the missing go is in
     /// its way, by its own word or by a person's hold; or it speaks and does not work on this order at all. A word of
     /// before the go counts for nothing: a server that has just started may not know the one that the go was given for.
+    /// A hold counts once the device was heard under it, or if it never heard of the go: one that was let go and
+    /// has not been heard since the hold may be lying there broken, and no hold makes that good.
     pub(super) fn is_kept(&self) -> bool {
         let go = self.permitted.max(self.back.permitted);
         let since = self.heard.is_none_or(|heard| go.is_none_or(|at| heard >= at));
         let before = matches!(self.state, Some(UpdateState::Waiting | UpdateState::Armed));
-        let elsewhere = self.state.is_none() && self.asks.is_none() && self.heard.is_some();
-        (since && elsewhere) || (before && (self.held || (since && !self.is_free())))
+        let rests = matches!(self.state, None | Some(UpdateState::Idle | UpdateState::Refused))
+            && self.asks.is_none()
+            && self.heard.is_some();
+        let untold = self.has_go().is_some_and(|action| self.told_of(action) == GoTold::NotYet);
+        let under_hold = self.held_since.zip(self.heard).is_some_and(|(at, heard)| heard > at);
+        (since && (rests || self.elsewhere))
+            || (before && ((self.held && under_hold) || (since && !self.is_free())))
+            || (self.held && untold)
     }
 
-    /// Whether nothing was heard for too long since a go that was given `at`.
-    pub(super) fn is_silent_since(&self, at: Timestamp, policy: &Policy, now: Timestamp) -> bool {
+    /// When the go for this act was given that is in force.
+    pub(super) fn go_of(&self, action: Action) -> Option<Timestamp> {
+        match action {
+            Action::Install => self.permitted,
+            Action::Back => self.back.permitted,
+        }
+    }
+
+    fn told_of(&self, action: Action) -> GoTold {
+        match action {
+            Action::Install => self.told,
+            Action::Back => self.back.told,
+        }
+    }
+
+    /// Whether nothing was heard for too long since it was told of its go for this act.
+    pub(super) fn is_silent(&self, action: Action, policy: &Policy, now: Timestamp) -> bool {
+        let Some(at) = self.go_of(action) else { return false };
+        let at = match self.told_of(action) {
+            GoTold::NotYet => return false,
+            GoTold::At(told) => told.max(at),
+            GoTold::Unwritten => at,
+        };
         let last = self.heard.map_or(at, |heard| heard.max(at));
         now.seconds_since(last) > i64::from(policy.silent_after_s)
+    }
+
+    /// Whether it has not come for its go for this act for so long that another may have the place.
+    pub(super) fn is_unclaimed(&self, action: Action, now: Timestamp) -> bool {
+        let at = self.go_of(action).filter(|_| self.told_of(action) == GoTold::NotYet);
+        at.is_some_and(|at| now.seconds_since(at) > UNCLAIMED_S)
+    }
+
+    /// Whether it was heard since a go was taken back that it had never come for; true where there was none.
+    pub(super) fn came_since(&self, action: Action) -> bool {
+        let unclaimed = match action {
+            Action::Install => self.unclaimed,
+            Action::Back => self.back.unclaimed,
+        };
+        unclaimed.is_none_or(|since| self.heard.is_some_and(|heard| heard > since))
     }
 
     /// Whether it asks the go for this act and may be given it, as far as it and people's holds are concerned.

@@ -57,7 +57,15 @@ pub(super) fn order(id: &str) -> Order {
 pub(super) fn wave(order: &str, devices: impl IntoIterator<Item = u8>, started: Option<Timestamp>) -> Wave {
     let mut devices: Vec<DeviceId> = devices.into_iter().map(id).collect();
     devices.sort();
-    Wave { name: order.to_string(), order: name(order), devices, started, settled: None, joins: false }
+    Wave {
+        name: order.to_string(),
+        order: name(order),
+        devices,
+        started,
+        settled: None,
+        joins: false,
+        signed: None,
+    }
 }
 
 /// Two waves of `first` and `second` devices; wave 1 has begun.
@@ -229,6 +237,28 @@ impl Ward {
         let wants = order.map(|order| Wanted { order, action: act });
         pump.report = Some(Report { wants, ..said });
         pump.last_seen = Some(now);
+        self.answer(number, now);
+    }
+
+    /// What it is told in the answer to its check-in is written down.
+    fn answer(&mut self, number: u8, now: Timestamp) {
+        let told = self.tell(number, now);
+        let (Some(of), Some(permit)) = (told.of.filter(|_| told.is_news), told.permit) else { return };
+        let known = self.book.progress.entry(of).or_default().entry(id(number)).or_default();
+        *known = known.told(permit.action, now).expect("news");
+    }
+
+    /// The server decides about its go before it answers.
+    pub(super) fn is_given_at_check_in(&mut self, number: u8, now: Timestamp) -> bool {
+        let fleet = self.fleet(now);
+        let rollout = &self.book.rollouts[&self.of];
+        let sight = Sight { fleet: &fleet, orders: &self.book.orders, room: IN_FLIGHT_TOTAL, now };
+        let act = go_at_check_in(rollout, &sight, id(number)).expect("passes its check");
+        let Some(act) = act else { return false };
+        let known = self.book.progress.entry(self.of.clone()).or_default().entry(id(number)).or_default();
+        *known = apply_progress(known, &act, now).expect("an act on a device");
+        self.answer(number, now);
+        true
     }
 
     pub(super) fn waits(&mut self, number: u8, order: &str, codes: &[&str], now: Timestamp) {
@@ -239,8 +269,8 @@ impl Ward {
         let rollout = &self.book.rollouts[&self.of];
         let (_, wave) = rollout.wave_of(receipt.device).expect("a member");
         let known = self.book.progress.entry(self.of.clone()).or_default().entry(receipt.device).or_default();
-        let order = &self.book.orders[&wave.order];
-        let row = Row { order, begun: wave.started.expect("begun"), progress: known };
+        let (order, signed) = (&wave.order, &Signed::from(&self.book.orders[&wave.order]));
+        let row = Row { order, signed, begun: wave.started.expect("begun"), progress: known };
         *known = count(receipt, &row, now)?;
         Ok(())
     }

@@ -101,6 +101,10 @@ pub struct Told {
     pub order: Option<OrderOffer>,
     /// The go.
     pub permit: Option<Permit>,
+    /// The rollout that this is of.
+    pub of: Option<Name>,
+    /// Whether the device is told of this go for the first time: that is written down before it is told.
+    pub is_news: bool,
 }
 
 /// Why devices of a rollout have not ended or have failed.
@@ -154,7 +158,10 @@ impl Book {
             Scope::Set { .. } => self.proof(&order.id, device.hardware.identity()),
         };
         let offer = OrderOffer { order: order.id.clone(), proof, action };
-        Told { order: Some(offer), permit: self.go(rollout, (order, action), device, now) }
+        let permit = self.go(rollout, (order, action), device, now);
+        let progress = self.progress_of(&rollout.id, device.id).filter(|_| permit.is_some());
+        let is_news = progress.is_some_and(|progress| progress.told(action, now).is_some());
+        Told { order: Some(offer), permit, of: Some(rollout.id.clone()), is_news }
     }
 
     /// What a rollout has for a device: the install until it ends, the way back once it has confirmed.
@@ -166,7 +173,7 @@ impl Book {
     ) -> Option<(&'a Order, Action)> {
         let (_, wave) = rollout.wave_of(device.id)?;
         wave.started?;
-        let order = self.orders.get(&wave.order)?;
+        let order = self.order_of(rollout, wave)?;
         let progress = self.progress_of(&rollout.id, device.id);
         let outcome = progress.and_then(|progress| progress.outcome);
         if rollout.state == State::Returning {
@@ -203,6 +210,23 @@ impl Book {
         Some(Permit { order: order.id.clone(), action, until: until.min(end) })
     }
 
+    /// The order of a wave, if it is listed and is still the one that the rollout was created over: one that was signed
+    /// anew under the same name for another release or other bytes is another order.
+    #[must_use]
+    pub fn order_of(&self, rollout: &Rollout, wave: &Wave) -> Option<&Order> {
+        let order = self.orders.get(&wave.order)?;
+        let release = order.repository == rollout.repository && order.image.release == rollout.release;
+        let bytes = wave.signed.as_ref().is_none_or(|signed| signed.sha256 == order.image.sha256);
+        (release && bytes).then_some(order)
+    }
+
+    /// The orders of a rollout that are listed, for a plan.
+    #[must_use]
+    pub fn orders_of(&self, rollout: &Rollout) -> BTreeMap<Name, Order> {
+        let orders = rollout.waves.iter().filter_map(|wave| self.order_of(rollout, wave));
+        orders.map(|order| (order.id.clone(), order.clone())).collect()
+    }
+
     fn progress_of(&self, rollout: &Name, device: DeviceId) -> Option<&Progress> {
         self.progress.get(rollout)?.get(&device)
     }
@@ -226,15 +250,22 @@ impl Book {
     /// The facts of one device for the plan of one rollout.
     #[must_use]
     pub fn facts(&self, rollout: &Rollout, device: &Device, now: Timestamp) -> DeviceFacts {
-        let mut facts = self.remembered(rollout, device);
+        let mut facts = self.remembered(rollout, device.id);
         facts.trusted = trusted(device);
         facts.held = self.held(device, now);
+        let holds = self.holds_over(device).filter(|hold| hold.holds(now));
+        facts.held_since = holds.map(|hold| hold.at).min();
         facts.heard = device.last_seen;
         match rollout.wave_of(device.id) {
             Some((_, wave)) => {
-                let order = self.orders.get(&wave.order).filter(|order| now < order.expires);
+                let holds = |order: &&Order| match rollout.state {
+                    State::Returning => order.back.as_ref().is_some_and(|back| now < back.until),
+                    _ => now < order.expires,
+                };
+                let order = self.order_of(rollout, wave).filter(holds);
                 if let Some(report) = &device.report {
                     said(&mut facts, report, &wave.order, order);
+                    self.excuse(&mut facts, rollout, (device.id, report.software.sha256));
                 }
             }
             None => facts.joins = self.fitting_wave(rollout, device, now),
@@ -242,16 +273,40 @@ impl Book {
         facts
     }
 
-    fn remembered(&self, rollout: &Rollout, device: &Device) -> DeviceFacts {
-        let Some(progress) = self.progress_of(&rollout.id, device.id) else { return DeviceFacts::default() };
+    /// Who says that the release is no newer than its own, and got its own from another rollout, refuses nothing: it is
+    /// there already, or further.
+    fn excuse(&self, facts: &mut DeviceFacts, rollout: &Rollout, (device, runs): (DeviceId, Sha256)) {
+        let older = facts.refused.as_ref().is_some_and(|code| code.as_str() == "not-newer");
+        let brought = |other: &Rollout| {
+            let progress = self.progress_of(&other.id, device);
+            let confirmed = progress.is_some_and(|known| known.outcome == Some(Outcome::Confirmed));
+            let Some((_, wave)) = other.wave_of(device).filter(|_| confirmed) else { return false };
+            let signed = wave.signed.as_ref().map(|signed| signed.sha256);
+            let listed = || self.orders.get(&wave.order).map(|order| order.image.sha256);
+            signed.or_else(listed) == Some(runs)
+        };
+        if older && self.rollouts.values().filter(|other| other.id != rollout.id).any(brought) {
+            facts.refused = None;
+            facts.already = facts.permitted.is_none() && facts.silent.is_none();
+        }
+    }
+
+    /// What is stored of a device, of whose own words nothing is known.
+    #[must_use]
+    pub fn remembered(&self, rollout: &Rollout, device: DeviceId) -> DeviceFacts {
+        let Some(progress) = self.progress_of(&rollout.id, device) else { return DeviceFacts::default() };
         let back = progress.back.as_ref().map(|back| BackFacts {
             permitted: back.go(),
+            told: back.told,
+            unclaimed: back.unclaimed(),
             silent: back.silent,
             tries: back.tries,
             outcome: back.outcome,
         });
         DeviceFacts {
             permitted: progress.go(),
+            told: progress.told,
+            unclaimed: progress.unclaimed(),
             silent: progress.silent,
             tries: progress.tries,
             receipt: progress.outcome,
@@ -269,17 +324,19 @@ impl Book {
         }
         let mut waves = rollout.waves.iter().enumerate().filter(|(_, wave)| wave.joins);
         let fitting = |order: &Order| now < order.expires && fits(order, device);
-        waves.find(|(_, wave)| self.orders.get(&wave.order).is_some_and(fitting)).map(|(index, _)| index)
+        waves.find(|(_, wave)| self.order_of(rollout, wave).is_some_and(fitting)).map(|(index, _)| index)
     }
 
     /// Another open rollout that brings this device the same release under an order that still holds.
     #[must_use]
     pub fn elsewhere(&self, rollout: &Rollout, device: DeviceId, now: Timestamp) -> Option<&Rollout> {
-        let holds = |wave: &Wave| self.orders.get(&wave.order).is_some_and(|order| now < order.expires);
+        let holds = |other: &Rollout, wave: &Wave| {
+            self.order_of(other, wave).is_some_and(|order| now < order.expires)
+        };
         let mut others = self.rollouts.values().filter(|other| other.id != rollout.id && other.is_open());
         others.find(|other| {
             let same = other.repository == rollout.repository && other.release == rollout.release;
-            same && other.wave_of(device).is_some_and(|(_, wave)| holds(wave))
+            same && other.wave_of(device).is_some_and(|(_, wave)| holds(other, wave))
         })
     }
 
@@ -370,6 +427,7 @@ fn said(facts: &mut DeviceFacts, report: &Report, order: &Name, live: Option<&Or
     let rests = matches!(report.update.state, UpdateState::Idle | UpdateState::Refused);
     let runs = live.is_some_and(|live| report.software.sha256 == live.image.sha256);
     facts.already = rests && runs && facts.permitted.is_none() && facts.silent.is_none();
+    facts.elsewhere = report.update.order.as_ref().is_some_and(|other| other != order);
     if report.update.order.as_ref() != Some(order) {
         return;
     }

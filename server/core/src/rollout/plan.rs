@@ -16,7 +16,8 @@ use cordon_proto::update::order::Order;
 
 use super::retry::{Again, Class, again};
 use super::{
-    DeviceFacts, Rollout, Sight, Stage, State, Tally, Wave, broken, may_settle, tally, unaccepted, way_back,
+    DeviceFacts, Rollout, Sight, Stage, State, Tally, Wave, broken, has_shown, may_settle, tally, unaccepted,
+    way_back,
 };
 
 /// One act of a plan.
@@ -31,7 +32,8 @@ pub enum Act {
         /// For which act it had the go.
         action: Action,
     },
-    /// The device names something in its way, or will not take the order: the go is taken back, its place is free.
+    /// The device names something in its way, will not take the order, or never came for the go: it is taken back, its
+    /// place is free.
     TakeBack {
         /// The wave, from 0.
         wave: usize,
@@ -108,7 +110,7 @@ fn installs(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
     let tallies: Vec<Tally> =
         rollout.waves.iter().map(|wave| tally(wave, sight.fleet, &rollout.policy, sight.now)).collect();
     let mut acts = ended_gos(rollout, sight);
-    if let Some(halt) = first_break(rollout, &tallies) {
+    if let Some(halt) = first_break(rollout, &tallies).or_else(|| first_spent(rollout, &tallies, sight)) {
         acts.push(halt);
         return acts;
     }
@@ -131,7 +133,7 @@ fn installs(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
             free -= 1;
         }
         if wave.settled.is_none()
-            && may_settle(wave, sight.fleet, &rollout.policy, sight.now)
+            && may_settle(rollout, index, sight.fleet, sight.now)
             && unaccepted(rollout, wave, sight.fleet).is_empty()
         {
             acts.push(Act::Settle { wave: index });
@@ -153,17 +155,24 @@ fn takes_in(rollout: &Rollout, sight: &Sight<'_>) -> bool {
 fn ended_gos(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
     let mut acts = Vec::new();
     for (wave, device, facts) in members(rollout, sight) {
-        let (Some(action), Some(at)) = (facts.has_go(), facts.permitted) else { continue };
-        if action != Action::Install {
-            continue;
-        }
-        if facts.is_kept() || facts.refused.is_some() {
-            acts.push(Act::TakeBack { wave, device, action });
-        } else if facts.is_silent_since(at, &rollout.policy, sight.now) {
-            acts.push(Act::Silent { wave, device, action });
+        if facts.has_go() == Some(Action::Install) {
+            acts.extend(ended_go(rollout, (wave, device, facts), Action::Install, sight));
         }
     }
     acts
+}
+
+/// What becomes of the go that a device has for this act, if it ends now. Who never came for it has not failed.
+pub(super) fn ended_go(
+    rollout: &Rollout,
+    (wave, device, facts): (usize, DeviceId, &DeviceFacts),
+    action: Action,
+    sight: &Sight<'_>,
+) -> Option<Act> {
+    if facts.is_kept() || facts.refused.is_some() || facts.is_unclaimed(action, sight.now) {
+        return Some(Act::TakeBack { wave, device, action });
+    }
+    facts.is_silent(action, &rollout.policy, sight.now).then_some(Act::Silent { wave, device, action })
 }
 
 /// The devices of begun waves with what is known of them.
@@ -185,6 +194,39 @@ fn first_break(rollout: &Rollout, tallies: &[Tally]) -> Option<Act> {
         Some(Act::Halt { wave, reason: format!("{why} ({})", counted.failures()) })
     });
     breaks.next()
+}
+
+/// A wave in which everybody has ended, for good, and too few have shown that the release works: there is no way on.
+fn first_spent(rollout: &Rollout, tallies: &[Tally], sight: &Sight<'_>) -> Option<Act> {
+    let again = |device: &DeviceId| {
+        let facts = sight.fleet.get(device).filter(|facts| facts.receipt.is_none())?;
+        Some(again(Class::Silent, facts.tries, facts.silent?, &rollout.pace, sight.now) != Again::Never)
+    };
+    let mut waves = rollout.waves.iter().zip(tallies).enumerate();
+    let (wave, (_, counted)) = waves.find(|(index, (wave, counted))| {
+        let open = wave.started.is_some() && wave.settled.is_none();
+        let comes = wave.joins && live(wave, sight).is_some();
+        open && counted.ended() == counted.total()
+            && !comes
+            && !has_shown(rollout, *index, sight.fleet, sight.now)
+            && !wave.devices.iter().any(|device| again(device) == Some(true))
+    })?;
+    let (confirmed, total) = (counted.confirmed, counted.total());
+    let reason = format!(
+        "every device of this wave has ended and {confirmed} of {total} are confirmed: too few to go on"
+    );
+    Some(Act::Halt { wave, reason })
+}
+
+/// Why a rollout would stop itself at once if it went on now.
+#[must_use]
+pub fn would_stop(rollout: &Rollout, sight: &Sight<'_>) -> Option<String> {
+    let state = if rollout.way_back.is_some() { State::Returning } else { State::Running };
+    let going = Rollout { state, ..rollout.clone() };
+    plan(&going, sight).into_iter().find_map(|act| match act {
+        Act::Halt { reason, .. } | Act::Stop { reason } => Some(reason),
+        _ => None,
+    })
 }
 
 /// Nobody who is left could still install: every order of a wave with open devices was withdrawn or has ended.
@@ -227,7 +269,7 @@ fn free_places(rollout: &Rollout, sight: &Sight<'_>) -> u32 {
 
 /// A device that asked for this wave's order, is trusted, not held, free, has no go and has not ended; a silent one
 /// when its time has come.
-fn entitled(rollout: &Rollout, wave: &Wave, device: DeviceId, sight: &Sight<'_>) -> bool {
+pub(super) fn entitled(rollout: &Rollout, wave: &Wave, device: DeviceId, sight: &Sight<'_>) -> bool {
     let Some(facts) = sight.fleet.get(&device) else { return false };
     let open = facts.permitted.is_none() && facts.receipt.is_none() && facts.refused.is_none();
     let due = facts.silent.is_none_or(|since| {
@@ -235,7 +277,8 @@ fn entitled(rollout: &Rollout, wave: &Wave, device: DeviceId, sight: &Sight<'_>)
         heard && again(Class::Silent, facts.tries, since, &rollout.pace, sight.now) == Again::Now
     });
     let order = live(wave, sight);
-    open && due && order.is_some_and(|order| facts.may_take_the_go(&order.id, Action::Install))
+    let came = facts.came_since(Action::Install);
+    open && due && came && order.is_some_and(|order| facts.may_take_the_go(&order.id, Action::Install))
 }
 
 /// Whether every wave before `index` is settled and has been watched for long enough.

@@ -5,7 +5,7 @@
 
 use alloc::string::String;
 
-use cordon_proto::checkin::Blocked;
+use cordon_proto::checkin::{Action, Blocked};
 use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,23 @@ pub struct Progress {
     /// What a person said who looked at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Accepted>,
+    /// Whether it has been told of the go.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub told: GoTold,
+}
+
+/// Whether a device has been told of its go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GoTold {
+    /// Nobody wrote it down: a go that an earlier version of the server gave. It is taken for told, so that a device that
+    /// died of it is not overlooked.
+    #[default]
+    Unwritten,
+    /// It has not checked in since.
+    NotYet,
+    /// In the answer to its check-in at that time, for the first time.
+    At(Timestamp),
 }
 
 /// How far a device is on its way back.
@@ -57,6 +74,9 @@ pub struct BackEnd {
     pub ended: Option<Timestamp>,
     /// The receipt's own reason for a bad end.
     pub reason: Option<Blocked>,
+    /// Whether it has been told of the go.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub told: GoTold,
 }
 
 /// A person's word on a device that was looked at after the install.
@@ -81,10 +101,36 @@ impl Progress {
         self.permitted.filter(|_| self.taken_back.is_none() && self.silent.is_none())
     }
 
-    /// After the go was given.
+    /// After the go was given; the device does not know it yet.
     #[must_use]
     pub fn permitted(&self, now: Timestamp) -> Self {
-        Self { v: 1, permitted: Some(now), taken_back: None, silent: None, ..self.clone() }
+        let told = GoTold::NotYet;
+        Self { v: 1, permitted: Some(now), taken_back: None, silent: None, told, ..self.clone() }
+    }
+
+    /// After the answer to a check-in has told the device of the go for this act; nothing if it is told already, or has
+    /// no go.
+    #[must_use]
+    pub fn told(&self, action: Action, now: Timestamp) -> Option<Self> {
+        let at = GoTold::At(now);
+        match action {
+            Action::Install => {
+                let news = self.go().is_some() && self.told == GoTold::NotYet;
+                news.then(|| Self { v: 1, told: at, ..self.clone() })
+            }
+            Action::Back => {
+                let back = self.back.as_ref().filter(|back| back.go().is_some());
+                let back = back.filter(|back| back.told == GoTold::NotYet)?;
+                let back = BackEnd { told: at, ..back.clone() };
+                Some(Self { v: 1, back: Some(back), ..self.clone() })
+            }
+        }
+    }
+
+    /// When a go was taken back that the device never heard of.
+    #[must_use]
+    pub fn unclaimed(&self) -> Option<Timestamp> {
+        self.taken_back.filter(|_| self.told == GoTold::NotYet)
     }
 }
 
@@ -93,5 +139,11 @@ impl BackEnd {
     #[must_use]
     pub fn go(&self) -> Option<Timestamp> {
         self.permitted.filter(|_| self.taken_back.is_none() && self.silent.is_none())
+    }
+
+    /// When a go was taken back that the device never heard of.
+    #[must_use]
+    pub fn unclaimed(&self) -> Option<Timestamp> {
+        self.taken_back.filter(|_| self.told == GoTold::NotYet)
     }
 }

@@ -4,17 +4,20 @@
 //! another image, or one that nobody waits for counts for nothing and stays stored. Read next: [`super::tally`].
 
 use cordon_proto::checkin::Action;
+use cordon_proto::ids::Name;
 use cordon_proto::receipt::{Outcome, ReceiptBody};
 use cordon_proto::time::Timestamp;
-use cordon_proto::update::order::Order;
 
+use super::Signed;
 use super::progress::{BackEnd, Progress};
 
 /// The row of one device in one rollout.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
     /// The order of its wave.
-    pub order: &'a Order,
+    pub order: &'a Name,
+    /// What that order says.
+    pub signed: &'a Signed,
     /// When its wave began.
     pub begun: Timestamp,
     /// What is remembered of it.
@@ -41,12 +44,12 @@ pub enum NotCounted {
 /// # Errors
 /// Why it counts for nothing.
 pub fn count(receipt: &ReceiptBody, row: &Row<'_>, received: Timestamp) -> Result<Progress, NotCounted> {
-    if receipt.order != row.order.id {
+    if receipt.order != *row.order {
         return Err(NotCounted::OtherOrder);
     }
     // A device refuses an order while its clock is before `issued`: an older receipt answers an order of the same
     // name that was signed before.
-    if receipt.time < row.order.issued {
+    if receipt.time < row.signed.issued {
         return Err(NotCounted::Older);
     }
     match receipt.action {
@@ -60,7 +63,7 @@ fn install(receipt: &ReceiptBody, row: &Row<'_>, received: Timestamp) -> Result<
     if progress.outcome.is_some() {
         return Err(NotCounted::NoOpenRow);
     }
-    let offline = row.order.permit_s.is_none();
+    let offline = row.signed.offline;
     // By either clock: a receipt that came while ours was set back is not an older one for that.
     let later = received.max(receipt.time);
     if later < row.begun && !offline {
@@ -68,7 +71,7 @@ fn install(receipt: &ReceiptBody, row: &Row<'_>, received: Timestamp) -> Result<
     }
     match receipt.outcome {
         Outcome::WentBack => return Err(NotCounted::OtherAct),
-        Outcome::Confirmed if receipt.sha256 != row.order.image.sha256 => return Err(NotCounted::OtherImage),
+        Outcome::Confirmed if receipt.sha256 != row.signed.sha256 => return Err(NotCounted::OtherImage),
         // Before the reboot there is nothing that a go would be needed for.
         Outcome::Refused => {}
         Outcome::Confirmed | Outcome::RolledBack if progress.permitted.is_none() && !offline => {
@@ -85,10 +88,10 @@ fn back(receipt: &ReceiptBody, row: &Row<'_>, received: Timestamp) -> Result<Pro
     if row.progress.outcome != Some(Outcome::Confirmed) || known.outcome.is_some() {
         return Err(NotCounted::NoOpenRow);
     }
-    let way = row.order.back.as_ref().ok_or(NotCounted::OtherAct)?;
+    let earlier = row.signed.back.ok_or(NotCounted::OtherAct)?;
     match receipt.outcome {
         Outcome::Confirmed => return Err(NotCounted::OtherAct),
-        Outcome::WentBack if receipt.sha256 != way.image.sha256 => return Err(NotCounted::OtherImage),
+        Outcome::WentBack if receipt.sha256 != earlier => return Err(NotCounted::OtherImage),
         Outcome::WentBack | Outcome::RolledBack | Outcome::Refused => {}
     }
     let (outcome, ended, reason) = (Some(receipt.outcome), Some(received), receipt.reason.clone());

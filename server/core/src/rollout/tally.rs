@@ -14,7 +14,7 @@ use core::fmt;
 
 use cordon_proto::time::Timestamp;
 
-use super::{DeviceFacts, Failure, Fleet, Policy, SMALL_WAVE, Stage, Wave};
+use super::{DeviceFacts, Failure, Fleet, Policy, Rollout, SMALL_WAVE, Stage, Wave};
 
 /// Standard normal quantile of a two-sided 95 % interval.
 const Z: f64 = 1.959_964;
@@ -225,21 +225,33 @@ fn permille(share: f64) -> u32 {
     libm::floor(share.clamp(0.0, 1.0) * 1000.0) as u32
 }
 
-/// Whether the watch of a begun wave may begin: every device has ended, or is no longer waited for while enough have
-/// confirmed. A wave of nobody but unreached devices is never settled.
+/// Whether the watch of a begun wave may begin: every device has ended, or is no longer waited for, and enough have
+/// confirmed. A wave of nobody but unreached devices is never settled, nor is one that everybody failed in.
 #[must_use]
-pub fn may_settle(wave: &Wave, fleet: &Fleet, policy: &Policy, now: Timestamp) -> bool {
+pub fn may_settle(rollout: &Rollout, index: usize, fleet: &Fleet, now: Timestamp) -> bool {
+    let Some(wave) = rollout.waves.get(index) else { return false };
     let Some(started) = wave.started else { return false };
-    let counted = tally(wave, fleet, policy, now);
-    if counted.ended() == counted.total() {
-        return true;
-    }
+    let policy = &rollout.policy;
     let absent = DeviceFacts::default();
     let facts = wave.devices.iter().map(|device| fleet.get(device).unwrap_or(&absent));
     let mut open = facts.filter(|facts| !facts.stage(policy, now).has_ended());
-    let share = u64::from(counted.total()) * u64::from(policy.advance.least_confirmed_permille);
-    let least = share.div_ceil(1000).max(policy.advance.least_confirmed.max(1).into());
-    u64::from(counted.confirmed) >= least && open.all(|facts| is_late(facts, started, policy, now))
+    has_shown(rollout, index, fleet, now) && open.all(|facts| is_late(facts, started, policy, now))
+}
+
+/// Whether enough of a wave have confirmed for the next one to be trusted with the release. Who ran it already can show
+/// nothing: of such a wave nothing is asked if an earlier one has shown it, or none comes after.
+pub(super) fn has_shown(rollout: &Rollout, index: usize, fleet: &Fleet, now: Timestamp) -> bool {
+    let count = |wave: &Wave| tally(wave, fleet, &rollout.policy, now);
+    let Some(counted) = rollout.waves.get(index).map(count) else { return false };
+    let asked = u64::from(counted.total() - counted.already);
+    if asked == 0 {
+        let last = index + 1 == rollout.waves.len();
+        return last || rollout.waves.iter().take(index).any(|wave| count(wave).confirmed > 0);
+    }
+    let advance = &rollout.policy.advance;
+    let share = asked * u64::from(advance.least_confirmed_permille);
+    let least = share.div_ceil(1000).max(advance.least_confirmed.max(1).into()).min(asked);
+    u64::from(counted.confirmed) >= least
 }
 
 /// Whether a device that has not ended is no longer waited for. One with the go in its hand always is.
@@ -248,8 +260,8 @@ fn is_late(facts: &DeviceFacts, started: Timestamp, policy: &Policy, now: Timest
     let since = |at: Timestamp, limit_s: u32| now.seconds_since(at) >= i64::from(limit_s);
     let overdue = since(started, advance.unreached_after_s);
     match facts.stage(policy, now) {
+        Stage::Unreached | Stage::Waiting | Stage::Installing if facts.has_go().is_some() => false,
         Stage::Unreached => overdue,
-        Stage::Waiting | Stage::Installing if facts.has_go().is_some() => false,
         Stage::Waiting if advance.waiting_after_s.is_some_and(|limit_s| since(started, limit_s)) => true,
         // It had taken the order up, and then went into a cupboard.
         Stage::Waiting | Stage::Installing => {

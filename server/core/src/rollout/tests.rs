@@ -233,7 +233,8 @@ fn a_word_of_before_the_go_takes_no_go_back() {
     assert_eq!((plan(rests(-1)), plan(rests(0))), (vec![], taken.to_vec()));
     let busy = |heard_s| heard(heard_s, &["interlock"]);
     assert_eq!((plan(busy(-1)), plan(busy(0))), (vec![], taken.to_vec()));
-    assert_eq!(plan(DeviceFacts { held: true, ..heard(-1, &[]) }), taken);
+    let held = |heard_s| DeviceFacts { held: true, held_since: Some(NOW), ..heard(heard_s, &[]) };
+    assert_eq!((plan(held(0)), plan(held(1))), (vec![], taken.to_vec()), "heard under the hold");
 }
 
 #[test]
@@ -310,40 +311,80 @@ fn what_a_person_does_not_accept_is_a_failure_and_what_nobody_looked_at_does_not
     assert!(matches!(seen(false).as_slice(), [Act::Halt { .. }]));
 }
 
+/// Facts as they can be stored and said: everything that the plan or its check reads takes part.
 fn any_facts() -> impl Strategy<Value = DeviceFacts> {
-    let outcome = prop_oneof![
-        Just(None),
-        Just(Some(Outcome::Confirmed)),
-        Just(Some(Outcome::RolledBack)),
-        Just(Some(Outcome::Refused))
+    let outcome = || {
+        let ends = [Outcome::Confirmed, Outcome::RolledBack, Outcome::Refused];
+        proptest::option::weighted(0.4, proptest::sample::select(ends.to_vec()))
+    };
+    let ago = || proptest::option::of((0_i64..300_000).prop_map(|s| NOW.plus_seconds(-s)));
+    let told = prop_oneof![
+        Just(GoTold::Unwritten),
+        Just(GoTold::NotYet),
+        (0_i64..20_000).prop_map(|s| GoTold::At(NOW.plus_seconds(-s)))
     ];
-    let asks = prop_oneof![Just(None), Just(Some("w1")), Just(Some("w2"))];
-    (any::<[bool; 4]>(), asks, outcome, proptest::option::of(0_i64..1200)).prop_map(
-        |(bits, asks, receipt, age)| {
-            let [trusted, held, installing, blocked] = bits;
-            DeviceFacts {
-                trusted,
-                asks: asks.map(|order| (name(order), Action::Install)),
-                permitted: age.map(|age| NOW.plus_seconds(-age)),
-                receipt,
-                blocked: blocked.then(|| "in use".to_string()),
-                installing,
-                held,
-                ..DeviceFacts::default()
-            }
-        },
-    )
+    let state = proptest::option::of(proptest::sample::select(vec![
+        UpdateState::Idle,
+        UpdateState::Fetching,
+        UpdateState::Waiting,
+        UpdateState::Armed,
+        UpdateState::Trial,
+        UpdateState::Refused,
+    ]));
+    let said = (any::<[bool; 8]>(), proptest::sample::select(vec!["", "w1", "w2"]), state);
+    let stored = (ago(), told, 0_u32..4, outcome(), outcome(), ago(), ago());
+    (said, stored, ago()).prop_map(|((bits, asks, state), stored, heard)| {
+        let [trusted, held, installing, blocked, refuses, elsewhere, back, free] = bits;
+        let (permitted, told, tries, receipt, returned, silent, accepted) = stored;
+        let action = if back { Action::Back } else { Action::Install };
+        let (silent, permitted) = if permitted.is_some() { (None, permitted) } else { (silent, None) };
+        let way = BackFacts { permitted, told, silent, tries, outcome: returned, unclaimed: None };
+        let confirmed = receipt == Some(Outcome::Confirmed);
+        DeviceFacts {
+            trusted,
+            held,
+            held_since: held.then_some(NOW.plus_seconds(-100)),
+            heard,
+            asks: (!asks.is_empty()).then(|| (name(asks), action)),
+            elsewhere: elsewhere && state.is_none(),
+            state,
+            rules: if free { vec![text("no-permit")] } else { vec![text("interlock")] },
+            blocked: blocked.then(|| "in use".to_string()),
+            installing,
+            refused: (refuses && elsewhere).then(|| text("min-from")),
+            already: permitted.is_none() && silent.is_none() && installing && refuses,
+            permitted,
+            told,
+            silent,
+            tries,
+            receipt,
+            accepted: accepted.map(|at| at.0 % 2 == 0),
+            back: if confirmed && back { way } else { BackFacts::default() },
+            ..DeviceFacts::default()
+        }
+    })
 }
 
 proptest! {
     #[test]
     fn every_plan_passes_its_own_check_and_counts_add_up(
-        facts in proptest::collection::vec(any_facts(), 10), begun in any::<bool>(), settled in any::<bool>()
+        facts in proptest::collection::vec(any_facts(), 10), begun in any::<bool>(), settled in any::<bool>(),
+        returns in any::<bool>(), patient in any::<bool>(), limit in 1_u32..=999
     ) {
         let mut rollout = rollout(6, 4);
+        rollout.policy.failure_limit_permille = limit;
+        rollout.policy.advance.waiting_after_s = patient.then_some(3600);
+        rollout.waves[0].started = Some(NOW.plus_seconds(-280_000));
         rollout.waves[0].settled = settled.then_some(NOW.plus_seconds(-100));
         rollout.waves[1].started = begun.then_some(NOW);
-        let fleet: Fleet = (0..10).map(id).zip(facts).collect();
+        if returns {
+            let (by, reason) = ("m".to_string(), "it drifts".to_string());
+            rollout.way_back = Some(WayBack { at: NOW, by, reason, in_flight: 2 });
+            rollout.state = State::Returning;
+        }
+        // Of a wave that has not begun nothing is stored.
+        let some = facts.into_iter().take(if begun { 10 } else { 6 });
+        let fleet: Fleet = (0..10).map(id).zip(some).collect();
         let acts = plan_at(&rollout, &fleet, NOW);
         prop_assert_eq!(check_at(&rollout, &fleet, &acts, NOW), Ok(()), "{}", format!("{acts:?}"));
         for wave in &rollout.waves {

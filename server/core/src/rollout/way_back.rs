@@ -12,7 +12,7 @@ use cordon_proto::checkin::Action;
 use cordon_proto::receipt::Outcome;
 use cordon_proto::update::order::Order;
 
-use super::plan::members;
+use super::plan::{ended_go, members};
 use super::retry::{Again, Class, again};
 use super::{Act, DeviceFacts, Failure, Rollout, Sight, Stage, Tally, Wave, broken};
 
@@ -43,15 +43,22 @@ pub(super) fn plan(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
     }
     let mut free = free_places(rollout, sight);
     for (wave, device, facts) in candidates {
-        let ready = way(wave).is_some_and(|order| facts.may_take_the_go(&order.id, Action::Back))
-            && facts.back.permitted.is_none()
-            && facts.back.silent.is_none_or(|since| facts.heard.is_some_and(|heard| heard > since));
-        if ready && again_of(rollout, facts, sight) == Again::Now && free > 0 {
+        let ready = rollout.waves.get(wave).is_some_and(|wave| may_go_back(rollout, wave, facts, sight));
+        if ready && free > 0 {
             acts.push(Act::Back { wave, device });
             free -= 1;
         }
     }
     acts
+}
+
+/// A device that confirmed, asked for the way back while it is open, is free, has no go and has not ended; a silent one
+/// when its time has come.
+pub(super) fn may_go_back(rollout: &Rollout, wave: &Wave, facts: &DeviceFacts, sight: &Sight<'_>) -> bool {
+    let asks = open(wave, sight).is_some_and(|order| facts.may_take_the_go(&order.id, Action::Back));
+    let heard = facts.back.silent.is_none_or(|since| facts.heard.is_some_and(|heard| heard > since));
+    let fresh = facts.back.permitted.is_none() && facts.came_since(Action::Back);
+    is_candidate(facts) && asks && heard && fresh && again_of(rollout, facts, sight) == Again::Now
 }
 
 /// The order of a wave, if its way back is open.
@@ -73,14 +80,7 @@ fn again_of(rollout: &Rollout, facts: &DeviceFacts, sight: &Sight<'_>) -> Again 
 fn ended_gos(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
     let action = Action::Back;
     let gos = members(rollout, sight).filter(|(_, _, facts)| facts.has_go() == Some(action));
-    let over = gos.filter_map(|(wave, device, facts)| {
-        let silent = facts.is_silent_since(facts.back.permitted?, &rollout.policy, sight.now);
-        match (facts.is_kept() || facts.refused.is_some(), silent) {
-            (true, _) => Some(Act::TakeBack { wave, device, action }),
-            (false, true) => Some(Act::Silent { wave, device, action }),
-            (false, false) => None,
-        }
-    });
+    let over = gos.filter_map(|one| ended_go(rollout, one, action, sight));
     over.collect()
 }
 
@@ -88,15 +88,13 @@ fn ended_gos(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
 fn counted(rollout: &Rollout, sight: &Sight<'_>) -> Tally {
     let mut counted = Tally::default();
     for (_, _, facts) in members(rollout, sight) {
-        let silent = |at| facts.is_silent_since(at, &rollout.policy, sight.now);
+        let silent = facts.is_silent(Action::Back, &rollout.policy, sight.now);
         match facts.stage(&rollout.policy, sight.now) {
             Stage::Returned => counted.returned += 1,
             Stage::Failed(Failure::NotReturned) => counted.not_returned += 1,
             Stage::Confirmed if facts.refused.is_some() => counted.not_returned += 1,
             Stage::Confirmed if facts.back.silent.is_some() => counted.silent += 1,
-            Stage::Confirmed if facts.back.permitted.is_some_and(silent) && !facts.is_kept() => {
-                counted.silent += 1;
-            }
+            Stage::Confirmed if silent && !facts.is_kept() => counted.silent += 1,
             Stage::Confirmed => counted.waiting += 1,
             Stage::Unreached | Stage::Waiting | Stage::Installing | Stage::Already | Stage::Failed(_) => {}
         }
@@ -107,8 +105,10 @@ fn counted(rollout: &Rollout, sight: &Sight<'_>) -> Tally {
 fn free_places(rollout: &Rollout, sight: &Sight<'_>) -> u32 {
     let places = rollout.way_back.as_ref().map_or(0, |way| way.in_flight).min(sight.room);
     let flying = members(rollout, sight).filter(|(_, _, facts)| {
-        let at = facts.back.permitted.filter(|_| facts.back.outcome.is_none() && !facts.is_kept());
-        at.is_some_and(|at| !facts.is_silent_since(at, &rollout.policy, sight.now))
+        let over = facts.is_kept()
+            || facts.is_unclaimed(Action::Back, sight.now)
+            || facts.is_silent(Action::Back, &rollout.policy, sight.now);
+        facts.back.permitted.is_some() && facts.back.outcome.is_none() && !over
     });
     places.saturating_sub(u32::try_from(flying.count()).unwrap_or(u32::MAX))
 }

@@ -58,7 +58,9 @@ impl Dice {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Life {
     Runs,
-    /// It was let reboot and answers later.
+    /// It was told the go, which lives until then, and may reboot without another word.
+    Let(Action, Timestamp),
+    /// It rebooted and answers later.
     Rebooted(Action),
     Confirmed,
     Ended,
@@ -130,10 +132,59 @@ impl World {
             (false, false) => &["no-permit"],
         };
         self.ward.say(number, self.now, report(UpdateState::Waiting, Some(of), codes), offer.action);
+        if self.dice.one_in(4) {
+            let _given = self.ward.is_given_at_check_in(number, self.now);
+        }
         // What it just said may have taken the go away; only who still has it reboots.
         let permit = self.ward.tell(number, self.now).permit;
-        if permit.is_some_and(|permit| permit.action == offer.action) && !busy {
-            self.lives.insert(number, Life::Rebooted(offer.action));
+        let permit = permit.filter(|permit| permit.action == offer.action && !busy);
+        let rests = if self.life(number) == Life::Confirmed || offer.action == Action::Back {
+            Life::Confirmed
+        } else {
+            Life::Runs
+        };
+        let next = permit.map_or(rests, |permit| Life::Let(permit.action, permit.until));
+        self.lives.insert(number, next);
+        if matches!(next, Life::Let(..)) && self.dice.one_in(2) {
+            self.reboot(number);
+        }
+    }
+
+    /// A pump with the go in hand reboots, if its go is fresh: nothing can call it back then.
+    fn reboot(&mut self, number: u8) {
+        let Life::Let(action, until) = self.life(number) else { return };
+        if self.now < until {
+            self.lives.insert(number, Life::Rebooted(action));
+        }
+    }
+
+    /// What is true of the pumps themselves, whatever the documents say: no more of them are rebooting than may, but for
+    /// those that were given up as silent; and none of those is forgotten.
+    fn count_the_pumps(&mut self) {
+        let rollout = self.ward.rollout().clone();
+        let most_back = rollout.way_back.as_ref().map_or(0, |way| way.in_flight);
+        for (action, most) in [(Action::Install, rollout.policy.in_flight), (Action::Back, most_back)] {
+            let mut rebooting = 0;
+            for number in 0..PUMPS {
+                if self.life(number) != Life::Rebooted(action) {
+                    continue;
+                }
+                let stored =
+                    self.ward.book.progress.get(&rollout.id).and_then(|known| known.get(&id(number)));
+                let known = stored.cloned().unwrap_or_default();
+                let back = known.back.clone().unwrap_or_default();
+                let (go, silent, told) = match action {
+                    Action::Install => (known.go(), known.silent, known.told),
+                    Action::Back => (back.go(), back.silent, back.told),
+                };
+                assert!(
+                    go.is_some() || silent.is_some(),
+                    "pump {number} reboots and is forgotten: {known:?}"
+                );
+                assert!(matches!(told, GoTold::At(_)), "pump {number} reboots untold: {known:?}");
+                rebooting += u32::from(silent.is_none());
+            }
+            assert!(rebooting <= most, "{rebooting} pumps reboot and {most} may");
         }
     }
 
@@ -200,7 +251,7 @@ impl World {
     /// What must be true of every plan, and of what is stored after it.
     fn step(&mut self) {
         let before = self.ward.rollout().state.clone();
-        if before == State::Running {
+        if before == State::Running && self.dice.one_in(4) {
             self.stopping_and_going_on_changes_nothing();
         }
         let acts = self.ward.step(self.now);
@@ -214,6 +265,7 @@ impl World {
         let rollout = self.ward.rollout();
         let most = rollout.policy.in_flight + rollout.way_back.as_ref().map_or(0, |way| way.in_flight);
         assert!(self.ward.gos() <= most as usize, "{} gos", self.ward.gos());
+        self.count_the_pumps();
         for number in 0..PUMPS {
             let told = self.ward.tell(number, self.now);
             let Some(permit) = told.permit else { continue };
@@ -236,17 +288,33 @@ impl World {
         }
     }
 
-    /// Stopped and resumed at once, the same plan is made.
+    /// Stopped, killed, read again from what is stored, and resumed: the same plan is made.
     fn stopping_and_going_on_changes_nothing(&mut self) {
+        let before = self.planned();
+        self.ward.by("stop", self.now);
+        assert_eq!(self.planned(), []);
+        self.read_again();
+        self.ward.by("resume", self.now);
+        assert_eq!(self.planned(), before, "by what is stored");
+    }
+
+    fn planned(&self) -> Vec<Act> {
         let fleet = self.ward.fleet(self.now);
-        let sight =
-            Sight { fleet: &fleet, orders: &self.ward.book.orders, room: IN_FLIGHT_TOTAL, now: self.now };
-        let rollout = self.ward.book.rollouts[&self.ward.of].clone();
-        let (at, by, reason) = (self.now, "m".to_string(), "a person said so".to_string());
-        let stopped = Rollout { state: State::Stopped { at, by, reason }, ..rollout.clone() };
-        assert_eq!(plan(&stopped, &sight), []);
-        let resumed = Rollout { state: State::Running, ..stopped };
-        assert_eq!(plan(&resumed, &sight), plan(&rollout, &sight));
+        let rollout = &self.ward.book.rollouts[&self.ward.of];
+        let orders = self.ward.book.orders_of(rollout);
+        plan(rollout, &Sight { fleet: &fleet, orders: &orders, room: IN_FLIGHT_TOTAL, now: self.now })
+    }
+
+    /// All documents as a server finds them that has just started.
+    fn read_again(&mut self) {
+        fn again<T: Serialize + serde::de::DeserializeOwned>(document: &T) -> T {
+            let text = serde_json::to_string(document).expect("writes");
+            serde_json::from_str(&text).expect("reads")
+        }
+        let book = &mut self.ward.book;
+        book.rollouts.values_mut().for_each(|rollout| *rollout = again(rollout));
+        book.holds.values_mut().for_each(|hold| *hold = again(hold));
+        book.progress.values_mut().flat_map(BTreeMap::values_mut).for_each(|known| *known = again(known));
     }
 
     fn run(&mut self) -> State {
@@ -263,7 +331,8 @@ impl World {
                 match self.life(number) {
                     _ if !calm && self.dice.one_in(3) => {}
                     Life::Rebooted(action) => self.answer(number, action, calm),
-                    Life::Runs | Life::Confirmed => self.check_in(number, calm),
+                    Life::Let(..) if self.dice.one_in(2) => self.reboot(number),
+                    Life::Runs | Life::Confirmed | Life::Let(..) => self.check_in(number, calm),
                     Life::Ended => {}
                 }
             }

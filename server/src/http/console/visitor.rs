@@ -69,14 +69,19 @@ impl Visitor {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// Reads a form that this person may send.
+    /// Reads a form that changes something, if this person may.
     pub(super) async fn form(&self, request: Request) -> Result<Posted, Fault> {
+        self.form_for(Access::Change, request).await
+    }
+
+    /// Reads a form that this person may send.
+    pub(super) async fn form_for(&self, access: Access, request: Request) -> Result<Posted, Fault> {
         let posted = Posted::read(request).await?;
         let proof = self.csrf();
         if proof.is_empty() || posted.get("csrf") != Some(proof) {
             return Err(Fault::FormExpired);
         }
-        if !self.caller.role.may(Access::Change) {
+        if !self.caller.role.may(access) {
             return Err(Fault::NotAllowed);
         }
         Ok(posted)

@@ -128,6 +128,9 @@ pub struct AcceptAsk {
 pub struct ReasonAsk {
     /// Why, at least 10 characters.
     pub(super) reason: String,
+    /// The state that the person saw, such as `halted`: resuming, sending back and finishing are refused over another one.
+    #[serde(default)]
+    seen: Option<String>,
 }
 
 /// All rollouts, the newest first.
@@ -145,9 +148,8 @@ pub async fn list(State(operator): State<Operator>) -> Answered<RolloutPage> {
     responses((status = 200, body = RolloutView), (status = 404)))]
 pub async fn show(State(operator): State<Operator>, Path(id): Path<String>) -> Answered<RolloutView> {
     let id: Name = parsed(&id, "rollout")?;
-    let book = operator.rollouts.book();
-    let rollout = book.rollouts.get(&id).ok_or_else(|| not_found("rollout"))?;
-    Ok(Json(view(&operator, &book, rollout)))
+    let shown = operator.rollouts.look(|book| Some(view(&operator, book, book.rollouts.get(&id)?)));
+    shown.map(Json).ok_or_else(|| not_found("rollout"))
 }
 
 /// Begins a rollout of orders that are live.
@@ -181,6 +183,8 @@ pub async fn create(
         .id
         .parse()
         .map_err(|_| refused("rollout_refused", "a rollout is named by a-z, 0-9, `.`, `_`, `-`"))?;
+    // Another server may have taken the publication in a moment ago.
+    operator.rollouts.read_orders(operator.app.clock.now()).await?;
     let book = operator.rollouts.book();
     let mut lists = BTreeMap::new();
     let (mut waves, mut joins) = (Vec::new(), BTreeSet::new());
@@ -201,8 +205,7 @@ pub async fn create(
         Wanted { lists, joins, priority, acceptance, work_order, ..Wanted::new(id, title, waves, policy) };
     opening::ready(&operator, &wanted).await?;
     let rollout = operator.rollouts.create(wanted, caller.at(operator.app.clock.now())).await?;
-    let book = operator.rollouts.book();
-    Ok((StatusCode::CREATED, Json(view(&operator, &book, &rollout))))
+    Ok((StatusCode::CREATED, Json(operator.rollouts.look(|book| view(&operator, book, &rollout)))))
 }
 
 fn wave_of(operator: &Operator, book: &Book, ask: WaveAsk) -> Result<WaveWanted, Problem> {
@@ -218,8 +221,8 @@ fn wave_of(operator: &Operator, book: &Book, ask: WaveAsk) -> Result<WaveWanted,
             refused("not_enrolled", format!("no device with hardware identity {hardware} is enrolled here"))
         })?;
         let misfit =
-            |order: &&Order| matches!(order.scope, Scope::Match { .. }) && !fits(order, &member.current());
-        if live.filter(misfit).is_some() {
+            |order: &Order| matches!(order.scope, Scope::Match { .. }) && !fits(order, &member.current());
+        if live.is_some_and(misfit) {
             return Err(refused(
                 "not_in_scope",
                 format!("device {} does not fit the facts that order `{order}` names", member.id()),
@@ -227,6 +230,8 @@ fn wave_of(operator: &Operator, book: &Book, ask: WaveAsk) -> Result<WaveWanted,
         }
         devices.push((member.id(), hardware));
     }
+    // Of an order that is not known yet nobody could say who fits it.
+    live.ok_or_else(|| RolloutError::NoOrder(order.clone()))?;
     Ok((ask.name, order, devices))
 }
 
@@ -336,11 +341,11 @@ async fn act(
     let id: Name = parsed(&id, "rollout")?;
     let ask: ReasonAsk = json(request, "ReasonAsk").await?;
     let now = operator.app.clock.now();
-    let rollout = operator.rollouts.act(&id, deed, &ask.reason, caller.at(now)).await?;
+    let said = (ask.reason.as_str(), ask.seen.as_deref());
+    let rollout = operator.rollouts.act_on(&id, deed, said, caller.at(now)).await?;
     let devices = rollout.waves.iter().flat_map(|wave| wave.devices.clone());
     operator.app.waits.ring_all(devices);
-    let book = operator.rollouts.book();
-    Ok(Json(view(&operator, &book, &rollout)))
+    Ok(Json(operator.rollouts.look(|book| view(&operator, book, &rollout))))
 }
 
 /// A person has looked at a confirmed device, and accepts it or not. One that is not accepted counts as failed.

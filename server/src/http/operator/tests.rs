@@ -48,6 +48,7 @@ impl Api {
         let repositories = Repositories::new(app.store.clone(), app.online.clone());
         let now = app.clock.now();
         let rollouts = Rollouts::load(app.store.clone(), repositories.clone(), now).await.expect("loads");
+        rollouts.belong_to(&app);
         let router = router(Operator { app, rollouts, repositories });
         Self { bench, router }
     }
@@ -90,7 +91,8 @@ impl Api {
 async fn nobody_gets_in_without_a_token_and_a_reader_changes_nothing() {
     // Goal: one door. Method: guess, reader and administrator, looking and changing.
     let api = Api::start().await;
-    let hold = json!({"covers": {"kind": "site", "name": "St. Brigid"}, "reason": "the site moves tonight"});
+    api.bench.enrol("VP3-1").await;
+    let hold = json!({"covers": {"kind": "site", "name": "St. Anna"}, "reason": "the site moves tonight"});
     assert_eq!(api.ask("GET", "/api/v1/devices", "guess", vec![]).await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(api.post("/api/v1/holds", "guess", hold.clone()).await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(api.ask("GET", "/api/v1/devices", "read", vec![]).await.0, StatusCode::OK);
@@ -143,7 +145,8 @@ async fn lifting_a_hold_needs_a_reason_as_setting_it_does() {
     // Goal: the journal says why devices may reboot again. Method: DELETE without a body, with a short reason, with a
     // good one; the holds and the journal.
     let api = Api::start().await;
-    let hold = json!({"covers": {"kind": "site", "name": "St. Brigid"}, "reason": "the site moves tonight"});
+    api.bench.enrol("VP3-1").await;
+    let hold = json!({"covers": {"kind": "site", "name": "St. Anna"}, "reason": "the site moves tonight"});
     let (_, set) = api.post("/api/v1/holds", "*", hold).await;
     let path = format!("/api/v1/holds/{}", set["id"].as_str().expect("a name"));
     let lift = async |body: &str| api.ask("DELETE", &path, "*", body.as_bytes().to_vec()).await;
@@ -236,13 +239,33 @@ fn path_of(proof: &Value) -> Vec<Hash> {
     path.iter().map(hash).collect()
 }
 
+#[tokio::test]
+async fn a_hold_that_covers_nobody_is_refused_and_one_that_covers_somebody_says_how_many() {
+    // Goal: nobody relies on a hold with a typing mistake in it. Method: a ward without its site, a ward that is there.
+    let api = Api::start().await;
+    for serial in ["VP3-1", "VP3-2"] {
+        api.bench.enrol(serial).await;
+    }
+    let set = async |name: &str| {
+        let hold = json!({"covers": {"kind": "ward", "name": name}, "reason": "the ward moves tonight"});
+        api.post("/api/v1/holds", "*", hold).await
+    };
+    let (status, problem) = set("ICU 2").await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("holds_nothing")));
+    let (status, held) = set("St. Anna/ICU 2").await;
+    assert_eq!(
+        (status, &held["devices"], &held["covers"]["kind"]),
+        (StatusCode::CREATED, &json!(2), &json!("ward"))
+    );
+    let (_, holds) = api.ask("GET", "/api/v1/holds", "read", vec![]).await;
+    assert_eq!(holds["holds"].as_array().map(Vec::len), Some(1));
+}
+
 #[test]
 fn stopping_needs_less_than_changing_and_ending_a_hold_or_resuming_does_not() {
     // Goal: a clinical engineer stops, and starts nothing again. Method: the acts of rollouts and holds, by method.
     let post = |path: &str| access_of(&Method::POST, path);
-    for path in
-        ["/api/v1/rollouts/r/stop", "/api/v1/rollouts/r/pause", "/api/v1/rollouts/r/back", "/api/v1/holds"]
-    {
+    for path in ["/api/v1/rollouts/r/stop", "/api/v1/rollouts/r/pause", "/api/v1/holds"] {
         assert_eq!(post(path), Access::Stop, "{path}");
         assert_eq!(access_of(&Method::GET, path), Access::Read, "{path}");
         assert_eq!(access_of(&Method::DELETE, path), Access::Change, "{path}");
@@ -251,6 +274,7 @@ fn stopping_needs_less_than_changing_and_ending_a_hold_or_resuming_does_not() {
         "/api/v1/rollouts",
         "/api/v1/rollouts/stop",
         "/api/v1/rollouts/r/resume",
+        "/api/v1/rollouts/r/back",
         "/api/v1/rollouts/r/stop/",
         "/api/v1/holds/h",
     ] {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use cordon_proto::ids::Name;
-use cordon_server_core::rollout::{Covers, tally, ward_name};
+use cordon_server_core::policy::Access;
+use cordon_server_core::rollout::{Covers, Rollout, tally, ward_name};
 
 use super::super::super::operator::rollouts::{fleet_of, lift_hold, set_hold};
 use super::super::fault::Fault;
@@ -16,7 +17,7 @@ use super::super::standing::{covers_words, is_placed};
 use super::super::visitor::Known;
 use super::super::{Desk, Done, Page};
 use super::{ask as ask_page, refused};
-use crate::rollouts::Deed;
+use crate::rollouts::{Deed, seen};
 use crate::ui::act::Act;
 use crate::ui::frame::{Section, Toast};
 use crate::ui::{Said, paths};
@@ -38,14 +39,19 @@ pub(in super::super) async fn done(
     Path((id, act)): Path<(String, String)>,
     request: Request,
 ) -> Done {
-    let posted = visitor.form(request).await?;
-    let (question, deed) = question(&desk, &id, &act)?;
+    let access = if act == "stop" { Access::Stop } else { Access::Change };
+    let posted = visitor.form_for(access, request).await?;
+    let (mut question, deed) = question(&desk, &id, &act)?;
+    let saw = visitor.asked("seen");
+    if let Some(saw) = saw {
+        question.action = over(&paths::rollout_act(&id, &act), saw);
+    }
     if let Some(again) = refused(&desk, &visitor, Section::Rollouts, &question, &posted).await? {
         return Ok(again);
     }
     let name: Name = id.parse().map_err(|_| Fault::Missing("rollout"))?;
     let by = visitor.caller.at(desk.now());
-    let rollout = desk.operator.rollouts.act(&name, deed, posted.reason(), by).await?;
+    let rollout = desk.operator.rollouts.act_on(&name, deed, (posted.reason(), saw), by).await?;
     desk.operator.app.waits.ring_all(rollout.waves.iter().flat_map(|wave| wave.devices.clone()));
     let text = match deed {
         Deed::Stop => "The rollout is stopped",
@@ -66,16 +72,29 @@ fn question(desk: &Desk, id: &str, act: &str) -> Result<(Act, Deed), Fault> {
             let installing: u32 = waves.map(|wave| tally(wave, &fleet, &plan.policy, now).installing).sum();
             Ok((Act::stop(id, installing.into()), Deed::Stop))
         }
-        "resume" => Ok((Act::resume(id), Deed::Resume)),
+        "resume" => Ok((seen_in(Act::resume(id), plan), Deed::Resume)),
         "back" => match back_of(plan) {
             Some(release) if is_back_open(&book, plan, now) => {
-                Ok((Act::back(id, &release, to_go_back(&fleet)), Deed::Back))
+                let act = Act::back(id, &release, to_go_back(&fleet));
+                Ok((seen_in(act, plan), Deed::Back))
             }
             Some(release) => Err(Fault::NoWayBack(release.to_string())),
             None => Err(Fault::Missing("way back")),
         },
         _ => Err(Fault::Missing("act")),
     }
+}
+
+/// The question of somebody who sees the rollout as it stands now: their yes is to nothing else.
+fn seen_in(act: Act, plan: &Rollout) -> Act {
+    let action = over(&act.action, &seen(&plan.state));
+    Act { action, ..act }
+}
+
+fn over(action: &str, saw: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '@' || c == '-';
+    let saw: String = saw.chars().filter(|c| plain(*c)).collect();
+    format!("{action}?seen={saw}")
 }
 
 /// Asks what to hold.
@@ -90,7 +109,7 @@ pub(in super::super) async fn hold(
     Known(visitor): Known,
     request: Request,
 ) -> Done {
-    let posted = visitor.form(request).await?;
+    let posted = visitor.form_for(Access::Stop, request).await?;
     let chosen = posted.get("choice").unwrap_or_default();
     let question = hold_question(&desk, chosen);
     if let Some(again) = refused(&desk, &visitor, Section::Rollouts, &question, &posted).await? {

@@ -111,6 +111,7 @@ impl Console {
         let repositories = Repositories::new(app.store.clone(), app.online.clone());
         let rollouts = Rollouts::load(app.store.clone(), repositories.clone(), app.clock.now()).await;
         let operator = Operator { app: app.clone(), rollouts: rollouts.expect("a book"), repositories };
+        operator.rollouts.belong_to(&app);
         let secret = app.sign_in.make(app.clock.now());
         let cookie = app.open_session(&secret).await.expect("stored").expect("a session");
         let caller = app.caller_by_session(&cookie).await.expect("read").expect("a person");
@@ -409,6 +410,7 @@ async fn roll_out(app: &App) {
         started,
         settled: None,
         joins: false,
+        signed: None,
     };
     let rollout = |id: &str, title: &str, waves: Vec<Wave>, state: Standing| Rollout {
         v: 1,

@@ -1,11 +1,12 @@
 //! What a rollout's page says of each state, and its way back as a button that works.
 
 use axum::http::StatusCode;
-use cordon_proto::ids::Sha256;
+use cordon_proto::ids::{Sha256, TokenId};
 use cordon_proto::receipt::Outcome;
 use cordon_proto::update::order::{Back, Order};
 use cordon_proto::update::release::Image;
 use cordon_proto::update::scope::Scope;
+use cordon_server_core::policy::{Role, Session};
 use cordon_server_core::rollout::{Progress, Rollout, State as Standing, WayBack};
 
 use super::fixture::{Console, commit, fill, id, name};
@@ -115,4 +116,53 @@ async fn who_confirmed_behind_a_way_back_that_ended_is_offered_it() {
         let page = Console::over(bench).await.get("/rollouts/vp3-422").await;
         assert_eq!(page.must("Went back").has("href=\"/rollouts/vp3-422/back\""), late);
     }
+}
+
+#[tokio::test]
+async fn a_clinical_engineer_stops_and_holds_and_sets_nothing_going() {
+    // Goal: who stands at the bed stops without asking anybody. Method: a session of that role; stop, hold, resume, back, lift.
+    let console = Console::with_fleet().await;
+    let app = console.app();
+    let session = Session::new(text("ward"), Role::Clinical, console.csrf.clone(), app.clock.now());
+    let key = Key::Session(TokenId::of(&console.cookie));
+    commit(app, |draft| draft.put(key, session.to_body())).await;
+    let reason = ("reason", "it beeps beside a patient");
+    let stopped = console.post("/rollouts/k1-704/stop", &[reason]).await;
+    console.get(stopped.location()).await.must("Stopped by person:ward");
+    let held = console.post("/holds/new", &[reason, ("choice", "ward:St. Brigid/4B")]).await;
+    let list = console.get(held.location()).await;
+    let hold = list.text.split("href=\"/holds/h-").nth(1).and_then(|rest| rest.split('"').next());
+    let lift = format!("/holds/h-{}", hold.expect("a hold"));
+    for path in ["/rollouts/k1-704/resume", "/rollouts/vp3-422/back", &lift] {
+        assert_eq!(console.post(path, &[reason]).await.status, StatusCode::FORBIDDEN, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_yes_is_to_what_stood_on_the_page() {
+    // Goal: a page that was left open undoes nobody's stop. Method: the question over one stop; another stop meanwhile; the
+    // answer to the first; the answer to the second.
+    let console = Console::with_fleet().await;
+    let reason = ("reason", "looked at it with the ward");
+    let asked = async || {
+        let page = console.get("/rollouts/k1-704/resume").await;
+        let rest = page.text.split("/rollouts/k1-704/resume?seen=").nth(1).expect("what was seen").to_owned();
+        format!("/rollouts/k1-704/resume?seen={}", rest.split('"').next().expect("its end"))
+    };
+    console.post("/rollouts/k1-704/stop", &[reason]).await;
+    let (first, app) = (asked().await, console.app());
+    stands(app, "k1-704", |rollout| {
+        let (at, by) = (NOW, "person:j.weiss".to_owned());
+        rollout.state = Standing::Stopped { at, by, reason: "a second stop".to_owned() };
+    })
+    .await;
+    let console = Console::over(console.bench).await;
+    let stale = console.post(&first, &[reason]).await;
+    assert_eq!(stale.status, StatusCode::CONFLICT, "{}", stale.read());
+    console.get("/rollouts/k1-704").await.must("Stopped by");
+    let asked = console.get("/rollouts/k1-704/resume").await;
+    let now = format!("/rollouts/k1-704/resume?seen=stopped@{}", NOW.0);
+    asked.must(&now);
+    let done = console.post(&now, &[reason]).await;
+    console.get(done.location()).await.must("Wave 1 runs");
 }

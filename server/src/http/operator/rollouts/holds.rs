@@ -5,7 +5,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use cordon_proto::ids::Name;
 use cordon_proto::time::Timestamp;
-use cordon_server_core::rollout::{Covers, Hold};
+use cordon_server_core::rollout::{Book, Covers, Hold};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -39,6 +39,14 @@ pub struct HoldPage {
     holds: Vec<Hold>,
 }
 
+/// A hold that was set, and how many devices it covers now.
+#[derive(Debug, Serialize)]
+pub struct HoldSet {
+    #[serde(flatten)]
+    hold: Hold,
+    devices: usize,
+}
+
 /// Holds that bite now; one that has lapsed is only a document.
 fn in_force(operator: &Operator) -> Vec<Hold> {
     let now = operator.app.clock.now();
@@ -65,11 +73,20 @@ pub async fn set(
     State(operator): State<Operator>,
     caller: Caller,
     request: Request,
-) -> Result<(StatusCode, Json<Hold>), Problem> {
+) -> Result<(StatusCode, Json<HoldSet>), Problem> {
     let ask: HoldAsk = json(request, "HoldAsk").await?;
     let until = ask.until.as_deref().map(|text| end_of(text, operator.app.clock.now())).transpose()?;
     let hold = set_hold(&operator, &caller, (ask.covers, until), &ask.reason).await?;
-    Ok((StatusCode::CREATED, Json(hold)))
+    let devices = covered(&operator, &hold);
+    Ok((StatusCode::CREATED, Json(HoldSet { hold, devices })))
+}
+
+/// How many devices of the fleet a hold covers.
+fn covered(operator: &Operator, hold: &Hold) -> usize {
+    let mut alone = Book::default();
+    alone.holds.insert(hold.id.clone(), hold.clone());
+    let all = operator.app.fleet.all();
+    all.iter().filter(|member| alone.holds_over(&member.device).next().is_some()).count()
 }
 
 /// Sets a hold, for the API and the console.
@@ -82,6 +99,13 @@ pub(crate) async fn set_hold(
     let digits = u32::from_be_bytes(chance::random());
     let id: Name = format!("h-{digits:08x}").parse().expect("hexadecimal digits make a name");
     let now = operator.app.clock.now();
+    let (by, at) = (String::new(), now);
+    let asked =
+        Hold { v: 1, id: id.clone(), covers: covers.0.clone(), by, reason: String::new(), at, until: None };
+    if covered(operator, &asked) == 0 {
+        let words = "no device here is in that ward or site, or of that model: a ward is written `site/ward`";
+        return Err(refused("holds_nothing", words));
+    }
     let hold = operator.rollouts.hold(id, covers, reason, caller.at(now)).await?;
     operator.app.waits.ring_all(operator.app.fleet.all().iter().map(|member| member.id()));
     Ok(hold)

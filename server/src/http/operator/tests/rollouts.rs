@@ -150,3 +150,36 @@ async fn the_devices_of_a_rollout_come_page_by_page_and_by_what_is_asked() {
     }
     assert_eq!(api.ask("GET", "/api/v1/rollouts/r-9/devices", "read", vec![]).await.0, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn who_does_not_fit_is_refused_by_an_order_that_this_server_has_not_heard_of_yet() {
+    // Goal: what is asked at the door does not depend on which server is asked. Method: the order comes over another
+    // server's hands; a pump that its facts do not name; the order that is nowhere.
+    let (api, pumps) = ward().await;
+    let scope = Scope::Match { model: text("MR-1"), hardware: text("C"), from_least: 0, from_most: 9 };
+    api.orders(&[Order { scope, ..order("facts", &[]) }]).await;
+    assert_eq!(api.refusal("facts", &[&pumps[0]]).await, "not_in_scope");
+    assert_eq!(api.refusal("none", &[&pumps[0]]).await, "order_not_listed");
+}
+
+#[tokio::test]
+async fn going_on_over_another_state_than_was_seen_is_refused() {
+    // Goal: a stop stands against a page that was loaded before it. Method: pause, stop, resume what was paused.
+    let (api, pumps) = ward().await;
+    api.orders(&[order("one", &[&pumps[0]])]).await;
+    api.lists("VP-3", BYTES).await;
+    let part = api.bench.app().blobs.put(64).await.expect("begun").write(BYTES.into()).await;
+    part.expect("written").finish(Some(Sha256::of(BYTES))).await.expect("kept");
+    let (status, view) = api.begins("r-1", "one", &[&pumps[0]]).await;
+    assert_eq!(status, StatusCode::CREATED, "{view}");
+    let act = async |deed: &str, seen: Value| {
+        let ask = json!({"reason": "a nurse reported noise", "seen": seen});
+        api.post(&format!("/api/v1/rollouts/r-1/{deed}"), "*", ask).await
+    };
+    assert_eq!(act("pause", Value::Null).await.0, StatusCode::OK);
+    assert_eq!(act("stop", json!("running")).await.0, StatusCode::OK);
+    let (status, problem) = act("resume", json!("paused")).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("not_possible")));
+    assert!(problem["detail"].as_str().is_some_and(|words| words.contains("stopped by now")), "{problem}");
+    assert_eq!(act("resume", json!("stopped")).await.0, StatusCode::OK);
+}
