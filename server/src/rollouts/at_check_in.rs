@@ -6,7 +6,7 @@
 //! not. Read next: `steps` for the ticks, `cordon_server_core::rollout::go_at_check_in`.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cordon_proto::checkin::Action;
@@ -17,7 +17,7 @@ use cordon_server_core::change::lease::Lease;
 use cordon_server_core::change::{Commit, Key};
 use cordon_server_core::device::Device;
 use cordon_server_core::rollout::{
-    Fleet, IN_FLIGHT_TOTAL, Progress, Sight, Told, apply_progress, go_at_check_in, may_be_given,
+    Act, Fleet, IN_FLIGHT_TOTAL, Progress, Sight, Told, apply_progress, go_at_check_in, may_be_given,
 };
 use tokio::time::timeout;
 
@@ -75,11 +75,7 @@ impl Rollouts {
             told = self.tell(device, now).0;
         }
         if let (Some(rollout), Some(permit), true) = (&told.of, &told.permit, told.is_news) {
-            let written = match writes {
-                true => self.write_told(rollout, (device.id, permit.action), now).await,
-                false => Ok(()),
-            };
-            if let Err(error) = written {
+            if writes && let Err(error) = self.write_told(rollout, (device.id, permit.action), now).await {
                 tracing::warn!(error = chain(&error), "a go could not be written down, so it was not told");
             }
             told = self.tell(device, now).0;
@@ -114,7 +110,7 @@ impl Rollouts {
         }
         let Some(lease) = app.leases.hold(ROLLOUTS_JOB).await? else { return Ok(()) };
         let Ok(_turn) = timeout(PATIENCE, self.giving.turn.lock()).await else { return Ok(()) };
-        let look = |id| Some(std::sync::Arc::new(app.fleet.get(id)?.current()));
+        let look = |id| Some(Arc::new(app.fleet.get(id)?.current()));
         let Some(given) = self.given(rollout, (device, &look), now) else {
             self.giving.full().insert(rollout.clone());
             return Ok(());
@@ -125,7 +121,7 @@ impl Rollouts {
     fn given(
         &self,
         id: &Name,
-        (device, look): (DeviceId, &dyn Fn(DeviceId) -> Option<std::sync::Arc<Device>>),
+        (device, look): (DeviceId, &dyn Fn(DeviceId) -> Option<Arc<Device>>),
         now: Timestamp,
     ) -> Option<Given> {
         self.read(|shelf| {
@@ -139,7 +135,7 @@ impl Rollouts {
                 None
             })?;
             let progress = apply_progress(&shelf.progress(id, device), &act, now)?;
-            let action = if progress.back.is_some() { Action::Back } else { Action::Install };
+            let action = if matches!(act, Act::Back { .. }) { Action::Back } else { Action::Install };
             let progress = progress.told(action, now)?;
             let key = Key::Progress { rollout: id.clone(), device };
             let (rollout, expected) = (shelf.expected(&Key::Rollout(id.clone())), shelf.expected(&key));

@@ -16,7 +16,7 @@ use cordon_server::store::{
     Expired, Feed, Health, Index, Key, LeaseAnswer, LeaseRequest, Page, Revision, Row, Set, Sink, Store,
     StoreError,
 };
-use cordon_server_core::rollout::Progress;
+use cordon_server_core::rollout::{GoTold, Progress};
 use tokio::sync::watch;
 
 /// What becomes of one commit.
@@ -60,7 +60,7 @@ impl Killer {
         (state.commits, state.before, state.after)
     }
 
-    /// When each device was given a go, as it was written, each once.
+    /// When each device was given a go that it was told of, as it was written, each once.
     #[must_use]
     pub fn gos(&self) -> BTreeMap<DeviceId, Vec<Timestamp>> {
         self.lock().gos.clone()
@@ -87,8 +87,11 @@ impl Killer {
             let Change::Put(Key::Progress { device, .. }, body) = change else { continue };
             let Ok(progress) = serde_json::from_slice::<Progress>(body) else { continue };
             let given = state.gos.entry(*device).or_default();
-            let back = progress.back.as_ref().and_then(|back| back.permitted);
-            for at in [progress.permitted, back].into_iter().flatten() {
+            // A go that its device never came for was none to it: the place went to another, and came back later.
+            let told = |told: GoTold| told != GoTold::NotYet;
+            let forward = progress.permitted.filter(|_| told(progress.told));
+            let back = progress.back.as_ref().and_then(|back| back.permitted.filter(|_| told(back.told)));
+            for at in [forward, back].into_iter().flatten() {
                 if !given.contains(&at) {
                     given.push(at);
                 }
