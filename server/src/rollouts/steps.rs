@@ -291,7 +291,7 @@ impl Rollouts {
     }
 
     /// Whether it is time for the rollouts that have ended, too: late receipts count there, but nobody waits for them.
-    fn looks_back(&self, now: Timestamp) -> bool {
+    pub(super) fn looks_back(&self, now: Timestamp) -> bool {
         let mut last = self.looked_back.lock().unwrap_or_else(PoisonError::into_inner);
         let due = last.is_none_or(|last| now.seconds_since(last).abs() >= LOOK_BACK_S);
         if due {
