@@ -11,7 +11,8 @@ use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
-    approvals, audit, bundle, devices, holds, keys, order, owner, receipts, release, repo, rollouts, tokens,
+    approvals, audit, bundle, content, devices, holds, keys, order, owner, receipts, release, repo, rollouts,
+    tokens,
 };
 
 /// Keys, signing, approving, asking.
@@ -64,6 +65,9 @@ pub enum Command {
     /// Sign and verify the owner's orders.
     #[command(subcommand)]
     Order(order::Command),
+    /// Propose, sign and verify the settings and thresholds of devices.
+    #[command(subcommand)]
+    Content(content::Command),
     /// Make, sign and verify the folder that carries an update to devices without a network.
     #[command(subcommand)]
     Bundle(bundle::Command),
@@ -105,6 +109,7 @@ impl Command {
             Self::Release(command) => command.run(session),
             Self::Order(command) => command.run(session),
             Self::Bundle(command) => command.run(session),
+            Self::Content(command) => command.run(session),
             Self::Receipts(command) => command.run(session),
             Self::Owner(command) => command.run(session),
             Self::Tokens(command) => command.run(session),

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 mod audit;
 mod bundles;
+mod content;
 mod fetching;
 mod handover;
 mod intake;
