@@ -29,6 +29,8 @@ use crate::online::{OnlineKeys, OnlineRole};
 use crate::people::Doer;
 use crate::store::{Cursor, Store, StoreError};
 
+mod content;
+
 /// The name of the director's repository. No manufacturer's repository may have it.
 pub const DIRECTOR: &str = "director";
 /// How often a publication is decided anew after somebody else was faster.
@@ -50,6 +52,9 @@ pub enum PublishError {
     /// The document of orders is signed, but not usable.
     #[error("the orders are signed, but not usable: {0}")]
     Orders(#[from] DocumentError),
+    /// A content of the owner's that cannot be read.
+    #[error(transparent)]
+    Contents(#[from] cordon_proto::update::content::DocumentError),
     /// A release is signed, but not usable.
     #[error("the release {release} is signed, but not usable: {why}")]
     Release {
@@ -130,6 +135,9 @@ impl Repositories {
             let accepted = director.accept(file, bytes, &self.public(), &rules(now))?;
             if matches!(&accepted.role, Role::Delegated(role) if role == "orders") {
                 orders_of(&director, now)?;
+            }
+            if matches!(&accepted.role, Role::Delegated(role) if role == content::CONTENT) {
+                content::contents_of(&director, now)?;
             }
             let entry = entry("repository.publish", &format!("director:{}", accepted.file));
             let draft = Commit::draft(now, actor.clone())

@@ -156,7 +156,7 @@ fn publishing_sends_the_documents_before_the_list_that_names_them() {
     let desk = Desk::stocked();
     desk.two_signers();
     let file = desk.with_content();
-    let (server, stored) = super::online::server::start("");
+    let (server, stored) = online::server::start("");
     let director = desk.path("director");
     let publish = || desk.online(&server, &["repo", "publish", "--director", &director]);
     assert_eq!(done(publish()), "sent 1.root.json, 1.targets.json, 1.content.json, 1.orders.json\n");

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 mod accept;
 mod apply;
 mod check;
+mod content;
 mod facts;
 mod offer;
 mod opening;
@@ -33,6 +34,7 @@ mod way_back;
 pub use accept::unaccepted;
 pub use apply::{apply, apply_progress};
 pub use check::{Violation, check};
+pub use content::{Contents, content_key, content_name};
 pub use facts::{BackFacts, DeviceFacts, Failure, Fleet, Stage};
 pub use offer::{Book, OtherList, Reason, ScopeList, Told, fits, ward_name};
 pub use opening::{Listed, NotReady, ready};
@@ -102,6 +104,9 @@ pub struct Rollout {
     /// What is rolled out.
     #[serde(default, skip_serializing_if = "is_default")]
     pub kind: RolloutKind,
+    /// Of a content: its version, which devices name when it is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_version: Option<u64>,
 }
 
 /// What a rollout brings to its devices.

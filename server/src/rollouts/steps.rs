@@ -128,7 +128,8 @@ impl Rollouts {
                 fleet.extend(others.map(|other| (other.id, shelf.book.facts(rollout, &other, now))));
             }
             let room = IN_FLIGHT_TOTAL.saturating_sub(shelf.in_flight_beside(id));
-            let sight = Sight { fleet: &fleet, orders: &shelf.book.orders, room, now };
+            let orders = shelf.book.listed(rollout.kind);
+            let sight = Sight { fleet: &fleet, orders, room, now };
             let acts = plan(rollout, &sight);
             if let Err(violation) = check(rollout, &sight, &acts) {
                 tracing::error!(rollout = %id, ?violation, "a plan was refused by its own check; nothing was done");

@@ -21,7 +21,10 @@ use cordon_proto::update::scope::Scope;
 use serde::{Deserialize, Serialize};
 
 use super::facts::NO_PERMIT;
-use super::{BackFacts, Covers, DeviceFacts, Failure, Fleet, Hold, Progress, Rollout, Stage, State, Wave};
+use super::{
+    BackFacts, Contents, Covers, DeviceFacts, Failure, Fleet, Hold, Progress, Rollout, RolloutKind, Stage,
+    State, Wave,
+};
 use crate::device::{Device, Report, State as Trust};
 
 /// Seconds a go lives where the order does not say.
@@ -92,6 +95,8 @@ pub struct Book {
     pub progress: BTreeMap<Name, BTreeMap<DeviceId, Progress>>,
     /// People's stops.
     pub holds: BTreeMap<Name, Hold>,
+    /// The owner's contents as they are listed now.
+    pub contents: Contents,
 }
 
 /// What one device is told.
@@ -129,7 +134,7 @@ impl Book {
         self.lists.remove(order);
     }
 
-    fn proof(&self, order: &Name, device: HardwareId) -> Option<ScopeProof> {
+    pub(super) fn proof(&self, order: &Name, device: HardwareId) -> Option<ScopeProof> {
         let list = self.lists.get(order)?;
         match self.trees.get(order) {
             Some(tree) => list.proof_in(tree, device),
@@ -164,6 +169,9 @@ impl Book {
         device: &Device,
         now: Timestamp,
     ) -> Option<(&'a Order, Action)> {
+        if rollout.kind == RolloutKind::Content {
+            return None;
+        }
         let (_, wave) = rollout.wave_of(device.id)?;
         wave.started?;
         let order = self.orders.get(&wave.order)?;
@@ -221,6 +229,9 @@ impl Book {
     /// The facts of one device for the plan of one rollout.
     #[must_use]
     pub fn facts(&self, rollout: &Rollout, device: &Device, now: Timestamp) -> DeviceFacts {
+        if rollout.kind == RolloutKind::Content {
+            return self.content_facts(rollout, device, now);
+        }
         let mut facts = self.remembered(rollout, device);
         facts.trusted = trusted(device);
         facts.held = self.held(device, now);
@@ -270,7 +281,8 @@ impl Book {
     /// Another open rollout that brings this device the same release under an order that still holds.
     #[must_use]
     pub fn elsewhere(&self, rollout: &Rollout, device: DeviceId, now: Timestamp) -> Option<&Rollout> {
-        let holds = |wave: &Wave| self.orders.get(&wave.order).is_some_and(|order| now < order.expires);
+        let listed = self.listed(rollout.kind);
+        let holds = |wave: &Wave| listed.get(&wave.order).is_some_and(|order| now < order.expires);
         let mut others = self.rollouts.values().filter(|other| other.id != rollout.id && other.is_open());
         others.find(|other| {
             let same = other.repository == rollout.repository && other.release == rollout.release;
@@ -388,7 +400,7 @@ pub fn ward_name(site: &str, ward: &str) -> String {
 }
 
 /// A device in quarantine may take updates (they are often the cure); the go is still given only by plan.
-fn trusted(device: &Device) -> bool {
+pub(super) fn trusted(device: &Device) -> bool {
     match device.state {
         Trust::Active | Trust::Quarantined => true,
         Trust::Expected | Trust::Pending | Trust::Retired | Trust::Lost => false,
