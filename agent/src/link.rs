@@ -452,6 +452,11 @@ impl Link {
         self.fetch(&format!("authorities/{version}"), limits::AUTHORITIES_BYTES).await
     }
 
+    /// A content document by its hash; `None` where the server has none.
+    pub async fn content(&self, sha256: &Sha256) -> Result<Option<Vec<u8>>, LinkError> {
+        self.fetch(&format!("targets/{sha256}"), limits::CONTENT_BYTES).await
+    }
+
     async fn fetch(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, LinkError> {
         let request = self.client().get(format!("{}/{path}", self.base));
         http::get(request, self.patience.answer, limit).await

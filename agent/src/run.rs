@@ -7,6 +7,7 @@
 
 pub(crate) mod carried;
 pub(crate) mod contact;
+pub mod content;
 mod entering;
 pub(crate) mod evidence;
 mod health;
@@ -29,6 +30,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cordon_agent_core::content::Event;
 use cordon_proto::farewell::Cause;
 use cordon_proto::ids::HardwareId;
 use tokio::sync::{mpsc, watch};
@@ -41,6 +43,7 @@ use crate::interlock::InterlockError;
 use crate::link::{Link, LinkError};
 use crate::tls::TlsError;
 use contact::Contact;
+use content::Contents;
 use entering::{Entered, Time};
 use leaving::Leaver;
 use messages::{ToLink, ToSensor};
@@ -119,6 +122,7 @@ struct Agent {
     interlock: Option<crate::interlock::Socket>,
     shared: crate::interlock::Shared,
     server: Link,
+    contents: Contents,
 }
 
 struct Calls {
@@ -155,7 +159,7 @@ enum Ended {
 }
 
 async fn serve(agent: Agent, base: &Base, hardware: HardwareId, shutdown: impl Future<Output = ()>) -> Exit {
-    let Agent { contact, sensing, updating, telling, calls, interlock, shared, server } = agent;
+    let Agent { contact, sensing, updating, telling, calls, interlock, shared, server, contents } = agent;
     let (in_force, link) = (contact.in_force(), server.waiter());
     let (stop, stopped) = watch::channel(false);
     let mut sensor = std::pin::pin!(sensing.run(calls.sensor, stopped.clone()));
@@ -172,6 +176,8 @@ async fn serve(agent: Agent, base: &Base, hardware: HardwareId, shutdown: impl F
         () = &mut telling => Ended::Exit(Exit::Stopped),
     };
     stop.send_replace(true);
+    // An orderly end is no fault of a content on trial.
+    contents.take(Event::Ending);
     // What is open is ended and saved; a role that does not come to its end in time is cut off, as a crash would.
     let ending = async { tokio::join!(&mut sensor, &mut interlock, &mut telling) };
     if timeout(ENDING, ending).await.is_err() {
@@ -208,7 +214,7 @@ pub async fn once(config: Config, ports: Ports) -> Result<Exit, OnceError> {
         Entered::Left => return Ok(Exit::Left),
     };
     let agent = setup::agent(&base, held, &config, ports)?;
-    let Agent { mut contact, sensing, updating, telling, calls, server, .. } = agent;
+    let Agent { mut contact, sensing, updating, telling, calls, server, contents, .. } = agent;
     let (in_force, link) = (contact.in_force(), server.waiter());
     let (stop, stopped) = watch::channel(false);
     let mut sensor = std::pin::pin!(sensing.run(calls.sensor, stopped.clone()));
@@ -221,6 +227,7 @@ pub async fn once(config: Config, ports: Ports) -> Result<Exit, OnceError> {
         () = &mut telling => Ok(None),
     };
     stop.send_replace(true);
+    contents.take(Event::Ending);
     let _ = timeout(ENDING, async { tokio::join!(&mut sensor, &mut telling) }).await;
     let Some(cause) = reported? else { return Ok(Exit::Stopped) };
     leave((&base, config.hardware.identity()), &in_force.now(), &link, cause).await?;

@@ -58,6 +58,9 @@ pub struct Status {
     pub spool: Spool,
     /// Version of the trusted director root; 0: no update is taken.
     pub director_root_version: u64,
+    /// The owner's settings and thresholds; `None` while there are none.
+    #[serde(default)]
+    pub content: Option<Content>,
     /// The fingerprint of the key that a person is to approve; filled in by whoever reads.
     #[serde(default)]
     pub waiting: Option<Sha256>,
@@ -133,6 +136,21 @@ pub struct IdentityStatus {
     pub authorities: u64,
 }
 
+/// The owner's settings and thresholds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// What is applied; `None` while the device goes by its own.
+    pub id: Option<Name>,
+    /// Its version.
+    pub version: u64,
+    /// Whether it is on trial.
+    pub on_trial: bool,
+    /// Whether it narrows the windows of orders.
+    pub windows: bool,
+    /// Why one was given back or refused.
+    pub given_up: Option<Blocked>,
+}
+
 /// The contact with the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
@@ -176,6 +194,7 @@ impl Status {
             contact: Contact::default(),
             spool: Spool::default(),
             director_root_version: 0,
+            content: None,
             waiting: None,
             farewell: None,
         }
@@ -227,6 +246,7 @@ impl fmt::Display for Status {
         writeln!(f, "hardware   {}", self.hardware)?;
         self.write_software(f)?;
         self.write_update(f)?;
+        self.write_content(f)?;
         self.write_sensor(f)?;
         self.write_contact(f)
     }
@@ -329,6 +349,26 @@ impl Status {
             InterlockState::Unknown => "unknown: nobody says whether the device is in use",
         };
         writeln!(f, "interlock  {interlock}")
+    }
+
+    fn write_content(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(content) = &self.content else { return Ok(()) };
+        let windows = if content.windows { ", narrows the windows of orders" } else { "" };
+        match (&content.id, content.on_trial) {
+            (Some(id), true) => {
+                writeln!(
+                    f,
+                    "content    {id} version {}, on trial for ten minutes{windows}",
+                    content.version
+                )?;
+            }
+            (Some(id), false) => writeln!(f, "content    {id} version {}{windows}", content.version)?,
+            (None, _) => writeln!(f, "content    none; the device goes by its own settings")?,
+        }
+        match &content.given_up {
+            Some(why) => writeln!(f, "  given up {} ({})", why.sentence, why.code),
+            None => Ok(()),
+        }
     }
 
     fn write_sensor(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

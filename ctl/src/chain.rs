@@ -231,7 +231,8 @@ pub fn newest(
     version.map(|version| read(folder, role, version, (authority, rules))).transpose()
 }
 
-fn read(
+/// The document of a role of one version, signed enough or not.
+pub(crate) fn read(
     folder: &Folder,
     role: &Role,
     version: u64,

@@ -11,8 +11,8 @@ use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
-    approvals, audit, bundle, devices, evidence, expiries, holds, keys, makers, order, owner, receipts,
-    release, repo, rollouts, tokens,
+    approvals, audit, bundle, content, devices, evidence, expiries, holds, keys, makers, order, owner,
+    receipts, release, repo, rollouts, tokens,
 };
 
 /// Keys, signing, approving, asking.
@@ -65,6 +65,9 @@ pub enum Command {
     /// Sign and verify the owner's orders.
     #[command(subcommand)]
     Order(order::Command),
+    /// Propose, sign and verify the settings and thresholds of devices.
+    #[command(subcommand)]
+    Content(content::Command),
     /// Make, sign and verify the folder that carries an update to devices without a network.
     #[command(subcommand)]
     Bundle(bundle::Command),
@@ -114,6 +117,7 @@ impl Command {
             Self::Release(command) => command.run(session),
             Self::Order(command) => command.run(session),
             Self::Bundle(command) => command.run(session),
+            Self::Content(command) => command.run(session),
             Self::Receipts(command) => command.run(session),
             Self::Owner(command) => command.run(session),
             Self::Tokens(command) => command.run(session),

@@ -156,6 +156,9 @@ pub struct Create {
     /// The number of the work order in the hospital's own books.
     #[arg(long, value_name = "NUMBER")]
     pub work_order: Option<String>,
+    /// What is rolled out is a content: the waves name it, and the list that it was signed for.
+    #[arg(long)]
+    pub content: bool,
     /// A wave of an order by facts, by its name, that takes in devices which come to fit later. Repeat for several.
     #[arg(long, value_name = "NAME")]
     pub joins: Vec<String>,
@@ -249,6 +252,9 @@ impl Create {
         fields.insert("id".to_owned(), json!(self.id.as_str()));
         fields.insert("title".to_owned(), json!(self.title));
         fields.insert("waves".to_owned(), json!(waves));
+        if self.content {
+            fields.insert("kind".to_owned(), json!("content"));
+        }
         if let Some(number) = &self.work_order {
             fields.insert("work_order".to_owned(), json!(number));
         }

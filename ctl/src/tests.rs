@@ -18,6 +18,7 @@ use serde_json::Value;
 mod audit;
 mod bundles;
 mod clocks;
+mod content;
 mod drafts;
 mod fetching;
 mod handover;

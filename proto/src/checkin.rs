@@ -53,7 +53,7 @@ pub struct CheckinRequest {
     /// Records the spool had to drop, ever.
     #[n(12)]
     pub spool_lost: u64,
-    /// Version of the content in force, 0 for none.
+    /// Version of the content in force, 0 for none. One on trial is not in force yet.
     #[n(13)]
     pub content_version: u64,
     /// Version of the trusted director root, 0 while none is trusted.
@@ -78,6 +78,23 @@ pub struct CheckinRequest {
     #[n(19)]
     #[cbor(default)]
     pub ca_version: u64,
+    /// The content that the device gave back or does not take, until it takes a newer one.
+    #[n(20)]
+    pub content_fault: Option<ContentFault>,
+}
+
+/// Why a content is not in force on a device that it was for.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, serde::Serialize, serde::Deserialize)]
+pub struct ContentFault {
+    /// The content.
+    #[n(0)]
+    pub content: Name,
+    /// Its version.
+    #[n(1)]
+    pub version: u64,
+    /// Why.
+    #[n(2)]
+    pub why: Blocked,
 }
 
 /// What runs on the device, and what it would still accept.
@@ -273,7 +290,7 @@ pub struct CheckinAnswer {
     /// The go.
     #[n(2)]
     pub permit: Option<Permit>,
-    /// Version of the newest content, 0 for none.
+    /// Version of the content that applies, 0 for none.
     #[n(3)]
     pub content_version: u64,
     /// SHA-256 of the CA bundle now served by `cacerts`.
@@ -298,6 +315,20 @@ pub struct CheckinAnswer {
     #[n(10)]
     #[cbor(default)]
     pub ca_version: u64,
+    /// The content that applies.
+    #[n(11)]
+    pub content: Option<ContentOffer>,
+}
+
+/// A content that the server believes applies. The device looks for it in the owner's metadata, as for an order.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ContentOffer {
+    /// The content's name in the director repository.
+    #[n(0)]
+    pub content: Name,
+    /// Inclusion of this device's `H` in the scope's tree; `None` for a `match` scope.
+    #[n(1)]
+    pub proof: Option<ScopeProof>,
 }
 
 /// A long poll: answered when something changed for this device, or after `max_s`.

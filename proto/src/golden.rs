@@ -13,8 +13,9 @@ use minicbor::{Decode, Encode};
 
 use crate::authorities::{Authorities, RootSignature, SignedAuthorities};
 use crate::checkin::{
-    Action, Blocked, CheckinAnswer, CheckinRequest, InterlockState, OrderOffer, Permit, PermitRequest,
-    ScopeProof, SensorReport, Software, UpdateReport, UpdateState, WaitAnswer, WaitRequest,
+    Action, Blocked, CheckinAnswer, CheckinRequest, ContentFault, ContentOffer, InterlockState, OrderOffer,
+    Permit, PermitRequest, ScopeProof, SensorReport, Software, UpdateReport, UpdateState, WaitAnswer,
+    WaitRequest,
 };
 use crate::farewell::{Cause, Farewell, FarewellBody};
 use crate::ids::{DeviceId, Hardware, Sha256, Text};
@@ -77,6 +78,7 @@ fn request() -> CheckinRequest {
         run: 0,
         machine: None,
         ca_version: 0,
+        content_fault: None,
     }
 }
 
@@ -89,6 +91,23 @@ fn counted_request() -> CheckinRequest {
         ca_version: 2,
         ..request()
     }
+}
+
+/// As [`counted_request`], from a device that gave a content back.
+fn faulty_request() -> CheckinRequest {
+    let fault = ContentFault {
+        content: "icu-quiet".parse().expect("a name"),
+        version: 3,
+        why: Blocked { code: text("content-crash"), sentence: text("It is in force no more.") },
+    };
+    CheckinRequest { content_version: 2, content_fault: Some(fault), ..counted_request() }
+}
+
+/// As [`answer`], with a content for the device.
+fn content_answer() -> CheckinAnswer {
+    let proof = ScopeProof { index: 0, hashes: vec![Sha256([0x66; 32])] };
+    let offer = ContentOffer { content: "icu-quiet".parse().expect("a name"), proof: Some(proof) };
+    CheckinAnswer { ca_version: 2, content_version: 3, content: Some(offer), ..answer() }
 }
 
 fn answer() -> CheckinAnswer {
@@ -112,6 +131,7 @@ fn answer() -> CheckinAnswer {
         director_version: 9,
         wait_token: 77,
         ca_version: 0,
+        content: None,
     }
 }
 
@@ -251,6 +271,8 @@ fn samples_of_version_one_parse_for_ever() {
     reads("checkin-request", include_str!("../golden/v1/checkin-request.hex"), &request());
     reads("checkin-answer", include_str!("../golden/v1/checkin-answer.hex"), &answer());
     same("checkin-request-2", include_str!("../golden/v1/checkin-request-2.hex"), &counted_request());
+    same("checkin-request-3", include_str!("../golden/v1/checkin-request-3.hex"), &faulty_request());
+    same("checkin-answer-3", include_str!("../golden/v1/checkin-answer-3.hex"), &content_answer());
     same(
         "checkin-answer-2",
         include_str!("../golden/v1/checkin-answer-2.hex"),

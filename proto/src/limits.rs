@@ -344,3 +344,24 @@ pub const METERED_CHECKIN_S: u32 = 6 * 3600;
 pub const METERED_CHECKIN_MAX_S: u32 = 7 * 24 * 3600;
 /// Devices one model token may enrol.
 pub const TOKEN_COUNT: u32 = 10_000;
+/// Bytes of one content document.
+pub const CONTENT_BYTES: usize = 16 * 1024;
+/// Live contents in one document of the content role.
+pub const CONTENTS: usize = 64;
+/// Days the document of the content role may live; no content may be taken for longer.
+pub const CONTENT_DAYS: i64 = 366;
+/// Seconds a new content runs before it is in force: a crash or a memory breach in them restores the previous one.
+pub const CONTENT_TRIAL_S: u32 = 600;
+/// Seconds between two check-ins that a content may ask for, least and most.
+pub const CONTENT_CHECKIN_S: [u32; 2] = [60, 3600];
+/// Starts from which a content may let the beacon detector speak, least and most.
+pub const CONTENT_BEACON_STARTS: [u32; 2] = [10, 40];
+/// Score, in thousandths, from which a content may let the beacon detector report, least and most: never so high that
+/// nothing could reach it.
+pub const CONTENT_BEACON_SCORE: [u32; 2] = [700, 900];
+/// Networks on one service from which a content may let a further one be no news, least and most.
+pub const CONTENT_WIDE_NETWORKS: [u32; 2] = [2, 16];
+/// KiB of resident memory that an agent on the trial of a content may always have: the bar of an agent at rest.
+pub const CONTENT_RESIDENT_KIB: u64 = 7 * 1024;
+/// KiB of resident memory by which an agent may grow over what it had before it took a content.
+pub const CONTENT_GROWTH_KIB: u64 = 1024;

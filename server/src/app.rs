@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use cordon_proto::checkin::{CheckinRequest, OrderOffer, Permit};
+use cordon_proto::checkin::{CheckinRequest, ContentOffer, OrderOffer, Permit};
 use cordon_proto::ids::{DeviceId, Name, Sha256, TokenId};
 use cordon_proto::time::Timestamp;
 use cordon_server_core::audit::Actor;
@@ -139,6 +139,8 @@ pub struct Orders {
     pub order: Option<OrderOffer>,
     /// The fresh go.
     pub permit: Option<Permit>,
+    /// The content that applies, and its version.
+    pub content: Option<(ContentOffer, u64)>,
 }
 
 /// Who knows about orders and content. It can offer only what the owner signed; a device checks that itself.
@@ -151,9 +153,6 @@ pub trait Director: Send + Sync {
         request: &'a CheckinRequest,
         now: Timestamp,
     ) -> Answer<'a, Orders>;
-
-    /// Version of the newest content, 0 for none.
-    fn content_version(&self) -> u64;
 
     /// Version of the director's timestamp, 0 for none.
     fn director_version(&self) -> u64;

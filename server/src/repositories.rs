@@ -30,6 +30,7 @@ use crate::store::blobs::BlobError;
 use crate::store::{Store, StoreError};
 use crate::verifier::ServerVerifier;
 
+mod content;
 mod ends;
 mod image;
 mod makers;
@@ -57,6 +58,9 @@ pub enum PublishError {
     /// The document of orders is signed, but not usable.
     #[error("the orders are signed, but not usable: {0}")]
     Orders(#[from] DocumentError),
+    /// A content of the owner's that cannot be read.
+    #[error(transparent)]
+    Contents(#[from] cordon_proto::update::content::DocumentError),
     /// A maker's publication, or a file of one, is refused.
     #[error(transparent)]
     Import(#[from] ImportRefused),
@@ -115,6 +119,9 @@ impl Repositories {
             let accepted = director.accept(file, bytes, &self.public(), &rules(now))?;
             if matches!(&accepted.role, Role::Delegated(role) if role == "orders") {
                 orders_of(&director, now)?;
+            }
+            if matches!(&accepted.role, Role::Delegated(role) if role == content::CONTENT) {
+                content::contents_of(&director, now)?;
             }
             let entry = entry("repository.publish", &format!("director:{}", accepted.file));
             let draft = Commit::draft(now, actor.clone())

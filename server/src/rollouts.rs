@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
-use cordon_proto::checkin::CheckinRequest;
+use cordon_proto::checkin::{CheckinRequest, ContentOffer};
 use cordon_proto::ids::{DeviceId, HardwareId, Name, Sha256, Text};
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::order::Order;
@@ -18,7 +18,7 @@ use cordon_server_core::change::{Commit, Draft, Index, Key, Malformed};
 use cordon_server_core::device::{Device, Report};
 use cordon_server_core::risk::gather::Newest;
 use cordon_server_core::rollout::{
-    Acceptance, Book, NotReady, OtherList, Policy, Rollout, Told, USUAL_PRIORITY,
+    Acceptance, Book, Contents, NotReady, OtherList, Policy, Rollout, RolloutKind, Told, USUAL_PRIORITY,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -84,6 +84,8 @@ pub struct Wanted {
     pub acceptance: Acceptance,
     /// The number of the work order in the hospital's own books.
     pub work_order: Option<String>,
+    /// What is rolled out: of a content the waves name its key.
+    pub kind: RolloutKind,
 }
 
 impl Wanted {
@@ -91,8 +93,8 @@ impl Wanted {
     #[must_use]
     pub fn new(id: Name, title: String, waves: Vec<WaveWanted>, policy: Policy) -> Self {
         let (lists, joins, acceptance) = (BTreeMap::new(), BTreeSet::new(), Acceptance::None);
-        let (priority, work_order) = (USUAL_PRIORITY, None);
-        Self { id, title, waves, lists, joins, policy, priority, acceptance, work_order }
+        let (priority, work_order, kind) = (USUAL_PRIORITY, None, RolloutKind::Firmware);
+        Self { id, title, waves, lists, joins, policy, priority, acceptance, work_order, kind }
     }
 }
 
@@ -133,6 +135,14 @@ pub enum RolloutError {
     /// What it would carry out is not here, or not what the maker lists.
     #[error(transparent)]
     NotReady(#[from] NotReady),
+    /// A content that is not here, or that devices would not take.
+    #[error("content `{content}`: {why}")]
+    Unfit {
+        /// The content.
+        content: Name,
+        /// Why.
+        why: String,
+    },
     /// None of its orders has a way back that is open.
     #[error("no order of this rollout has a way back that is still open: order a newer release instead")]
     NoWayBack,
@@ -197,6 +207,7 @@ impl RolloutError {
             Self::NobodyJoins(_) => "joins_a_list",
             Self::List { .. } => "other_list",
             Self::NotReady(error) => error.rule(),
+            Self::Unfit { .. } => "content_unfit",
             Self::NoWayBack
             | Self::NotConfirmed
             | Self::Exists(_)
@@ -285,10 +296,11 @@ impl Rollouts {
         let (orders, version) = self.repositories.orders(now).await?;
         let orders: BTreeMap<Name, Order> =
             orders.into_iter().map(|order| (order.id.clone(), order)).collect();
+        let contents = Contents::of(self.repositories.contents(now).await?);
         let releases = self.repositories.releases().await?;
         let newest = newest_of(&releases);
         Ok(self.write(|shelf| {
-            let others = shelf.book.orders != orders;
+            let others = shelf.book.orders != orders || shelf.book.contents != contents;
             let before = std::mem::replace(&mut shelf.book.orders, orders);
             shelf.keep_past(before);
             shelf.director_version = version;
@@ -297,6 +309,8 @@ impl Rollouts {
             }
             shelf.newest = newest;
             shelf.images = releases.iter().map(|release| release.sha256).collect();
+            shelf.images.extend(contents.as_orders().values().map(|content| content.image.sha256));
+            shelf.book.contents = contents;
             others
         }))
     }
@@ -311,6 +325,12 @@ impl Rollouts {
     #[must_use]
     pub fn knows_image(&self, sha256: &Sha256) -> bool {
         self.read(|shelf| shelf.images.contains(sha256))
+    }
+
+    /// The content that a device is offered at its check-in, and its version.
+    #[must_use]
+    pub fn tell_content(&self, device: &Device, now: Timestamp) -> Option<(ContentOffer, u64)> {
+        self.look(|book| book.tell_content(device, now))
     }
 
     /// What a device is told at its check-in, and the version of the director's timestamp.
@@ -413,12 +433,9 @@ impl Director for Rollouts {
         let device = Device { report: Some(Report::of(request)), ..member.current() };
         Box::pin(async move {
             let told = self.answer(app, &device, now).await;
-            Ok(Orders { order: told.order, permit: told.permit })
+            let content = self.tell_content(&device, now);
+            Ok(Orders { order: told.order, permit: told.permit, content })
         })
-    }
-
-    fn content_version(&self) -> u64 {
-        0
     }
 
     fn director_version(&self) -> u64 {

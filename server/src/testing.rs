@@ -299,6 +299,7 @@ pub(crate) fn checkin(device: &Enrolled) -> CheckinRequest {
         run: 0,
         machine: None,
         ca_version: 0,
+        content_fault: None,
     }
 }
 

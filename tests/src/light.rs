@@ -101,6 +101,7 @@ pub fn says(hardware: &Hardware) -> CheckinRequest {
         run: 0,
         machine: None,
         ca_version: 0,
+        content_fault: None,
     }
 }
 

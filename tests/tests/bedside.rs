@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cordon_agent::boot::{BootControl, FileBoot};
 use cordon_agent::capture::fed::Fed;
 use cordon_agent::clock::{Clock, SystemClock};
-use cordon_agent::run::{Exit, run};
+use cordon_agent::run::{Exit, Ports, run};
 use cordon_agent_core::update::Slot;
 use cordon_proto::limits;
 use cordon_proto::time::Millis;
@@ -354,5 +355,137 @@ async fn an_image_that_cannot_reach_the_server_goes_back_by_itself_and_the_serve
     assert!(note.contains("did not reach the server"), "{rollout}");
     machine.off();
     loader.await.expect("no panic").expect("boots");
+    ward.hospital.stop().await.expect("drains");
+}
+
+/// A pump whose agent runs in this process: whether the next content makes it grow over its bar, and its end.
+struct AtWork {
+    grows: Arc<AtomicU8>,
+    stop: tokio::sync::oneshot::Sender<()>,
+    ended: tokio::task::JoinHandle<Exit>,
+}
+
+/// Starts the agent's loops; ten minutes of its clock are six seconds.
+fn at_work(stand: &Stand) -> AtWork {
+    let clock: Arc<dyn Clock> = Arc::new(Hurried(SystemClock::new(), 100));
+    let config = fleet::config(&stand.config).expect("is read");
+    let (feed, capture) = Fed::new();
+    let grows = Arc::new(AtomicU8::new(0));
+    let seen = Arc::clone(&grows);
+    // Asked once before a content is applied, and then at every look of its trial.
+    let memory = move || match seen.load(Ordering::Relaxed) {
+        0 => Some(4000),
+        1 => {
+            seen.store(2, Ordering::Relaxed);
+            Some(4000)
+        }
+        _ => Some(limits::CONTENT_RESIDENT_KIB + 1),
+    };
+    let ports = Ports {
+        memory: Arc::new(memory),
+        ..fleet::ports(&config, &stand.unit, Arc::new(Mutex::new(capture)), clock)
+    };
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let ended = tokio::spawn(async move {
+        let _feed = feed;
+        run(config, ports, async move { drop(stopped.await) }).await
+    });
+    AtWork { grows, stop, ended }
+}
+
+impl Ward {
+    /// Two people sign this version of the content `night` for both pumps, and a rollout brings it, one pump after the
+    /// other.
+    async fn content(&self, version: u64, list: &str) {
+        let owner = self.folder.join("owner");
+        let path = |name: String| owner.join(name).display().to_string();
+        let (draft, file) = (path(format!("draft-{version}.json")), path(format!("night-{version}.json")));
+        let text = format!(
+            r#"{{"v": 1, "id": "night", "version": {version}, "model": "VP-3", "settings": {{"checkin_s": 60}},
+            "detectors": {{"beacon": {{"starts": 20, "score": 850}}, "allow-list": {{"networks": null}}}},
+            "windows": null}}"#
+        );
+        std::fs::write(&draft, text).expect("writes");
+        let director = path("director".to_owned());
+        let propose = ["content", "propose", "--file", &draft, "--director", &director, "--out", &file];
+        self.hospital.ctl(&propose).await.expect("is proposed");
+        let (first, second) = (self.hospital.key("content-1"), self.hospital.key("content-2"));
+        let head = ["content", "sign", "--director", &director, "--file", &file, "--scope-list", list];
+        self.hospital
+            .ctl(&[&head[..], &["--reason", "a test", "--key", &first]].concat())
+            .await
+            .expect("signs");
+        self.hospital.ctl(&[&head[..], &["--add", "--key", &second]].concat()).await.expect("signs too");
+        self.hospital.ctl(&["repo", "publish", "--director", &director]).await.expect("is published");
+        let (id, wave) = (format!("night-{version}"), format!("all=night={list}"));
+        let mut create = vec!["rollouts", "create", "--content", "--id", &id, "--title", "Quiet nights"];
+        create.extend(["--soak-s", "0", "--wave", &wave, "--waves", "1,rest"]);
+        self.hospital.ctl(&create).await.expect("a rollout");
+    }
+
+    /// Waits until the rollout of this version stands so.
+    async fn stands(&self, version: u64, state: &str) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let path = format!("/api/v1/rollouts/night-{version}");
+            let rollout = self.hospital.api(&path).await.expect("shows it");
+            if text(&rollout, "/state") == state {
+                return rollout;
+            }
+            assert!(Instant::now() < until, "never {state}: {rollout}");
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// The content that a pump says it runs, and why it gave one back.
+async fn content_of(stand: &Stand) -> (u64, String) {
+    let status: Value = serde_json::from_str(&stand.agent(&["status", "--json"]).await).expect("JSON");
+    let version = status.pointer("/content/version").and_then(Value::as_u64).unwrap_or(0);
+    (version, text(&status, "/content/given_up/code").to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_content_goes_through_two_signatures_and_waves_and_a_bad_one_is_given_back_and_halts() {
+    // Goal: content, end to end: sign, publish, apply in waves; a bad one is restored by the device itself, its rollout
+    // halts, and the next pump never sees it. Method: real command lines and server; two agents in this process, whose
+    // seconds run a hundred times faster; the second version makes them grow over the bar.
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut ward = Ward::open(folder.path()).await;
+    let stands =
+        [ward.stand(0, InterlockClass::None, "").await, ward.stand(1, InterlockClass::None, "").await];
+    let lines: String =
+        stands.iter().map(|stand| format!("Halden\tVP-3\t{}\n", stand.unit.serial())).collect();
+    let list = folder.path().join("pumps.tsv");
+    std::fs::write(&list, lines).expect("writes");
+    let list = list.display().to_string();
+    let work = [at_work(&stands[0]), at_work(&stands[1])];
+    ward.content(1, &list).await;
+    ward.stands(1, "finished").await;
+    for stand in &stands {
+        assert_eq!(content_of(stand).await, (1, String::new()));
+    }
+    work.iter().for_each(|pump| pump.grows.store(1, Ordering::Relaxed));
+    ward.content(2, &list).await;
+    let halted = ward.stands(2, "halted").await;
+    let devices = ward.devices().await;
+    let id = text(&halted, "/rollout/waves/0/devices/0").to_owned();
+    let place = stands.iter().position(|stand| text(&devices[&stand.unit.serial()], "/id") == id);
+    let (first, other) = match place.expect("one of both") {
+        0 => (0, 1),
+        _ => (1, 0),
+    };
+    let note = text(&halted, "/waves/0/devices/0/note");
+    assert!(
+        note.contains("more memory than it may") && note.contains("version 1 is in force again"),
+        "{note}"
+    );
+    assert_eq!(content_of(&stands[first]).await, (1, "content-memory".to_owned()));
+    assert_eq!(content_of(&stands[other]).await, (1, String::new()), "it never heard of it");
+    assert_eq!(halted.pointer("/rollout/waves/1/started"), Some(&Value::Null), "{halted}");
+    for AtWork { stop, ended, .. } in work {
+        stop.send(()).expect("it runs");
+        assert!(matches!(ended.await.expect("no panic"), Exit::Stopped));
+    }
     ward.hospital.stop().await.expect("drains");
 }

@@ -20,6 +20,7 @@ use alloc::vec::Vec;
 use cordon_proto::limits;
 use cordon_proto::telemetry::Finding;
 use cordon_proto::time::Millis;
+use cordon_proto::update::content;
 use cordon_proto::wire::{self, WireError};
 use minicbor::{Decode, Encode};
 
@@ -40,19 +41,55 @@ struct Kept {
     noticed: Vec<Key>,
 }
 
+/// When the detectors speak. The owner's content may set each, within the limits page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Starts below which a rhythm is not reported.
+    pub beacon_starts: usize,
+    /// Score, in thousandths, from which a rhythm of many starts is reported.
+    pub beacon_score: u32,
+    /// Networks on one service from which on a further one is no news by itself.
+    pub wide_networks: usize,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            beacon_starts: beacon::LEAST_STARTS,
+            beacon_score: beacon::USUAL_SCORE,
+            wide_networks: limits::WIDE_SERVICE_NETWORKS,
+        }
+    }
+}
+
+impl Thresholds {
+    /// Those that a content sets, and the usual ones where it sets none.
+    #[must_use]
+    pub fn of(content: &content::Detectors) -> Self {
+        let usual = Self::default();
+        let count = |set: Option<u32>, usual| set.and_then(|set| usize::try_from(set).ok()).unwrap_or(usual);
+        Self {
+            beacon_starts: count(content.beacon_starts, usual.beacon_starts),
+            beacon_score: content.beacon_score.unwrap_or(usual.beacon_score),
+            wide_networks: count(content.wide_networks, usual.wide_networks),
+        }
+    }
+}
+
 /// All detectors of one device.
 #[derive(Debug, Default)]
 pub struct Detectors {
     kept: Kept,
     learning: Learning,
     beacons: Beacons,
+    thresholds: Thresholds,
 }
 
 impl Detectors {
     /// Detectors over a profile.
     #[must_use]
     pub fn new(profile: Profile, learning: Learning) -> Self {
-        Self { kept: Kept { profile, ..Kept::default() }, learning, beacons: Beacons::default() }
+        Self { kept: Kept { profile, ..Kept::default() }, learning, ..Self::default() }
     }
 
     /// Detectors as they were kept by [`Detectors::keep`].
@@ -63,7 +100,7 @@ impl Detectors {
         }
         let kept =
             Kept { profile: kept.profile.bounded()?, ledger: kept.ledger.bounded()?, noticed: kept.noticed };
-        Ok(Self { kept, learning, beacons: Beacons::default() })
+        Ok(Self { kept, learning, ..Self::default() })
     }
 
     /// What must survive a restart, as bytes.
@@ -76,6 +113,11 @@ impl Detectors {
     #[must_use]
     pub fn profile(&self) -> &Profile {
         &self.kept.profile
+    }
+
+    /// From now on they speak from these thresholds on.
+    pub fn set_thresholds(&mut self, thresholds: Thresholds) {
+        self.thresholds = thresholds;
     }
 
     /// Ends learning at once, for a device whose learning time was given from outside.
@@ -93,8 +135,10 @@ impl Detectors {
             profile.learn(flow, now.seconds());
             return Vec::new();
         }
-        let new = destination::observe(flow, (profile, noticed), ledger, now.seconds());
-        let beacon = self.beacons.observe(flow, &self.kept.profile, &mut self.kept.ledger, now.seconds());
+        let wide = self.thresholds.wide_networks;
+        let new = destination::observe(flow, (profile, noticed, wide), ledger, now.seconds());
+        let profile = (&self.kept.profile, &self.thresholds);
+        let beacon = self.beacons.observe(flow, profile, &mut self.kept.ledger, now.seconds());
         new.into_iter().chain(beacon).collect()
     }
 

@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod backoff;
+pub mod content;
 pub mod detect;
 pub mod flow;
 pub mod interlock;

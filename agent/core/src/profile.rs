@@ -218,6 +218,12 @@ impl Profile {
     /// What is known of a flow. `noticed` are networks that were reported since, for [`Knowledge::Wide`].
     #[must_use]
     pub fn knows(&self, flow: &Flow, noticed: &[Key]) -> Knowledge {
+        self.knows_beside(flow, noticed, limits::WIDE_SERVICE_NETWORKS)
+    }
+
+    /// The same with a number of networks on one service from which on it is [`Knowledge::Wide`].
+    #[must_use]
+    pub fn knows_beside(&self, flow: &Flow, noticed: &[Key], wide: usize) -> Knowledge {
         let key = Key::of(flow);
         let network = Key::by_network(flow);
         if self.holds(&key) || self.holds(&network) {
@@ -231,11 +237,7 @@ impl Profile {
         }
         let same_service = |other: &&Key| other.same_service(&key) && other.who.is_network();
         let networks = self.peers.iter().map(|(key, _)| key).chain(noticed).filter(same_service).count();
-        if key.who.is_network() && networks >= limits::WIDE_SERVICE_NETWORKS {
-            Knowledge::Wide
-        } else {
-            Knowledge::New
-        }
+        if key.who.is_network() && networks >= wide { Knowledge::Wide } else { Knowledge::New }
     }
 
     /// Whether a listening socket is usual. Where one side does not know the program, the other's does not matter.

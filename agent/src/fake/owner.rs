@@ -249,6 +249,7 @@ impl Books {
             director_version: 0,
             wait_token: 1,
             ca_version: u64::try_from(self.bundles.len()).expect("few"),
+            content: None,
         }))
     }
 

@@ -19,6 +19,7 @@ use cordon_proto::time::{Millis, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::content::Applied;
 use super::keeping::Keeping;
 use super::messages::{Heard, SensorView, ToLink, ToSensor, UpdateView};
 use crate::clock::TrustedClock;
@@ -97,6 +98,7 @@ pub(crate) struct ContactView {
 pub(crate) struct Peers {
     pub(crate) sensor: watch::Receiver<SensorView>,
     pub(crate) update: watch::Receiver<UpdateView>,
+    pub(crate) content: watch::Receiver<Applied>,
     pub(crate) to_sensor: mpsc::Sender<ToSensor>,
     pub(crate) heard: watch::Sender<Option<Heard>>,
     pub(crate) view: watch::Sender<ContactView>,
@@ -281,8 +283,9 @@ impl Contact {
         });
         let arrived = Millis(i64::try_from(self.clock.monotonic().as_millis()).unwrap_or(i64::MAX));
         self.peers.heard.send_replace(Some(Heard { answer, arrived }));
+        let content_ms = self.peers.content.borrow().checkin_s.map_or(0, |seconds| u64::from(seconds) * 1000);
         // `next_s` is a lower bound; the spread keeps a fleet apart.
-        Ok(next_report(next_ms, self.pace.metered.map(millis), chance()))
+        Ok(next_report(next_ms.max(content_ms), self.pace.metered.map(millis), chance()))
     }
 
     fn request(&mut self) -> CheckinRequest {
@@ -290,6 +293,7 @@ impl Contact {
         let update = self.peers.update.borrow_and_update().clone();
         self.sent.update = update.urgent;
         self.sequence += 1;
+        let content = self.peers.content.borrow_and_update().clone();
         let identity = self.keeping.identity();
         CheckinRequest {
             boot: self.facts.boot,
@@ -305,13 +309,14 @@ impl Contact {
             key_protection: Text::lossy(identity.key().protection()),
             spool_records: sensor.spool_records,
             spool_lost: sensor.spool_lost,
-            content_version: 0,
+            content_version: content.in_force,
             director_root_version: update.director_root_version,
             want_permit: update.want_permit,
             sequence: self.sequence,
             run: self.facts.run,
             machine: self.facts.machine,
             ca_version: identity.believed.version,
+            content_fault: content.fault,
         }
     }
 
@@ -496,6 +501,9 @@ pub(crate) async fn serve(link: Link, mut calls: mpsc::Receiver<ToLink>) {
             None => return,
             Some(ToLink::Metadata { repository, file, limit, back }) => {
                 let _ = back.send(link.metadata(&repository, &file, limit).await);
+            }
+            Some(ToLink::Content { sha256, back }) => {
+                let _ = back.send(link.content(&sha256).await);
             }
             Some(ToLink::Receipt { receipt, back }) => {
                 let _ = back.send(link.receipt(&receipt).await);

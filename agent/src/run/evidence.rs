@@ -10,9 +10,10 @@ use std::time::Duration;
 use cordon_agent_core::update::Record;
 use cordon_agent_core::update::gate::Verdict;
 use cordon_proto::canonical::Value;
-use cordon_proto::checkin::{Action, Blocked, CheckinAnswer, OrderOffer};
+use cordon_proto::checkin::{Action, Blocked, CheckinAnswer, ContentOffer, OrderOffer};
 use cordon_proto::ids::{Hardware, Name, TargetPath, Text};
 use cordon_proto::time::Timestamp;
+use cordon_proto::update::content::{Assignment, ContentCase, ContentRefusal, Taken, admit, decide_content};
 use cordon_proto::update::decide::{Case, decide, decide_back};
 use cordon_proto::update::order::Order;
 use cordon_proto::update::refusal::{Party, Refusal};
@@ -185,6 +186,68 @@ async fn release(
     Ok(Some(Release::read(listed)))
 }
 
+/// What the owner's chain says of a content, and its document.
+pub(crate) struct Judged {
+    /// Versions of the metadata that was believed.
+    pub(crate) versions: Vec<(Text, u64)>,
+    /// The content's version by the owner's signature, where that could be read.
+    pub(crate) signed: Option<u64>,
+    /// Whether the device takes it.
+    pub(crate) outcome: Result<Taken, ContentRefusal>,
+}
+
+/// Judges a content that was offered.
+pub(crate) async fn content(
+    repositories: &Repositories,
+    (offer, newest, hardware): (&ContentOffer, u64, &Hardware),
+    record: &Record,
+    now: Timestamp,
+) -> Result<Judged, Missing> {
+    let mut versions = Vec::new();
+    let (proof, id) = (offer.proof.as_ref(), &offer.content);
+    let gathered = assignment(repositories, &Assignment::path_of(id), (record, now), &mut versions).await;
+    let assignment = gathered.map_err(told)?;
+    let device = record.device(hardware);
+    let case = ContentCase { id, assignment: assignment.as_ref(), proof, device: &device, newest };
+    let outcome = match decide_content(&case, now) {
+        Err(refusal) => Err(refusal),
+        Ok(admitted) => {
+            let bytes = repositories.content(&admitted.assignment.sha256).await;
+            let absent =
+                || missing("content-missing", "The server does not have the content that is signed.");
+            let bytes = bytes.map_err(|error| told(party(Party::Director)(error)))?.ok_or_else(absent)?;
+            admit(&admitted, bytes)
+        }
+    };
+    let signed = assignment.as_ref().and_then(|read| Some(read.as_ref().ok()?.version));
+    Ok(Judged { versions, signed, outcome })
+}
+
+async fn assignment(
+    repositories: &Repositories,
+    path: &TargetPath,
+    (record, now): (&Record, Timestamp),
+    versions: &mut Vec<(Text, u64)>,
+) -> Result<Option<Result<Assignment, Unreadable>>, Stop> {
+    let director = party(Party::Director);
+    let fresh = repositories.refresh(Repository::Director, now).await.map_err(director)?;
+    note(fresh.versions(), repositories.director(), (record, versions))?;
+    let Some(found) = repositories.find(&fresh, path.as_str()).await.map_err(director)? else {
+        return Ok(None);
+    };
+    note(fresh.version_of(&found), repositories.director(), (record, versions))?;
+    let listed = listed(path, &found).map_err(|error| chain(Party::Director, error))?;
+    Ok(Some(Assignment::read(listed, found.document_expires)))
+}
+
+/// The words for what stopped a chain.
+fn told(stop: Stop) -> Missing {
+    match stop {
+        Stop::Refused(refusal) => Missing(refusal.blocked()),
+        Stop::Missing(missing) => missing,
+    }
+}
+
 fn listed<'a>(path: &'a TargetPath, found: &'a Found) -> Result<Listed<'a>, TrustError> {
     const NOTHING: &Value = &Value::Null;
     let sha256 = found.file.sha256().map_err(|fault| fault.of(found.role.clone()))?;
@@ -228,10 +291,7 @@ fn party(party: Party) -> impl Fn(TufError) -> Stop + Copy {
 
 /// The words for trouble with the owner's chain, where there is no offer yet.
 pub(crate) fn missing_of_director(error: TufError) -> Blocked {
-    match party(Party::Director)(error) {
-        Stop::Refused(refusal) => refusal.blocked(),
-        Stop::Missing(Missing(blocked)) => blocked,
-    }
+    told(party(Party::Director)(error)).0
 }
 
 fn chain(party: Party, error: TrustError) -> Stop {

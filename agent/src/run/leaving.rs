@@ -13,6 +13,7 @@ use cordon_proto::ids::{HardwareId, Sha256};
 use tokio::time::sleep;
 
 use super::RunError;
+use super::content;
 use super::sensing;
 use super::setup::Base;
 use crate::files::Folder;
@@ -102,11 +103,12 @@ impl<'a> Leaver<'a> {
     }
 }
 
-/// Removes profile, spool, a bundle of the owner, status and identity, the identity last. A farewell that stands is from
+/// Removes profile, content, spool, a bundle of the owner, status and identity, the identity last. A farewell that stands is from
 /// then on the past.
 pub(crate) fn wipe(state: &Folder, home: &Home) -> Result<(), RunError> {
     sensing::forget(state)?;
     stick::forget(state)?;
+    content::forget(state)?;
     state.remove("status.json")?;
     home.forget()?;
     match Kept::read(state) {

@@ -93,6 +93,13 @@ pub(crate) enum ToLink {
         /// The way back; `None` for no such file.
         back: oneshot::Sender<Result<Option<Vec<u8>>, LinkError>>,
     },
+    /// A content document.
+    Content {
+        /// Which.
+        sha256: Sha256,
+        /// The way back; `None` where the server has none.
+        back: oneshot::Sender<Result<Option<Vec<u8>>, LinkError>>,
+    },
     /// An image, piece by piece.
     Image {
         /// Which, and from where on.

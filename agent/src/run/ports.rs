@@ -14,6 +14,7 @@ use cordon_proto::inventory::Inventory;
 use cordon_proto::update::refusal::Power;
 
 use super::contact::Pace;
+use super::content::{Memory, resident_kib};
 use super::sensing::Rhythm;
 use crate::boot::folder::FolderBoot;
 use crate::boot::{self, BootError, Setting, SharedControl};
@@ -100,6 +101,8 @@ pub struct Ports {
     pub installer: Option<Result<Installer, BootError>>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// What says how much memory the agent holds.
+    pub memory: Memory,
     /// How quickly things happen.
     pub tempo: Tempo,
 }
@@ -115,6 +118,7 @@ impl Ports {
             interlock: Shared::new(Arc::clone(&clock)),
             installer: installer(config),
             clock,
+            memory: Arc::new(resident_kib),
             tempo: Tempo::default(),
         })
     }

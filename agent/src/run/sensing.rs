@@ -22,6 +22,7 @@ use cordon_proto::time::Millis;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::content::Applied;
 use super::messages::{SensorView, ToSensor};
 use super::ports::Host;
 use crate::capture::{Capture, Sight};
@@ -76,6 +77,7 @@ pub(crate) struct Sensing {
     /// Where the inventory that the server asked for waits in the spool.
     inventory_waits: Option<Position>,
     unsaved: bool,
+    content: Option<watch::Receiver<Applied>>,
 }
 
 impl Sensing {
@@ -103,10 +105,28 @@ impl Sensing {
             told_sight: None,
             inventory_waits: None,
             unsaved: false,
+            content: None,
         };
         drop(sensing.read_inventory());
         sensing.look();
         Ok(sensing)
+    }
+
+    /// The same, with the thresholds of the content that is applied, now and later.
+    pub(crate) fn following(mut self, mut content: watch::Receiver<Applied>) -> Self {
+        content.mark_changed();
+        self.content = Some(content);
+        self.heed_content();
+        self
+    }
+
+    fn heed_content(&mut self) {
+        if let Some(content) = &mut self.content
+            && content.has_changed().unwrap_or(false)
+        {
+            let thresholds = content.borrow_and_update().thresholds;
+            self.sensor.detectors_mut().set_thresholds(thresholds);
+        }
     }
 
     /// The boot number of this start's records.
@@ -145,6 +165,7 @@ impl Sensing {
     }
 
     fn look(&mut self) {
+        self.heed_content();
         let now = self.eyes.clock.raw();
         self.eyes.capture.poll(now, &mut self.seen);
         let mut output = Output::default();

@@ -16,6 +16,7 @@ use cordon_proto::update::release::InterlockClass;
 use tokio::sync::{mpsc, watch};
 
 use super::contact::{self, Contact, ContactView, Facts, Pace};
+use super::content::{self, Contents};
 use super::keeping::Keeping;
 use super::messages::{Heard, QUEUE, ToSensor, UpdateView};
 use super::ports::{Installer, Ports};
@@ -141,7 +142,7 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let Base { state, clock, .. } = base;
     let zone = Zone::of(&config.timezone, Path::new(ZONEINFO));
     let zone = zone.ok_or_else(|| RunError::Zone(config.timezone.clone()))?;
-    let Ports { capture, mut host, power, interlock: shared, installer, clock: _, tempo } = ports;
+    let Ports { capture, mut host, power, interlock: shared, installer, clock: _, memory, tempo } = ports;
     let (record, store, installer) = security(state, installer);
     clock.floor().raise(record.latest());
     clock.floor().raise(held.identity.not_before);
@@ -154,12 +155,14 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let keeping = Keeping::new(base.home.clone(), held, applicant);
     let machine = host.machine();
     let eyes = Eyes { capture, host, clock: clock.clone(), rhythm: tempo.rhythm };
+    let contents = Contents::open(state.inside(&record.owners(content::FOLDER))?, clock.clone(), memory)?;
     let sensing = Sensing::open(eyes, state.clone(), record.starts.saturating_add(1))?;
+    let sensing = sensing.following(contents.view());
 
     let metered = config.metered.map(|seconds| Duration::from_secs(seconds.into()));
     let pace = Pace { metered, ..tempo.pace };
     let (to_link, link_calls) = mpsc::channel(QUEUE);
-    let wires = Wires::new(&sensing, first_view(&record, shared.state()), &mirrors);
+    let wires = Wires::new(&sensing, first_view(&record, shared.state()), &mirrors, &contents);
     let facts = Facts {
         boot: sensing.boot(),
         hardware: config.hardware.clone(),
@@ -189,7 +192,7 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     };
     let (heard, view, to_sensor) = wires.updater;
     let peers = updating::Peers { heard, view, to_sensor, to_link, mirrors, contact };
-    let mut updating = Updating::new(device, means, peers, record);
+    let mut updating = Updating::new(device, (means, contents.clone()), peers, record);
     // The first check-in may come before the updater's first step; it must not call a trial idle.
     updating.show();
     Ok(Agent {
@@ -201,6 +204,7 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
         calls: Calls { sensor: wires.sensor_calls, link: link_calls },
         interlock: socket(config)?,
         shared,
+        contents,
     })
 }
 
@@ -213,7 +217,7 @@ struct Wires {
 }
 
 impl Wires {
-    fn new(sensing: &Sensing, first: UpdateView, mirrors: &Mirrors) -> Self {
+    fn new(sensing: &Sensing, first: UpdateView, mirrors: &Mirrors, contents: &Contents) -> Self {
         let (to_sensor, sensor_calls) = mpsc::channel(QUEUE);
         let (heard_at, heard) = watch::channel(None);
         let (update_at, update) = watch::channel(first);
@@ -222,12 +226,19 @@ impl Wires {
             contact: contact::Peers {
                 sensor: sensing.view(),
                 update: update.clone(),
+                content: contents.view(),
                 to_sensor: to_sensor.clone(),
                 heard: heard_at,
                 view: contact_at,
             },
             updater: (heard, update_at, to_sensor),
-            views: Views { sensor: sensing.view(), update, contact, mirrors: mirrors.view() },
+            views: Views {
+                sensor: sensing.view(),
+                update,
+                contact,
+                mirrors: mirrors.view(),
+                content: contents.view(),
+            },
             sensor_calls,
         }
     }

@@ -10,11 +10,12 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::contact::ContactView;
+use super::content::Applied;
 use super::messages::{SensorView, UpdateView};
 use crate::clock::TrustedClock;
 use crate::files::Folder;
 use crate::link::mirrors::Standing;
-use crate::status::{Contact, IdentityStatus, Installed, Mirror, Profile, Spool, Status, Update};
+use crate::status::{Contact, Content, IdentityStatus, Installed, Mirror, Profile, Spool, Status, Update};
 
 /// Changes that come together are written together.
 const TOGETHER: Duration = Duration::from_millis(200);
@@ -25,6 +26,7 @@ pub(crate) struct Views {
     pub(crate) update: watch::Receiver<UpdateView>,
     pub(crate) contact: watch::Receiver<ContactView>,
     pub(crate) mirrors: watch::Receiver<Vec<Standing>>,
+    pub(crate) content: watch::Receiver<Applied>,
 }
 
 /// The writer of the status.
@@ -57,6 +59,7 @@ impl Telling {
                 Ok(()) = self.views.update.changed() => {}
                 Ok(()) = self.views.contact.changed() => {}
                 Ok(()) = self.views.mirrors.changed() => {}
+                Ok(()) = self.views.content.changed() => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
             tokio::select! {
@@ -83,6 +86,7 @@ impl Telling {
         let update = self.views.update.borrow_and_update().clone();
         let contact = self.views.contact.borrow_and_update().clone();
         let mirrors = self.views.mirrors.borrow_and_update().clone();
+        let applied = self.views.content.borrow_and_update().clone();
         let told = |one: Standing| Mirror { url: one.url, error: one.fault.map(|fault| fault.to_string()) };
         Status {
             written: self.clock.raw().seconds().to_string(),
@@ -119,8 +123,19 @@ impl Telling {
                 fault: sensor.spool_fault,
             },
             director_root_version: update.director_root_version,
+            content: content(applied),
             waiting: None,
             farewell: None,
         }
     }
+}
+
+fn content(applied: Applied) -> Option<Content> {
+    if applied == Applied::default() {
+        return None;
+    }
+    let Applied { current, on_trial, fault, windows, .. } = applied;
+    let (id, version) = current.unzip();
+    let given_up = fault.map(|fault| fault.why);
+    Some(Content { id, version: version.unwrap_or(0), on_trial, windows: windows.is_some(), given_up })
 }

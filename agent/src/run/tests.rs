@@ -10,13 +10,13 @@ use cordon_agent_core::backoff::Backoff;
 use cordon_agent_core::interlock::Claim;
 use cordon_agent_core::update::{Installed, Record, Slot};
 use cordon_proto::checkin::{
-    Action, Blocked, CheckinAnswer, CheckinRequest, InterlockState, OrderOffer, Permit, UpdateState,
+    Action, Blocked, CheckinAnswer, CheckinRequest, ContentOffer, InterlockState, OrderOffer, Permit,
+    UpdateState,
 };
 use cordon_proto::ids::{Name, Sha256};
 use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
 use cordon_proto::telemetry::{Batch, BatchAnswer, Body};
-use cordon_proto::time::Timestamp;
 use cordon_proto::update::order::Order;
 use cordon_proto::update::refusal::Power;
 use cordon_proto::update::release::{Confirm, Image, InterlockClass, Needs, Recall, Release};
@@ -49,9 +49,11 @@ use crate::verifier::DeviceVerifier;
 
 mod attacks;
 mod bedside;
+mod contents;
 mod running;
 
-pub(crate) use running::Running;
+use running::found;
+pub(crate) use running::{Running, now};
 
 pub(crate) const OLD: &[u8] = b"the factory image";
 /// The patience with a server, where it is not the subject: more than a busy machine ever needs.
@@ -84,6 +86,10 @@ pub(crate) struct World {
     pub(crate) bodies: Vec<Body>,
     pub(crate) receipts: Vec<Receipt>,
     pub(crate) ranges: Vec<Option<String>>,
+    /// The content that is offered, and its version by the server's word.
+    pub(crate) content: Option<(ContentOffer, u64)>,
+    /// Content documents by their hash.
+    pub(crate) documents: BTreeMap<String, Vec<u8>>,
     /// The connection dies after so many bytes of the image, once.
     pub(crate) cut: Option<usize>,
 }
@@ -122,10 +128,6 @@ impl PowerSource for Facts {
     fn power(&mut self) -> Power {
         Power::Mains
     }
-}
-
-pub(crate) fn now() -> Timestamp {
-    SystemClock::new().now().seconds()
 }
 
 fn name(text: &str) -> Name {
@@ -198,6 +200,7 @@ impl World {
                 None => found(&self.director, file),
             },
             ["tuf", "image", "halden", file] => found(&self.maker, file),
+            ["targets", sha256] if self.documents.contains_key(*sha256) => found(&self.documents, sha256),
             ["targets", _] => self.target(asked),
             _ if self.chatty => Reply::Hangup,
             // A wait that nothing ends.
@@ -221,7 +224,7 @@ impl World {
             time: now(),
             order: self.offer.then_some(offer),
             permit,
-            content_version: 0,
+            content_version: self.content.as_ref().map_or(0, |(_, version)| *version),
             ca_bundle: None,
             audit_head: None,
             next_s: 300,
@@ -229,6 +232,7 @@ impl World {
             director_version: 1,
             wait_token: 1,
             ca_version: 0,
+            content: self.content.as_ref().map(|(offer, _)| offer.clone()),
         }))
     }
 
@@ -264,10 +268,6 @@ impl World {
     }
 }
 
-fn found(files: &BTreeMap<String, Vec<u8>>, file: &str) -> Reply {
-    files.get(file).cloned().map_or_else(|| Reply::problem(404, "no_such_file"), Reply::ok)
-}
-
 /// What a device of this configuration runs with, at a quick pace.
 pub(crate) fn ports(config: &Config, clock: &Arc<dyn Clock>) -> Ports {
     let boot = config.boot.clone().map(|boot| boot.open());
@@ -292,6 +292,7 @@ pub(crate) fn ports(config: &Config, clock: &Arc<dyn Clock>) -> Ports {
             .zip(boot)
             .map(|(slots, boot)| boot.map(|boot| Installer { slots: slots.into(), boot })),
         clock: Arc::clone(clock),
+        memory: Arc::new(|| Some(4000)),
         tempo: Tempo { pace, rhythm, patience, look: Duration::from_millis(50) },
     }
 }

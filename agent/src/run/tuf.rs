@@ -286,6 +286,14 @@ impl Repositories {
         Ok(answer.await.map_err(|_| TufError::Stopping)??)
     }
 
+    /// A content document by its hash; `None` where the server has none.
+    pub(crate) async fn content(&self, sha256: &Sha256) -> Result<Option<Vec<u8>>, TufError> {
+        let Source::Link(link) = &self.source else { return Ok(None) };
+        let (back, answer) = oneshot::channel();
+        link.send(ToLink::Content { sha256: *sha256, back }).await.map_err(|_| TufError::Stopping)?;
+        Ok(answer.await.map_err(|_| TufError::Stopping)??)
+    }
+
     fn refuse_example(&self, root: &Root) -> Result<(), TufError> {
         if is_example_root(root) && !self.loopback {
             return Err(TufError::ExampleKeys);

@@ -4,6 +4,7 @@
 //! handling makes every crash in between harmless, so nothing here remembers more than the record does. Effects that
 //! take long run beside the other roles. Read next: `cordon_agent_core::update`, [`super::evidence`], [`fetch`].
 
+mod content;
 mod delta;
 mod effects;
 mod fetch;
@@ -32,6 +33,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::contact::ContactView;
+use super::content::Contents;
 use super::evidence::{self, Evidence};
 use super::health;
 use super::messages::{Heard, ToLink, ToSensor, UpdateView};
@@ -123,10 +125,17 @@ pub(crate) struct Updating {
     power: Power,
     director_root_version: u64,
     reboot: bool,
+    contents: Contents,
+    tried: Option<content::Tried>,
 }
 
 impl Updating {
-    pub(crate) fn new(device: Device, means: Means, peers: Peers, record: Record) -> Self {
+    pub(crate) fn new(
+        device: Device,
+        (means, contents): (Means, Contents),
+        peers: Peers,
+        record: Record,
+    ) -> Self {
         let latest_kept = record.latest();
         let director_root_version = means.repositories.director_root_version(device.clock.now());
         Self {
@@ -152,6 +161,8 @@ impl Updating {
             power: Power::Unknown,
             director_root_version,
             reboot: false,
+            contents,
+            tried: None,
         }
     }
 
@@ -226,6 +237,7 @@ impl Updating {
             // At once: each moment from here on is one in which a patient may come.
             return;
         }
+        self.take_content(&answer).await;
         self.keep_latest().await;
         self.deliver().await;
     }
@@ -274,6 +286,7 @@ impl Updating {
 
     async fn look(&mut self) {
         self.take_bundle().await;
+        self.look_at_content();
         let look = self.fresh_surroundings();
         self.handle(Event::Look(Box::new(look))).await;
     }
@@ -291,7 +304,7 @@ impl Updating {
         Look {
             verdict: self.evidence.as_ref().map(|evidence| evidence.verdict(&self.record, hardware, now)),
             word: self.word.clone(),
-            content_windows: None,
+            content_windows: self.contents.windows(),
             zone_minutes: self.device.zone.minutes_at(now),
             power: self.power,
             interlock: self.device.interlock.state(),

@@ -50,6 +50,16 @@ fn full() -> Status {
             fault: Some("the disk is full; new records are dropped and counted".to_owned()),
         },
         director_root_version: 1,
+        content: Some(Content {
+            id: Some("icu-quiet".parse().expect("a name")),
+            version: 2,
+            on_trial: true,
+            windows: true,
+            given_up: Some(Blocked {
+                code: "content-crash".parse().expect("a text"),
+                sentence: "version 1 is in force again".parse().expect("a text"),
+            }),
+        }),
         waiting: None,
         farewell: None,
     }
@@ -71,6 +81,8 @@ update     order 2026-11-0007: written and verified, waiting to reboot
   mirror   http://b: it answers 404
   blocked  the device is in use (interlock)
 interlock  in use
+content    icu-quiet version 2, on trial for ten minutes, narrows the windows of orders
+  given up version 1 is in force again (content-crash)
 sensor     tier 0: no right to open a packet socket; 12 entries in the profile, still learning
 contact    last answered 2026-11-21T08:00:00Z
            3 failures since: the server asks to wait 60 s

@@ -13,6 +13,7 @@ use cordon_proto::update::metadata::Root;
 use cordon_proto::update::{Authority, Fault, Role, Rules};
 use serde_json::json;
 
+use super::director::CONTENT;
 use super::foreign;
 use super::signatories::{Signatories, complete, report};
 use crate::chain::{ORDERS, complete as demanded, newest, no_example, root_before, roots};
@@ -50,6 +51,10 @@ impl Add {
             let detail =
                 "sign orders with `cordonctl order sign --add`, which explains them and checks their scope";
             return Err(Failure::refused("orders", detail));
+        }
+        if role == Role::Delegated(CONTENT.to_owned()) {
+            let detail = "sign contents with `cordonctl content sign --add`, which shows what they set";
+            return Err(Failure::refused("content", detail));
         }
         let key = SecretKey::read(&self.key, session.options.example_keys)?;
         let bytes = folder.to_sign(&role, version)?;

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::director::CONTENT;
 use crate::api::Api;
 use crate::chain::{Director, Maker, ORDERS};
+use crate::content;
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::release::contents::Publication;
@@ -69,11 +70,16 @@ fn publish_director(path: &std::path::Path, session: &Session<'_>) -> Result<Vec
     let mut files: Vec<_> =
         folder.versions(&Role::Root)?.into_iter().map(|version| (Role::Root, version)).collect();
     files.push((Role::Targets, director.targets.version));
-    let content = Role::Delegated(CONTENT.to_owned());
-    files.extend(folder.versions(&content)?.last().map(|version| (content, *version)));
+    let (content, contents) = content::in_force(&director, &rules)?.unzip();
+    files.extend(content.map(|version| (Role::Delegated(CONTENT.to_owned()), version)));
     files.extend(in_force.map(|signed| (Role::Delegated(ORDERS.to_owned()), signed.version)));
     let api = Api::new(session.options)?;
     let mut sent = Vec::new();
+    // The documents first: a server that lists a content has what it names.
+    for assignment in contents.into_iter().flatten() {
+        let sha256 = content::document_of(&director, assignment)?.assignment.sha256;
+        api.put_file(&["targets", &sha256.to_string()], &folder.image(&sha256))?;
+    }
     for (role, version) in files {
         let file = name::path(&role, version, true);
         sent.extend(send(&api, &["repositories", "director", &file], folder.role(&role, version)?)?);

@@ -10,6 +10,7 @@
 pub mod author;
 pub mod bundle;
 pub mod chunks;
+pub mod content;
 pub mod decide;
 pub mod delegation;
 pub mod deny;

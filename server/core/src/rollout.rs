@@ -21,6 +21,7 @@ mod apply;
 mod at_check_in;
 pub mod calendar;
 mod check;
+mod content;
 mod facts;
 mod offer;
 mod opening;
@@ -36,6 +37,7 @@ pub use accept::unaccepted;
 pub use apply::{apply, apply_progress};
 pub use at_check_in::{go_at_check_in, may_be_given};
 pub use check::{Violation, check, passed};
+pub use content::{Contents, content_key, content_name};
 pub use facts::{BackFacts, DeviceFacts, Failure, Fleet, Stage};
 pub use offer::{Book, OtherList, Reason, ScopeList, Told, fits, ward_name};
 pub use opening::{Listed, NotReady, ready};
@@ -106,6 +108,9 @@ pub struct Rollout {
     /// What is rolled out.
     #[serde(default, skip_serializing_if = "is_default")]
     pub kind: RolloutKind,
+    /// Of a content: its version, which devices name when it is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_version: Option<u64>,
 }
 
 /// What a rollout brings to its devices.

@@ -21,7 +21,7 @@ use cordon_server_core::change::delivery::watermark_of;
 use cordon_server_core::device::{Access, Leaf, OtherHardware, Proof, Refused, Report, may};
 use cordon_server_core::triage;
 
-use super::{App, CommitError, Speaker, StatementError, name, server, statement};
+use super::{App, CommitError, Orders, Speaker, StatementError, name, server, statement};
 use crate::ca::PeerLeaf;
 use crate::fleet::{FINDINGS, Member, Pulse};
 use crate::store::{Delivery, Expected, Key, StoreError};
@@ -90,14 +90,14 @@ impl App {
         let report = Report::of(request).spoken(request, speaker.leaf);
         self.fleet.heard(id, Some(report), Some(pulse), self.clock.now_ms());
         let member = self.fleet.get(id).unwrap_or_else(|| member.clone());
-        let orders = self.orders_for(&member, request, now).await?;
+        let Orders { order, permit, content } = self.orders_for(&member, request, now).await?;
         let held = member.inventory.as_ref().map(|inventory| inventory.root);
         self.metrics.checkin();
         Ok(CheckinAnswer {
             time: now,
-            order: orders.order,
-            permit: orders.permit,
-            content_version: self.director().map_or(0, |director| director.content_version()),
+            order,
+            permit,
+            content_version: content.as_ref().map_or(0, |(_, version)| *version),
             ca_bundle: Some(self.ca_bundle()),
             audit_head: self.audit.standing().head.map(|head| head.to_bytes().into()),
             next_s: self.config.device.checkin_s,
@@ -105,6 +105,7 @@ impl App {
             director_version: self.director().map_or(0, |director| director.director_version()),
             wait_token,
             ca_version: self.ca.standing().state.version,
+            content: content.map(|(offer, _)| offer),
         })
     }
 

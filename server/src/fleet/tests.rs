@@ -81,6 +81,7 @@ fn report(interlock: InterlockState) -> Report {
         content_version: 0,
         director_root_version: 0,
         ca_version: 0,
+        content_fault: None,
         wants: None,
         voice: None,
     }

@@ -335,6 +335,7 @@ impl From<PublishError> for Problem {
         match error {
             PublishError::Refused(_)
             | PublishError::Orders(_)
+            | PublishError::Contents(_)
             | PublishError::Import(_)
             | PublishError::Reserved => refused("publication_refused", error.to_string()),
             PublishError::Pin(_) => refused("maker_refused", error.to_string()),
@@ -366,6 +367,7 @@ impl From<RolloutError> for Problem {
             | RolloutError::Outside(_)
             | RolloutError::NobodyJoins(_)
             | RolloutError::NotReady(_)
+            | RolloutError::Unfit { .. }
             | RolloutError::NoWayBack
             | RolloutError::NotConfirmed
             | RolloutError::Reason => refused(error.rule().unwrap_or("rollout_refused"), error.to_string()),

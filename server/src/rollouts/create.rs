@@ -53,7 +53,9 @@ impl Rollouts {
             let (heads, published) = self.repositories.heads().await?;
             self.read_orders(now).await?;
             let (rollout, lists) = self.look(|book| {
-                let made = rollout_of(wanted.clone(), &book.orders, actor, now)?;
+                let mut made = rollout_of(wanted.clone(), book.listed(wanted.kind), actor, now)?;
+                let content = made.0.waves.first().and_then(|wave| book.contents.version(&wave.order));
+                made.0.content_version = content.filter(|_| wanted.kind == RolloutKind::Content);
                 apart(&made.0, book, now)?;
                 Ok::<_, RolloutError>(made)
             })?;
@@ -216,7 +218,8 @@ fn rollout_of(
         acceptance: wanted.acceptance,
         work_order: wanted.work_order,
         way_back: None,
-        kind: RolloutKind::Firmware,
+        kind: wanted.kind,
+        content_version: None,
     };
     Ok((rollout, lists))
 }

@@ -12,6 +12,7 @@ use cordon_proto::merkle::Tree;
 use cordon_proto::receipt::{Outcome, ReceiptBody};
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::author::{self, Signer, sign};
+use cordon_proto::update::content::Assignment;
 use cordon_proto::update::delegation::{DelegatedRole, Delegations, Paths};
 use cordon_proto::update::key::{Authority, PublicKey};
 use cordon_proto::update::metadata::{Root, TargetFile, Targets};
@@ -92,14 +93,15 @@ fn root(online: &OnlineKeys) -> Vec<u8> {
 }
 
 fn targets() -> Vec<u8> {
-    let role = DelegatedRole {
-        name: "orders".to_owned(),
+    let role = |(name, pattern): (&str, &str)| DelegatedRole {
+        name: name.to_owned(),
         authority: authority(&[9]),
-        paths: Paths::Patterns(vec!["order/*".to_owned()]),
+        paths: Paths::Patterns(vec![pattern.to_owned()]),
         terminating: true,
     };
     let (version, expires) = (1, NOW.plus_seconds(86_400 * 365));
-    let delegations = Delegations { roles: vec![role] };
+    let roles = [("orders", "order/*"), ("content", "content/*")].map(role).into();
+    let delegations = Delegations { roles };
     signed(&author::targets(&Targets { version, expires, targets: BTreeMap::new(), delegations }), 4)
 }
 
@@ -111,6 +113,19 @@ pub(super) fn orders(version: u64, orders: &[Order]) -> Vec<u8> {
     let targets = orders.iter().map(listed).collect();
     let expires = NOW.plus_seconds(86_400 * 60);
     signed(&author::targets(&Targets { version, expires, targets, delegations: Delegations::default() }), 9)
+}
+
+/// Publishes the next document of contents.
+pub(crate) async fn publish_contents(desk: &Desk, version: u64, listed: &[Assignment]) {
+    let target = |content: &Assignment| {
+        let file = TargetFile::new(content.length, content.sha256, Some(content.custom()));
+        (Assignment::path_of(&content.id).as_str().to_owned(), file)
+    };
+    let targets = listed.iter().map(target).collect();
+    let expires = NOW.plus_seconds(86_400 * 60);
+    let document = Targets { version, expires, targets, delegations: Delegations::default() };
+    let (file, bytes) = (format!("{version}.content.json"), signed(&author::targets(&document), 9));
+    desk.repositories.publish_director(&file, &bytes, by(&person())).await.expect("is taken in");
 }
 
 pub(crate) fn order(id: &str, members: &[&Device]) -> Order {
@@ -201,6 +216,7 @@ pub(super) fn asking(mut device: Device, order: &str) -> Device {
         content_version: 0,
         director_root_version: 1,
         ca_version: 0,
+        content_fault: None,
         wants: Some(WantedGo { order: name(order), action: Action::Install }),
         voice: None,
     });

@@ -191,6 +191,7 @@ fn rollout(
         work_order: None,
         way_back: None,
         kind: RolloutKind::Firmware,
+        content_version: None,
     };
     let mut members: Vec<HardwareId> = devices.iter().map(|(_, hardware)| *hardware).collect();
     members.sort();

@@ -138,6 +138,7 @@ pub fn checkins() -> Vec<Vec<u8>> {
         run: u64::MAX,
         machine: Some(Sha256([7; 32])),
         ca_version: 3,
+        content_fault: None,
         ..plain.clone()
     };
     vec![wire::write(&plain), wire::write(&full)]

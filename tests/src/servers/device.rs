@@ -222,6 +222,7 @@ impl Device {
             run: 0,
             machine: None,
             ca_version: 0,
+            content_fault: None,
             ..idle
         }
     }

@@ -15,6 +15,7 @@ use cordon_proto::limits;
 use cordon_proto::telemetry::{Direction, Finding, Protocol, Severity};
 use cordon_proto::time::Timestamp;
 
+use super::Thresholds;
 use super::ledger::{Detector, Ledger, Tally};
 use super::words::{self, Judgement, experience, moment, period};
 use crate::flow::Flow;
@@ -22,7 +23,9 @@ use crate::profile::key::{is_local, protocol_word};
 use crate::profile::{Knowledge, Profile};
 
 /// Starts below which there is no rhythm.
-const LEAST_STARTS: usize = 10;
+pub(super) const LEAST_STARTS: usize = 10;
+/// The score from which a rhythm of many starts is reported, unless the owner's content says otherwise.
+pub(super) const USUAL_SCORE: u32 = 800;
 /// Seconds of watching below which there is no rhythm.
 const LEAST_SPAN_S: u32 = 300;
 /// Starts from which the score is taken as it is.
@@ -62,7 +65,7 @@ impl Rhythm {
     #[must_use]
     pub fn reported_from(&self) -> u32 {
         let missing = MANY_STARTS.saturating_sub(self.starts);
-        800 + 5 * u32::try_from(missing).unwrap_or(0)
+        USUAL_SCORE + 5 * u32::try_from(missing).unwrap_or(0)
     }
 }
 
@@ -77,7 +80,7 @@ impl Beacons {
     pub fn observe(
         &mut self,
         flow: &Flow,
-        profile: &Profile,
+        (profile, thresholds): (&Profile, &Thresholds),
         ledger: &mut Ledger,
         now: Timestamp,
     ) -> Option<Finding> {
@@ -87,11 +90,15 @@ impl Beacons {
         }
         let track = self.track(flow);
         track.note(flow.start.seconds().0);
-        let rhythm = rhythm(&track.starts).filter(|rhythm| rhythm.score >= rhythm.reported_from())?;
+        let rhythm = rhythm(&track.starts).filter(|rhythm| rhythm.starts >= thresholds.beacon_starts)?;
+        let from = (rhythm.reported_from() + thresholds.beacon_score).saturating_sub(USUAL_SCORE);
+        if rhythm.score < from {
+            return None;
+        }
         let key = format!("{}/{}/{}", protocol_word(track.protocol), track.port, track.peer);
         let tally = ledger.count(Detector::Beacon, &key, now)?;
         let since = Timestamp(track.starts.first().copied().unwrap_or(now.0)).min(tally.first);
-        let judgement = judge(flow, &rhythm, (&tally, profile), since);
+        let judgement = judge(flow, (&rhythm, from), (&tally, profile), since);
         Some(Finding { first: since, ..judgement.finding(&tally) })
     }
 
@@ -192,7 +199,12 @@ fn as_u64(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-fn judge(flow: &Flow, rhythm: &Rhythm, (tally, profile): (&Tally, &Profile), since: Timestamp) -> Judgement {
+fn judge(
+    flow: &Flow,
+    (rhythm, from): (&Rhythm, u32),
+    (tally, profile): (&Tally, &Profile),
+    since: Timestamp,
+) -> Judgement {
     let peer = words::peer(flow);
     let named = words::shortened(&peer);
     let port = flow.service_port();
@@ -223,7 +235,7 @@ fn judge(flow: &Flow, rhythm: &Rhythm, (tally, profile): (&Tally, &Profile), sin
             if strong { "High" } else { "Medium" },
             rhythm.deviation_s,
             rhythm.score,
-            rhythm.reported_from()
+            from
         ),
         what_to_do: format!(
             "Quarantine the device unless the maker or IT knows {named}. Update checks and status services also call regularly: if it is one, press Allow."

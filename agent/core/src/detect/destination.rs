@@ -20,16 +20,17 @@ use crate::profile::{Knowledge, Profile};
 /// Services by which a person or program works on another machine.
 const REMOTE_CONTROL: [u16; 7] = [22, 23, 445, 2323, 3389, 5900, 5985];
 
-/// Looks at the beginning of a flow. `noticed` are the networks reported so far.
+/// Looks at the beginning of a flow. `noticed` are the networks reported so far, `wide` the number of networks on one
+/// service from which on a further one is no news.
 pub fn observe(
     flow: &Flow,
-    (profile, noticed): (&Profile, &mut Vec<Key>),
+    (profile, noticed, wide): (&Profile, &mut Vec<Key>, usize),
     ledger: &mut Ledger,
     now: Timestamp,
 ) -> Option<Finding> {
     let key = Key::of(flow);
     let reported = noticed.contains(&key);
-    match profile.knows(flow, noticed) {
+    match profile.knows_beside(flow, noticed, wide) {
         Knowledge::Known => return None,
         Knowledge::Wide if !reported => return None,
         Knowledge::Wide | Knowledge::New => {}

@@ -23,7 +23,7 @@ use minicbor::{Decode, Encode};
 use super::fault::{FetchFault, TrialFault};
 use super::patience::{Again, Patience};
 
-/// Files of one owner whose versions are noted, with one to spare: root, targets, orders, content.
+/// Files of one owner whose versions are noted: root, targets, orders, content, and the version of the content taken.
 const OWNER_FILES: usize = 5;
 const _: () = assert!(
     (limits::HELD_OWNERS + 1) * OWNER_FILES < limits::HELD_VERSIONS,

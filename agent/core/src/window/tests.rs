@@ -3,6 +3,7 @@
 //! Tests only; see [`super`].
 
 use super::*;
+use alloc::vec::Vec;
 use proptest::prelude::*;
 
 /// Saturday 2026-11-21, midnight UTC.
@@ -106,5 +107,21 @@ proptest! {
         } else {
             prop_assert!((0..2016).all(|k| !plan.is_open(now.plus_seconds(k * 300 + 300))));
         }
+    }
+
+    #[test]
+    fn no_content_opens_what_the_order_keeps_shut(
+        days in 1_u8..128, from in 0_u16..1440, to in 1_u16..=1440, zone in -720_i16..=840, now in 0_i64..604_800,
+        content in proptest::option::of(proptest::collection::vec((1_u8..128, 0_u16..1440, 1_u16..=1440), 0..5)),
+    ) {
+        prop_assume!(from != to);
+        let order = [window(days, from, to)];
+        let windows = |list: Vec<_>| -> Vec<Window> {
+            list.into_iter().filter_map(|(days, from, to)| Window::new(days, from, to)).collect()
+        };
+        let content = content.map(windows);
+        let (alone, cut) = (schedule(&order, None, zone), schedule(&order, content.as_deref(), zone));
+        let now = SATURDAY.plus_seconds(now);
+        prop_assert!(alone.is_open(now) || !cut.is_open(now));
     }
 }

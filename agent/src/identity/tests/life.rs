@@ -58,6 +58,7 @@ pub(super) fn says() -> CheckinRequest {
         run: 1,
         machine: None,
         ca_version: 0,
+        content_fault: None,
     }
 }
 

@@ -23,6 +23,7 @@ struct Rig {
     site: Site,
     sensor: watch::Sender<SensorView>,
     update: watch::Sender<UpdateView>,
+    content: watch::Sender<Applied>,
     heard: watch::Receiver<Option<Heard>>,
     view: watch::Receiver<ContactView>,
     spool: Arc<Mutex<Vec<Record>>>,
@@ -75,6 +76,7 @@ impl Rig {
         let spool = Arc::new(Mutex::new((1..=records).map(record).collect::<Vec<_>>()));
         let (sensor, sensor_seen) = watch::channel(sensor_view());
         let (update, update_seen) = watch::channel(update_view());
+        let (content, content_seen) = watch::channel(Applied::default());
         let (to_sensor, mut calls) = mpsc::channel(4);
         let (heard_at, heard) = watch::channel(None);
         let (view_at, view) = watch::channel(ContactView::default());
@@ -92,9 +94,15 @@ impl Rig {
                 }
             }
         });
-        let peers =
-            Peers { sensor: sensor_seen, update: update_seen, to_sensor, heard: heard_at, view: view_at };
-        Self { site: Site::new().await, sensor, update, heard, view, spool, peers: Some(peers) }
+        let peers = Peers {
+            sensor: sensor_seen,
+            update: update_seen,
+            content: content_seen,
+            to_sensor,
+            heard: heard_at,
+            view: view_at,
+        };
+        Self { site: Site::new().await, sensor, update, content, heard, view, spool, peers: Some(peers) }
     }
 
     fn contact(&mut self, server: &Server) -> Contact {
@@ -129,6 +137,7 @@ fn checked_in(next_s: u32) -> Reply {
         director_version: 0,
         wait_token: 5,
         ca_version: 0,
+        content: None,
     };
     Reply::ok(wire::write(&answer))
 }
@@ -389,4 +398,29 @@ async fn a_proxys_password_that_was_mended_is_read_without_a_restart() {
     // base64 of the two words.
     until("it is told the new word", || asked.try_iter().any(|head| head.contains("cHVtcDptZW5kZWQ="))).await;
     running.abort();
+}
+
+#[tokio::test]
+async fn a_content_makes_check_ins_rarer_and_is_told_in_each() {
+    // Goal: `checkin_s` of the content in force, never sooner than the server asks. Method: three answers of 300 s and
+    // what is said in the requests.
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let mut rig = Rig::new(0).await;
+    let server = Server::start(&rig.site.authority, MUTUAL, move |asked| {
+        if asked.line.contains("checkin") {
+            let request: CheckinRequest = wire::read(&asked.body, limits::BODY_BYTES).expect("is a check-in");
+            seen.lock().expect("no panic").push((request.content_version, request.content_fault));
+        }
+        checked_in(300)
+    });
+    let mut contact = rig.contact(&server);
+    let mut next = async |checkin_s: Option<u32>, in_force: u64| {
+        rig.content.send_replace(Applied { checkin_s, in_force, ..Applied::default() });
+        contact.report().await.expect("answers")
+    };
+    assert!((300_000..=330_000).contains(&next(None, 0).await));
+    assert!((3_200_000..=4_000_000).contains(&next(Some(3600), 3).await));
+    assert!((300_000..=330_000).contains(&next(Some(60), 4).await), "the server asks for more");
+    assert_eq!(*asked.lock().expect("no panic"), [(0, None), (3, None), (4, None)]);
 }

@@ -2,12 +2,16 @@
 //!
 //! Tests only; [`super::Rig`] starts it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cordon_proto::time::Timestamp;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::clock::{Clock, SystemClock};
+use crate::fake::Reply;
 use crate::interlock::Shared;
 use crate::run::Exit;
 
@@ -54,4 +58,13 @@ impl Running {
             }
         }
     }
+}
+
+pub(crate) fn now() -> Timestamp {
+    SystemClock::new().now().seconds()
+}
+
+/// A file of a repository, or that there is none.
+pub(super) fn found(files: &BTreeMap<String, Vec<u8>>, file: &str) -> Reply {
+    files.get(file).cloned().map_or_else(|| Reply::problem(404, "no_such_file"), Reply::ok)
 }

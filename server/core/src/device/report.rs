@@ -3,7 +3,9 @@
 //! A heartbeat that says nothing new is no write: two reports are compared, and only a difference reaches
 //! the store. The device's clock, its uptime and the filling of its spool stay in memory.
 
-use cordon_proto::checkin::{Action, CheckinRequest, InterlockState, SensorReport, Software, UpdateReport};
+use cordon_proto::checkin::{
+    Action, CheckinRequest, ContentFault, InterlockState, SensorReport, Software, UpdateReport,
+};
 use cordon_proto::ids::{Hardware, Name, Sha256, Text};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +39,9 @@ pub struct Report {
     /// Version of the bundle of authorities that it believes, 0 for its first pin.
     #[serde(default)]
     pub ca_version: u64,
+    /// The content that it gave back or does not take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_fault: Option<ContentFault>,
     /// The go that it asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wants: Option<Wanted>,
@@ -83,6 +88,7 @@ impl Report {
             content_version: request.content_version,
             director_root_version: request.director_root_version,
             ca_version: request.ca_version,
+            content_fault: request.content_fault.clone(),
             wants: request
                 .want_permit
                 .as_ref()

@@ -88,6 +88,7 @@ fn checkin() -> CheckinRequest {
         run: 0,
         machine: None,
         ca_version: 0,
+        content_fault: None,
     }
 }
 

@@ -88,6 +88,7 @@ pub(super) fn rollout(first: u8, second: u8) -> Rollout {
         work_order: None,
         way_back: None,
         kind: RolloutKind::Firmware,
+        content_version: None,
     }
 }
 
@@ -177,6 +178,7 @@ pub(super) fn report(state: UpdateState, order: Option<&str>, codes: &[&str]) ->
         content_version: 0,
         director_root_version: 1,
         ca_version: 0,
+        content_fault: None,
         wants: None,
         voice: None,
     }

@@ -21,7 +21,10 @@ use cordon_proto::update::scope::Scope;
 use serde::{Deserialize, Serialize};
 
 use super::facts::NO_PERMIT;
-use super::{BackFacts, Covers, DeviceFacts, Failure, Fleet, Hold, Progress, Rollout, Stage, State, Wave};
+use super::{
+    BackFacts, Contents, Covers, DeviceFacts, Failure, Fleet, Hold, Progress, Rollout, RolloutKind, Stage,
+    State, Wave,
+};
 use crate::device::{Device, Report, State as Trust};
 
 /// Seconds a go lives where the order does not say.
@@ -92,6 +95,8 @@ pub struct Book {
     pub progress: BTreeMap<Name, BTreeMap<DeviceId, Progress>>,
     /// People's stops.
     pub holds: BTreeMap<Name, Hold>,
+    /// The owner's contents as they are listed now.
+    pub contents: Contents,
 }
 
 /// What one device is told.
@@ -133,7 +138,7 @@ impl Book {
         self.lists.remove(order);
     }
 
-    fn proof(&self, order: &Name, device: HardwareId) -> Option<ScopeProof> {
+    pub(super) fn proof(&self, order: &Name, device: HardwareId) -> Option<ScopeProof> {
         let list = self.lists.get(order)?;
         match self.trees.get(order) {
             Some(tree) => list.proof_in(tree, device),
@@ -171,6 +176,9 @@ impl Book {
         device: &Device,
         now: Timestamp,
     ) -> Option<(&'a Order, Action)> {
+        if rollout.kind == RolloutKind::Content {
+            return None;
+        }
         let (_, wave) = rollout.wave_of(device.id)?;
         wave.started?;
         let order = self.order_of(rollout, wave)?;
@@ -214,7 +222,7 @@ impl Book {
     /// anew under the same name for another release or other bytes is another order.
     #[must_use]
     pub fn order_of(&self, rollout: &Rollout, wave: &Wave) -> Option<&Order> {
-        let order = self.orders.get(&wave.order)?;
+        let order = self.listed(rollout.kind).get(&wave.order)?;
         let release = order.repository == rollout.repository && order.image.release == rollout.release;
         let bytes = wave.signed.as_ref().is_none_or(|signed| signed.sha256 == order.image.sha256);
         (release && bytes).then_some(order)
@@ -250,6 +258,9 @@ impl Book {
     /// The facts of one device for the plan of one rollout.
     #[must_use]
     pub fn facts(&self, rollout: &Rollout, device: &Device, now: Timestamp) -> DeviceFacts {
+        if rollout.kind == RolloutKind::Content {
+            return self.content_facts(rollout, device, now);
+        }
         let mut facts = self.remembered(rollout, device.id);
         facts.trusted = trusted(device);
         facts.held = self.held(device, now);
@@ -463,7 +474,7 @@ pub fn ward_name(site: &str, ward: &str) -> String {
 }
 
 /// A device in quarantine may take updates (they are often the cure); the go is still given only by plan.
-fn trusted(device: &Device) -> bool {
+pub(super) fn trusted(device: &Device) -> bool {
     match device.state {
         Trust::Active | Trust::Quarantined => true,
         Trust::Expected | Trust::Pending | Trust::Retired | Trust::Lost => false,

@@ -129,6 +129,7 @@ pub(super) fn head_of(desk: &Desk, member: &Member, now: Timestamp) -> Head {
             model_fact(member),
             Fact::new("Where", place_words(device)),
             release_fact(desk, member),
+            content_fact(member),
             seen_fact(member, now),
             source_fact(member),
             identity_fact(member, now),
@@ -144,6 +145,20 @@ fn model_fact(member: &Member) -> Fact {
     let query = DeviceQuery { model: Some(hardware.model.as_str().into()), ..DeviceQuery::default() };
     let words = format!("{} {}", hardware.manufacturer, hardware.model);
     Fact::new("Model", words).note(format!("rev {}", hardware.revision)).to(query.address())
+}
+
+/// The settings and thresholds in force, and what the device says of one that is not.
+fn content_fact(member: &Member) -> Fact {
+    let Some(report) = &member.report else { return Fact::new("Content", "unknown") };
+    let words = match report.content_version {
+        0 => "the device's own".to_owned(),
+        version => format!("version {version}"),
+    };
+    let fact = Fact::new("Content", words);
+    match &report.content_fault {
+        Some(fault) => fact.note(format!("not {} {}: {}", fault.content, fault.version, fault.why.sentence)),
+        None => fact,
+    }
 }
 
 fn release_fact(desk: &Desk, member: &Member) -> Fact {

@@ -164,6 +164,9 @@ impl View<'_> {
     }
 
     fn facts(&self) -> Vec<Fact> {
+        if let Some(version) = self.plan.content_version {
+            return self.content_facts(version);
+        }
         let order = self.plan.waves.first().and_then(|wave| self.book.orders.get(&wave.order));
         let windows = match order.map(|order| order.windows.len()) {
             None => "unknown".to_owned(),
@@ -182,6 +185,17 @@ impl View<'_> {
             Fact::new("Our signature", signer_words(self.book, self.plan)),
             Fact::new("Reboots only", windows),
             back,
+            Fact::new("Begun", self.clock().moment_words(self.plan.created)).note(actor_words(&self.plan.by)),
+        ]
+    }
+
+    fn content_facts(&self, version: u64) -> Vec<Fact> {
+        vec![
+            Fact::new("Content", self.plan.release.as_str()).note(format!("version {version}")),
+            Fact::new("Signed list", order_words(self.book, self.plan, self.now)),
+            Fact::new("Our signature", signer_words(self.book, self.plan)),
+            Fact::new("Reboots", "None: settings and thresholds"),
+            Fact::new("Way back", "By itself").note("a crash or too much memory within ten minutes"),
             Fact::new("Begun", self.clock().moment_words(self.plan.created)).note(actor_words(&self.plan.by)),
         ]
     }

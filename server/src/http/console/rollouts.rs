@@ -9,7 +9,7 @@ use axum::response::Html;
 use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::rollout::{
-    Book, DeviceFacts, Fleet, Rollout, Stage, State as Standing, Tally, tally,
+    Book, DeviceFacts, Fleet, Rollout, RolloutKind, Stage, State as Standing, Tally, content_name, tally,
 };
 
 use super::super::operator::rollouts::fleet_of;
@@ -70,12 +70,16 @@ pub(super) fn row_of(book: &Book, rollout: &Rollout, fleet: &Fleet, now: Timesta
 pub(super) fn order_words(book: &Book, rollout: &Rollout, now: Timestamp) -> Said {
     let mut orders: Vec<String> = Vec::new();
     for wave in &rollout.waves {
-        let name = wave.order.to_string();
+        let name = match rollout.kind {
+            RolloutKind::Firmware => wave.order.to_string(),
+            RolloutKind::Content => content_name(&wave.order).to_string(),
+        };
         if !orders.contains(&name) {
             orders.push(name);
         }
     }
-    let live = rollout.waves.iter().filter_map(|wave| book.orders.get(&wave.order));
+    let listed = book.listed(rollout.kind);
+    let live = rollout.waves.iter().filter_map(|wave| listed.get(&wave.order));
     let ends = live.map(|order| order.expires).min();
     let names = match orders.len() {
         0..=2 => words_list(&orders),
@@ -89,7 +93,8 @@ pub(super) fn order_words(book: &Book, rollout: &Rollout, now: Timestamp) -> Sai
 
 /// Whose signature: the server checked it when the orders were published, and keys have no names here.
 pub(super) fn signer_words(book: &Book, rollout: &Rollout) -> Said {
-    let live = rollout.waves.iter().all(|wave| book.orders.contains_key(&wave.order));
+    let listed = book.listed(rollout.kind);
+    let live = rollout.waves.iter().all(|wave| listed.contains_key(&wave.order));
     if live { "checked against our root".into() } else { "not in the newest orders".into() }
 }
 

@@ -13,7 +13,9 @@ use cordon_proto::ids::{DeviceId, HardwareId, Name};
 use cordon_proto::limits;
 use cordon_proto::update::order::Order;
 use cordon_proto::update::scope::Scope;
-use cordon_server_core::rollout::{Acceptance, Advance, Book, Policy, USUAL_PRIORITY, fits};
+use cordon_server_core::rollout::{
+    Acceptance, Advance, Policy, RolloutKind, USUAL_PRIORITY, content_key, fits,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -57,6 +59,10 @@ pub struct RolloutAsk {
     id: String,
     /// What people call it.
     title: String,
+    /// What is rolled out: `firmware`, or `content`, whose waves name the content and not an order.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    kind: RolloutKind,
     /// The waves, first to last.
     waves: Vec<WaveAsk>,
     /// Failures of finished devices, in thousandths, above which it stops itself; 20 if not given.
@@ -188,7 +194,8 @@ pub async fn create(
     let book = operator.rollouts.book();
     let mut lists = BTreeMap::new();
     let (mut waves, mut joins) = (Vec::new(), BTreeSet::new());
-    for (index, wave) in ask.waves.into_iter().enumerate() {
+    for (index, mut wave) in ask.waves.into_iter().enumerate() {
+        wave.order = name_of(ask.kind, &wave.order)?.to_string();
         if wave.joins {
             joins.insert(index);
         }
@@ -196,24 +203,40 @@ pub async fn create(
             let list = members.iter().map(|text| hardware(text)).collect::<Result<_, _>>()?;
             lists.insert(parsed(&wave.order, "order")?, list);
         }
-        waves.push(wave_of(&operator, &book, wave)?);
+        waves.push(wave_of(&operator, book.listed(ask.kind), wave)?);
     }
     let title = ask.title.chars().filter(|c| !c.is_control()).take(120).collect();
     let work_order = ask.work_order.map(|number| plain(&number));
     let acceptance = ask.acceptance.unwrap_or_default();
-    let wanted =
-        Wanted { lists, joins, priority, acceptance, work_order, ..Wanted::new(id, title, waves, policy) };
+    let wanted = Wanted {
+        lists,
+        joins,
+        priority,
+        acceptance,
+        work_order,
+        kind: ask.kind,
+        ..Wanted::new(id, title, waves, policy)
+    };
     opening::ready(&operator, &wanted).await?;
     let rollout = operator.rollouts.create(wanted, caller.at(operator.app.clock.now())).await?;
     Ok((StatusCode::CREATED, Json(operator.rollouts.look(|book| view(&operator, book, &rollout)))))
 }
 
-fn wave_of(operator: &Operator, book: &Book, ask: WaveAsk) -> Result<WaveWanted, Problem> {
+/// What a wave carries out, by the name that the book knows.
+fn name_of(kind: RolloutKind, asked: &str) -> Result<Name, Problem> {
+    let name: Name = parsed(asked, "order")?;
+    match kind {
+        RolloutKind::Firmware => Ok(name),
+        RolloutKind::Content => content_key(&name).ok_or_else(|| not_found("content")),
+    }
+}
+
+fn wave_of(operator: &Operator, listed: &BTreeMap<Name, Order>, ask: WaveAsk) -> Result<WaveWanted, Problem> {
     let order: Name = parsed(&ask.order, "order")?;
     let Some(members) = ask.part.or(ask.members) else {
-        return Ok((ask.name, order.clone(), matching(operator, book, &order)?));
+        return Ok((ask.name, order.clone(), matching(operator, listed, &order)?));
     };
-    let live = book.orders.get(&order);
+    let live = listed.get(&order);
     let mut devices = Vec::new();
     for text in members {
         let hardware = hardware(&text)?;
@@ -246,8 +269,12 @@ fn plain(text: &str) -> String {
 }
 
 /// Enrolled devices that fit the order's `match` scope.
-fn matching(operator: &Operator, book: &Book, order: &Name) -> Result<Vec<(DeviceId, HardwareId)>, Problem> {
-    let live = book.orders.get(order);
+fn matching(
+    operator: &Operator,
+    listed: &BTreeMap<Name, Order>,
+    order: &Name,
+) -> Result<Vec<(DeviceId, HardwareId)>, Problem> {
+    let live = listed.get(order);
     let live = live.ok_or_else(|| RolloutError::NoOrder(order.clone()))?;
     if !matches!(live.scope, Scope::Match { .. }) {
         return Err(refused(

@@ -52,6 +52,7 @@ fn report(key_protection: &str) -> Report {
         run: 0,
         machine: None,
         ca_version: 0,
+        content_fault: None,
     })
 }
 

@@ -288,6 +288,7 @@ fn report(state: UpdateState, interlock: InterlockState) -> Report {
         content_version: 0,
         director_root_version: 1,
         ca_version: 0,
+        content_fault: None,
         wants: None,
         voice: None,
     }
@@ -430,6 +431,7 @@ async fn roll_out(app: &App) {
         work_order: None,
         way_back: None,
         kind: RolloutKind::Firmware,
+        content_version: None,
     };
     let begun = Some(now.plus_seconds(-5400));
     let reason = "1 of 1 finished devices failed, at least 20.6 %; the limit is 2 %".to_owned();

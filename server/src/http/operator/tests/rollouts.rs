@@ -1,6 +1,7 @@
 //! Beginning a rollout, with the rules that refuse one, and its devices page by page.
 
 use cordon_proto::ids::{Sha256, TargetPath};
+use cordon_proto::update::content::{Assignment, Content, Detectors, Settings};
 use cordon_proto::update::order::Order;
 use cordon_proto::update::release::Image;
 use cordon_proto::update::scope::Scope;
@@ -8,7 +9,7 @@ use cordon_proto::update::window::Window;
 use cordon_server_core::device::Device;
 
 use super::*;
-use crate::rollouts::tests::{Desk, NOW, name, order as signed, publish};
+use crate::rollouts::tests::{Desk, NOW, name, order as signed, publish, publish_contents};
 
 const BYTES: &[u8] = b"the image";
 
@@ -182,4 +183,84 @@ async fn going_on_over_another_state_than_was_seen_is_refused() {
     assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("not_possible")));
     assert!(problem["detail"].as_str().is_some_and(|words| words.contains("stopped by now")), "{problem}");
     assert_eq!(act("resume", json!("stopped")).await.0, StatusCode::OK);
+}
+
+/// The document of a content for this model, and what was signed about it.
+fn content(version: u64, model: &str, pumps: &[&Device]) -> (Vec<u8>, Assignment) {
+    let content = Content {
+        id: name("night"),
+        version,
+        model: model.parse().expect("a text"),
+        settings: Settings { checkin_s: Some(600) },
+        detectors: Detectors::default(),
+        windows: None,
+    };
+    let bytes = content.value().canonical();
+    let assignment = Assignment {
+        id: name("night"),
+        length: bytes.len() as u64,
+        sha256: Sha256::of(&bytes),
+        scope: signed("any", pumps).scope,
+        version,
+        issued: NOW,
+        expires: NOW.plus_seconds(86_400),
+        reason: "quieter nights".parse().expect("a text"),
+    };
+    (bytes, assignment)
+}
+
+#[tokio::test]
+async fn a_content_begins_only_with_a_document_that_its_devices_would_take() {
+    // Goal: a bad content is seen before any device does. Method: not listed, not here, a field fewer, another model; then
+    // a good one, which is told in the rollout; and a version under the same name that no wave staged.
+    let (api, pumps) = ward().await;
+    let both: Vec<&Device> = pumps.iter().collect();
+    api.orders(&[]).await;
+    let app = api.bench.app();
+    let repositories = Repositories::new(app.store.clone(), app.online.clone());
+    let desk = Desk { online: app.online.clone(), repositories };
+    let members: Vec<String> = both.iter().map(|device| device.hardware.identity().to_string()).collect();
+    let begins = async |id: &str| {
+        let wave = json!({"name": "all", "order": "night", "members": members});
+        api.post(
+            "/api/v1/rollouts",
+            "*",
+            json!({"id": id, "title": "Nights", "kind": "content", "waves": [wave]}),
+        )
+        .await
+    };
+    let refused = async |words: &str| {
+        let (status, problem) = begins("no").await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+        assert!(
+            problem["detail"].as_str().is_some_and(|detail| detail.contains(words)),
+            "{words}: {problem}"
+        );
+        problem["code"].as_str().expect("a code").to_owned()
+    };
+    let keep = async |bytes: &[u8]| {
+        let part = app.blobs.put(4096).await.expect("begun").write(bytes.to_vec().into()).await;
+        part.expect("written").finish(Some(Sha256::of(bytes))).await.expect("kept");
+    };
+    assert_eq!(refused("content `night`: the owner lists none").await, "content_unfit");
+    let (bytes, good) = content(1, "VP-3", &both);
+    publish_contents(&desk, 1, std::slice::from_ref(&good)).await;
+    assert_eq!(refused("its document is not here").await, "content_unfit");
+    let fewer =
+        String::from_utf8(bytes.clone()).expect("UTF-8").replace(",\"windows\":null", "").into_bytes();
+    let bad = Assignment { length: fewer.len() as u64, sha256: Sha256::of(&fewer), ..good.clone() };
+    keep(&fewer).await;
+    publish_contents(&desk, 2, &[bad]).await;
+    assert_eq!(refused("windows").await, "content_unfit");
+    let (other, scanner) = content(1, "MR-1", &both);
+    keep(&other).await;
+    publish_contents(&desk, 3, &[scanner]).await;
+    assert_eq!(refused("is no MR-1").await, "content_unfit");
+    keep(&bytes).await;
+    publish_contents(&desk, 4, &[good]).await;
+    let (status, view) = begins("nights").await;
+    assert_eq!(status, StatusCode::CREATED, "{view}");
+    assert_eq!(view["rollout"]["kind"], "content");
+    assert_eq!((&view["rollout"]["content_version"], &view["release"]), (&json!(1), &json!("content/night")));
+    assert_eq!(refused("stands in the open rollout").await, "device_in_open_rollout");
 }

@@ -1,0 +1,189 @@
+//! A content from the offer to force, and back: over the whole agent, real TLS and a scripted server.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cordon_agent_core::content::State as Held;
+use cordon_proto::checkin::ContentFault;
+use cordon_proto::update::content::{Assignment, Content, Detectors, Settings};
+use cordon_proto::update::metadata::TargetFile;
+
+use super::*;
+use crate::fake::repository::{Contents, DIRECTOR, END, Repository};
+use crate::run::content::tests::Hand;
+
+/// A device whose monotonic clock and memory are set by hand.
+struct Bedside {
+    rig: Rig,
+    clock: Arc<Hand>,
+    memory: Arc<AtomicU64>,
+}
+
+fn content(version: u64) -> Content {
+    Content {
+        id: name(&format!("icu-{version}")),
+        version,
+        model: hardware().model,
+        settings: Settings { checkin_s: Some(600) },
+        detectors: Detectors { beacon_starts: Some(12), ..Detectors::default() },
+        windows: Some(vec![]),
+    }
+}
+
+impl Bedside {
+    async fn new() -> Self {
+        let (clock, memory) = (Arc::new(Hand::default()), Arc::new(AtomicU64::new(4000)));
+        let bedside = Self { rig: Rig::new().await, clock, memory };
+        bedside.rig.world().chatty = true;
+        bedside
+    }
+
+    /// Publishes a content of this version, whose document has these bytes, and offers it.
+    fn publish(&self, version: u64, bytes: Vec<u8>) {
+        let device = hardware();
+        let scope =
+            Scope::Match { model: device.model, hardware: device.revision, from_least: 0, from_most: 41 };
+        let sha256 = Sha256::of(&bytes);
+        let assignment = Assignment {
+            id: name(&format!("icu-{version}")),
+            length: u64::try_from(bytes.len()).expect("small"),
+            sha256,
+            scope,
+            version,
+            issued: now().plus_seconds(-60),
+            expires: now().plus_seconds(86_400),
+            reason: "a test".parse().expect("a text"),
+        };
+        let file = TargetFile::new(assignment.length, sha256, Some(assignment.custom()));
+        let targets = BTreeMap::from([(Assignment::path_of(&assignment.id).as_str().to_owned(), file)]);
+        let delegation = Some(("content", "content/*"));
+        let listed = Contents { seed: DIRECTOR, version, expires: END, delegation, targets };
+        let mut world = self.rig.world();
+        world.director = Repository::new(&listed).files;
+        world.documents.insert(sha256.to_string(), bytes);
+        world.content = Some((ContentOffer { content: assignment.id, proof: None }, version));
+    }
+
+    fn start(&self) -> Running {
+        let memory = Arc::clone(&self.memory);
+        let ports = Ports {
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            memory: Arc::new(move || Some(memory.load(Ordering::Relaxed))),
+            ..self.rig.ports()
+        };
+        let (stop, stopped) = oneshot::channel();
+        let interlock = ports.interlock.clone();
+        let task = tokio::spawn(run(self.rig.config(), ports, async {
+            let _ = stopped.await;
+        }));
+        Running { stop: Some(stop), task, interlock }
+    }
+
+    /// What is on the disk.
+    fn held(&self) -> Held {
+        let copies = ["content.a", "content.b"].map(str::to_owned);
+        let folder = self.rig.state().inside("content").expect("opens");
+        let mut pair = crate::store::Pair::new(folder, copies, 1 << 20);
+        let read = |bytes: &[u8]| wire::read::<Held>(bytes, 1 << 20).map_err(|error| error.to_string());
+        match pair.load(read).expect("reads") {
+            Found::Newest { value, .. } => value,
+            Found::Nothing => Held::default(),
+        }
+    }
+
+    /// Waits until this version is applied.
+    async fn applied(&self, version: u64) {
+        self.rig
+            .until(&format!("version {version} is applied"), |_| {
+                let status = Status::read(&self.rig.state()).ok()??;
+                (status.content?.version == version).then_some(())
+            })
+            .await;
+    }
+
+    async fn in_force(&self, version: u64) {
+        let told = format!("version {version} is in force");
+        self.rig
+            .until(&told, |world| (world.checkins.last()?.content_version == version).then_some(()))
+            .await;
+    }
+
+    async fn fault(&self) -> ContentFault {
+        self.rig.until("a fault is told", |world| world.checkins.last()?.content_fault.clone()).await
+    }
+}
+
+#[tokio::test]
+async fn a_content_is_taken_tried_for_ten_minutes_and_then_in_force() {
+    // Goal: the whole way on a device. Method: a signed content, the clock set by hand, what check-ins and status say.
+    let bedside = Bedside::new().await;
+    bedside.publish(1, content(1).value().canonical());
+    let agent = bedside.start();
+    bedside.applied(1).await;
+    let status = Status::read(&bedside.rig.state()).expect("reads").expect("is there").to_string();
+    assert!(status.contains("icu-1 version 1, on trial for ten minutes, narrows"), "{status}");
+    assert_eq!(bedside.rig.world().checkins.last().expect("one").content_version, 0, "not in force yet");
+    bedside.clock.0.fetch_add(600, Ordering::Relaxed);
+    bedside.in_force(1).await;
+    agent.stop().await;
+    assert_eq!((bedside.held().in_force(), bedside.held().trial), (1, None));
+    let fetched = bedside.rig.lines().iter().filter(|line| line.contains("/targets/")).count();
+    assert_eq!(fetched, 1, "asked for once");
+}
+
+#[tokio::test]
+async fn a_content_with_which_the_agent_dies_is_taken_back_and_one_it_is_stopped_with_is_not() {
+    // Goal: the crash within ten minutes, over the whole agent; a check-in tells it. Method: a stop, then a cut.
+    let bedside = Bedside::new().await;
+    bedside.publish(1, content(1).value().canonical());
+    let agent = bedside.start();
+    bedside.applied(1).await;
+    agent.stop().await;
+    assert!(bedside.held().trial.is_some_and(|trial| !trial.running), "an orderly end takes the marker back");
+    let agent = bedside.start();
+    // The status of before the stop may still lie there.
+    let again = |world: &World| (world.checkins.last()?.boot > 1).then_some(());
+    bedside.rig.until("the second run checks in", again).await;
+    bedside.clock.0.fetch_add(600, Ordering::Relaxed);
+    bedside.in_force(1).await;
+    bedside.publish(2, content(2).value().canonical());
+    bedside.applied(2).await;
+    agent.cut_off(Duration::ZERO, std::future::pending::<()>()).await;
+    assert!(bedside.held().trial.is_some_and(|trial| trial.running));
+    let agent = bedside.start();
+    let fault = bedside.fault().await;
+    assert_eq!((fault.version, fault.why.code.as_str()), (2, "content-crash"));
+    assert_eq!(bedside.rig.world().checkins.last().expect("one").content_version, 1);
+    bedside.applied(1).await;
+    agent.stop().await;
+    assert_eq!((bedside.held().newest, bedside.held().in_force()), (2, 1), "never again");
+}
+
+#[tokio::test]
+async fn a_content_under_which_the_agent_grows_is_taken_back_and_a_bad_one_is_not_taken() {
+    // Goal: the memory breach; a signed document that breaks the format. Method: the memory set by hand; then a document
+    // with a field fewer, under a good signature; then a good one ends the matter.
+    let bedside = Bedside::new().await;
+    bedside.publish(1, content(1).value().canonical());
+    let agent = bedside.start();
+    bedside.applied(1).await;
+    bedside.memory.store(limits::CONTENT_RESIDENT_KIB + 1, Ordering::Relaxed);
+    assert_eq!(bedside.fault().await.why.code.as_str(), "content-memory");
+    bedside.applied(0).await;
+    bedside.memory.store(4000, Ordering::Relaxed);
+    let mut fewer = content(2).value();
+    if let cordon_proto::canonical::Value::Map(map) = &mut fewer {
+        map.remove("windows");
+    }
+    bedside.publish(2, fewer.canonical());
+    let told =
+        |world: &World| world.checkins.last()?.content_fault.clone().filter(|fault| fault.version == 2);
+    let fault = bedside.rig.until("the bad one is told", told).await;
+    assert_eq!(fault.why.code.as_str(), "content-unfit");
+    assert!(fault.why.sentence.as_str().contains("windows"), "{}", fault.why.sentence);
+    bedside.publish(3, content(3).value().canonical());
+    bedside.applied(3).await;
+    bedside.clock.0.fetch_add(600, Ordering::Relaxed);
+    bedside.in_force(3).await;
+    assert_eq!(bedside.rig.world().checkins.last().expect("one").content_fault, None);
+    agent.stop().await;
+}
