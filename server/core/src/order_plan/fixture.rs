@@ -73,6 +73,7 @@ pub(crate) fn runs(pump: Device, counter: u64) -> Device {
         key_protection: text("file"),
         spool_lost: 0,
         content_version: 0,
+        content_fault: None,
         director_root_version: 1,
         ca_version: 0,
         wants: None,
