@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 pub mod air_gap;
 pub mod chunk_delta;
 pub mod desk;
-pub mod engine_review;
 pub mod evidence;
 pub mod installers;
 pub mod owner;
@@ -37,7 +36,6 @@ pub const ALL: &[&[Breakage]] = &[
     air_gap::AIR_GAP,
     chunk_delta::CHUNK_DELTA,
     desk::DESK,
-    engine_review::ENGINE_REVIEW,
     evidence::EVIDENCE,
     installers::INSTALLERS,
     refusals::REFUSALS,
