@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub mod air_gap;
 pub mod chunk_delta;
+pub mod content;
 pub mod desk;
 pub mod evidence;
 pub mod installers;
@@ -35,6 +36,7 @@ pub const ALL: &[&[Breakage]] = &[
     owner::OWNER,
     air_gap::AIR_GAP,
     chunk_delta::CHUNK_DELTA,
+    content::CONTENT,
     desk::DESK,
     evidence::EVIDENCE,
     installers::INSTALLERS,
