@@ -1,7 +1,9 @@
 //! Tests of the console as a browser meets it: pages, counts and their lists, forms, the door, hostile text.
 
+mod evidence;
 mod fixture;
 mod identities;
+mod orders;
 mod releases;
 mod rollouts;
 

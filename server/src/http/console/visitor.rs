@@ -71,12 +71,17 @@ impl Visitor {
 
     /// Reads a form that this person may send.
     pub(super) async fn form(&self, request: Request) -> Result<Posted, Fault> {
+        self.form_to(request, Access::Change).await
+    }
+
+    /// The same for an act of another kind: stopping and holding wait for no administrator.
+    pub(super) async fn form_to(&self, request: Request, access: Access) -> Result<Posted, Fault> {
         let posted = Posted::read(request).await?;
         let proof = self.csrf();
         if proof.is_empty() || posted.get("csrf") != Some(proof) {
             return Err(Fault::FormExpired);
         }
-        if !self.caller.role.may(Access::Change) {
+        if !self.caller.role.may(access) {
             return Err(Fault::NotAllowed);
         }
         Ok(posted)

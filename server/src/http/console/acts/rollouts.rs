@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use cordon_proto::ids::Name;
-use cordon_server_core::rollout::{Covers, tally, ward_name};
+use cordon_server_core::policy::Access;
+use cordon_server_core::rollout::{Covers, State as Standing, tally, ward_name};
 
 use super::super::super::operator::rollouts::{fleet_of, lift_hold, set_hold};
 use super::super::fault::Fault;
@@ -38,7 +39,8 @@ pub(in super::super) async fn done(
     Path((id, act)): Path<(String, String)>,
     request: Request,
 ) -> Done {
-    let posted = visitor.form(request).await?;
+    let access = if matches!(act.as_str(), "stop" | "back") { Access::Stop } else { Access::Change };
+    let posted = visitor.form_to(request, access).await?;
     let (question, deed) = question(&desk, &id, &act)?;
     if let Some(again) = refused(&desk, &visitor, Section::Rollouts, &question, &posted).await? {
         return Ok(again);
@@ -62,7 +64,8 @@ fn question(desk: &Desk, id: &str, act: &str) -> Result<(Act, Deed), Fault> {
     let (fleet, now) = (fleet_of(&desk.operator, &book, plan), desk.now());
     match act {
         "stop" => {
-            let waves = plan.waves.iter();
+            // On the way back nothing installs any more: the number would be of devices that return.
+            let waves = plan.waves.iter().filter(|_| !matches!(plan.state, Standing::Returning));
             let installing: u32 = waves.map(|wave| tally(wave, &fleet, &plan.policy, now).installing).sum();
             Ok((Act::stop(id, installing.into()), Deed::Stop))
         }
@@ -90,7 +93,7 @@ pub(in super::super) async fn hold(
     Known(visitor): Known,
     request: Request,
 ) -> Done {
-    let posted = visitor.form(request).await?;
+    let posted = visitor.form_to(request, Access::Stop).await?;
     let chosen = posted.get("choice").unwrap_or_default();
     let question = hold_question(&desk, chosen);
     if let Some(again) = refused(&desk, &visitor, Section::Rollouts, &question, &posted).await? {
