@@ -216,8 +216,9 @@ impl ListPage<'_> {
         }
     }
 
-    fn pull(&self, draft: &DraftRow) -> Said {
-        format!("cordonctl order draft pull {} --director owner --lists lists", draft.name.raw()).into()
+    fn sign(&self, draft: &DraftRow) -> Said {
+        let name = draft.name.raw();
+        format!("cordonctl order sign --director owner --image maker --key jonas.pem --draft {name}").into()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::sample::{Sample, ago};
 
 /// The orders' pages.
 pub(crate) fn order_pages(sample: Sample) -> Vec<(&'static str, String)> {
-    let frame = sample.frame(Section::Rollouts);
+    let (frame, evidence_frame) = (sample.frame(Section::Orders), sample.frame(Section::Rollouts));
     let row = row(sample);
     let over = OrderRow {
         standing: Standing::Over(ago(86_400)),
@@ -48,8 +48,8 @@ pub(crate) fn order_pages(sample: Sample) -> Vec<(&'static str, String)> {
         ("orders-empty", render_list(&frame, &Orders::default())),
         ("order", render(&frame, &order)),
         ("order-unknown", render(&frame, &unknown)),
-        ("evidence", evidence::render(&frame, &evidence_page(sample))),
-        ("evidence-reader", evidence::render(&frame, &Evidence::default())),
+        ("evidence", evidence::render(&evidence_frame, &evidence_page(sample))),
+        ("evidence-reader", evidence::render(&evidence_frame, &Evidence::default())),
     ]
 }
 

@@ -159,7 +159,8 @@ fn section_of(here: &str) -> Section {
         Some("approvals") => Section::Waiting,
         Some("tokens") => Section::Tokens,
         Some("findings") => Section::Findings,
-        Some("rollouts" | "holds" | "orders" | "releases" | "evidence") => Section::Rollouts,
+        Some("rollouts" | "holds" | "releases" | "evidence") => Section::Rollouts,
+        Some("orders") => Section::Orders,
         Some("audit") => Section::Audit,
         _ => Section::Overview,
     }

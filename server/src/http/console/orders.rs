@@ -47,7 +47,7 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>, Known(visitor): Known) -
         rows: orders.iter().map(|order| row_of(&desk, &book, order, (&releases, &signers))).collect(),
         drafts: kept.iter().map(|told| draft_of(told, signers.threshold)).collect(),
     };
-    Ok(Html(render_list(&desk.frame(&visitor, Section::Rollouts, &desk.roster()), &page)))
+    Ok(Html(render_list(&desk.frame(&visitor, Section::Orders, &desk.roster()), &page)))
 }
 
 /// One order.
@@ -69,7 +69,7 @@ pub(super) async fn show(
         keys: signers.keys.iter().map(|key| key.as_str().into()).collect(),
         preview: preview(&desk, &book, order).await?,
     };
-    Ok(Html(render(&desk.frame(&visitor, Section::Rollouts, &desk.roster()), &page)))
+    Ok(Html(render(&desk.frame(&visitor, Section::Orders, &desk.roster()), &page)))
 }
 
 /// Who signed the newest document of orders.

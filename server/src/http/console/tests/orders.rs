@@ -1,14 +1,19 @@
 //! Orders in the console: what was signed and by how many keys, what it would do today, the drafts that wait.
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
+use cordon_proto::update::author;
+use cordon_proto::update::draft::{Draft, Intent, document};
 use cordon_proto::update::order::Order;
 use cordon_proto::update::scope::Scope;
 use cordon_proto::update::window::Window;
 
 use super::fixture::{Console, fill};
 use super::releases::pump_release;
+use crate::drafts::{Drafts, Handed};
 use crate::repositories::Repositories;
-use crate::rollouts::tests::{Desk, NOW, order, publish};
+use crate::rollouts::tests::{Desk, NOW, by, name, order, person, publish};
 use crate::testing::maker::Bytes;
 use crate::testing::{Bench, text};
 
@@ -74,4 +79,34 @@ async fn an_order_tells_what_it_would_do_today() {
     page.must("would install it").must("in use now").must("points before").must("is unknown");
     page.must("href=\"/releases/halden/vp-3%2F4.2.2\"").must("with the word of the device");
     console.get("/releases/halden/vp-3%2F4.2.2").await.must("href=\"/orders/0187\"");
+}
+
+#[tokio::test]
+async fn a_draft_that_waits_is_listed_with_what_it_changes() {
+    // Goal: the second signer finds it here and the command beside it. Method: a draft without a signature, by a hostile
+    // name, that brings one order and withdraws another.
+    let console = console().await;
+    let later = order("0190", &[]);
+    let expires = NOW.plus_seconds(30 * 86_400);
+    let draft = Draft {
+        name: name("tuesday"),
+        base: 1,
+        intents: vec![Intent::Add(later.clone()), Intent::Withdraw(name("0188"))],
+        expires,
+        by: text("<b>ines"),
+        made: NOW,
+    };
+    let unsigned = author::sign(&author::targets(&document(2, expires, &[later])), &[]);
+    let handed = Handed {
+        draft: String::from_utf8(draft.value().json()).expect("UTF-8"),
+        document: String::from_utf8(unsigned).expect("UTF-8"),
+        lists: BTreeMap::new(),
+    };
+    let drafts = Drafts::new(console.app().store.clone());
+    drafts.put(&name("tuesday"), handed, None, by(&person())).await.expect("kept");
+    let page = console.get("/orders").await;
+    page.must("1 draft waits for a signature").must("brings 0190, withdraws 0188").must("0 keys of 1");
+    page.must("--draft tuesday").must("nothing here is in force");
+    assert!(!page.has("<b>ines"), "{}", page.read());
+    assert!(!page.has("/orders/0190"), "a draft is no order");
 }
