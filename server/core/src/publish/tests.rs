@@ -123,7 +123,8 @@ fn whose_keys_signed_the_orders_is_told_with_how_many_had_to() {
     director.accept("2.orders.json", &bytes, &online(), &rules(NOW)).expect("accepted");
     let (mut keys, threshold) = director.signers("orders", &rules(NOW)).expect("reads");
     let mut wanted = [9, 10].map(|seed| public(seed).id().0.to_string());
-    (keys.sort(), wanted.sort());
+    keys.sort();
+    wanted.sort();
     assert_eq!((keys.as_slice(), threshold), (wanted.as_slice(), 2));
     assert_eq!(director.signers("spare", &rules(NOW)), Ok((vec![], 0)));
     assert_eq!(Director::default().signers("orders", &rules(NOW)), Ok((vec![], 0)));

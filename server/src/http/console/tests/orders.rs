@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
+use cordon_proto::ids::Sha256;
 use cordon_proto::update::author;
 use cordon_proto::update::draft::{Draft, Intent, document};
 use cordon_proto::update::order::Order;
@@ -86,7 +87,8 @@ async fn a_draft_that_waits_is_listed_with_what_it_changes() {
     // Goal: the second signer finds it here and the command beside it. Method: a draft without a signature, by a hostile
     // name, that brings one order and withdraws another.
     let console = console().await;
-    let later = order("0190", &[]);
+    let scope = Scope::Set { root: Sha256([2; 32]), count: 1 };
+    let later = Order { scope, ..order("0190", &[]) };
     let expires = NOW.plus_seconds(30 * 86_400);
     let draft = Draft {
         name: name("tuesday"),
