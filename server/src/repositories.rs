@@ -237,6 +237,14 @@ impl Repositories {
         Ok((orders_of(&director, now)?, director.timestamp_version))
     }
 
+    /// The version of the document of orders in force, the keys that signed it, and how many had to.
+    pub async fn order_signers(&self, now: Timestamp) -> Result<(u64, Vec<String>, u64), PublishError> {
+        let (director, _) = self.director().await?;
+        let version = director.delegated("orders", &rules(now))?.map_or(0, |document| document.version);
+        let (keys, threshold) = director.signers("orders", &rules(now))?;
+        Ok((version, keys, threshold))
+    }
+
     /// One file of a repository, as received.
     pub async fn file(&self, repository: &Name, file: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let Ok(file) = file.parse() else { return Ok(None) };

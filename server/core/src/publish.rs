@@ -210,6 +210,19 @@ impl Director {
         read(&Role::Delegated(name.to_string()), bytes, rules).map(Some)
     }
 
+    /// The keys that signed the document of a delegated role in force, and how many had to.
+    pub fn signers(&self, name: &str, rules: &Rules<'_>) -> Result<(Vec<String>, u64), Refused> {
+        let targets = self.targets(rules)?;
+        let roles =
+            targets.as_ref().map_or_else(Default::default, |targets| targets.delegations.roles.iter());
+        let Some((role, bytes)) =
+            roles.into_iter().find(|role| role.name == name).zip(self.delegated.get(name))
+        else {
+            return Ok((Vec::new(), 0));
+        };
+        Ok((image::signers(bytes, &role.authority, rules), role.authority.threshold()))
+    }
+
     /// Whether snapshot and timestamp have to be made anew although nothing was published.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {

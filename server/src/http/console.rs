@@ -29,6 +29,7 @@ use live::Live;
 use roster::{Roster, Rosters};
 use visitor::{Toasts, Visitor};
 
+mod acceptance;
 mod acts;
 mod approvals;
 mod audit;
@@ -36,12 +37,14 @@ mod calendar;
 mod device;
 mod devices;
 mod door;
+mod evidence;
 mod expiries;
 mod fault;
 mod findings;
 mod identity;
 pub mod live;
 mod network;
+mod orders;
 mod overview;
 mod releases;
 mod rollout;
@@ -93,14 +96,18 @@ pub fn router(operator: Operator) -> (Router, Live) {
         .route("/findings", get(findings::list))
         .route("/findings/{id}", get(findings::show))
         .route("/findings/{id}/{verb}", get(acts::ask_finding).post(acts::finding))
+        .route("/orders", get(orders::list))
+        .route("/orders/{id}", get(orders::show))
         .route("/releases", get(releases::list))
         .route("/releases/{repository}/{release}", get(releases::show))
         .route("/rollouts", get(rollouts::list))
         .route("/rollouts/{id}", get(rollout::show))
         .route("/rollouts/{id}/{act}", get(acts::rollouts::ask).post(acts::rollouts::done))
+        .route("/rollouts/{id}/devices/{device}/accept", get(acceptance::ask).post(acceptance::done))
         .route("/holds/new", get(acts::rollouts::ask_hold).post(acts::rollouts::hold))
         .route("/holds/{id}/lift", get(acts::rollouts::ask_lift).post(acts::rollouts::lift))
         .route("/calendar", get(calendar::show))
+        .route("/evidence", get(evidence::show).post(evidence::pack))
         .route("/expiries", get(expiries::show))
         .route("/audit", get(audit::show))
         .route("/sign-out", post(door::sign_out))

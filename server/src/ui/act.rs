@@ -53,6 +53,8 @@ pub struct Act {
     pub reason: String,
     /// The last reasons of this person, at most five.
     pub reasons: Vec<Said>,
+    /// What the reason is called: "Reason", "What was seen".
+    pub reason_label: &'static str,
     /// The faults of a refusal, by field: `reason`, `number`, `choice` or the name of an input.
     pub faults: Vec<(&'static str, String)>,
 }
@@ -128,6 +130,7 @@ impl Act {
             cancel,
             reason: String::new(),
             reasons: Vec::new(),
+            reason_label: "Reason",
             faults: Vec::new(),
         }
     }
@@ -243,6 +246,46 @@ impl Act {
         let text = "Devices there get the go again, in their waves and windows.";
         let act = Self::new(title, text, paths::lift_hold(id), paths::ROLLOUTS.into());
         Self { confirm: "Lift the hold".into(), ..act }
+    }
+
+    /// A person's word on a device after its install: good or not, by which work order, what was seen.
+    #[must_use]
+    pub fn accept(rollout: &str, thing: Thing, number: &str) -> Self {
+        let text = "Your name stands beside it. A device that is not good counts as a failure of the rollout, which may \
+                    stop itself; the device is not touched by either answer.";
+        let (action, cancel) = (paths::accept(rollout, &thing.id), paths::rollout(rollout));
+        let options = [
+            ("", "Choose…"),
+            ("good", "Good: it is returned to use"),
+            ("bad", "Not good: it stays out of use"),
+        ];
+        let options = options.map(|(value, words)| (value.to_owned(), words.into())).into();
+        let input = Input {
+            name: "work_order",
+            label: "Work-order number",
+            note: "of your own books, if there is one",
+            value: number.to_owned(),
+        };
+        Self {
+            things: vec![thing],
+            choice: Some(Choice { label: "How it was found".into(), options, chosen: String::new() }),
+            inputs: vec![input],
+            reason_label: "What was seen",
+            confirm: "Write it down".into(),
+            ..Self::new("Return 1 device to use?".into(), text, action, cancel)
+        }
+    }
+
+    /// The same act with what was chosen and filled in.
+    #[must_use]
+    pub fn filled(mut self, chosen: &str, value: &str) -> Self {
+        if let Some(choice) = &mut self.choice {
+            choice.chosen = chosen.to_owned();
+        }
+        for input in &mut self.inputs {
+            input.value = value.to_owned();
+        }
+        self
     }
 
     /// The same act after a refusal: the text kept, the faults beside their fields.

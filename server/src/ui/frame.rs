@@ -55,6 +55,8 @@ pub enum Section {
     Findings,
     /// Rollouts and holds.
     Rollouts,
+    /// Signed orders.
+    Orders,
     /// What ends soon.
     Expiries,
     /// The audit log.
@@ -192,6 +194,7 @@ impl Frame {
             waiting,
             findings,
             rollouts,
+            item(Section::Orders, Icon::Orders, "Orders", paths::ORDERS),
             item(Section::Tokens, Icon::Tokens, "Tokens", paths::TOKENS),
             item(Section::Expiries, Icon::Clock, "Expiries", paths::EXPIRIES),
             item(Section::Audit, Icon::Audit, "Audit", paths::AUDIT),

@@ -236,6 +236,8 @@ pub enum Icon {
     Findings,
     /// Rollouts.
     Rollouts,
+    /// Signed orders: a sheet with a signature.
+    Orders,
     /// Keys that wait for a person.
     Waiting,
     /// Enrolment tokens.
@@ -290,6 +292,10 @@ pub fn icon(icon: Icon) -> Markup {
         Icon::Findings => "<path d=\"M3.4 14V2.4M3.4 3h9.2l-2 3.2 2 3.2H3.4\"/>",
         Icon::Rollouts => {
             "<path d=\"M1.8 13.4h3.4v-3.6h3.6V6.2h3.4V2.8\"/><path d=\"M9.9 4.6l2.3-2.3 2.2 2.3\"/>"
+        }
+        Icon::Orders => {
+            "<path d=\"M12.6 7V3.2a1.4 1.4 0 00-1.4-1.4H4.4A1.4 1.4 0 003 3.2v9.6a1.4 1.4 0 001.4 1.4h2.4M5.8 5.2h4M5.8 8h2.4\"/>\
+             <path d=\"M8.8 13.8c1.6-4.4 2.6-4.2 2.2-1.6-.2 1.4.8 1.4 1.4.4.4-.6.8 1 2 .6\"/>"
         }
         Icon::Waiting => {
             "<path d=\"M4 2.2h8M4 13.8h8M4.8 2.2c0 3.4 3.2 3.6 3.2 5.8s-3.2 2.4-3.2 5.8M11.2 2.2c0 3.4-3.2 3.6-3.2 5.8s3.2 2.4 3.2 5.8\"/>"

@@ -11,6 +11,7 @@
 //! [`act`] for what changes something, [`entry`] for sign-in, [`error`]. Templates, style sheet and script lie in
 //! `server/ui`, served by [`assets`].
 
+pub mod acceptance;
 pub mod act;
 pub mod approvals;
 pub mod assets;
@@ -23,12 +24,14 @@ pub mod device_query;
 pub mod devices;
 pub mod entry;
 pub mod error;
+pub mod evidence;
 pub mod expiries;
 pub mod findings;
 pub mod frame;
 pub mod identity;
 pub mod live;
 pub mod marks;
+pub mod orders;
 pub mod overview;
 pub mod paths;
 pub mod releases;

@@ -5,7 +5,8 @@
 //! `/devices/quarantine?device=…`, `/approvals`, `/approvals/{approve|deny}?key=…`, `/tokens`, `/tokens/new`,
 //! `/tokens/{id}/revoke`, `/findings`, `/findings/{id}`,
 //! `/findings/{id}/{acknowledge|mute|close|reopen}`, `/rollouts`, `/rollouts/{id}`,
-//! `/rollouts/{id}/{stop|resume|back}`, `/releases`, `/releases/{repository}/{release}`, `/holds/new`, `/holds/{id}/lift`,
+//! `/rollouts/{id}/{stop|resume|back}`, `/rollouts/{id}/devices/{device}/accept`, `/releases`, `/releases/{repository}/{release}`,
+//! `/orders`, `/orders/{id}`, `/evidence`, `/holds/new`, `/holds/{id}/lift`,
 //! `/expiries`, `/calendar`, `/audit`, `/sign-in`, `/sign-in/{secret}`.
 //! Every act is posted to the address of its GET page (bodies: [`super::act`]), `/sign-in/{secret}`, `/sign-out` and
 //! `/theme` likewise. Files: `/assets/…`. Stream: [`EVENTS`]. Read next: [`super::devices::DeviceQuery`].
@@ -28,6 +29,10 @@ pub const FINDINGS: &str = "/findings";
 pub const ROLLOUTS: &str = "/rollouts";
 /// The list of releases.
 pub const RELEASES: &str = "/releases";
+/// The list of orders.
+pub const ORDERS: &str = "/orders";
+/// Evidence packs, and how fast releases reached their devices.
+pub const EVIDENCE: &str = "/evidence";
 /// A new hold.
 pub const NEW_HOLD: &str = "/holds/new";
 /// What ends soon.
@@ -126,10 +131,22 @@ pub fn rollout_act(id: &str, act: &str) -> String {
     format!("{}/{act}", rollout(id))
 }
 
+/// Returning a device of a rollout to use.
+#[must_use]
+pub fn accept(rollout_id: &str, device_id: &str) -> String {
+    format!("{}/devices/{}/accept", rollout(rollout_id), encode(device_id))
+}
+
 /// A release's own page.
 #[must_use]
 pub fn release(repository: &str, release: &str) -> String {
     format!("{RELEASES}/{}/{}", encode(repository), encode(release))
+}
+
+/// An order's own page.
+#[must_use]
+pub fn order(id: &str) -> String {
+    format!("{ORDERS}/{}", encode(id))
 }
 
 /// A file that a release names, to be saved.

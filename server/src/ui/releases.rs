@@ -68,6 +68,8 @@ pub struct Release {
     pub files: Vec<FileRow>,
     /// What installing it would change: a label and a sentence each.
     pub effect: Vec<(String, Said)>,
+    /// Orders in the newest document that install it.
+    pub orders: Vec<Said>,
 }
 
 /// A file that the maker names.
@@ -163,6 +165,14 @@ impl ListPage<'_> {
 impl Page<'_> {
     fn mark(&self) -> Markup {
         mark(self.page.row.standing)
+    }
+
+    fn evidence(&self) -> String {
+        paths::with_query(paths::EVIDENCE, &[("by", "release"), ("name", &self.page.row.id.1)])
+    }
+
+    fn order(&self, id: &Said) -> String {
+        paths::order(id.raw())
     }
 
     fn length(&self, file: &FileRow) -> String {

@@ -7,6 +7,7 @@ use askama::Template;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::rollout::{Failure, Tally};
 
+use super::acceptance::Acceptance;
 use super::device::Fact;
 use super::marks::{Markup, Shape, octagon, shape};
 use super::said::Said;
@@ -150,6 +151,8 @@ pub struct Rollout {
     pub reasons: Vec<ReasonRow>,
     /// The devices of one reason, if somebody asked for them.
     pub named: Option<Named>,
+    /// Who waits to be returned to use, where people look at devices after the install.
+    pub acceptance: Option<Acceptance>,
     /// Failed devices, newest first.
     pub failed: Vec<FailedDevice>,
     /// How many of them share the most frequent reason.
@@ -450,6 +453,7 @@ impl Page<'_> {
     /// The button's label: what it would still catch before its reboot.
     fn stop_words(&self) -> String {
         match self.page.row.tally.installing {
+            _ if matches!(self.page.row.state, State::Returning { .. }) => "Stop the way back…".into(),
             0 => "Stop…".into(),
             installing => format!("Stop {installing} before reboot…"),
         }
@@ -495,18 +499,8 @@ impl Page<'_> {
 
     /// Where the halt line stands: after this wave, from 1.
     fn halted_after(&self, place: &usize) -> Option<String> {
-        match &self.page.row.state {
-            State::Halted { at, wave, .. } if wave == place => Some(self.frame.clock.moment_words(*at)),
-            State::Planned
-            | State::Running { .. }
-            | State::Halted { .. }
-            | State::Stopped { .. }
-            | State::Paused { .. }
-            | State::Aborted { .. }
-            | State::Returning { .. }
-            | State::Returned { .. }
-            | State::Finished { .. } => None,
-        }
+        let State::Halted { at, wave, .. } = &self.page.row.state else { return None };
+        (wave == place).then(|| self.frame.clock.moment_words(*at))
     }
 
     /// Whether no wave stands below the line.

@@ -19,7 +19,8 @@ pub fn bar(tally: &Tally, limit_permille: u32) -> Markup {
     let mut at = 0_u64;
     let mut drawn = String::from("<rect class=\"bar-empty\" x=\"0\" y=\"19\" width=\"100%\" height=\"22\"/>");
     let segments = [
-        (tally.confirmed + tally.already + tally.returned, "w-confirmed", ""),
+        (tally.confirmed + tally.already, "w-confirmed", ""),
+        (tally.returned, "w-returned", " fill=\"url(#p-returned)\""),
         (tally.installing, "w-installing", " fill=\"url(#p-line)\""),
         (tally.waiting, "w-waiting", " fill=\"url(#p-dots)\""),
     ];
@@ -43,9 +44,11 @@ pub fn bar(tally: &Tally, limit_permille: u32) -> Markup {
         ));
     }
     let limit = hundredths_percent(10_000 - u128::from(limit_permille.min(1000)) * 10);
+    // Near the right end the words stand before the line: behind it they would be cut off.
+    let anchor = if limit_permille < 100 { "end" } else { "middle" };
     drawn.push_str(&format!(
         "<line class=\"limit\" x1=\"{limit}\" x2=\"{limit}\" y1=\"14\" y2=\"46\"/>\
-         <text class=\"axis-value\" x=\"{limit}\" y=\"10\" text-anchor=\"middle\">limit {}</text>",
+         <text class=\"axis-value\" x=\"{limit}\" y=\"10\" text-anchor=\"{anchor}\">limit {}</text>",
         percent(limit_permille)
     ));
     Markup::new(format!(
@@ -61,7 +64,8 @@ pub fn small_bar(tally: &Tally) -> Markup {
     let mut at = 0_u64;
     let mut drawn = String::from("<rect class=\"bar-empty\" x=\"0\" y=\"0\" width=\"100%\" height=\"10\"/>");
     for (count, class, fill) in [
-        (tally.confirmed + tally.already + tally.returned, "w-confirmed", ""),
+        (tally.confirmed + tally.already, "w-confirmed", ""),
+        (tally.returned, "w-returned", " fill=\"url(#p-returned)\""),
         (tally.installing, "w-installing", " fill=\"url(#p-line)\""),
         (tally.waiting, "w-waiting", " fill=\"url(#p-dots)\""),
     ] {
@@ -84,10 +88,16 @@ pub fn small_bar(tally: &Tally) -> Markup {
     ))
 }
 
-/// The bar's name: the counts in its order.
+/// The bar's name: the counts in its order; those that are rare only where there are any.
 fn label(tally: &Tally) -> String {
+    let rare = [(tally.already, "had it already"), (tally.returned, "went back")];
+    let rare: String = rare
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, words)| format!(", {count} {words}"))
+        .collect();
     format!(
-        "Of {}: {} confirmed, {} installing, {} waiting, {} unreached, {} failed",
+        "Of {}: {} confirmed{rare}, {} installing, {} waiting, {} unreached, {} failed",
         tally.total(),
         tally.confirmed,
         tally.installing,
@@ -174,6 +184,20 @@ mod tests {
         assert!(bar.contains("class=\"w-failed\" x=\"96.66%\" y=\"19\" width=\"3.33%\""), "{bar}");
         assert!(bar.contains("x1=\"98.00%\""), "{bar}");
         assert!(bar.contains("121 confirmed, 9 installing, 38 waiting, 6 unreached, 6 failed"), "{bar}");
+    }
+
+    #[test]
+    fn what_went_back_is_not_drawn_as_confirmed() {
+        // Goal: green is the ordered release by receipt, and the name of the bar adds up. Method: a wave that went back.
+        let back = Tally { confirmed: 1, returned: 2, already: 1, ..Tally::default() };
+        for bar in [bar(&back, 20), small_bar(&back)].map(|bar| bar.to_string()) {
+            assert!(
+                bar.contains("class=\"w-confirmed\" x=\"0.00%\"") && bar.contains("width=\"50.00%\""),
+                "{bar}"
+            );
+            assert!(bar.contains("class=\"w-returned\" x=\"50.00%\""), "{bar}");
+            assert!(bar.contains("Of 4: 1 confirmed, 1 had it already, 2 went back, 0 installing"), "{bar}");
+        }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The sample's lists: devices, findings and rollouts of the reference pictures.
 
 use cordon_server::ui::DeviceState;
+use cordon_server::ui::acceptance::{Acceptance, Seen, Waits};
 use cordon_server::ui::calendar::{self, Calendar, Ward};
 use cordon_server::ui::device::Fact;
 use cordon_server::ui::devices::{DeviceRow, Step};
 use cordon_server::ui::findings::FindingRow;
 use cordon_server::ui::frame::Section;
+use cordon_server::ui::paths::{accept, encode};
 use cordon_server::ui::rollouts::{
     self, FailedDevice, Hold, Named, ReasonRow, Rollout, RolloutRow, Rollouts, State, Wave,
 };
@@ -215,7 +217,22 @@ fn other_states(sample: Sample) -> [(&'static str, Rollout); 4] {
         ("rollout-returning", State::Returning { at, by: by(), reason: reason(), left: 133 }),
         ("rollout-returned", State::Returned { at }),
     ]
-    .map(|(name, state)| (name, rollout(sample, state)))
+    .map(|(name, state)| (name, moved(rollout(sample, state))))
+}
+
+/// On the way back nothing installs, and behind it the devices are on the release before.
+fn moved(mut page: Rollout) -> Rollout {
+    let ended = matches!(page.row.state, State::Returned { .. });
+    if !ended && !matches!(page.row.state, State::Returning { .. }) {
+        return page;
+    }
+    let tallies = page.waves.iter_mut().map(|wave| &mut wave.tally).chain([&mut page.row.tally]);
+    for tally in tallies {
+        (tally.waiting, tally.installing) = (tally.waiting + tally.installing, 0);
+        let back = if ended { tally.confirmed } else { tally.confirmed / 3 };
+        (tally.confirmed, tally.returned) = (tally.confirmed - back, back);
+    }
+    page
 }
 
 /// Two wards of seven days, one of them held for two nights.
@@ -334,6 +351,34 @@ fn failed(sample: Sample) -> Vec<FailedDevice> {
     ]
 }
 
+/// One device waits for a person, two were looked at.
+fn acceptance(sample: Sample) -> Acceptance {
+    let seen = |name: &str, good, note: &str, number: &str| Seen {
+        name: sample.said(name),
+        href: format!("/devices/{}", encode(&sample.text(name))),
+        good,
+        by: sample.said("A. Lindqvist"),
+        at: ago(3600),
+        work_order: sample.said(number),
+        note: sample.said(note),
+    };
+    Acceptance {
+        rule: "2 devices of each wave, drawn by lot".into(),
+        work_order: sample.said("WO-2026-1187"),
+        waits: vec![Waits {
+            name: sample.said("VP3-004120"),
+            place: sample.said("ICU 2, bed 7"),
+            wave: 2,
+            href: accept(&sample.text("vp3-421"), &sample.text("d1")),
+        }],
+        more: 3,
+        seen: vec![
+            seen("VP3-004402", true, "Flow within 2 % on the bench, alarm heard", "WO-2026-1187"),
+            seen("VP3-003988", false, "Display stays dark for 3 s after the alarm", ""),
+        ],
+    }
+}
+
 fn rollout(sample: Sample, state: State) -> Rollout {
     Rollout {
         row: RolloutRow {
@@ -376,6 +421,7 @@ fn rollout(sample: Sample, state: State) -> Rollout {
                 current: false,
             },
         ],
+        acceptance: Some(acceptance(sample)),
         named: Some(Named {
             words: sample.said("A patient is attached"),
             devices: vec![(sample.text("d-1"), sample.said("VP3-004055"), sample.said("ICU 2, bed 5"))],

@@ -15,6 +15,8 @@ mod html;
 #[cfg(test)]
 mod identities;
 #[cfg(test)]
+mod orders;
+#[cfg(test)]
 mod overview;
 #[cfg(test)]
 mod pages;

@@ -9,7 +9,7 @@ use crate::html::{Element, read};
 use crate::sample::Sample;
 
 /// Addresses that exist: `*` is one segment.
-const ROUTES: [&str; 39] = [
+const ROUTES: [&str; 43] = [
     "/",
     "/devices",
     "/devices/enrol",
@@ -36,11 +36,15 @@ const ROUTES: [&str; 39] = [
     "/releases",
     "/releases/*/*",
     "/api/v1/targets/*",
+    "/orders",
+    "/orders/*",
     "/rollouts",
     "/rollouts/*",
     "/rollouts/*/*",
+    "/rollouts/*/devices/*/accept",
     "/holds/new",
     "/holds/*/lift",
+    "/evidence",
     "/expiries",
     "/calendar",
     "/audit",

@@ -46,6 +46,7 @@ pub(crate) fn release_pages(sample: Sample) -> Vec<(&'static str, String)> {
             file("SBOM", "CycloneDX 1.6", "213 components", true),
             file("VEX", "not readable", "", false),
         ],
+        orders: vec![sample.said("vp3-422-1")],
         effect: vec![
             ("Devices".to_owned(), "412 run it, 1,391 run an older one".into()),
             ("Vulnerabilities".to_owned(), "Unknown: no advisories have been matched yet.".into()),

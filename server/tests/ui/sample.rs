@@ -19,7 +19,7 @@ use cordon_server_core::risk::facts::*;
 use cordon_server_core::risk::model::RISK_V1;
 use cordon_server_core::risk::{Band, Facts, plan, score};
 
-use crate::{fleet, identities, releases};
+use crate::{fleet, identities, orders, releases};
 
 /// Friday 20 November 2026, 14:26 UTC.
 pub(crate) const NOW: Timestamp = Timestamp(1_795_184_760);
@@ -97,6 +97,7 @@ impl Sample {
         pages.extend(self.doors());
         pages.extend(fleet::rollout_pages(self));
         pages.extend(releases::release_pages(self));
+        pages.extend(orders::order_pages(self));
         pages.extend(identities::pages(self));
         pages
     }
@@ -122,6 +123,10 @@ impl Sample {
             ("act-lift", act::render(&frame, &Act::lift_hold("h-1", &self.said("ward 4B")))),
             ("act-stop", act::render(&frame, &Act::stop("vp3-422", 9))),
             ("act-resume", act::render(&frame, &Act::resume("vp3-422"))),
+            (
+                "act-accept",
+                act::render(&frame, &Act::accept("vp3-422", self.thing("d4"), &self.text("WO-1187"))),
+            ),
             ("act-back", act::render(&frame, &Act::back("vp3-422", &self.said("4.1.0"), 121))),
         ]
     }

@@ -24,6 +24,16 @@ const fn desk(
     Breakage { name, file, find, replace, package: "cordon-ctl", test }
 }
 
+/// The same for a rule of the console's pages.
+const fn page(
+    name: &'static str,
+    file: &'static str,
+    (find, replace): (&'static str, &'static str),
+    test: &'static str,
+) -> Breakage {
+    Breakage { name, file, find, replace, package: "cordon-server", test }
+}
+
 const CALENDAR: &str = "server/core/src/rollout/calendar.rs";
 const LINE: &str = "server/core/src/evidence/line.rs";
 const MEASURES: &str = "server/core/src/evidence/measures.rs";
@@ -103,5 +113,41 @@ pub const EVIDENCE: &[Breakage] = &[
         WATCH,
         ("\"finished\" | \"returned\" => {", "\"finished\" | \"returned\" | \"halted\" => {"),
         "tests::watching::a_rollout_is_followed_to_its_end_and_the_exit_status_says_which",
+    ),
+    page(
+        "a reader changes what the pages offer",
+        "server/src/http/console/visitor.rs",
+        (
+            "if !self.caller.role.may(access) {",
+            "if !self.caller.role.may(Access::Read) && access != Access::Read {",
+        ),
+        "http::console::tests::rollouts::whoever_may_stop_stops_in_the_console_too",
+    ),
+    page(
+        "an order in its last second called live",
+        "server/src/ui/orders.rs",
+        ("() if now >= expires => Self::Over(expires),", "() if now > expires => Self::Over(expires),"),
+        "ui::orders::tests::an_order_is_ahead_in_force_or_over",
+    ),
+    page(
+        "a device that rolled back called patched",
+        "server/src/http/console/evidence.rs",
+        ("known.outcome == Some(Outcome::Confirmed) && !went_back", "known.outcome.is_some() && !went_back"),
+        "http::console::tests::evidence::the_measures_count_receipts_and_say_what_is_unknown",
+    ),
+    page(
+        "a device that never confirmed offered for use",
+        "server/src/http/console/acceptance.rs",
+        ("!= Some(Outcome::Confirmed) {", "== Some(Outcome::Refused) {"),
+        "http::console::tests::rollouts::a_person_returns_a_device_to_use",
+    ),
+    page(
+        "a bar that hides who went back",
+        "server/src/ui/wave_bar.rs",
+        (
+            "[(tally.already, \"had it already\"), (tally.returned, \"went back\")]",
+            "[(tally.already, \"had it already\"), (0, \"went back\")]",
+        ),
+        "ui::wave_bar::tests::what_went_back_is_not_drawn_as_confirmed",
     ),
 ];

@@ -140,7 +140,7 @@ fn not_another_of_its_version(
 }
 
 /// The keys of an authority whose signature under a document holds.
-fn signers(bytes: &[u8], authority: &Authority, rules: &Rules<'_>) -> Vec<String> {
+pub(super) fn signers(bytes: &[u8], authority: &Authority, rules: &Rules<'_>) -> Vec<String> {
     let Ok(document) = Document::parse(bytes, rules.sizes.targets) else { return Vec::new() };
     let alone = |key| Authority::new([key], 1);
     let holds = |authority: &Authority| document.demand(authority, rules.verifier).is_ok();

@@ -116,6 +116,21 @@ fn a_whole_ceremony_is_taken_in_and_a_device_would_believe_it() {
 }
 
 #[test]
+fn whose_keys_signed_the_orders_is_told_with_how_many_had_to() {
+    // Goal: a page names no key that did not sign. Method: both keys and a foreign one beside them; a role that is not there.
+    let mut director = published();
+    let bytes = signed(&orders(2), &[9, 10, 11]);
+    director.accept("2.orders.json", &bytes, &online(), &rules(NOW)).expect("accepted");
+    let (mut keys, threshold) = director.signers("orders", &rules(NOW)).expect("reads");
+    let mut wanted = [9, 10].map(|seed| public(seed).id().0.to_string());
+    keys.sort();
+    wanted.sort();
+    assert_eq!((keys.as_slice(), threshold), (wanted.as_slice(), 2));
+    assert_eq!(director.signers("spare", &rules(NOW)), Ok((vec![], 0)));
+    assert_eq!(Director::default().signers("orders", &rules(NOW)), Ok((vec![], 0)));
+}
+
+#[test]
 fn too_few_foreign_or_expired_signatures_are_named() {
     // Goal: a mistake is seen at the workstation. Method: one damage a case.
     let refused = |file: &str, bytes: Vec<u8>, now| {

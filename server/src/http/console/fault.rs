@@ -142,6 +142,7 @@ fn page_of(here: &str) -> &str {
         Some((page, _)) if page.matches('/').count() >= 2 => page,
         _ if path.starts_with("/devices") => paths::DEVICES,
         _ if path.starts_with("/approvals") => paths::APPROVALS,
+        _ if path.starts_with("/evidence") => paths::EVIDENCE,
         _ if path.starts_with("/findings") || path.starts_with("/rollouts") => path,
         _ => paths::OVERVIEW,
     }
@@ -158,7 +159,8 @@ fn section_of(here: &str) -> Section {
         Some("approvals") => Section::Waiting,
         Some("tokens") => Section::Tokens,
         Some("findings") => Section::Findings,
-        Some("rollouts" | "holds") => Section::Rollouts,
+        Some("rollouts" | "holds" | "releases" | "evidence") => Section::Rollouts,
+        Some("orders") => Section::Orders,
         Some("audit") => Section::Audit,
         _ => Section::Overview,
     }

@@ -56,6 +56,13 @@ pub(super) async fn show(
         facts: facts(known, &Clock::utc(desk.now())),
         files: files(&desk, known).await?,
         effect: effect(known, &roster),
+        orders: desk.operator.rollouts.look(|book| {
+            let installs = book
+                .orders
+                .values()
+                .filter(|order| order.repository == known.repository && order.image.release == known.release);
+            installs.map(|order| order.id.as_str().into()).collect()
+        }),
     };
     Ok(Html(render(&desk.frame(&visitor, Section::Rollouts, &roster), &page)))
 }

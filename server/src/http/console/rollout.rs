@@ -15,6 +15,7 @@ use cordon_server_core::rollout::{
 };
 
 use super::super::operator::rollouts::fleet_of;
+use super::acceptance::acceptance_of;
 use super::fault::Fault;
 use super::rollouts::{order_words, row_of, signer_words, to_go_back};
 use super::standing::{is_placed, kind_words, place_words, release_words};
@@ -44,7 +45,10 @@ pub(super) async fn show(
     let plan = plan_of(&book, &id)?;
     let asked = visitor.asked("reason").map(ToOwned::to_owned);
     let fleet = fleet_of(&desk.operator, &book, plan);
-    let view = View { desk: &desk, book: &book, plan, fleet, now, asked };
+    let releases = desk.operator.repositories.releases().await?;
+    let taken_in =
+        releases.iter().any(|one| one.repository == plan.repository && one.release == plan.release);
+    let view = View { desk: &desk, book: &book, plan, fleet, now, asked, taken_in };
     Ok(Html(render(&desk.frame(&visitor, Section::Rollouts, &roster), &view.page())))
 }
 
@@ -95,6 +99,8 @@ struct View<'a> {
     now: Timestamp,
     /// The reason whose devices are asked for.
     asked: Option<String>,
+    /// Whether its release was taken in here.
+    taken_in: bool,
 }
 
 impl View<'_> {
@@ -123,6 +129,7 @@ impl View<'_> {
             back: back_of(self.plan).filter(|_| self.is_back_of_use()),
             named: self.named(&reasons),
             reasons,
+            acceptance: acceptance_of(self.desk, self.book, self.plan, &self.fleet),
             failed,
             shared_reason,
             why: self.why(),
@@ -180,8 +187,8 @@ impl View<'_> {
             (None, _) => Fact::new("Way back", "None signed"),
         };
         vec![
-            Fact::new("Release", release_words(&self.plan.release)),
-            Fact::new("Install order", order_words(self.book, self.plan, self.now)),
+            self.release(),
+            Fact::new("Install order", order_words(self.book, self.plan, self.now)).to(self.orders()),
             Fact::new("Our signature", signer_words(self.book, self.plan)),
             Fact::new("Reboots only", windows),
             back,
@@ -198,6 +205,24 @@ impl View<'_> {
             Fact::new("Way back", "By itself").note("a crash or too much memory within ten minutes"),
             Fact::new("Begun", self.clock().moment_words(self.plan.created)).note(actor_words(&self.plan.by)),
         ]
+    }
+
+    /// The release, with its page if it was taken in.
+    fn release(&self) -> Fact {
+        let fact = Fact::new("Release", release_words(&self.plan.release));
+        let page = paths::release(self.plan.repository.as_str(), self.plan.release.as_str());
+        if self.taken_in { fact.to(page) } else { fact }
+    }
+
+    /// The page of its order, if it has one that is live; the list of all otherwise.
+    fn orders(&self) -> String {
+        let orders: BTreeSet<_> = self.plan.waves.iter().map(|wave| &wave.order).collect();
+        match orders.first() {
+            Some(order) if orders.len() == 1 && self.book.orders.contains_key(*order) => {
+                paths::order(order.as_str())
+            }
+            Some(_) | None => paths::ORDERS.to_owned(),
+        }
     }
 
     fn wave(&self, place: usize, wave: &PlanWave) -> Wave {
@@ -368,11 +393,18 @@ impl View<'_> {
 
     fn why(&self) -> Vec<(String, Said)> {
         let policy = &self.plan.policy;
-        let rule = format!(
-            "Halt when failures of finished devices are above {} with 95 % certainty",
+        let mut rule = format!(
+            "Halt when failures of finished devices are above {} with 95\u{202f}% certainty",
             percent(policy.failure_limit_permille)
         );
-        let counted = "A receipt with the right image hash is a success. Rolled back, refused and silent are failures; an unreached device is not";
+        if let Some(count) = policy.failure_count {
+            rule.push_str(&format!(", at {} in one wave", plural(count.into(), "failure", "failures")));
+        }
+        if let Some(rate) = policy.failure_rate_permille {
+            let from = plural(policy.rate_from.into(), "device", "devices");
+            rule.push_str(&format!(", or above {} once {from} of a wave finished", percent(rate)));
+        }
+        let counted = "A receipt with the right image hash is a success. Rolled back, refused, silent and not accepted are failures; an unreached device is not";
         let next = match self.plan.state {
             Standing::Halted { .. } => {
                 "Read what the failed devices say, and send it to the maker. Resume only when it is understood"
@@ -382,9 +414,10 @@ impl View<'_> {
             }
             Standing::Running => "Nothing: waves follow one another by themselves",
             Standing::Returning => "Nothing: confirmed devices go back by themselves",
-            Standing::Finished { .. } | Standing::Returned { .. } | Standing::Aborted { .. } => {
-                "Nothing: it is done"
+            Standing::Aborted { .. } => {
+                "It never goes on. Its orders may be carried out by another rollout while they are in force"
             }
+            Standing::Finished { .. } | Standing::Returned { .. } => "Nothing: it is done",
         };
         vec![
             ("Rule".into(), Said::sentence(rule)),

@@ -1,7 +1,9 @@
 //! Tests of the console as a browser meets it: pages, counts and their lists, forms, the door, hostile text.
 
+mod evidence;
 mod fixture;
 mod identities;
+mod orders;
 mod releases;
 mod rollouts;
 
@@ -356,8 +358,12 @@ async fn text_of_devices_is_never_markup() {
         "/rollouts",
         "/rollouts/k1-704",
         "/holds/new",
+        "/orders",
+        "/evidence",
         "/expiries",
         "/audit",
+        &format!("/rollouts/k1-704/devices/{}/accept", id(5)),
+        "/evidence?by=order&name=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E",
         &device,
         &format!("{device}/quarantine"),
         &format!("/findings/{finding}"),

@@ -117,7 +117,7 @@ pub async fn page(
 }
 
 /// Lines of JSON, as they are stored.
-pub(super) const LINES: &str = "application/jsonl";
+pub(crate) const LINES: &str = "application/jsonl";
 
 /// Which heads are asked for.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

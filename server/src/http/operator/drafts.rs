@@ -175,7 +175,8 @@ pub async fn end(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn drafts(operator: &Operator) -> Drafts {
+/// The drafts of this store.
+pub(crate) fn drafts(operator: &Operator) -> Drafts {
     Drafts::new(operator.app.store.clone())
 }
 

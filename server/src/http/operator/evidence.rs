@@ -29,13 +29,13 @@ pub(super) fn routes() -> Router<Operator> {
 #[serde(deny_unknown_fields, default)]
 pub struct EvidenceAsk {
     /// One order, also one that is withdrawn.
-    order: Option<String>,
+    pub(crate) order: Option<String>,
     /// All orders that install a release.
-    release: Option<String>,
+    pub(crate) release: Option<String>,
     /// All orders of a rollout.
-    rollout: Option<String>,
+    pub(crate) rollout: Option<String>,
     /// All orders that close an advisory.
-    advisory: Option<String>,
+    pub(crate) advisory: Option<String>,
 }
 
 /// Makes an evidence pack: lines of JSON, sealed by the audit log, to be checked by `cordonctl evidence verify`.
@@ -47,12 +47,19 @@ pub async fn pack(
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
     let ask: EvidenceAsk = json(request, "EvidenceAsk").await?;
-    let asked = asked(&operator, &ask)?;
+    Ok(([(CONTENT_TYPE, LINES)], pack_of(&operator, &caller, &ask).await?))
+}
+
+/// The pack that somebody asks for, who may change something: its export is an entry of the audit log.
+pub(crate) async fn pack_of(
+    operator: &Operator,
+    caller: &Caller,
+    ask: &EvidenceAsk,
+) -> Result<Vec<u8>, Problem> {
+    let asked = asked(operator, ask)?;
     let _work = operator.app.begin_work().ok_or_else(Problem::busy)?;
-    let Operator { app, rollouts, repositories } = &operator;
-    let now = app.clock.now();
-    let pack = Evidence { app, rollouts, repositories }.pack(&asked, caller.at(now)).await?;
-    Ok(([(CONTENT_TYPE, LINES)], pack))
+    let Operator { app, rollouts, repositories } = operator;
+    Ok(Evidence { app, rollouts, repositories }.pack(&asked, caller.at(app.clock.now())).await?)
 }
 
 fn asked(operator: &Operator, ask: &EvidenceAsk) -> Result<Asked, Problem> {

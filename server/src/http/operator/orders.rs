@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use cordon_proto::ids::{Name, TargetPath};
+use cordon_proto::ids::{DeviceId, Name, TargetPath};
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::order::Order;
 use cordon_server_core::device::State as Trust;
@@ -85,29 +85,29 @@ pub struct PreviewAsk {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PreviewView {
     /// Devices that are meant.
-    total: u32,
+    pub(crate) total: u32,
     /// Devices by their fate: `fits`, `already`, `newer`, `other-hardware`, `below-floor`, `needs-step`, `no-way`,
     /// `no-application`, `unknown`. Only those that fit belong into the order.
-    fates: BTreeMap<String, u32>,
+    pub(crate) fates: BTreeMap<String, u32>,
     /// Releases that devices have to install one after another, and how many devices.
     steps: Vec<StepsView>,
     /// Of those that fit: in use now.
-    in_use_now: u32,
+    pub(crate) in_use_now: u32,
     /// Of those that fit: nobody says now whether they are in use.
-    unknown_use: u32,
+    pub(crate) unknown_use: u32,
     /// Of those that fit: last heard within a day, a week, a month, and longer ago or never.
-    unreached_days: [u32; 4],
+    pub(crate) unreached_days: [u32; 4],
     /// Of those that fit: the sum of scores in hundredths of a point, now.
-    risk_before_hundredths: u64,
+    pub(crate) risk_before_hundredths: u64,
     /// The same once they run the release.
-    risk_after_hundredths: u64,
+    pub(crate) risk_after_hundredths: u64,
     /// Which vulnerabilities it closes.
     vulnerabilities: &'static str,
     /// What the way back would do, if one is asked for.
     #[schema(value_type = Option<Object>)]
-    back: Option<BackPreview>,
+    pub(crate) back: Option<BackPreview>,
     /// Every device that is meant.
-    devices: Vec<PlannedView>,
+    pub(crate) devices: Vec<PlannedView>,
 }
 
 /// Releases one after another.
@@ -122,18 +122,21 @@ pub struct StepsView {
 /// One device of a preview.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PlannedView {
+    /// Its identity.
+    #[schema(value_type = String)]
+    pub(crate) id: DeviceId,
     /// Its maker.
     manufacturer: String,
     /// Its model.
     model: String,
     /// Its maker's number.
-    serial: String,
+    pub(crate) serial: String,
     /// Its site and ward.
-    place: String,
+    pub(crate) place: String,
     /// The counter that it runs, if it ever said so.
     installed: Option<u64>,
     /// What becomes of it.
-    fate: &'static str,
+    pub(crate) fate: &'static str,
     /// The releases that it has to install first.
     steps: Vec<String>,
 }
@@ -186,13 +189,34 @@ pub async fn plan(State(operator): State<Operator>, request: Request) -> Answere
     let filter = Filter::read(ask.filter.iter().map(String::as_str));
     let filter = filter.map_err(|error| refused("bad_filter", error.to_string()))?;
     let releases = operator.repositories.releases().await?;
-    let (newest, now) = (operator.rollouts.newest(), operator.app.clock.now());
     let members = operator.app.fleet.all();
+    let (newest, now) = (operator.rollouts.newest(), operator.app.clock.now());
     let planned = move || {
         Planning { ask: &ask, filter: &filter, releases: &releases, newest: &newest, now }.over(&members)
     };
     let planned = tokio::task::spawn_blocking(planned).await;
     planned.map_err(|error| Problem::internal(&error))?.map(Json)
+}
+
+/// What a live order would do today to these devices.
+pub(crate) async fn preview_of(
+    operator: &Operator,
+    order: &Order,
+    members: Vec<Arc<Member>>,
+) -> Result<PreviewView, Problem> {
+    let releases = operator.repositories.releases().await?;
+    let is_known = |path: &TargetPath| {
+        releases.iter().any(|one| one.repository == order.repository && one.release == *path)
+    };
+    let back = order.back.as_ref().map(|back| back.image.release.clone()).filter(is_known);
+    let (repository, release) = (order.repository.clone(), order.image.release.clone());
+    let ask = PreviewAsk { repository, release, filter: Vec::new(), back };
+    let (newest, now) = (operator.rollouts.newest(), operator.app.clock.now());
+    let planned = move || {
+        let filter = Filter::default();
+        Planning { ask: &ask, filter: &filter, releases: &releases, newest: &newest, now }.over(&members)
+    };
+    tokio::task::spawn_blocking(planned).await.map_err(|error| Problem::internal(&error))?
 }
 
 /// Everything that a preview is made from.
@@ -278,6 +302,7 @@ fn planned(case: &Case<'_>, meant: &Meant<'_>) -> PlannedView {
     let way: &[TargetPath] = if let Fate::NeedsStep(way) = &fate { way } else { &[] };
     let steps = way.iter().map(ToString::to_string).collect();
     PlannedView {
+        id: meant.device.id,
         manufacturer: hardware.manufacturer.to_string(),
         model: hardware.model.to_string(),
         serial: hardware.serial.to_string(),

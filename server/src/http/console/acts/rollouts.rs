@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use cordon_proto::ids::Name;
 use cordon_server_core::policy::Access;
-use cordon_server_core::rollout::{Covers, Rollout, tally, ward_name};
+use cordon_server_core::rollout::{Covers, Rollout, State as Standing, tally, ward_name};
 
 use super::super::super::operator::rollouts::{fleet_of, lift_hold, set_hold};
 use super::super::fault::Fault;
@@ -68,7 +68,8 @@ fn question(desk: &Desk, id: &str, act: &str) -> Result<(Act, Deed), Fault> {
     let (fleet, now) = (fleet_of(&desk.operator, &book, plan), desk.now());
     match act {
         "stop" => {
-            let waves = plan.waves.iter();
+            // On the way back nothing installs any more: the number would be of devices that return.
+            let waves = plan.waves.iter().filter(|_| !matches!(plan.state, Standing::Returning));
             let installing: u32 = waves.map(|wave| tally(wave, &fleet, &plan.policy, now).installing).sum();
             Ok((Act::stop(id, installing.into()), Deed::Stop))
         }

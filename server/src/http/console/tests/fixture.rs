@@ -24,6 +24,7 @@ use cordon_server_core::change::{Commit, Draft};
 use cordon_server_core::device::{
     Device, DeviceKind, Identity, Placement, Proof, Report, Source, State as Trust,
 };
+use cordon_server_core::policy::{Role, Session};
 use cordon_server_core::risk::facts::Reach;
 use cordon_server_core::rollout::{
     Acceptance, Pace, Policy, Progress, Rollout, RolloutKind, State as Standing, Wave,
@@ -117,6 +118,15 @@ impl Console {
         let caller = app.caller_by_session(&cookie).await.expect("read").expect("a person");
         let (router, live) = operator_router(operator);
         Self { bench, router, live, cookie, csrf: caller.csrf.expect("a proof") }
+    }
+
+    /// The same session with another role.
+    pub(super) async fn with_role(self, role: Role) -> Self {
+        let key = Key::Session(TokenId::of(&self.cookie));
+        let row = self.app().store.get(key.clone()).await.expect("read").expect("a session");
+        let session = Session { role, ..Session::from_body(&row.body).expect("reads") };
+        commit(self.app(), |draft| draft.put(key, session.to_body())).await;
+        self
     }
 
     pub(super) fn app(&self) -> &Arc<App> {

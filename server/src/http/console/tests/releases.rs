@@ -26,6 +26,11 @@ impl Console {
     }
 }
 
+/// The release that the fleet's orders install.
+pub(super) fn pump_release(kept: &mut Bytes) -> Release {
+    Release { min_from: 1, ..release("vp-3/4.2.2", 4_000_000, kept) }
+}
+
 #[tokio::test]
 async fn a_release_shows_what_was_signed_and_where_it_runs() {
     // Goal: SBOM, VEX and MUD are part of the release's page. Method: two releases with files, one of a hostile form;

@@ -7,7 +7,7 @@ use cordon_proto::update::order::{Back, Order};
 use cordon_proto::update::release::Image;
 use cordon_proto::update::scope::Scope;
 use cordon_server_core::policy::{Role, Session};
-use cordon_server_core::rollout::{Progress, Rollout, State as Standing, WayBack};
+use cordon_server_core::rollout::{Acceptance, Progress, Rollout, State as Standing, WayBack};
 
 use super::fixture::{Console, commit, fill, id, name};
 use crate::app::App;
@@ -165,4 +165,66 @@ async fn a_yes_is_to_what_stood_on_the_page() {
     asked.must(&now);
     let done = console.post(&now, &[reason]).await;
     console.get(done.location()).await.must("Wave 1 runs");
+}
+
+#[tokio::test]
+async fn a_person_returns_a_device_to_use() {
+    // Goal: who waits is listed, a word is written down with its person, and nothing is accepted by mistake. Method: two
+    // kiosks that confirmed; no choice, a short note, a good word, a bad one; who never confirmed, and who is elsewhere.
+    let bench = Bench::start(&[]).await;
+    fill(bench.app()).await;
+    stands(bench.app(), "k1-704", |rollout| {
+        rollout.acceptance = Acceptance::Every;
+        rollout.work_order = Some("WO-<i>1187".to_owned());
+    })
+    .await;
+    let console = Console::over(bench).await;
+    let page = console.get("/rollouts/k1-704").await;
+    page.must("2 devices wait to be returned to use").must("every device that confirmed").must("1187");
+    assert!(!page.has("WO-<i>"), "{}", page.read());
+    let [one, other] = [4, 5].map(|number| format!("/rollouts/k1-704/devices/{}/accept", id(number)));
+    page.must(&format!("href=\"{one}\""));
+    console.get(&one).await.must("Return 1 device to use?").must("What was seen").must("Work-order number");
+    let note = ("reason", "touch screen and printer tried");
+    let unsaid = console.post(&one, &[note, ("work_order", "WO-7")]).await;
+    assert_eq!(unsaid.status, StatusCode::UNPROCESSABLE_ENTITY);
+    unsaid.must("Say whether it may be used again.").must("value=\"WO-7\"").must("touch screen and printer");
+    let short = console.post(&one, &[("reason", "ok"), ("choice", "good")]).await;
+    assert_eq!(short.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let good = console.post(&one, &[note, ("choice", "good"), ("work_order", "WO-7")]).await;
+    let page = console.get(good.location()).await;
+    page.must("is returned to use").must("1 device waits to be returned to use").must("work order WO-7");
+    page.must("Returned to use").must("touch screen and printer tried");
+    let bad = console.post(&other, &[("reason", "the screen stays dark"), ("choice", "bad")]).await;
+    let page = console.get(bad.location()).await;
+    page.must("No device waits to be returned to use").must("Not good").must("1 failed device");
+    let journal = console.bench.journal().await;
+    assert_eq!(journal.iter().filter(|act| *act == "rollout.accept").count(), 2);
+    let early = console.get(&format!("/rollouts/vp3-422/devices/{}/accept", id(0))).await;
+    early.must("nly a device that confirmed the release can be accepted");
+    let elsewhere = console.get(&format!("/rollouts/k1-704/devices/{}/accept", id(0))).await;
+    assert_eq!(elsewhere.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn whoever_may_stop_stops_in_the_console_too() {
+    // Goal: a clinical engineer stops and holds here as by the API, and does nothing else; a reader does nothing. Method:
+    // each role, each act.
+    let reason = ("reason", "the ward asked for quiet");
+    for (role, stops) in [(Role::Clinical, true), (Role::Reader, false)] {
+        let console = Console::with_fleet().await.with_role(role).await;
+        let status = |may| if may { StatusCode::SEE_OTHER } else { StatusCode::FORBIDDEN };
+        let stopped = console.post("/rollouts/k1-704/stop", &[reason]).await;
+        assert_eq!(stopped.status, status(stops), "{role:?}: {}", stopped.read());
+        let held = console.post("/holds/new", &[reason, ("choice", "ward:St. Brigid/4B")]).await;
+        assert_eq!(held.status, status(stops), "{role:?}: {}", held.read());
+        for address in [
+            "/rollouts/k1-704/resume".to_owned(),
+            format!("/rollouts/k1-704/devices/{}/accept", id(4)),
+            format!("/devices/{}/quarantine", id(0)),
+        ] {
+            let refused = console.post(&address, &[reason, ("choice", "good")]).await;
+            assert_eq!(refused.status, StatusCode::FORBIDDEN, "{role:?} {address}: {}", refused.read());
+        }
+    }
 }
