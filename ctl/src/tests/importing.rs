@@ -87,7 +87,7 @@ fn what_a_bundle_lacks_or_adds_is_refused_before_a_server_sees_it() {
 
 /// A bundle without one of its files, as if it had never been packed.
 fn without(bundle: &[u8], file: &[u8]) -> Vec<u8> {
-    let name = format!("targets/{}", Sha256::of(file));
+    let name = format!("./targets/{}", Sha256::of(file));
     let at = bundle.windows(name.len()).position(|window| window == name.as_bytes()).expect("in the bundle");
     let blocks = 512 * (1 + file.len().div_ceil(512));
     assert_eq!(at % 512, 0, "a header begins with the name");

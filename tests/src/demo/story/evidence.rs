@@ -1,4 +1,4 @@
-//! Evidence: a pack of the pumps' rollout, judged in an empty folder while no server runs.
+//! Evidence of the pumps' rollout, judged in an empty folder without a server.
 //!
 //! Into the folder go the pack, the first roots of both parties, the authority of the devices and a head of the audit log;
 //! nothing else is read. Read next: `cordonctl`'s `evidence`.
