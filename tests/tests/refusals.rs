@@ -164,7 +164,6 @@ const FAULTS: &[(&str, &[&str])] = &[
         "bundle with a missing target",
         &[
             "what_a_bundle_lacks_or_adds_is_refused_before_a_server_sees_it",
-            "a_bundle_that_lacks_a_target_is_refused_at_import_by_the_name_of_what_is_missing",
             "a_release_is_taken_in_with_its_files_and_shown_with_what_was_signed",
             "every_bad_bundle_is_refused_by_name_and_leaves_no_trace",
         ],
