@@ -48,6 +48,22 @@ pub fn near(now: Timestamp, server: Timestamp) -> Result<(), Failure> {
     Err(Failure::refused("wrong clock", detail))
 }
 
+/// Refuses a maker's document that ends before the one it follows, where nobody asked for an early end. Nothing in it says
+/// when it was made; each lives as long as the one before, so that the clock of one that ends earlier stands behind.
+///
+/// # Errors
+/// It does.
+pub fn not_shorter(expires: Timestamp, (version, ends): (u64, Timestamp)) -> Result<(), Failure> {
+    if expires >= ends {
+        return Ok(());
+    }
+    let detail = format!(
+        "it would end at {expires}, before version {version}, which ends at {ends}: set this machine's clock right, or ask \
+         for that end with --expires"
+    );
+    Err(Failure::refused("wrong clock", detail))
+}
+
 /// Reads the date of an HTTP answer (RFC 9110 section 5.6.7, the form that must be sent).
 #[must_use]
 pub fn http_date(text: &str) -> Option<Timestamp> {

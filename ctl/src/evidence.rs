@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use cordon_proto::canonical::fields::encode_hex;
+use cordon_proto::ids::HardwareId;
 use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::author::{Signer, sign};
@@ -21,6 +22,8 @@ use crate::api::Api;
 use crate::failure::Failure;
 use crate::folder::write_whole;
 use crate::key::{Pens, SecretKey};
+use crate::order::list::ScopeList;
+use crate::order::receipts::{absent_facts, absent_lines, list_of};
 use crate::report::{Report, plain};
 use crate::session::Session;
 
@@ -36,6 +39,9 @@ pub enum Command {
         /// The pack and what is believed.
         #[command(flatten)]
         from: judge::From,
+        /// The lists of the orders' scopes; devices of them that proved nothing are named. Repeat.
+        #[arg(long, value_name = "FILE")]
+        scope_list: Vec<PathBuf>,
     },
     /// How fast holes were closed, by the pack's receipts: the share of patched devices, and the times to get there.
     Measures(MeasuresOf),
@@ -100,7 +106,11 @@ impl Command {
     pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         match self {
             Self::Pack(pack) => pack.fetch(session),
-            Self::Verify { from } => Ok(told(&from.judged(session)?)),
+            Self::Verify { from, scope_list } => {
+                let lists =
+                    scope_list.iter().map(|path| ScopeList::read(path)).collect::<Result<Vec<_>, _>>()?;
+                Ok(told(&from.judged(session)?, &lists))
+            }
             Self::Measures(of) => of.told(session),
             Self::MakerReport(to) => to.write(session),
         }
@@ -134,7 +144,7 @@ impl Pack {
 }
 
 /// What a pack proves.
-fn told(verified: &Verified) -> Report {
+fn told(verified: &Verified, lists: &[ScopeList]) -> Report {
     let mut text = format!(
         "verified: all {} lines are as they were sealed, with {} entries of the audit log\nasked {} of {} at {}\n",
         verified.lines,
@@ -145,7 +155,7 @@ fn told(verified: &Verified) -> Report {
     );
     let mut orders = Vec::new();
     for approved in &verified.orders {
-        let (lines, facts) = order(verified, approved);
+        let (lines, facts) = order(verified, approved, lists);
         text += &lines;
         orders.push(facts);
     }
@@ -161,28 +171,33 @@ fn told(verified: &Verified) -> Report {
     Report::new(text, json)
 }
 
-fn order(verified: &Verified, approved: &Approved) -> (String, Value) {
+fn order(verified: &Verified, approved: &Approved, lists: &[ScopeList]) -> (String, Value) {
     let Approved { order, document, signed_by, threshold } = approved;
     let ended = |outcome| verified.ended(&order.id, outcome);
     let counts = [Outcome::Confirmed, Outcome::RolledBack, Outcome::Refused, Outcome::WentBack].map(ended);
     let [confirmed, rolled_back, refused, went_back] = counts;
     let missing = verified.silent(approved);
+    let proved: BTreeSet<HardwareId> =
+        verified.receipts.iter().filter(|body| body.order == order.id).map(|body| body.hardware).collect();
+    let absent = list_of(order, lists).map(|list| list.without(|device| proved.contains(device)));
     let unproved = missing.map(|count| format!(", {count} without a proof")).unwrap_or_default();
     let keys: Vec<&str> = signed_by.iter().map(|key| key.0.as_str()).collect();
     let text = format!(
         "order {}: {} of {}\n  approved   {} of {threshold} needed keys, document {document}, issued {}\n{}  devices    \
-         {confirmed} confirmed, {rolled_back} rolled back, {refused} refused, {went_back} went back{unproved}\n",
+         {confirmed} confirmed, {rolled_back} rolled back, {refused} refused, {went_back} went back{unproved}\n{}",
         order.id,
         order.image.release,
         order.repository,
         keys.len(),
         order.issued,
         keys.iter().map(|key| format!("    key      {}\n", plain(key))).collect::<String>(),
+        absent.as_deref().map(absent_lines).unwrap_or_default(),
     );
     let facts = json!({
         "order": order.id.as_str(), "release": order.image.release.as_str(), "document": document,
         "signed_by": keys, "threshold": threshold, "confirmed": confirmed, "rolled_back": rolled_back,
         "refused": refused, "went_back": went_back, "missing": missing,
+        "absent": absent.as_deref().map(absent_facts),
     });
     (text, facts)
 }

@@ -208,10 +208,21 @@ impl Hospital {
 
     /// A maker's repository with keys of its own, published.
     pub async fn open_maker(&self, repository: &str, models: &[&str]) -> anyhow::Result<()> {
+        self.open_maker_of(&[], repository, models).await
+    }
+
+    /// The same with keys of a kind that `keys generate` is asked for.
+    pub async fn open_maker_of(
+        &self,
+        kind: &[&str],
+        repository: &str,
+        models: &[&str],
+    ) -> anyhow::Result<()> {
         let names =
             ["root-1", "root-2", "targets-1", "targets-2", "model-1", "model-2", "snapshot", "timestamp"];
         for name in names {
-            self.ctl(&["keys", "generate", "--out", &self.key(&format!("{repository}-{name}"))]).await?;
+            let file = self.key(&format!("{repository}-{name}"));
+            self.ctl(&[&["keys", "generate", "--out", &file], kind].concat()).await?;
         }
         let maker_key = |name: &str| self.key(&format!("{repository}-{name}"));
         let mut arguments: Vec<String> =
@@ -240,6 +251,14 @@ impl Hospital {
 
     /// The maker signs a release and the owner imports it.
     pub async fn release(&self, release: &Release<'_>) -> anyhow::Result<()> {
+        self.sign_release(release).await?;
+        let folder = self.path(release.repository);
+        self.ctl(&["repo", "publish", "--image", &folder, "--name", release.repository]).await?;
+        Ok(())
+    }
+
+    /// Two people of the maker sign a release, and the repository is brought up to date.
+    pub async fn sign_release(&self, release: &Release<'_>) -> anyhow::Result<()> {
         let maker_key = |name: &str| self.key(&format!("{}-{name}", release.repository));
         let counter = release.counter.to_string();
         let image = release.image.display().to_string();
@@ -273,7 +292,6 @@ impl Hospital {
             timestamp,
         ])
         .await?;
-        self.ctl(&["repo", "publish", "--image", &folder, "--name", release.repository]).await?;
         Ok(())
     }
 

@@ -19,6 +19,8 @@ use tokio::time::{Duration, Instant, sleep};
 use crate::hospital::{Hospital, Place, Who};
 use crate::light::{self, Light};
 
+/// Where it stands.
+const PLACE: Place<'static> = Place { site: "St. Anna", ward: "ICU 2", kind: "infusion-pump" };
 /// Between two questions for the order or the go.
 const PAUSE: Duration = Duration::from_millis(700);
 /// How long both may take together.
@@ -35,7 +37,17 @@ pub struct OneDevice {
 impl OneDevice {
     /// Enrols a pump of this serial; its state lies in a folder of its name below `states`.
     pub async fn enrol(hospital: &Hospital, states: &Path, serial: &str) -> anyhow::Result<Self> {
-        let line = Self::line(hospital, serial).await?;
+        Self::enrol_in(hospital, states, serial, PLACE.ward).await
+    }
+
+    /// The same in another ward.
+    pub async fn enrol_in(
+        hospital: &Hospital,
+        states: &Path,
+        serial: &str,
+        ward: &str,
+    ) -> anyhow::Result<Self> {
+        let line = hospital.enrolment("VP-3", &Place { ward, ..PLACE }, Who::Serial(serial)).await?;
         let light = Self::ask(&line, states, serial).await?;
         let link = light.link(None, Patience::default())?;
         Ok(Self { serial: serial.to_owned(), light, link, sequence: 0 })
@@ -43,8 +55,7 @@ impl OneDevice {
 
     /// An enrolment string for this serial.
     pub async fn line(hospital: &Hospital, serial: &str) -> anyhow::Result<String> {
-        let place = Place { site: "St. Anna", ward: "ICU 2", kind: "infusion-pump" };
-        hospital.enrolment("VP-3", &place, Who::Serial(serial)).await
+        hospital.enrolment("VP-3", &PLACE, Who::Serial(serial)).await
     }
 
     /// Asks for an identity with an enrolment string.
@@ -55,6 +66,13 @@ impl OneDevice {
     /// Checks in.
     pub async fn checkin(&self) -> Result<CheckinAnswer, LinkError> {
         self.link.checkin(&light::says(&hardware(&self.serial))).await
+    }
+
+    /// Says that it runs this image, and that nobody is attached to it.
+    pub async fn stands_by(&self, counter: u64, sha256: Sha256) -> Result<CheckinAnswer, LinkError> {
+        let idle = light::says(&hardware(&self.serial));
+        let software = Software { counter, sha256, ..idle.software };
+        self.link.checkin(&CheckinRequest { software, interlock: InterlockState::Standby, ..idle }).await
     }
 
     /// Takes part in a rollout as an agent does: waits for the order, asks for the go, and hands in the receipt of this

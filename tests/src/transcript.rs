@@ -1,20 +1,82 @@
 //! A transcript of commands as a document shows it: each command, what it printed, and nothing that differs every time.
 //!
-//! Folders become relative, hashes, names drawn by chance and times become marks. Commands run by `cordonctl`'s own code, so
-//! the document cannot show what the program does not do. Read next: `docs/ROLLOUTS.md`, `hospital.rs` for the scene.
+//! The document is the script: its commands are run one after the other by `cordonctl`'s own code, and what they print has
+//! to be what stands below them, so it cannot show what the program does not do. Folders become relative; hashes, names
+//! drawn by chance and times become marks; a line `…` stands for any lines. Read next: `docs/ROLLOUTS.md`, `hospital.rs`
+//! for the scene.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
 /// Hexadecimal digits from which on a word is a hash or a key.
 const DIGITS: usize = 16;
+/// What a document writes for lines that it leaves out.
+const ELIDED: &str = "…";
+/// How names of files end in a document; names of folders begin with `./`.
+const ENDINGS: [&str; 6] = [".bundle", ".img", ".json", ".jsonl", ".pem", ".tsv"];
 
-/// Commands and what they printed.
+/// A command as a document shows it, and what stands below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The command, on one line.
+    pub command: String,
+    /// What it prints, line by line.
+    pub prints: Vec<String>,
+}
+
+impl Step {
+    /// The commands of a document, in their order. A line that ends in `\` goes on in the next one.
+    #[must_use]
+    pub fn all(document: &str) -> Vec<Self> {
+        let blocks = document.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let (mut steps, mut goes_on) = (Vec::<Self>::new(), false);
+        for line in blocks.flat_map(str::lines) {
+            let part = line.strip_suffix('\\').unwrap_or(line).trim();
+            match (line.strip_prefix("$ "), steps.last_mut()) {
+                (_, Some(step)) if goes_on => step.command += &format!(" {part}"),
+                (Some(_), _) => {
+                    let command = part.trim_start_matches("$ ").to_owned();
+                    steps.push(Self { command, prints: Vec::new() });
+                }
+                (None, Some(step)) => step.prints.push(line.to_owned()),
+                (None, None) => {}
+            }
+            goes_on = line.ends_with('\\');
+        }
+        steps
+    }
+
+    /// Whether the document shows a refusal.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.prints.first().is_some_and(|line| line.starts_with("{\"detail\""))
+    }
+
+    /// Whether this is what was printed.
+    #[must_use]
+    pub fn agrees(&self, printed: &str) -> bool {
+        let lines: Vec<&str> = printed.lines().map(str::trim_end).collect();
+        agree(&self.prints, &lines)
+    }
+}
+
+fn agree(shown: &[String], printed: &[&str]) -> bool {
+    match shown.split_first() {
+        None => printed.is_empty(),
+        Some((line, rest)) if line == ELIDED => {
+            (0..=printed.len()).any(|from| printed.get(from..).is_some_and(|left| agree(rest, left)))
+        }
+        Some((line, rest)) => {
+            printed.split_first().is_some_and(|(first, left)| first == line && agree(rest, left))
+        }
+    }
+}
+
+/// Where commands of a document are run.
 #[derive(Debug)]
 pub struct Transcript {
     folder: PathBuf,
-    text: String,
     common: Vec<String>,
 }
 
@@ -22,24 +84,21 @@ impl Transcript {
     /// A transcript whose paths are relative to `folder`; `common` options go with every command and are not shown.
     #[must_use]
     pub fn new(folder: &Path, common: &[String]) -> Self {
-        Self { folder: folder.to_owned(), text: String::new(), common: common.to_vec() }
+        Self { folder: folder.to_owned(), common: common.to_vec() }
     }
 
-    /// Runs one command, and keeps what it printed on standard output. Relative names of `files` are those of the folder.
-    pub async fn run(&mut self, arguments: &[&str], files: &[&str], status: u8) -> anyhow::Result<()> {
-        let absolute = |argument: &str| {
-            let (head, file) = argument.rsplit_once('=').unwrap_or(("", argument));
-            let known = files.contains(&file);
-            let path = self.folder.join(file).display().to_string();
-            match (known, head) {
-                (false, _) => argument.to_owned(),
-                (true, "") => path,
-                (true, head) => format!("{head}={path}"),
-            }
-        };
+    /// Runs one command; its exit status, and what a person sees of it: what it asks about, then what it answers.
+    pub async fn run(&self, command: &str) -> anyhow::Result<(u8, String)> {
+        let arguments = command.strip_prefix("cordonctl ").context("a document shows `cordonctl` alone")?;
         let mut line = vec!["cordonctl".to_owned(), "--yes".to_owned()];
         line.extend(self.common.iter().cloned());
-        line.extend(arguments.iter().map(|argument| absolute(argument)));
+        let words = words_of(arguments);
+        let before = [""].into_iter().chain(words.iter().map(String::as_str));
+        line.extend(words.iter().zip(before).map(|(word, before)| match before {
+            // The name of a document within a repository.
+            "--file" => word.clone(),
+            _ => self.absolute(word),
+        }));
         let (sender, receiver) = tokio::sync::oneshot::channel();
         // A thread of its own: commands that ask a server bring their own runtime.
         std::thread::spawn(move || {
@@ -47,27 +106,32 @@ impl Transcript {
             let status = cordonctl::run_with(line, &mut out, &mut err);
             let _ = sender.send((status, out, err));
         });
-        let (found, out, err) = receiver.await.context("cordonctl panicked")?;
+        let (status, out, err) = receiver.await.context("cordonctl panicked")?;
         let (out, err) = (String::from_utf8(out)?, String::from_utf8(err)?);
-        ensure!(found == status, "`{}` ended with {found}: {err}", arguments.join(" "));
-        let shown: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
-        self.text += &format!("$ cordonctl {}\n", shown.join(" "));
         let printed =
-            if status == 0 { out } else { err.lines().last().unwrap_or_default().to_owned() + "\n" };
+            if status == 0 { err + &out } else { err.lines().last().unwrap_or_default().to_owned() };
         let folder = format!("{}/", self.folder.display());
-        self.text += &marked(&printed.replace(&folder, ""));
-        Ok(())
+        Ok((status, marked(&printed.replace(&folder, ""))))
     }
 
-    /// What was said so far.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
+    /// A word with the file or folder that it names in our folder.
+    fn absolute(&self, word: &str) -> String {
+        let (head, file) = word.rsplit_once('=').map_or((None, word), |(head, file)| (Some(head), file));
+        if !file.starts_with("./") && !ENDINGS.iter().any(|ending| file.ends_with(ending)) {
+            return word.to_owned();
+        }
+        let path = self.folder.join(file).display().to_string();
+        head.map_or(path.clone(), |head| format!("{head}={path}"))
     }
 }
 
-fn quoted(argument: &str) -> String {
-    if argument.contains(' ') { format!("\"{argument}\"") } else { argument.to_owned() }
+/// A command line in its words, as a shell divides it.
+fn words_of(line: &str) -> Vec<String> {
+    let parts = line.split('"').enumerate();
+    let divided = parts.flat_map(|(at, part)| -> Vec<String> {
+        if at % 2 == 1 { vec![part.to_owned()] } else { part.split_whitespace().map(str::to_owned).collect() }
+    });
+    divided.collect()
 }
 
 /// Everything that differs every time as a mark.
@@ -75,7 +139,7 @@ fn marked(text: &str) -> String {
     text.split_inclusive('\n').map(|line| counted(&words(line))).collect()
 }
 
-/// Days that passed and entries of the audit log as marks: neither is about the flow that is shown.
+/// Days that passed, entries of the audit log and lines of a pack as marks: none is about the flow that is shown.
 fn counted(line: &str) -> String {
     let is_number = |part: &str| {
         let digits = part.trim_start_matches('-');
@@ -83,7 +147,7 @@ fn counted(line: &str) -> String {
     };
     let is_unit = |part: &str| {
         let unit = part.trim_end().trim_end_matches([',', '.', ':', ';']);
-        matches!(unit, "d" | "days" | "entries")
+        matches!(unit, "d" | "days" | "entries" | "lines")
     };
     let parts: Vec<&str> = line.split(' ').collect();
     let next = parts.iter().skip(1).copied().chain([""]);
@@ -140,5 +204,26 @@ mod tests {
         let line = "root 6e340b9cffb37a98…, sealed 2026-01-01T00:00:00Z: 4 of 12 x=0a0b0c0d-0000-4000-8000-000000000000, vp3-422-1\n";
         assert_eq!(marked(line), "root HASH…, sealed TIME: 4 of 12 x=HASH, vp3-422-1\n");
         assert_eq!(marked("31 entries, within 3.5 d, 2 devices\n"), "N entries, within N d, 2 devices\n");
+    }
+
+    #[test]
+    fn a_documents_commands_are_read_as_they_are_typed_and_every_line_below_them_counts() {
+        // Goal: the document is the script. Method: a block with a command over two lines, one with what is left out, text
+        // between them; what was printed as shown, with a line more, and with another one.
+        let document = "Text.\n```console\n$ cordonctl keys show \\\n    \"a b.pem\"\none\n```\nText.\n```console\n$ cordonctl x\n…\ntwo\n```\n";
+        let steps = Step::all(document);
+        let [first, second] = steps.as_slice() else { panic!("{steps:?}") };
+        assert_eq!((first.command.as_str(), first.prints.len()), ("cordonctl keys show \"a b.pem\"", 1));
+        assert_eq!(words_of(&first.command), ["cordonctl", "keys", "show", "a b.pem"]);
+        assert!(first.agrees("one\n") && !first.agrees("one\ntwo\n") && !first.agrees("One\n"));
+        assert!(second.agrees("two\n") && second.agrees("0\n1\ntwo\n") && !second.agrees("0\ntwo\n1\n"));
+        let refused = Step { command: String::new(), prints: vec!["{\"detail\":\"no\"}".to_owned()] };
+        assert!(refused.is_refused() && !first.is_refused());
+        let told = Transcript::new(Path::new("/x"), &[]);
+        assert_eq!(told.absolute("halden=halden/1.root.json"), "halden=/x/halden/1.root.json");
+        assert_eq!(
+            (told.absolute("./halden"), told.absolute("vp-3/4.2.2")),
+            ("/x/./halden".into(), "vp-3/4.2.2".into())
+        );
     }
 }

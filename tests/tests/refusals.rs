@@ -128,6 +128,7 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "the_way_back_never_leads_below_the_floor_or_forward",
         ],
     ),
+    ("keep receipts back", &["a_captured_server_that_keeps_receipts_back_is_found_out_on_the_workstation"]),
     ("outlive `expires` or `until`", &[HALVES, CLOSED, "both_ends_of_an_order_are_exact_to_the_second"]),
     (
         "override the interlock",
@@ -135,6 +136,67 @@ const ATTACKS: &[(&str, &[&str])] = &[
             LAST_STEP,
             "no_order_of_events_lowers_the_floor_arms_the_unverified_or_reboots_in_use",
             "no_local_class_is_looser_than_the_makers",
+        ],
+    ),
+];
+
+/// Bad input and faults of releases and rollouts, each at every place where it can come in.
+const FAULTS: &[(&str, &[&str])] = &[
+    (
+        "one signer where two are needed",
+        &[
+            "one_persons_release_waits_for_the_second_signature",
+            "what_one_signer_signed_where_two_must_is_not_believed",
+            "too_few_foreign_or_expired_signatures_are_named",
+            HALVES,
+        ],
+    ),
+    (
+        "release unknown to the manufacturer",
+        &[
+            "orders_that_could_not_be_followed_or_undone_are_not_signed",
+            "a_rollout_begins_only_with_what_its_orders_need_and_says_which_rule_refused_it",
+            "a_rollout_of_what_is_not_here_is_refused_by_the_rule_that_says_so",
+            DECISION,
+        ],
+    ),
+    (
+        "bundle with a missing target",
+        &[
+            "what_a_bundle_lacks_or_adds_is_refused_before_a_server_sees_it",
+            "a_release_is_taken_in_with_its_files_and_shown_with_what_was_signed",
+            "every_bad_bundle_is_refused_by_name_and_leaves_no_trace",
+        ],
+    ),
+    (
+        "clock wrong by a year",
+        &[
+            "a_workstation_a_year_behind_or_ahead_signs_no_order",
+            "a_maker_whose_clock_is_a_year_behind_or_ahead_signs_no_release",
+            "a_server_whose_clock_is_a_year_ahead_stops_and_goes_on_when_it_is_set_right",
+            "a_server_whose_clock_is_a_year_behind_gives_no_go_that_counts_and_loses_no_receipt",
+            "a_stale_permit_stops_although_the_wall_clock_stands_still",
+        ],
+    ),
+    (
+        "server killed mid-wave",
+        &[
+            "a_server_killed_at_every_commit_of_a_rollout_ends_the_same",
+            "a_server_on_postgresql_killed_at_every_commit_of_a_rollout_ends_the_same",
+        ],
+    ),
+    ("two servers at once", &["of_two_servers_one_moves_the_rollout_and_the_other_takes_it_over"]),
+    (
+        "40 % of devices offline for weeks",
+        &["two_in_five_offline_for_weeks_hold_nobody_up_and_are_served_when_they_come"],
+    ),
+    (
+        "a downgrade ordered",
+        &[
+            "a_plan_that_could_not_be_followed_or_undone_writes_nothing",
+            "every_device_falls_to_one_fate_and_the_sum_is_the_whole",
+            "orders_that_could_not_be_followed_or_undone_are_not_signed",
+            DECISION,
         ],
     ),
 ];
@@ -164,7 +226,7 @@ fn every_test_of_the_tables_exists() {
     let seen = rust.filter_map(|source| see(source.text()).ok());
     let functions: BTreeSet<String> =
         seen.flat_map(|seen| seen.functions).map(|function| function.name).collect();
-    for (what, tests) in REFUSALS.iter().chain(ATTACKS) {
+    for (what, tests) in REFUSALS.iter().chain(ATTACKS).chain(FAULTS) {
         assert!(!tests.is_empty(), "{what}");
         for test in *tests {
             assert!(functions.contains(*test), "{what}: there is no test {test}");

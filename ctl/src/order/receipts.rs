@@ -61,21 +61,14 @@ impl Tally {
     /// The devices that proved nothing, one a line.
     #[must_use]
     pub fn absent(&self) -> String {
-        let missing = self.missing.as_deref().unwrap_or_default();
-        if missing.is_empty() {
-            return String::new();
-        }
-        let lines = missing.iter().map(|(device, name)| format!("    {device}  {name}\n"));
-        format!("  missing    {} devices proved nothing:\n{}", missing.len(), lines.collect::<String>())
+        self.missing.as_deref().map(absent_lines).unwrap_or_default()
     }
 
     /// For programs.
     #[must_use]
     pub fn facts(&self) -> Value {
-        let device =
-            |(device, name): &(HardwareId, String)| json!({"hardware": device.to_string(), "name": name});
         json!({
-            "missing": self.missing.as_ref().map(|missing| missing.iter().map(device).collect::<Vec<_>>()),
+            "missing": self.missing.as_deref().map(absent_facts),
             "confirmed": self.confirmed,
             "rolled_back": self.rolled_back,
             "refused": self.refused,
@@ -84,6 +77,22 @@ impl Tally {
             "scope": self.scope,
         })
     }
+}
+
+/// Devices that proved nothing, one a line, by the list's own words.
+pub(crate) fn absent_lines(missing: &[(HardwareId, String)]) -> String {
+    if missing.is_empty() {
+        return String::new();
+    }
+    let lines = missing.iter().map(|(device, name)| format!("    {device}  {name}\n"));
+    format!("  missing    {} devices proved nothing:\n{}", missing.len(), lines.collect::<String>())
+}
+
+/// The same for programs.
+pub(crate) fn absent_facts(missing: &[(HardwareId, String)]) -> Value {
+    let device =
+        |(device, name): &(HardwareId, String)| json!({"hardware": device.to_string(), "name": name});
+    missing.iter().map(device).collect()
 }
 
 /// Counts the receipts of a file for one order.
@@ -123,7 +132,7 @@ pub fn tally(file: &Path, ca: Option<&Path>, order: &Order, lists: &[ScopeList])
 }
 
 /// The given list that makes the order's root.
-fn list_of<'a>(order: &Order, lists: &'a [ScopeList]) -> Option<&'a ScopeList> {
+pub(crate) fn list_of<'a>(order: &Order, lists: &'a [ScopeList]) -> Option<&'a ScopeList> {
     match order.scope {
         Scope::Set { root, count } => lists.iter().find(|list| list.root() == root && list.count() == count),
         Scope::Match { .. } => None,

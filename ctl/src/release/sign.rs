@@ -20,6 +20,7 @@ use super::papers::Paper;
 use super::{describe, facts, measure};
 use crate::arguments;
 use crate::chain::{Signed, complete, newest, no_example, release_of, roots};
+use crate::clock;
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::key::SecretKey;
@@ -28,6 +29,9 @@ use crate::repo::image::Online;
 use crate::repo::sign_as;
 use crate::report::Report;
 use crate::session::Session;
+
+/// How long a model's role lives unless somebody says otherwise.
+const LIFE: &str = "365d";
 
 /// Sign a release.
 #[derive(Clone, Debug, Args)]
@@ -95,9 +99,9 @@ pub struct Sign {
     /// The timestamp key, likewise.
     #[arg(long, value_name = "FILE", requires = "snapshot_key")]
     pub timestamp_key: Option<String>,
-    /// When the model's role expires.
-    #[arg(long, value_name = "TIME", default_value = "365d")]
-    pub expires: String,
+    /// When the model's role expires; a year from now if not given.
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<String>,
 }
 
 /// The files of a delta, removed when they were taken, and when the signing came to nothing.
@@ -261,7 +265,10 @@ impl Sign {
         let image = &release.image;
         let file = TargetFile::new(image.length, image.sha256, Some(with_notes(release.custom(), notes)));
         targets.insert(image.release.as_str().to_owned(), file);
-        let expires = arguments::time(&self.expires, session.now)?;
+        let expires = arguments::time(self.expires.as_deref().unwrap_or(LIFE), session.now)?;
+        if let (Some(earlier), None) = (earlier, &self.expires) {
+            clock::not_shorter(expires, (earlier.version, earlier.targets.expires))?;
+        }
         Ok(Targets { version, expires, targets, delegations: Delegations::default() })
     }
 }

@@ -45,6 +45,32 @@ fn a_workstation_a_year_behind_or_ahead_signs_no_order() {
 }
 
 #[test]
+fn a_maker_whose_clock_is_a_year_behind_or_ahead_signs_no_release() {
+    // Goal: no release that has ended before it is there. Method: the next release at three wrong times, and at the right
+    // one; nothing was written before that.
+    let desk = Desk::stocked();
+    desk.file("third.img", b"firmware 4.2.3");
+    let [image, file, key] = ["image", "third.img", "model1"].map(|name| desk.path(name));
+    let mut release =
+        vec!["release", "sign", "--repository", &image, "--release", "vp-3/4.2.3", "--image", &file];
+    release.extend(["--model", "VP-3", "--hardware", "C", "--interlock", "application", "--counter", "43"]);
+    release.extend(["--key", &key]);
+    let now = crate::clock::now();
+    let day = 86_400;
+    for days in [-365, -1] {
+        let told = at(now.plus_seconds(days * day), &release).unwrap_err();
+        assert!(
+            told.contains("before version 3") && told.contains("set this machine's clock right"),
+            "{told}"
+        );
+    }
+    let told = at(now.plus_seconds(366 * day), &release).unwrap_err();
+    assert!(told.contains("expired"), "{told}");
+    assert!(!desk.folder.path().join("image/4.vp-3.json").exists());
+    at(now, &release).unwrap();
+}
+
+#[test]
 fn a_clock_a_day_from_the_servers_takes_no_draft() {
     // Goal: ahead by less than a document's life is seen where a server is asked. Method: a server of 1994, one of now.
     let desk = Desk::stocked();

@@ -131,6 +131,8 @@ fn orders_that_could_not_be_followed_or_undone_are_not_signed() {
     assert!(refused(desk.new_order("o", &facts)).contains("--whole"));
     let other = ["--match-model", "VP-3", "--match-hardware", "D", "--from", "30:41", "--whole"];
     assert!(refused(desk.new_order("o", &other)).contains("no device could follow it"));
+    let down = ["--match-model", "VP-3", "--match-hardware", "C", "--from", "42:50", "--whole"];
+    assert!(refused(desk.new_order("o", &down)).contains("devices refuse a downgrade"));
     assert!(misused(desk.new_order("o", &[])).contains("for whom?"));
     assert!(!desk.folder.path().join("director/1.orders.json").exists(), "nothing was written");
     let (status, _, shown) = desk.new_order("o", &[&facts[..], &["--whole", "--offline"]].concat());

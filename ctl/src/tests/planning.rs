@@ -70,6 +70,8 @@ fn a_plan_that_could_not_be_followed_or_undone_writes_nothing() {
     );
     assert!(misused(desk.online(&address, &[&plan[..], &["--waves", "1"]].concat())).contains("no wave"));
     let (nobody, _) = server::start(r#"{"total":1,"fates":{"newer":1},"devices":[{"fate":"newer"}]}"#);
-    assert!(refused(desk.online(&nobody, &plan)).contains("no device would install"));
+    let down = refused(desk.online(&nobody, &plan));
+    assert!(down.contains("no device would install vp-3/4.2.2"), "{down}");
+    assert!(down.contains("newer            1"), "a downgrade is named as one: {down}");
     assert!(!fs::exists(&out).unwrap());
 }

@@ -153,6 +153,11 @@ impl Order {
         if release.image != self.image {
             return Err(AuthorError::OtherImage);
         }
+        if let Scope::Match { from_least, .. } = &self.scope
+            && *from_least >= release.counter
+        {
+            return Err(AuthorError::Downgrade { from: *from_least, release: release.counter });
+        }
         if !self.scope.may_fit(release) {
             return Err(AuthorError::ScopeMissesRelease);
         }
@@ -218,6 +223,16 @@ pub enum AuthorError {
         "the scope names a model or hardware revision that the release is not for; no device could follow it"
     )]
     ScopeMissesRelease,
+    /// Every device of the scope runs this release or a newer one.
+    #[error(
+        "every device of the scope runs counter {from} or a newer one, and the release has {release}: devices refuse a downgrade; only a signed way back goes down"
+    )]
+    Downgrade {
+        /// The lowest counter of the scope.
+        from: u64,
+        /// The release's counter.
+        release: u64,
+    },
     /// The maker does not list the image of the way back.
     #[error(
         "the maker does not list the way back as it stands in the order; choose a release that is listed"

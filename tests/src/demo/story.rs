@@ -1,6 +1,7 @@
 //! The story itself, step after step; each step is an act and the proof that is read back from outside.
 //!
-//! Read next: [`opening`] for how the hospital comes to life, [`updates`] for firmware, [`attacks`] for what goes wrong.
+//! Read next: [`opening`] for how the hospital comes to life, [`updates`] for firmware, [`attacks`] for what goes wrong,
+//! [`evidence`] for what is left of it all.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use super::until;
 use crate::hospital::Hospital;
 
 mod attacks;
+mod evidence;
 mod opening;
 mod updates;
 
@@ -82,6 +84,12 @@ impl Story {
             .step("The server is stolen, and pushes firmware with every key it has", self.stolen_server())
             .await?;
         stage.step("The owner takes the server back and publishes past the thief", self.recover()).await?;
+        stage
+            .step(
+                "The pumps' evidence holds without the server; one flipped byte or dropped receipt is named",
+                self.evidence(),
+            )
+            .await?;
         Ok(())
     }
 

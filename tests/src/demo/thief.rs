@@ -74,6 +74,23 @@ pub async fn forge_at(server: &Path, now: Timestamp) -> anyhow::Result<Forgery> 
     Ok(Forgery { sha256: Sha256::of(IMAGE), devices: ids })
 }
 
+/// Takes the receipts of a device out of the store of a server that does not run, and says how many there were.
+pub async fn withhold(server: &Path, serial: &str) -> anyhow::Result<usize> {
+    let store: Arc<dyn Store> = Arc::new(Redb::open(&server.join("store.redb"), Options::default())?);
+    let page = store.scan(Index::All(Kind::Device), Cursor::First, 400).await?;
+    let known = page.rows.iter().filter_map(|(_, row)| Device::from_body(&row.body));
+    let of_serial: Vec<DeviceId> =
+        known.filter(|device| device.hardware.serial.as_str() == serial).map(|device| device.id).collect();
+    let page = store.scan(Index::All(Kind::Receipt), Cursor::First, 400).await?;
+    let is_meant = |key: &Key| matches!(key, Key::Receipt { device, .. } if of_serial.contains(device));
+    let meant: Vec<Key> = page.rows.into_iter().map(|(key, _)| key).filter(is_meant).collect();
+    let taken = meant.len();
+    let draft = Commit::draft(Clock::system().now(), Actor::Server(name("thief")));
+    let draft = meant.into_iter().fold(draft, |draft, key| draft.delete(key));
+    store.commit(draft.finish()?).await?;
+    Ok(taken)
+}
+
 async fn devices(store: &dyn Store) -> anyhow::Result<Vec<(DeviceId, HardwareId)>> {
     let page = store.scan(Index::All(Kind::Device), Cursor::First, 400).await?;
     let known = page.rows.iter().filter_map(|(_, row)| Device::from_body(&row.body));

@@ -16,6 +16,8 @@ pub struct Listed {
     pub sha256: Sha256,
     /// Bytes of its image.
     pub length: u64,
+    /// Whether the newest publication lists it still.
+    pub still: bool,
 }
 
 /// Why a rollout of an order cannot begin.
@@ -29,6 +31,16 @@ pub enum NotReady {
         "order `{order}` installs `{release}`, which its maker does not list here: publish the maker's repository first"
     )]
     UnknownToMaker {
+        /// The order.
+        order: Name,
+        /// The release.
+        release: TargetPath,
+    },
+    /// Its maker listed the release once, and does so no more.
+    #[error(
+        "order `{order}` installs `{release}`, which its maker took back: every device would refuse it; order a release that is listed"
+    )]
+    TakenBack {
         /// The order.
         order: Name,
         /// The release.
@@ -65,7 +77,7 @@ impl NotReady {
     pub fn rule(&self) -> &'static str {
         match self {
             Self::NeverOpens(_) => "never_opens",
-            Self::UnknownToMaker { .. } => "unknown_to_maker",
+            Self::UnknownToMaker { .. } | Self::TakenBack { .. } => "unknown_to_maker",
             Self::HashDiffers { .. } => "hash_differs",
             Self::ImageMissing(_) => "image_missing",
             Self::OtherModel { .. } => "other_model",
@@ -88,6 +100,9 @@ pub fn ready<'a>(
     }
     let (id, release) = (order.id.clone(), order.image.release.clone());
     let Some(listed) = listed else { return Err(NotReady::UnknownToMaker { order: id, release }) };
+    if !listed.still {
+        return Err(NotReady::TakenBack { order: id, release });
+    }
     if listed.sha256 != order.image.sha256 || listed.length != order.image.length {
         return Err(NotReady::HashDiffers { order: id, release });
     }
@@ -112,7 +127,7 @@ mod tests {
     fn a_rollout_of_what_is_not_here_is_refused_by_the_rule_that_says_so() {
         // Goal: each mistake is named before a device sees it. Method: all well; then one thing wrong at a time.
         let model = text("VP-3");
-        let sound = || Listed { model: model.clone(), sha256: ORDERED, length: 9 };
+        let sound = || Listed { model: model.clone(), sha256: ORDERED, length: 9, still: true };
         let mut signed = order("w1");
         let pumps = [(id(1), &model), (id(2), &model)];
         assert_eq!(
@@ -125,6 +140,8 @@ mod tests {
         };
         assert_eq!(judged(Some(sound()), true, pumps), Ok(()));
         assert_eq!(judged(None, true, pumps), Err("unknown_to_maker"));
+        let gone = Listed { still: false, ..sound() };
+        assert_eq!(judged(Some(gone), true, pumps), Err("unknown_to_maker"));
         let other = Listed { sha256: Sha256([9; 32]), ..sound() };
         assert_eq!(judged(Some(other), true, pumps), Err("hash_differs"));
         let longer = Listed { length: 10, ..sound() };

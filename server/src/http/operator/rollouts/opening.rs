@@ -68,7 +68,8 @@ async fn contents_ready(operator: &Operator, wanted: &Wanted) -> Result<(), Prob
 async fn listed(operator: &Operator) -> Result<BTreeMap<(Name, TargetPath), Listed>, Problem> {
     let releases = operator.repositories.releases().await?.into_iter();
     let listed = releases.map(|known| {
-        let listed = Listed { model: known.model, sha256: known.sha256, length: known.length };
+        let listed =
+            Listed { model: known.model, sha256: known.sha256, length: known.length, still: known.listed };
         ((known.repository, known.release), listed)
     });
     Ok(listed.collect())

@@ -42,11 +42,16 @@ impl Api {
     }
 
     async fn lists(&self, model: &str, bytes: &[u8]) {
-        // As it is stored, so that what the document grows by later is read here as it is there.
-        let known = json!({
+        self.stores(model, bytes, json!({})).await;
+    }
+
+    /// A release as it is stored: what an earlier server stored does not say whether it is listed.
+    async fn stores(&self, model: &str, bytes: &[u8], more: Value) {
+        let mut known = json!({
             "v": 1, "repository": "halden", "release": release(), "model": model, "counter": 422, "floor": 0,
             "sha256": Sha256::of(bytes), "length": bytes.len(), "imported": NOW,
         });
+        known.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
         let key = Key::Release { repository: name("halden"), release: release() };
         let draft = Commit::draft(NOW, person()).put(key, known.to_string().into_bytes());
         self.bench.app().commit(draft).await.expect("commits");
@@ -96,6 +101,11 @@ async fn a_rollout_begins_only_with_what_its_orders_need_and_says_which_rule_ref
     let ask = json!({"id": "r-no", "title": "VP-3", "waves": [wave], "failure_limit_permille": 1000});
     let (status, problem) = api.post("/api/v1/rollouts", "*", ask).await;
     assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("rollout_refused")));
+    api.stores("VP-3", BYTES, json!({"listed": false})).await;
+    let (_, problem) = api.begins("r-no", "both", &both).await;
+    assert_eq!(problem["code"], "unknown_to_maker");
+    assert!(problem["detail"].as_str().is_some_and(|said| said.contains("took back")), "{problem}");
+    api.lists("VP-3", BYTES).await;
     let (status, view) = api.begins("r-1", "both", &both).await;
     assert_eq!(status, StatusCode::CREATED, "{view}");
     assert_eq!(api.refusal("one", &[first]).await, "device_in_open_rollout");
