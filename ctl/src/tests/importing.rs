@@ -85,6 +85,40 @@ fn what_a_bundle_lacks_or_adds_is_refused_before_a_server_sees_it() {
     assert_eq!(stored.lock().unwrap().len(), before, "the server heard nothing of it");
 }
 
+/// A bundle without one of its files, as if it had never been packed.
+fn without(bundle: &[u8], file: &[u8]) -> Vec<u8> {
+    let name = format!("./targets/{}", Sha256::of(file));
+    let at = bundle.windows(name.len()).position(|window| window == name.as_bytes()).expect("in the bundle");
+    let blocks = 512 * (1 + file.len().div_ceil(512));
+    assert_eq!(at % 512, 0, "a header begins with the name");
+    [&bundle[..at], &bundle[at + blocks..]].concat()
+}
+
+#[test]
+fn a_bundle_that_lacks_a_target_is_refused_at_import_by_the_name_of_what_is_missing() {
+    // Goal: no release without its image, however the bundle was made. Method: a whole bundle; the image of a release that
+    // has a bill of materials cut out, the bill cut out, every file cut out. The server hears nothing of any.
+    let desk = Desk::stocked();
+    let (address, stored) = server::start("");
+    let bill = br#"{"bomFormat":"CycloneDX","specVersion":"1.6","components":[]}"#;
+    let sbom = desk.file("sbom.json", bill).to_str().unwrap().to_owned();
+    desk.file("third.img", b"firmware 4.2.3");
+    done(desk.sign_release("vp-3/4.2.3", "third.img", &["--counter", "43", "--sbom", &sbom]));
+    done(desk.pack("third.bundle", &["--release", "vp-3/4.2.3"]));
+    let whole = fs::read(desk.path("third.bundle")).unwrap();
+    for missing in [&b"firmware 4.2.3"[..], bill] {
+        desk.file("lacks.bundle", &without(&whole, missing));
+        let told = refused(desk.import(&address, "lacks.bundle", "copy"));
+        assert!(told.contains("vp-3/4.2.3 names a file that is not here"), "{told}");
+    }
+    desk.file("lacks.bundle", &without(&without(&whole, b"firmware 4.2.3"), bill));
+    let told = refused(desk.import(&address, "lacks.bundle", "copy"));
+    assert!(told.contains("no file of any release"), "{told}");
+    assert!(stored.lock().unwrap().is_empty() && !fs::exists(desk.path("copy")).unwrap());
+    desk.file("lacks.bundle", &whole);
+    done(desk.import(&address, "lacks.bundle", "copy"));
+}
+
 #[test]
 fn a_bundle_comes_from_an_address_too() {
     // Goal: no second tool for the download. Method: our small server hands the bundle out; another path is not there.

@@ -238,7 +238,7 @@ fn a_wave_that_shows_nothing_does_not_open_the_next() {
     // same after one that confirmed, and as the last one; plan and check each by themselves.
     let settles = |rollout: &Rollout, fleet: &Fleet, wave: usize| {
         let act = Act::Settle { wave };
-        let passes = check_at(rollout, fleet, &[act.clone()], NOW).is_ok();
+        let passes = check_at(rollout, fleet, core::slice::from_ref(&act), NOW).is_ok();
         assert_eq!(passes, may_settle(rollout, wave, fleet, NOW), "plan and check agree");
         passes && plan_at(rollout, fleet, NOW).contains(&act)
     };
