@@ -19,6 +19,7 @@ use cordon_server_core::device::{Device, Report};
 use cordon_server_core::risk::gather::Newest;
 use cordon_server_core::rollout::{
     Acceptance, Book, Contents, NotReady, OtherList, Policy, Rollout, RolloutKind, Told, USUAL_PRIORITY,
+    content_name,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -193,6 +194,19 @@ pub enum RolloutError {
 }
 
 impl RolloutError {
+    /// That the owner lists nothing under this name of a wave.
+    #[must_use]
+    pub fn not_listed(kind: RolloutKind, key: &Name) -> Self {
+        match kind {
+            RolloutKind::Firmware => Self::NoOrder(key.clone()),
+            RolloutKind::Content => Self::Unfit {
+                content: content_name(key),
+                why: "the owner lists none of this name: sign it, and publish the owner's repository"
+                    .to_owned(),
+            },
+        }
+    }
+
     /// The rule that a refused rollout breaks, as a code for programs; none for what is no rule of a rollout.
     #[must_use]
     pub fn rule(&self) -> Option<&'static str> {

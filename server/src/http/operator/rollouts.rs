@@ -14,7 +14,7 @@ use cordon_proto::limits;
 use cordon_proto::update::order::Order;
 use cordon_proto::update::scope::Scope;
 use cordon_server_core::rollout::{
-    Acceptance, Advance, Policy, RolloutKind, USUAL_PRIORITY, content_key, fits,
+    Acceptance, Advance, Book, Policy, RolloutKind, USUAL_PRIORITY, content_key, fits,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -203,7 +203,7 @@ pub async fn create(
             let list = members.iter().map(|text| hardware(text)).collect::<Result<_, _>>()?;
             lists.insert(parsed(&wave.order, "order")?, list);
         }
-        waves.push(wave_of(&operator, book.listed(ask.kind), wave)?);
+        waves.push(wave_of(&operator, (ask.kind, &book), wave)?);
     }
     let title = ask.title.chars().filter(|c| !c.is_control()).take(120).collect();
     let work_order = ask.work_order.map(|number| plain(&number));
@@ -231,12 +231,16 @@ fn name_of(kind: RolloutKind, asked: &str) -> Result<Name, Problem> {
     }
 }
 
-fn wave_of(operator: &Operator, listed: &BTreeMap<Name, Order>, ask: WaveAsk) -> Result<WaveWanted, Problem> {
+fn wave_of(
+    operator: &Operator,
+    (kind, book): (RolloutKind, &Book),
+    ask: WaveAsk,
+) -> Result<WaveWanted, Problem> {
     let order: Name = parsed(&ask.order, "order")?;
     let Some(members) = ask.part.or(ask.members) else {
-        return Ok((ask.name, order.clone(), matching(operator, listed, &order)?));
+        return Ok((ask.name, order.clone(), matching(operator, (kind, book), &order)?));
     };
-    let live = listed.get(&order);
+    let live = book.listed(kind).get(&order);
     let mut devices = Vec::new();
     for text in members {
         let hardware = hardware(&text)?;
@@ -254,7 +258,7 @@ fn wave_of(operator: &Operator, listed: &BTreeMap<Name, Order>, ask: WaveAsk) ->
         devices.push((member.id(), hardware));
     }
     // Of an order that is not known yet nobody could say who fits it.
-    live.ok_or_else(|| RolloutError::NoOrder(order.clone()))?;
+    live.ok_or_else(|| RolloutError::not_listed(kind, &order))?;
     Ok((ask.name, order, devices))
 }
 
@@ -271,11 +275,11 @@ fn plain(text: &str) -> String {
 /// Enrolled devices that fit the order's `match` scope.
 fn matching(
     operator: &Operator,
-    listed: &BTreeMap<Name, Order>,
+    (kind, book): (RolloutKind, &Book),
     order: &Name,
 ) -> Result<Vec<(DeviceId, HardwareId)>, Problem> {
-    let live = listed.get(order);
-    let live = live.ok_or_else(|| RolloutError::NoOrder(order.clone()))?;
+    let live = book.listed(kind).get(order);
+    let live = live.ok_or_else(|| RolloutError::not_listed(kind, order))?;
     if !matches!(live.scope, Scope::Match { .. }) {
         return Err(refused(
             "rollout_refused",

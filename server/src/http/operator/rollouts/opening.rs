@@ -43,10 +43,7 @@ async fn contents_ready(operator: &Operator, wanted: &Wanted) -> Result<(), Prob
             Some((book.contents.as_orders().get(key)?.image.clone(), book.contents.version(key)?))
         });
         let unfit = |why: String| RolloutError::Unfit { content: content_name(key), why };
-        let unlisted = || {
-            unfit("the owner lists none of this name: sign it, and publish the owner's repository".to_owned())
-        };
-        let (image, version) = found.ok_or_else(unlisted)?;
+        let (image, version) = found.ok_or_else(|| RolloutError::not_listed(wanted.kind, key))?;
         let blob = app.blobs.get(image.sha256).await.map_err(|error| Problem::internal(&error))?;
         let absent = || unfit("its document is not here: publish the owner's repository again".to_owned());
         let bytes = blob.ok_or_else(absent)?.piece(0).await.map_err(|error| Problem::internal(&error))?;

@@ -146,10 +146,11 @@ async fn what_ends_is_listed_with_who_must_act_the_soonest_first() {
     // Goal: no end comes as a surprise. Method: a hold of three days beside the authorities of a new server; all ends and
     // those that are near; the same a year before the root's end.
     let api = Api::start().await;
+    api.bench.enrol("VP3-1").await;
     let now = api.bench.app().clock.now();
     let until = now.plus_seconds(3 * 86_400).to_string();
     let hold = json!({
-        "covers": {"kind": "site", "name": "St. Brigid"}, "reason": "the site moves tonight", "until": until,
+        "covers": {"kind": "site", "name": "St. Anna"}, "reason": "the site moves tonight", "until": until,
     });
     assert_eq!(api.post("/api/v1/holds", "*", hold).await.0, StatusCode::CREATED);
     let (status, near) = api.ask("GET", "/api/v1/expiries", "read", vec![]).await;
