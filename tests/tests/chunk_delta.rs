@@ -49,12 +49,12 @@ fn is_confirmed(pump: &PatchedPump, image: &[u8]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pump_with_an_older_image_fetches_what_is_new_however_often_it_is_cut_off() {
     // Goal: far fewer bytes than the image, from signing to confirmation. Method: real programs; every tunnel is cut
-    // after 100,000 bytes towards the pump; all that passes is counted, handshakes and reports too.
+    // after 50,000 bytes towards the pump; all that passes is counted, handshakes and reports too.
     let folder = tempfile::tempdir().expect("a folder");
     let (mut pump, image, custom) = stocked(folder.path()).await;
     assert_eq!(custom.pointer("/deltas").and_then(Value::as_array).map(Vec::len), Some(2), "{custom}");
     pump.order().await.expect("an order");
-    pump.relay.cut(u64::MAX, 100_000);
+    pump.relay.cut(u64::MAX, 50_000);
     pump.machine.on();
     pump.confirmed(PATIENCE).await.expect("is confirmed");
     pump.machine.off();
