@@ -14,7 +14,7 @@ use cordon_proto::update::{Authority, Fault, Role, Rules};
 use serde_json::{Value, json};
 
 use crate::arguments::read_file;
-use crate::chain::{Director, complete, entry, newest};
+use crate::chain::{self, Director, complete, entry, newest};
 use crate::failure::Failure;
 use crate::order::list::ScopeList;
 use crate::order::scope;
@@ -96,6 +96,21 @@ pub fn in_force(director: &Director, rules: &Rules<'_>) -> Result<Option<(u64, V
     }
     let signed = complete(newest, &role(), rules)?;
     Ok(Some((signed.version, assignments_of(&signed.targets)?)))
+}
+
+/// The highest version of any content that a document of this folder ever listed, withdrawn and ended ones too: devices
+/// keep one number for all contents, and it never falls.
+///
+/// # Errors
+/// A document cannot be read.
+pub fn highest(director: &Director, rules: &Rules<'_>) -> Result<u64, Failure> {
+    let mut highest = 0;
+    for version in director.folder.versions(&role())? {
+        let document = chain::read(&director.folder, &role(), version, (authority(director)?, rules))?;
+        let listed = assignments_of(&document.targets)?;
+        highest = listed.iter().map(|assignment| assignment.version).fold(highest, u64::max);
+    }
+    Ok(highest)
 }
 
 /// The assignments that a document lists.

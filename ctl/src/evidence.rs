@@ -109,7 +109,9 @@ impl Command {
             Self::Verify { from, scope_list } => {
                 let lists =
                     scope_list.iter().map(|path| ScopeList::read(path)).collect::<Result<Vec<_>, _>>()?;
-                Ok(told(&from.judged(session)?, &lists))
+                let verified = from.judged(session)?;
+                each_of_an_order(&verified, &lists)?;
+                Ok(told(&verified, &lists))
             }
             Self::Measures(of) => of.told(session),
             Self::MakerReport(to) => to.write(session),
@@ -141,6 +143,19 @@ impl Pack {
         );
         Ok(Report::new(format!("wrote {out} with {lines} lines\n{check}"), json!({"lines": lines})))
     }
+}
+
+/// Refuses a list that is of no order: nobody on it would be missed, and that would look like good news.
+fn each_of_an_order(verified: &Verified, lists: &[ScopeList]) -> Result<(), Failure> {
+    let is_of_one = |list: &&ScopeList| {
+        verified.orders.iter().any(|one| list_of(&one.order, std::slice::from_ref(*list)).is_some())
+    };
+    let Some(foreign) = lists.iter().find(|list| !is_of_one(list)) else { return Ok(()) };
+    let detail = format!(
+        "a list of {} devices is of no order in this pack: give the very lists that were signed",
+        foreign.count()
+    );
+    Err(Failure::refused("foreign list", detail))
 }
 
 /// What a pack proves.

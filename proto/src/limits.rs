@@ -352,6 +352,8 @@ pub const CONTENTS: usize = 64;
 pub const CONTENT_DAYS: i64 = 366;
 /// Seconds a new content runs before it is in force: a crash or a memory breach in them restores the previous one.
 pub const CONTENT_TRIAL_S: u32 = 600;
+/// Seconds after which a content on trial is in force although nobody could look at the agent's memory.
+pub const CONTENT_UNSEEN_S: u32 = 3600;
 /// Seconds between two check-ins that a content may ask for, least and most.
 pub const CONTENT_CHECKIN_S: [u32; 2] = [60, 3600];
 /// Starts from which a content may let the beacon detector speak, least and most.

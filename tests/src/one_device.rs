@@ -24,7 +24,7 @@ const PLACE: Place<'static> = Place { site: "St. Anna", ward: "ICU 2", kind: "in
 /// Between two questions for the order or the go.
 const PAUSE: Duration = Duration::from_millis(700);
 /// How long both may take together.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A device that has enrolled.
 pub struct OneDevice {

@@ -194,6 +194,11 @@ async fn a_captured_server_that_keeps_receipts_back_is_found_out_on_the_workstat
     let judged = hospital.ctl(&evidence).await.expect("holds what is in it");
     assert_eq!(judged.pointer("/orders/0/missing"), Some(&1.into()), "{judged}");
     assert_eq!(named(&judged, "/orders/0/absent"), [gone], "{judged}");
+    let fewer = path("fewer.tsv");
+    std::fs::write(&fewer, "Halden\tVP-3\tVP3-1001\n").expect("writes");
+    let foreign = [&evidence[..], &["--scope-list", &fewer]].concat();
+    let refused = hospital.ctl(&foreign).await.expect_err("a list that nobody signed").to_string();
+    assert!(refused.contains("a list of 1 devices is of no order in this pack"), "{refused}");
     let kept = std::fs::read_to_string(&receipts).expect("receipts");
     let lines: Vec<serde_json::Value> =
         kept.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();

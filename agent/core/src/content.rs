@@ -143,8 +143,11 @@ impl State {
             self.restore("content-memory", "The agent needed more memory than it may");
             return Some(());
         }
-        let over = now.0.saturating_sub(trial.since?.0) >= i64::from(limits::CONTENT_TRIAL_S) * 1000;
-        if over {
+        let tried_ms = now.0.saturating_sub(trial.since?.0);
+        let over = tried_ms >= i64::from(limits::CONTENT_TRIAL_S) * 1000;
+        // Nobody waits for ever for a look that cannot be had.
+        let seen = kib.is_some() || tried_ms >= i64::from(limits::CONTENT_UNSEEN_S) * 1000;
+        if over && seen {
             (self.trial, self.previous) = (None, None);
         }
         Some(())

@@ -155,8 +155,13 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let keeping = Keeping::new(base.home.clone(), held, applicant);
     let machine = host.machine();
     let eyes = Eyes { capture, host, clock: clock.clone(), rhythm: tempo.rhythm };
-    let contents = Contents::open(state.inside(&record.owners(content::FOLDER))?, clock.clone(), memory)?;
     let sensing = Sensing::open(eyes, state.clone(), record.starts.saturating_add(1))?;
+    // What is kept of an owner is kept apart from any other's.
+    let tuf = (state.inside("tuf")?, record.owners(DIRECTOR));
+    let outbox = Outbox::new(state.inside(&record.owners(receipts::FOLDER))?);
+    let interlock = socket(config)?;
+    // The last that may fail: from here on a start that does not end as it should speaks against a content on trial.
+    let contents = Contents::open(state.inside(&record.owners(content::FOLDER))?, clock.clone(), memory)?;
     let sensing = sensing.following(contents.view());
 
     let metered = config.metered.map(|seconds| Duration::from_secs(seconds.into()));
@@ -173,10 +178,7 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let contact = wires.views.contact.clone();
     let telling = Telling::new(state.clone(), who, hardware, clock.clone(), wires.views);
     let site = (site.director_root, site.host.as_str());
-    // What is kept of an owner is kept apart from any other's.
-    let tuf = (state.inside("tuf")?, record.owners(DIRECTOR));
     let repositories = Repositories::new(tuf, config.image_root.clone(), site, to_link.clone());
-    let outbox = Outbox::new(state.inside(&record.owners(receipts::FOLDER))?);
     let means = updating::Means { store, installer, repositories, outbox, state: state.clone() };
     let device = updating::Device {
         hardware: config.hardware.clone(),
@@ -202,7 +204,7 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
         updating,
         telling,
         calls: Calls { sensor: wires.sensor_calls, link: link_calls },
-        interlock: socket(config)?,
+        interlock,
         shared,
         contents,
     })

@@ -10,7 +10,7 @@ use cordon_proto::ids::{Name, Sha256, Text};
 use cordon_proto::update::content::{Content, Detectors, Settings};
 use serde_json::json;
 
-use super::{describe, document_of, in_force, read};
+use super::{describe, document_of, highest, in_force, read};
 use crate::chain::Director;
 use crate::failure::Failure;
 use crate::folder::{Folder, write_whole};
@@ -50,15 +50,13 @@ impl Propose {
     /// # Errors
     /// A bound is broken, the version is not newer, or the file is there already.
     pub fn run(&self, session: &Session<'_>) -> Result<Report, Failure> {
-        let earlier = self.earlier(session)?;
+        let (newest, earlier) = self.earlier(session)?;
         let mut content = match (&self.file, &self.id, &self.model) {
             (Some(file), _, _) => read(file)?.0,
             (None, Some(id), Some(model)) => bare(id, model),
             (None, _, _) => return Err(Failure::Usage("give --file, or --id with --model".to_owned())),
         };
         let before = earlier.iter().find(|earlier| earlier.id == content.id);
-        // Devices keep one number for all contents: a version at or below one they took is refused by them.
-        let newest = earlier.iter().map(|earlier| earlier.version).max().unwrap_or(0);
         if self.file.is_none() {
             content = Content { version: newest + 1, ..before.cloned().unwrap_or(content) };
         }
@@ -85,12 +83,13 @@ impl Propose {
     }
 
     /// The documents that are signed in the folder.
-    fn earlier(&self, session: &Session<'_>) -> Result<Vec<Content>, Failure> {
-        let Some(path) = &self.director else { return Ok(Vec::new()) };
+    fn earlier(&self, session: &Session<'_>) -> Result<(u64, Vec<Content>), Failure> {
+        let Some(path) = &self.director else { return Ok((0, Vec::new())) };
         let rules = session.rules();
         let director = Director::open(Folder::open(path)?, &rules, session.options.example_keys)?;
         let (_, assignments) = in_force(&director, &rules)?.unwrap_or_default();
-        assignments.into_iter().map(|assignment| Ok(document_of(&director, assignment)?.content)).collect()
+        let live = assignments.into_iter().map(|assignment| Ok(document_of(&director, assignment)?.content));
+        Ok((highest(&director, &rules)?, live.collect::<Result<_, Failure>>()?))
     }
 }
 

@@ -17,7 +17,7 @@ use cordon_proto::update::metadata::{TargetFile, Targets};
 use cordon_proto::update::scope::Scope;
 use cordon_proto::update::{Fault, Rules, author};
 
-use super::{Whole, assignments_of, authority, describe_whole, facts, in_force, read, role, same};
+use super::{Whole, assignments_of, authority, describe_whole, facts, highest, in_force, read, role, same};
 use crate::arguments;
 use crate::chain::{self, Director, newest};
 use crate::failure::Failure;
@@ -79,8 +79,9 @@ impl Sign {
         let mut live = self.kept(earlier, session.now)?;
         let (lists, mut shown) = (self.lists()?, format!("content version {}\n", version + 1));
         let (mut made, mut files) = (Vec::new(), Vec::new());
+        let ever = highest(&director, &rules)?;
         for (content, bytes) in self.contents()? {
-            let highest = live.iter().map(|other| other.version).max().unwrap_or(0);
+            let highest = live.iter().map(|other| other.version).fold(ever, u64::max);
             if content.version <= highest {
                 let detail =
                     format!("version {} is not above {highest}, which is signed already", content.version);

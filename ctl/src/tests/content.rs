@@ -148,6 +148,9 @@ fn versions_only_rise_and_a_withdrawn_content_is_listed_no_more() {
     done(desk.sign_content("content2", &["--add"]));
     let listed = json(&desk.folder.path().join("director/3.content.json"));
     assert_eq!(listed["signed"]["targets"], serde_json::json!({}));
+    // Devices that hold version 2 would take no lower one, and say that they are further.
+    assert!(refused(sign(&next)).contains("not above 2"));
+    assert!(refused(desk.propose(&next, "late.out")).contains("not above 2"));
 }
 
 #[test]

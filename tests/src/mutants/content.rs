@@ -102,4 +102,28 @@ pub const CONTENT: &[Breakage] = &[
         package: "cordon-server-core",
         test: "rollout::content::tests::a_refusal_for_good_is_a_failure_and_one_of_another_version_is_not",
     },
+    Breakage {
+        name: "a later content counts as this one",
+        file: "server/core/src/rollout/content.rs",
+        find: "if report.content_version == version {",
+        replace: "if report.content_version >= version {",
+        package: "cordon-server-core",
+        test: "rollout::content::tests::devices_that_hold_a_later_content_open_no_wave_for_one_that_nobody_tried",
+    },
+    Breakage {
+        name: "a content is proved without a look",
+        file: "agent/core/src/content.rs",
+        find: "if over && seen {",
+        replace: "if over {",
+        package: "cordon-agent-core",
+        test: "content::tests::memory_over_the_bar_restores_and_below_it_does_not",
+    },
+    Breakage {
+        name: "a withdrawn content's version is forgotten",
+        file: "ctl/src/content/sign.rs",
+        find: "fold(ever, u64::max)",
+        replace: "fold(ever.min(0), u64::max)",
+        package: "cordon-ctl",
+        test: "tests::content::versions_only_rise_and_a_withdrawn_content_is_listed_no_more",
+    },
 ];

@@ -139,7 +139,11 @@ fn memory_over_the_bar_restores_and_below_it_does_not() {
     let large = after(&settled(), Event::Taken(taken(2), Some(30_000)), 0);
     assert_eq!(after(&large, Event::Looked(Some(30_000 + limits::CONTENT_GROWTH_KIB)), 1).fault, None);
     assert!(after(&large, Event::Looked(Some(30_001 + limits::CONTENT_GROWTH_KIB)), 1).fault.is_some());
-    assert_eq!(after(&small, Event::Looked(None), TRIAL).in_force(), 2, "nobody could look");
+    let unseen = after(&small, Event::Looked(None), TRIAL);
+    assert_eq!(unseen.in_force(), 1, "nobody could look yet");
+    assert_eq!(after(&unseen, Event::Looked(Some(bar)), TRIAL + 1).in_force(), 2);
+    let late = i64::from(limits::CONTENT_UNSEEN_S) * 1000;
+    assert_eq!(after(&unseen, Event::Looked(None), late).in_force(), 2, "nobody ever could");
 }
 
 #[test]

@@ -77,7 +77,9 @@ impl Updating {
 
     /// Looks after a content on trial.
     pub(super) fn look_at_content(&mut self) {
-        let resting = self.peers.view.borrow().update.state == UpdateState::Idle && self.fetch.is_none();
+        let tried = self.peers.view.borrow().update.state == UpdateState::Trial;
+        // An update that waits, or was refused, needs no memory of its own.
+        let resting = !tried && self.fetch.is_none() && self.checking.is_none() && self.proving.is_none();
         if self.contents.look(resting) {
             self.peers.view.send_modify(|view| view.urgent += 1);
         }

@@ -2,7 +2,7 @@
 //!
 //! A content is offered to the devices of a wave as soon as the wave has begun, because it reboots nothing; the device
 //! tries it for ten minutes by itself and says which version is in force. That word is the end: done when it names the
-//! version or a later one, failed when it gave the content back or refused it for good. While a person holds a place, or
+//! version, already further when it names a later one, failed when it gave the content back or refused it for good. While a person holds a place, or
 //! the rollout does not run, nothing is offered; what is in force stays. Read next: [`super::plan`], whose waves, limits
 //! and stops are the same.
 
@@ -162,8 +162,11 @@ impl Book {
             return facts;
         };
         let fault = report.content_fault.as_ref().filter(|fault| fault.version == version);
-        if report.content_version >= version {
+        if report.content_version == version {
             facts.receipt = Some(Outcome::Confirmed);
+        } else if report.content_version > version {
+            // It never tries this one, so it shows nothing about it.
+            facts.already = true;
         } else if let Some(fault) = fault {
             let back = GIVEN_BACK.contains(&fault.why.code.as_str());
             facts.receipt = back.then_some(Outcome::RolledBack);
@@ -171,7 +174,9 @@ impl Book {
             facts.blocked = Some(fault.why.sentence.to_string());
         } else if let Some(heard) = heard.filter(|heard| *heard >= begun) {
             let limit_s = i64::from(rollout.policy.silent_after_s.max(SILENT_S));
-            facts.silent = Some(heard).filter(|heard| now.seconds_since(*heard) > limit_s);
+            // Who is offered nothing has no reason to speak of it.
+            let offered = trusted && !held;
+            facts.silent = Some(heard).filter(|heard| offered && now.seconds_since(*heard) > limit_s);
             facts.blocked = held.then(|| "A person holds this place.".to_string());
             facts.installing = true;
         }

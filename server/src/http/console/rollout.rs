@@ -404,7 +404,11 @@ impl View<'_> {
             let from = plural(policy.rate_from.into(), "device", "devices");
             rule.push_str(&format!(", or above {} once {from} of a wave finished", percent(rate)));
         }
-        let counted = "A receipt with the right image hash is a success. Rolled back, refused, silent and not accepted are failures; an unreached device is not";
+        let counted = if self.plan.content_version.is_some() {
+            "A device that says this version is in force is a success. Given back, refused and silent are failures; an unreached device is not"
+        } else {
+            "A receipt with the right image hash is a success. Rolled back, refused, silent and not accepted are failures; an unreached device is not"
+        };
         let next = match self.plan.state {
             Standing::Halted { .. } => {
                 "Read what the failed devices say, and send it to the maker. Resume only when it is understood"

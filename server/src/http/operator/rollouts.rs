@@ -208,6 +208,10 @@ pub async fn create(
     let title = ask.title.chars().filter(|c| !c.is_control()).take(120).collect();
     let work_order = ask.work_order.map(|number| plain(&number));
     let acceptance = ask.acceptance.unwrap_or_default();
+    if ask.kind == RolloutKind::Content && acceptance != Acceptance::None {
+        let words = "a content changes nothing that a person could look at: leave `acceptance` out";
+        return Err(refused("rollout_refused", words));
+    }
     let wanted = Wanted {
         lists,
         joins,

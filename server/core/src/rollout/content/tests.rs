@@ -98,10 +98,9 @@ fn a_content_is_offered_wave_by_wave_and_done_by_the_devices_own_word() {
     assert_eq!(step(&mut ward, done.plus_seconds(60)), [Act::Begin { wave: 1 }]);
     let late = done.plus_seconds(61);
     assert_eq!(offered(&ward, 2, late), Some(VERSION));
-    for pump in [2, 3] {
-        say(&mut ward, pump, late, says(VERSION + 1, None));
-    }
-    assert_eq!(stage(&ward, 2, late), Stage::Confirmed, "a later one is as good");
+    say(&mut ward, 2, late, says(VERSION, None));
+    say(&mut ward, 3, late, says(VERSION + 1, None));
+    assert_eq!(stage(&ward, 3, late), Stage::Already, "it never tries this one");
     step(&mut ward, late);
     assert_eq!(step(&mut ward, late.plus_seconds(60)), [Act::Finish]);
     assert_eq!(offered(&ward, 0, late.plus_seconds(61)), Some(VERSION), "who comes late is still offered it");
@@ -120,6 +119,20 @@ fn a_content_that_devices_give_back_stops_its_rollout_and_reaches_nobody_else() 
     assert_eq!(stage(&ward, 0, NOW.plus_seconds(61)), Stage::Failed(Failure::RolledBack));
     let after = NOW.plus_seconds(99_999);
     assert!((0..20).all(|pump| offered(&ward, pump, after).is_none()), "nobody is offered it any more");
+}
+
+#[test]
+fn devices_that_hold_a_later_content_open_no_wave_for_one_that_nobody_tried() {
+    // Goal: staging cannot be stepped over by another content's number. Method: a first wave of such devices alone.
+    let mut ward = ward(2, 10);
+    let at = NOW.plus_seconds(9);
+    for pump in [0, 1] {
+        say(&mut ward, pump, at, says(VERSION + 1, None));
+    }
+    for late in [0, 60, 99_999] {
+        let acts = step(&mut ward, at.plus_seconds(late));
+        assert!(!acts.iter().any(|act| matches!(act, Act::Begin { .. } | Act::Finish)), "{acts:?}");
+    }
 }
 
 #[test]
@@ -170,6 +183,7 @@ fn holds_stops_and_ends_keep_a_content_away_and_what_went_silent_counts() {
     assert_eq!(offered(&over, 0, end), None);
     say(&mut over, 0, at, says(0, None));
     let silent = at.plus_seconds(i64::from(SILENT_S));
+    assert_eq!(stage(&held, 0, silent.plus_seconds(1)), Stage::Waiting, "nothing was offered under the hold");
     assert_eq!(stage(&over, 0, silent), Stage::Installing, "a metered device checks in every six hours");
     assert_eq!(stage(&over, 0, silent.plus_seconds(1)), Stage::Failed(Failure::Silent));
 }

@@ -268,6 +268,12 @@ async fn a_content_begins_only_with_a_document_that_its_devices_would_take() {
     assert_eq!(refused("is no MR-1").await, "content_unfit");
     keep(&bytes).await;
     publish_contents(&desk, 4, &[good]).await;
+    let accepted = json!({
+        "id": "no", "title": "Nights", "kind": "content", "acceptance": {"kind": "every"},
+        "waves": [{"name": "all", "order": "night", "members": members}],
+    });
+    let (status, problem) = api.post("/api/v1/rollouts", "*", accepted).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("rollout_refused")));
     let (status, view) = begins("nights").await;
     assert_eq!(status, StatusCode::CREATED, "{view}");
     assert_eq!(view["rollout"]["kind"], "content");
