@@ -140,8 +140,7 @@ impl Base {
 /// Opens and wires everything.
 pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> Result<Agent, RunError> {
     let Base { state, clock, .. } = base;
-    let zone = Zone::of(&config.timezone, Path::new(ZONEINFO));
-    let zone = zone.ok_or_else(|| RunError::Zone(config.timezone.clone()))?;
+    let zone = zone(config)?;
     let Ports { capture, mut host, power, interlock: shared, installer, clock: _, memory, tempo } = ports;
     let (record, store, installer) = security(state, installer);
     clock.floor().raise(record.latest());
@@ -208,6 +207,11 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
         shared,
         contents,
     })
+}
+
+/// The time zone that the configuration names: windows of an order are hours of the ward's clock.
+fn zone(config: &Config) -> Result<Zone, RunError> {
+    Zone::of(&config.timezone, Path::new(ZONEINFO)).ok_or_else(|| RunError::Zone(config.timezone.clone()))
 }
 
 /// The channels between the roles, sorted by who gets which end.
