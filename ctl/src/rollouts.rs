@@ -319,7 +319,7 @@ fn row(view: &Value) -> Value {
     let field = |path: &str| view.pointer(path).cloned().unwrap_or(Value::Null);
     let waves = view.get("waves").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let confirmed: u64 = waves.iter().filter_map(|wave| wave.get("confirmed")?.as_u64()).sum();
-    let devices: usize = waves.iter().filter_map(|wave| Some(wave.get("devices")?.as_array()?.len())).sum();
+    let devices: u64 = waves.iter().filter_map(|wave| wave.get("devices")?.as_u64()).sum();
     json!({
         "id": field("/rollout/id"),
         "title": field("/rollout/title"),

@@ -48,6 +48,8 @@ pub struct Member {
     pub reported: Option<Millis>,
     /// The last authenticated request.
     pub seen: Option<Timestamp>,
+    /// Until when it listens, by its last request.
+    pub listens: Option<Timestamp>,
     /// What ticks.
     pub pulse: Option<Pulse>,
     /// The inventory without its packages.
@@ -136,6 +138,7 @@ impl Member {
             report,
             reported: device.reported,
             seen: device.last_seen,
+            listens: device.listens,
             device: Arc::new(device),
             pulse: None,
             inventory: None,
@@ -181,6 +184,7 @@ impl Member {
             report: self.report.as_deref().cloned(),
             reported: self.reported,
             last_seen: self.seen,
+            listens: self.listens,
             spoke: self.device.spoke.or(self.first_word()),
             ..Device::clone(&self.device)
         }
@@ -337,6 +341,11 @@ impl Fleet {
         news
     }
 
+    /// A device listens for a word of ours until then.
+    pub fn listens(&self, device: DeviceId, until: Timestamp) {
+        self.change(device, |member| member.listens = member.listens.max(Some(until)));
+    }
+
     /// Devices that asked for a go since the last time, which whoever runs the rollouts elsewhere has to learn of.
     pub fn take_urgent(&self) -> Vec<Arc<Member>> {
         if self.read().urgent.is_empty() {
@@ -475,6 +484,7 @@ impl Fleet {
             Some(known) => {
                 let mut member = Member::clone(&known);
                 member.seen = member.seen.max(device.last_seen);
+                member.listens = member.listens.max(device.listens);
                 let cleared = member.device.doubt.is_some() && device.doubt.is_none();
                 // What another server heard later is newer than what was heard here.
                 if device.reported >= member.reported {

@@ -124,7 +124,7 @@ pub async fn tick(operator: Operator) {
     }
     let Some(lease) = turn(&app, ROLLOUTS_JOB).await else { return };
     let turn = Turn { now: app.clock.now(), lease: Some(&lease) };
-    let device = |id| Some(Arc::new(app.fleet.get(id)?.current()));
+    let device = |id| app.fleet.get(id);
     let strangers = |rollout: &Rollout| {
         let all = app.fleet.all();
         let others = all.iter().filter(|member| rollout.wave_of(member.id()).is_none());

@@ -32,14 +32,15 @@ use crate::store::{Answer, Change, Cursor, Expected, Revision, Store, StoreError
 
 mod at_check_in;
 mod create;
+mod elsewhere;
 mod people;
 mod shelf;
 mod steps;
 
 use self::at_check_in::Giving;
 pub use self::people::{Deed, seen};
-pub use self::shelf::Concerned;
 use self::shelf::Shelf;
+pub use self::shelf::{AsSeen, Concerned};
 pub use self::steps::{Ticked, Turn};
 
 /// The book and the store behind it.

@@ -15,6 +15,7 @@ pub mod air_gap;
 pub mod chunk_delta;
 pub mod content;
 pub mod desk;
+pub mod engine;
 pub mod evidence;
 pub mod installers;
 pub mod owner;
@@ -38,6 +39,7 @@ pub const ALL: &[&[Breakage]] = &[
     chunk_delta::CHUNK_DELTA,
     content::CONTENT,
     desk::DESK,
+    engine::ENGINE,
     evidence::EVIDENCE,
     installers::INSTALLERS,
     refusals::REFUSALS,

@@ -88,6 +88,9 @@ pub struct Device {
     /// When something on it first said whether it is in use: its application, or a person at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spoke: Option<Timestamp>,
+    /// Until when it listens for a word of ours, by its last request; a device on a metered line never does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listens: Option<Timestamp>,
 }
 
 /// How a device is known.

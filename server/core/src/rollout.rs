@@ -39,7 +39,7 @@ pub use at_check_in::{go_at_check_in, may_be_given};
 pub use check::{Violation, check, passed};
 pub use content::{Contents, content_key, content_name};
 pub use facts::{BackFacts, DeviceFacts, Failure, Fleet, Stage};
-pub use offer::{Book, OtherList, Reason, ScopeList, Told, fits, ward_name};
+pub use offer::{Book, OtherList, Reason, ScopeList, Seen, Told, fits, ward_name};
 pub use opening::{Listed, NotReady, ready};
 pub use plan::{Act, plan, would_stop};
 pub use progress::{Accepted, BackEnd, GoTold, Progress};
@@ -503,6 +503,8 @@ mod offer_tests;
 mod return_tests;
 #[cfg(test)]
 mod review_tests;
+#[cfg(test)]
+mod sleepers_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, feature = "world"))]

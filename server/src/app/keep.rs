@@ -4,6 +4,7 @@
 //! the next round. Nothing here decides about a device.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cordon_proto::ids::DeviceId;
 use cordon_proto::inventory::Inventory;
@@ -11,6 +12,8 @@ use cordon_proto::limits;
 use cordon_proto::telemetry::{Body, FlowRow};
 use cordon_proto::time::Millis;
 use cordon_server_core::change::Commit;
+
+use tokio::time::sleep;
 
 use super::{App, CommitError, server};
 use crate::fleet::Member;
@@ -21,6 +24,11 @@ const DEVICES_A_COMMIT: usize = 250;
 /// Kind of the telemetry record that holds a flow row.
 const FLOWS: u16 = 1;
 const DAY_MS: i64 = 86_400_000;
+/// How often a device is written down at once when somebody else was faster, and the pause between.
+const TRIES: u32 = 10;
+const AGAIN: Duration = Duration::from_millis(limits::FOLLOW_MS);
+/// Seconds that a device which listens may need from the end of a wait to the next.
+const BETWEEN_S: i64 = 60;
 
 impl App {
     /// Writes down what devices have said since the last time, and says for how many.
@@ -49,6 +57,25 @@ impl App {
         }
         self.fleet.urgent_again(due.into_iter().map(|member| member.id()));
         failed.map_or(Ok(written), Err)
+    }
+
+    /// Writes down at once how a device is, news or not, for another server that has to decide about it now.
+    pub async fn write_now(&self, device: DeviceId) -> Result<(), CommitError> {
+        for _ in 0..TRIES {
+            let Some(member) = self.fleet.get(device) else { return Ok(()) };
+            if self.write_some(vec![&member]).await? > 0 {
+                return Ok(());
+            }
+            // Somebody else has just written it, and what they wrote is here in a moment.
+            sleep(AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// A device listens for a word of ours from now on for so long; the way to its next request is granted.
+    pub fn listens(&self, device: DeviceId, for_s: u32) {
+        let until = self.clock.now().plus_seconds(i64::from(for_s) + BETWEEN_S);
+        self.fleet.listens(device, until);
     }
 
     /// One commit; a device that conflicts is left out and the rest tried again.

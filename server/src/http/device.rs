@@ -36,6 +36,9 @@ use crate::fleet::Member;
 #[cfg(test)]
 mod tests;
 
+/// Seconds that one wait lasts at most.
+const WAIT_S: u32 = 300;
+const _: () = assert!(WAIT_S as u64 == limits::WAIT_S, "the limit of a wait");
 /// Decompressors kept for the next batch.
 const DECOMPRESSORS: usize = 8;
 
@@ -149,7 +152,9 @@ async fn wait(
     body: Body,
 ) -> Result<Response, Problem> {
     let request: WaitRequest = read(&headers, body, "WaitRequest").await?;
-    let time = Duration::from_secs(u64::from(request.max_s).min(limits::WAIT_S));
+    let max_s = request.max_s.min(WAIT_S);
+    app.listens(caller.member.id(), max_s);
+    let time = Duration::from_secs(max_s.into());
     let changed = app.waits.changed(caller.member.id(), request.token);
     let token = tokio::select! {
         token = body::within(time, changed) => token,

@@ -3,10 +3,11 @@
 //! Who does not listen, such as a device on a metered line, hears only this. So whoever holds the lease of the job decides
 //! about its go at once, over the same plan and check as a tick, and commits before it answers. And no device is told of a
 //! go before it is written down that it was: who was told and is not heard again is silent, who never came for its go is
-//! not. Read next: `steps` for the ticks, `cordon_server_core::rollout::go_at_check_in`.
+//! not. Read next: `elsewhere` for a server without the lease, `steps` for the ticks,
+//! `cordon_server_core::rollout::go_at_check_in`.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cordon_proto::checkin::Action;
@@ -19,8 +20,10 @@ use cordon_server_core::device::Device;
 use cordon_server_core::rollout::{
     Act, Fleet, IN_FLIGHT_TOTAL, Progress, Sight, Told, apply_progress, go_at_check_in, may_be_given,
 };
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::elsewhere::{ANSWERS, is_its_turn};
 use super::steps::{actor, put_progress};
 use super::{RolloutError, Rollouts, TRIES};
 use crate::app::App;
@@ -32,12 +35,19 @@ use crate::store::{Expected, StoreError};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One gives gos at a time, tick or check-in: two that count the places apart would give one too many.
-#[derive(Default)]
 pub(super) struct Giving {
     /// Whoever gives.
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Rollouts without a free place at the last look; forgotten with every tick.
     full: Mutex<BTreeSet<Name>>,
+    /// Answers that may still be kept back while another server decides.
+    pub(super) answers: Semaphore,
+}
+
+impl Default for Giving {
+    fn default() -> Self {
+        Self { turn: Default::default(), full: Default::default(), answers: Semaphore::new(ANSWERS) }
+    }
 }
 
 impl Giving {
@@ -65,12 +75,10 @@ impl Rollouts {
             && writes
             && self.asks_in_vain(&rollout, device, now)
         {
-            match self.give(app, (&rollout, device.id), now).await {
-                Ok(()) => {}
-                Err(RolloutError::Store(StoreError::Conflict(Key::Lease(_)))) => {
-                    app.leases.lost(ROLLOUTS_JOB)
-                }
-                Err(error) => tracing::warn!(error = chain(&error), "a go could not be given in a check-in"),
+            if is_its_turn(app) {
+                self.give_or_say(app, (&rollout, device.id), now).await;
+            } else {
+                self.ask_elsewhere(app, (&rollout, device), now).await;
             }
             told = self.tell(device, now).0;
         }
@@ -95,6 +103,14 @@ impl Rollouts {
         })
     }
 
+    async fn give_or_say(&self, app: &App, of: (&Name, DeviceId), now: Timestamp) {
+        match self.give(app, of, now).await {
+            Ok(()) => {}
+            Err(RolloutError::Store(StoreError::Conflict(Key::Lease(_)))) => app.leases.lost(ROLLOUTS_JOB),
+            Err(error) => tracing::warn!(error = chain(&error), "a go could not be given in a check-in"),
+        }
+    }
+
     /// Gives a device its go, if it is this server's turn at the rollouts, a place is free and nothing stops.
     async fn give(
         &self,
@@ -102,31 +118,26 @@ impl Rollouts {
         (rollout, device): (&Name, DeviceId),
         now: Timestamp,
     ) -> Result<(), RolloutError> {
-        // Who takes the job over is settled by its loop; a question to the store for each of ten thousand would be too much.
-        let may_have = |(job, held): &(&'static str, bool)| *job == ROLLOUTS_JOB && *held;
-        let is_its_turn = !app.following.is_shared() || app.leases.held().iter().any(may_have);
-        if !is_its_turn || self.giving.full().contains(rollout) {
+        if self.giving.full().contains(rollout) {
             return Ok(());
         }
         let Some(lease) = app.leases.hold(ROLLOUTS_JOB).await? else { return Ok(()) };
         let Ok(_turn) = timeout(PATIENCE, self.giving.turn.lock()).await else { return Ok(()) };
-        let look = |id| Some(Arc::new(app.fleet.get(id)?.current()));
-        let Some(given) = self.given(rollout, (device, &look), now) else {
+        // Asked again: of many that waited together, the first that finds no place has looked for all of them.
+        if self.giving.full().contains(rollout) {
+            return Ok(());
+        }
+        let Some(given) = self.given(app, (rollout, device), now) else {
             self.giving.full().insert(rollout.clone());
             return Ok(());
         };
         self.commit_go((rollout, device), &given, (&lease, now)).await
     }
 
-    fn given(
-        &self,
-        id: &Name,
-        (device, look): (DeviceId, &dyn Fn(DeviceId) -> Option<Arc<Device>>),
-        now: Timestamp,
-    ) -> Option<Given> {
+    fn given(&self, app: &App, (id, device): (&Name, DeviceId), now: Timestamp) -> Option<Given> {
         self.read(|shelf| {
-            let rollout = shelf.book.rollouts.get(id)?;
-            let fleet = shelf.fleet_of(rollout, &look, now);
+            let rollout = shelf.book.rollouts.get(id).filter(|_| shelf.has_place(id))?;
+            let fleet = shelf.fleet_of(rollout, &|id| app.fleet.get(id), now);
             let orders = shelf.book.orders_of(rollout);
             let room = IN_FLIGHT_TOTAL.saturating_sub(shelf.in_flight_beside(id));
             let sight = Sight { fleet: &fleet, orders: &orders, room, now };
@@ -167,7 +178,7 @@ impl Rollouts {
     }
 
     /// Writes down that a device is told of its go. Any server may: it is the one that answers.
-    async fn write_told(
+    pub(super) async fn write_told(
         &self,
         rollout: &Name,
         (device, action): (DeviceId, Action),

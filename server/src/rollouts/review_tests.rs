@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use cordon_proto::checkin::{CheckinRequest, PermitRequest, UpdateReport, UpdateState};
-use cordon_proto::ids::{Sha256, Text};
+use cordon_proto::ids::{DeviceId, Sha256, Text};
 use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::order::Order;
 use cordon_proto::update::scope::Scope;
 use cordon_server_core::device::Device;
 use cordon_server_core::rollout::{GoTold, Policy, State};
+use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::tests::{
     AT, Desk, NOW, asking, by, desk, name, order, orders, person, publish, pump, receipt, wave,
@@ -20,7 +22,7 @@ use crate::http::operator::Operator;
 use crate::jobs;
 use crate::repositories::Repositories;
 use crate::store::memory::Memory;
-use crate::store::{Key, Store};
+use crate::store::{Change, Key, Revision, Store};
 use crate::testing::shared::Seat;
 use crate::testing::{Bench, Enrolled, checkin};
 
@@ -64,7 +66,7 @@ impl Ward {
 
     async fn ticks(&self) {
         let operator = &self.operator;
-        let look = |id| Some(Arc::new(operator.app.fleet.get(id)?.current()));
+        let look = |id| operator.app.fleet.get(id);
         let lease = operator.app.leases.hold(jobs::ROLLOUTS_JOB).await.expect("asked");
         let turn = super::Turn { now: operator.app.clock.now(), lease: lease.as_ref() };
         operator.rollouts.tick(turn, look).await.expect("ticks");
@@ -133,6 +135,7 @@ async fn a_go_of_a_tick_is_written_down_when_its_device_is_told_and_given_up_whe
     ward.operator.app.leases.lost(jobs::ROLLOUTS_JOB);
     ward.operator.rollouts.giving.full().insert(name("r-1"));
     assert!(!ward.asks(0, UpdateState::Waiting).await, "the tick has the word");
+    ward.operator.app.listens(ward.pumps[0].id, 600);
     ward.ticks().await;
     assert_eq!(ward.told(0), GoTold::NotYet);
     ward.at(901);
@@ -151,6 +154,81 @@ async fn a_go_of_a_tick_is_written_down_when_its_device_is_told_and_given_up_whe
     ward.at(9 * 3600);
     ward.ticks().await;
     assert!(matches!(state(), State::Halted { .. }), "it knew, and is silent: {:?}", state());
+}
+
+#[tokio::test]
+async fn who_waited_for_the_turn_asks_again_whether_there_is_a_place() {
+    // Goal: of fifty check-ins at once, the first that finds no place has looked for all of them. Method: one that waits for
+    // the turn while somebody finds the rollout full; the next tick looks anew.
+    let ward = Ward::begun().await;
+    let giving = &ward.operator.rollouts.giving;
+    let turn = giving.turn.lock().await;
+    let found = async {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        giving.full().insert(name("r-1"));
+        drop(turn);
+    };
+    let (given, ()) = tokio::join!(ward.asks(0, UpdateState::Waiting), found);
+    assert!(!given, "a place was looked for once more");
+    ward.ticks().await;
+    assert!(ward.asks(0, UpdateState::Waiting).await);
+}
+
+#[tokio::test]
+async fn that_a_device_was_told_is_written_down_once_and_never_of_a_go_that_is_gone() {
+    // Goal: what stands under `told` is when the device first heard of the go that it has. Method: a go of a tick; told, and
+    // told again; then a go that is taken back by another server between the reading and the commit.
+    let memory: Arc<dyn Store> = Arc::new(Memory::new());
+    let desk = desk(&memory);
+    let pump = asking(pump(1), "w1");
+    publish(&desk, &[order("w1", &[&pump])]).await;
+    let seat = Arc::new(Seat::new(memory.clone()));
+    let load = async |store| Rollouts::load(store, desk.repositories.clone(), NOW).await.expect("loads");
+    let one = load(memory.clone()).await;
+    one.create(alone("r-1", vec![wave("all", "w1", &[&pump])]), by(&person())).await.expect("creates");
+    let look = |device: Device| move |_| Some(Arc::new(device.clone()));
+    for _ in 0..2 {
+        one.tick(AT, look(pump.clone())).await.expect("begins, and gives the go");
+    }
+    let two = load(seat.clone() as Arc<dyn Store>).await;
+    let install = (pump.id, cordon_proto::checkin::Action::Install);
+    let known = |rollouts: &Rollouts| rollouts.read(|shelf| shelf.progress(&name("r-1"), pump.id));
+    assert_eq!(known(&two).told, GoTold::NotYet);
+    let at = NOW.plus_seconds(5);
+    two.write_told(&name("r-1"), install, at).await.expect("writes");
+    two.write_told(&name("r-1"), install, NOW.plus_seconds(9)).await.expect("says nothing new");
+    assert_eq!(known(&two).told, GoTold::At(at));
+    let one = load(memory.clone()).await;
+    assert_eq!(known(&one).told, GoTold::At(at), "stored");
+    let busy = Device { last_seen: Some(NOW.plus_seconds(20)), ..idle(&pump) };
+    let later = super::Turn { now: NOW.plus_seconds(20), lease: None };
+    one.tick(later, look(busy)).await.expect("takes it back");
+    one.tick(later, look(Device { last_seen: Some(NOW.plus_seconds(21)), ..pump.clone() }))
+        .await
+        .expect("gives it again");
+    let two = load(seat.clone() as Arc<dyn Store>).await;
+    assert_eq!(known(&two).told, GoTold::NotYet);
+    let gone = Device { last_seen: Some(NOW.plus_seconds(30)), ..idle(&pump) };
+    let last = super::Turn { now: NOW.plus_seconds(30), lease: None };
+    seat.before_commit(async move {
+        one.tick(last, look(gone)).await.expect("takes it back");
+    });
+    two.write_told(&name("r-1"), install, NOW.plus_seconds(31)).await.expect("finds nothing to tell");
+    let left = known(&two);
+    assert_eq!((left.told, left.go()), (GoTold::NotYet, None), "{left:?}");
+}
+
+/// A pump that speaks and does not work on any order.
+fn idle(pump: &Device) -> Device {
+    let mut idle = pump.clone();
+    let report = idle.report.as_mut().expect("it spoke");
+    (report.wants, report.update) = (
+        None,
+        UpdateReport { state: UpdateState::Idle, order: None, blocked_by: Vec::new(), fetched_bytes: 0 },
+    );
+    idle
 }
 
 #[tokio::test]
@@ -277,4 +355,62 @@ async fn rollouts_that_have_ended_are_looked_at_once_a_minute() {
     let rollouts = Rollouts::load(store, desk.repositories.clone(), NOW).await.expect("loads");
     let looks = |s: i64| rollouts.looks_back(NOW.plus_seconds(s));
     assert_eq!([0, 1, 59, 60, 61, -3600].map(looks), [true, false, false, true, false, true]);
+}
+
+#[tokio::test]
+async fn fifty_that_ask_at_once_in_a_large_fleet_are_given_the_places_and_no_more() {
+    // Goal: a bell over ten thousand devices stalls nobody. Method: a fleet in memory that does not listen; fifty of it ask at
+    // once; who has a go then, and what it took (printed).
+    const DEVICES: u32 = 10_000;
+    let bench = Bench::start(&[]).await;
+    bench.clock.hold_at(NOW.into());
+    let app = bench.app().clone();
+    let number = |n: u32| {
+        let mut device = asking(pump(1), "w1");
+        let mut bytes = [7; 16];
+        bytes[..4].copy_from_slice(&n.to_be_bytes());
+        device.id = DeviceId::from_random(bytes);
+        device.hardware.serial = Text::lossy(&format!("VP3-{n}"));
+        (device.identity, device.listens, device.last_seen) = (None, None, Some(NOW));
+        device
+    };
+    let devices: Vec<Device> = (0..DEVICES).map(number).collect();
+    let all: Vec<&Device> = devices.iter().collect();
+    let changes: Vec<Change> =
+        devices.iter().map(|device| Change::Put(Key::Device(device.id), device.to_body())).collect();
+    app.fleet.follow(&changes, Revision(1 << 40));
+    let repositories = Repositories::new(app.store.clone(), app.online.clone());
+    let desk = Desk { online: app.online.clone(), repositories: repositories.clone() };
+    publish(&desk, &[order("w1", &all)]).await;
+    let rollouts = Rollouts::load(app.store.clone(), repositories, NOW).await.expect("loads");
+    rollouts.create(alone("r-1", vec![wave("all", "w1", &all)]), by(&person())).await.expect("creates");
+    for _ in 0..2 {
+        let begun = Instant::now();
+        rollouts.tick(AT, |id| app.fleet.get(id)).await.expect("ticks");
+        println!("a tick over {DEVICES} devices: {:?}", begun.elapsed());
+    }
+    let begun = Instant::now();
+    let answers = join_all(devices[..50].iter().map(|device| rollouts.answer(&app, device, NOW))).await;
+    println!("fifty of them at once: {:?}", begun.elapsed());
+    let given = answers.iter().filter(|told| told.permit.is_some()).count();
+    let stored = rollouts.look(|book| book.progress.get(&name("r-1")).map_or(0, |known| known.len()));
+    // On a machine that is too busy, who has waited for five seconds has it at the next check-in.
+    assert!((1..=20).contains(&given) && stored == given, "{given} told, {stored} given");
+    for copies in [true, false] {
+        let begun = Instant::now();
+        let acts = rollouts.read(|shelf| {
+            let rollout = &shelf.book.rollouts[&name("r-1")];
+            let fleet = match copies {
+                true => shelf.fleet_of(rollout, &|id| Some(Arc::new(app.fleet.get(id)?.current())), NOW),
+                false => shelf.fleet_of(rollout, &|id| app.fleet.get(id), NOW),
+            };
+            let orders = shelf.book.orders_of(rollout);
+            cordon_server_core::rollout::plan(
+                rollout,
+                &cordon_server_core::rollout::Sight { fleet: &fleet, orders: &orders, room: 200, now: NOW },
+            )
+            .len()
+        });
+        println!("MEASURE one look, copies {copies}: {:?} {acts}", begun.elapsed());
+    }
 }

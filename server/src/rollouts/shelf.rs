@@ -15,10 +15,11 @@ use cordon_server_core::change::{Key, Kind, Revision};
 use cordon_server_core::device::Device;
 use cordon_server_core::risk::gather::Newest;
 use cordon_server_core::rollout::{
-    Book, Fleet, Hold, Progress, Rollout, Row, ScopeList, Signed, Wave, count,
+    Book, Fleet, Hold, IN_FLIGHT_TOTAL, Progress, Rollout, Row, ScopeList, Seen, Signed, State, Wave, count,
 };
 use serde::de::DeserializeOwned;
 
+use crate::fleet::Member;
 use crate::store::{Change, Expected};
 
 /// Kinds of documents that the book is made of.
@@ -59,6 +60,25 @@ pub struct Concerned {
     pub everybody: bool,
     /// Whether anything changed at all.
     pub changed: bool,
+}
+
+/// A device as a rollout's plan sees it, of which nobody makes a copy.
+pub trait AsSeen {
+    /// The device.
+    fn as_seen(&self) -> Seen<'_>;
+}
+
+impl AsSeen for Device {
+    fn as_seen(&self) -> Seen<'_> {
+        self.into()
+    }
+}
+
+impl AsSeen for Member {
+    fn as_seen(&self) -> Seen<'_> {
+        let (device, report) = (&*self.device, self.report.as_deref());
+        Seen { device, report, heard: self.seen, listens: self.listens }
+    }
 }
 
 /// A document of no version known here.
@@ -224,24 +244,33 @@ impl Shelf {
         let others = self.book.rollouts.values().filter(|other| other.id != *id);
         let moving = others.filter(|other| other.keeps_gos() || other.moves());
         let known = moving.filter_map(|other| self.book.progress.get(&other.id)).flat_map(BTreeMap::values);
-        let flying = known.filter(|known| {
-            let back = known.back.as_ref();
-            let forward = known.go().is_some() && known.outcome.is_none();
-            forward || back.is_some_and(|back| back.go().is_some() && back.outcome.is_none())
-        });
+        let flying = known.filter(|known| goes(known) || goes_back(known));
         u32::try_from(flying.count()).unwrap_or(u32::MAX)
     }
 
     /// The facts of the devices of a rollout's begun waves; of the others nothing is asked, however many they are.
-    pub(super) fn fleet_of(
+    pub(super) fn fleet_of<K: AsSeen>(
         &self,
         rollout: &Rollout,
-        look: &impl Fn(DeviceId) -> Option<Arc<Device>>,
+        look: &impl Fn(DeviceId) -> Option<Arc<K>>,
         now: Timestamp,
     ) -> Fleet {
         let begun = rollout.waves.iter().filter(|wave| wave.started.is_some());
         let known = begun.flat_map(|wave| &wave.devices);
-        known.filter_map(|id| Some((*id, self.book.facts(rollout, &*look(*id)?, now)))).collect()
+        let facts = |id| Some((id, self.book.facts_of(rollout, look(id)?.as_seen(), now)));
+        known.copied().filter_map(facts).collect()
+    }
+
+    /// Whether fewer devices hold a go of a rollout than may, by what is stored.
+    pub(super) fn has_place(&self, id: &Name) -> bool {
+        let Some(rollout) = self.book.rollouts.get(id) else { return false };
+        let back = rollout.state == State::Returning;
+        let way = rollout.way_back.as_ref().map_or(0, |way| way.in_flight);
+        let most = if back { way } else { rollout.policy.in_flight };
+        let known = self.book.progress.get(id).into_iter().flat_map(BTreeMap::values);
+        let holding = known.filter(|known| if back { goes_back(known) } else { goes(known) }).count();
+        let room = IN_FLIGHT_TOTAL.saturating_sub(self.in_flight_beside(id));
+        u32::try_from(holding).is_ok_and(|holding| holding < most.min(room))
     }
 
     /// What is known of one device's way in a rollout.
@@ -253,6 +282,16 @@ impl Shelf {
     pub(super) fn progress_in(&self, rollout: &Name, device: DeviceId) -> Option<&Progress> {
         self.book.progress.get(rollout)?.get(&device)
     }
+}
+
+/// Whether a device has the go for the install.
+fn goes(known: &Progress) -> bool {
+    known.go().is_some() && known.outcome.is_none()
+}
+
+/// Whether it has the go for the way back.
+fn goes_back(known: &Progress) -> bool {
+    known.back.as_ref().is_some_and(|back| back.go().is_some() && back.outcome.is_none())
 }
 
 fn devices_of(rollout: &Rollout) -> BTreeSet<DeviceId> {

@@ -19,7 +19,7 @@ use cordon_server_core::rollout::{
     Act, Fleet, Hold, IN_FLIGHT_TOTAL, Progress, Rollout, Sight, apply, apply_progress, passed, plan,
 };
 
-use super::{Concerned, RolloutError, Rollouts, body, entry};
+use super::{AsSeen, Concerned, RolloutError, Rollouts, body, entry};
 use crate::fleet::{Fleet as FleetView, ReceiptView};
 use crate::store::{Expected, StoreError};
 
@@ -70,24 +70,23 @@ impl Turn<'_> {
 impl Rollouts {
     /// One tick of all rollouts: plan, check, commit. `device` looks a device up in the fleet. A conflict on the lease
     /// is an error; any other means that somebody was faster, and is resolved by loading what they did.
-    pub async fn tick(
+    pub async fn tick<K: AsSeen>(
         &self,
         turn: Turn<'_>,
-        device: impl Fn(DeviceId) -> Option<Arc<Device>> + Send + Sync,
+        device: impl Fn(DeviceId) -> Option<Arc<K>> + Send + Sync,
     ) -> Result<Ticked, RolloutError> {
         self.tick_with(turn, device, |_| Vec::new()).await
     }
 
     /// The same where enrolled devices may have come to fit a wave that takes such in: `strangers` finds those that
     /// stand in no wave of a rollout. It is asked only for rollouts that have such a wave.
-    pub async fn tick_with(
+    pub async fn tick_with<K: AsSeen>(
         &self,
         turn: Turn<'_>,
-        device: impl Fn(DeviceId) -> Option<Arc<Device>> + Send + Sync,
+        device: impl Fn(DeviceId) -> Option<Arc<K>> + Send + Sync,
         strangers: impl Fn(&Rollout) -> Vec<Arc<Device>> + Send + Sync,
     ) -> Result<Ticked, RolloutError> {
         let mut ticked = Ticked::default();
-        self.giving.full().clear();
         let running: Vec<Name> = self.look(|book| {
             let running = book.rollouts.values().filter(|rollout| rollout.moves());
             running.map(|rollout| rollout.id.clone()).collect()
@@ -95,6 +94,7 @@ impl Rollouts {
         for id in running {
             // Who is given the go inside a check-in meanwhile takes one of the same places.
             let _giving = self.giving.turn.lock().await;
+            self.giving.full().remove(&id);
             let Some(planned) = self.planned(&id, turn.now, (&device, &strangers)) else { continue };
             match self.execute(&planned, turn, &mut ticked).await {
                 Err(RolloutError::Store(StoreError::Conflict(Key::Lease(job)))) => {
@@ -111,12 +111,12 @@ impl Rollouts {
     }
 
     /// What to do now about one rollout, if anything, and if the plan passes its own check.
-    fn planned(
+    fn planned<K: AsSeen>(
         &self,
         id: &Name,
         now: Timestamp,
         (device, strangers): (
-            &(impl Fn(DeviceId) -> Option<Arc<Device>> + Send + Sync),
+            &(impl Fn(DeviceId) -> Option<Arc<K>> + Send + Sync),
             &(impl Fn(&Rollout) -> Vec<Arc<Device>> + Send + Sync),
         ),
     ) -> Option<Planned> {

@@ -187,6 +187,7 @@ pub(super) fn pump(number: u8) -> Device {
         reported: None,
         last_seen: None,
         spoke: None,
+        listens: Some(Timestamp(i64::MAX)),
     }
 }
 

@@ -33,8 +33,8 @@ pub struct Waits {
     pub place: Said,
     /// In which wave, from 1.
     pub wave: usize,
-    /// The form.
-    pub href: String,
+    /// The form, for who may send it.
+    pub href: Option<String>,
 }
 
 /// A device that somebody has looked at.
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn the_head_counts_everybody_who_waits() {
         // Goal: those that are not named are counted too. Method: none, one, and more than are named.
-        let wait = Waits { name: "VP3".into(), place: "4B".into(), wave: 1, href: String::new() };
+        let wait = Waits { name: "VP3".into(), place: "4B".into(), wave: 1, href: None };
         let with = |waits: Vec<Waits>, more| Acceptance {
             rule: String::new(),
             work_order: Said::default(),

@@ -369,7 +369,7 @@ fn acceptance(sample: Sample) -> Acceptance {
             name: sample.said("VP3-004120"),
             place: sample.said("ICU 2, bed 7"),
             wave: 2,
-            href: accept(&sample.text("vp3-421"), &sample.text("d1")),
+            href: Some(accept(&sample.text("vp3-421"), &sample.text("d1"))),
         }],
         more: 3,
         seen: vec![

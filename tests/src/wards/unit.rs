@@ -189,6 +189,8 @@ impl Unit {
             return Ok(());
         }
         self.hand_in(seat).await?;
+        // It listens until its next report; here that is said at once, because in the wards nobody waits for an answer.
+        seat.operator.app.listens(self.id, u32::try_from(period_s)?);
         for _ in 0..WORDS {
             let answer = self.check_in(seat, now).await?;
             chain.follow(seat, answer.director_version, now).await?;

@@ -65,6 +65,7 @@ impl Newcomer {
             reported: None,
             last_seen: None,
             spoke: None,
+            listens: None,
         }
     }
 

@@ -55,6 +55,7 @@ pub(crate) fn pump(serial: &str) -> Device {
         reported: None,
         last_seen: Some(NOW),
         spoke: Some(NOW),
+        listens: None,
     }
 }
 

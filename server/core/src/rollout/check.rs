@@ -27,7 +27,8 @@ pub enum Violation {
     WaveTooEarly,
     /// More devices in flight than the policy, or all rollouts together, allow.
     TooManyInFlight,
-    /// A go for a device that did not ask, is held, is not trusted, names something in its way, or has ended.
+    /// A go for a device that did not ask, is held, is not trusted, names something in its way, has ended, or would not
+    /// hear of it.
     NotEntitled,
     /// A go beside a halt.
     GoWhileHalting,
@@ -110,14 +111,15 @@ fn one(rollout: &Rollout, sight: &Sight<'_>, act: &Act) -> Result<(), Violation>
             let (wave, facts) = member(rollout, sight, *wave, *device)?;
             let order = sight.orders.get(&wave.order).filter(|order| sight.now < order.expires);
             let open = facts.receipt.is_none() && facts.permitted.is_none() && facts.refused.is_none();
-            holds(open && may_go(facts, order, Action::Install), Violation::NotEntitled)
+            let entitled = open && hears(facts, sight.now);
+            holds(entitled && may_go(facts, order, Action::Install), Violation::NotEntitled)
         }
         Act::Back { wave, device } => {
             let (wave, facts) = member(rollout, sight, *wave, *device)?;
             let order = sight.orders.get(&wave.order);
             let open = order.and_then(|order| order.back.as_ref()).is_some_and(|back| sight.now < back.until);
             let confirmed = facts.receipt == Some(Outcome::Confirmed) && facts.back.outcome.is_none();
-            let entitled = open && confirmed && facts.back.permitted.is_none();
+            let entitled = open && confirmed && facts.back.permitted.is_none() && hears(facts, sight.now);
             holds(entitled && may_go(facts, order, Action::Back), Violation::NotEntitled)
         }
         Act::TakeBack { wave, device, action } => {
@@ -266,6 +268,13 @@ fn may_go(facts: &DeviceFacts, order: Option<&Order>, action: Action) -> bool {
         .is_some_and(|((asked, act), order)| *asked == order.id && *act == action);
     let other = facts.rules.iter().any(|code| code.as_str() != "no-permit");
     asks && facts.trusted && !facts.held && !other
+}
+
+/// Whether a device will hear of a go that it is given now: it listens, or it speaks at this very moment. A place that is
+/// kept for one that sleeps is lost to all others for as long as it lies there.
+fn hears(facts: &DeviceFacts, now: Timestamp) -> bool {
+    let speaks = facts.heard.is_some_and(|heard| heard >= now);
+    speaks || facts.listens.is_some_and(|until| until >= now)
 }
 
 /// Gos that are in force after the plan, counted over what is stored and what the plan adds and takes.

@@ -18,7 +18,8 @@ use super::{GoTold, Policy};
 /// The only code that stands in the way of a device to which nothing but the go is missing.
 pub(super) const NO_PERMIT: &str = "no-permit";
 
-/// Seconds after which a go that its device never came for is given to another. Who listens comes within seconds.
+/// Seconds after which a go that its device never came for is given to another. At a tick only who listens is given one,
+/// and comes within seconds.
 pub(super) const UNCLAIMED_S: i64 = 900;
 
 /// What is known of one device with regard to its wave's order.
@@ -32,6 +33,8 @@ pub struct DeviceFacts {
     pub held_since: Option<Timestamp>,
     /// When it was last heard.
     pub heard: Option<Timestamp>,
+    /// Until when it listens, by its last request.
+    pub listens: Option<Timestamp>,
     /// The act for which it asks the go.
     pub asks: Option<(Name, Action)>,
     /// Whether it last spoke of another order than this one.
@@ -225,13 +228,15 @@ impl DeviceFacts {
         at.is_some_and(|at| now.seconds_since(at) > UNCLAIMED_S)
     }
 
-    /// Whether it was heard since a go was taken back that it had never come for; true where there was none.
-    pub(super) fn came_since(&self, action: Action) -> bool {
-        let unclaimed = match action {
-            Action::Install => self.unclaimed,
-            Action::Back => self.back.unclaimed,
+    /// Whether it will come for a go that it is given at a tick, far from any word of its own: it listens, and it was heard
+    /// since it slept over a go or fell silent with one. Who speaks at this very moment is asked neither.
+    pub(super) fn will_come(&self, action: Action, now: Timestamp) -> bool {
+        let missed = match action {
+            Action::Install => self.unclaimed.max(self.silent),
+            Action::Back => self.back.unclaimed.max(self.back.silent),
         };
-        unclaimed.is_none_or(|since| self.heard.is_some_and(|heard| heard > since))
+        let listens = self.listens.is_some_and(|until| now <= until);
+        listens && missed.is_none_or(|since| self.heard.is_some_and(|heard| heard > since))
     }
 
     /// Whether it asks the go for this act and may be given it, as far as it and people's holds are concerned.

@@ -154,6 +154,7 @@ pub(super) fn pump(number: u8) -> Device {
         reported: None,
         last_seen: None,
         spoke: None,
+        listens: Some(Timestamp(i64::MAX)),
     }
 }
 
@@ -252,9 +253,15 @@ impl Ward {
 
     /// The server decides about its go before it answers.
     pub(super) fn is_given_at_check_in(&mut self, number: u8, now: Timestamp) -> bool {
-        let fleet = self.fleet(now);
         let rollout = &self.book.rollouts[&self.of];
-        let sight = Sight { fleet: &fleet, orders: &self.book.orders, room: IN_FLIGHT_TOTAL, now };
+        let pump = &self.pumps[&number];
+        let alone: Fleet = [(pump.id, self.book.facts(rollout, pump, now))].into();
+        let sight = Sight { fleet: &alone, orders: &self.book.orders, room: IN_FLIGHT_TOTAL, now };
+        if may_be_given(rollout, &sight, pump.id).is_none() {
+            return false;
+        }
+        let fleet = self.fleet(now);
+        let sight = Sight { fleet: &fleet, ..sight };
         let act = go_at_check_in(rollout, &sight, id(number)).expect("passes its check");
         let Some(act) = act else { return false };
         let known = self.book.progress.entry(self.of.clone()).or_default().entry(id(number)).or_default();

@@ -112,6 +112,34 @@ pub struct Told {
     pub is_news: bool,
 }
 
+/// A device as it is now: its document, and what it has said since that was written.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The stored document.
+    pub device: &'a Device,
+    /// Its last report.
+    pub report: Option<&'a Report>,
+    /// When it was last heard.
+    pub heard: Option<Timestamp>,
+    /// Until when it listens.
+    pub listens: Option<Timestamp>,
+}
+
+impl<'a> From<&'a Device> for Seen<'a> {
+    fn from(device: &'a Device) -> Self {
+        let (report, heard, listens) = (device.report.as_ref(), device.last_seen, device.listens);
+        Self { device, report, heard, listens }
+    }
+}
+
+impl Seen<'_> {
+    /// A copy of it, where somebody needs one.
+    fn to_device(self) -> Device {
+        let (report, last_seen, listens) = (self.report.cloned(), self.heard, self.listens);
+        Device { report, last_seen, listens, ..self.device.clone() }
+    }
+}
+
 /// Why devices of a rollout have not ended or have failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
@@ -258,15 +286,22 @@ impl Book {
     /// The facts of one device for the plan of one rollout.
     #[must_use]
     pub fn facts(&self, rollout: &Rollout, device: &Device, now: Timestamp) -> DeviceFacts {
+        self.facts_of(rollout, device.into(), now)
+    }
+
+    /// The same, of a device of which nobody made a copy.
+    #[must_use]
+    pub fn facts_of(&self, rollout: &Rollout, seen: Seen<'_>, now: Timestamp) -> DeviceFacts {
         if rollout.kind == RolloutKind::Content {
-            return self.content_facts(rollout, device, now);
+            return self.content_facts(rollout, &seen.to_device(), now);
         }
+        let device = seen.device;
         let mut facts = self.remembered(rollout, device.id);
         facts.trusted = trusted(device);
         facts.held = self.held(device, now);
         let holds = self.holds_over(device).filter(|hold| hold.holds(now));
         facts.held_since = holds.map(|hold| hold.at).min();
-        facts.heard = device.last_seen;
+        (facts.heard, facts.listens) = (seen.heard, seen.listens);
         match rollout.wave_of(device.id) {
             Some((_, wave)) => {
                 let holds = |order: &&Order| match rollout.state {
@@ -274,12 +309,12 @@ impl Book {
                     _ => now < order.expires,
                 };
                 let order = self.order_of(rollout, wave).filter(holds);
-                if let Some(report) = &device.report {
+                if let Some(report) = seen.report {
                     said(&mut facts, report, &wave.order, order);
                     self.excuse(&mut facts, rollout, (device.id, report.software.sha256));
                 }
             }
-            None => facts.joins = self.fitting_wave(rollout, device, now),
+            None => facts.joins = self.fitting_wave(rollout, &seen.to_device(), now),
         }
         facts
     }

@@ -127,7 +127,10 @@ fn installs(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
             }
             return acts;
         }
-        let ready = wave.devices.iter().filter(|device| entitled(rollout, wave, **device, sight));
+        let ready = wave.devices.iter().filter(|device| {
+            let facts = sight.fleet.get(*device).filter(|facts| facts.will_come(Action::Install, sight.now));
+            facts.is_some_and(|facts| entitled(rollout, wave, facts, sight))
+        });
         for device in ready.take(usize::try_from(free).unwrap_or(usize::MAX)) {
             acts.push(Act::Permit { wave: index, device: *device });
             free -= 1;
@@ -268,17 +271,14 @@ fn free_places(rollout: &Rollout, sight: &Sight<'_>) -> u32 {
 }
 
 /// A device that asked for this wave's order, is trusted, not held, free, has no go and has not ended; a silent one
-/// when its time has come.
-pub(super) fn entitled(rollout: &Rollout, wave: &Wave, device: DeviceId, sight: &Sight<'_>) -> bool {
-    let Some(facts) = sight.fleet.get(&device) else { return false };
+/// when its time has come. Whether it will hear of a go is another question.
+pub(super) fn entitled(rollout: &Rollout, wave: &Wave, facts: &DeviceFacts, sight: &Sight<'_>) -> bool {
     let open = facts.permitted.is_none() && facts.receipt.is_none() && facts.refused.is_none();
-    let due = facts.silent.is_none_or(|since| {
-        let heard = facts.heard.is_some_and(|heard| heard > since);
-        heard && again(Class::Silent, facts.tries, since, &rollout.pace, sight.now) == Again::Now
-    });
+    let due = facts
+        .silent
+        .is_none_or(|since| again(Class::Silent, facts.tries, since, &rollout.pace, sight.now) == Again::Now);
     let order = live(wave, sight);
-    let came = facts.came_since(Action::Install);
-    open && due && came && order.is_some_and(|order| facts.may_take_the_go(&order.id, Action::Install))
+    open && due && order.is_some_and(|order| facts.may_take_the_go(&order.id, Action::Install))
 }
 
 /// Whether every wave before `index` is settled and has been watched for long enough.

@@ -13,7 +13,9 @@ use super::fixture::*;
 use super::*;
 
 fn asking(order: &str) -> DeviceFacts {
-    DeviceFacts { trusted: true, asks: Some((name(order), Action::Install)), ..DeviceFacts::default() }
+    let listens = Some(Timestamp(i64::MAX));
+    let asks = Some((name(order), Action::Install));
+    DeviceFacts { trusted: true, listens, asks, ..DeviceFacts::default() }
 }
 
 fn ended(outcome: Outcome) -> DeviceFacts {
@@ -331,10 +333,10 @@ fn any_facts() -> impl Strategy<Value = DeviceFacts> {
         UpdateState::Trial,
         UpdateState::Refused,
     ]));
-    let said = (any::<[bool; 8]>(), proptest::sample::select(vec!["", "w1", "w2"]), state);
+    let said = (any::<[bool; 9]>(), proptest::sample::select(vec!["", "w1", "w2"]), state);
     let stored = (ago(), told, 0_u32..4, outcome(), outcome(), ago(), ago());
     (said, stored, ago()).prop_map(|((bits, asks, state), stored, heard)| {
-        let [trusted, held, installing, blocked, refuses, elsewhere, back, free] = bits;
+        let [trusted, held, installing, blocked, refuses, elsewhere, back, free, listens] = bits;
         let (permitted, told, tries, receipt, returned, silent, accepted) = stored;
         let action = if back { Action::Back } else { Action::Install };
         let (silent, permitted) = if permitted.is_some() { (None, permitted) } else { (silent, None) };
@@ -345,6 +347,7 @@ fn any_facts() -> impl Strategy<Value = DeviceFacts> {
             held,
             held_since: held.then_some(NOW.plus_seconds(-100)),
             heard,
+            listens: listens.then_some(NOW),
             asks: (!asks.is_empty()).then(|| (name(asks), action)),
             elsewhere: elsewhere && state.is_none(),
             state,

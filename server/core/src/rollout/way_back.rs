@@ -44,7 +44,7 @@ pub(super) fn plan(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
     let mut free = free_places(rollout, sight);
     for (wave, device, facts) in candidates {
         let ready = rollout.waves.get(wave).is_some_and(|wave| may_go_back(rollout, wave, facts, sight));
-        if ready && free > 0 {
+        if ready && free > 0 && facts.will_come(Action::Back, sight.now) {
             acts.push(Act::Back { wave, device });
             free -= 1;
         }
@@ -53,12 +53,11 @@ pub(super) fn plan(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
 }
 
 /// A device that confirmed, asked for the way back while it is open, is free, has no go and has not ended; a silent one
-/// when its time has come.
+/// when its time has come. Whether it will hear of a go is another question.
 pub(super) fn may_go_back(rollout: &Rollout, wave: &Wave, facts: &DeviceFacts, sight: &Sight<'_>) -> bool {
     let asks = open(wave, sight).is_some_and(|order| facts.may_take_the_go(&order.id, Action::Back));
-    let heard = facts.back.silent.is_none_or(|since| facts.heard.is_some_and(|heard| heard > since));
-    let fresh = facts.back.permitted.is_none() && facts.came_since(Action::Back);
-    is_candidate(facts) && asks && heard && fresh && again_of(rollout, facts, sight) == Again::Now
+    let fresh = facts.back.permitted.is_none();
+    is_candidate(facts) && asks && fresh && again_of(rollout, facts, sight) == Again::Now
 }
 
 /// The order of a wave, if its way back is open.

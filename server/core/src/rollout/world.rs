@@ -1,5 +1,5 @@
-//! A random small world over time: pumps that go away, come into use, fail, lie silent or answer late; people who stop,
-//! pause, hold and go on. Whatever happens, the engine's promises hold after every step, and there is an end.
+//! A random small world over time: pumps that go away, come into use, fail, lie silent or answer late, some of which listen
+//! and some speak every few hours only; people who stop, pause, hold and go on. Whatever happens, the engine's promises hold after every step, and there is an end.
 //!
 //! A broken promise is a panic with what broke it. Nothing here is part of a server: it is there for tests and for the
 //! soak that plays a million of these. Read next: [`super::check`] for the promises of a single plan.
@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use cordon_proto::checkin::{Action, UpdateState};
 use cordon_proto::receipt::{Outcome, ReceiptBody};
+use cordon_proto::time::Timestamp;
 
 use super::fixture::*;
 use super::*;
@@ -19,6 +20,8 @@ const WILD: u32 = 120;
 /// Steps after which a world that has not ended is stuck.
 const STEPS: u32 = 900;
 const PUMPS: u8 = 9;
+/// Seconds for which one that listens is known to, after its last word.
+const LISTENS_S: i64 = 660;
 
 /// Plays the world of a seed to its end.
 ///
@@ -66,9 +69,17 @@ enum Life {
     Ended,
 }
 
+/// A pump that does not listen: how often it speaks, and when it does next.
+#[derive(Clone, Copy)]
+struct Sleeps {
+    every_s: i64,
+    until: Timestamp,
+}
+
 struct World {
     ward: Ward,
     lives: BTreeMap<u8, Life>,
+    sleepers: BTreeMap<u8, Sleeps>,
     late: Vec<ReceiptBody>,
     stored: Vec<ReceiptBody>,
     dice: Dice,
@@ -87,9 +98,17 @@ impl World {
         rollout.policy.advance.unreached_after_s = 4000;
         let failing = 2 + dice.below(30);
         let lives = (0..PUMPS).map(|number| (number, Life::Runs)).collect();
+        let mut sleepers = BTreeMap::new();
+        for number in 0..PUMPS {
+            if dice.one_in(4) {
+                let every_s = 1800 + i64::try_from(dice.below(9000)).expect("small");
+                sleepers.insert(number, Sleeps { every_s, until: NOW });
+            }
+        }
         Self {
             ward: Ward::new(rollout),
             lives,
+            sleepers,
             late: Vec::new(),
             stored: Vec::new(),
             dice,
@@ -107,8 +126,27 @@ impl World {
         if number < 4 { "w1" } else { "w2" }
     }
 
+    /// Whether it does not speak now although nothing keeps it from it.
+    fn is_asleep(&self, number: u8) -> bool {
+        let rests = matches!(self.life(number), Life::Runs | Life::Confirmed);
+        rests && self.sleepers.get(&number).is_some_and(|sleeps| self.now < sleeps.until)
+    }
+
+    /// A pump speaks. One that sleeps has said then what it has to say for hours.
+    fn wakes(&mut self, number: u8) {
+        let listens = match self.sleepers.get_mut(&number) {
+            Some(sleeps) => {
+                sleeps.until = self.now.plus_seconds(sleeps.every_s);
+                None
+            }
+            None => Some(self.now.plus_seconds(LISTENS_S)),
+        };
+        self.ward.pumps.get_mut(&number).expect("a pump").listens = listens;
+    }
+
     /// A pump checks in: it hears what it is told, and says how it stands.
     fn check_in(&mut self, number: u8, calm: bool) {
+        self.wakes(number);
         let of = Self::order_of(number);
         let busy = !calm && self.dice.one_in(3);
         let told = self.ward.tell(number, self.now);
@@ -132,7 +170,7 @@ impl World {
             (false, false) => &["no-permit"],
         };
         self.ward.say(number, self.now, report(UpdateState::Waiting, Some(of), codes), offer.action);
-        if self.dice.one_in(4) {
+        if self.sleepers.contains_key(&number) || self.dice.one_in(4) {
             let _given = self.ward.is_given_at_check_in(number, self.now);
         }
         // What it just said may have taken the go away; only who still has it reboots.
@@ -160,8 +198,8 @@ impl World {
 
     /// What is true of the pumps themselves, whatever the documents say: no more of them are rebooting than may, but for
     /// those that were given up as silent; and none of those is forgotten.
-    fn count_the_pumps(&mut self) {
-        let rollout = self.ward.rollout().clone();
+    fn count_the_pumps(&self) {
+        let rollout = &self.ward.book.rollouts[&self.ward.of];
         let most_back = rollout.way_back.as_ref().map_or(0, |way| way.in_flight);
         for (action, most) in [(Action::Install, rollout.policy.in_flight), (Action::Back, most_back)] {
             let mut rebooting = 0;
@@ -215,10 +253,9 @@ impl World {
             let place = usize::try_from(self.dice.below(self.late.len() as u64)).expect("small");
             self.stored.push(self.late.swap_remove(place));
         }
-        for receipt in self.stored.clone() {
-            // Why one does not count is another test's.
-            let _ = self.ward.count(&receipt, self.now);
-        }
+        // Why one does not count is another test's; one that did is the same row's no more.
+        let (ward, now) = (&mut self.ward, self.now);
+        self.stored.retain(|receipt| ward.count(receipt, now).is_err());
     }
 
     fn person(&mut self) {
@@ -255,6 +292,7 @@ impl World {
             self.stopping_and_going_on_changes_nothing();
         }
         let acts = self.ward.step(self.now);
+        self.nobody_sleeps_over_a_go(&acts);
         if self.spoilt {
             self.everybody_goes();
         }
@@ -262,18 +300,27 @@ impl World {
             before == State::Running || before == State::Returning || acts.is_empty(),
             "{before:?}: {acts:?}"
         );
-        let rollout = self.ward.rollout();
+        let rollout = &self.ward.book.rollouts[&self.ward.of];
         let most = rollout.policy.in_flight + rollout.way_back.as_ref().map_or(0, |way| way.in_flight);
         assert!(self.ward.gos() <= most as usize, "{} gos", self.ward.gos());
         self.count_the_pumps();
         for number in 0..PUMPS {
             let told = self.ward.tell(number, self.now);
             let Some(permit) = told.permit else { continue };
-            let rollout = self.ward.rollout().clone();
             let (_, wave) = rollout.wave_of(id(number)).expect("a member");
             let held = self.ward.book.held(&self.ward.pumps[&number], self.now);
             assert!(wave.started.is_some() && permit.order == wave.order && !held, "{permit:?}");
             assert_eq!(rollout.keeps_gos(), permit.action == Action::Install, "{:?}", rollout.state);
+        }
+    }
+
+    /// A place that is kept for a pump that speaks hours later is lost to all others meanwhile.
+    fn nobody_sleeps_over_a_go(&self, acts: &[Act]) {
+        for act in acts {
+            if let Act::Permit { device, .. } | Act::Back { device, .. } = act {
+                let pump = self.ward.pumps.values().find(|pump| pump.id == *device).expect("a pump");
+                assert!(pump.listens >= Some(self.now), "a go of a tick for one that sleeps: {act:?}");
+            }
         }
     }
 
@@ -329,7 +376,7 @@ impl World {
             }
             for number in 0..PUMPS {
                 match self.life(number) {
-                    _ if !calm && self.dice.one_in(3) => {}
+                    _ if self.is_asleep(number) || (!calm && self.dice.one_in(3)) => {}
                     Life::Rebooted(action) => self.answer(number, action, calm),
                     Life::Let(..) if self.dice.one_in(2) => self.reboot(number),
                     Life::Runs | Life::Confirmed | Life::Let(..) => self.check_in(number, calm),

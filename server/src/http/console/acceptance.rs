@@ -30,8 +30,14 @@ const NAMED: usize = 50;
 /// Characters of another system's number.
 const NUMBER_CHARS: usize = 80;
 
-/// The check of a rollout, if it has one.
-pub(super) fn acceptance_of(desk: &Desk, book: &Book, plan: &Rollout, fleet: &Fleet) -> Option<Acceptance> {
+/// The check of a rollout, if it has one; the form is offered only to who `may` send it.
+pub(super) fn acceptance_of(
+    desk: &Desk,
+    book: &Book,
+    plan: &Rollout,
+    fleet: &Fleet,
+    may: bool,
+) -> Option<Acceptance> {
     let rule = match plan.acceptance {
         Rule::None => return None,
         Rule::Sample { per_wave } => {
@@ -45,8 +51,11 @@ pub(super) fn acceptance_of(desk: &Desk, book: &Book, plan: &Rollout, fleet: &Fl
             unaccepted(plan, wave, fleet).into_iter().map(move |device| (place, device))
         })
         .collect();
-    let waits: Vec<Waits> =
-        waiting.iter().take(NAMED).filter_map(|(wave, device)| waits(desk, plan, *wave, *device)).collect();
+    let waits: Vec<Waits> = waiting
+        .iter()
+        .take(NAMED)
+        .filter_map(|(wave, device)| waits(desk, plan, (*wave, *device), may))
+        .collect();
     Some(Acceptance {
         rule,
         work_order: plan.work_order.as_deref().unwrap_or_default().into(),
@@ -56,13 +65,13 @@ pub(super) fn acceptance_of(desk: &Desk, book: &Book, plan: &Rollout, fleet: &Fl
     })
 }
 
-fn waits(desk: &Desk, plan: &Rollout, wave: usize, device: DeviceId) -> Option<Waits> {
+fn waits(desk: &Desk, plan: &Rollout, (wave, device): (usize, DeviceId), may: bool) -> Option<Waits> {
     let member = desk.operator.app.fleet.get(device)?;
     Some(Waits {
         name: member.device.hardware.serial.as_str().into(),
         place: place_words(&member.device).into(),
         wave,
-        href: paths::accept(plan.id.as_str(), &device.to_string()),
+        href: may.then(|| paths::accept(plan.id.as_str(), &device.to_string())),
     })
 }
 

@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use axum::response::Html;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::device::DeviceKind;
+use cordon_server_core::policy::Access;
 use cordon_server_core::rollout::{
     Book, DeviceFacts, Failure, Fleet, Progress, Reason, Rollout as Plan, Stage, State as Standing,
     Wave as PlanWave, tally,
@@ -48,7 +49,8 @@ pub(super) async fn show(
     let releases = desk.operator.repositories.releases().await?;
     let taken_in =
         releases.iter().any(|one| one.repository == plan.repository && one.release == plan.release);
-    let view = View { desk: &desk, book: &book, plan, fleet, now, asked, taken_in };
+    let may_change = visitor.caller.role.may(Access::Change);
+    let view = View { desk: &desk, book: &book, plan, fleet, now, asked, taken_in, may_change };
     Ok(Html(render(&desk.frame(&visitor, Section::Rollouts, &roster), &view.page())))
 }
 
@@ -101,6 +103,8 @@ struct View<'a> {
     asked: Option<String>,
     /// Whether its release was taken in here.
     taken_in: bool,
+    /// Whether the reader may change something.
+    may_change: bool,
 }
 
 impl View<'_> {
@@ -129,7 +133,7 @@ impl View<'_> {
             back: back_of(self.plan).filter(|_| self.is_back_of_use()),
             named: self.named(&reasons),
             reasons,
-            acceptance: acceptance_of(self.desk, self.book, self.plan, &self.fleet),
+            acceptance: acceptance_of(self.desk, self.book, self.plan, &self.fleet, self.may_change),
             failed,
             shared_reason,
             why: self.why(),

@@ -280,17 +280,20 @@ async fn a_superseded_leaf_is_told_so_and_ended() {
 
 #[tokio::test]
 async fn a_wait_wakes_for_a_change_and_ends_with_its_time() {
-    // Goal: the push. Method: a wait that is rung, one that is stale, one whose time is over, one during a drain.
+    // Goal: the push, and that who waits is known to listen. Method: a wait that is rung, one that is stale, one whose time
+    // is over, one during a drain.
     let bench = Bench::start(&[]).await;
     let device = bench.enrol("A").await;
     let mut wire = bench.device(&device).await;
     let token = check_in(&mut wire, &device).await.wait_token;
     let ask = |token, max_s| wire::write(&WaitRequest { token, max_s });
     let begin = Instant::now();
+    let (app, id) = (bench.app().clone(), device.id);
+    let listens = || app.fleet.get(id).and_then(|member| member.listens);
+    assert_eq!(listens(), None, "a check-in alone is no listening");
     let late: WaitAnswer = wire.post("/v1/wait", &ask(token, 0)).await.message();
     assert_eq!(late, WaitAnswer { token, changed: false });
-    let app = bench.app().clone();
-    let id = device.id;
+    assert_eq!(listens(), Some(app.clock.now().plus_seconds(60)), "and what is on its way to the next wait");
     let bell = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(100)).await;
         app.waits.ring(id);

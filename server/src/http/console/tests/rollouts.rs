@@ -139,6 +139,23 @@ async fn a_clinical_engineer_stops_and_holds_and_sets_nothing_going() {
 }
 
 #[tokio::test]
+async fn returning_a_device_to_use_is_offered_to_who_may() {
+    // Goal: no page offers what its reader is refused. Method: two kiosks that confirmed and wait for a person, as each role
+    // sees them.
+    for (role, may) in [(Role::Administrator, true), (Role::Clinical, false), (Role::Reader, false)] {
+        let bench = Bench::start(&[]).await;
+        fill(bench.app()).await;
+        stands(bench.app(), "k1-704", |rollout| rollout.acceptance = Acceptance::Every).await;
+        let console = Console::over(bench).await.with_role(role).await;
+        let page = console.get("/rollouts/k1-704").await;
+        page.must("2 devices wait to be returned to use");
+        let form = format!("href=\"/rollouts/k1-704/devices/{}/accept\"", id(4));
+        assert_eq!(page.has(&form), may, "{role:?}");
+        assert_eq!(page.has("Return to use…"), may, "{role:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_yes_is_to_what_stood_on_the_page() {
     // Goal: a page that was left open undoes nobody's stop. Method: the question over one stop; another stop meanwhile; the
     // answer to the first; the answer to the second.

@@ -2,6 +2,7 @@
 //!
 //! A page is read from memory; nothing is counted here that the engine does not count. Read next: `views`.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use axum::Json;
@@ -9,13 +10,14 @@ use axum::extract::{Path, Query, State};
 use cordon_proto::ids::{DeviceId, Name};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
-use cordon_server_core::rollout::{Book, DeviceFacts, Rollout, Stage};
+use cordon_server_core::rollout::{Book, DeviceFacts, Rollout, Stage, unaccepted};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::{Answered, not_found, parsed, refused};
 use super::Operator;
-use super::views::stage_word;
+use super::views::{fleet_of, stage_word};
+use crate::rollouts::AsSeen;
 
 /// The stages that can be asked for.
 const STAGES: [&str; 7] =
@@ -30,6 +32,8 @@ pub struct MemberQuery {
     stage: Option<String>,
     /// Only those that wait or failed for this reason, by its code.
     code: Option<String>,
+    /// Only those that confirmed and that a person still has to accept.
+    unaccepted: Option<bool>,
     /// Only devices after this one.
     after: Option<String>,
     /// At most so many, at most 500.
@@ -112,6 +116,12 @@ impl Page<'_> {
         let mut devices: Vec<(DeviceId, usize)> =
             devices.filter(|(device, _)| after.is_none_or(|after| *device > after)).collect();
         devices.sort();
+        if query.unaccepted == Some(true) {
+            let fleet = fleet_of(self.operator, self.book, self.rollout);
+            let waiting = self.rollout.waves.iter().flat_map(|wave| unaccepted(self.rollout, wave, &fleet));
+            let waiting: BTreeSet<DeviceId> = waiting.collect();
+            devices.retain(|(device, _)| waiting.contains(device));
+        }
         let rows = devices.into_iter().map(|(device, wave)| self.row(device, wave));
         let fits = |row: &MemberView| {
             let stage = query.stage.as_deref().is_none_or(|stage| stage == row.stage);
@@ -124,7 +134,7 @@ impl Page<'_> {
         let member = self.operator.app.fleet.get(device);
         let begun = self.rollout.waves.get(wave).is_some_and(|wave| wave.started.is_some());
         let facts = member.as_ref().filter(|_| begun);
-        let facts = facts.map(|member| self.book.facts(self.rollout, &member.current(), self.now));
+        let facts = facts.map(|member| self.book.facts_of(self.rollout, member.as_seen(), self.now));
         let stage = |facts: &DeviceFacts| facts.stage(&self.rollout.policy, self.now);
         let reason =
             facts.as_ref().and_then(|facts| self.book.reason_of(self.rollout, device, facts, self.now));

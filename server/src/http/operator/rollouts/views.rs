@@ -1,15 +1,18 @@
-//! What the API shows of a rollout: its document, its waves in numbers, its devices, and the table of reasons.
+//! What the API shows of a rollout: its document, its waves in numbers, and the table of reasons. Its devices are many and
+//! come page by page.
 //!
-//! Nothing is counted here that the engine does not count. Read next: `cordon_server_core::rollout`.
+//! Nothing is counted here that the engine does not count. Read next: `members` for the devices.
 
 use cordon_proto::time::Timestamp;
 use cordon_server_core::rollout::{
-    Book, Fleet, Reason, Rollout, Stage, State as Standing, tally, unaccepted,
+    Book, Fleet, Reason, Rollout, Stage, State as Standing, Wave, tally, unaccepted,
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::Operator;
+use crate::rollouts::AsSeen;
 
 /// One rollout with its counts.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,17 +27,19 @@ pub struct RolloutView {
     state: &'static str,
     /// When it was created, RFC 3339.
     created: String,
-    /// The stored document.
+    /// The stored document, without the devices of its waves.
     #[schema(value_type = Object)]
-    rollout: Rollout,
+    rollout: Value,
     /// Counts of each wave.
     waves: Vec<WaveView>,
+    #[serde(skip)]
+    at: Timestamp,
 }
 
 impl RolloutView {
     /// When it was created.
     pub(super) fn created(&self) -> Timestamp {
-        self.rollout.created
+        self.at
     }
 }
 
@@ -63,21 +68,12 @@ pub struct WaveView {
     not_accepted: u32,
     /// Not returned although the way back was ordered.
     not_returned: u32,
-    /// Confirmed devices that a person still has to accept.
-    unaccepted: Vec<String>,
-    /// The devices with their stage.
-    devices: Vec<WaveDevice>,
-}
-
-/// One device of a wave.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct WaveDevice {
-    /// Its name.
-    device: String,
-    /// `unreached`, `waiting`, `installing`, `already`, `confirmed`, `returned`, `failed`.
-    stage: &'static str,
-    /// Its own words for why it waits or failed.
-    note: Option<String>,
+    /// How many confirmed devices a person still has to accept.
+    unaccepted: usize,
+    /// How many devices it has.
+    devices: usize,
+    /// Where they are listed, page by page; with `&unaccepted=true` those that a person still has to accept.
+    devices_at: String,
 }
 
 /// Why devices have not ended or have failed, the most frequent reason first.
@@ -112,23 +108,14 @@ pub(crate) fn fleet_of(operator: &Operator, book: &Book, rollout: &Rollout) -> F
     let now = operator.app.clock.now();
     let members = rollout.waves.iter().flat_map(|wave| &wave.devices);
     let known = members.filter_map(|id| operator.app.fleet.get(*id));
-    known.map(|member| (member.id(), book.facts(rollout, &member.current(), now))).collect()
+    known.map(|member| (member.id(), book.facts_of(rollout, member.as_seen(), now))).collect()
 }
 
 pub(super) fn view(operator: &Operator, book: &Book, rollout: &Rollout) -> RolloutView {
     let now = operator.app.clock.now();
     let fleet = fleet_of(operator, book, rollout);
-    let waves = rollout.waves.iter().map(|wave| {
+    let waves = (1..).zip(&rollout.waves).map(|(number, wave): (usize, _)| {
         let counted = tally(wave, &fleet, &rollout.policy, now);
-        let devices = wave.devices.iter().map(|id| {
-            let facts = fleet.get(id).filter(|_| wave.started.is_some());
-            let stage = facts.map_or(Stage::Unreached, |facts| facts.stage(&rollout.policy, now));
-            let progress = book.progress.get(&rollout.id).and_then(|devices| devices.get(id));
-            let reason = progress.and_then(|progress| progress.reason.as_ref());
-            let note = reason.map(|reason| reason.sentence.to_string());
-            let note = note.or_else(|| facts.and_then(|facts| facts.blocked.clone()));
-            WaveDevice { device: id.to_string(), stage: stage_word(stage), note }
-        });
         WaveView {
             unreached: counted.unreached,
             waiting: counted.waiting,
@@ -141,8 +128,9 @@ pub(super) fn view(operator: &Operator, book: &Book, rollout: &Rollout) -> Rollo
             silent: counted.silent,
             not_accepted: counted.not_accepted,
             not_returned: counted.not_returned,
-            unaccepted: unaccepted(rollout, wave, &fleet).iter().map(ToString::to_string).collect(),
-            devices: devices.collect(),
+            unaccepted: unaccepted(rollout, wave, &fleet).len(),
+            devices: wave.devices.len(),
+            devices_at: format!("/api/v1/rollouts/{}/devices?wave={number}", rollout.id),
         }
     });
     RolloutView {
@@ -152,8 +140,28 @@ pub(super) fn view(operator: &Operator, book: &Book, rollout: &Rollout) -> Rollo
         state: state_word(&rollout.state),
         created: rollout.created.to_string(),
         waves: waves.collect(),
-        rollout: rollout.clone(),
+        rollout: document(rollout),
+        at: rollout.created,
     }
+}
+
+/// The stored document without the devices of its waves, which may be thousands.
+fn document(rollout: &Rollout) -> Value {
+    let bare = |wave: &Wave| Wave {
+        name: wave.name.clone(),
+        order: wave.order.clone(),
+        devices: Vec::new(),
+        started: wave.started,
+        settled: wave.settled,
+        joins: wave.joins,
+        signed: wave.signed.clone(),
+    };
+    let waves: Vec<Wave> = rollout.waves.iter().map(bare).collect();
+    let mut document = json!(Rollout { waves, ..rollout.clone() });
+    for wave in document.get_mut("waves").and_then(Value::as_array_mut).into_iter().flatten() {
+        wave.as_object_mut().map(|wave| wave.remove("devices"));
+    }
+    document
 }
 
 fn state_word(state: &Standing) -> &'static str {

@@ -128,6 +128,9 @@ async fn the_devices_of_a_rollout_come_page_by_page_and_by_what_is_asked() {
     let (status, view) = api.post("/api/v1/rollouts", "*", ask).await;
     assert_eq!(status, StatusCode::CREATED, "{view}");
     assert_eq!(view.pointer("/rollout/waves/1/joins"), Some(&json!(true)));
+    assert_eq!(view.pointer("/rollout/waves/1/devices"), None, "no lists in the answer: {view}");
+    assert_eq!((&view["waves"][1]["devices"], &view["waves"][1]["unaccepted"]), (&json!(1), &json!(0)));
+    assert_eq!(view["waves"][1]["devices_at"], "/api/v1/rollouts/r-1/devices?wave=2");
     let ask = async |query: &str| {
         let path = format!("/api/v1/rollouts/r-1/devices{query}");
         let (status, page) = api.ask("GET", &path, "read", vec![]).await;
@@ -152,7 +155,7 @@ async fn the_devices_of_a_rollout_come_page_by_page_and_by_what_is_asked() {
         (&of_wave["devices"][0]["wave"], &of_wave["devices"][0]["serial"]),
         (&json!(2), &json!("VP3-2"))
     );
-    for empty in ["?stage=confirmed", "?code=interlock", "?wave=3"] {
+    for empty in ["?stage=confirmed", "?code=interlock", "?wave=3", "?unaccepted=true"] {
         assert_eq!(names(&ask(empty).await), [""; 0], "{empty}");
     }
     for path in ["r-1/devices?stage=done", "r-1/devices?after=x"] {

@@ -1,0 +1,79 @@
+//! The go of a device whose check-in reaches a server that does not hold the lease of the rollouts' job.
+//!
+//! Only who holds the lease gives gos: two servers that count the places apart would give one too many. So this one writes
+//! down at once that the device is here and asks, and the other one's next tick gives it the go as it does to everybody who
+//! listens. Who listens is rung for by then. Who does not, such as a device on a metered line, is kept waiting for its
+//! answer for a few seconds, because it will not speak again for hours. Read next: `at_check_in`.
+
+use std::time::Duration;
+
+use cordon_proto::ids::Name;
+use cordon_proto::time::Timestamp;
+use cordon_server_core::device::Device;
+use tokio::time::timeout;
+
+use super::Rollouts;
+use crate::app::App;
+use crate::jobs::ROLLOUTS_JOB;
+use crate::log::chain;
+
+/// How long an answer is kept back: the other server hears of it within half a second, and looks every second. In tests
+/// longer than any machine is busy.
+const KEPT_BACK: Duration = Duration::from_secs(if cfg!(test) { 120 } else { 8 });
+/// For how many seconds a device that does not listen is said to: as long as its answer is kept back, and the clocks of two
+/// servers differ.
+const LISTENS_S: i64 = 12;
+/// Answers that are kept back at once: each holds one of the requests that are worked on.
+pub(super) const ANSWERS: usize = 64;
+
+/// Whether this server gives gos. Who takes the job over is settled by its loop; a question to the store for each of ten
+/// thousand would be too much.
+pub(super) fn is_its_turn(app: &App) -> bool {
+    let may_have = |(job, held): &(&'static str, bool)| *job == ROLLOUTS_JOB && *held;
+    !app.following.is_shared() || app.leases.held().iter().any(may_have)
+}
+
+impl Rollouts {
+    /// Lets the server that holds the lease know of a device that asks for its go, if a place seems free, and waits for the
+    /// go where the device itself will not.
+    pub(super) async fn ask_elsewhere(&self, app: &App, (rollout, device): (&Name, &Device), now: Timestamp) {
+        if !self.read(|shelf| shelf.has_place(rollout)) {
+            return;
+        }
+        let known = app.fleet.get(device.id);
+        let listens = known.is_some_and(|member| member.listens.is_some_and(|until| now <= until));
+        let keeps = self.giving.answers.try_acquire().ok().filter(|_| !listens);
+        if keeps.is_some() {
+            app.fleet.listens(device.id, now.plus_seconds(LISTENS_S));
+        }
+        if keeps.is_none() && !listens {
+            return;
+        }
+        if let Err(error) = app.write_now(device.id).await {
+            tracing::warn!(error = chain(&error), "a request for a go could not be handed on");
+            return;
+        }
+        if keeps.is_some() {
+            let given = timeout(KEPT_BACK, self.given_elsewhere(app, device, now));
+            tokio::select! {
+                _ = given => {}
+                () = app.drained() => {}
+            }
+        }
+    }
+
+    /// Waits until the device has its go, which comes with what other servers commit.
+    async fn given_elsewhere(&self, app: &App, device: &Device, now: Timestamp) {
+        loop {
+            // The token is read first: what changes from here on is a change after it.
+            let token = app.waits.token(device.id);
+            if self.tell(device, now).0.permit.is_some() {
+                return;
+            }
+            app.waits.changed(device.id, token).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
