@@ -396,21 +396,4 @@ async fn fifty_that_ask_at_once_in_a_large_fleet_are_given_the_places_and_no_mor
     let stored = rollouts.look(|book| book.progress.get(&name("r-1")).map_or(0, |known| known.len()));
     // On a machine that is too busy, who has waited for five seconds has it at the next check-in.
     assert!((1..=20).contains(&given) && stored == given, "{given} told, {stored} given");
-    for copies in [true, false] {
-        let begun = Instant::now();
-        let acts = rollouts.read(|shelf| {
-            let rollout = &shelf.book.rollouts[&name("r-1")];
-            let fleet = match copies {
-                true => shelf.fleet_of(rollout, &|id| Some(Arc::new(app.fleet.get(id)?.current())), NOW),
-                false => shelf.fleet_of(rollout, &|id| app.fleet.get(id), NOW),
-            };
-            let orders = shelf.book.orders_of(rollout);
-            cordon_server_core::rollout::plan(
-                rollout,
-                &cordon_server_core::rollout::Sight { fleet: &fleet, orders: &orders, room: 200, now: NOW },
-            )
-            .len()
-        });
-        println!("MEASURE one look, copies {copies}: {:?} {acts}", begun.elapsed());
-    }
 }
