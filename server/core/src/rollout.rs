@@ -496,6 +496,8 @@ impl Rollout {
 #[expect(clippy::indexing_slicing, reason = "a missing pump ends the test")]
 mod fixture;
 #[cfg(test)]
+mod absence_tests;
+#[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
 mod offer_tests;
