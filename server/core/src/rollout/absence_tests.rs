@@ -170,3 +170,23 @@ fn marks_of_a_time_that_has_not_come_keep_nobody_from_the_go() {
     }
     assert!(ward.step(at(606)).contains(&silent(3)));
 }
+
+#[test]
+fn a_pause_leaves_the_go_to_whoever_came_for_it_and_frees_the_other_places() {
+    // Goal: a rollout that is paused for weeks keeps no place that nobody uses. Method: two of three came for their go.
+    let mut ward = Ward::new(rollout(3, 0));
+    ward.rollout().waves.truncate(1);
+    for number in 0..3 {
+        ward.waits(number, "w1", FREE, NOW);
+    }
+    assert_eq!(ward.step(NOW).len(), 3);
+    for number in 0..2 {
+        ward.waits(number, "w1", FREE, at(1));
+    }
+    ward.by("pause", at(2));
+    assert_eq!(ward.step(at(900)), []);
+    let taken = Act::TakeBack { wave: 0, device: id(2), action: Action::Install };
+    assert_eq!(ward.step(at(901)), [taken]);
+    assert!(ward.tell(0, at(901)).permit.is_some() && ward.gos() == 2);
+    assert_eq!(ward.step(at(86_400)), [], "and nobody is called silent while it rests");
+}

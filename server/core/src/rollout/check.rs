@@ -98,7 +98,8 @@ fn fits_state(rollout: &Rollout, act: &Act) -> bool {
         | Act::Settle { .. }
         | Act::Finish => running,
         Act::Back { .. } | Act::FinishReturn => returning,
-        Act::Stop { .. } | Act::TakeBack { .. } | Act::Silent { .. } => running || returning,
+        Act::TakeBack { .. } => running || returning || matches!(rollout.state, State::Paused { .. }),
+        Act::Stop { .. } | Act::Silent { .. } => running || returning,
     }
 }
 
