@@ -257,6 +257,7 @@ impl Rollouts {
         };
         rollouts.read_documents(true).await?;
         rollouts.read_orders(now).await?;
+        rollouts.write(|shelf| shelf.book.there = Some(now));
         Ok(rollouts)
     }
 

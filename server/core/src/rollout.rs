@@ -491,6 +491,8 @@ impl Rollout {
     }
 }
 
+#[cfg(test)]
+mod absence_tests;
 #[cfg(any(test, feature = "world"))]
 #[cfg_attr(not(test), expect(dead_code, reason = "the worlds need half of it, the tests all"))]
 #[expect(clippy::indexing_slicing, reason = "a missing pump ends the test")]

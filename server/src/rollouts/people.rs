@@ -76,10 +76,14 @@ impl Deed {
                 | State::Halted { .. }
                 | State::Stopped { .. }
                 | State::Finished { .. }
+                // What was installed before somebody ended it in fright is still there.
+                | State::Aborted { .. }
                 // Who confirmed when the others were back already.
                 | State::Returned { .. },
             ) => Some(State::Returning),
             (Self::Finish, State::Running | State::Paused { .. }) => Some(State::Finished { at }),
+            // Its orders ended while a device was away for good.
+            (Self::Finish, State::Stopped { .. }) if !goes_back => Some(State::Finished { at }),
             (Self::Pause | Self::Stop | Self::Resume | Self::Back | Self::Finish, _) => None,
         }
     }

@@ -28,9 +28,54 @@ const fn server(
 /// Every breakage of these rules that a named test must catch.
 pub const ENGINE: &[Breakage] = &[
     ground(
+        "the server's own absence makes devices silent",
+        "server/core/src/rollout/facts.rs",
+        ("let last = self.heard.max(there).map_or", "let last = self.heard.map_or"),
+        "rollout::absence_tests::a_server_that_was_off_calls_nobody_silent_for_the_time_it_was_not_there",
+    ),
+    ground(
+        "one that falls silent again and again is believed each time",
+        "server/core/src/rollout/facts.rs",
+        ("mark.is_some_and(|since| tries > 1 || self", "mark.is_some_and(|since| self"),
+        "rollout::absence_tests::who_was_silent_and_speaks_again_has_failed_at_nothing_until_the_second_time",
+    ),
+    ground(
+        "a mark of next year bars until next year",
+        "server/core/src/rollout/facts.rs",
+        ("*mark = mark.filter(|since| *since <= now);", ""),
+        "rollout::absence_tests::marks_of_a_time_that_has_not_come_keep_nobody_from_the_go",
+    ),
+    ground(
+        "a stolen device halts a rollout",
+        "server/core/src/rollout/facts.rs",
+        ("        dismissed\n            || (since", "        (since"),
+        "rollout::absence_tests::the_go_of_a_device_that_a_person_called_lost_is_taken_back_and_is_no_failure",
+    ),
+    ground(
+        "a device is asked back from a release that it has left",
+        "server/core/src/rollout/offer.rs",
+        (
+            "confirmed(&other.id).is_some_and(|there| there > here)",
+            "confirmed(&other.id).is_some_and(|there| there < here)",
+        ),
+        "rollout::absence_tests::a_device_that_has_gone_on_to_another_release_is_not_asked_back_and_stops_nobody",
+    ),
+    ground(
+        "one that refuses its own way back has left",
+        "server/core/src/rollout/offer.rs",
+        ("if other && runs_other && rollout.state", "if other && rollout.state"),
+        "rollout::absence_tests::a_device_that_has_gone_on_to_another_release_is_not_asked_back_and_stops_nobody",
+    ),
+    ground(
+        "a pause keeps places for ever",
+        "server/core/src/rollout/plan.rs",
+        ("State::Paused { .. } => unclaimed(rollout, sight),", "State::Paused { .. } => Vec::new(),"),
+        "rollout::absence_tests::a_pause_leaves_the_go_to_whoever_came_for_it_and_frees_the_other_places",
+    ),
+    ground(
         "a place kept for one that never comes",
         "server/core/src/rollout/facts.rs",
-        ("at.is_some_and(|at| now.seconds_since(at) > UNCLAIMED_S)", "at.is_some_and(|at| now < at)"),
+        ("now.seconds_since(at) > UNCLAIMED_S || at > now", "now < at"),
         "rollout::review_tests::a_go_that_nobody_came_for_is_no_silence_and_one_that_was_told_is",
     ),
     ground(

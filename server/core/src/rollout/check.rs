@@ -98,7 +98,8 @@ fn fits_state(rollout: &Rollout, act: &Act) -> bool {
         | Act::Settle { .. }
         | Act::Finish => running,
         Act::Back { .. } | Act::FinishReturn => returning,
-        Act::Stop { .. } | Act::TakeBack { .. } | Act::Silent { .. } => running || returning,
+        Act::TakeBack { .. } => running || returning || matches!(rollout.state, State::Paused { .. }),
+        Act::Stop { .. } | Act::Silent { .. } => running || returning,
     }
 }
 
@@ -119,6 +120,7 @@ fn one(rollout: &Rollout, sight: &Sight<'_>, act: &Act) -> Result<(), Violation>
             let order = sight.orders.get(&wave.order);
             let open = order.and_then(|order| order.back.as_ref()).is_some_and(|back| sight.now < back.until);
             let confirmed = facts.receipt == Some(Outcome::Confirmed) && facts.back.outcome.is_none();
+            let confirmed = confirmed && !facts.back.left;
             let entitled = open && confirmed && facts.back.permitted.is_none() && hears(facts, sight.now);
             holds(entitled && may_go(facts, order, Action::Back), Violation::NotEntitled)
         }
@@ -178,7 +180,7 @@ fn one(rollout: &Rollout, sight: &Sight<'_>, act: &Act) -> Result<(), Violation>
 fn has_left_for_good(rollout: &Rollout, facts: &DeviceFacts, now: Timestamp) -> bool {
     if facts.receipt == Some(Outcome::Confirmed) {
         let given_up = facts.back.silent.is_some() && facts.back.tries > rollout.pace.silent_tries;
-        return facts.back.outcome.is_some() || given_up || facts.refused.is_some();
+        return facts.back.outcome.is_some() || facts.back.left || given_up || facts.refused.is_some();
     }
     let over = |go: Go| {
         go.is_of_no_use(facts)
@@ -227,13 +229,14 @@ impl Go {
             (Some(since), Some(heard)) => heard > since && stands,
             _ => false,
         };
-        (lately && (does_other || (stands && names_other)))
+        (facts.heard.is_some() && !facts.trusted)
+            || (lately && (does_other || (stands && names_other)))
             || (facts.held && (knows_hold || self.told == GoTold::NotYet))
     }
 
     /// It was given, and its device never came for it.
     fn lies_too_long(&self, now: Timestamp) -> bool {
-        self.told == GoTold::NotYet && now > self.at.plus_seconds(900)
+        self.told == GoTold::NotYet && (now > self.at.plus_seconds(900) || now < self.at)
     }
 
     /// Its device knows of it and was not heard for longer than a trial may last.
@@ -243,7 +246,9 @@ impl Go {
             GoTold::At(told) => told,
             GoTold::Unwritten => self.at,
         };
-        let last = since.max(self.at).max(facts.heard.unwrap_or(self.at));
+        let there = facts.heard_out.filter(|there| now >= *there).unwrap_or(since);
+        let given = if self.at > now { since } else { since.max(self.at) };
+        let last = given.max(facts.heard.unwrap_or(given)).max(there);
         now > last.plus_seconds(i64::from(silent_after_s))
     }
 }
@@ -314,9 +319,15 @@ fn watched(rollout: &Rollout, waves: usize, sight: &Sight<'_>) -> bool {
     earlier.iter().all(|wave| wave.settled.is_some_and(|at| sight.now >= at.plus_seconds(soak_s)))
 }
 
+/// Marked as silent, and either not heard since or not for the first time.
+fn is_given_up(facts: &DeviceFacts) -> bool {
+    let spoke = |since: Timestamp| facts.heard.is_some_and(|heard| heard > since);
+    facts.silent.is_some_and(|since| facts.tries >= 2 || !spoke(since))
+}
+
 /// Whether nothing more is expected of a device, by its receipt, its own word, the server's mark or its silence.
 fn has_ended(rollout: &Rollout, facts: &DeviceFacts, now: Timestamp) -> bool {
-    let told = facts.receipt.is_some() || facts.refused.is_some() || facts.silent.is_some();
+    let told = facts.receipt.is_some() || facts.refused.is_some() || is_given_up(facts);
     let dark = |go: Go| !go.is_of_no_use(facts) && go.is_dark(facts, rollout.policy.silent_after_s, now);
     told || Go::of(facts, Action::Install).map_or(facts.already, dark)
 }
@@ -342,7 +353,7 @@ fn settles(rollout: &Rollout, index: usize, sight: &Sight<'_>) -> bool {
     let members = all(wave);
     let had_it = |facts: &&&DeviceFacts| {
         let untouched = facts.receipt.is_none() && facts.permitted.is_none();
-        untouched && facts.already && facts.refused.is_none() && facts.silent.is_none()
+        untouched && facts.already && facts.refused.is_none() && !is_given_up(facts)
     };
     let asked = (members.len() - members.iter().filter(had_it).count()) as u64;
     let confirmed = members.iter().filter(|facts| has_confirmed(facts)).count() as u64;

@@ -33,6 +33,8 @@ pub struct DeviceFacts {
     pub held_since: Option<Timestamp>,
     /// When it was last heard.
     pub heard: Option<Timestamp>,
+    /// Since when this server has been there to hear it.
+    pub heard_out: Option<Timestamp>,
     /// Until when it listens, by its last request.
     pub listens: Option<Timestamp>,
     /// The act for which it asks the go.
@@ -86,6 +88,8 @@ pub struct BackFacts {
     pub tries: u32,
     /// How it ended, by its receipt.
     pub outcome: Option<Outcome>,
+    /// Whether it runs something else by now, by another rollout's receipt or its own word: nothing takes it back.
+    pub left: bool,
 }
 
 /// Facts of all devices of a rollout.
@@ -145,7 +149,7 @@ impl DeviceFacts {
         }
         match self.permitted.filter(|_| !self.is_unclaimed(Action::Install, now)) {
             _ if self.refused.is_some() => Stage::Failed(Failure::Refused),
-            _ if self.silent.is_some() => Stage::Failed(Failure::Silent),
+            _ if self.fell_silent(Action::Install) => Stage::Failed(Failure::Silent),
             Some(_) if self.is_kept() => Stage::Waiting,
             Some(_) if self.is_silent(Action::Install, policy, now) => Stage::Failed(Failure::Silent),
             Some(_) => Stage::Installing,
@@ -180,7 +184,8 @@ impl DeviceFacts {
     /// its way, by its own word or by a person's hold; or it speaks and does not work on this order at all. A word of
     /// before the go counts for nothing: a server that has just started may not know the one that the go was given for.
     /// A hold counts once the device was heard under it, or if it never heard of the go: one that was let go and
-    /// has not been heard since the hold may be lying there broken, and no hold makes that good.
+    /// has not been heard since the hold may be lying there broken, and no hold makes that good. One that a person has
+    /// called lost or taken out of service is nobody's failure.
     pub(super) fn is_kept(&self) -> bool {
         let go = self.permitted.max(self.back.permitted);
         let since = self.heard.is_none_or(|heard| go.is_none_or(|at| heard >= at));
@@ -190,7 +195,9 @@ impl DeviceFacts {
             && self.heard.is_some();
         let untold = self.has_go().is_some_and(|action| self.told_of(action) == GoTold::NotYet);
         let under_hold = self.held_since.zip(self.heard).is_some_and(|(at, heard)| heard > at);
-        (since && (rests || self.elsewhere))
+        let dismissed = self.heard.is_some() && !self.trusted;
+        dismissed
+            || (since && (rests || self.elsewhere))
             || (before && ((self.held && under_hold) || (since && !self.is_free())))
             || (self.held && untold)
     }
@@ -210,22 +217,50 @@ impl DeviceFacts {
         }
     }
 
-    /// Whether nothing was heard for too long since it was told of its go for this act.
+    /// Whether it counts as silent by the mark that it has: not heard since, or marked a second time. Who speaks again
+    /// after the first time has failed at nothing yet.
+    pub(super) fn fell_silent(&self, action: Action) -> bool {
+        let (mark, tries) = match action {
+            Action::Install => (self.silent, self.tries),
+            Action::Back => (self.back.silent, self.back.tries),
+        };
+        mark.is_some_and(|since| tries > 1 || self.heard.is_none_or(|heard| heard <= since))
+    }
+
+    /// Forgets marks of a time that has not come: they were set by a clock that was ahead.
+    pub(super) fn without_marks_after(mut self, now: Timestamp) -> Self {
+        let back = &mut self.back;
+        for mark in [&mut self.unclaimed, &mut self.silent, &mut back.unclaimed, &mut back.silent] {
+            *mark = mark.filter(|since| *since <= now);
+        }
+        for told in [&mut self.told, &mut self.back.told] {
+            if matches!(told, GoTold::At(at) if *at > now) {
+                *told = GoTold::NotYet;
+            }
+        }
+        self
+    }
+
+    /// Whether nothing was heard for too long since it was told of its go for this act, while this server was there to
+    /// hear it: a server that was off has learned nothing about anybody.
     pub(super) fn is_silent(&self, action: Action, policy: &Policy, now: Timestamp) -> bool {
         let Some(at) = self.go_of(action) else { return false };
         let at = match self.told_of(action) {
             GoTold::NotYet => return false,
+            GoTold::At(told) if at > now => told,
             GoTold::At(told) => told.max(at),
             GoTold::Unwritten => at,
         };
-        let last = self.heard.map_or(at, |heard| heard.max(at));
+        let there = self.heard_out.filter(|since| *since <= now);
+        let last = self.heard.max(there).map_or(at, |heard| heard.max(at));
         now.seconds_since(last) > i64::from(policy.silent_after_s)
     }
 
-    /// Whether it has not come for its go for this act for so long that another may have the place.
+    /// Whether it has not come for its go for this act for so long that another may have the place, or the go is of a time
+    /// that has not come.
     pub(super) fn is_unclaimed(&self, action: Action, now: Timestamp) -> bool {
         let at = self.go_of(action).filter(|_| self.told_of(action) == GoTold::NotYet);
-        at.is_some_and(|at| now.seconds_since(at) > UNCLAIMED_S)
+        at.is_some_and(|at| now.seconds_since(at) > UNCLAIMED_S || at > now)
     }
 
     /// Whether it will come for a go that it is given at a tick, far from any word of its own: it listens, and it was heard

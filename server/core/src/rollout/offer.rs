@@ -97,6 +97,8 @@ pub struct Book {
     pub holds: BTreeMap<Name, Hold>,
     /// The owner's contents as they are listed now.
     pub contents: Contents,
+    /// Since when this server has been there to hear devices.
+    pub there: Option<Timestamp>,
 }
 
 /// What one device is told.
@@ -215,6 +217,7 @@ impl Book {
         if rollout.state == State::Returning {
             let open = order.back.as_ref().is_some_and(|back| now < back.until);
             let gone = progress.and_then(|progress| progress.back.as_ref()?.outcome).is_some();
+            let gone = gone || self.has_moved_on(rollout, device.id);
             return (open && outcome == Some(Outcome::Confirmed) && !gone).then_some((order, Action::Back));
         }
         (rollout.offers() && outcome.is_none() && now < order.expires).then_some((order, Action::Install))
@@ -296,7 +299,8 @@ impl Book {
             return self.content_facts(rollout, &seen.to_device(), now);
         }
         let device = seen.device;
-        let mut facts = self.remembered(rollout, device.id);
+        let mut facts = self.remembered(rollout, device.id).without_marks_after(now);
+        facts.heard_out = self.there;
         facts.trusted = trusted(device);
         facts.held = self.held(device, now);
         let holds = self.holds_over(device).filter(|hold| hold.holds(now));
@@ -321,7 +325,18 @@ impl Book {
 
     /// Who says that the release is no newer than its own, and got its own from another rollout, refuses nothing: it is
     /// there already, or further.
+    ///
+    /// Nor does one that is to go back from an image that it no longer runs: somebody was there with another.
     fn excuse(&self, facts: &mut DeviceFacts, rollout: &Rollout, (device, runs): (DeviceId, Sha256)) {
+        let other = facts.refused.as_ref().is_some_and(|code| code.as_str() == "not-confirmed-here");
+        let ordered = |(_, wave): (usize, &Wave)| {
+            let signed = wave.signed.as_ref().map(|signed| signed.sha256);
+            signed.or_else(|| self.orders.get(&wave.order).map(|order| order.image.sha256))
+        };
+        let runs_other = rollout.wave_of(device).and_then(ordered).is_some_and(|ordered| ordered != runs);
+        if other && runs_other && rollout.state == State::Returning {
+            (facts.refused, facts.back.left) = (None, true);
+        }
         let older = facts.refused.as_ref().is_some_and(|code| code.as_str() == "not-newer");
         let brought = |other: &Rollout| {
             let progress = self.progress_of(&other.id, device);
@@ -337,6 +352,23 @@ impl Book {
         }
     }
 
+    /// Whether a device that confirmed in this rollout has confirmed in another one since, and not gone back there: the
+    /// way back of this one is none of its own any more.
+    fn has_moved_on(&self, rollout: &Rollout, device: DeviceId) -> bool {
+        let confirmed = |of: &Name| {
+            let progress = self.progress_of(of, device)?;
+            let back = progress.back.as_ref().and_then(|back| back.outcome);
+            let stays = progress.outcome == Some(Outcome::Confirmed) && back != Some(Outcome::WentBack);
+            progress.ended.filter(|_| stays)
+        };
+        let Some(here) = confirmed(&rollout.id) else { return false };
+        let mut others = self.rollouts.values();
+        others.any(|other| {
+            let firmware = other.kind == RolloutKind::Firmware && other.id != rollout.id;
+            firmware && confirmed(&other.id).is_some_and(|there| there > here)
+        })
+    }
+
     /// What is stored of a device, of whose own words nothing is known.
     #[must_use]
     pub fn remembered(&self, rollout: &Rollout, device: DeviceId) -> DeviceFacts {
@@ -348,7 +380,10 @@ impl Book {
             silent: back.silent,
             tries: back.tries,
             outcome: back.outcome,
+            left: false,
         });
+        let mut back = back.unwrap_or_default();
+        back.left = rollout.way_back.is_some() && self.has_moved_on(rollout, device);
         DeviceFacts {
             permitted: progress.go(),
             told: progress.told,
@@ -357,7 +392,7 @@ impl Book {
             tries: progress.tries,
             receipt: progress.outcome,
             accepted: progress.accepted.as_ref().map(|accepted| accepted.good),
-            back: back.unwrap_or_default(),
+            back,
             ..DeviceFacts::default()
         }
     }

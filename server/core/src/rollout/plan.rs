@@ -2,7 +2,7 @@
 //!
 //! The plan is a list of acts in order. It never gives the go in a wave that has not begun or to a device that names
 //! something else in its way, begins a wave before the one before it is settled and watched, exceeds the devices in
-//! flight, or acts at all while halted, paused or stopped. [`super::check`] states the same rules a second time,
+//! flight, or acts at all while halted or stopped; while paused it only frees places. [`super::check`] states the same rules a second time,
 //! independently, over the result. Read next: [`super::way_back`] for the plan of a return.
 
 use alloc::collections::BTreeSet;
@@ -97,8 +97,8 @@ pub fn plan(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
     match rollout.state {
         State::Running => installs(rollout, sight),
         State::Returning => way_back::plan(rollout, sight),
-        State::Paused { .. }
-        | State::Halted { .. }
+        State::Paused { .. } => unclaimed(rollout, sight),
+        State::Halted { .. }
         | State::Stopped { .. }
         | State::Aborted { .. }
         | State::Returned { .. }
@@ -163,6 +163,14 @@ fn ended_gos(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
         }
     }
     acts
+}
+
+/// A pause leaves the go to those who have it. One that nobody came for keeps a place from all other rollouts.
+fn unclaimed(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
+    let action = Action::Install;
+    let lying = members(rollout, sight)
+        .filter(|(_, _, facts)| facts.has_go() == Some(action) && facts.is_unclaimed(action, sight.now));
+    lying.map(|(wave, device, _)| Act::TakeBack { wave, device, action }).collect()
 }
 
 /// What becomes of the go that a device has for this act, if it ends now. Who never came for it has not failed.

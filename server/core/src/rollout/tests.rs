@@ -340,7 +340,8 @@ fn any_facts() -> impl Strategy<Value = DeviceFacts> {
         let (permitted, told, tries, receipt, returned, silent, accepted) = stored;
         let action = if back { Action::Back } else { Action::Install };
         let (silent, permitted) = if permitted.is_some() { (None, permitted) } else { (silent, None) };
-        let way = BackFacts { permitted, told, silent, tries, outcome: returned, unclaimed: None };
+        let way =
+            BackFacts { permitted, told, silent, tries, outcome: returned, unclaimed: None, left: false };
         let confirmed = receipt == Some(Outcome::Confirmed);
         DeviceFacts {
             trusted,

@@ -1,8 +1,8 @@
 //! The plan of a return: confirmed devices get the go for the signed way back, nobody else gets anything.
 //!
 //! A person begins it, without a key: the way back was signed with the order. It stays open until the order says, and
-//! the same reasons wait before it as before an install. Only a device that confirmed this order's image is asked; one
-//! whose receipt comes late becomes one. The bound on failures stops a return that goes wrong. Read next:
+//! the same reasons wait before it as before an install. Only a device that confirmed this order's image is asked, unless
+//! it has gone on to another since; one whose receipt comes late becomes one. The bound on failures stops a return that goes wrong. Read next:
 //! [`super::check`].
 
 use alloc::format;
@@ -67,7 +67,8 @@ pub(super) fn open<'a>(wave: &Wave, sight: &Sight<'a>) -> Option<&'a Order> {
 }
 
 fn is_candidate(facts: &DeviceFacts) -> bool {
-    facts.receipt == Some(Outcome::Confirmed) && facts.back.outcome.is_none() && facts.refused.is_none()
+    let here = facts.receipt == Some(Outcome::Confirmed) && !facts.back.left;
+    here && facts.back.outcome.is_none() && facts.refused.is_none()
 }
 
 /// When a device may be given the go for the way back; one that was never silent may at once.
@@ -91,8 +92,9 @@ fn counted(rollout: &Rollout, sight: &Sight<'_>) -> Tally {
         match facts.stage(&rollout.policy, sight.now) {
             Stage::Returned => counted.returned += 1,
             Stage::Failed(Failure::NotReturned) => counted.not_returned += 1,
+            Stage::Confirmed if facts.back.left => {}
             Stage::Confirmed if facts.refused.is_some() => counted.not_returned += 1,
-            Stage::Confirmed if facts.back.silent.is_some() => counted.silent += 1,
+            Stage::Confirmed if facts.fell_silent(Action::Back) => counted.silent += 1,
             Stage::Confirmed if silent && !facts.is_kept() => counted.silent += 1,
             Stage::Confirmed => counted.waiting += 1,
             Stage::Unreached | Stage::Waiting | Stage::Installing | Stage::Already | Stage::Failed(_) => {}

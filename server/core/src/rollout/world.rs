@@ -1,5 +1,6 @@
-//! A random small world over time: pumps that go away, come into use, fail, lie silent or answer late, some of which listen
-//! and some speak every few hours only; people who stop, pause, hold and go on. Whatever happens, the engine's promises hold after every step, and there is an end.
+//! A random small world over time: pumps that go away, come into use, fail, lie silent or answer late, some of which
+//! listen and some speak every few hours only; people who stop, pause, hold and go on; a server that is off for hours.
+//! Whatever happens, the engine's promises hold after every step, and there is an end.
 //!
 //! A broken promise is a panic with what broke it. Nothing here is part of a server: it is there for tests and for the
 //! soak that plays a million of these. Read next: [`super::check`] for the promises of a single plan.
@@ -260,7 +261,7 @@ impl World {
 
     fn person(&mut self) {
         let state = self.ward.rollout().state.clone();
-        match (self.dice.below(6), state) {
+        match (self.dice.below(7), state) {
             (0, State::Running) => self.ward.by("stop", self.now),
             (1, State::Running) => self.ward.by("pause", self.now),
             (2, State::Running | State::Halted { .. }) if self.dice.one_in(6) => {
@@ -273,14 +274,28 @@ impl World {
                 self.ward.book.holds.insert(id.clone(), Hold { v: 1, id, covers, by, reason, at, until });
             }
             (4, _) => self.ward.book.holds.clear(),
+            (5, _) if self.dice.one_in(4) => self.the_server_sleeps(),
             _ => self.resume(),
         }
     }
 
+    /// Nobody is heard for hours, because nobody is there to hear.
+    fn the_server_sleeps(&mut self) {
+        self.now = self.now.plus_seconds(14_400);
+        self.ward.book.there = Some(self.now);
+    }
+
     fn resume(&mut self) {
-        if matches!(self.ward.rollout().state, State::Stopped { .. } | State::Paused { .. })
-            && self.ward.rollout().way_back.is_none()
-        {
+        let fleet = self.ward.fleet(self.now);
+        let rollout = &self.ward.book.rollouts[&self.ward.of];
+        let (orders, room) = (&self.ward.book.orders_of(rollout), IN_FLIGHT_TOTAL);
+        let breaks = would_stop(rollout, &Sight { fleet: &fleet, orders, room, now: self.now }).is_some();
+        let rests = match rollout.state {
+            State::Stopped { .. } | State::Paused { .. } => true,
+            State::Halted { .. } => !breaks,
+            _ => false,
+        };
+        if rests && self.ward.rollout().way_back.is_none() {
             self.ward.by("resume", self.now);
         }
     }
@@ -296,10 +311,15 @@ impl World {
         if self.spoilt {
             self.everybody_goes();
         }
+        let frees = |act: &Act| matches!((act, &before), (Act::TakeBack { .. }, State::Paused { .. }));
         assert!(
-            before == State::Running || before == State::Returning || acts.is_empty(),
+            before == State::Running || before == State::Returning || acts.iter().all(frees),
             "{before:?}: {acts:?}"
         );
+        let silent_s = i64::from(self.ward.rollout().policy.silent_after_s);
+        let there_s = self.ward.book.there.map_or(i64::MAX, |since| self.now.seconds_since(since));
+        let silent = acts.iter().any(|act| matches!(act, Act::Silent { .. }));
+        assert!(!silent || there_s > silent_s, "silent to a server that was there for {there_s} s");
         let rollout = &self.ward.book.rollouts[&self.ward.of];
         let most = rollout.policy.in_flight + rollout.way_back.as_ref().map_or(0, |way| way.in_flight);
         assert!(self.ward.gos() <= most as usize, "{} gos", self.ward.gos());
