@@ -147,6 +147,8 @@ pub struct Rollout {
     pub waits_for: Option<Said>,
     /// The signed way back, by release name; none: there is no way back.
     pub back: Option<Said>,
+    /// Whether it brings a content: devices end by their own word, and there are no receipts.
+    pub content: bool,
     /// Why devices have not ended or have failed, the most frequent reason first.
     pub reasons: Vec<ReasonRow>,
     /// The devices of one reason, if somebody asked for them.
@@ -394,7 +396,11 @@ impl Page<'_> {
                 class: "plain",
                 mark: shape(Shape::DashedRing),
                 lead: format!("Paused by {by}, {}", clock.moment_words(*at)),
-                text: "No device gets the go; those that have it keep it.".into(),
+                text: if self.page.content {
+                    "No device is offered it; where it is in force it stays.".into()
+                } else {
+                    "No device gets the go; those that have it keep it.".into()
+                },
             },
             State::Aborted { at, by, .. } => Banner {
                 class: "halted",
@@ -422,11 +428,17 @@ impl Page<'_> {
                 mark: shape(Shape::Tick),
                 lead: format!("Finished {}", clock.moment_words(*at)),
                 text: format!(
-                    "{} confirmed by receipt.",
-                    self.things(u64::from(self.page.row.tally.confirmed))
+                    "{} {}.",
+                    self.things(u64::from(self.page.row.tally.confirmed)),
+                    self.confirmed_words().to_lowercase()
                 ),
             },
         }
+    }
+
+    /// By what a device of this rollout is done.
+    fn confirmed_words(&self) -> &'static str {
+        if self.page.content { "In force by their own word" } else { "Confirmed by receipt" }
     }
 
     /// "6 of 127 finished pumps failed, the limit is 2 %. 9 are still installing."
