@@ -211,7 +211,7 @@ async fn a_version_that_could_not_be_kept_or_was_forgotten_with_its_owner_is_tak
     bedside.publish(1, content(1).value().canonical());
     let folder = bedside.rig.state().inside("content").expect("opens");
     let ways = ["content.a", "content.b"].map(|copy| folder.path().join(format!(".{copy}.new")));
-    ways.iter().for_each(|way| std::fs::create_dir(way).expect("makes the folder"));
+    ways.iter().for_each(|way| fs::create_dir(way).expect("makes the folder"));
     let agent = bedside.start();
     let again = |_: &World| {
         bedside.clock.0.fetch_add(5, Ordering::Relaxed);
@@ -219,13 +219,13 @@ async fn a_version_that_could_not_be_kept_or_was_forgotten_with_its_owner_is_tak
     };
     bedside.rig.until("it is tried again", again).await;
     assert_eq!(bedside.held(), Held::default(), "nothing is kept, nothing is applied");
-    ways.iter().for_each(|way| std::fs::remove_dir(way).expect("removes the folder"));
+    ways.iter().for_each(|way| fs::remove_dir(way).expect("removes the folder"));
     bedside.clock.0.fetch_add(61, Ordering::Relaxed);
     bedside.applied(1).await;
     bedside.clock.0.fetch_add(600, Ordering::Relaxed);
     bedside.in_force(1).await;
     agent.stop().await;
-    crate::run::content::forget(&bedside.rig.state()).expect("forgets");
+    content::forget(&bedside.rig.state()).expect("forgets");
     assert_eq!(bedside.held(), Held::default());
     let agent = bedside.start();
     let without = |world: &World| (world.checkins.last()?.content_version == 0).then_some(());
