@@ -9,7 +9,7 @@ use crate::rollouts::tests::NOW;
 use crate::store::Key;
 use crate::testing::Bench;
 
-/// The fleet with one of its rollouts bringing a content, in this state: two kiosks, of which one has it in force.
+/// The fleet with one of its rollouts bringing a content, in this state: two kiosks that have it in force.
 async fn console(state: Standing) -> Console {
     let bench = Bench::start(&[]).await;
     bench.clock.hold_at(NOW.into());
@@ -39,7 +39,7 @@ async fn a_content_is_done_by_its_devices_word_and_no_page_speaks_of_a_receipt()
     for (state, words) in [
         (Standing::Running, "On trial"),
         (Standing::Paused { at, by, reason }, "No device is offered it"),
-        (Standing::Finished { at }, "1 device in force by their own word."),
+        (Standing::Finished { at }, "2 kiosks in force by their own word."),
     ] {
         let console = console(state).await;
         let page = console.get("/rollouts/k1-704").await;
