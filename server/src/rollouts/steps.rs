@@ -55,8 +55,11 @@ struct Planned {
     rollout: Rollout,
     expected: Expected,
     acts: Vec<Act>,
-    given: Vec<(DeviceId, Progress, Expected)>,
+    given: Rows,
 }
+
+/// What is to be remembered of devices, and over what that was decided.
+type Rows = Vec<(DeviceId, Progress, Expected)>;
 
 impl Turn<'_> {
     fn draft(&self, actor: Actor) -> Draft {
@@ -312,12 +315,7 @@ impl Rollouts {
     }
 
     /// What is new of the devices of each rollout of content; of those that have ended only if they are asked for.
-    fn news_of_contents(
-        &self,
-        fleet: &FleetView,
-        all: bool,
-        now: Timestamp,
-    ) -> Vec<(Name, Vec<(DeviceId, Progress, Expected)>)> {
+    fn news_of_contents(&self, fleet: &FleetView, all: bool, now: Timestamp) -> Vec<(Name, Rows)> {
         self.read(|shelf| {
             let contents = shelf.book.rollouts.values().filter(|one| one.kind == RolloutKind::Content);
             let looked_at = contents.filter(|rollout| all || rollout.is_open());

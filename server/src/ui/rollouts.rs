@@ -11,7 +11,7 @@ use super::acceptance::Acceptance;
 use super::device::Fact;
 use super::marks::{Markup, Shape, octagon, shape};
 use super::said::Said;
-use super::words::{list, number, percent, plural};
+use super::words::{finished_words, list, number, paused_words, percent, plural};
 use super::{Frame, paths, wave_bar};
 
 /// The list.
@@ -396,11 +396,7 @@ impl Page<'_> {
                 class: "plain",
                 mark: shape(Shape::DashedRing),
                 lead: format!("Paused by {by}, {}", clock.moment_words(*at)),
-                text: if self.page.content {
-                    "No device is offered it; where it is in force it stays.".into()
-                } else {
-                    "No device gets the go; those that have it keep it.".into()
-                },
+                text: paused_words(self.page.content).into(),
             },
             State::Aborted { at, by, .. } => Banner {
                 class: "halted",
@@ -427,18 +423,9 @@ impl Page<'_> {
                 class: "plain good",
                 mark: shape(Shape::Tick),
                 lead: format!("Finished {}", clock.moment_words(*at)),
-                text: format!(
-                    "{} {}.",
-                    self.things(u64::from(self.page.row.tally.confirmed)),
-                    self.confirmed_words().to_lowercase()
-                ),
+                text: finished_words(&self.things(self.page.row.tally.confirmed.into()), self.page.content),
             },
         }
-    }
-
-    /// By what a device of this rollout is done.
-    fn confirmed_words(&self) -> &'static str {
-        if self.page.content { "In force by their own word" } else { "Confirmed by receipt" }
     }
 
     /// "6 of 127 finished pumps failed, the limit is 2 %. 9 are still installing."
