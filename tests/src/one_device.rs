@@ -53,11 +53,6 @@ impl OneDevice {
         Ok(Self { serial: serial.to_owned(), light, link, sequence: 0 })
     }
 
-    /// Its serial.
-    pub fn serial(&self) -> &str {
-        &self.serial
-    }
-
     /// An enrolment string for this serial.
     pub async fn line(hospital: &Hospital, serial: &str) -> anyhow::Result<String> {
         hospital.enrolment("VP-3", &PLACE, Who::Serial(serial)).await
@@ -99,22 +94,6 @@ impl OneDevice {
                 return Ok(self.link.receipt(&receipt).await?);
             }
             order = answer.order.map(|offer| offer.order).or(order);
-            sleep(PAUSE).await;
-        }
-    }
-
-    /// Takes a content as an agent does: waits for the offer, and then says that it is in force.
-    pub async fn take(&self, content: &str) -> anyhow::Result<()> {
-        let until = Instant::now() + PATIENCE;
-        let idle = light::says(&hardware(&self.serial));
-        loop {
-            ensure!(Instant::now() < until, "{} was not offered {content}", self.serial);
-            let answer = self.link.checkin(&idle).await?;
-            if answer.content.is_some_and(|offer| offer.content.as_str() == content) {
-                let content_version = answer.content_version;
-                self.link.checkin(&CheckinRequest { content_version, ..idle }).await?;
-                return Ok(());
-            }
             sleep(PAUSE).await;
         }
     }

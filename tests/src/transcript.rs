@@ -96,7 +96,7 @@ impl Transcript {
         let before = [""].into_iter().chain(words.iter().map(String::as_str));
         line.extend(words.iter().zip(before).map(|(word, before)| match before {
             // The name of a document within a repository.
-            "--file" if arguments.starts_with("repo ") => word.clone(),
+            "--file" => word.clone(),
             _ => self.absolute(word),
         }));
         let (sender, receiver) = tokio::sync::oneshot::channel();

@@ -347,7 +347,7 @@ async fn an_agent_that_is_killed_while_it_replaces_itself_always_leaves_one_that
     // Goal: no moment without an agent. Method: everything is killed after ever longer times, from the first byte to the
     // confirmed end, but for the third and last start of the trial; before each start the link must lead to a program.
     let folder = tempfile::tempdir().expect("a folder");
-    let filler = "0123456789abcdef".repeat(1_000_000);
+    let filler = "0123456789abcdef".repeat(200_000);
     let (first, second) = (agent_program("1"), agent_program("2"));
     let files = |program| [("bin/cordon-agent", program, true), ("filler", filler.as_str(), false)];
     let ward = Ward::open(folder.path(), &files(first.as_str()), "").await;
@@ -426,7 +426,7 @@ const RESERVE: u64 = limits::SPOOL_BYTES + limits::SPOOL_BYTES / 4;
 async fn an_image_that_a_command_takes_waits_for_room_and_the_server_says_so() {
     // Goal: a full disk is told, costs the agent's own state nothing, and ends with the ballast. Method: a device on a small
     // disk of its own, on which image and reserve have no room; then they have.
-    let Some(disk) = SmallDisk::of(128, "a full disk under a device") else { return };
+    let Some(disk) = SmallDisk::of(64, "a full disk under a device") else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let home = disk.path().join("device");
     fs::create_dir(&home).expect("makes");
@@ -438,8 +438,7 @@ async fn an_image_that_a_command_takes_waits_for_room_and_the_server_says_so() {
     let install = format!("install = \"exec:{}\"\nboot = \"file:boot\"\n", command.display());
     let ward = Ward::open_with(folder.path(), &files("one"), &install).await;
     let image = home.join("state/handed.B");
-    // Room for all that a slow machine's agent writes until then, and not for the image.
-    let ballast = disk.fill(RESERVE + 8 * MIB);
+    let ballast = disk.fill(RESERVE + MIB);
     let mut agent = ward.run();
     ward.until("the factory's edition is shown", installed(1)).await;
     ward.order(2, &files("two")).await;
@@ -454,14 +453,10 @@ async fn an_image_that_a_command_takes_waits_for_room_and_the_server_says_so() {
     agent.kill().expect("is ended");
     agent.wait().expect("is ended");
     agent = ward.run();
-    let mut ended = None;
-    for _ in 0..900 {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        ended = agent.try_wait().expect("looks");
-        if ended.is_some() {
-            break;
-        }
-    }
+    let ended = (0..900).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(200));
+        agent.try_wait().expect("looks")
+    });
     assert_eq!(ended.and_then(|status| status.code()), Some(i32::from(REBOOT_STATUS)));
     let mut boot = FileBoot::open(&home.join("boot")).expect("opens");
     assert_eq!(boot.boot().expect("boots"), Slot::B);
