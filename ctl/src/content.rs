@@ -141,6 +141,22 @@ pub fn read(path: &std::path::Path) -> Result<(Content, Vec<u8>), Failure> {
     Ok((content, bytes))
 }
 
+/// Refuses what is read in a content that was signed before, and not signed any more.
+///
+/// # Errors
+/// The beacon detector would be set so that a beacon an hour is never reported.
+pub fn fit_to_sign(content: &Content) -> Result<(), Failure> {
+    let most = limits::CONTENT_BEACON_STARTS_MOST;
+    let Some(starts) = content.detectors.beacon_starts.filter(|starts| *starts > most) else {
+        return Ok(());
+    };
+    let detail = format!(
+        "beacon.starts is {starts}: with more than {most} a beacon an hour is never reported, and devices cut it to \
+         {most}. Set {most} or less"
+    );
+    Err(Failure::refused("unusable content", detail))
+}
+
 /// The document of an assignment, from the folder, with the length and the hash that were signed.
 ///
 /// # Errors
@@ -185,6 +201,11 @@ pub fn describe(content: &Content) -> String {
         }
     };
     let detectors = content.detectors;
+    let most = limits::CONTENT_BEACON_STARTS_MOST;
+    let starts = |set: Option<u32>| match set.filter(|set| *set > most) {
+        Some(set) => format!("{set}, devices speak from {most} on"),
+        None => number(set, ""),
+    };
     format!(
         "content {} version {}, for the model {}\n  check-ins  at least apart by: {}\n  beacon     starts: {}, score: {}\n  \
          allow-list networks on one service: {}\n  windows    {windows}\n",
@@ -192,7 +213,7 @@ pub fn describe(content: &Content) -> String {
         content.version,
         plain(content.model.as_str()),
         number(content.settings.checkin_s, " s"),
-        number(detectors.beacon_starts, ""),
+        starts(detectors.beacon_starts),
         number(detectors.beacon_score, " of 1000"),
         number(detectors.wide_networks, ""),
     )

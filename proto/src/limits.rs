@@ -356,8 +356,11 @@ pub const CONTENT_TRIAL_S: u32 = 600;
 pub const CONTENT_UNSEEN_S: u32 = 3600;
 /// Seconds between two check-ins that a content may ask for, least and most.
 pub const CONTENT_CHECKIN_S: [u32; 2] = [60, 3600];
-/// Starts from which a content may let the beacon detector speak, least and most.
+/// Starts from which a content may let the beacon detector speak, least and most, as it is read.
 pub const CONTENT_BEACON_STARTS: [u32; 2] = [10, 40];
+/// Starts from which the beacon detector speaks at most, whatever a content says: of a beacon an hour it remembers a day.
+/// What was signed before may say more; nothing above is signed any more.
+pub const CONTENT_BEACON_STARTS_MOST: u32 = 20;
 /// Score, in thousandths, from which a content may let the beacon detector report, least and most: never so high that
 /// nothing could reach it.
 pub const CONTENT_BEACON_SCORE: [u32; 2] = [700, 900];

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
-use cordon_proto::checkin::{CheckinRequest, ContentOffer};
+use cordon_proto::checkin::CheckinRequest;
 use cordon_proto::ids::{DeviceId, HardwareId, Name, Sha256, Text};
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::order::Order;
@@ -343,12 +343,6 @@ impl Rollouts {
         self.read(|shelf| shelf.images.contains(sha256))
     }
 
-    /// The content that a device is offered at its check-in, and its version.
-    #[must_use]
-    pub fn tell_content(&self, device: &Device, now: Timestamp) -> Option<(ContentOffer, u64)> {
-        self.look(|book| book.tell_content(device, now))
-    }
-
     /// What a device is told at its check-in, and the version of the director's timestamp.
     #[must_use]
     pub fn tell(&self, device: &Device, now: Timestamp) -> (Told, u64) {
@@ -449,7 +443,7 @@ impl Director for Rollouts {
         let device = Device { report: Some(Report::of(request)), ..member.current() };
         Box::pin(async move {
             let told = self.answer(app, &device, now).await;
-            let content = self.tell_content(&device, now);
+            let content = self.answer_content(app, &device, now).await;
             Ok(Orders { order: told.order, permit: told.permit, content })
         })
     }
@@ -498,6 +492,8 @@ fn read<T: DeserializeOwned>(key: &Key, body: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(body).map_err(|_| StoreError::Corrupt(key.to_string()))
 }
 
+#[cfg(test)]
+mod content_tests;
 #[cfg(test)]
 mod later_tests;
 #[cfg(test)]

@@ -74,6 +74,8 @@ pub enum Event {
     Taken(Taken, Option<u64>),
     /// A content was refused for good.
     Refused(ContentFault),
+    /// A content is offered that this device will never take, because a later one was.
+    Spent(ContentFault),
     /// The agent looked at itself: KiB of resident memory, nothing while an update needs memory of its own.
     Looked(Option<u64>),
     /// The agent ends as it should.
@@ -94,6 +96,7 @@ pub fn step(state: &State, event: Event, now: Millis) -> Option<State> {
         },
         Event::Taken(taken, before_kib) => next.take(taken, before_kib, now),
         Event::Refused(fault) => next.refuse(fault),
+        Event::Spent(fault) => next.spent(fault),
         Event::Looked(kib) => next.look(kib, now)?,
         Event::Ending => next.trial.as_mut()?.running = false,
     }
@@ -132,6 +135,15 @@ impl State {
     fn refuse(&mut self, fault: ContentFault) {
         let known = self.fault.as_ref().is_some_and(|known| known.version >= fault.version);
         if fault.version > self.newest && !known {
+            self.fault = Some(fault);
+        }
+    }
+
+    /// Who offers it waits for a word of it: what is applied, or was told of it already, is one.
+    fn spent(&mut self, fault: ContentFault) {
+        let applied = self.current.as_ref().is_some_and(|held| held.version >= fault.version);
+        let told = self.fault.as_ref().is_some_and(|known| known.version == fault.version);
+        if !applied && !told {
             self.fault = Some(fault);
         }
     }

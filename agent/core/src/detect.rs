@@ -63,13 +63,15 @@ impl Default for Thresholds {
 }
 
 impl Thresholds {
-    /// Those that a content sets, and the usual ones where it sets none.
+    /// Those that a content sets, and the usual ones where it sets none. A number of starts that an hourly beacon would
+    /// never reach is cut.
     #[must_use]
     pub fn of(content: &content::Detectors) -> Self {
         let usual = Self::default();
         let count = |set: Option<u32>, usual| set.and_then(|set| usize::try_from(set).ok()).unwrap_or(usual);
+        let starts = content.beacon_starts.map(|starts| starts.min(limits::CONTENT_BEACON_STARTS_MOST));
         Self {
-            beacon_starts: count(content.beacon_starts, usual.beacon_starts),
+            beacon_starts: count(starts, usual.beacon_starts),
             beacon_score: content.beacon_score.unwrap_or(usual.beacon_score),
             wide_networks: count(content.wide_networks, usual.wide_networks),
         }

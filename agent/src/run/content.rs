@@ -4,6 +4,7 @@
 //! other roles. What brings a content here is [`super::updating`]. A restore is applied even where the disk refuses it:
 //! the marker that stands there brings it about again at the next start. Read next: `cordon_agent_core::content`.
 
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cordon_agent_core::content::{Event, State, step};
@@ -15,7 +16,6 @@ use cordon_proto::update::window::Window;
 use cordon_proto::{limits, wire};
 use tokio::sync::watch;
 
-use super::RunError;
 use crate::clock::TrustedClock;
 use crate::files::{FileError, Folder};
 use crate::store::{Found, Pair};
@@ -56,7 +56,8 @@ pub(crate) struct Applied {
 pub(crate) struct Contents(Arc<Mutex<Kept>>);
 
 struct Kept {
-    copies: Pair,
+    /// Nothing where not even their folder could be made.
+    copies: Option<Pair>,
     state: State,
     clock: TrustedClock,
     memory: Memory,
@@ -64,27 +65,35 @@ struct Kept {
 }
 
 impl Contents {
-    /// Opens what is kept, and takes back what an agent has died with.
-    pub(crate) fn open(folder: Folder, clock: TrustedClock, memory: Memory) -> Result<Self, RunError> {
-        let mut copies = Pair::new(folder, COPIES.map(str::to_owned), STATE_BYTES);
+    /// Opens what is kept, and takes back what an agent has died with. Trouble with the disk costs the content and never
+    /// the agent.
+    pub(crate) fn open(folder: Result<Folder, FileError>, clock: TrustedClock, memory: Memory) -> Self {
+        let without = |error: &dyn Display| {
+            tracing::error!(%error, "the content cannot be read; the device goes on without one");
+        };
+        let folder = folder.inspect_err(|error| without(error)).ok();
+        let mut copies = folder.map(|folder| Pair::new(folder, COPIES.map(str::to_owned), STATE_BYTES));
         let read = |bytes: &[u8]| wire::read::<State>(bytes, STATE_BYTES).map_err(|error| error.to_string());
-        let state = match copies.load(read) {
-            Ok(Found::Newest { value, .. }) => value,
-            Ok(Found::Nothing) => State::default(),
-            Err(error) => {
-                tracing::error!(%error, "the content cannot be read; the device goes on without one");
+        let state = match copies.as_mut().map(|copies| copies.load(read)) {
+            Some(Ok(Found::Newest { value, .. })) => value,
+            Some(Ok(Found::Nothing)) | None => State::default(),
+            Some(Err(error)) => {
+                without(&error);
                 State::default()
             }
         };
         let view = watch::Sender::new(Applied::default());
         let mut kept = Kept { copies, state, clock, memory, view };
         if !kept.step(Event::Started) {
-            // Without its marker on the disk a content on trial is not applied.
+            // Without its marker on the disk a content on trial is not applied. It was not tried either, and may be taken
+            // again.
             tracing::error!("the content on trial waits until the disk takes its marker");
-            kept.state = State { current: kept.state.previous.take(), trial: None, ..kept.state };
+            let current = kept.state.previous.take();
+            let newest = current.as_ref().map_or(0, |held| held.version);
+            kept.state = State { newest, current, trial: None, ..kept.state };
         }
         kept.show();
-        Ok(Self(Arc::new(Mutex::new(kept))))
+        Self(Arc::new(Mutex::new(kept)))
     }
 
     /// What is applied, for whoever wants to follow it.
@@ -136,18 +145,18 @@ impl Kept {
     fn step(&mut self, event: Event) -> bool {
         let now = i64::try_from(self.clock.monotonic().as_millis()).unwrap_or(i64::MAX);
         let Some(next) = step(&self.state, event, Millis(now)) else { return true };
-        let stored = self.copies.store(&wire::write(&next));
-        if let Err(error) = &stored {
-            tracing::error!(%error, "the content cannot be stored");
-        }
+        let stored = self.copies.as_mut().is_some_and(|copies| {
+            let stored = copies.store(&wire::write(&next));
+            stored.inspect_err(|error| tracing::error!(%error, "the content cannot be stored")).is_ok()
+        });
         if let Some(fault) = next.fault.as_ref().filter(|fault| self.state.fault.as_ref() != Some(*fault)) {
             tracing::warn!(content = %fault.content, version = fault.version, reason = %fault.why.sentence, "content");
         }
         let restored = self.state.trial.is_some() && next.trial.is_none() && next.fault.is_some();
-        if stored.is_ok() || restored {
+        if stored || restored {
             self.state = next;
         }
-        stored.is_ok() || restored
+        stored || restored
     }
 
     fn show(&mut self) {

@@ -159,8 +159,8 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let tuf = (state.inside("tuf")?, record.owners(DIRECTOR));
     let outbox = Outbox::new(state.inside(&record.owners(receipts::FOLDER))?);
     let interlock = socket(config)?;
-    // The last that may fail: from here on a start that does not end as it should speaks against a content on trial.
-    let contents = Contents::open(state.inside(&record.owners(content::FOLDER))?, clock.clone(), memory)?;
+    // Nothing fails after it: from here on a start that does not end as it should speaks against a content on trial.
+    let contents = Contents::open(state.inside(&record.owners(content::FOLDER)), clock.clone(), memory);
     let sensing = sensing.following(contents.view());
 
     let metered = config.metered.map(|seconds| Duration::from_secs(seconds.into()));

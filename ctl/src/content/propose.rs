@@ -10,7 +10,7 @@ use cordon_proto::ids::{Name, Sha256, Text};
 use cordon_proto::update::content::{Content, Detectors, Settings};
 use serde_json::json;
 
-use super::{describe, document_of, highest, in_force, read};
+use super::{describe, document_of, fit_to_sign, highest, in_force, read};
 use crate::chain::Director;
 use crate::failure::Failure;
 use crate::folder::{Folder, write_whole};
@@ -60,6 +60,7 @@ impl Propose {
         if self.file.is_none() {
             content = Content { version: newest + 1, ..before.cloned().unwrap_or(content) };
         }
+        fit_to_sign(&content)?;
         if content.version <= newest {
             let detail = format!(
                 "version {} is not above {newest}, which is signed already: devices would refuse it",

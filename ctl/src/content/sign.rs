@@ -17,7 +17,9 @@ use cordon_proto::update::metadata::{TargetFile, Targets};
 use cordon_proto::update::scope::Scope;
 use cordon_proto::update::{Fault, Rules, author};
 
-use super::{Whole, assignments_of, authority, describe_whole, facts, highest, in_force, read, role, same};
+use super::{
+    Whole, assignments_of, authority, describe_whole, facts, fit_to_sign, highest, in_force, read, role, same,
+};
 use crate::arguments;
 use crate::chain::{self, Director, newest};
 use crate::failure::Failure;
@@ -87,6 +89,7 @@ impl Sign {
                     format!("version {} is not above {highest}, which is signed already", content.version);
                 return Err(Failure::refused("version", detail));
             }
+            fit_to_sign(&content)?;
             let assignment = self.assignment(&content, &bytes, &lists, session.now)?;
             let whole = Whole { assignment, content };
             shown += &describe_whole(&whole, &lists);

@@ -92,6 +92,11 @@ fn what_devices_would_refuse_is_refused_at_the_desk() {
             refused(desk.sign_content("content1", &["--file", &bad, "--scope-list", &list, "--reason", "r"]));
         assert!(told.contains(named), "{named}: {told}");
     }
+    let many = desk.draft("bad.json", "\"starts\": 12", "\"starts\": 21");
+    assert!(refused(desk.propose(&many, "bad.out")).contains("a beacon an hour is never reported"));
+    let flags = ["--file", &many, "--scope-list", &desk.path("wave1.tsv"), "--reason", "r"];
+    assert!(refused(desk.sign_content("content1", &flags)).contains("Set 20 or less"));
+    assert!(done(cordonctl(&["content", "show", &many])).contains("21, devices speak from 20 on"));
     let [out, director] = [desk.path("bare.json"), desk.path("director")];
     let bare =
         ["content", "propose", "--id", "bare", "--model", "VP-3", "--director", &director, "--out", &out];

@@ -37,7 +37,7 @@ pub use accept::unaccepted;
 pub use apply::{apply, apply_progress};
 pub use at_check_in::{go_at_check_in, may_be_given};
 pub use check::{Violation, check, passed};
-pub use content::{Contents, content_key, content_name};
+pub use content::{CONTENT_SILENT_S, Contents, ToldContent, content_key, content_name};
 pub use facts::{BackFacts, DeviceFacts, Failure, Fleet, Stage};
 pub use offer::{Book, OtherList, Reason, ScopeList, Seen, Told, fits, ward_name};
 pub use opening::{Listed, NotReady, ready};

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cordon_proto::checkin::Action;
+use cordon_proto::checkin::{Action, ContentOffer};
 use cordon_proto::ids::{DeviceId, Name};
 use cordon_proto::time::Timestamp;
 use cordon_server_core::audit::Actor;
@@ -18,7 +18,8 @@ use cordon_server_core::change::lease::Lease;
 use cordon_server_core::change::{Commit, Key};
 use cordon_server_core::device::Device;
 use cordon_server_core::rollout::{
-    Act, Fleet, IN_FLIGHT_TOTAL, Progress, Sight, Told, apply_progress, go_at_check_in, may_be_given,
+    Act, Book, Fleet, IN_FLIGHT_TOTAL, Progress, RolloutKind, Sight, Told, apply_progress, go_at_check_in,
+    may_be_given,
 };
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -83,13 +84,62 @@ impl Rollouts {
             told = self.tell(device, now).0;
         }
         if let (Some(rollout), Some(permit), true) = (&told.of, &told.permit, told.is_news) {
-            if writes && let Err(error) = self.write_told(rollout, (device.id, permit.action), now).await {
+            let action = permit.action;
+            let tell = |known: &Progress| known.told(action, now);
+            if writes && let Err(error) = self.write_told((rollout, device.id), tell, now).await {
                 tracing::warn!(error = chain(&error), "a go could not be written down, so it was not told");
             }
             told = self.tell(device, now).0;
             told.permit = told.permit.filter(|_| !told.is_news);
         }
         told
+    }
+
+    /// The content that a device is offered in the answer to its check-in, and its version. A place is given as a go is, and
+    /// what cannot be written down is not told.
+    pub(super) async fn answer_content(
+        &self,
+        app: &App,
+        device: &Device,
+        now: Timestamp,
+    ) -> Option<(ContentOffer, u64)> {
+        let writes = !app.following.is_stale() && app.care.trouble().is_none();
+        if let Some(rollout) = self.lacks_place(device, now).filter(|_| writes) {
+            match self.give(app, (&rollout, device.id), now).await {
+                Ok(()) => {}
+                Err(RolloutError::Store(StoreError::Conflict(Key::Lease(_)))) => {
+                    app.leases.lost(ROLLOUTS_JOB)
+                }
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "a place could not be given in a check-in")
+                }
+            }
+        }
+        let tell = || self.look(|book| book.tell_content(device, now));
+        let mut told = tell()?;
+        if told.is_news {
+            let late = self.look(|book| book.rollouts.get(&told.of).is_some_and(|of| !of.moves()));
+            let offered = |known: &Progress| known.offered(late, now);
+            if writes && let Err(error) = self.write_told((&told.of, device.id), offered, now).await {
+                tracing::warn!(
+                    error = chain(&error),
+                    "an offer could not be written down, so it was not told"
+                );
+            }
+            told = tell().filter(|told| !told.is_news)?;
+        }
+        Some((told.offer, told.version))
+    }
+
+    /// The rollout of the highest content that would have a place for the device if one is free.
+    fn lacks_place(&self, device: &Device, now: Timestamp) -> Option<Name> {
+        let of_content = |book: &Book| -> Vec<(Option<u64>, Name)> {
+            let all = book.rollouts.values().filter(|one| one.kind == RolloutKind::Content && one.moves());
+            let its = all.filter(|one| one.wave_of(device.id).is_some());
+            its.map(|one| (one.content_version, one.id.clone())).collect()
+        };
+        let asks = |(_, rollout): &(Option<u64>, Name)| self.asks_in_vain(rollout, device, now);
+        self.look(of_content).into_iter().filter(asks).max().map(|(_, rollout)| rollout)
     }
 
     /// Whether the device would be given its go if there is a place.
@@ -147,7 +197,10 @@ impl Rollouts {
             })?;
             let progress = apply_progress(&shelf.progress(id, device), &act, now)?;
             let action = if matches!(act, Act::Back { .. }) { Action::Back } else { Action::Install };
-            let progress = progress.told(action, now)?;
+            let progress = match rollout.kind {
+                RolloutKind::Firmware => progress.told(action, now)?,
+                RolloutKind::Content => progress.offered(false, now).unwrap_or(progress),
+            };
             let key = Key::Progress { rollout: id.clone(), device };
             let (rollout, expected) = (shelf.expected(&Key::Rollout(id.clone())), shelf.expected(&key));
             Some(Given { rollout, progress, expected })
@@ -177,18 +230,18 @@ impl Rollouts {
         }
     }
 
-    /// Writes down that a device is told of its go. Any server may: it is the one that answers.
+    /// Writes down that a device is told of what `tell` says. Any server may: it is the one that answers.
     pub(super) async fn write_told(
         &self,
-        rollout: &Name,
-        (device, action): (DeviceId, Action),
+        (rollout, device): (&Name, DeviceId),
+        tell: impl Fn(&Progress) -> Option<Progress> + Send + Sync,
         now: Timestamp,
     ) -> Result<(), RolloutError> {
         let key = Key::Progress { rollout: rollout.clone(), device };
         for _ in 0..TRIES {
             let (known, expected) =
                 self.read(|shelf| (shelf.progress(rollout, device), shelf.expected(&key)));
-            let Some(told) = known.told(action, now) else { return Ok(()) };
+            let Some(told) = tell(&known) else { return Ok(()) };
             let draft = Commit::draft(now, Actor::Device(device));
             match self.commit(put_progress(draft, rollout, (device, &told, expected))).await {
                 Err(RolloutError::Store(StoreError::Conflict(_))) => self.load_one(key.clone()).await?,

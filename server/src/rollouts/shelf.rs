@@ -239,9 +239,11 @@ impl Shelf {
         count(receipt, &row, received).ok()
     }
 
-    /// Gos that are in force in all rollouts but this one.
+    /// Gos that are in force in all rollouts of the same kind but this one: a content on trial keeps no reboot waiting.
     pub(super) fn in_flight_beside(&self, id: &Name) -> u32 {
-        let others = self.book.rollouts.values().filter(|other| other.id != *id);
+        let kind = self.book.rollouts.get(id).map(|rollout| rollout.kind);
+        let same = |other: &&Rollout| other.id != *id && Some(other.kind) == kind;
+        let others = self.book.rollouts.values().filter(same);
         let moving = others.filter(|other| other.keeps_gos() || other.moves());
         let known = moving.filter_map(|other| self.book.progress.get(&other.id)).flat_map(BTreeMap::values);
         let flying = known.filter(|known| goes(known) || goes_back(known));

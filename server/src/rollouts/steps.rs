@@ -16,7 +16,8 @@ use cordon_server_core::change::lease::Lease;
 use cordon_server_core::change::{Commit, Draft, Key};
 use cordon_server_core::device::Device;
 use cordon_server_core::rollout::{
-    Act, Fleet, Hold, IN_FLIGHT_TOTAL, Progress, Rollout, Sight, apply, apply_progress, passed, plan,
+    Act, Fleet, Hold, IN_FLIGHT_TOTAL, Progress, Rollout, RolloutKind, Sight, apply, apply_progress, passed,
+    plan,
 };
 
 use super::{AsSeen, Concerned, RolloutError, Rollouts, body, entry};
@@ -54,8 +55,11 @@ struct Planned {
     rollout: Rollout,
     expected: Expected,
     acts: Vec<Act>,
-    given: Vec<(DeviceId, Progress, Expected)>,
+    given: Rows,
 }
+
+/// What is to be remembered of devices, and over what that was decided.
+type Rows = Vec<(DeviceId, Progress, Expected)>;
 
 impl Turn<'_> {
     fn draft(&self, actor: Actor) -> Draft {
@@ -278,7 +282,58 @@ impl Rollouts {
             ticked.devices.insert(receipt.body.device);
             ticked.rollouts.insert(rollout);
         }
+        self.count_contents(fleet, (all, turn), &mut ticked).await?;
         Ok(ticked)
+    }
+
+    /// Writes down what became of contents, by the devices' own words, and whose place is taken back while nothing is
+    /// offered. Who was faster is loaded, and the rest is done at the next tick.
+    async fn count_contents(
+        &self,
+        fleet: &FleetView,
+        (all, turn): (bool, Turn<'_>),
+        ticked: &mut Ticked,
+    ) -> Result<(), RolloutError> {
+        for (rollout, news) in self.news_of_contents(fleet, all, turn.now) {
+            for some in news.chunks(PERMITS) {
+                let mut draft = turn.draft(actor());
+                for (device, progress, expected) in some {
+                    draft = put_progress(draft, &rollout, (*device, progress, *expected));
+                }
+                match self.commit(draft).await {
+                    Err(RolloutError::Store(StoreError::Conflict(key @ Key::Progress { .. }))) => {
+                        self.load_one(key).await?;
+                    }
+                    outcome => {
+                        outcome?;
+                        ticked.rollouts.insert(rollout.clone());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is new of the devices of each rollout of content; of those that have ended only if they are asked for.
+    fn news_of_contents(&self, fleet: &FleetView, all: bool, now: Timestamp) -> Vec<(Name, Rows)> {
+        self.read(|shelf| {
+            let contents = shelf.book.rollouts.values().filter(|one| one.kind == RolloutKind::Content);
+            let looked_at = contents.filter(|rollout| all || rollout.is_open());
+            let news = looked_at.map(|rollout| {
+                let begun = rollout.waves.iter().filter(|wave| wave.started.is_some());
+                let open = begun.flat_map(|wave| &wave.devices).filter(|device| {
+                    shelf.progress_in(&rollout.id, **device).is_none_or(|known| known.outcome.is_none())
+                });
+                let news = open.filter_map(|device| {
+                    let known = fleet.get(*device)?.current();
+                    let progress = shelf.book.content_progress(rollout, &known, now)?;
+                    let key = Key::Progress { rollout: rollout.id.clone(), device: *device };
+                    Some((*device, progress, shelf.expected(&key)))
+                });
+                (rollout.id.clone(), news.collect())
+            });
+            news.collect()
+        })
     }
 
     /// The newest rollout in which this receipt counts.

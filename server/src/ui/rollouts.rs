@@ -11,7 +11,7 @@ use super::acceptance::Acceptance;
 use super::device::Fact;
 use super::marks::{Markup, Shape, octagon, shape};
 use super::said::Said;
-use super::words::{list, number, percent, plural};
+use super::words::{finished_words, list, number, paused_words, percent, plural};
 use super::{Frame, paths, wave_bar};
 
 /// The list.
@@ -147,6 +147,8 @@ pub struct Rollout {
     pub waits_for: Option<Said>,
     /// The signed way back, by release name; none: there is no way back.
     pub back: Option<Said>,
+    /// Whether it brings a content: devices end by their own word, and there are no receipts.
+    pub content: bool,
     /// Why devices have not ended or have failed, the most frequent reason first.
     pub reasons: Vec<ReasonRow>,
     /// The devices of one reason, if somebody asked for them.
@@ -394,7 +396,7 @@ impl Page<'_> {
                 class: "plain",
                 mark: shape(Shape::DashedRing),
                 lead: format!("Paused by {by}, {}", clock.moment_words(*at)),
-                text: "No device gets the go; those that have it keep it.".into(),
+                text: paused_words(self.page.content).into(),
             },
             State::Aborted { at, by, .. } => Banner {
                 class: "halted",
@@ -421,10 +423,7 @@ impl Page<'_> {
                 class: "plain good",
                 mark: shape(Shape::Tick),
                 lead: format!("Finished {}", clock.moment_words(*at)),
-                text: format!(
-                    "{} confirmed by receipt.",
-                    self.things(u64::from(self.page.row.tally.confirmed))
-                ),
+                text: finished_words(&self.things(self.page.row.tally.confirmed.into()), self.page.content),
             },
         }
     }

@@ -320,6 +320,22 @@ pub fn actor_words(actor: &str) -> String {
     }
 }
 
+/// What a finished rollout has done to its devices, such as "20 pumps": of a content there is no receipt.
+#[must_use]
+pub fn finished_words(devices: &str, content: bool) -> String {
+    format!("{devices} {}.", if content { "in force by their own word" } else { "confirmed by receipt" })
+}
+
+/// What a paused rollout keeps.
+#[must_use]
+pub fn paused_words(content: bool) -> &'static str {
+    if content {
+        "No device is offered it; where it is in force it stays."
+    } else {
+        "No device gets the go; those that have it keep it."
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

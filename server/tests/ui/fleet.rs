@@ -403,6 +403,7 @@ fn rollout(sample: Sample, state: State) -> Rollout {
         limit_permille: 20,
         waits_for: Some(sample.said("waits for 3 silent devices until 14:40")),
         back: Some(sample.said("4.1.0")),
+        content: false,
         reasons: vec![
             ReasonRow {
                 count: 41,

@@ -193,6 +193,28 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
     proptest::collection::vec(fate, 0..40)
 }
 
+#[test]
+fn an_offer_that_is_never_taken_is_told_once_and_what_is_applied_is_not() {
+    // Goal: whoever offers what this device will never take hears it. Method: a version below the one in force, the very
+    // one, one that failed, and one between; then a newer one is refused.
+    let spent = |version: u64| {
+        let why = Blocked { code: text("content-spent"), sentence: text("Never.") };
+        Event::Spent(ContentFault { content: "icu".parse().expect("a name"), version, why })
+    };
+    let one = settled();
+    assert_eq!(step(&one, spent(1), Millis(TRIAL)), None, "it is in force");
+    let tried = after(&one, Event::Taken(taken(4), Some(4000)), TRIAL);
+    for version in [1, 3, 4] {
+        assert_eq!(step(&tried, spent(version), Millis(TRIAL)), None, "{version}: on trial, or further");
+    }
+    let failed = after(&tried, Event::Looked(Some(limits::CONTENT_RESIDENT_KIB + 1)), TRIAL);
+    assert_eq!(step(&failed, spent(4), Millis(TRIAL)), None, "that was told");
+    let told = after(&failed, spent(3), TRIAL);
+    assert_eq!(told.fault.as_ref().map(|fault| fault.version), Some(3));
+    assert_eq!(step(&told, spent(3), Millis(TRIAL)), None, "once");
+    assert_eq!((told.newest, told.in_force()), (4, 1), "and nothing else changes");
+}
+
 proptest! {
     #[test]
     fn whatever_happens_versions_never_fall_and_what_is_applied_was_proved_or_is_on_trial(fates in fates()) {

@@ -32,6 +32,8 @@ const LEAST_SPAN_S: u32 = 300;
 const MANY_STARTS: usize = 20;
 /// Seconds after which a start is forgotten.
 const MEMORY_S: i64 = 24 * 3600;
+const _: () =
+    assert!(limits::CONTENT_BEACON_STARTS_MOST < 24, "an hourly beacon can be reported within a day");
 
 /// One watched destination.
 #[derive(Clone, Debug)]

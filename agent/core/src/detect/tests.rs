@@ -387,13 +387,13 @@ fn a_content_moves_the_thresholds_and_never_beyond_its_bounds() {
     // Goal: the owner's content decides when detectors speak, and cannot make them dumb. Method: the same calls under the
     // usual thresholds, under others, and under the strictest that a content may set.
     use cordon_proto::update::content;
-    let heard = |set: content::Detectors, calls: i64, networks: u8| {
+    let every = |every_s: i64, set: content::Detectors, calls: i64, networks: u8| {
         let mut detectors = learned_kiosk();
         detectors.set_thresholds(Thresholds::of(&set));
         let after = start() + WEEK_S + 3600;
         let mut findings = Vec::new();
         for call in 0..calls {
-            let second = after + call * 60;
+            let second = after + call * every_s;
             findings.extend(detectors.observe(&flow("203.0.113.9", 443, second), Millis(second * 1000)));
         }
         for network in 0..networks {
@@ -403,14 +403,16 @@ fn a_content_moves_the_thresholds_and_never_beyond_its_bounds() {
         let told = |name: &str| findings.iter().filter(|finding| finding.detector.as_str() == name).count();
         (told("beacon") > 0, told("allow-list"))
     };
+    let heard = |set, calls, networks| every(60, set, calls, networks);
     let usual = content::Detectors::default();
     assert_eq!(Thresholds::of(&usual), Thresholds::default());
     assert!(heard(usual, 20, 0).0);
     let patient = content::Detectors { beacon_starts: Some(40), ..usual };
-    assert!(!heard(patient, 39, 0).0 && heard(patient, 60, 0).0);
+    assert!(!heard(patient, 19, 0).0 && heard(patient, 20, 0).0, "cut to what an hourly beacon reaches");
     let [_, score] = limits::CONTENT_BEACON_SCORE;
     let strictest = content::Detectors { beacon_starts: Some(40), beacon_score: Some(score), ..usual };
     assert!(heard(strictest, 60, 0).0, "a clean beacon is heard under whatever a content may set");
+    assert!(every(3600, strictest, 24, 0).0, "and one an hour within its day of memory");
     let quiet = content::Detectors { wide_networks: Some(2), ..usual };
     assert!(heard(quiet, 0, 6).1 < heard(usual, 0, 6).1, "{:?} {:?}", heard(quiet, 0, 6), heard(usual, 0, 6));
 }

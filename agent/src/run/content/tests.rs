@@ -63,7 +63,7 @@ fn taken(version: u64) -> Taken {
 
 fn open(folder: &Folder, clock: &Arc<Hand>) -> Contents {
     let clock = TrustedClock::new(Arc::clone(clock) as Arc<dyn Clock>, Floor::new(None));
-    Contents::open(folder.clone(), clock, Arc::new(|| Some(4000))).expect("opens")
+    Contents::open(Ok(folder.clone()), clock, Arc::new(|| Some(4000)))
 }
 
 fn version(contents: &Contents) -> u64 {
@@ -146,6 +146,38 @@ fn a_full_disk_keeps_a_content_out_and_never_a_restore() {
     drop(contents);
     let again = open(&folder, &clock);
     assert_eq!((version(&again), again.newest()), (1, 2), "the marker brings it about again");
+}
+
+#[test]
+fn a_content_that_waits_for_its_marker_is_not_spent_and_no_trouble_with_the_disk_stops_the_agent() {
+    // Goal: no version is lost without a word. Method: one on trial after an orderly end, a full disk at the next start,
+    // and then room; a state folder in which not even the contents' folder can be made.
+    let root = tempfile::tempdir().expect("a scratch folder");
+    let folder = Folder::open(root.path().join("content")).expect("opens");
+    let clock = Arc::new(Hand::default());
+    settled(&folder, &clock);
+    let contents = open(&folder, &clock);
+    contents.take(Event::Taken(taken(2), Some(4000)));
+    contents.take(Event::Ending);
+    drop(contents);
+    let ways = COPIES.map(|copy| folder.path().join(format!(".{copy}.new")));
+    ways.iter().for_each(|way| std::fs::create_dir(way).expect("makes the folder"));
+    let contents = open(&folder, &clock);
+    assert_eq!((version(&contents), contents.newest()), (1, 1), "it is not applied, and not spent");
+    ways.iter().for_each(|way| std::fs::remove_dir(way).expect("removes the folder"));
+    contents.take(Event::Taken(taken(2), Some(4000)));
+    assert_eq!((version(&contents), contents.view().borrow().on_trial), (2, true));
+    std::fs::write(root.path().join("file"), b"in the way").expect("writes");
+    let none = Folder::open(root.path().join("file/content"));
+    assert!(none.is_err());
+    let clock = TrustedClock::new(clock as Arc<dyn Clock>, Floor::new(None));
+    let without = Contents::open(none, clock, Arc::new(|| Some(4000)));
+    assert!(!without.take(Event::Taken(taken(1), Some(4000))));
+    assert_eq!(
+        (version(&without), without.newest()),
+        (0, 0),
+        "nothing is applied that a restart would not know"
+    );
 }
 
 #[test]

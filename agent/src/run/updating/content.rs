@@ -6,12 +6,15 @@
 use std::time::Duration;
 
 use cordon_agent_core::content::Event;
-use cordon_proto::checkin::{CheckinAnswer, ContentFault, ContentOffer, UpdateState};
+use cordon_proto::checkin::{Blocked, CheckinAnswer, ContentFault, ContentOffer, UpdateState};
 use cordon_proto::ids::Text;
+use cordon_proto::update::content::ContentRefusal;
 
 use super::Updating;
 use crate::run::evidence::{self, Judged, Missing};
 
+/// The code of a version that was offered and that this device will never take any more.
+const SPENT: &str = "content-spent";
 /// After this what did not come about is tried again although nothing says that it changed.
 const AGAIN: Duration = Duration::from_secs(60);
 /// The same where only another signature can mend it.
@@ -28,9 +31,19 @@ impl Updating {
     /// Takes the content that an answer names, unless it was taken or refused before.
     pub(super) async fn take_content(&mut self, answer: &CheckinAnswer) {
         let Some(offer) = &answer.content else { return };
-        let newest = self.contents.newest().max(self.record.version(&self.taken_version()));
-        if self.means.store.is_none() || answer.content_version <= newest {
+        // What only the security state knows was never applied (the power went, the disk was full, the owner left and came
+        // back): that very version may be taken, and none below it.
+        let held = self.record.version(&self.taken_version());
+        let newest = self.contents.newest().max(held.saturating_sub(1));
+        if self.means.store.is_none() {
             return;
+        }
+        if answer.content_version <= newest {
+            let refusal =
+                ContentRefusal::NotNewer { offered: answer.content_version, newest: newest.max(held) };
+            let why = Blocked { code: Text::lossy(SPENT), ..refusal.blocked() };
+            let (content, version) = (offer.content.clone(), answer.content_version);
+            return self.content_step(Event::Spent(ContentFault { content, version, why }));
         }
         let now = self.device.clock.monotonic();
         let same = |tried: &Tried| tried.offer == *offer && tried.director_version == answer.director_version;

@@ -1,16 +1,18 @@
-//! Rollouts of content: settings and thresholds, staged in waves and halted like firmware, without a go.
+//! Rollouts of content: settings and thresholds, staged in waves and halted like firmware, by the devices' own word.
 //!
-//! A content is offered to the devices of a wave as soon as the wave has begun, because it reboots nothing; the device
-//! tries it for ten minutes by itself and says which version is in force. That word is the end: done when it names the
-//! version, already further when it names a later one, failed when it gave the content back or refused it for good. While a person holds a place, or
-//! the rollout does not run, nothing is offered; what is in force stays. Read next: [`super::plan`], whose waves, limits
-//! and stops are the same.
+//! A content reboots nothing, so what firmware calls a go is here a place: the plan gives it, as many at once as the
+//! policy allows, and with it the offer. The device tries the content for ten minutes by itself and says which version is
+//! in force. The first such word is written down as its end, as a receipt is: done when it names the version that it was
+//! offered here, failed when it gave the content back or refused it for good. One that names a later version, or this one
+//! without having been offered it, is there already and shows nothing. While a person holds a place, or the rollout does
+//! not run, nothing is offered, no place is kept and no silence counts; what is in force stays. Read next:
+//! [`super::plan`], whose waves, limits and stops are the same.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::ToString;
 
-use cordon_proto::checkin::ContentOffer;
+use cordon_proto::checkin::{Action, Blocked, ContentOffer, UpdateState};
 use cordon_proto::ids::Name;
 use cordon_proto::limits;
 use cordon_proto::receipt::Outcome;
@@ -23,16 +25,16 @@ use cordon_proto::update::window::Window;
 
 use super::facts::DeviceFacts;
 use super::offer::{Book, fits, trusted};
-use super::{Rollout, RolloutKind, State};
+use super::{GoTold, Progress, Rollout, RolloutKind, State};
 use crate::device::Device;
 
 /// What stands before a content's name where orders are named, so that no list of one is taken for the other's.
 const PREFIX: &str = "content.";
 /// The repository that a rollout of content names.
 const REPOSITORY: &str = "director";
-/// Seconds after which a device that was heard with the offer at hand and then no more counts as silent, at least: two
-/// check-ins of a metered device and the trial.
-const SILENT_S: u32 = 2 * limits::METERED_CHECKIN_S + limits::CONTENT_TRIAL_S;
+/// Seconds without a word after which a device that was told of its content counts as silent, at least: two check-ins
+/// of a metered device and the trial.
+pub const CONTENT_SILENT_S: u32 = 2 * limits::METERED_CHECKIN_S + limits::CONTENT_TRIAL_S;
 /// Codes by which a device says that it has given a content back.
 const GIVEN_BACK: [&str; 2] = ["content-crash", "content-memory"];
 
@@ -49,6 +51,19 @@ pub struct Contents {
 #[must_use]
 pub fn content_key(content: &Name) -> Option<Name> {
     format!("{PREFIX}{content}").parse().ok()
+}
+
+/// What a device is told of a content in the answer to its check-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldContent {
+    /// The offer.
+    pub offer: ContentOffer,
+    /// Its version.
+    pub version: u64,
+    /// The rollout that this is of.
+    pub of: Name,
+    /// Whether the device is told of it for the first time: that is written down before it is told.
+    pub is_news: bool,
 }
 
 /// What people call the content of this key.
@@ -110,18 +125,38 @@ impl Book {
         }
     }
 
-    /// The content that a device is offered now, and its version: of several the one of the highest version.
+    /// The content that a device is offered now: of several the one of the highest version.
     #[must_use]
-    pub fn tell_content(&self, device: &Device, now: Timestamp) -> Option<(ContentOffer, u64)> {
-        let offered = self.rollouts.values().filter_map(|rollout| self.offered_content(rollout, device, now));
-        let (order, content, version) = offered.max_by_key(|(_, _, version)| *version)?;
+    pub fn tell_content(&self, device: &Device, now: Timestamp) -> Option<ToldContent> {
+        let placed = self.rollouts.values().filter_map(|rollout| {
+            let (order, content, version) = self.offered_content(rollout, device, now)?;
+            let is_news = self.is_placed(rollout, device)?;
+            Some((rollout, order, content, version, is_news))
+        });
+        let (rollout, order, content, version, is_news) =
+            placed.max_by_key(|(_, _, _, version, _)| *version)?;
         let proof = match order.scope {
             Scope::Match { .. } => None,
             Scope::Set { .. } => self.proof(&order.id, device.hardware.identity()),
         };
-        Some((ContentOffer { content: content.clone(), proof }, version))
+        let runs = device.report.as_ref().is_some_and(|report| report.content_version >= version);
+        let offer = ContentOffer { content: content.clone(), proof };
+        Some(ToldContent { offer, version, of: rollout.id.clone(), is_news: is_news && !runs })
     }
 
+    /// Whether a device has its place in a rollout of content, and then whether it is yet to be told. Who has proved the
+    /// content keeps it, also when it comes back without it; who comes after the rollout is finished needs no place.
+    fn is_placed(&self, rollout: &Rollout, device: &Device) -> Option<bool> {
+        let known = self.progress_of(&rollout.id, device.id);
+        match known.and_then(|known| known.outcome) {
+            Some(Outcome::Confirmed) => Some(false),
+            Some(_) => None,
+            None if late(rollout) => Some(known.is_none_or(|known| known.offered.is_none())),
+            None => known.filter(|known| known.go().is_some()).map(|known| known.offered.is_none()),
+        }
+    }
+
+    /// The content that a rollout has for a device now, whether it has a place or not.
     fn offered_content<'a>(
         &'a self,
         rollout: &'a Rollout,
@@ -142,10 +177,34 @@ impl Book {
         Some((order, content, *version))
     }
 
+    /// What is to be written down of a device in a rollout of content, if there is something new: its end, when its own
+    /// word first says it, and that its place is taken back while nothing is offered.
+    #[must_use]
+    pub fn content_progress(&self, rollout: &Rollout, device: &Device, now: Timestamp) -> Option<Progress> {
+        let (_, wave) = rollout.wave_of(device.id).filter(|_| rollout.kind == RolloutKind::Content)?;
+        wave.started?;
+        let known = self.progress_of(&rollout.id, device.id).cloned().unwrap_or_default();
+        if known.outcome.is_some() {
+            return None;
+        }
+        match Word::of(rollout, device, &known) {
+            Some(Word::Ended(outcome, why)) => {
+                let (outcome, ended, reason) = (Some(outcome), Some(now), why.cloned());
+                Some(Progress { v: 1, outcome, ended, reason, ..known })
+            }
+            Some(Word::Further) | None => {
+                let idle = known.go().is_some() && self.offered_content(rollout, device, now).is_none();
+                idle.then_some(Progress { v: 1, taken_back: Some(now), ..known })
+            }
+        }
+    }
+
     /// The facts of one device for the plan of a rollout of content.
     pub(super) fn content_facts(&self, rollout: &Rollout, device: &Device, now: Timestamp) -> DeviceFacts {
-        let (trusted, held, heard) = (trusted(device), self.held(device, now), device.last_seen);
-        let mut facts = DeviceFacts { trusted, held, heard, ..DeviceFacts::default() };
+        let mut facts = self.remembered(rollout, device.id);
+        (facts.trusted, facts.heard) = (trusted(device), device.last_seen);
+        facts.held_since = self.holds_over(device).filter(|hold| hold.holds(now)).map(|hold| hold.at).min();
+        facts.held = facts.held_since.is_some();
         let Some((_, wave)) = rollout.wave_of(device.id) else {
             let listed = self.contents.as_orders();
             let fitting = |order: &Order| now < order.expires && fits(order, device);
@@ -153,35 +212,67 @@ impl Book {
             facts.joins = rollout.waves.iter().position(|wave| wave.joins && joins(&wave.order));
             return facts;
         };
-        let progress = self.progress.get(&rollout.id).and_then(|known| known.get(&device.id));
-        let accepted = progress.and_then(|progress| progress.accepted.as_ref());
-        facts.accepted = accepted.map(|accepted| accepted.good);
-        let (Some(report), Some(begun), Some(version)) =
-            (&device.report, wave.started, rollout.content_version)
-        else {
-            return facts;
-        };
-        let fault = report.content_fault.as_ref().filter(|fault| fault.version == version);
-        if report.content_version == version {
-            facts.receipt = Some(Outcome::Confirmed);
-        } else if report.content_version > version {
-            // It never tries this one, so it shows nothing about it.
-            facts.already = true;
-        } else if let Some(fault) = fault {
-            let back = GIVEN_BACK.contains(&fault.why.code.as_str());
-            facts.receipt = back.then_some(Outcome::RolledBack);
-            facts.refused = (!back).then(|| fault.why.code.clone());
-            facts.blocked = Some(fault.why.sentence.to_string());
-        } else if let Some(heard) = heard.filter(|heard| *heard >= begun) {
-            let limit_s = i64::from(rollout.policy.silent_after_s.max(SILENT_S));
-            // Who is offered nothing has no reason to speak of it.
-            let offered = trusted && !held;
-            facts.silent = Some(heard).filter(|heard| offered && now.seconds_since(*heard) > limit_s);
-            facts.blocked = held.then(|| "A person holds this place.".to_string());
-            facts.installing = true;
+        let Some(begun) = wave.started.filter(|_| facts.receipt.is_none()) else { return facts };
+        let known = self.progress_of(&rollout.id, device.id).cloned().unwrap_or_default();
+        match Word::of(rollout, device, &known) {
+            Some(Word::Ended(outcome, why)) => {
+                facts.receipt = Some(outcome);
+                facts.blocked = why.map(|why| why.sentence.to_string());
+            }
+            Some(Word::Further) => (facts.already, facts.permitted) = (true, None),
+            None => {
+                facts.blocked = facts.held.then(|| "A person holds this place.".to_string());
+                let here = device.report.is_some() && facts.heard.is_some_and(|heard| heard >= begun);
+                facts.asks = here.then(|| (wave.order.clone(), Action::Install));
+                if facts.permitted.is_some() && facts.told != GoTold::NotYet {
+                    (facts.state, facts.installing) = (Some(UpdateState::Fetching), true);
+                    let open = self.offered_content(rollout, device, now).is_some();
+                    facts.told = patient(&facts, open, now);
+                }
+            }
         }
         facts
     }
+}
+
+/// What a device's own word means for a rollout of content.
+enum Word<'a> {
+    /// It has ended, and why where it ended badly.
+    Ended(Outcome, Option<&'a Blocked>),
+    /// It holds this version without having been offered it here, or a later one: it never tries this one.
+    Further,
+}
+
+impl<'a> Word<'a> {
+    fn of(rollout: &Rollout, device: &'a Device, known: &Progress) -> Option<Self> {
+        let (report, version) = (device.report.as_ref()?, rollout.content_version?);
+        if let Some(fault) = report.content_fault.as_ref().filter(|fault| fault.version == version) {
+            let back = GIVEN_BACK.contains(&fault.why.code.as_str());
+            let outcome = if back { Outcome::RolledBack } else { Outcome::Refused };
+            return Some(Self::Ended(outcome, Some(&fault.why)));
+        }
+        if report.content_version == version && known.offered.is_some() {
+            return Some(Self::Ended(Outcome::Confirmed, None));
+        }
+        (report.content_version >= version).then_some(Self::Further)
+    }
+}
+
+/// Whether who comes now comes late.
+fn late(rollout: &Rollout) -> bool {
+    matches!(rollout.state, State::Finished { .. })
+}
+
+/// Since when the silence of a device counts that has its place: from now, while nothing is offered and until it has
+/// lasted for longer than a device on a metered line may keep it.
+fn patient(facts: &DeviceFacts, open: bool, now: Timestamp) -> GoTold {
+    let since = match facts.told {
+        GoTold::At(told) => facts.permitted.max(Some(told)),
+        GoTold::NotYet | GoTold::Unwritten => facts.permitted,
+    };
+    let last = facts.heard.max(since);
+    let long = last.is_some_and(|last| now.seconds_since(last) > i64::from(CONTENT_SILENT_S));
+    if open && long { facts.told } else { GoTold::At(now) }
 }
 
 #[cfg(test)]

@@ -266,7 +266,7 @@ impl Book {
         orders.map(|order| (order.id.clone(), order.clone())).collect()
     }
 
-    fn progress_of(&self, rollout: &Name, device: DeviceId) -> Option<&Progress> {
+    pub(super) fn progress_of(&self, rollout: &Name, device: DeviceId) -> Option<&Progress> {
         self.progress.get(rollout)?.get(&device)
     }
 

@@ -1,7 +1,8 @@
 //! What is remembered of one device in one rollout, under `Key::Progress`.
 //!
 //! Only what the server itself did and what receipts and people said: what a device tells of itself stands in the
-//! fleet. Read next: [`super::apply_progress`] and [`super::count`] for what changes it.
+//! fleet. Of a content, for which there is no receipt, the device's first word of its end stands here too. Read
+//! next: [`super::apply_progress`] and [`super::count`] for what changes it.
 
 use alloc::string::String;
 
@@ -41,6 +42,9 @@ pub struct Progress {
     /// Whether it has been told of the go.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub told: GoTold,
+    /// Of a content: when the device was told of it for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Timestamp>,
 }
 
 /// Whether a device has been told of its go.
@@ -101,10 +105,11 @@ impl Progress {
         self.permitted.filter(|_| self.taken_back.is_none() && self.silent.is_none())
     }
 
-    /// After the go was given; the device does not know it yet.
+    /// After the go was given; the device does not know it yet. Of a content that it was offered before it needs not be
+    /// told again: it may be trying it.
     #[must_use]
     pub fn permitted(&self, now: Timestamp) -> Self {
-        let told = GoTold::NotYet;
+        let told = if self.offered.is_some() { GoTold::At(now) } else { GoTold::NotYet };
         Self { v: 1, permitted: Some(now), taken_back: None, silent: None, told, ..self.clone() }
     }
 
@@ -125,6 +130,15 @@ impl Progress {
                 Some(Self { v: 1, back: Some(back), ..self.clone() })
             }
         }
+    }
+
+    /// After the answer to a check-in has offered the device its content for the first time; nothing if it was offered
+    /// before, or has no place. A `late` one needs none: the rollout is finished.
+    #[must_use]
+    pub fn offered(&self, late: bool, now: Timestamp) -> Option<Self> {
+        let place = self.go().or(late.then_some(now)).filter(|_| self.offered.is_none())?;
+        let (permitted, told, offered) = (Some(place), GoTold::At(now), Some(now));
+        Some(Self { v: 1, permitted, told, offered, taken_back: None, silent: None, ..self.clone() })
     }
 
     /// When a go was taken back that the device never heard of.

@@ -15,7 +15,7 @@ use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::evidence::{Case, measures};
 use cordon_server_core::policy::Access;
-use cordon_server_core::rollout::Book;
+use cordon_server_core::rollout::{Book, RolloutKind};
 
 use super::super::operator::audit::LINES;
 use super::super::operator::evidence::{EvidenceAsk, pack_of};
@@ -84,11 +84,12 @@ async fn page(desk: &Desk, visitor: &Visitor, [by, name]: [&str; 2], fault: Said
     Ok(Html(render(&desk.frame(visitor, Section::Rollouts, &desk.roster()), &page)))
 }
 
-/// Orders, releases and rollouts that a pack can be asked for.
+/// Orders, releases and rollouts that a pack can be asked for: a rollout of content has no receipts.
 fn known(book: &Book) -> Vec<Said> {
-    let waves = book.rollouts.values().flat_map(|rollout| &rollout.waves);
+    let firmware = || book.rollouts.values().filter(|one| one.kind == RolloutKind::Firmware);
+    let waves = firmware().flat_map(|rollout| &rollout.waves);
     let orders = book.orders.keys().chain(waves.map(|wave| &wave.order)).map(ToString::to_string);
-    let rollouts = book.rollouts.values().flat_map(|one| [one.id.to_string(), one.release.to_string()]);
+    let rollouts = firmware().flat_map(|one| [one.id.to_string(), one.release.to_string()]);
     let names: BTreeSet<String> = orders.chain(rollouts).collect();
     names.into_iter().map(Said::from).collect()
 }

@@ -11,8 +11,8 @@ use cordon_proto::time::Timestamp;
 use cordon_server_core::device::DeviceKind;
 use cordon_server_core::policy::Access;
 use cordon_server_core::rollout::{
-    Book, DeviceFacts, Failure, Fleet, Progress, Reason, Rollout as Plan, Stage, State as Standing,
-    Wave as PlanWave, tally,
+    Book, CONTENT_SILENT_S, DeviceFacts, Failure, Fleet, Progress, Reason, Rollout as Plan, RolloutKind,
+    Stage, State as Standing, Wave as PlanWave, tally,
 };
 
 use super::super::operator::rollouts::fleet_of;
@@ -72,8 +72,10 @@ pub(super) fn is_back_open(book: &Book, plan: &Plan, now: Timestamp) -> bool {
 }
 
 /// A reason in words: the devices' own where they have some.
-fn code_words(reason: &Reason) -> Said {
+fn code_words(reason: &Reason, content: bool) -> Said {
     match (reason.code.as_str(), &reason.sentence) {
+        ("no-permit", _) if content => "Heard, and waits until fewer others try it".into(),
+        ("silent", _) if content => "Silent since it was offered".into(),
         ("unreached", _) => "Not reached yet, which is no failure".into(),
         ("held", _) => "Held by a person".into(),
         ("no-permit", _) => "Ready, and waits for the go".into(),
@@ -131,6 +133,7 @@ impl View<'_> {
             limit_permille: self.plan.policy.failure_limit_permille,
             waits_for: self.waits_for(),
             back: back_of(self.plan).filter(|_| self.is_back_of_use()),
+            content: self.is_content(),
             named: self.named(&reasons),
             reasons,
             acceptance: acceptance_of(self.desk, self.book, self.plan, &self.fleet, self.may_change),
@@ -209,6 +212,11 @@ impl View<'_> {
             Fact::new("Way back", "By itself").note("a crash or too much memory within ten minutes"),
             Fact::new("Begun", self.clock().moment_words(self.plan.created)).note(actor_words(&self.plan.by)),
         ]
+    }
+
+    /// Whether it brings settings and thresholds, which no receipt proves.
+    fn is_content(&self) -> bool {
+        self.plan.kind == RolloutKind::Content
     }
 
     /// The release, with its page if it was taken in.
@@ -324,7 +332,7 @@ impl View<'_> {
         let found = self.book.reasons(self.plan, &self.fleet, self.now);
         let row = |reason: Reason| ReasonRow {
             count: reason.count.into(),
-            words: code_words(&reason),
+            words: code_words(&reason, self.is_content()),
             href: paths::rollout_reason(self.plan.id.as_str(), &reason.code),
             current: self.asked.as_ref() == Some(&reason.code),
             code: reason.code.as_str().into(),
@@ -372,6 +380,10 @@ impl View<'_> {
         let said = progress.and_then(|progress: &Progress| progress.reason.as_ref());
         let reason = match (how, said) {
             (_, Some(reason)) => Said::sentence(reason.sentence.as_str()),
+            (Failure::Silent, None) if self.is_content() => {
+                let hours = silent_after.max(CONTENT_SILENT_S.into()) / 3600;
+                format!("Not heard since it was offered, for more than {hours} hours").into()
+            }
             (Failure::Silent, None) => {
                 format!("No receipt since the go, the limit of {} min passed", silent_after / 60).into()
             }
@@ -408,7 +420,7 @@ impl View<'_> {
             let from = plural(policy.rate_from.into(), "device", "devices");
             rule.push_str(&format!(", or above {} once {from} of a wave finished", percent(rate)));
         }
-        let counted = if self.plan.content_version.is_some() {
+        let counted = if self.is_content() {
             "A device that says this version is in force is a success. Given back, refused and silent are failures; an unreached device is not"
         } else {
             "A receipt with the right image hash is a success. Rolled back, refused, silent and not accepted are failures; an unreached device is not"

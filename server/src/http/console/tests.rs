@@ -1,5 +1,6 @@
 //! Tests of the console as a browser meets it: pages, counts and their lists, forms, the door, hostile text.
 
+mod contents;
 mod evidence;
 mod fixture;
 mod identities;

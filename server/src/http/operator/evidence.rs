@@ -11,6 +11,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::post;
 use cordon_server_core::evidence::Asked;
+use cordon_server_core::rollout::RolloutKind;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -70,9 +71,18 @@ fn asked(operator: &Operator, ask: &EvidenceAsk) -> Result<Asked, Problem> {
             let id = parsed(rollout, "rollout")?;
             let orders = operator.rollouts.look(|book| {
                 let rollout = book.rollouts.get(&id)?;
+                if rollout.kind == RolloutKind::Content {
+                    return Some(BTreeSet::new());
+                }
                 Some(rollout.waves.iter().map(|wave| wave.order.clone()).collect::<BTreeSet<_>>())
             });
-            orders.map(|orders| Asked::Rollout(id, orders)).ok_or_else(|| not_found("rollout"))
+            let orders = orders.ok_or_else(|| not_found("rollout"))?;
+            if orders.is_empty() {
+                let words = "a rollout of content has no order and no receipts: what its devices say of it stands in \
+                             the rollout itself";
+                return Err(refused("evidence_refused", words));
+            }
+            Ok(Asked::Rollout(id, orders))
         }
         (None, None, None, Some(_)) => {
             Err(refused("evidence_refused", "no advisories were imported: ask by order, release or rollout"))

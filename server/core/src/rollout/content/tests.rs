@@ -6,10 +6,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use cordon_proto::checkin::{Action, Blocked, ContentFault, UpdateState};
-use cordon_proto::ids::Sha256;
+use cordon_proto::ids::{DeviceId, Sha256};
 
 use super::super::fixture::{NOW, Ward, id, name, report, rollout, text};
-use super::super::{Act, Covers, Failure, Hold, IN_FLIGHT_TOTAL, Sight, Stage, apply, check, plan, tally};
+use super::super::{
+    Act, Covers, Failure, Hold, IN_FLIGHT_TOTAL, Sight, Stage, apply, apply_progress, check, go_at_check_in,
+    plan, tally, would_stop,
+};
 use super::*;
 use crate::device::Report;
 
@@ -49,8 +52,14 @@ fn says(version: u64, fault: Option<(&str, u64)>) -> Report {
     Report { content_version: version, content_fault, ..report(UpdateState::Idle, None, &[]) }
 }
 
+/// A pump checks in; what it is offered in the answer is written down first.
 fn say(ward: &mut Ward, pump: u8, at: Timestamp, said: Report) {
     ward.say(pump, at, said, Action::Install);
+    let told = ward.book.tell_content(&ward.pumps[&pump], at);
+    let Some(told) = told.filter(|told| told.is_news) else { return };
+    let late = late(&ward.book.rollouts[&told.of]);
+    let known = ward.book.progress.entry(told.of).or_default().entry(id(pump)).or_default();
+    *known = known.offered(late, at).expect("news");
 }
 
 fn stage(ward: &Ward, pump: u8, now: Timestamp) -> Stage {
@@ -58,36 +67,84 @@ fn stage(ward: &Ward, pump: u8, now: Timestamp) -> Stage {
     ward.fleet(now)[&id(pump)].stage(&rollout.policy, now)
 }
 
-/// Plan, check, apply, as the server does.
+/// Over what a plan of the ward is made.
+fn sighted<T>(ward: &Ward, now: Timestamp, look: impl Fn(&Rollout, &Sight<'_>) -> T) -> T {
+    let (fleet, orders) = (ward.fleet(now), ward.book.listed(RolloutKind::Content));
+    let sight = Sight { fleet: &fleet, orders, room: IN_FLIGHT_TOTAL, now };
+    look(&ward.book.rollouts[&ward.of], &sight)
+}
+
+/// Count, plan, check, apply, as the server does.
 fn step(ward: &mut Ward, now: Timestamp) -> Vec<Act> {
-    let fleet = ward.fleet(now);
-    let orders = ward.book.listed(RolloutKind::Content).clone();
-    let sight = Sight { fleet: &fleet, orders: &orders, room: IN_FLIGHT_TOTAL, now };
-    let rollout = ward.rollout();
-    let acts = plan(rollout, &sight);
-    assert_eq!(check(rollout, &sight, &acts), Ok(()), "{acts:?}");
-    acts.iter().for_each(|act| apply(rollout, act, now));
+    let rollout = ward.book.rollouts[&ward.of].clone();
+    for pump in ward.pumps.values() {
+        if let Some(progress) = ward.book.content_progress(&rollout, pump, now) {
+            ward.book.progress.entry(ward.of.clone()).or_default().insert(pump.id, progress);
+        }
+    }
+    let acts = sighted(ward, now, |rollout, sight| {
+        let acts = plan(rollout, sight);
+        assert_eq!(check(rollout, sight, &acts), Ok(()), "{acts:?}");
+        acts
+    });
+    for act in &acts {
+        apply(ward.rollout(), act, now);
+        if let Act::Permit { device, .. } | Act::TakeBack { device, .. } | Act::Silent { device, .. } = act {
+            let known = ward.book.progress.entry(ward.of.clone()).or_default().entry(*device).or_default();
+            *known = apply_progress(known, act, now).expect("an act on a device");
+        }
+    }
     acts
+}
+
+/// These pumps ask, are given their places, and are told.
+fn tries(ward: &mut Ward, pumps: impl IntoIterator<Item = u8> + Clone, at: Timestamp) {
+    pumps.clone().into_iter().for_each(|pump| say(ward, pump, at, says(0, None)));
+    step(ward, at);
+    pumps.into_iter().for_each(|pump| say(ward, pump, at, says(0, None)));
+}
+
+fn places(acts: &[Act]) -> Vec<DeviceId> {
+    let given = acts.iter().filter_map(|act| match act {
+        Act::Permit { device, .. } => Some(*device),
+        _ => None,
+    });
+    given.collect()
 }
 
 fn offered(ward: &Ward, pump: u8, now: Timestamp) -> Option<u64> {
     assert_eq!(ward.tell(pump, now).order, None, "a content is no order");
-    ward.book.tell_content(&ward.pumps[&pump], now).map(|(offer, version)| {
-        assert_eq!(offer.content, name("icu"), "devices know it by its own name");
-        version
+    ward.book.tell_content(&ward.pumps[&pump], now).map(|told| {
+        assert_eq!(told.offer.content, name("icu"), "devices know it by its own name");
+        told.version
     })
+}
+
+fn hold(ward: &mut Ward, at: Timestamp) {
+    let (covers, by, reason) = (Covers::Model("VP-3".into()), "nurse".into(), "rounds".into());
+    let hold = Hold { v: 1, id: name("h"), covers, by, reason, at, until: None };
+    ward.book.holds.insert(name("h"), hold);
+}
+
+/// A moment after everybody who knows of the content has been silent for too long.
+fn too_long(at: Timestamp) -> Timestamp {
+    at.plus_seconds(i64::from(CONTENT_SILENT_S) + 1)
 }
 
 #[test]
 fn a_content_is_offered_wave_by_wave_and_done_by_the_devices_own_word() {
     // Goal: staged like firmware, without a go. Method: two waves; the first takes it, is watched, the second follows.
     let mut ward = ward(2, 2);
-    assert_eq!((offered(&ward, 0, NOW), offered(&ward, 2, NOW)), (Some(VERSION), None));
-    assert_eq!(stage(&ward, 0, NOW), Stage::Unreached);
+    assert_eq!((offered(&ward, 0, NOW), stage(&ward, 0, NOW)), (None, Stage::Unreached));
     let heard = NOW.plus_seconds(10);
+    (0..3).for_each(|pump| say(&mut ward, pump, heard, says(0, None)));
+    assert_eq!(stage(&ward, 0, heard), Stage::Waiting, "it has no place yet");
+    assert_eq!(places(&step(&mut ward, heard)), [id(0), id(1)]);
+    assert_eq!((offered(&ward, 0, heard), offered(&ward, 2, heard)), (Some(VERSION), None));
     say(&mut ward, 0, heard, says(0, None));
     assert_eq!(stage(&ward, 0, heard), Stage::Installing, "it was offered and tries it");
-    assert_eq!(step(&mut ward, heard), [], "no go is given, and nothing is settled");
+    assert_eq!(step(&mut ward, heard), [], "nothing is settled");
+    say(&mut ward, 1, heard, says(0, None));
     for pump in [0, 1] {
         say(&mut ward, pump, NOW.plus_seconds(700), says(VERSION, None));
     }
@@ -97,28 +154,74 @@ fn a_content_is_offered_wave_by_wave_and_done_by_the_devices_own_word() {
     assert_eq!(step(&mut ward, done.plus_seconds(59)), [], "the watch");
     assert_eq!(step(&mut ward, done.plus_seconds(60)), [Act::Begin { wave: 1 }]);
     let late = done.plus_seconds(61);
+    tries(&mut ward, [2], late);
     assert_eq!(offered(&ward, 2, late), Some(VERSION));
     say(&mut ward, 2, late, says(VERSION, None));
     say(&mut ward, 3, late, says(VERSION + 1, None));
     assert_eq!(stage(&ward, 3, late), Stage::Already, "it never tries this one");
     step(&mut ward, late);
     assert_eq!(step(&mut ward, late.plus_seconds(60)), [Act::Finish]);
-    assert_eq!(offered(&ward, 0, late.plus_seconds(61)), Some(VERSION), "who comes late is still offered it");
+    let after = late.plus_seconds(61);
+    assert_eq!(offered(&ward, 0, after), Some(VERSION), "who has it keeps the offer");
+    ward.book.progress.clear();
+    say(&mut ward, 1, after, says(0, None));
+    assert_eq!(offered(&ward, 1, after), Some(VERSION), "who comes late needs no place");
+    assert!(ward.book.progress[&ward.of][&id(1)].offered.is_some(), "and is written down as told");
 }
 
 #[test]
 fn a_content_that_devices_give_back_stops_its_rollout_and_reaches_nobody_else() {
-    // Goal: a bad content ends in the first wave. Method: restores at the bound; then what the others are offered.
+    // Goal: a bad content ends in the first wave, also when a device goes on to another one. Method: a restore; what the
+    // others are offered; the same device with a later content in force and its fault forgotten.
     let mut ward = ward(10, 10);
-    for pump in 0..10 {
-        say(&mut ward, pump, NOW.plus_seconds(5), says(0, None));
-    }
+    tries(&mut ward, 0..10, NOW.plus_seconds(5));
     say(&mut ward, 0, NOW.plus_seconds(60), says(0, Some(("content-crash", VERSION))));
-    let acts = step(&mut ward, NOW.plus_seconds(61));
+    let at = NOW.plus_seconds(61);
+    let acts = step(&mut ward, at);
     assert!(matches!(acts[..], [Act::Halt { wave: 0, .. }]), "{acts:?}");
-    assert_eq!(stage(&ward, 0, NOW.plus_seconds(61)), Stage::Failed(Failure::RolledBack));
+    assert_eq!(stage(&ward, 0, at), Stage::Failed(Failure::RolledBack));
     let after = NOW.plus_seconds(99_999);
     assert!((0..20).all(|pump| offered(&ward, pump, after).is_none()), "nobody is offered it any more");
+    for forgotten in [says(VERSION + 1, None), says(0, None), says(VERSION, None)] {
+        say(&mut ward, 0, at, forgotten);
+        assert_eq!(stage(&ward, 0, at), Stage::Failed(Failure::RolledBack), "the first word counts");
+    }
+    let known = &ward.book.progress[&ward.of][&id(0)];
+    assert_eq!(known.reason.as_ref().map(|why| why.code.as_str()), Some("content-crash"));
+    assert!(sighted(&ward, at, would_stop).is_some(), "and it may not go on");
+}
+
+#[test]
+fn no_more_devices_try_a_content_at_once_than_the_policy_allows() {
+    // Goal: a content that strikes all of a wave at once finds a few. Method: ten that ask, three places, in their order;
+    // one ends, one sleeps through its place, one asks in a check-in of its own.
+    let mut ward = ward(10, 1);
+    let at = NOW.plus_seconds(9);
+    (0..10).for_each(|pump| say(&mut ward, pump, at, says(0, None)));
+    assert_eq!(places(&step(&mut ward, at)), [id(0), id(1), id(2)]);
+    (0..2).for_each(|pump| say(&mut ward, pump, at, says(0, None)));
+    assert_eq!((0..10).filter(|pump| offered(&ward, *pump, at).is_some()).count(), 3);
+    assert_eq!(step(&mut ward, at), []);
+    say(&mut ward, 1, at, says(VERSION, None));
+    assert_eq!(places(&step(&mut ward, at)), [id(3)], "a place is free");
+    say(&mut ward, 3, at, says(0, None));
+    let slept = at.plus_seconds(901);
+    say(&mut ward, 0, slept, says(0, None));
+    let taken = Act::TakeBack { wave: 0, device: id(2), action: Action::Install };
+    assert!(step(&mut ward, slept).contains(&taken), "it never came for its place");
+    let fresh = sighted(&ward, slept, |rollout, sight| go_at_check_in(rollout, sight, id(9)));
+    assert_eq!(fresh, Ok(None), "the place went to the next one");
+    say(&mut ward, 0, slept, says(VERSION, None));
+    let fresh = sighted(&ward, slept, |rollout, sight| go_at_check_in(rollout, sight, id(9)));
+    assert_eq!(fresh, Ok(Some(Act::Permit { wave: 0, device: id(9) })), "it is here");
+    let later = slept.plus_seconds(1);
+    for pump in 0..10 {
+        say(&mut ward, pump, later, says(if pump < 2 { VERSION } else { 0 }, None));
+    }
+    step(&mut ward, later);
+    let trying =
+        |pump: &u8| offered(&ward, *pump, later).is_some() && stage(&ward, *pump, later) != Stage::Confirmed;
+    assert_eq!((0..10).filter(trying).count(), 3);
 }
 
 #[test]
@@ -133,6 +236,10 @@ fn devices_that_hold_a_later_content_open_no_wave_for_one_that_nobody_tried() {
         let acts = step(&mut ward, at.plus_seconds(late));
         assert!(!acts.iter().any(|act| matches!(act, Act::Begin { .. } | Act::Finish)), "{acts:?}");
     }
+    let mut further = self::ward(1, 1);
+    tries(&mut further, [0], at);
+    say(&mut further, 0, at, says(VERSION + 1, None));
+    assert_eq!(stage(&further, 0, at), Stage::Already, "also where it was offered this one before");
 }
 
 #[test]
@@ -143,11 +250,14 @@ fn a_refusal_for_good_is_a_failure_and_one_of_another_version_is_not() {
     for (code, version, expected) in [
         ("content-unfit", VERSION, Stage::Failed(Failure::Refused)),
         ("content-memory", VERSION, Stage::Failed(Failure::RolledBack)),
-        ("content-crash", VERSION - 1, Stage::Installing),
+        ("content-crash", VERSION - 1, Stage::Waiting),
     ] {
         say(&mut ward, 0, at, says(0, Some((code, version))));
         assert_eq!(stage(&ward, 0, at), expected, "{code} {version}");
     }
+    say(&mut ward, 0, at, says(VERSION, Some(("content-unfit", VERSION + 1))));
+    assert_eq!(stage(&ward, 0, at), Stage::Already, "it was not offered it here");
+    tries(&mut ward, [0], at);
     say(&mut ward, 0, at, says(VERSION, Some(("content-unfit", VERSION + 1))));
     assert_eq!(stage(&ward, 0, at), Stage::Confirmed);
     let rollout = ward.book.rollouts[&ward.of].clone();
@@ -156,36 +266,92 @@ fn a_refusal_for_good_is_a_failure_and_one_of_another_version_is_not() {
 }
 
 #[test]
-fn holds_stops_and_ends_keep_a_content_away_and_what_went_silent_counts() {
-    // Goal: a person without a key may stop it; a device that died with it is seen. Method: each in turn.
+fn holds_stops_and_ends_keep_a_content_away() {
+    // Goal: a person without a key may stop it. Method: each in turn, on a device that has its place.
     let at = NOW.plus_seconds(9);
     let mut held = ward(1, 1);
-    say(&mut held, 0, at, says(0, None));
-    let hold = Hold {
-        v: 1,
-        id: name("h"),
-        covers: Covers::Model("VP-3".into()),
-        by: "nurse".into(),
-        reason: "rounds".into(),
-        at,
-        until: None,
-    };
-    held.book.holds.insert(name("h"), hold);
-    assert_eq!((offered(&held, 0, at), stage(&held, 0, at)), (None, Stage::Waiting));
+    tries(&mut held, [0], at);
+    hold(&mut held, at);
+    assert_eq!(offered(&held, 0, at), None);
+    assert_eq!(step(&mut held, at), [], "its place is free");
+    assert_eq!(stage(&held, 0, at), Stage::Waiting);
     for word in ["pause", "stop", "abort"] {
         let mut stopped = ward(1, 1);
+        tries(&mut stopped, [0], at);
         stopped.by(word, at);
         assert_eq!(offered(&stopped, 0, at), None, "{word}");
     }
     let mut over = ward(1, 1);
+    tries(&mut over, [0], at);
     let end = assignment("icu", VERSION).expires;
     assert_eq!(offered(&over, 0, end.plus_seconds(-1)), Some(VERSION));
     assert_eq!(offered(&over, 0, end), None);
-    say(&mut over, 0, at, says(0, None));
-    let silent = at.plus_seconds(i64::from(SILENT_S));
-    assert_eq!(stage(&held, 0, silent.plus_seconds(1)), Stage::Waiting, "nothing was offered under the hold");
-    assert_eq!(stage(&over, 0, silent), Stage::Installing, "a metered device checks in every six hours");
-    assert_eq!(stage(&over, 0, silent.plus_seconds(1)), Stage::Failed(Failure::Silent));
+}
+
+#[test]
+fn silence_counts_from_the_offer_and_only_while_it_stands() {
+    // Goal: a device that died with it is seen, and a cupboard is no failure. Method: one that was told; one that was not;
+    // and one that was told before a hold, a pause and a loss that outlast all patience.
+    let at = NOW.plus_seconds(9);
+    let mut told = ward(1, 1);
+    tries(&mut told, [0], at);
+    assert_eq!(stage(&told, 0, too_long(at).plus_seconds(-1)), Stage::Installing, "metered, every six hours");
+    assert_eq!(stage(&told, 0, too_long(at)), Stage::Failed(Failure::Silent));
+    let acts = step(&mut told, too_long(at));
+    assert!(matches!(acts[..], [Act::Silent { .. }, Act::Halt { .. }]), "{acts:?}");
+    let mut untold = ward(4, 1);
+    tries(&mut untold, 0..4, at);
+    (0..3).for_each(|pump| say(&mut untold, pump, too_long(at), says(0, None)));
+    assert_eq!(stage(&untold, 3, too_long(at)), Stage::Waiting, "it was heard, and never offered it");
+    for kept in ["hold", "pause", "lost"] {
+        let mut ward = ward(1, 1);
+        tries(&mut ward, [0], at);
+        match kept {
+            "hold" => hold(&mut ward, at),
+            "pause" => ward.by("pause", at),
+            _ => ward.pumps.get_mut(&0).expect("there").state = crate::device::State::Lost,
+        }
+        let monday = too_long(too_long(at));
+        assert_ne!(stage(&ward, 0, monday), Stage::Failed(Failure::Silent), "{kept}");
+        assert_eq!(step(&mut ward, monday), [], "{kept}");
+        ward.book.holds.clear();
+        ward.rollout().state = State::Running;
+        ward.pumps.get_mut(&0).expect("there").state = crate::device::State::Active;
+        assert_eq!(places(&step(&mut ward, monday)), [id(0)], "{kept}");
+        let patient = too_long(monday).plus_seconds(-1);
+        assert_eq!(stage(&ward, 0, patient), Stage::Installing, "{kept}: it counts anew");
+        assert_eq!(
+            stage(&ward, 0, too_long(monday)),
+            Stage::Failed(Failure::Silent),
+            "{kept}: and it counts"
+        );
+    }
+}
+
+#[test]
+fn a_wave_of_devices_that_went_silent_for_good_halts_and_is_not_open_for_ever() {
+    // Goal: everybody ended and too few confirmed is an end. Method: limits that stop nothing, and one device.
+    let mut ward = ward(1, 1);
+    ward.rollout().policy.failure_limit_permille = 1000;
+    let at = NOW.plus_seconds(9);
+    tries(&mut ward, [0], at);
+    let acts = step(&mut ward, too_long(at));
+    assert!(matches!(acts[..], [Act::Silent { .. }, Act::Halt { wave: 0, .. }]), "{acts:?}");
+}
+
+#[test]
+fn who_has_proved_a_content_is_offered_it_again_when_it_comes_back_without_it() {
+    // Goal: a pump back from service has the ward's thresholds again. Method: it confirmed, and then has none.
+    let mut ward = ward(1, 1);
+    let at = NOW.plus_seconds(9);
+    tries(&mut ward, [0], at);
+    say(&mut ward, 0, at, says(VERSION, None));
+    step(&mut ward, at);
+    say(&mut ward, 0, at, says(0, None));
+    assert_eq!((offered(&ward, 0, at), stage(&ward, 0, at)), (Some(VERSION), Stage::Confirmed));
+    let late = at.plus_seconds(1);
+    say(&mut ward, 0, late, says(0, Some(("content-crash", VERSION))));
+    assert_eq!(stage(&ward, 0, late), Stage::Confirmed, "what it proved stays");
 }
 
 #[test]
@@ -193,6 +359,8 @@ fn a_finished_rollout_never_brings_a_version_that_it_did_not_stage() {
     // Goal: a new version under an old name goes through waves of its own. Method: the list moves on under a rollout that
     // is running, and under one that is finished.
     let mut ward = ward(1, 1);
+    tries(&mut ward, [0], NOW);
+    assert_eq!(offered(&ward, 0, NOW), Some(VERSION));
     ward.book.contents = Contents::of([assignment("icu", VERSION + 1)]);
     assert_eq!(offered(&ward, 0, NOW), None);
     ward.rollout().state = State::Finished { at: NOW };
@@ -212,8 +380,12 @@ fn of_two_contents_a_device_is_offered_the_later_one_and_neither_takes_a_list_of
     other.waves.iter_mut().for_each(|wave| wave.order = key.clone());
     ward.book.rollouts.insert(name("r-2"), other);
     ward.book.contents = Contents::of([assignment("icu", VERSION), assignment("icu-2", VERSION + 1)]);
-    let (offer, version) = ward.book.tell_content(&ward.pumps[&0], NOW).expect("is offered one");
-    assert_eq!((offer.content, version), (name("icu-2"), VERSION + 1));
+    for rollout in ["r-1", "r-2"] {
+        ward.of = name(rollout);
+        tries(&mut ward, [0], NOW);
+    }
+    let told = ward.book.tell_content(&ward.pumps[&0], NOW).expect("is offered one");
+    assert_eq!((told.offer.content, told.version), (name("icu-2"), VERSION + 1));
     assert_eq!((&key, content_name(&key)), (&name("content.icu-2"), name("icu-2")));
     assert_eq!(content_key(&name(&"a".repeat(128))), None, "a name that leaves no room");
     assert_eq!(vec![ward.book.contents.version(&key)], [Some(VERSION + 1)]);
