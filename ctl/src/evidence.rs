@@ -22,10 +22,10 @@ use crate::api::Api;
 use crate::failure::Failure;
 use crate::folder::write_whole;
 use crate::key::{Pens, SecretKey};
-use crate::order::list::ScopeList;
 use crate::order::receipts::{absent_facts, absent_lines, list_of};
 use crate::report::{Report, plain};
 use crate::session::Session;
+use judge::Judged;
 
 mod judge;
 
@@ -35,14 +35,9 @@ pub enum Command {
     /// Fetch a pack: what was ordered, by whose keys, and what became of it, in one sealed file.
     Pack(Pack),
     /// Check a pack without the server: names the line that was changed, dropped, moved or added.
-    Verify {
-        /// The pack and what is believed.
-        #[command(flatten)]
-        from: judge::From,
-        /// The lists of the orders' scopes; devices of them that proved nothing are named. Repeat.
-        #[arg(long, value_name = "FILE")]
-        scope_list: Vec<PathBuf>,
-    },
+    ///
+    /// With the orders' lists it also names the devices that proved nothing, and counts nobody else.
+    Verify(judge::From),
     /// How fast holes were closed, by the pack's receipts: the share of patched devices, and the times to get there.
     Measures(MeasuresOf),
     /// Write what the maker may know of its release's rollout, signed.
@@ -106,13 +101,7 @@ impl Command {
     pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         match self {
             Self::Pack(pack) => pack.fetch(session),
-            Self::Verify { from, scope_list } => {
-                let lists =
-                    scope_list.iter().map(|path| ScopeList::read(path)).collect::<Result<Vec<_>, _>>()?;
-                let verified = from.judged(session)?;
-                each_of_an_order(&verified, &lists)?;
-                Ok(told(&verified, &lists))
-            }
+            Self::Verify(from) => Ok(told(&from.judged(session)?)),
             Self::Measures(of) => of.told(session),
             Self::MakerReport(to) => to.write(session),
         }
@@ -145,21 +134,9 @@ impl Pack {
     }
 }
 
-/// Refuses a list that is of no order: nobody on it would be missed, and that would look like good news.
-fn each_of_an_order(verified: &Verified, lists: &[ScopeList]) -> Result<(), Failure> {
-    let is_of_one = |list: &&ScopeList| {
-        verified.orders.iter().any(|one| list_of(&one.order, std::slice::from_ref(*list)).is_some())
-    };
-    let Some(foreign) = lists.iter().find(|list| !is_of_one(list)) else { return Ok(()) };
-    let detail = format!(
-        "a list of {} devices is of no order in this pack: give the very lists that were signed",
-        foreign.count()
-    );
-    Err(Failure::refused("foreign list", detail))
-}
-
 /// What a pack proves.
-fn told(verified: &Verified, lists: &[ScopeList]) -> Report {
+fn told(judged: &Judged) -> Report {
+    let verified = &judged.verified;
     let mut text = format!(
         "verified: all {} lines are as they were sealed, with {} entries of the audit log\nasked {} of {} at {}\n",
         verified.lines,
@@ -170,32 +147,42 @@ fn told(verified: &Verified, lists: &[ScopeList]) -> Report {
     );
     let mut orders = Vec::new();
     for approved in &verified.orders {
-        let (lines, facts) = order(verified, approved, lists);
+        let (lines, facts) = order(judged, approved);
         text += &lines;
         orders.push(facts);
     }
-    if verified.others > 0 {
-        text += &format!("{} receipts prove nothing for these orders\n", verified.others);
+    let Verified { others, outside, renamed, head, .. } = verified;
+    if *others > 0 {
+        text += &format!("{others} receipts prove nothing for these orders\n");
     }
-    let head = &verified.head;
+    if *outside > 0 {
+        text += &format!("{outside} receipts are of devices outside the lists: they count for nothing\n");
+    }
+    if *renamed > 0 {
+        text += &format!(
+            "{renamed} devices spoke under more than one identity: they were enrolled again, or somebody made one for them\n"
+        );
+    }
     text += &format!("sealed: {head}\nlog: {}\n", encode_hex(&head.head().log));
     let json = json!({
         "verified": true, "lines": verified.lines, "asked": verified.asked, "made": verified.made.to_string(),
-        "orders": orders, "others": verified.others,
+        "orders": orders, "others": others, "outside": outside, "renamed": renamed,
     });
     Report::new(text, json)
 }
 
-fn order(verified: &Verified, approved: &Approved, lists: &[ScopeList]) -> (String, Value) {
+fn order(judged: &Judged, approved: &Approved) -> (String, Value) {
+    let Judged { verified, lists } = judged;
     let Approved { order, document, signed_by, threshold } = approved;
-    let ended = |outcome| verified.ended(&order.id, outcome);
+    let ended = |outcome| verified.ended(approved, outcome);
     let counts = [Outcome::Confirmed, Outcome::RolledBack, Outcome::Refused, Outcome::WentBack].map(ended);
     let [confirmed, rolled_back, refused, went_back] = counts;
     let missing = verified.silent(approved);
-    let proved: BTreeSet<HardwareId> =
-        verified.receipts.iter().filter(|body| body.order == order.id).map(|body| body.hardware).collect();
+    let proved: BTreeSet<HardwareId> = verified.of(approved).map(|body| body.hardware).collect();
     let absent = list_of(order, lists).map(|list| list.without(|device| proved.contains(device)));
-    let unproved = missing.map(|count| format!(", {count} without a proof")).unwrap_or_default();
+    // Without its list nobody knows whose devices these are, and one that is not of the order may hide one that is.
+    let least = if absent.is_some() { "" } else { "at least " };
+    let unproved = missing.map(|count| format!(", {least}{count} without a proof")).unwrap_or_default();
     let keys: Vec<&str> = signed_by.iter().map(|key| key.0.as_str()).collect();
     let text = format!(
         "order {}: {} of {}\n  approved   {} of {threshold} needed keys, document {document}, issued {}\n{}  devices    \
@@ -210,8 +197,8 @@ fn order(verified: &Verified, approved: &Approved, lists: &[ScopeList]) -> (Stri
     );
     let facts = json!({
         "order": order.id.as_str(), "release": order.image.release.as_str(), "document": document,
-        "signed_by": keys, "threshold": threshold, "confirmed": confirmed, "rolled_back": rolled_back,
-        "refused": refused, "went_back": went_back, "missing": missing,
+        "issued": order.issued.to_string(), "signed_by": keys, "threshold": threshold, "confirmed": confirmed,
+        "rolled_back": rolled_back, "refused": refused, "went_back": went_back, "missing": missing,
         "absent": absent.as_deref().map(absent_facts),
     });
     (text, facts)
@@ -220,7 +207,7 @@ fn order(verified: &Verified, approved: &Approved, lists: &[ScopeList]) -> (Stri
 impl MeasuresOf {
     fn told(&self, session: &Session<'_>) -> Result<Report, Failure> {
         let known = self.known.iter().map(|text| known(text)).collect::<Result<Vec<_>, _>>()?;
-        let verified = self.from.judged(session)?;
+        let Judged { verified, .. } = self.from.judged(session)?;
         let found = measures(&cases(&verified, &known), verified.made);
         let share = found
             .patched_permille
@@ -280,7 +267,7 @@ impl ReportTo {
     fn write(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         let fields = self.approve.iter().map(|name| field(name)).collect::<Result<BTreeSet<_>, _>>()?;
         let key = SecretKey::read(&self.key, session.options.example_keys)?;
-        let report = maker_report(&self.from.judged(session)?, &fields);
+        let report = maker_report(&self.from.judged(session)?.verified, &fields);
         let shown = String::from_utf8_lossy(&report.json()).into_owned();
         session.about_to_sign(&format!("{}\n", plain(&shown)))?;
         let pens = Pens::default();
@@ -302,3 +289,6 @@ fn field(name: &str) -> Result<Field, Failure> {
     };
     Field::ALL.into_iter().find(|field| field.name() == name).ok_or_else(unknown)
 }
+
+#[cfg(test)]
+mod tests;

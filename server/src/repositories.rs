@@ -34,8 +34,10 @@ mod content;
 mod ends;
 mod image;
 mod makers;
+mod withdrawn;
 
 pub use image::Incoming;
+pub use withdrawn::TakenBack;
 
 /// The name of the director's repository. No manufacturer's repository may have it.
 pub const DIRECTOR: &str = "director";

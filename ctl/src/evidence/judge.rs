@@ -15,7 +15,8 @@ use serde_json::json;
 use crate::arguments::read_file;
 use crate::audit::{read_head, read_key};
 use crate::failure::Failure;
-use crate::order::receipts::{certificates, opened, signed_by};
+use crate::order::list::ScopeList;
+use crate::order::receipts::{certificates, list_of, opened, signed_by};
 use crate::session::Session;
 
 /// Bytes of a root or of a file of authorities.
@@ -39,11 +40,19 @@ pub struct From {
     /// The public key of the audit log instead: the server's audit-key.json.
     #[arg(long, value_name = "FILE")]
     pub log_key: Option<PathBuf>,
+    /// The lists of the orders' scopes: a receipt then counts only if its device stands in its order's list. Repeat.
+    #[arg(long, value_name = "FILE")]
+    pub scope_list: Vec<PathBuf>,
 }
 
 impl From {
-    /// Judges the pack.
-    pub(super) fn judged(&self, session: &Session<'_>) -> Result<Verified, Failure> {
+    /// Judges the pack, and holds its receipts against the lists.
+    pub(super) fn judged(&self, session: &Session<'_>) -> Result<Judged, Failure> {
+        let lists = self.scope_list.iter().map(|path| ScopeList::read(path)).collect::<Result<_, _>>()?;
+        Judged::of(self.verified(session)?, lists)
+    }
+
+    fn verified(&self, session: &Session<'_>) -> Result<Verified, Failure> {
         let missing =
             || Failure::Usage("receipts are believed only under an authority: give --ca".to_owned());
         let ca = read_file(session.options.ca.as_deref().ok_or_else(missing)?, ANCHOR_BYTES)?;
@@ -86,6 +95,32 @@ impl From {
             }
             take(line.strip_suffix(b"\n").unwrap_or(&line));
         }
+    }
+}
+
+/// A pack that holds, and the lists of its orders as far as the person brought them.
+pub(super) struct Judged {
+    pub(super) verified: Verified,
+    pub(super) lists: Vec<ScopeList>,
+}
+
+impl Judged {
+    /// Refuses a list that is of no order: nobody on it would be missed, and that would look like good news. A receipt of
+    /// hardware that is not on its order's list counts for nothing: whoever holds the authority can make any number of
+    /// devices that confirm.
+    pub(super) fn of(mut verified: Verified, lists: Vec<ScopeList>) -> Result<Self, Failure> {
+        let is_of_one = |list: &&ScopeList| {
+            verified.orders.iter().any(|one| list_of(&one.order, std::slice::from_ref(*list)).is_some())
+        };
+        if let Some(foreign) = lists.iter().find(|list| !is_of_one(list)) {
+            let detail = format!(
+                "a list of {} devices is of no order in this pack: give the very lists that were signed",
+                foreign.count()
+            );
+            return Err(Failure::refused("foreign list", detail));
+        }
+        verified.only(|order, device| list_of(order, &lists).is_none_or(|list| list.contains(device)));
+        Ok(Self { verified, lists })
     }
 }
 

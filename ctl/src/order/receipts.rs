@@ -9,7 +9,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use cordon_proto::ids::{HardwareId, Name};
+use cordon_proto::ids::{DeviceId, HardwareId, Name};
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
 use cordon_proto::update::order::Order;
 use cordon_proto::update::scope::Scope;
@@ -17,7 +17,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::list::ScopeList;
 use crate::arguments::read_file;
@@ -27,6 +27,8 @@ use crate::failure::Failure;
 const RECEIPTS_BYTES: u64 = 1 << 30;
 /// Bytes of a file of authorities.
 const CA_BYTES: u64 = 1 << 20;
+/// How our own certificates name their device.
+const DEVICE_URI: &str = "urn:uuid:";
 
 /// What the receipts for one order say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -170,7 +172,8 @@ fn believed(line: &[u8], anchors: &[Vec<u8>]) -> Option<ReceiptBody> {
     opened(&receipt, &chain, anchors)
 }
 
-/// What a device stated, if the first certificate of the chain leads to an anchor and its key signed the statement.
+/// What a device stated, if the first certificate of the chain is the device's, leads to an anchor, and its key signed the
+/// statement.
 pub(crate) fn opened(receipt: &Receipt, chain: &[Vec<u8>], anchors: &[Vec<u8>]) -> Option<ReceiptBody> {
     let leaf = chain.first().filter(|_| anchored(chain, anchors))?;
     let (_, leaf) = X509Certificate::from_der(leaf).ok()?;
@@ -178,7 +181,19 @@ pub(crate) fn opened(receipt: &Receipt, chain: &[Vec<u8>], anchors: &[Vec<u8>]) 
     let verify = |message: &[u8], signature: &[u8]| {
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key).verify(message, signature).is_ok()
     };
-    receipt.open(verify).ok()
+    receipt.open(verify).ok().filter(|body| speaks_for(&leaf, body.device))
+}
+
+/// Whether a certificate may speak for a device: one of our own names its device, and speaks for no other. A certificate of
+/// another authority names none.
+fn speaks_for(leaf: &X509Certificate<'_>, device: DeviceId) -> bool {
+    let Ok(names) = leaf.subject_alternative_name() else { return false };
+    let all = names.into_iter().flat_map(|names| &names.value.general_names);
+    let mut ours = all.filter_map(|name| match name {
+        GeneralName::URI(uri) => uri.strip_prefix(DEVICE_URI),
+        _ => None,
+    });
+    ours.all(|named| named == device.to_string())
 }
 
 /// Whether each certificate is signed by the next and the last one by an anchor. Only P-256 with SHA-256, as our

@@ -14,6 +14,7 @@ mod measures;
 mod pack;
 mod report;
 mod trust;
+mod verified;
 mod verify;
 
 pub use gather::{Asked, Chosen, choose, choose_maker};
@@ -22,7 +23,8 @@ pub use measures::{Case, Known, Measures, OpenCase, Quartiles, cases, measures};
 pub use pack::{Builder, Seal, Sealed, tail};
 pub use report::{Field, maker_report};
 pub use trust::{Approved, Untrusted};
-pub use verify::{Anchors, Broken, Devices, Examination, Verified};
+pub use verified::{Verified, Word};
+pub use verify::{Anchors, Broken, Devices, Examination};
 
 /// Lines of the body that one line of the index names.
 pub const INDEX_LINES: usize = 256;

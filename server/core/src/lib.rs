@@ -26,3 +26,4 @@ pub mod risk;
 pub mod rollout;
 pub mod select;
 pub mod triage;
+pub mod withdrawn;

@@ -193,12 +193,13 @@ async fn that_a_device_was_told_is_written_down_once_and_never_of_a_go_that_is_g
         one.tick(AT, look(pump.clone())).await.expect("begins, and gives the go");
     }
     let two = load(seat.clone() as Arc<dyn Store>).await;
-    let install = (pump.id, cordon_proto::checkin::Action::Install);
+    let place = (&name("r-1"), pump.id);
+    let told = |now| move |known: &Progress| known.told(cordon_proto::checkin::Action::Install, now);
     let known = |rollouts: &Rollouts| rollouts.read(|shelf| shelf.progress(&name("r-1"), pump.id));
     assert_eq!(known(&two).told, GoTold::NotYet);
     let at = NOW.plus_seconds(5);
-    two.write_told(&name("r-1"), install, at).await.expect("writes");
-    two.write_told(&name("r-1"), install, NOW.plus_seconds(9)).await.expect("says nothing new");
+    two.write_told(place, told(at), at).await.expect("writes");
+    two.write_told(place, told(NOW.plus_seconds(9)), NOW.plus_seconds(9)).await.expect("says nothing new");
     assert_eq!(known(&two).told, GoTold::At(at));
     let one = load(memory.clone()).await;
     assert_eq!(known(&one).told, GoTold::At(at), "stored");
@@ -215,7 +216,7 @@ async fn that_a_device_was_told_is_written_down_once_and_never_of_a_go_that_is_g
     seat.before_commit(async move {
         one.tick(last, look(gone)).await.expect("takes it back");
     });
-    two.write_told(&name("r-1"), install, NOW.plus_seconds(31)).await.expect("finds nothing to tell");
+    two.write_told(place, told(NOW.plus_seconds(31)), NOW.plus_seconds(31)).await.expect("finds nothing to tell");
     let left = known(&two);
     assert_eq!((left.told, left.go()), (GoTold::NotYet, None), "{left:?}");
 }

@@ -105,7 +105,7 @@ fn targets() -> Vec<u8> {
     signed(&author::targets(&Targets { version, expires, targets: BTreeMap::new(), delegations }), 4)
 }
 
-pub(super) fn orders(version: u64, orders: &[Order]) -> Vec<u8> {
+pub(crate) fn orders(version: u64, orders: &[Order]) -> Vec<u8> {
     let listed = |order: &Order| {
         let file = TargetFile::new(order.image.length, order.image.sha256, Some(order.custom()));
         (order.path().as_str().to_owned(), file)

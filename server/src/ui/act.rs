@@ -14,6 +14,9 @@ use super::words::{number, plural};
 use super::{Frame, Markup, paths};
 
 mod identity;
+mod rollouts;
+
+pub use rollouts::UnderWay;
 
 /// Characters a reason must at least have (`cordon_server_core::triage::REASON_CHARS_MIN`).
 pub const REASON_CHARS_MIN: usize = cordon_server_core::triage::REASON_CHARS_MIN;

@@ -24,6 +24,31 @@ pub struct Orders {
     pub rows: Vec<OrderRow>,
     /// Drafts that wait for signatures.
     pub drafts: Vec<DraftRow>,
+    /// Orders that were taken back before their time was over, the last one first.
+    pub withdrawn: Vec<WithdrawnRow>,
+}
+
+/// An order that was taken back.
+#[derive(Clone, Debug)]
+pub struct WithdrawnRow {
+    /// Its name.
+    pub name: Said,
+    /// Its page, which is that of the order that took its name where one did.
+    pub href: String,
+    /// The release.
+    pub release: Said,
+    /// Why it was given.
+    pub reason: Said,
+    /// Whether another order was signed under its name.
+    pub anew: bool,
+    /// The version of the document that lists it no more.
+    pub by: u64,
+    /// "2 keys of at least 2".
+    pub signed: String,
+    /// Who brought that document, and when.
+    pub brought: Option<(Said, Timestamp)>,
+    /// Rollouts that carried it out: identity, title, and what became of each.
+    pub rollouts: Vec<(String, Said, &'static str)>,
 }
 
 /// One order in the list.
@@ -56,6 +81,8 @@ pub enum Standing {
     InForce(Timestamp),
     /// Has ended; devices refuse it.
     Over(Timestamp),
+    /// Was taken back by this version of the document; devices refuse it.
+    Withdrawn(u64),
 }
 
 impl Standing {
@@ -170,6 +197,7 @@ fn mark(standing: Standing, frame: &Frame) -> Markup {
         Standing::Ahead(at) => (Shape::ThinRing, "is-quiet", format!("From {}", clock.day_words(at))),
         Standing::InForce(at) => (Shape::Dot, "is-good", format!("Until {}", clock.day_words(at))),
         Standing::Over(at) => (Shape::Cross, "is-quiet", format!("Over since {}", clock.day_words(at))),
+        Standing::Withdrawn(by) => (Shape::Cross, "is-critical", format!("Withdrawn by document {by}")),
     };
     Markup::new(format!("<span class=\"state {class}\">{}<span>{word}</span></span>", shape(drawn)))
 }
@@ -209,6 +237,10 @@ impl ListPage<'_> {
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ").into()
     }
 
+    fn how(&self, row: &WithdrawnRow) -> &'static str {
+        if row.anew { "Signed anew under its name" } else { "Withdrawn" }
+    }
+
     fn keys(&self, draft: &DraftRow) -> String {
         match draft.keys {
             (some, 0) => plural(some, "key", "keys"),
@@ -243,6 +275,10 @@ impl Page<'_> {
         let named = u64::try_from(preview.no_application.0.len()).unwrap_or(u64::MAX);
         let more = preview.no_application.1.saturating_sub(named);
         (more > 0).then(|| format!("and {} more", number(more)))
+    }
+
+    fn is_withdrawn(&self) -> bool {
+        matches!(self.page.row.standing, Standing::Withdrawn(_))
     }
 
     fn verify(&self) -> Said {

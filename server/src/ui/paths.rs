@@ -5,7 +5,7 @@
 //! `/devices/quarantine?device=…`, `/approvals`, `/approvals/{approve|deny}?key=…`, `/tokens`, `/tokens/new`,
 //! `/tokens/{id}/revoke`, `/findings`, `/findings/{id}`,
 //! `/findings/{id}/{acknowledge|mute|close|reopen}`, `/rollouts`, `/rollouts/{id}`,
-//! `/rollouts/{id}/{stop|resume|back}`, `/rollouts/{id}/devices/{device}/accept`, `/releases`, `/releases/{repository}/{release}`,
+//! `/rollouts/{id}/{pause|stop|resume|back|finish|abort}`, `/rollouts/{id}/devices/{device}/accept`, `/releases`, `/releases/{repository}/{release}`,
 //! `/orders`, `/orders/{id}`, `/evidence`, `/holds/new`, `/holds/{id}/lift`,
 //! `/expiries`, `/calendar`, `/audit`, `/sign-in`, `/sign-in/{secret}`.
 //! Every act is posted to the address of its GET page (bodies: [`super::act`]), `/sign-in/{secret}`, `/sign-out` and

@@ -13,6 +13,10 @@ use super::marks::{Markup, Shape, octagon, shape};
 use super::said::Said;
 use super::words::{finished_words, list, number, paused_words, percent, plural};
 use super::{Frame, paths, wave_bar};
+pub use acts::Rights;
+use acts::may_stop;
+
+mod acts;
 
 /// The list.
 #[derive(Clone, Debug, Default)]
@@ -153,6 +157,8 @@ pub struct Rollout {
     pub reasons: Vec<ReasonRow>,
     /// The devices of one reason, if somebody asked for them.
     pub named: Option<Named>,
+    /// What the visitor may do with it.
+    pub rights: Rights,
     /// Who waits to be returned to use, where people look at devices after the install.
     pub acceptance: Option<Acceptance>,
     /// Failed devices, newest first.
@@ -331,20 +337,6 @@ impl ListPage<'_> {
     }
 }
 
-/// Whether there is still something to stop.
-fn may_stop(state: &State) -> bool {
-    match state {
-        State::Planned
-        | State::Running { .. }
-        | State::Halted { .. }
-        | State::Paused { .. }
-        | State::Returning { .. } => true,
-        State::Stopped { .. } | State::Aborted { .. } | State::Returned { .. } | State::Finished { .. } => {
-            false
-        }
-    }
-}
-
 /// The banner above a rollout.
 struct Banner {
     class: &'static str,
@@ -356,10 +348,6 @@ struct Banner {
 impl Page<'_> {
     fn things(&self, count: u64) -> String {
         plural(count, &self.page.noun.0, &self.page.noun.1)
-    }
-
-    fn act(&self, act: &str) -> String {
-        paths::rollout_act(&self.page.row.id, act)
     }
 
     fn banner(&self) -> Banner {
@@ -449,15 +437,6 @@ impl Page<'_> {
         words
     }
 
-    /// The button's label: what it would still catch before its reboot.
-    fn stop_words(&self) -> String {
-        match self.page.row.tally.installing {
-            _ if matches!(self.page.row.state, State::Returning { .. }) => "Stop the way back…".into(),
-            0 => "Stop…".into(),
-            installing => format!("Stop {installing} before reboot…"),
-        }
-    }
-
     /// The reason a person or the engine gave.
     fn reason(&self) -> Said {
         match &self.page.row.state {
@@ -469,26 +448,6 @@ impl Page<'_> {
             State::Planned | State::Running { .. } | State::Returned { .. } | State::Finished { .. } => {
                 Said::default()
             }
-        }
-    }
-
-    fn may_stop(&self) -> bool {
-        may_stop(&self.page.row.state)
-    }
-
-    fn may_resume(&self) -> bool {
-        matches!(self.page.row.state, State::Halted { .. } | State::Stopped { .. } | State::Paused { .. })
-    }
-
-    /// Whether the signed way back may be begun from here; while it runs, it is stopped first. When it has ended, only
-    /// who confirmed behind it is left to go back.
-    fn may_go_back(&self) -> bool {
-        match self.page.row.state {
-            State::Halted { .. } | State::Stopped { .. } | State::Paused { .. } | State::Finished { .. } => {
-                true
-            }
-            State::Returned { .. } => self.page.back.is_some(),
-            State::Planned | State::Running { .. } | State::Aborted { .. } | State::Returning { .. } => false,
         }
     }
 

@@ -9,7 +9,7 @@ use cordon_server::ui::findings::FindingRow;
 use cordon_server::ui::frame::Section;
 use cordon_server::ui::paths::{accept, encode};
 use cordon_server::ui::rollouts::{
-    self, FailedDevice, Hold, Named, ReasonRow, Rollout, RolloutRow, Rollouts, State, Wave,
+    self, FailedDevice, Hold, Named, ReasonRow, Rights, Rollout, RolloutRow, Rollouts, State, Wave,
 };
 use cordon_server_core::risk::facts::FindingSeverity;
 use cordon_server_core::risk::{Band, Owner, Value};
@@ -200,6 +200,7 @@ pub(crate) fn rollout_pages(sample: Sample) -> Vec<(&'static str, String)> {
         ("rollout", rollouts::render(&frame, &halted)),
         ("rollout-running", rollouts::render(&frame, &running)),
         ("rollout-stopped", rollouts::render(&frame, &stopped)),
+        ("rollout-reader", rollouts::render(&frame, &Rollout { rights: Rights::default(), ..running })),
         ("calendar", calendar::render(&frame, &nights(sample))),
         ("calendar-empty", calendar::render(&frame, &Calendar::default())),
     ];
@@ -207,8 +208,8 @@ pub(crate) fn rollout_pages(sample: Sample) -> Vec<(&'static str, String)> {
     pages.into_iter().chain(others).collect()
 }
 
-/// The states that a person brings about.
-fn other_states(sample: Sample) -> [(&'static str, Rollout); 4] {
+/// The states that a person brings about, and the end.
+fn other_states(sample: Sample) -> [(&'static str, Rollout); 5] {
     let (at, by) = (ago(600), || sample.said("J. Weiss"));
     let reason = || sample.said("The ward asked for quiet tonight");
     [
@@ -216,12 +217,16 @@ fn other_states(sample: Sample) -> [(&'static str, Rollout); 4] {
         ("rollout-aborted", State::Aborted { at, by: by(), reason: reason() }),
         ("rollout-returning", State::Returning { at, by: by(), reason: reason(), left: 133 }),
         ("rollout-returned", State::Returned { at }),
+        ("rollout-finished", State::Finished { at }),
     ]
     .map(|(name, state)| (name, moved(rollout(sample, state))))
 }
 
 /// On the way back nothing installs, and behind it the devices are on the release before.
 fn moved(mut page: Rollout) -> Rollout {
+    if matches!(page.row.state, State::Finished { .. }) {
+        return finished(page);
+    }
     let ended = matches!(page.row.state, State::Returned { .. });
     if !ended && !matches!(page.row.state, State::Returning { .. }) {
         return page;
@@ -233,6 +238,14 @@ fn moved(mut page: Rollout) -> Rollout {
         (tally.confirmed, tally.returned) = (tally.confirmed - back, back);
     }
     page
+}
+
+/// Every device has confirmed.
+fn finished(mut page: Rollout) -> Rollout {
+    let tallies = page.waves.iter_mut().map(|wave| &mut wave.tally).chain([&mut page.row.tally]);
+    tallies.for_each(|tally| *tally = Tally { confirmed: tally.total(), ..Tally::default() });
+    page.waves.iter_mut().for_each(|wave| wave.begun = true);
+    Rollout { failed: Vec::new(), reasons: Vec::new(), named: None, ..page }
 }
 
 /// Two wards of seven days, one of them held for two nights.
@@ -422,6 +435,7 @@ fn rollout(sample: Sample, state: State) -> Rollout {
                 current: false,
             },
         ],
+        rights: Rights::ALL,
         acceptance: Some(acceptance(sample)),
         named: Some(Named {
             words: sample.said("A patient is attached"),

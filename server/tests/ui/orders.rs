@@ -3,7 +3,10 @@
 use cordon_server::ui::device::Fact;
 use cordon_server::ui::evidence::{self, Evidence, MeasureRow};
 use cordon_server::ui::frame::Section;
-use cordon_server::ui::orders::{DraftRow, Order, OrderRow, Orders, Preview, Standing, render, render_list};
+use cordon_server::ui::orders::{
+    DraftRow, Order, OrderRow, Orders, Preview, Standing, WithdrawnRow, render, render_list,
+};
+use cordon_server::ui::paths;
 
 use crate::sample::{Sample, ago};
 
@@ -43,14 +46,41 @@ pub(crate) fn order_pages(sample: Sample) -> Vec<(&'static str, String)> {
         row: over.clone(),
         ..order.clone()
     };
+    let back = Order {
+        row: OrderRow { standing: Standing::Withdrawn(15), ..order.row.clone() },
+        preview: Err("Nothing: devices refuse it, and its way back is closed.".into()),
+        ..order.clone()
+    };
+    let withdrawn = withdrawn(sample);
     vec![
-        ("orders", render_list(&frame, &Orders { rows: vec![row, over], drafts: vec![draft] })),
+        ("orders", render_list(&frame, &Orders { rows: vec![row, over], drafts: vec![draft], withdrawn })),
         ("orders-empty", render_list(&frame, &Orders::default())),
         ("order", render(&frame, &order)),
+        ("order-withdrawn", render(&frame, &back)),
         ("order-unknown", render(&frame, &unknown)),
         ("evidence", evidence::render(&evidence_frame, &evidence_page(sample))),
         ("evidence-reader", evidence::render(&evidence_frame, &Evidence::default())),
     ]
+}
+
+fn withdrawn(sample: Sample) -> Vec<WithdrawnRow> {
+    let gone = WithdrawnRow {
+        name: sample.said("vp3-420"),
+        href: paths::order(&sample.text("vp3-420")),
+        release: sample.said("vp-3/4.2.0"),
+        reason: sample.said("Closes the hole in the pump's network service"),
+        anew: false,
+        by: 15,
+        signed: "2 keys of at least 2, in document 15".into(),
+        brought: Some((sample.said("m.okafor"), ago(7200))),
+        rollouts: vec![(
+            sample.text("vp3-420"),
+            sample.said("VP-3 4.2.0 to 1,912 infusion pumps"),
+            "ended by it",
+        )],
+    };
+    let anew = WithdrawnRow { anew: true, brought: None, rollouts: Vec::new(), ..gone.clone() };
+    vec![gone, anew]
 }
 
 fn evidence_page(sample: Sample) -> Evidence {

@@ -3,7 +3,7 @@
 //! [`Sample::hostile`] is the same sample with a canary in place of every text that a device or a file supplies.
 
 use cordon_proto::time::Timestamp;
-use cordon_server::ui::act::{Act, FindingVerb, Thing};
+use cordon_server::ui::act::{Act, FindingVerb, Thing, UnderWay};
 use cordon_server::ui::audit::{self, Audit};
 use cordon_server::ui::chart::NoChart;
 use cordon_server::ui::device::{Change, Device, Fact, Head, Network, Peer, StepView};
@@ -113,6 +113,7 @@ impl Sample {
             ("ward:4B".into(), self.said("Ward 4B, St. Brigid")),
             ("site:1".into(), self.said("St. Brigid")),
         ];
+        let under_way = UnderWay { content: false, going: 9, left: 1774, may_return: 121 };
         vec![
             ("act-quarantine", act::render(&frame, &two)),
             ("act-refused", act::render(&frame, &many)),
@@ -121,6 +122,9 @@ impl Sample {
             ("act-acknowledge", act::render(&frame, &Act::finding(FindingVerb::Acknowledge, "f-20871"))),
             ("act-hold", act::render(&frame, &Act::hold(wards, "ward:4B"))),
             ("act-lift", act::render(&frame, &Act::lift_hold("h-1", &self.said("ward 4B")))),
+            ("act-pause", act::render(&frame, &Act::pause("vp3-422", under_way))),
+            ("act-finish", act::render(&frame, &Act::finish("vp3-422", under_way))),
+            ("act-abort", act::render(&frame, &Act::abort("vp3-422", under_way))),
             ("act-stop", act::render(&frame, &Act::stop("vp3-422", 9))),
             ("act-resume", act::render(&frame, &Act::resume("vp3-422"))),
             (

@@ -34,12 +34,15 @@ const fn page(
     Breakage { name, file, find, replace, package: "cordon-server", test }
 }
 
+const ACTS: &str = "server/src/http/console/acts/rollouts.rs";
 const CALENDAR: &str = "server/core/src/rollout/calendar.rs";
+const JUDGE: &str = "ctl/src/evidence/judge.rs";
 const LINE: &str = "server/core/src/evidence/line.rs";
 const MEASURES: &str = "server/core/src/evidence/measures.rs";
 const RECEIPTS: &str = "ctl/src/order/receipts.rs";
 const REPORT: &str = "server/core/src/evidence/report.rs";
 const TRUST: &str = "server/core/src/evidence/trust.rs";
+const VERIFIED: &str = "server/core/src/evidence/verified.rs";
 const VERIFY: &str = "server/core/src/evidence/verify.rs";
 const WATCH: &str = "ctl/src/rollouts/watch.rs";
 
@@ -71,18 +74,59 @@ pub const EVIDENCE: &[Breakage] = &[
     ),
     ground(
         "a receipt of before counts in a pack",
-        VERIFY,
+        VERIFIED,
         ("body.order == order.id && image && body.time >= order.issued", "body.order == order.id && image"),
         "evidence::tests::a_receipt_of_before_or_of_another_image_counts_for_nothing_and_breaks_nothing",
     ),
     ground(
         "a device that went back is patched",
         MEASURES,
-        (
-            "pack.receipts.iter().filter(|body| body.outcome == Outcome::Confirmed);",
-            "pack.receipts.iter().filter(|body| body.outcome != Outcome::Refused);",
-        ),
+        ("since.remove(&body.hardware);", "since.entry(body.hardware).or_insert(body.time);"),
         "evidence::tests::a_receipt_of_before_or_of_another_image_counts_for_nothing_and_breaks_nothing",
+    ),
+    ground(
+        "a receipt counts for an issue that is not the last it can answer",
+        VERIFIED,
+        ("answered.max_by_key(|(_, approved)|", "answered.min_by_key(|(_, approved)|"),
+        "evidence::tests::a_receipt_counts_for_the_very_issue_that_it_answers",
+    ),
+    ground(
+        "a receipt counts for every issue of its order",
+        VERIFIED,
+        ("filter(move |word| Some(word.issue) == issue)", "filter(move |word| Some(word.issue) >= issue)"),
+        "evidence::tests::a_receipt_counts_for_the_very_issue_that_it_answers",
+    ),
+    ground(
+        "a device that was enrolled twice is two",
+        VERIFIED,
+        (
+            "let known = last.entry((issue, body.hardware)).or_insert(body);",
+            "let name = alloc::format!(\"{}\", body.device);
+            let name = HardwareId(cordon_proto::ids::Sha256::of(name.as_bytes()).0);
+            let known = last.entry((issue, name)).or_insert(body);",
+        ),
+        "evidence::tests::a_device_that_was_enrolled_twice_is_one_device",
+    ),
+    ground(
+        "a second identity of a device is not told",
+        VERIFIED,
+        (".filter(|names| names.len() > 1)", ".filter(|names| names.len() > 2)"),
+        "evidence::tests::a_device_that_was_enrolled_twice_is_one_device",
+    ),
+    ground(
+        "an order signed anew doubles the devices that were to have it",
+        MEASURES,
+        ("in pack.orders.iter().filter(last) {", "in pack.orders.iter().filter(|one| last(one) || true) {"),
+        "evidence::tests::a_receipt_counts_for_the_very_issue_that_it_answers",
+    ),
+    desk(
+        "a receipt of hardware outside the list counts in a pack",
+        JUDGE,
+        (
+            ".is_none_or(|list| list.contains(device)));",
+            ".is_none_or(|list| list.count() > 0 || list.contains(device)));",
+        ),
+        "evidence::tests::a_receipt_of_hardware_that_is_not_on_the_list_counts_for_nothing",
     ),
     ground(
         "a maker is told what nobody approved",
@@ -101,6 +145,15 @@ pub const EVIDENCE: &[Breakage] = &[
         RECEIPTS,
         (".filter(|_| anchored(chain, anchors))?;", "?;"),
         "order::receipts::tests::what_no_device_of_the_owner_signed_does_not_count",
+    ),
+    desk(
+        "a certificate speaks for any device",
+        RECEIPTS,
+        (
+            ".filter(|body| speaks_for(&leaf, body.device))",
+            ".filter(|body| speaks_for(&leaf, body.device) || true)",
+        ),
+        "order::receipts::tests::a_certificate_speaks_for_its_own_device_alone",
     ),
     desk(
         "who proved nothing is not named",
@@ -150,4 +203,84 @@ pub const EVIDENCE: &[Breakage] = &[
         ),
         "ui::wave_bar::tests::what_went_back_is_not_drawn_as_confirmed",
     ),
+    page(
+        "a clinical engineer ends a rollout in the console",
+        ACTS,
+        ("\"stop\" | \"pause\")", "\"stop\" | \"pause\" | \"abort\")"),
+        "http::console::tests::endings::a_page_offers_to_each_role_what_it_may_and_stop_to_all",
+    ),
+    page(
+        "a reader is offered a pause",
+        "server/src/ui/rollouts/acts.rs",
+        ("self.page.rights.stop && matches!", "matches!"),
+        "http::console::tests::endings::a_page_offers_to_each_role_what_it_may_and_stop_to_all",
+    ),
+    page(
+        "a question that hides who is under way",
+        ACTS,
+        ("{ 0 } else { all.installing };", "{ all.installing } else { 0 };"),
+        "http::console::tests::endings::a_person_pauses_resumes_and_finishes_from_the_page_and_other_pages_hear_of_it",
+    ),
+    page(
+        "ending for good hides that it closes the way back",
+        ACTS,
+        ("{ to_go_back(fleet) } else { 0 };", "{ 0 } else { to_go_back(fleet) };"),
+        "http::console::tests::endings::ending_for_good_says_that_it_closes_the_way_back_here",
+    ),
+    ground(
+        "an order that is in force called withdrawn",
+        "server/core/src/withdrawn.rs",
+        ("!after.contains(order) && !in_force.contains(order)", "!after.contains(order)"),
+        "withdrawn::tests::what_the_next_document_does_not_list_was_withdrawn_by_it",
+    ),
+    page(
+        "an order that was over called withdrawn",
+        "server/src/repositories/withdrawn.rs",
+        ("is_some_and(|(_, at)| *at >= gone.order.expires)", "is_some_and(|(_, at)| *at < Timestamp(0))"),
+        "http::console::tests::orders::an_order_that_was_taken_back_says_by_whom_when_and_what_it_ended",
+    ),
+    page(
+        "a person's stop called the end of a withdrawn order",
+        "server/src/http/console/orders/withdrawn.rs",
+        (
+            "if by.starts_with(\"server:\") && since(*at) =>",
+            "if by.starts_with(\"server:\") || !since(*at) =>",
+        ),
+        "http::console::tests::orders::an_order_that_was_taken_back_says_by_whom_when_and_what_it_ended",
+    ),
+    ground(
+        "a rollout of a release that its maker took back",
+        "server/core/src/rollout/opening.rs",
+        ("if !listed.still {", "if !listed.still && !image_is_here {"),
+        "rollout::opening::tests::a_rollout_of_what_is_not_here_is_refused_by_the_rule_that_says_so",
+    ),
+    desk(
+        "a maker's late clock signs a release",
+        "ctl/src/clock.rs",
+        ("if expires >= ends {", "if expires > Timestamp(0) || expires >= ends {"),
+        "tests::clocks::a_maker_whose_clock_is_a_year_behind_or_ahead_signs_no_release",
+    ),
+    desk(
+        "a bundle that lacks an image is taken in",
+        "ctl/src/release/import.rs",
+        (
+            "in_folder(&maker.folder, &release.image.release, file)?;",
+            "let _ = in_folder(&maker.folder, &release.image.release, file);",
+        ),
+        "tests::importing::a_bundle_that_lacks_a_target_is_refused_at_import_by_the_name_of_what_is_missing",
+    ),
+    page(
+        "a stopped rollout without an order told to go on",
+        "server/src/http/console/rollout.rs",
+        ("if !self.is_in_force() => {", "if self.is_in_force() => {"),
+        "http::console::tests::rollouts::a_page_names_who_stopped_it_in_words_and_advises_only_what_can_be_done",
+    ),
+    Breakage {
+        name: "an order for who runs it already",
+        file: "proto/src/update/order.rs",
+        find: "&& *from_least >= release.counter",
+        replace: "&& *from_least > release.counter",
+        package: "cordon-proto",
+        test: "update::order::tests::a_person_is_kept_from_signing_what_no_device_could_follow",
+    },
 ];

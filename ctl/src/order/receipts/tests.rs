@@ -8,7 +8,7 @@ use cordon_proto::update::order::Back;
 use cordon_proto::update::release::Image;
 use cordon_proto::update::scope::Scope;
 use cordon_proto::update::window::Window;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 
@@ -21,6 +21,11 @@ struct Authority {
 }
 
 fn authority(name: &str) -> Authority {
+    authority_of(name, Vec::new())
+}
+
+/// The same, whose device's certificate has these names.
+fn authority_of(name: &str, names: Vec<SanType>) -> Authority {
     let ca = |name: &str| {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -34,7 +39,9 @@ fn authority(name: &str) -> Authority {
     let issuing_name = format!("{name} issuing");
     let issuing = ca(&issuing_name).signed_by(&issuing_key, &root_issuer).unwrap();
     let issuer = Issuer::new(ca(&issuing_name), issuing_key);
-    let leaf = CertificateParams::new(Vec::new()).unwrap().signed_by(&key, &issuer).unwrap();
+    let mut leaf = CertificateParams::new(Vec::new()).unwrap();
+    leaf.subject_alt_names = names;
+    let leaf = leaf.signed_by(&key, &issuer).unwrap();
     Authority { root: root.pem(), issuing: issuing.pem(), leaf: leaf.pem(), key }
 }
 
@@ -155,6 +162,21 @@ fn what_no_device_of_the_owner_signed_does_not_count() {
     assert_eq!(tally, Tally { ignored: 9, scope: Some(1), missing, ..Tally::default() });
     let full = format!("{}{}{}", owner.leaf, owner.issuing, owner.root);
     assert_eq!(counted(&[line(&good, &owner, &full)], &owner.root, &[list]).confirmed, 1);
+}
+
+#[test]
+fn a_certificate_speaks_for_its_own_device_alone() {
+    // Goal: one stolen device does not confirm for a ward. Method: the certificate names the stating device, another one.
+    let list = ScopeList::parse("Halden\tVP-3\t1\n").unwrap();
+    let good = body("1", Outcome::Confirmed, Sha256::of(b"image two"), 10);
+    let other = DeviceId::from_random([8; 16]);
+    for (named, counts) in [(good.device, 1), (other, 0)] {
+        let name = SanType::URI(format!("urn:uuid:{named}").try_into().unwrap());
+        let owner = authority_of("owner", vec![name]);
+        let chain = format!("{}{}", owner.leaf, owner.issuing);
+        let tally = counted(&[line(&good, &owner, &chain)], &owner.root, std::slice::from_ref(&list));
+        assert_eq!((tally.confirmed, tally.ignored), (counts, 1 - counts), "{named}");
+    }
 }
 
 #[test]

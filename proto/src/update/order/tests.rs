@@ -182,6 +182,12 @@ fn a_person_is_kept_from_signing_what_no_device_could_follow() {
     ] {
         assert_eq!(scope.author_check(&newer, Some(&older)).is_ok(), fits, "{:?}", scope.scope);
     }
+    let same = scope("VP-3", 42, 50).author_check(&newer, Some(&older));
+    assert_eq!(
+        same,
+        Err(AuthorError::Downgrade { from: 42, release: 42 }),
+        "the same counter is no update either"
+    );
 }
 
 proptest! {

@@ -7,13 +7,14 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use cordon_proto::canonical::Value;
 use cordon_proto::ids::{Name, TargetPath};
 use cordon_proto::limits;
 use cordon_proto::update::document::Document;
 use cordon_proto::update::metadata::Targets;
 use cordon_proto::update::order::Order;
-use cordon_proto::update::release::{Image, Listed};
+use cordon_proto::update::release::Image;
+
+use crate::withdrawn::orders_in;
 
 /// What a pack is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub fn choose(files: &BTreeMap<String, Vec<u8>>, asked: &Asked) -> Chosen {
     let mut newest: Vec<(Order, u64, String)> = Vec::new();
     for (file, bytes) in files.iter().filter(|(file, _)| file.ends_with(".orders.json")) {
         let Some(targets) = listed(bytes) else { continue };
-        for order in orders(&targets).filter(|order| asked.wants(order)) {
+        for order in orders_in(bytes).into_iter().filter(|order| asked.wants(order)) {
             match newest.iter_mut().find(|(known, ..)| *known == order) {
                 Some(known) if known.1 < targets.version => *known = (order, targets.version, file.clone()),
                 Some(_) => {}
@@ -104,13 +105,4 @@ fn tops(files: &BTreeMap<String, Vec<u8>>) -> impl Iterator<Item = String> {
 fn listed(bytes: &[u8]) -> Option<Targets> {
     let document = Document::parse(bytes, limits::TUF_TARGETS_BYTES).ok()?;
     Targets::read(document.signed()).ok()
-}
-
-fn orders(targets: &Targets) -> impl Iterator<Item = Order> {
-    targets.targets.iter().filter_map(|(path, file)| {
-        let path: TargetPath = path.parse().ok()?;
-        let custom = file.custom.as_ref().unwrap_or(&Value::Null);
-        let listed = Listed { path: &path, length: file.length, sha256: file.sha256().ok()?, custom };
-        Order::read(listed, targets.expires).ok()
-    })
 }

@@ -3,16 +3,18 @@
 //!
 //! They are those that the FDA's guidance of 27 June 2025 names for section 524B of the FD&C Act (section VI.B). A device
 //! counts as patched by its own receipt and by nothing else: an order is no patch. When a hole became known is the reader's
-//! statement; the pack does not know it. Read next: [`super::Verified`].
+//! statement; the pack does not know it. A device counts once in all of it. Read next: [`super::Verified`].
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use cordon_proto::ids::HardwareId;
 use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::scope::Scope;
 
-use super::Verified;
+use super::{Approved, Verified};
 
 /// A hole, and when it became known, by the reader's word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,9 +80,7 @@ pub struct OpenCase {
 /// The cases of holes that this pack's release closes. Devices of an order by facts are those that stated something.
 #[must_use]
 pub fn cases(pack: &Verified, known: &[Known]) -> Vec<Case> {
-    let devices: u64 = pack.orders.iter().map(|approved| reach(pack, approved)).sum();
-    let confirmed = pack.receipts.iter().filter(|body| body.outcome == Outcome::Confirmed);
-    let installed: Vec<Timestamp> = confirmed.map(|body| body.time).collect();
+    let (devices, installed) = (reach(pack), installed(pack));
     let available = pack.available.iter().map(|(_, at)| *at).min();
     let case = |hole: &Known| Case {
         name: hole.name.clone(),
@@ -92,14 +92,42 @@ pub fn cases(pack: &Verified, known: &[Known]) -> Vec<Case> {
     known.iter().map(case).collect()
 }
 
-fn reach(pack: &Verified, approved: &super::Approved) -> u64 {
-    match approved.order.scope {
-        Scope::Set { count, .. } => count,
-        Scope::Match { .. } => {
-            let spoke = pack.receipts.iter().filter(|body| body.order == approved.order.id);
-            u64::try_from(spoke.count()).unwrap_or(u64::MAX)
+/// When each device got what it still has. A device counts once, whatever orders and issues it answered: since its first
+/// confirmation after it last fell or went back. A refusal changes nothing on it.
+fn installed(pack: &Verified) -> Vec<Timestamp> {
+    let mut words: Vec<_> = pack.words.iter().map(|word| &word.body).collect();
+    words.sort_by_key(|body| body.time);
+    let mut since: BTreeMap<HardwareId, Timestamp> = BTreeMap::new();
+    for body in words {
+        match body.outcome {
+            Outcome::Confirmed => {
+                since.entry(body.hardware).or_insert(body.time);
+            }
+            Outcome::RolledBack | Outcome::WentBack => {
+                since.remove(&body.hardware);
+            }
+            Outcome::Refused => {}
         }
     }
+    since.into_values().collect()
+}
+
+/// Devices that were to have it: of each name what the last issue says, and each list once.
+fn reach(pack: &Verified) -> u64 {
+    let last = |one: &&Approved| {
+        let age = |of: &Approved| (of.order.issued, of.document);
+        !pack.orders.iter().any(|other| other.order.id == one.order.id && age(other) > age(one))
+    };
+    let (mut lists, mut spoke) = (BTreeMap::new(), BTreeSet::new());
+    for approved in pack.orders.iter().filter(last) {
+        match approved.order.scope {
+            Scope::Set { root, count } => {
+                lists.insert(root, count);
+            }
+            Scope::Match { .. } => spoke.extend(pack.of(approved).map(|body| body.hardware)),
+        }
+    }
+    lists.values().sum::<u64>().saturating_add(u64::try_from(spoke.len()).unwrap_or(u64::MAX))
 }
 
 /// The measures of these cases at one moment.

@@ -82,7 +82,7 @@ pub fn maker_report(pack: &Verified, approved: &BTreeSet<Field>) -> Value {
     let releases: BTreeSet<&str> =
         pack.orders.iter().map(|approved| approved.order.image.release.as_str()).collect();
     let count = |outcome| {
-        let found = pack.receipts.iter().filter(|body| body.outcome == outcome).count();
+        let found = pack.words.iter().filter(|word| word.body.outcome == outcome).count();
         Value::from(u64::try_from(found).unwrap_or(u64::MAX))
     };
     let counts = Value::object([
@@ -109,7 +109,7 @@ fn rows(pack: &Verified, approved: &BTreeSet<Field>) -> Vec<Value> {
         let fields = approved.iter().filter_map(|field| Some((field.name(), field.of(body)?)));
         Value::object(fields.chain([("outcome", word(&body.outcome))]))
     };
-    let mut rows: Vec<Value> = pack.receipts.iter().map(row).collect();
+    let mut rows: Vec<Value> = pack.words.iter().map(|word| row(&word.body)).collect();
     rows.sort_by_cached_key(Value::canonical);
     rows
 }

@@ -6,6 +6,9 @@ use alloc::vec::Vec;
 
 use cordon_proto::ids::Sha256;
 use cordon_proto::receipt::Outcome;
+use cordon_proto::update::metadata::TargetFile;
+use cordon_proto::update::order::Order;
+use cordon_proto::update::scope::Scope;
 use proptest::prelude::*;
 
 use super::fixture::{
@@ -46,8 +49,8 @@ fn a_pack_proves_who_approved_what_and_how_each_device_ended() {
     assert_eq!((&approved.order, approved.document, approved.threshold), (&order(), 1, 2));
     assert_eq!(approved.signed_by.len(), 2);
     assert_eq!(verified.silent(approved), Some(1), "three devices, two of them proved something");
-    assert_eq!(verified.ended(&order().id, Outcome::Confirmed), 1);
-    assert_eq!(verified.ended(&order().id, Outcome::RolledBack), 1);
+    assert_eq!(verified.ended(&verified.orders[0], Outcome::Confirmed), 1);
+    assert_eq!(verified.ended(&verified.orders[0], Outcome::RolledBack), 1);
     assert_eq!((verified.lines, verified.entries, verified.others), (14, 2, 0));
     assert_eq!((verified.owner.as_str(), verified.asked.as_str()), ("cordon.example", "order:o-1"));
     let known = Known { name: "CVE-2026-1".to_string(), at: NOW.plus_seconds(-7200) };
@@ -215,11 +218,85 @@ fn a_receipt_of_before_or_of_another_image_counts_for_nothing_and_breaks_nothing
     lines_of.extend([before, other, back].iter().map(receipt));
     let pack = sealed(&lines_of);
     let verified = examined(&lines(&pack)).expect("a good pack");
-    assert_eq!((verified.others, verified.receipts.len()), (2, 2));
-    assert_eq!(verified.ended(&order().id, Outcome::Confirmed), 0);
-    assert_eq!(verified.ended(&order().id, Outcome::WentBack), 1);
+    assert_eq!((verified.others, verified.words.len()), (2, 2));
+    assert_eq!(verified.ended(&verified.orders[0], Outcome::Confirmed), 0);
+    assert_eq!(verified.ended(&verified.orders[0], Outcome::WentBack), 1);
     let found = measures(&cases(&verified, &[Known { name: "CVE-2026-1".into(), at: NOW }]), NOW);
     assert_eq!(found.patched_permille, Some(0), "what went back is not patched");
+}
+
+/// Bodies with a second issue of the order, a thousand seconds later, for a longer list; and that issue.
+fn issued_anew() -> (Vec<Line>, Order) {
+    let issued = NOW.plus_seconds(1000);
+    let scope = Scope::Set { root: Sha256([6; 32]), count: 4 };
+    let anew = Order { issued, not_before: issued, scope, ..order() };
+    let file = TargetFile::new(anew.image.length, anew.image.sha256, Some(anew.custom()));
+    let bytes = signed(&listing(2, alloc::vec![(anew.path().to_string(), file)]), &[3, 4]);
+    let (repository, file) = ("director".parse().expect("a name"), "2.orders.json".to_string());
+    let mut lines = body();
+    lines.insert(4, Line::File { repository, file, bytes });
+    (lines, anew)
+}
+
+#[test]
+fn a_receipt_counts_for_the_very_issue_that_it_answers() {
+    // Goal: who took the first issue has not confirmed the second. Method: an order signed anew under its name; a device
+    // that confirmed before, one that fell back and one that confirmed after; each issue, and the measures of both.
+    let (mut lines_of, anew) = issued_anew();
+    lines_of.push(receipt(&stated(3, Outcome::Confirmed)));
+    let pack = sealed(&lines_of);
+    let verified = examined(&lines(&pack)).expect("a good pack");
+    let [first, second] = verified.orders.as_slice() else { panic!("two issues") };
+    assert_eq!((&first.order, &second.order), (&order(), &anew));
+    let of = |one| [Outcome::Confirmed, Outcome::RolledBack].map(|outcome| verified.ended(one, outcome));
+    assert_eq!((of(first), verified.silent(first)), ([1, 0], Some(2)), "of three");
+    assert_eq!((of(second), verified.silent(second)), ([1, 1], Some(2)), "of four");
+    let known = Known { name: "CVE-2026-1".into(), at: NOW };
+    let found = measures(&cases(&verified, &[known]), NOW);
+    assert_eq!(found.patched_permille, Some(500), "two of the four of the last issue");
+}
+
+#[test]
+fn a_receipt_of_another_image_answers_the_issue_of_that_image_although_it_came_late() {
+    // Goal: what a device proves is not thrown away. Method: the second issue installs the image of the way back.
+    let (mut lines_of, mut anew) = issued_anew();
+    (anew.image, anew.back) = (order().back.expect("a way back").image, None);
+    let file = TargetFile::new(anew.image.length, anew.image.sha256, Some(anew.custom()));
+    let listed = alloc::vec![(anew.path().to_string(), file)];
+    set_file(&mut lines_of, "2.orders.json", signed(&listing(2, listed), &[3, 4]));
+    lines_of.push(receipt(&stated(3, Outcome::Confirmed)));
+    let pack = sealed(&lines_of);
+    let verified = examined(&lines(&pack)).expect("a good pack");
+    let confirmed = |place: usize| verified.ended(&verified.orders[place], Outcome::Confirmed);
+    assert_eq!((confirmed(0), confirmed(1), verified.others), (2, 0, 0));
+}
+
+#[test]
+fn a_device_that_was_enrolled_twice_is_one_device() {
+    // Goal: nobody is missing behind somebody who counts twice. Method: the hardware of device 1 under another identity,
+    // which fell back later.
+    let mut lines_of = body();
+    let mut again = stated(4, Outcome::RolledBack);
+    again.hardware = stated(1, Outcome::Confirmed).hardware;
+    lines_of.push(receipt(&again));
+    let pack = sealed(&lines_of);
+    let verified = examined(&lines(&pack)).expect("a good pack");
+    let [approved] = verified.orders.as_slice() else { panic!("one order") };
+    assert_eq!(verified.ended(approved, Outcome::Confirmed), 0, "its last word is that it fell back");
+    assert_eq!(verified.ended(approved, Outcome::RolledBack), 2);
+    assert_eq!((verified.silent(approved), verified.renamed), (Some(1), 1));
+}
+
+#[test]
+fn only_the_listed_count_once_a_list_is_there() {
+    // Goal: certificates for hardware that nobody ordered for prove nothing. Method: a list without device 1.
+    let pack = sealed(&body());
+    let mut verified = examined(&lines(&pack)).expect("a good pack");
+    let stranger = stated(1, Outcome::Confirmed).hardware;
+    verified.only(|of, device| of.id == order().id && *device != stranger);
+    let [approved] = verified.orders.as_slice() else { panic!("one order") };
+    assert_eq!((verified.ended(approved, Outcome::Confirmed), verified.outside), (0, 1));
+    assert_eq!(verified.silent(approved), Some(2));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! First the seal: the head is of the log that the reader knows, the entry with the root stands under it, the body leads to
 //! that root. Whatever fails there is named by its line, and a line of the body by what the index says it was. Then the
 //! contents: the parties' documents from the given roots, every receipt by its device's key. Memory: the parties'
-//! documents, the statements of the receipts, and about 200 bytes a line. Read next: [`super::trust`].
+//! documents, the statements of the receipts, and about 200 bytes a line. Read next: [`super::trust`],
+//! [`super::verified`] for which receipt counts for what.
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -14,14 +15,14 @@ use cordon_proto::canonical::fields::encode_hex;
 use cordon_proto::ids::{DeviceId, Name, Sha256, TargetPath};
 use cordon_proto::limits;
 use cordon_proto::merkle::{Hash, Inclusion, Tree, leaf_hash};
-use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
+use cordon_proto::receipt::{Receipt, ReceiptBody};
 use cordon_proto::time::Timestamp;
-use cordon_proto::update::scope::Scope;
 use cordon_proto::update::trust::Rules;
 use cordon_proto::wire;
 
 use super::pack::Names;
 use super::trust::{Files, Proven, Repository};
+use super::verified::{Counted, Verified};
 use super::{ACTION, Approved, Line, Seal, Untrusted};
 use crate::audit::Recorded;
 
@@ -164,49 +165,6 @@ pub enum Broken {
     },
 }
 
-/// What a pack proves.
-#[derive(Clone, Debug)]
-pub struct Verified {
-    /// The server that made it, by its own word.
-    pub owner: String,
-    /// What was asked for.
-    pub asked: String,
-    /// When it was made, by the server's clock.
-    pub made: Timestamp,
-    /// The orders, with whose keys approved them.
-    pub orders: Vec<Approved>,
-    /// What devices stated of these orders, one for each device and order: the last one.
-    pub receipts: Vec<ReceiptBody>,
-    /// Receipts that are the devices' own but prove nothing for these orders: an older order of the name, another image.
-    pub others: usize,
-    /// When releases came to the server, by its word.
-    pub available: Vec<(TargetPath, Timestamp)>,
-    /// Rollouts, as the server stored them.
-    pub rollouts: Vec<String>,
-    /// Entries of the audit log.
-    pub entries: usize,
-    /// Lines of the body.
-    pub lines: u64,
-    /// The head that covers all of it.
-    pub head: SignedHead,
-}
-
-impl Verified {
-    /// Devices of an order's list that proved nothing; unknown for an order by facts.
-    #[must_use]
-    pub fn silent(&self, order: &Approved) -> Option<u64> {
-        let Scope::Set { count, .. } = order.order.scope else { return None };
-        let proved = self.receipts.iter().filter(|body| body.order == order.order.id).count();
-        Some(count.saturating_sub(u64::try_from(proved).unwrap_or(u64::MAX)))
-    }
-
-    /// Devices that ended so.
-    #[must_use]
-    pub fn ended(&self, order: &Name, outcome: Outcome) -> usize {
-        self.receipts.iter().filter(|body| body.order == *order && body.outcome == outcome).count()
-    }
-}
-
 /// A pack being read.
 #[derive(Clone, Debug, Default)]
 pub struct Examination {
@@ -334,14 +292,17 @@ impl Examination {
         let missing = Broken::Form { line: 1, wanted: "the header" };
         let (owner, asked, made, wanted) = self.held.header.take().ok_or(missing)?;
         let orders = self.orders(anchors, rules, &wanted)?;
-        let (receipts, others) = self.receipts(&orders)?;
+        let stated = self.stated()?;
+        let Counted { words, others, renamed } = Counted::of(&stated, &orders);
         Ok(Verified {
             owner,
             asked,
             made,
             orders,
-            receipts,
+            words,
             others,
+            outside: 0,
+            renamed,
             available: self.held.available,
             rollouts: self.held.rollouts,
             entries: self.held.entries.len(),
@@ -479,10 +440,9 @@ impl Examination {
         Ok(approved)
     }
 
-    /// What devices stated of these orders, the last of each.
-    fn receipts(&mut self, orders: &[Approved]) -> Result<(Vec<ReceiptBody>, usize), Broken> {
-        let mut last: BTreeMap<(Name, DeviceId), ReceiptBody> = BTreeMap::new();
-        let mut others = 0;
+    /// What devices stated, each by its own key and of the order that its line names.
+    fn stated(&mut self) -> Result<Vec<ReceiptBody>, Broken> {
+        let mut bodies = Vec::new();
         for (line, stated) in core::mem::take(&mut self.held.receipts) {
             let Stated { order, device, body } = stated;
             let wrong = |why| Broken::Receipt { line, order: order.clone(), device, why };
@@ -490,28 +450,10 @@ impl Examination {
             if body.order != order || body.device != device {
                 return Err(wrong("it states another order or device than its line says"));
             }
-            if !orders.iter().any(|approved| counts(&body, approved)) {
-                others += 1;
-                continue;
-            }
-            let known = last.entry((order, device)).or_insert_with(|| body.clone());
-            if known.time <= body.time {
-                *known = body;
-            }
+            bodies.push(body);
         }
-        Ok((last.into_values().collect(), others))
+        Ok(bodies)
     }
-}
-
-/// Whether a receipt proves something for this very order.
-fn counts(body: &ReceiptBody, approved: &Approved) -> bool {
-    let order = &approved.order;
-    let image = match body.outcome {
-        Outcome::Confirmed => body.sha256 == order.image.sha256,
-        Outcome::WentBack => order.back.as_ref().is_some_and(|back| body.sha256 == back.image.sha256),
-        Outcome::RolledBack | Outcome::Refused => true,
-    };
-    body.order == order.id && image && body.time >= order.issued
 }
 
 fn stands(entry: &str, sequence: u64, path: Vec<Hash>, head: &SignedHead) -> bool {

@@ -240,7 +240,7 @@ fn notes(desk: &Desk, member: &Member, steps: &[NextStep]) -> Vec<Said> {
 fn hold_on(desk: &Desk, member: &Member) -> Option<String> {
     desk.operator.rollouts.look(|book| {
         let hold = book.holds.values().find(|hold| covers(&hold.covers, &member.device))?;
-        Some(format!("Held by {} since {}: {}", hold.by, hold.at, hold.reason))
+        Some(format!("Held by {} since {}: {}", actor_words(&hold.by), hold.at, hold.reason))
     })
 }
 

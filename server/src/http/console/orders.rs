@@ -27,6 +27,7 @@ use super::visitor::Known;
 use super::{Desk, Page, count};
 use crate::drafts::Told;
 use crate::fleet::Member;
+use crate::repositories::TakenBack;
 use crate::ui::device::Fact;
 use crate::ui::frame::Section;
 use crate::ui::orders::{
@@ -34,6 +35,8 @@ use crate::ui::orders::{
 };
 use crate::ui::words::{number, plural};
 use crate::ui::{Clock, Said, paths};
+
+mod withdrawn;
 
 /// The list.
 pub(super) async fn list(State(desk): State<Arc<Desk>>, Known(visitor): Known) -> Page {
@@ -46,6 +49,7 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>, Known(visitor): Known) -
     let page = Orders {
         rows: orders.iter().map(|order| row_of(&desk, &book, order, (&releases, &signers))).collect(),
         drafts: kept.iter().map(|told| draft_of(told, signers.threshold)).collect(),
+        withdrawn: taken_back(&desk).await?.iter().map(|gone| withdrawn::row_of(&book, gone)).collect(),
     };
     Ok(Html(render_list(&desk.frame(&visitor, Section::Orders, &desk.roster()), &page)))
 }
@@ -58,9 +62,13 @@ pub(super) async fn show(
 ) -> Page {
     let id: Name = id.parse().map_err(|_| Fault::Missing("order"))?;
     let book = desk.operator.rollouts.book();
-    let order = book.orders.get(&id).ok_or(Fault::Missing("order"))?;
-    let signers = Signers::of(&desk).await?;
     let releases = desk.operator.repositories.releases().await?;
+    let Some(order) = book.orders.get(&id) else {
+        let gone = taken_back(&desk).await?.into_iter().find(|gone| gone.order.id == id);
+        let page = withdrawn::page(&desk, &book, &gone.ok_or(Fault::Missing("order"))?, &releases);
+        return Ok(Html(render(&desk.frame(&visitor, Section::Orders, &desk.roster()), &page)));
+    };
+    let signers = Signers::of(&desk).await?;
     let known = known_of(order, &releases);
     let page = Order {
         row: row_of(&desk, &book, order, (&releases, &signers)),
@@ -70,6 +78,10 @@ pub(super) async fn show(
         preview: preview(&desk, &book, order).await?,
     };
     Ok(Html(render(&desk.frame(&visitor, Section::Orders, &desk.roster()), &page)))
+}
+
+async fn taken_back(desk: &Desk) -> Result<Vec<TakenBack>, Fault> {
+    Ok(desk.operator.repositories.taken_back(desk.now()).await.map_err(Problem::from)?)
 }
 
 /// Who signed the newest document of orders.

@@ -26,7 +26,7 @@ use crate::fleet::Member;
 use crate::ui::device::Fact;
 use crate::ui::devices::DeviceQuery;
 use crate::ui::frame::Section;
-use crate::ui::rollouts::{FailedDevice, Named, ReasonRow, Rollout, State as Stands, Wave, render};
+use crate::ui::rollouts::{FailedDevice, Named, ReasonRow, Rights, Rollout, State as Stands, Wave, render};
 use crate::ui::words::{actor_words, list, percent, plural};
 use crate::ui::{Clock, Said, paths};
 
@@ -49,8 +49,9 @@ pub(super) async fn show(
     let releases = desk.operator.repositories.releases().await?;
     let taken_in =
         releases.iter().any(|one| one.repository == plan.repository && one.release == plan.release);
-    let may_change = visitor.caller.role.may(Access::Change);
-    let view = View { desk: &desk, book: &book, plan, fleet, now, asked, taken_in, may_change };
+    let may = |access| visitor.caller.role.may(access);
+    let rights = Rights { stop: may(Access::Stop), change: may(Access::Change) };
+    let view = View { desk: &desk, book: &book, plan, fleet, now, asked, taken_in, rights };
     Ok(Html(render(&desk.frame(&visitor, Section::Rollouts, &roster), &view.page())))
 }
 
@@ -105,8 +106,8 @@ struct View<'a> {
     asked: Option<String>,
     /// Whether its release was taken in here.
     taken_in: bool,
-    /// Whether the reader may change something.
-    may_change: bool,
+    /// What the visitor may do with it.
+    rights: Rights,
 }
 
 impl View<'_> {
@@ -136,7 +137,8 @@ impl View<'_> {
             content: self.is_content(),
             named: self.named(&reasons),
             reasons,
-            acceptance: acceptance_of(self.desk, self.book, self.plan, &self.fleet, self.may_change),
+            rights: self.rights,
+            acceptance: acceptance_of(self.desk, self.book, self.plan, &self.fleet, self.rights.change),
             failed,
             shared_reason,
             why: self.why(),
@@ -429,6 +431,9 @@ impl View<'_> {
             Standing::Halted { .. } => {
                 "Read what the failed devices say, and send it to the maker. Resume only when it is understood"
             }
+            Standing::Stopped { .. } | Standing::Paused { .. } if !self.is_in_force() => {
+                "Nothing of it can go on: its orders are not in force any more. End it for good; what is confirmed stays confirmed"
+            }
             Standing::Stopped { .. } | Standing::Paused { .. } => {
                 "Resume it when the reason is gone. What is confirmed stays confirmed"
             }
@@ -444,6 +449,12 @@ impl View<'_> {
             ("Counted".into(), Said::sentence(counted)),
             ("Next".into(), Said::sentence(next)),
         ]
+    }
+
+    /// Whether an order of one of its waves is listed and its time is not over.
+    fn is_in_force(&self) -> bool {
+        let orders = self.plan.waves.iter().filter_map(|wave| self.book.order_of(self.plan, wave));
+        orders.into_iter().any(|order| self.now < order.expires)
     }
 
     fn clock(&self) -> Clock {

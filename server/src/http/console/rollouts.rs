@@ -18,7 +18,7 @@ use super::visitor::Known;
 use super::{Desk, Page, count};
 use crate::ui::frame::Section;
 use crate::ui::rollouts::{Hold, RolloutRow, Rollouts, State as Stands, render_list};
-use crate::ui::words::list as words_list;
+use crate::ui::words::{actor_words, list as words_list};
 use crate::ui::{Clock, Said};
 
 /// The list.
@@ -34,7 +34,7 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>, Known(visitor): Known) -
     let hold = |hold: &cordon_server_core::rollout::Hold| Hold {
         id: hold.id.to_string(),
         covers: covers_words(&hold.covers),
-        by: hold.by.as_str().into(),
+        by: actor_words(&hold.by).into(),
         reason: Said::sentence(hold.reason.as_str()),
         at: hold.at,
     };
@@ -105,7 +105,7 @@ pub(super) fn whole(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Tally {
 }
 
 fn stands(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Stands {
-    let words = |by: &str, reason: &str| (Said::from(by), Said::sentence(reason));
+    let words = |by: &str, reason: &str| (actor_words(by).into(), Said::sentence(reason));
     match &rollout.state {
         Standing::Running => match rollout.waves.iter().rposition(|wave| wave.started.is_some()) {
             None => Stands::Planned,

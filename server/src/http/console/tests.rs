@@ -1,6 +1,7 @@
 //! Tests of the console as a browser meets it: pages, counts and their lists, forms, the door, hostile text.
 
 mod contents;
+mod endings;
 mod evidence;
 mod fixture;
 mod identities;
@@ -286,7 +287,7 @@ async fn findings_rollouts_and_holds_are_decided_by_the_apis_commits() {
     console.get(muted.location()).await.must("Muted until").must("looked at it with the ward");
     console.get("/findings").await.must("1 open, 1 unassigned");
     let stopped = console.post("/rollouts/k1-704/stop", &[reason]).await;
-    console.get(stopped.location()).await.must("Stopped by person:admin").must("The rollout is stopped");
+    console.get(stopped.location()).await.must("Stopped by admin, ").must("The rollout is stopped");
     let resumed = console.post("/rollouts/k1-704/resume", &[reason]).await;
     console.get(resumed.location()).await.must("Wave 1 runs");
     let held = console.post("/holds/new", &[reason, ("choice", "ward:St. Brigid/4B")]).await;
@@ -294,7 +295,7 @@ async fn findings_rollouts_and_holds_are_decided_by_the_apis_commits() {
     list.must("ward 4B of St. Brigid").must("Hold set on");
     let lift =
         list.text.split("href=\"/holds/h-").nth(1).and_then(|rest| rest.split('"').next()).expect("a hold");
-    console.get(&format!("/devices/{}", id(0))).await.must("Held by person:admin");
+    console.get(&format!("/devices/{}", id(0))).await.must("Held by admin since");
     let lifted = console.post(&format!("/holds/h-{lift}"), &[reason]).await;
     assert!(!console.get(lifted.location()).await.has("ward 4B of St. Brigid</th>"));
     let journal = console.bench.journal().await;

@@ -1,4 +1,4 @@
-//! Stopping rollouts, letting them go on, sending devices back; setting and lifting holds. None of it needs a key, and
+//! Pausing and stopping rollouts, letting them go on, sending devices back, ending them; setting and lifting holds. None of it needs a key, and
 //! none can widen an order.
 
 use std::collections::BTreeSet;
@@ -6,19 +6,20 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use cordon_proto::ids::Name;
+use cordon_proto::time::Timestamp;
 use cordon_server_core::policy::Access;
-use cordon_server_core::rollout::{Covers, Rollout, State as Standing, tally, ward_name};
+use cordon_server_core::rollout::{Book, Covers, Fleet, Rollout, RolloutKind, State as Standing, ward_name};
 
 use super::super::super::operator::rollouts::{fleet_of, lift_hold, set_hold};
 use super::super::fault::Fault;
 use super::super::rollout::{back_of, is_back_open, plan_of};
-use super::super::rollouts::to_go_back;
+use super::super::rollouts::{to_go_back, whole};
 use super::super::standing::{covers_words, is_placed};
 use super::super::visitor::Known;
 use super::super::{Desk, Done, Page};
 use super::{ask as ask_page, refused};
 use crate::rollouts::{Deed, seen};
-use crate::ui::act::Act;
+use crate::ui::act::{Act, UnderWay};
 use crate::ui::frame::{Section, Toast};
 use crate::ui::{Said, paths};
 
@@ -32,14 +33,15 @@ pub(in super::super) async fn ask(
     ask_page(&desk, &visitor, Section::Rollouts, question).await
 }
 
-/// Does something with a rollout: stops it, lets it go on, sends its devices back.
+/// Does something with a rollout: pauses or stops it, lets it go on, sends its devices back, ends it.
 pub(in super::super) async fn done(
     State(desk): State<Arc<Desk>>,
     Known(visitor): Known,
     Path((id, act)): Path<(String, String)>,
     request: Request,
 ) -> Done {
-    let access = if act == "stop" { Access::Stop } else { Access::Change };
+    // As over the API: whoever stands at the bed stops and pauses without asking anybody.
+    let access = if matches!(act.as_str(), "stop" | "pause") { Access::Stop } else { Access::Change };
     let posted = visitor.form_for(access, request).await?;
     let (mut question, deed) = question(&desk, &id, &act)?;
     let saw = visitor.asked("seen");
@@ -56,7 +58,10 @@ pub(in super::super) async fn done(
     let text = match deed {
         Deed::Stop => "The rollout is stopped",
         Deed::Back => "Confirmed devices go back",
-        Deed::Pause | Deed::Resume | Deed::Abort | Deed::Finish => "The rollout goes on",
+        Deed::Pause => "The rollout is paused",
+        Deed::Resume => "The rollout goes on",
+        Deed::Abort => "The rollout is ended for good",
+        Deed::Finish => "The rollout is finished",
     };
     desk.done(&visitor, Toast { text: text.into(), undo: None }, &paths::rollout(&id))
 }
@@ -67,12 +72,10 @@ fn question(desk: &Desk, id: &str, act: &str) -> Result<(Act, Deed), Fault> {
     let plan = plan_of(&book, id)?;
     let (fleet, now) = (fleet_of(&desk.operator, &book, plan), desk.now());
     match act {
-        "stop" => {
-            // On the way back nothing installs any more: the number would be of devices that return.
-            let waves = plan.waves.iter().filter(|_| !matches!(plan.state, Standing::Returning));
-            let installing: u32 = waves.map(|wave| tally(wave, &fleet, &plan.policy, now).installing).sum();
-            Ok((Act::stop(id, installing.into()), Deed::Stop))
-        }
+        "stop" => Ok((Act::stop(id, under_way(&book, plan, &fleet, now).going), Deed::Stop)),
+        "pause" => Ok((Act::pause(id, under_way(&book, plan, &fleet, now)), Deed::Pause)),
+        "finish" => Ok((seen_in(Act::finish(id, under_way(&book, plan, &fleet, now)), plan), Deed::Finish)),
+        "abort" => Ok((Act::abort(id, under_way(&book, plan, &fleet, now)), Deed::Abort)),
         "resume" => Ok((seen_in(Act::resume(id), plan), Deed::Resume)),
         "back" => match back_of(plan) {
             Some(release) if is_back_open(&book, plan, now) => {
@@ -83,6 +86,19 @@ fn question(desk: &Desk, id: &str, act: &str) -> Result<(Act, Deed), Fault> {
             None => Err(Fault::Missing("way back")),
         },
         _ => Err(Fault::Missing("act")),
+    }
+}
+
+/// How far a rollout is. On the way back nothing installs any more: the number would be of devices that return.
+fn under_way(book: &Book, plan: &Rollout, fleet: &Fleet, now: Timestamp) -> UnderWay {
+    let all = whole(plan, fleet, now);
+    let going = if plan.state == Standing::Returning { 0 } else { all.installing };
+    let may_return = if is_back_open(book, plan, now) { to_go_back(fleet) } else { 0 };
+    UnderWay {
+        content: plan.kind == RolloutKind::Content,
+        going: going.into(),
+        left: (all.total() - all.ended()).into(),
+        may_return,
     }
 }
 

@@ -9,12 +9,15 @@ use cordon_proto::update::draft::{Draft, Intent, document};
 use cordon_proto::update::order::Order;
 use cordon_proto::update::scope::Scope;
 use cordon_proto::update::window::Window;
+use cordon_server_core::rollout::State as Standing;
 
 use super::fixture::{Console, fill};
 use super::releases::pump_release;
+use super::rollouts::stands;
 use crate::drafts::{Drafts, Handed};
+use crate::people::Doer;
 use crate::repositories::Repositories;
-use crate::rollouts::tests::{Desk, NOW, by, name, order, person, publish};
+use crate::rollouts::tests::{Desk, NOW, by, name, order, orders, person, publish};
 use crate::testing::maker::Bytes;
 use crate::testing::{Bench, text};
 
@@ -80,6 +83,50 @@ async fn an_order_tells_what_it_would_do_today() {
     page.must("would install it").must("in use now").must("points before").must("is unknown");
     page.must("href=\"/releases/halden/vp-3%2F4.2.2\"").must("with the word of the device");
     console.get("/releases/halden/vp-3%2F4.2.2").await.must("href=\"/orders/0187\"");
+}
+
+#[tokio::test]
+async fn an_order_that_was_taken_back_says_by_whom_when_and_what_it_ended() {
+    // Goal: nobody wonders where an order is. Method: three more documents: one without the pumps' order, one with another
+    // order under the list's name, one after the end of that; the list, the pages, a rollout that the server stopped.
+    let console = console().await;
+    let app = console.app().clone();
+    let repositories = Repositories::new(app.store.clone(), app.online.clone());
+    let scope = Scope::Set { root: order("0187", &[]).image.sha256, count: 3 };
+    let list = Order { scope: scope.clone(), ..order("0188", &[]) };
+    let anew = Order { scope, reason: text("closes it better"), ..order("0188", &[]) };
+    let bring = async |version: u64, listed: &[Order], days: i64| {
+        let (person, file) = (person(), format!("{version}.orders.json"));
+        let brought = Doer { actor: &person, now: NOW.plus_seconds(days * 86_400) };
+        repositories.publish_director(&file, &orders(version, listed), brought).await.expect("published");
+    };
+    bring(2, &[list], 0).await;
+    stands(&app, "k1-704", |rollout| {
+        let (at, by) = (NOW.plus_seconds(5), "server:rollouts".to_owned());
+        rollout.state = Standing::Stopped { at, by, reason: "withdrawn or ended are 0187".to_owned() };
+    })
+    .await;
+    let console = Console::over(console.bench).await;
+    let page = console.get("/orders").await;
+    page.must("1 in force").must("Withdrawn by document 2").must("1 key of at least 1, in document 2");
+    page.must("brought").must("by m.okafor").must("K-1 7.0.4 to 2 kiosks").must("ended by it");
+    assert_eq!(page.count("ended by it"), 1, "the others were stopped or halted before: {}", page.read());
+    assert!(!page.has("<b>closes"), "{}", page.read());
+    let gone = console.get("/orders/0187").await;
+    gone.must("Withdrawn by document 2")
+        .must("the last that lists it is 1")
+        .must("Nothing: devices refuse it");
+    assert!(!gone.has("cordonctl order verify"), "it is in no document that could be read there");
+
+    bring(3, &[anew], 0).await;
+    let console = Console::over(console.bench).await;
+    let page = console.get("/orders").await;
+    page.must("Signed anew under its name by document 3").must("Withdrawn by document 2");
+    console.get("/orders/0188").await.must("closes it better").must("What it would do today");
+    bring(4, &[], 30).await;
+    let page = Console::over(console.bench).await.get("/orders").await;
+    page.must("0 in force").must("Signed anew under its name by document 3");
+    assert!(!page.has("by document 4"), "what was over was not taken back: {}", page.read());
 }
 
 #[tokio::test]

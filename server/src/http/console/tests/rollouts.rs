@@ -17,7 +17,7 @@ use crate::store::Key;
 use crate::testing::{Bench, text};
 
 /// The fleet's order with a way back, live.
-async fn publish_order(app: &App) {
+pub(super) async fn publish_order(app: &App) {
     let release = "vp-3/4.1.0".parse().expect("a path");
     let image = Image { release, length: 9, sha256: Sha256([3; 32]) };
     let back = Some(Back { image, until: NOW.plus_seconds(86_400 * 30) });
@@ -28,7 +28,7 @@ async fn publish_order(app: &App) {
 }
 
 /// Puts a rollout of the fleet into another state.
-async fn stands(app: &App, id: &str, change: impl FnOnce(&mut Rollout)) {
+pub(super) async fn stands(app: &App, id: &str, change: impl FnOnce(&mut Rollout)) {
     let key = Key::Rollout(name(id));
     let row = app.store.get(key.clone()).await.expect("read").expect("there");
     let mut rollout: Rollout = serde_json::from_slice(&row.body).expect("a rollout");
@@ -81,6 +81,31 @@ async fn a_page_says_which_state_it_is_and_offers_what_fits_it() {
 }
 
 #[tokio::test]
+async fn a_page_names_who_stopped_it_in_words_and_advises_only_what_can_be_done() {
+    // Goal: no digits of a token over half a banner, and nobody is told to resume what cannot go on. Method: a stop by a
+    // token, without and with the order in force.
+    let token = format!("token:6ffd2048{}", "a".repeat(56));
+    for (in_force, advice) in
+        [(false, "Nothing of it can go on"), (true, "Resume it when the reason is gone")]
+    {
+        let bench = Bench::start(&[]).await;
+        bench.clock.hold_at(NOW.into());
+        fill(bench.app()).await;
+        if in_force {
+            publish_order(bench.app()).await;
+        }
+        stands(bench.app(), "k1-703", |rollout| {
+            let (at, by, reason) = (NOW, token.clone(), "after the theft".to_owned());
+            rollout.state = Standing::Stopped { at, by, reason };
+        })
+        .await;
+        let page = Console::over(bench).await.get("/rollouts/k1-703").await;
+        page.must("Stopped by token 6ffd2048, ").must(advice);
+        assert!(!page.has("aaaaaaaa"), "{}", page.read());
+    }
+}
+
+#[tokio::test]
 async fn the_way_back_is_one_press_and_a_reason() {
     // Goal: confirmed devices go back without a new signature. Method: a halted rollout with one confirmed device; the
     // question, a short reason, a good one; the page, the offer, the journal.
@@ -128,7 +153,7 @@ async fn a_clinical_engineer_stops_and_holds_and_sets_nothing_going() {
     commit(app, |draft| draft.put(key, session.to_body())).await;
     let reason = ("reason", "it beeps beside a patient");
     let stopped = console.post("/rollouts/k1-704/stop", &[reason]).await;
-    console.get(stopped.location()).await.must("Stopped by person:ward");
+    console.get(stopped.location()).await.must("Stopped by ward, ");
     let held = console.post("/holds/new", &[reason, ("choice", "ward:St. Brigid/4B")]).await;
     let list = console.get(held.location()).await;
     let hold = list.text.split("href=\"/holds/h-").nth(1).and_then(|rest| rest.split('"').next());

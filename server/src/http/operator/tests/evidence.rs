@@ -164,8 +164,8 @@ async fn a_pack_of_a_withdrawn_order_proves_who_approved_it_and_what_devices_did
         let verified = judged(&pack, &anchors, &stranger).expect("it holds");
         let [approved] = verified.orders.as_slice() else { panic!("one order") };
         assert_eq!((&approved.order, approved.document, approved.threshold), (&order(), 1, 1));
-        assert_eq!(verified.ended(&order().id, Outcome::Confirmed), 1);
-        assert_eq!((verified.receipts.len(), verified.silent(approved)), (2, Some(1)));
+        assert_eq!(verified.ended(approved, Outcome::Confirmed), 1);
+        assert_eq!((verified.words.len(), verified.silent(approved)), (2, Some(1)));
         assert_eq!(verified.entries, 3, "the publications of the documents that approve it");
     }
     let pack = String::from_utf8(api.file("/api/v1/evidence", json!({"order": "o-1"})).await).expect("UTF-8");
