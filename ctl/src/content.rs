@@ -98,6 +98,22 @@ pub fn in_force(director: &Director, rules: &Rules<'_>) -> Result<Option<(u64, V
     Ok(Some((signed.version, assignments_of(&signed.targets)?)))
 }
 
+/// The contents that devices may have by the newest document that enough people signed, whether or not it is over: who
+/// has a content keeps it. None where no content was ever signed.
+///
+/// # Errors
+/// A document cannot be read.
+pub fn standing(director: &Director, rules: &Rules<'_>) -> Result<Vec<Assignment>, Failure> {
+    let Some(delegation) = director.targets.delegations.role(CONTENT) else { return Ok(Vec::new()) };
+    for version in director.folder.versions(&role())?.into_iter().rev() {
+        let signed = chain::read(&director.folder, &role(), version, (&delegation.authority, rules))?;
+        if signed.complete {
+            return assignments_of(&signed.targets);
+        }
+    }
+    Ok(Vec::new())
+}
+
 /// The highest version of any content that a document of this folder ever listed, withdrawn and ended ones too: devices
 /// keep one number for all contents, and it never falls.
 ///
@@ -147,6 +163,15 @@ pub fn read(path: &std::path::Path) -> Result<(Content, Vec<u8>), Failure> {
 /// It is missing or another one.
 pub fn document_of(director: &Director, assignment: Assignment) -> Result<Whole, Failure> {
     let path = director.folder.image(&assignment.sha256);
+    if !path.exists() {
+        let detail = format!(
+            "content {} version {} is listed, and its document is not in this folder: bring {}",
+            assignment.id,
+            assignment.version,
+            path.display()
+        );
+        return Err(Failure::refused("missing file", detail));
+    }
     let (content, bytes) = read(&path)?;
     same(&assignment, &content, &bytes)?;
     Ok(Whole { assignment, content })

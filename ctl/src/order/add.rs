@@ -5,8 +5,9 @@
 
 use cordon_proto::update::Fault;
 
+use super::meeting::Meeting;
 use super::sign::{Sign, heading};
-use super::{check, describe, facts};
+use super::{describe, facts};
 use crate::chain::{Director, Maker, orders_of, orders_role};
 use crate::clock;
 use crate::failure::Failure;
@@ -31,12 +32,12 @@ pub fn run(sign: &Sign, session: &mut Session<'_>) -> Result<Report, Failure> {
     if rules.now >= at {
         return Err(Fault::Expired { at }.of(role).into());
     }
-    let lists = sign.lists()?;
+    let (lists, meeting) = (sign.lists()?, Meeting::of(&director, &sign.promised, &rules)?);
     let earlier = in_force.map(|signed| orders_of(&signed.targets)).transpose()?.unwrap_or_default();
     let orders = orders_of(&pending.targets)?;
     let mut shown = heading(pending.version, &earlier, &orders);
     for order in orders.iter().filter(|order| !earlier.contains(order)) {
-        shown += &describe(&check(order.clone(), &maker, &lists, &rules)?, &lists);
+        shown += &describe(&meeting.check(order.clone(), &maker, &lists, &rules)?, &lists);
     }
     for gone in earlier.iter().filter(|order| !orders.iter().any(|other| other.id == order.id)) {
         shown += &format!("{} is no longer listed, and its way back is closed\n", gone.id);

@@ -15,6 +15,7 @@ use cordon_proto::update::{Rules, author};
 use serde_json::{Value, json};
 
 use super::list::ScopeList;
+use super::meeting::Meeting;
 use super::pulled::{Judged, Pulled, catch_up, in_bounds, in_force};
 use super::sign::{Sign, document, heading, over};
 use super::{Checked, describe};
@@ -203,7 +204,8 @@ pub fn sign(sign: &Sign, name: &Name, session: &mut Session<'_>) -> Result<Repor
     let taken = catch_up(&director, &api, &rules)?;
     api.same_time(session.now)?;
     let mut pulled = Pulled::get(&api, name)?;
-    let judged = pulled.judge(&director, &maker, session)?;
+    let meeting = Meeting::of(&director, &sign.promised, &rules)?;
+    let judged = pulled.judge(&director, (&maker, &meeting), session)?;
     let keys = sign.keys(session.options.example_keys)?;
     let words = format!("draft {name}, made by {} at {}\n", pulled.draft.by, pulled.draft.made);
     session.about_to_sign(&(words + &shown(&judged, pulled.draft.base + 1)))?;
@@ -245,7 +247,8 @@ pub fn rebase(sign: &Sign, name: &Name, session: &mut Session<'_>) -> Result<Rep
     let kept: Vec<_> = before.iter().filter(|order| !over(order, session.now)).cloned().collect();
     let after = lay(&kept, &pulled.draft.intents).map_err(|clash| Failure::refused("clash", clash))?;
     in_bounds(pulled.draft.expires, session.now)?;
-    let (checked, lists) = pulled.checked(&maker, session)?;
+    let meeting = Meeting::of(&director, &sign.promised, &rules)?;
+    let (checked, lists) = pulled.checked((&maker, &meeting), session)?;
     let next = document(&after, base + 1, pulled.draft.expires)?;
     let keys = sign.keys(session.options.example_keys)?;
     let words = format!(

@@ -2,7 +2,7 @@
 //!
 //! All live orders stand in one document; what has ended falls out. One order is made for each list (a wave), so that
 //! a halted wave needs no new signature. Orders for releases of interlock `application` are signed wave by wave unless
-//! `--whole` is given. Read next: [`super::check`], [`super::add`].
+//! `--whole` is given. Read next: [`super::check`], [`super::meeting`], [`super::add`].
 
 use std::path::PathBuf;
 
@@ -17,8 +17,9 @@ use cordon_proto::update::order::Order;
 use cordon_proto::update::window::Window;
 
 use super::list::ScopeList;
+use super::meeting::{Meeting, Promised};
 use super::wished::Plan;
-use super::{check, describe, facts};
+use super::{describe, facts};
 use crate::arguments;
 use crate::chain::{Director, Maker, Signed, orders_of, orders_role};
 use crate::clock;
@@ -114,6 +115,9 @@ pub struct Sign {
     /// When the document expires; no order reaches beyond it.
     #[arg(long, value_name = "TIME", default_value = "90d")]
     pub document_expires: String,
+    /// What else says when devices may reboot.
+    #[command(flatten)]
+    pub promised: Promised,
 }
 
 impl Sign {
@@ -144,12 +148,13 @@ impl Sign {
             return Err(Failure::refused("not signed enough", detail));
         }
         let base = if self.renew { newest.as_ref() } else { in_force.as_ref() };
+        let meeting = Meeting::of(&director, &self.promised, &rules)?;
         let mut orders = self.kept(base, session.now)?;
         let (mut lists, mut told) = (self.lists()?, String::new());
         if pending.is_some() {
             // What the present people have not signed is new to them, whoever signed it before.
             for order in &orders {
-                told += &describe(&check(order.clone(), &maker, &lists, &rules)?, &lists);
+                told += &describe(&meeting.check(order.clone(), &maker, &lists, &rules)?, &lists);
             }
         }
         for plan in &plans {
@@ -159,7 +164,7 @@ impl Sign {
                     let detail = format!("an order {} is live already", order.id);
                     return Err(Failure::refused("name taken", detail));
                 }
-                let checked = check(order, &maker, &own, &rules)?;
+                let checked = meeting.check(order, &maker, &own, &rules)?;
                 told += &describe(&checked, &own);
                 orders.push(checked.order);
             }
