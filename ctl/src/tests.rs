@@ -31,6 +31,7 @@ mod owners;
 mod planning;
 mod printed;
 mod rotation;
+mod shown;
 mod watching;
 
 /// A desk: a folder with keys, both repositories and files.

@@ -26,6 +26,7 @@ use crate::key::SecretKey;
 use crate::order::list::ScopeList;
 use crate::repo::add::{add, counted};
 use crate::repo::sign_as;
+use crate::repo::words::ends;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -96,7 +97,12 @@ impl Sign {
             made.push(whole);
         }
         shown += &self.withdraw.iter().map(|id| format!("withdraws {id}\n")).collect::<String>();
+        let is_new = |id: &Name| made.iter().any(|whole| whole.assignment.id == *id);
+        for Assignment { id, version, expires, .. } in live.iter().filter(|live| !is_new(&live.id)) {
+            shown += &format!("{id} version {version} is unchanged, taken until {expires}\n");
+        }
         let document = self.document(&live, version + 1, session.now)?;
+        shown += &ends(document.expires);
         let keys = self.keys(example)?;
         session.about_to_sign(&shown)?;
         let authority = authority(&director)?;
@@ -133,7 +139,8 @@ impl Sign {
         }
         for assignment in waiting {
             if earlier.contains(&assignment) {
-                shown += &format!("{} version {} is unchanged\n", assignment.id, assignment.version);
+                let Assignment { id, version, expires, .. } = &assignment;
+                shown += &format!("{id} version {version} is unchanged, taken until {expires}\n");
                 continue;
             }
             let own = given.iter().find(|(content, _)| content.id == assignment.id);
@@ -146,7 +153,7 @@ impl Sign {
             seen.push(whole);
         }
         let keys = self.keys(example)?;
-        session.about_to_sign(&shown)?;
+        session.about_to_sign(&(shown + &ends(at)))?;
         let (mut bytes, mut count) = (pending.bytes, pending.signatures);
         for key in &keys {
             (bytes, count) = add(&bytes, rules.sizes.targets, (&role(), authority), key, &rules)?;

@@ -6,13 +6,14 @@
 use cordon_proto::update::Fault;
 
 use super::meeting::Meeting;
-use super::sign::{Sign, heading};
+use super::sign::{Sign, heading, stays};
 use super::{describe, facts};
 use crate::chain::{Director, Maker, orders_of, orders_role};
 use crate::clock;
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::repo::add::{add, counted};
+use crate::repo::words::ends;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -42,6 +43,8 @@ pub fn run(sign: &Sign, session: &mut Session<'_>) -> Result<Report, Failure> {
     for gone in earlier.iter().filter(|order| !orders.iter().any(|other| other.id == order.id)) {
         shown += &format!("{} is no longer listed, and its way back is closed\n", gone.id);
     }
+    let is_renewed = orders.iter().all(|order| earlier.contains(order)) && orders.len() == earlier.len();
+    shown += &(stays(&earlier, &orders, is_renewed) + &ends(at));
     let keys = sign.keys(example)?;
     session.about_to_sign(&shown)?;
     let authority = director.orders_authority()?;

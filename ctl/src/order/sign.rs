@@ -14,6 +14,7 @@ use cordon_proto::update::author;
 use cordon_proto::update::draft::{self, SIGNED_BYTES, summary};
 use cordon_proto::update::metadata::Targets;
 use cordon_proto::update::order::Order;
+use cordon_proto::update::scope::Scope;
 use cordon_proto::update::window::Window;
 
 use super::list::ScopeList;
@@ -28,6 +29,7 @@ use crate::folder::Folder;
 use crate::key::SecretKey;
 use crate::repo::add::counted;
 use crate::repo::sign_as;
+use crate::repo::words::ends;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -174,10 +176,13 @@ impl Sign {
         let document = document(&orders, version, self.end(session.now)?)?;
         let keys = self.keys(example)?;
         let before = in_force.map(|signed| orders_of(&signed.targets)).transpose()?.unwrap_or_default();
+        // Beside those that were described in full.
+        let kept = if pending.is_some() { String::new() } else { stays(&before, &orders, self.renew) };
+        let head = heading(version, &before, &orders);
         session.about_to_sign(&format!(
-            "{}{told}{}",
-            heading(version, &before, &orders),
-            self.withdrawn()
+            "{head}{told}{}{kept}{}",
+            self.withdrawn(),
+            ends(document.expires)
         ))?;
         let (role, authority) = (orders_role(), director.orders_authority()?);
         let bytes = sign_as(&author::targets(&document), &role, authority, &keys.iter().collect::<Vec<_>>())?;
@@ -275,6 +280,28 @@ pub fn over(order: &Order, now: Timestamp) -> bool {
 pub fn heading(version: u64, before: &[Order], after: &[Order]) -> String {
     let lines: String = summary(before, after).iter().map(|line| format!("  {line}\n")).collect();
     format!("orders version {version}\n{lines}")
+}
+
+/// What stays as it was: each order in a line where that is all there is to see, and otherwise how many they are.
+#[must_use]
+pub fn stays(before: &[Order], after: &[Order], each: bool) -> String {
+    let kept: Vec<_> = after.iter().filter(|order| before.contains(order)).collect();
+    if kept.is_empty() {
+        return String::new();
+    }
+    let line = |order: &&Order| {
+        let whom = match &order.scope {
+            Scope::Set { count, .. } => format!("{count} devices"),
+            Scope::Match { model, hardware, .. } => format!("EVERY {model} of hardware {hardware}"),
+        };
+        let back = order.back.as_ref();
+        let back =
+            back.map_or("none".to_owned(), |back| format!("{} until {}", back.image.release, back.until));
+        let (id, release, until) = (&order.id, &order.image.release, order.expires);
+        format!("  {id}: {release} of {} for {whom}, until {until}, way back {back}\n", order.repository)
+    };
+    let lines: String = kept.iter().filter(|_| each).map(line).collect();
+    format!("keeps {} orders as they are\n{lines}", kept.len())
 }
 
 /// The document of these orders, read back as a device would read it.

@@ -15,7 +15,8 @@ use cordon_proto::update::{Role, Rules, name};
 use serde_json::json;
 
 use super::contents::{Publication, in_folder};
-use super::{describe, unpack};
+use super::unpack;
+use super::words::{in_folder as in_its_folder, whole};
 use crate::chain::Maker;
 use crate::failure::Failure;
 use crate::fetch;
@@ -187,9 +188,11 @@ fn judged(folder: &Path, session: &Session<'_>) -> Result<(String, Vec<String>),
     let newest = name::file(&Role::Timestamp);
     let version = maker.trusted.timestamp_version();
     let mut shown = format!("About to import {} with {newest} {version}:\n", folder.display());
+    let publication = Publication::of(&maker, &rules)?;
     for release in &here {
-        shown += &format!("{}\n{}", release.image.release, describe(release));
+        let words = whole(release, publication.notes_of(release), &in_its_folder(&maker.folder));
+        shown += &format!("{}\n{words}", release.image.release);
     }
-    let names = Publication::of(&maker, &rules)?.releases;
+    let names = publication.releases;
     Ok((shown, names.iter().map(|release| release.image.release.to_string()).collect()))
 }
