@@ -8,6 +8,7 @@ use clap::Subcommand;
 use cordon_proto::canonical::Value as Signed;
 use cordon_proto::ids::{Sha256, TargetPath};
 use cordon_proto::limits;
+use cordon_proto::time::Timestamp;
 use cordon_proto::update::content::{Assignment, Content, read_document};
 use cordon_proto::update::metadata::Targets;
 use cordon_proto::update::{Authority, Fault, Role, Rules};
@@ -112,6 +113,27 @@ pub fn standing(director: &Director, rules: &Rules<'_>) -> Result<Vec<Assignment
         }
     }
     Ok(Vec::new())
+}
+
+/// When the contents of a folder were signed: those of the newest document and of the one in force, as far as the
+/// role's keys signed them.
+///
+/// # Errors
+/// A document cannot be read.
+pub fn issued(director: &Director, rules: &Rules<'_>) -> Result<Vec<(Timestamp, String)>, Failure> {
+    let mut made = Vec::new();
+    let Some(delegation) = director.targets.delegations.role(CONTENT) else { return Ok(made) };
+    for version in director.folder.versions(&role())?.into_iter().rev() {
+        let document = chain::read(&director.folder, &role(), version, (&delegation.authority, rules))?;
+        if document.signatures > 0 {
+            let listed = assignments_of(&document.targets)?.into_iter();
+            made.extend(listed.map(|content| (content.issued, format!("content {}", content.id))));
+        }
+        if document.complete {
+            break;
+        }
+    }
+    Ok(made)
 }
 
 /// The highest version of any content that a document of this folder ever listed, withdrawn and ended ones too: devices

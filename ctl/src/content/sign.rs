@@ -20,6 +20,7 @@ use cordon_proto::update::{Fault, Rules, author};
 use super::{Whole, assignments_of, authority, describe_whole, facts, highest, in_force, read, role, same};
 use crate::arguments;
 use crate::chain::{self, Director, newest};
+use crate::clock;
 use crate::failure::Failure;
 use crate::folder::{Folder, write_whole};
 use crate::key::SecretKey;
@@ -76,6 +77,7 @@ impl Sign {
     pub fn first(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         let (rules, example) = (session.rules(), session.options.example_keys);
         let director = Director::open(Folder::open(&self.director)?, &rules, example)?;
+        clock::not_behind(session.now, &director.made(&rules)?)?;
         let (version, earlier) = in_force(&director, &rules)?.unwrap_or_default();
         let mut live = self.kept(earlier, session.now)?;
         let (lists, mut shown) = (self.lists()?, format!("content version {}\n", version + 1));
@@ -121,6 +123,7 @@ impl Sign {
     pub fn second(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         let (rules, example) = (session.rules(), session.options.example_keys);
         let director = Director::open(Folder::open(&self.director)?, &rules, example)?;
+        clock::not_behind(session.now, &director.made(&rules)?)?;
         let authority = authority(&director)?;
         let newest = newest(&director.folder, &role(), authority, &rules)?;
         let none = || Failure::refused("nothing to sign", "no document of contents waits for a signature");
