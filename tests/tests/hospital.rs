@@ -143,7 +143,8 @@ async fn a_makers_p256_keys_are_believed_from_the_signing_room_to_the_order() {
     let [maker, bundle, root, copy] = ["maker", "one.bundle", "maker/1.root.json", "copy"].map(path);
     hospital.ctl(&["release", "pack", "--repository", &maker, "--out", &bundle]).await.expect("packs");
     hospital.ctl(&["makers", "pin", "halden", "--model", "VP-3", "--root", &root]).await.expect("pins");
-    let import = ["release", "import", "--bundle", &bundle, "--into", &copy, "--name", "halden"];
+    let import =
+        ["release", "import", "--bundle", &bundle, "--into", &copy, "--name", "halden", "--root", &root];
     hospital.ctl(&import).await.expect("is believed here and there");
     let listed = hospital.api("/api/v1/releases?listed=true").await.expect("lists");
     let signers = listed.pointer("/releases/0/signers").and_then(serde_json::Value::as_array);

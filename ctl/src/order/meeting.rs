@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use cordon_proto::canonical::Value;
+use cordon_proto::ids::Sha256;
 use cordon_proto::update::Rules;
 use cordon_proto::update::content::{Assignment, Content};
 use cordon_proto::update::order::Order;
@@ -140,7 +141,7 @@ impl Meeting {
             }
             (Scope::Set { root: one, .. }, Scope::Set { root: other, .. }) if one == other => Shared::All,
             (Scope::Set { root: one, .. }, Scope::Set { root: other, .. }) => {
-                let find = |root| own.iter().chain(&self.lists).find(|list| list.root() == *root);
+                let find = |root: &Sha256| own.iter().chain(&self.lists).find(|list| list.root() == *root);
                 let Some((one, other)) = find(one).zip(find(other)) else { return Shared::Unknown };
                 match one.identities().filter(|identity| other.contains(identity)).count() {
                     0 => Shared::None,
