@@ -19,6 +19,8 @@ use crate::session::Session;
 
 pub mod watch;
 
+use watch::Seen;
+
 /// What the list shows.
 const COLUMNS: [&str; 6] = ["id", "title", "release", "state", "confirmed", "devices"];
 /// What the table of reasons shows.
@@ -53,14 +55,14 @@ pub enum Command {
     Pause(Deed),
     /// Stop it: devices that have not armed the new image will not.
     Halt(Deed),
-    /// Let it go on.
-    Resume(Deed),
+    /// Let it go on, over the state that is shown.
+    Resume(Onward),
     /// End it for good. Its orders stay signed: withdrawing one would close its way back too.
     Abort(Deed),
     /// Send the devices that confirmed to the way back that was signed with their orders.
-    Back(Deed),
+    Back(Onward),
     /// Call it done although some devices are left.
-    Finish(Deed),
+    Finish(Onward),
     /// Say that a confirmed device was looked at, and whether it may stay in use so.
     Accept(Accept),
 }
@@ -73,6 +75,17 @@ pub struct Deed {
     /// Why.
     #[arg(long)]
     reason: String,
+}
+
+/// What a person does with a rollout over a state that they saw.
+#[derive(Clone, Debug, Args)]
+pub struct Onward {
+    /// The rollout, and why.
+    #[command(flatten)]
+    deed: Deed,
+    /// The state that you saw, such as `halted`: over another one nothing is done. Without it the present one is shown.
+    #[arg(long, value_name = "STATE")]
+    seen: Option<String>,
 }
 
 /// Which devices of a rollout are listed.
@@ -191,10 +204,10 @@ impl Command {
             Self::Watch(watch) => watch.run(&api, session),
             Self::Pause(deed) => deed.done(&api, "pause"),
             Self::Halt(deed) => deed.done(&api, "stop"),
-            Self::Resume(deed) => deed.done(&api, "resume"),
+            Self::Resume(onward) => onward.done(&api, "resume", session),
             Self::Abort(deed) => deed.done(&api, "abort"),
-            Self::Back(deed) => deed.done(&api, "back"),
-            Self::Finish(deed) => deed.done(&api, "finish"),
+            Self::Back(onward) => onward.done(&api, "back", session),
+            Self::Finish(onward) => onward.done(&api, "finish", session),
             Self::Accept(accept) => accept.done(&api),
         }
     }
@@ -220,6 +233,33 @@ impl Deed {
         let answer = api.post(&["rollouts", self.id.as_str(), act], &json!({"reason": self.reason}))?;
         Ok(Report::new(format!("{}: {act} done", self.id), answer))
     }
+}
+
+impl Onward {
+    /// The server does it over the state that was seen and over no other one: what came between is looked at first.
+    fn done(&self, api: &Api, act: &str, session: &mut Session<'_>) -> Result<Report, Failure> {
+        let id = &self.deed.id;
+        let seen = match &self.seen {
+            Some(seen) => seen.clone(),
+            None => {
+                let view = api.get(&["rollouts", id.as_str()], &[])?;
+                let lines = Seen::of(&view, &Value::Null).lines(None).join("\n  ");
+                session.agree(&format!("{id} is {lines}\n"), &format!("Ask for `{act}`?"))?;
+                state_of(&view)?
+            }
+        };
+        let body = json!({"reason": self.deed.reason, "seen": seen});
+        let answer = api.post(&["rollouts", id.as_str(), act], &body)?;
+        Ok(Report::new(format!("{id}: {act} done"), answer))
+    }
+}
+
+/// A state as it is given back: its word, and since when where the server says so.
+fn state_of(view: &Value) -> Result<String, Failure> {
+    let odd = || Failure::refused("unusable answer", "the server's answer has no state of a rollout");
+    let word = view.get("state").and_then(Value::as_str).ok_or_else(odd)?;
+    let since = view.pointer("/rollout/state/at").and_then(Value::as_i64);
+    Ok(since.map_or(word.to_owned(), |since| format!("{word}@{since}")))
 }
 
 impl Accept {

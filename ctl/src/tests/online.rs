@@ -181,6 +181,9 @@ fn people_act_on_rollouts_and_holds_with_a_reason() {
     // Goal: the acts reach their addresses. Method: each act once; what was sent.
     let desk = Desk::new();
     let (server, stored) = server::start("{}");
+    let view =
+        br#"{"id": "r-1", "state": "running", "rollout": {"state": {"kind": "running"}}, "waves": []}"#;
+    stored.lock().unwrap().insert("/api/v1/rollouts/r-1".to_owned(), view.to_vec());
     for (command, act) in [
         ("pause", "pause"),
         ("halt", "stop"),
