@@ -30,6 +30,7 @@ mod online;
 mod owners;
 mod planning;
 mod printed;
+mod reports;
 mod rotation;
 mod shown;
 mod watching;
