@@ -61,6 +61,7 @@ fn a_content_is_proposed_signed_by_two_and_verified_with_its_document() {
     }
     let bytes = std::fs::read(&file).unwrap();
     assert_eq!(Content::read(&bytes).unwrap().value().canonical(), bytes, "one canonical form");
+    assert!(done(cordonctl(&["repo", "verify", &director])).contains("1 contents can be read"));
     let kept = desk.folder.path().join("director/targets").join(Sha256::of(&bytes).to_string());
     assert_eq!(std::fs::read(&kept).unwrap(), bytes);
     assert!(done(cordonctl(&["content", "show", &file])).contains("beacon     starts: 12"));
