@@ -276,6 +276,10 @@ async fn the_document_of_rollouts_shows_what_the_commands_print() {
             std::fs::remove_dir_all(files.join("server/db")).ok();
         } else if step.command.contains("bent.jsonl") {
             bend(files);
+        } else if is("evidence maker-report") {
+            let foreign = step.command.replace("keys/orders-1.pem", "keys/root-1.pem");
+            let (status, printed) = told.run(&foreign).await.expect("runs");
+            assert!(status == 1 && printed.contains("no key of the people who sign orders"), "{printed}");
         }
         let (status, printed) = told.run(&step.command).await.expect("runs");
         found += &format!("$ {}\n{printed}\n", step.command);

@@ -79,6 +79,7 @@ fn a_report_is_signed_by_the_owners_people_and_read_back_by_the_makers() {
         bent[at] ^= 1;
         refused(desk.read_back(&bent, &root));
     }
+    assert!(refused(desk.read_back(&[&made[..], b"\n"].concat(), &root)).contains("not in the one form"));
     let text = String::from_utf8(made.clone()).unwrap();
     let more = text.replacen("\"confirmed\":2", "\"confirmed\":9", 1);
     assert!(refused(desk.read_back(more.as_bytes(), &root)).contains("changed after it was signed"));
