@@ -84,12 +84,12 @@ impl People {
         for text in &documents {
             let document = Document::parse(text.as_bytes(), rules.sizes.targets).map_err(odd)?;
             let fields = document.signed().map().map_err(odd)?;
-            match (fields.text("_type").map_err(odd)?, &listed) {
-                ("root", None) => {
+            match (fields.text("_type").map_err(odd)?, listed.is_none()) {
+                ("root", true) => {
                     trusted.rotate(text.as_bytes(), &rules)?;
                     earlier.push(trusted.root().targets.clone());
                 }
-                ("targets", None) => {
+                ("targets", true) => {
                     // After a change of people the document may still be that of the ones before.
                     if !earlier.iter().any(|people| document.demand(people, rules.verifier).is_ok()) {
                         return Err(odd("its targets document is not signed by the people of a root"));
@@ -138,9 +138,13 @@ impl People {
 }
 
 fn with(signed: Signed, documents: &[String]) -> Signed {
-    let Signed::Map(mut entries) = signed else { return signed };
-    entries.insert(PEOPLE.into(), Signed::list(documents.iter().map(String::as_str)));
-    Signed::Map(entries)
+    match signed {
+        Signed::Map(mut entries) => {
+            entries.insert(PEOPLE.into(), Signed::list(documents.iter().map(String::as_str)));
+            Signed::Map(entries)
+        }
+        other => other,
+    }
 }
 
 impl VerifyReport {
