@@ -147,7 +147,7 @@ impl Director {
         Ok(&delegation.ok_or_else(missing)?.authority)
     }
 
-    /// What the folder proves about the time: when its newest orders, snapshot and timestamp were made. Only what the
+    /// What the folder proves about the time: when its newest orders, contents, snapshot and timestamp were made. Only what the
     /// role's keys signed counts, so that nobody can stop the signing with a file.
     ///
     /// # Errors
@@ -160,6 +160,7 @@ impl Director {
             let orders = orders_of(&document.targets)?;
             made.extend(orders.into_iter().map(|order| (order.issued, format!("order {}", order.id))));
         }
+        made.extend(crate::content::issued(self, rules)?);
         let root = &self.chain.root;
         let timestamp = believed(&self.folder, &name::file(&Role::Timestamp), &root.timestamp, rules)?;
         let ends = timestamp.and_then(|signed| TimestampRole::read(&signed).ok());
@@ -192,6 +193,14 @@ impl Director {
         }
         Ok((newest, in_force))
     }
+}
+
+/// What a folder proves about the time, as far as it can be read: a root must be changed even where an order is broken.
+/// A maker's folder proves nothing, because its documents say when they end and not when they were made.
+#[must_use]
+pub fn made_in(folder: &Folder, rules: &Rules<'_>) -> Vec<(Timestamp, String)> {
+    let director = Director::open(folder.clone(), rules, true);
+    director.and_then(|director| director.made(rules)).unwrap_or_default()
 }
 
 /// The signed part of a file that this authority signed, if it is there.

@@ -8,6 +8,7 @@ use clap::Subcommand;
 use cordon_proto::canonical::Value as Signed;
 use cordon_proto::ids::{Sha256, TargetPath};
 use cordon_proto::limits;
+use cordon_proto::time::Timestamp;
 use cordon_proto::update::content::{Assignment, Content, read_document};
 use cordon_proto::update::metadata::Targets;
 use cordon_proto::update::{Authority, Fault, Role, Rules};
@@ -98,6 +99,43 @@ pub fn in_force(director: &Director, rules: &Rules<'_>) -> Result<Option<(u64, V
     Ok(Some((signed.version, assignments_of(&signed.targets)?)))
 }
 
+/// The contents that devices may have by the newest document that enough people signed, whether or not it is over: who
+/// has a content keeps it. None where no content was ever signed.
+///
+/// # Errors
+/// A document cannot be read.
+pub fn standing(director: &Director, rules: &Rules<'_>) -> Result<Vec<Assignment>, Failure> {
+    let Some(delegation) = director.targets.delegations.role(CONTENT) else { return Ok(Vec::new()) };
+    for version in director.folder.versions(&role())?.into_iter().rev() {
+        let signed = chain::read(&director.folder, &role(), version, (&delegation.authority, rules))?;
+        if signed.complete {
+            return assignments_of(&signed.targets);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// When the contents of a folder were signed: those of the newest document and of the one in force, as far as the
+/// role's keys signed them.
+///
+/// # Errors
+/// A document cannot be read.
+pub fn issued(director: &Director, rules: &Rules<'_>) -> Result<Vec<(Timestamp, String)>, Failure> {
+    let mut made = Vec::new();
+    let Some(delegation) = director.targets.delegations.role(CONTENT) else { return Ok(made) };
+    for version in director.folder.versions(&role())?.into_iter().rev() {
+        let document = chain::read(&director.folder, &role(), version, (&delegation.authority, rules))?;
+        if document.signatures > 0 {
+            let listed = assignments_of(&document.targets)?.into_iter();
+            made.extend(listed.map(|content| (content.issued, format!("content {}", content.id))));
+        }
+        if document.complete {
+            break;
+        }
+    }
+    Ok(made)
+}
+
 /// The highest version of any content that a document of this folder ever listed, withdrawn and ended ones too: devices
 /// keep one number for all contents, and it never falls.
 ///
@@ -163,6 +201,15 @@ pub fn fit_to_sign(content: &Content) -> Result<(), Failure> {
 /// It is missing or another one.
 pub fn document_of(director: &Director, assignment: Assignment) -> Result<Whole, Failure> {
     let path = director.folder.image(&assignment.sha256);
+    if !path.exists() {
+        let detail = format!(
+            "content {} version {} is listed, and its document is not in this folder: bring {}",
+            assignment.id,
+            assignment.version,
+            path.display()
+        );
+        return Err(Failure::refused("missing file", detail));
+    }
     let (content, bytes) = read(&path)?;
     same(&assignment, &content, &bytes)?;
     Ok(Whole { assignment, content })

@@ -12,7 +12,6 @@ use cordon_proto::canonical::fields::encode_hex;
 use cordon_proto::ids::HardwareId;
 use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
-use cordon_proto::update::author::{Signer, sign};
 use cordon_server_core::evidence::{
     Approved, Field, Known, Quartiles, Verified, cases, maker_report, measures,
 };
@@ -21,13 +20,18 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::folder::write_whole;
-use crate::key::{Pens, SecretKey};
+use crate::key::SecretKey;
 use crate::order::receipts::{absent_facts, absent_lines, list_of};
 use crate::report::{Report, plain};
 use crate::session::Session;
 use judge::Judged;
 
 mod judge;
+pub mod people;
+
+pub use judge::From as Anchored;
+
+use people::{People, VerifyReport};
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -42,6 +46,8 @@ pub enum Command {
     Measures(MeasuresOf),
     /// Write what the maker may know of its release's rollout, signed.
     MakerReport(ReportTo),
+    /// Read a report to a maker back, on any machine: whose word it is, and that no byte of it was changed.
+    VerifyReport(VerifyReport),
 }
 
 /// Fetch a pack.
@@ -85,7 +91,7 @@ pub struct ReportTo {
     /// Repeat; without any only counts are told.
     #[arg(long, value_name = "FIELD")]
     pub approve: Vec<String>,
-    /// Your private key, which signs the report.
+    /// Your private key, which signs the report: of the people who sign orders or targets.
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
     /// Where to write it.
@@ -104,6 +110,7 @@ impl Command {
             Self::Verify(from) => Ok(told(&from.judged(session)?)),
             Self::Measures(of) => of.told(session),
             Self::MakerReport(to) => to.write(session),
+            Self::VerifyReport(of) => of.run(session),
         }
     }
 }
@@ -268,13 +275,11 @@ impl ReportTo {
         let fields = self.approve.iter().map(|name| field(name)).collect::<Result<BTreeSet<_>, _>>()?;
         let key = SecretKey::read(&self.key, session.options.example_keys)?;
         let report = maker_report(&self.from.judged(session)?.verified, &fields);
+        let people = People::of_pack(&self.from, &session.rules())?;
+        people.speaks(key.public())?;
         let shown = String::from_utf8_lossy(&report.json()).into_owned();
         session.about_to_sign(&format!("{}\n", plain(&shown)))?;
-        let pens = Pens::default();
-        let made = |message: &[u8]| pens.sign(&key, message);
-        let signed = sign(&report, &[Signer { key: key.public().id(), sign: &made }]);
-        pens.all_made()?;
-        write_whole(&self.out, &signed)?;
+        write_whole(&self.out, &people.sign(&report, &key)?)?;
         let names: Vec<_> = fields.iter().map(|field| field.name()).collect();
         let told = if names.is_empty() { "counts alone".to_owned() } else { names.join(", ") };
         let text = format!("wrote {}: {told}", self.out.display());

@@ -60,6 +60,18 @@ impl Failure {
         Self::refused("file", format!("cannot {doing} {}: {error}", path.display()))
     }
 
+    /// Whether a server was there but could not answer now: it drains, is behind, or its proxy found none.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused(problem) => {
+                problem.get("status").and_then(Value::as_u64).is_some_and(|it| it >= 500)
+            }
+            Self::Usage(_) => false,
+            Self::Unreachable(_) => true,
+        }
+    }
+
     /// The exit status.
     #[must_use]
     pub fn status(&self) -> u8 {

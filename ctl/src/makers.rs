@@ -61,15 +61,23 @@ impl Command {
 
 impl Pin {
     fn run(&self, session: &Session<'_>) -> Result<Report, Failure> {
-        let root = match self.root.parse::<Sha256>() {
-            Ok(digest) => digest,
-            Err(_) => Sha256::of(&read_file(Path::new(&self.root), as_u64(limits::TUF_ROOT_BYTES))?),
-        };
+        let root = digest(&self.root)?;
         let models: BTreeSet<_> = self.model.iter().collect();
         let api = Api::new(session.options)?;
         let asked = json!({"models": models, "root_sha256": root.to_string()});
         let answer = api.put(&["makers", self.repository.as_str()], asked.to_string().into_bytes())?;
         Ok(Report::new(format!("{} is pinned to the root {root}", self.repository), answer))
+    }
+}
+
+/// The digest of a maker's first root: as it was given, or of the file that was given.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn digest(given: &str) -> Result<Sha256, Failure> {
+    match given.parse() {
+        Ok(digest) => Ok(digest),
+        Err(_) => Ok(Sha256::of(&read_file(Path::new(given), as_u64(limits::TUF_ROOT_BYTES))?)),
     }
 }
 

@@ -19,6 +19,7 @@ use cordon_proto::update::Rules;
 pub mod add;
 pub mod draft;
 pub mod list;
+pub mod meeting;
 pub mod plan;
 pub mod pulled;
 pub mod receipts;
@@ -70,6 +71,8 @@ pub struct Checked {
     pub release: Release,
     /// What the maker says of the way back.
     pub back: Option<Release>,
+    /// What contents and wards leave of its windows, in lines; empty where nobody asked.
+    pub meets: String,
 }
 
 /// Checks an order: the maker lists both images, a device could follow it and come back, and its list makes its root.
@@ -96,13 +99,13 @@ pub fn check(
         let missing = "no list given with --scope-list makes its root: sign only what you have read in full";
         list.ok_or_else(|| refuse(&missing))?.only_model(&release.model).map_err(|error| refuse(&error))?;
     }
-    Ok(Checked { order, release, back })
+    Ok(Checked { order, release, back, meets: String::new() })
 }
 
 /// An order in lines, with its full list, for the eyes of whoever signs.
 #[must_use]
 pub fn describe(checked: &Checked, lists: &[ScopeList]) -> String {
-    let Checked { order, release, back } = checked;
+    let Checked { order, release, back, meets } = checked;
     let mut text = format!(
         "order {}: {} of {}\n{}",
         order.id,
@@ -111,11 +114,7 @@ pub fn describe(checked: &Checked, lists: &[ScopeList]) -> String {
         super::release::describe(release)
     );
     text += &format!("  holds      {} to {}\n", order.not_before, order.expires);
-    let windows = String::from_utf8_lossy(
-        &cordon_proto::canonical::Value::list(order.windows.iter().map(|w| w.value())).json(),
-    )
-    .into_owned();
-    text += &format!("  windows    {windows}\n");
+    text += &format!("  windows    {}\n{meets}", meeting::text(&order.windows));
     text += &match (&order.back, back) {
         (Some(way), Some(earlier)) => {
             format!("  way back   {} (counter {}) until {}\n", way.image.release, earlier.counter, way.until)

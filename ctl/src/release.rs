@@ -25,6 +25,9 @@ pub mod papers;
 pub mod sign;
 pub mod unpack;
 pub mod verify;
+pub mod words;
+
+pub use words::describe;
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -71,33 +74,6 @@ pub fn measure(path: &Path) -> Result<(u64, Sha256), Failure> {
         hasher.update(bytes);
         length = length.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
     }
-}
-
-/// A release in lines, for the eyes of whoever signs.
-#[must_use]
-pub fn describe(release: &Release) -> String {
-    let hardware: Vec<_> = release.hardware.iter().map(ToString::to_string).collect();
-    format!(
-        "  image      {} bytes, SHA-256 {}\n  for        {} hardware {}\n  counter    {} (floor {}, from {} on)\n  \
-         interlock  {}, confirm {}, recall {}, needs {}\n{}",
-        release.image.length,
-        release.image.sha256,
-        release.model,
-        hardware.join(", "),
-        release.counter,
-        release.floor,
-        release.min_from,
-        release.interlock,
-        release.confirm,
-        release.recall,
-        release.needs,
-        delta(release),
-    )
-}
-
-fn delta(release: &Release) -> String {
-    let [index, store, ..] = release.deltas.as_slice() else { return String::new() };
-    format!("  delta      {} bytes of index, {} bytes of store\n", index.length, store.length)
 }
 
 /// A release for programs: its name, length and hash beside its signed `custom`.

@@ -27,6 +27,7 @@ pub mod signatories;
 pub mod standing;
 pub mod timestamp;
 pub mod verify;
+pub mod words;
 
 /// The commands.
 #[derive(Debug, Subcommand)]

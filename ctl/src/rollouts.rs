@@ -19,6 +19,8 @@ use crate::session::Session;
 
 pub mod watch;
 
+use watch::Seen;
+
 /// What the list shows.
 const COLUMNS: [&str; 6] = ["id", "title", "release", "state", "confirmed", "devices"];
 /// What the table of reasons shows.
@@ -53,14 +55,14 @@ pub enum Command {
     Pause(Deed),
     /// Stop it: devices that have not armed the new image will not.
     Halt(Deed),
-    /// Let it go on.
-    Resume(Deed),
+    /// Let it go on, over the state that is shown.
+    Resume(Onward),
     /// End it for good. Its orders stay signed: withdrawing one would close its way back too.
     Abort(Deed),
     /// Send the devices that confirmed to the way back that was signed with their orders.
-    Back(Deed),
+    Back(Onward),
     /// Call it done although some devices are left.
-    Finish(Deed),
+    Finish(Onward),
     /// Say that a confirmed device was looked at, and whether it may stay in use so.
     Accept(Accept),
 }
@@ -73,6 +75,17 @@ pub struct Deed {
     /// Why.
     #[arg(long)]
     reason: String,
+}
+
+/// What a person does with a rollout over a state that they saw.
+#[derive(Clone, Debug, Args)]
+pub struct Onward {
+    /// The rollout, and why.
+    #[command(flatten)]
+    deed: Deed,
+    /// The state that you saw, such as `halted`: over another one nothing is done. Without it the present one is shown.
+    #[arg(long, value_name = "STATE")]
+    seen: Option<String>,
 }
 
 /// Which devices of a rollout are listed.
@@ -144,7 +157,7 @@ pub struct Create {
     #[arg(long, value_name = "N")]
     pub failure_rate_permille: Option<u32>,
     /// Split the one `--wave` given into several of the same order: counts, shares, or all that are left, such as
-    /// `12,10%,rest`.
+    /// `12,10%,rest`. Not by `group:`, because a list names no places: `order plan` splits by them.
     #[arg(long, value_name = "SIZES", value_delimiter = ',')]
     pub waves: Vec<Size>,
     /// Of two rollouts for one device the one with the higher number goes first, 0 to 1000.
@@ -153,6 +166,12 @@ pub struct Create {
     /// So many confirmed devices of each wave have to be accepted by a person before the next begins.
     #[arg(long, value_name = "N")]
     pub accept_per_wave: Option<u32>,
+    /// Every confirmed device has to be accepted by a person before the next wave begins.
+    #[arg(long, conflicts_with = "accept_per_wave")]
+    pub accept_every: bool,
+    /// When a wave is done although some devices have not ended.
+    #[command(flatten)]
+    pub advance: Advance,
     /// The number of the work order in the hospital's own books.
     #[arg(long, value_name = "NUMBER")]
     pub work_order: Option<String>,
@@ -162,6 +181,42 @@ pub struct Create {
     /// A wave of an order by facts, by its name, that takes in devices which come to fit later. Repeat for several.
     #[arg(long, value_name = "NAME")]
     pub joins: Vec<String>,
+}
+
+/// When a wave is done although some devices have not ended.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Advance {
+    /// Seconds after a wave began, and without a word, after which a device is no longer waited for; 259200 if not given.
+    #[arg(long, value_name = "SECONDS")]
+    pub unreached_after_s: Option<u32>,
+    /// Seconds after a wave began after which a device that waits is no longer waited for; always if not given.
+    #[arg(long, value_name = "SECONDS")]
+    pub waiting_after_s: Option<u32>,
+    /// Thousandths of a wave that must be confirmed before the next begins; 100 if not given.
+    #[arg(long, value_name = "N")]
+    pub least_confirmed_permille: Option<u32>,
+    /// So many devices of a wave must be confirmed before the next begins; 1 if not given.
+    #[arg(long, value_name = "N")]
+    pub least_confirmed: Option<u32>,
+}
+
+impl Advance {
+    /// What was said of it; nothing where nothing was.
+    fn body(&self) -> Option<Value> {
+        let said = given([
+            ("unreached_after_s", self.unreached_after_s),
+            ("waiting_after_s", self.waiting_after_s),
+            ("least_confirmed_permille", self.least_confirmed_permille),
+            ("least_confirmed", self.least_confirmed),
+        ]);
+        (!said.is_empty()).then_some(Value::Object(said))
+    }
+}
+
+/// The numbers that were given, by their names.
+fn given<const N: usize>(numbers: [(&str, Option<u32>); N]) -> serde_json::Map<String, Value> {
+    let given = numbers.into_iter().filter_map(|(name, number)| Some((name.to_owned(), json!(number?))));
+    given.collect()
 }
 
 impl Command {
@@ -191,10 +246,10 @@ impl Command {
             Self::Watch(watch) => watch.run(&api, session),
             Self::Pause(deed) => deed.done(&api, "pause"),
             Self::Halt(deed) => deed.done(&api, "stop"),
-            Self::Resume(deed) => deed.done(&api, "resume"),
+            Self::Resume(onward) => onward.done(&api, "resume", session),
             Self::Abort(deed) => deed.done(&api, "abort"),
-            Self::Back(deed) => deed.done(&api, "back"),
-            Self::Finish(deed) => deed.done(&api, "finish"),
+            Self::Back(onward) => onward.done(&api, "back", session),
+            Self::Finish(onward) => onward.done(&api, "finish", session),
             Self::Accept(accept) => accept.done(&api),
         }
     }
@@ -222,6 +277,33 @@ impl Deed {
     }
 }
 
+impl Onward {
+    /// The server does it over the state that was seen and over no other one: what came between is looked at first.
+    fn done(&self, api: &Api, act: &str, session: &mut Session<'_>) -> Result<Report, Failure> {
+        let id = &self.deed.id;
+        let seen = match &self.seen {
+            Some(seen) => seen.clone(),
+            None => {
+                let view = api.get(&["rollouts", id.as_str()], &[])?;
+                let lines = Seen::of(&view, &Value::Null).lines(None).join("\n  ");
+                session.agree(&format!("{id} is {lines}\n"), &format!("Ask for `{act}`?"))?;
+                state_of(&view)?
+            }
+        };
+        let body = json!({"reason": self.deed.reason, "seen": seen});
+        let answer = api.post(&["rollouts", id.as_str(), act], &body)?;
+        Ok(Report::new(format!("{id}: {act} done"), answer))
+    }
+}
+
+/// A state as it is given back: its word, and since when where the server says so.
+fn state_of(view: &Value) -> Result<String, Failure> {
+    let odd = || Failure::refused("unusable answer", "the server's answer has no state of a rollout");
+    let word = view.get("state").and_then(Value::as_str).ok_or_else(odd)?;
+    let since = view.pointer("/rollout/state/at").and_then(Value::as_i64);
+    Ok(since.map_or(word.to_owned(), |since| format!("{word}@{since}")))
+}
+
 impl Accept {
     fn done(&self, api: &Api) -> Result<Report, Failure> {
         let device = self.device.to_string();
@@ -237,7 +319,7 @@ impl Create {
     fn body(&self) -> Result<Value, Failure> {
         let waves = self.wave.iter().map(|text| wave(text)).collect::<Result<Vec<_>, _>>()?;
         let waves = self.in_parts(self.taking_in(waves)?)?;
-        let limits = [
+        let mut fields = given([
             ("failure_limit_permille", self.failure_limit_permille),
             ("in_flight", self.in_flight),
             ("silent_after_s", self.silent_after_s),
@@ -245,10 +327,7 @@ impl Create {
             ("failure_count", self.failure_count),
             ("failure_rate_permille", self.failure_rate_permille),
             ("priority", self.priority),
-        ];
-        let given =
-            limits.into_iter().filter_map(|(name, value)| value.map(|value| (name.to_owned(), json!(value))));
-        let mut fields: serde_json::Map<_, _> = given.collect();
+        ]);
         fields.insert("id".to_owned(), json!(self.id.as_str()));
         fields.insert("title".to_owned(), json!(self.title));
         fields.insert("waves".to_owned(), json!(waves));
@@ -257,6 +336,12 @@ impl Create {
         }
         if let Some(number) = &self.work_order {
             fields.insert("work_order".to_owned(), json!(number));
+        }
+        if let Some(advance) = self.advance.body() {
+            fields.insert("advance".to_owned(), advance);
+        }
+        if self.accept_every {
+            fields.insert("acceptance".to_owned(), json!({"kind": "every"}));
         }
         if let Some(per_wave) = self.accept_per_wave {
             fields.insert("acceptance".to_owned(), json!({"kind": "sample", "per_wave": per_wave}));
@@ -283,6 +368,10 @@ impl Create {
             [whole] => whole,
             _ => return Err(Failure::Usage("`--waves` splits one `--wave`; give one".to_owned())),
         };
+        if self.waves.iter().any(|size| matches!(size, Size::Group(_))) {
+            let why = "a list names no places: split by `group:` with `order plan --waves`, and give a --wave for each list";
+            return Err(Failure::Usage(why.to_owned()));
+        }
         let members = whole.get("members").and_then(Value::as_array);
         let members = members.ok_or_else(|| {
             Failure::Usage("`--waves` splits a list: write the wave as NAME=ORDER=FILE".to_owned())

@@ -25,11 +25,14 @@ mod handover;
 mod importing;
 mod intake;
 mod makers;
+mod meeting;
 mod online;
 mod owners;
 mod planning;
 mod printed;
+mod reports;
 mod rotation;
+mod shown;
 mod watching;
 
 /// A desk: a folder with keys, both repositories and files.

@@ -143,7 +143,8 @@ async fn a_makers_p256_keys_are_believed_from_the_signing_room_to_the_order() {
     let [maker, bundle, root, copy] = ["maker", "one.bundle", "maker/1.root.json", "copy"].map(path);
     hospital.ctl(&["release", "pack", "--repository", &maker, "--out", &bundle]).await.expect("packs");
     hospital.ctl(&["makers", "pin", "halden", "--model", "VP-3", "--root", &root]).await.expect("pins");
-    let import = ["release", "import", "--bundle", &bundle, "--into", &copy, "--name", "halden"];
+    let import =
+        ["release", "import", "--bundle", &bundle, "--into", &copy, "--name", "halden", "--root", &root];
     hospital.ctl(&import).await.expect("is believed here and there");
     let listed = hospital.api("/api/v1/releases?listed=true").await.expect("lists");
     let signers = listed.pointer("/releases/0/signers").and_then(serde_json::Value::as_array);
@@ -275,6 +276,10 @@ async fn the_document_of_rollouts_shows_what_the_commands_print() {
             std::fs::remove_dir_all(files.join("server/db")).ok();
         } else if step.command.contains("bent.jsonl") {
             bend(files);
+        } else if is("evidence maker-report") {
+            let foreign = step.command.replace("keys/orders-1.pem", "keys/root-1.pem");
+            let (status, printed) = told.run(&foreign).await.expect("runs");
+            assert!(status == 1 && printed.contains("no key of the people who sign orders"), "{printed}");
         }
         let (status, printed) = told.run(&step.command).await.expect("runs");
         found += &format!("$ {}\n{printed}\n", step.command);

@@ -24,6 +24,7 @@ use super::judge::end_of;
 use super::walk::{Ends, MAKER_RENEWS, ORDER_RENEWS, OWNER_RENEWS, Walked};
 use crate::arguments::read_file;
 use crate::chain::{Director, Maker, entry, orders_of};
+use crate::clock;
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::order::list::ScopeList;
@@ -69,6 +70,7 @@ impl Contents {
     ) -> Result<Self, Failure> {
         let (rules, example) = (session.rules(), session.options.example_keys);
         let director = Director::open(Folder::open(from.director)?, &rules, example)?;
+        clock::not_behind(session.now, &director.made(&rules)?)?;
         let maker = Maker::open(Folder::open(from.image)?, &rules, example)?;
         let (_, in_force) = director.orders(&rules)?;
         let orders = in_force.map(|signed| orders_of(&signed.targets)).transpose()?.unwrap_or_default();

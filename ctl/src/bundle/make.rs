@@ -21,6 +21,7 @@ use super::contents::{Contents, From};
 use super::walk::lines;
 use crate::arguments::{read_file, time};
 use crate::chain::orders_role;
+use crate::clock;
 use crate::failure::Failure;
 use crate::folder::write_whole;
 use crate::key::SecretKey;
@@ -112,6 +113,7 @@ impl Make {
         if session.now >= index.expires {
             return Err(BundleFault::Expired { expires: index.expires }.into());
         }
+        clock::not_behind(session.now, &[(index.issued, "the bundle".to_owned())])?;
         let acts: Vec<_> = index.offers().collect();
         let lists = self.lists()?;
         let bundle = Some(self.out.as_path());

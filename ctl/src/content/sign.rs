@@ -22,12 +22,14 @@ use super::{
 };
 use crate::arguments;
 use crate::chain::{self, Director, newest};
+use crate::clock;
 use crate::failure::Failure;
 use crate::folder::{Folder, write_whole};
 use crate::key::SecretKey;
 use crate::order::list::ScopeList;
 use crate::repo::add::{add, counted};
 use crate::repo::sign_as;
+use crate::repo::words::ends;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -77,6 +79,7 @@ impl Sign {
     pub fn first(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         let (rules, example) = (session.rules(), session.options.example_keys);
         let director = Director::open(Folder::open(&self.director)?, &rules, example)?;
+        clock::not_behind(session.now, &director.made(&rules)?)?;
         let (version, earlier) = in_force(&director, &rules)?.unwrap_or_default();
         let mut live = self.kept(earlier, session.now)?;
         let (lists, mut shown) = (self.lists()?, format!("content version {}\n", version + 1));
@@ -99,7 +102,12 @@ impl Sign {
             made.push(whole);
         }
         shown += &self.withdraw.iter().map(|id| format!("withdraws {id}\n")).collect::<String>();
+        let is_new = |id: &Name| made.iter().any(|whole| whole.assignment.id == *id);
+        for Assignment { id, version, expires, .. } in live.iter().filter(|live| !is_new(&live.id)) {
+            shown += &format!("{id} version {version} is unchanged, taken until {expires}\n");
+        }
         let document = self.document(&live, version + 1, session.now)?;
+        shown += &ends(document.expires);
         let keys = self.keys(example)?;
         session.about_to_sign(&shown)?;
         let authority = authority(&director)?;
@@ -118,6 +126,7 @@ impl Sign {
     pub fn second(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         let (rules, example) = (session.rules(), session.options.example_keys);
         let director = Director::open(Folder::open(&self.director)?, &rules, example)?;
+        clock::not_behind(session.now, &director.made(&rules)?)?;
         let authority = authority(&director)?;
         let newest = newest(&director.folder, &role(), authority, &rules)?;
         let none = || Failure::refused("nothing to sign", "no document of contents waits for a signature");
@@ -136,7 +145,8 @@ impl Sign {
         }
         for assignment in waiting {
             if earlier.contains(&assignment) {
-                shown += &format!("{} version {} is unchanged\n", assignment.id, assignment.version);
+                let Assignment { id, version, expires, .. } = &assignment;
+                shown += &format!("{id} version {version} is unchanged, taken until {expires}\n");
                 continue;
             }
             let own = given.iter().find(|(content, _)| content.id == assignment.id);
@@ -149,7 +159,7 @@ impl Sign {
             seen.push(whole);
         }
         let keys = self.keys(example)?;
-        session.about_to_sign(&shown)?;
+        session.about_to_sign(&(shown + &ends(at)))?;
         let (mut bytes, mut count) = (pending.bytes, pending.signatures);
         for key in &keys {
             (bytes, count) = add(&bytes, rules.sizes.targets, (&role(), authority), key, &rules)?;

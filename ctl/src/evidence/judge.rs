@@ -83,7 +83,7 @@ impl From {
     }
 
     /// Calls `take` with each line, without its end; a line beyond the limit comes in pieces.
-    fn lines(&self, mut take: impl FnMut(&[u8])) -> Result<(), Failure> {
+    pub(super) fn lines(&self, mut take: impl FnMut(&[u8])) -> Result<(), Failure> {
         let wrong = |error: std::io::Error| Failure::file("read", &self.pack, &error);
         let limit = u64::try_from(limits::EVIDENCE_LINE_BYTES).unwrap_or(u64::MAX);
         let mut file = BufReader::new(File::open(&self.pack).map_err(wrong)?);

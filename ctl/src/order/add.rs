@@ -5,13 +5,15 @@
 
 use cordon_proto::update::Fault;
 
-use super::sign::{Sign, heading};
-use super::{check, describe, facts};
+use super::meeting::Meeting;
+use super::sign::{Sign, heading, stays};
+use super::{describe, facts};
 use crate::chain::{Director, Maker, orders_of, orders_role};
 use crate::clock;
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::repo::add::{add, counted};
+use crate::repo::words::ends;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -31,16 +33,18 @@ pub fn run(sign: &Sign, session: &mut Session<'_>) -> Result<Report, Failure> {
     if rules.now >= at {
         return Err(Fault::Expired { at }.of(role).into());
     }
-    let lists = sign.lists()?;
+    let (lists, meeting) = (sign.lists()?, Meeting::of(&director, &sign.promised, &rules)?);
     let earlier = in_force.map(|signed| orders_of(&signed.targets)).transpose()?.unwrap_or_default();
     let orders = orders_of(&pending.targets)?;
     let mut shown = heading(pending.version, &earlier, &orders);
     for order in orders.iter().filter(|order| !earlier.contains(order)) {
-        shown += &describe(&check(order.clone(), &maker, &lists, &rules)?, &lists);
+        shown += &describe(&meeting.check(order.clone(), &maker, &lists, &rules)?, &lists);
     }
     for gone in earlier.iter().filter(|order| !orders.iter().any(|other| other.id == order.id)) {
         shown += &format!("{} is no longer listed, and its way back is closed\n", gone.id);
     }
+    let is_renewed = orders.iter().all(|order| earlier.contains(order)) && orders.len() == earlier.len();
+    shown += &(stays(&earlier, &orders, is_renewed) + &ends(at));
     let keys = sign.keys(example)?;
     session.about_to_sign(&shown)?;
     let authority = director.orders_authority()?;

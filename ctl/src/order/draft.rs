@@ -15,8 +15,9 @@ use cordon_proto::update::{Rules, author};
 use serde_json::{Value, json};
 
 use super::list::ScopeList;
+use super::meeting::Meeting;
 use super::pulled::{Judged, Pulled, catch_up, in_bounds, in_force};
-use super::sign::{Sign, document, heading, over};
+use super::sign::{Sign, document, heading, over, stays};
 use super::{Checked, describe};
 use crate::api::Api;
 use crate::arguments::read_file;
@@ -25,6 +26,7 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::folder::{Folder, write_whole};
 use crate::repo::signatories::{Signatories, complete, report};
+use crate::repo::words::ends;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -203,10 +205,11 @@ pub fn sign(sign: &Sign, name: &Name, session: &mut Session<'_>) -> Result<Repor
     let taken = catch_up(&director, &api, &rules)?;
     api.same_time(session.now)?;
     let mut pulled = Pulled::get(&api, name)?;
-    let judged = pulled.judge(&director, &maker, session)?;
+    let meeting = Meeting::of(&director, &sign.promised, &rules)?;
+    let judged = pulled.judge(&director, (&maker, &meeting), session)?;
     let keys = sign.keys(session.options.example_keys)?;
     let words = format!("draft {name}, made by {} at {}\n", pulled.draft.by, pulled.draft.made);
-    session.about_to_sign(&(words + &shown(&judged, pulled.draft.base + 1)))?;
+    session.about_to_sign(&(words + &shown(&judged, pulled.draft.base + 1) + &ends(pulled.draft.expires)))?;
     let who = signatories(&director)?;
     for key in &keys {
         pulled.document = who.add(&pulled.document, rules.sizes.targets, key)?;
@@ -245,7 +248,8 @@ pub fn rebase(sign: &Sign, name: &Name, session: &mut Session<'_>) -> Result<Rep
     let kept: Vec<_> = before.iter().filter(|order| !over(order, session.now)).cloned().collect();
     let after = lay(&kept, &pulled.draft.intents).map_err(|clash| Failure::refused("clash", clash))?;
     in_bounds(pulled.draft.expires, session.now)?;
-    let (checked, lists) = pulled.checked(&maker, session)?;
+    let meeting = Meeting::of(&director, &sign.promised, &rules)?;
+    let (checked, lists) = pulled.checked((&maker, &meeting), session)?;
     let next = document(&after, base + 1, pulled.draft.expires)?;
     let keys = sign.keys(session.options.example_keys)?;
     let words = format!(
@@ -254,7 +258,7 @@ pub fn rebase(sign: &Sign, name: &Name, session: &mut Session<'_>) -> Result<Rep
         pulled.draft.by, pulled.draft.base
     );
     let judged = Judged { before, after, checked, lists };
-    session.about_to_sign(&(words + &shown(&judged, base + 1)))?;
+    session.about_to_sign(&(words + &shown(&judged, base + 1) + &ends(pulled.draft.expires)))?;
     pulled.document = who.first(&author::targets(&next), rules.sizes.targets, &keys)?;
     let intents = intents(&kept, &judged.after);
     let is_of = |name: &Name, intent: &Intent| matches!(intent, Intent::Add(order) if order.id == *name);
@@ -292,7 +296,7 @@ fn shown(judged: &Judged, version: u64) -> String {
     let goes = before.iter().filter(|order| !after.iter().any(|other| other.id == order.id));
     let goes: String =
         goes.map(|order| format!("{} is no longer listed, and its way back is closed\n", order.id)).collect();
-    heading(version, before, after) + &comes + &goes
+    heading(version, before, after) + &comes + &goes + &stays(before, after, false)
 }
 
 fn brought(taken: &[String]) -> String {

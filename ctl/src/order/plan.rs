@@ -162,6 +162,13 @@ fn summary(answer: &Value) -> String {
         said += &format!("  {devices} need {} one after another\n", way.join(", "));
     }
     said += &format!("in use now {}, nobody says of {}\n", number("in_use_now"), number("unknown_use"));
+    let heard = answer.get("unreached_days").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let heard: Vec<_> = heard.iter().map(|count| count.as_u64().unwrap_or_default()).collect();
+    if let [day, week, month, longer] = heard.as_slice() {
+        said += &format!(
+            "last heard within a day {day}, a week {week}, a month {month}, longer ago or never {longer}\n"
+        );
+    }
     let (before, after) = (points("risk_before_hundredths"), points("risk_after_hundredths"));
     said += &format!(
         "sum of scores {before}, then {after}\nvulnerabilities {}\n",

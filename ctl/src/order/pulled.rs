@@ -18,9 +18,10 @@ use cordon_proto::update::scope::Scope;
 use cordon_proto::update::{Rules, name};
 use serde_json::{Value, json};
 
+use super::Checked;
 use super::list::ScopeList;
+use super::meeting::Meeting;
 use super::sign::over;
-use super::{Checked, check};
 use crate::api::Api;
 use crate::chain::{Director, Maker, orders_of, orders_role};
 use crate::failure::Failure;
@@ -107,7 +108,7 @@ impl Pulled {
     pub fn judge(
         &self,
         director: &Director,
-        maker: &Maker,
+        (maker, meeting): (&Maker, &Meeting),
         session: &Session<'_>,
     ) -> Result<Judged, Failure> {
         let (base, before) = in_force(director, &session.rules())?;
@@ -133,24 +134,24 @@ impl Pulled {
             return Err(odd("does not make the document that is to be signed: it was changed on the way"));
         }
         in_bounds(*expires, session.now)?;
-        let (checked, lists) = self.checked(maker, session)?;
+        let (checked, lists) = self.checked((maker, meeting), session)?;
         Ok(Judged { before, after, checked, lists })
     }
 
-    /// The orders that come, each checked against the maker's word and its own list.
+    /// The orders that come, each checked against the maker's word, its own list, and the contents in force.
     ///
     /// # Errors
     /// A list does not make its order's root, or an order is not to be signed.
     pub fn checked(
         &self,
-        maker: &Maker,
+        (maker, meeting): (&Maker, &Meeting),
         session: &Session<'_>,
     ) -> Result<(Vec<Checked>, Vec<ScopeList>), Failure> {
         let (mut checked, mut lists) = (Vec::new(), Vec::new());
         for intent in &self.draft.intents {
             let Intent::Add(order) = intent else { continue };
             let own: Vec<_> = self.list(order)?.into_iter().collect();
-            checked.push(check(order.clone(), maker, &own, &session.rules())?);
+            checked.push(meeting.check(order.clone(), maker, &own, &session.rules())?);
             lists.extend(own);
         }
         Ok((checked, lists))

@@ -2,7 +2,7 @@
 //!
 //! All live orders stand in one document; what has ended falls out. One order is made for each list (a wave), so that
 //! a halted wave needs no new signature. Orders for releases of interlock `application` are signed wave by wave unless
-//! `--whole` is given. Read next: [`super::check`], [`super::add`].
+//! `--whole` is given. Read next: [`super::check`], [`super::meeting`], [`super::add`].
 
 use std::path::PathBuf;
 
@@ -14,11 +14,13 @@ use cordon_proto::update::author;
 use cordon_proto::update::draft::{self, SIGNED_BYTES, summary};
 use cordon_proto::update::metadata::Targets;
 use cordon_proto::update::order::Order;
+use cordon_proto::update::scope::Scope;
 use cordon_proto::update::window::Window;
 
 use super::list::ScopeList;
+use super::meeting::{Meeting, Promised};
 use super::wished::Plan;
-use super::{check, describe, facts};
+use super::{describe, facts};
 use crate::arguments;
 use crate::chain::{Director, Maker, Signed, orders_of, orders_role};
 use crate::clock;
@@ -27,6 +29,7 @@ use crate::folder::Folder;
 use crate::key::SecretKey;
 use crate::repo::add::counted;
 use crate::repo::sign_as;
+use crate::repo::words::ends;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -114,6 +117,9 @@ pub struct Sign {
     /// When the document expires; no order reaches beyond it.
     #[arg(long, value_name = "TIME", default_value = "90d")]
     pub document_expires: String,
+    /// What else says when devices may reboot.
+    #[command(flatten)]
+    pub promised: Promised,
 }
 
 impl Sign {
@@ -144,12 +150,13 @@ impl Sign {
             return Err(Failure::refused("not signed enough", detail));
         }
         let base = if self.renew { newest.as_ref() } else { in_force.as_ref() };
+        let meeting = Meeting::of(&director, &self.promised, &rules)?;
         let mut orders = self.kept(base, session.now)?;
         let (mut lists, mut told) = (self.lists()?, String::new());
         if pending.is_some() {
             // What the present people have not signed is new to them, whoever signed it before.
             for order in &orders {
-                told += &describe(&check(order.clone(), &maker, &lists, &rules)?, &lists);
+                told += &describe(&meeting.check(order.clone(), &maker, &lists, &rules)?, &lists);
             }
         }
         for plan in &plans {
@@ -159,7 +166,7 @@ impl Sign {
                     let detail = format!("an order {} is live already", order.id);
                     return Err(Failure::refused("name taken", detail));
                 }
-                let checked = check(order, &maker, &own, &rules)?;
+                let checked = meeting.check(order, &maker, &own, &rules)?;
                 told += &describe(&checked, &own);
                 orders.push(checked.order);
             }
@@ -169,10 +176,13 @@ impl Sign {
         let document = document(&orders, version, self.end(session.now)?)?;
         let keys = self.keys(example)?;
         let before = in_force.map(|signed| orders_of(&signed.targets)).transpose()?.unwrap_or_default();
+        // Beside those that were described in full.
+        let kept = if pending.is_some() { String::new() } else { stays(&before, &orders, self.renew) };
+        let head = heading(version, &before, &orders);
         session.about_to_sign(&format!(
-            "{}{told}{}",
-            heading(version, &before, &orders),
-            self.withdrawn()
+            "{head}{told}{}{kept}{}",
+            self.withdrawn(),
+            ends(document.expires)
         ))?;
         let (role, authority) = (orders_role(), director.orders_authority()?);
         let bytes = sign_as(&author::targets(&document), &role, authority, &keys.iter().collect::<Vec<_>>())?;
@@ -270,6 +280,28 @@ pub fn over(order: &Order, now: Timestamp) -> bool {
 pub fn heading(version: u64, before: &[Order], after: &[Order]) -> String {
     let lines: String = summary(before, after).iter().map(|line| format!("  {line}\n")).collect();
     format!("orders version {version}\n{lines}")
+}
+
+/// What stays as it was: each order in a line where that is all there is to see, and otherwise how many they are.
+#[must_use]
+pub fn stays(before: &[Order], after: &[Order], each: bool) -> String {
+    let kept: Vec<_> = after.iter().filter(|order| before.contains(order)).collect();
+    if kept.is_empty() {
+        return String::new();
+    }
+    let line = |order: &&Order| {
+        let whom = match &order.scope {
+            Scope::Set { count, .. } => format!("{count} devices"),
+            Scope::Match { model, hardware, .. } => format!("EVERY {model} of hardware {hardware}"),
+        };
+        let back = order.back.as_ref();
+        let back =
+            back.map_or("none".to_owned(), |back| format!("{} until {}", back.image.release, back.until));
+        let (id, release, until) = (&order.id, &order.image.release, order.expires);
+        format!("  {id}: {release} of {} for {whom}, until {until}, way back {back}\n", order.repository)
+    };
+    let lines: String = kept.iter().filter(|_| each).map(line).collect();
+    format!("keeps {} orders as they are\n{lines}", kept.len())
 }
 
 /// The document of these orders, read back as a device would read it.

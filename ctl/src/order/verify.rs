@@ -117,7 +117,7 @@ fn unlisted(order: Order, maker: &Maker, session: &Session<'_>) -> Result<super:
     let back = order.back.as_ref().map(|back| maker.listed(&back.image.release, &rules)).transpose()?;
     let wrong = |error| Failure::refused("order not believed", format!("order {}: {error}", order.id));
     order.author_check(&release, back.as_ref()).map_err(wrong)?;
-    Ok(super::Checked { order, release, back })
+    Ok(super::Checked { order, release, back, meets: String::new() })
 }
 
 /// The orders in force, and whether a snapshot and timestamp in the folder name this very document.

@@ -16,7 +16,8 @@ use cordon_proto::update::{Fault, Role, Rules};
 
 use super::{describe, facts, root_file};
 use crate::arguments::{self, read_file};
-use crate::chain::{no_example, roots};
+use crate::chain::{made_in, no_example, roots};
+use crate::clock;
 use crate::failure::Failure;
 use crate::folder::{Folder, write_whole};
 use crate::key::SecretKey;
@@ -86,6 +87,9 @@ impl Sign {
     /// A root or the list is refused, a key may not sign, the file states something else, or the person does not agree.
     pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         let (rules, example) = (session.rules(), session.options.example_keys);
+        if let Some(folder) = &self.director {
+            clock::not_behind(session.now, &made_in(&Folder::open(folder)?, &rules))?;
+        }
         let signers = self.signers(&rules, example)?;
         let (next, to) = root_file(&self.to, &rules, example)?;
         fresh(&next, &rules)?;

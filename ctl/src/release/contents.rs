@@ -57,9 +57,15 @@ impl Publication {
     #[must_use]
     pub fn files_of(&self, release: &Release) -> Vec<FileRef> {
         let image = FileRef { length: release.image.length, sha256: release.image.sha256 };
-        let notes = self.notes.get(&release.image.release).copied();
+        let notes = self.notes_of(release);
         let named = [release.sbom, release.vex, release.mud, notes].into_iter().flatten();
         [image].into_iter().chain(named).chain(release.deltas.iter().copied()).collect()
+    }
+
+    /// The notes on a release.
+    #[must_use]
+    pub fn notes_of(&self, release: &Release) -> Option<FileRef> {
+        self.notes.get(&release.image.release).copied()
     }
 
     /// The files of all releases.

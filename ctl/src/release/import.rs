@@ -1,7 +1,8 @@
 //! `release import`: a maker's publication from a folder, a file or an address, verified here before a server sees it.
 //!
 //! A bundle is unpacked beside the person's own copy of the maker's repository and becomes that copy only when its whole
-//! chain was believed, with the own copy as the history that nothing may fall behind. Nothing is ever written outside
+//! chain was believed, with the own copy as the history that nothing may fall behind, and when the person has agreed. The
+//! first copy has no history: it must begin with the root that the person was given by another way. Nothing is ever written outside
 //! that folder. Then it is published as `repo publish` does. The server fetches nothing from anywhere. Read next:
 //! [`super::unpack`], [`super::contents`].
 
@@ -9,17 +10,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
-use cordon_proto::ids::Name;
+use cordon_proto::ids::{Name, Sha256};
 use cordon_proto::update::release::{FileRef, Release};
 use cordon_proto::update::{Role, Rules, name};
 use serde_json::json;
 
 use super::contents::{Publication, in_folder};
-use super::{describe, unpack};
+use super::unpack;
+use super::words::{in_folder as in_its_folder, whole};
 use crate::chain::Maker;
 use crate::failure::Failure;
 use crate::fetch;
 use crate::folder::{Folder, TARGETS};
+use crate::makers::digest;
 use crate::repo::publish::publish_image;
 use crate::report::Report;
 use crate::session::Session;
@@ -43,6 +46,9 @@ pub struct Import {
     /// Your own copy of the maker's repository, new or from an earlier import; orders are signed over it.
     #[arg(long, value_name = "DIR")]
     pub into: Option<PathBuf>,
+    /// The maker's first root, or its SHA-256, as the maker gave it to you by another way; demanded for a new copy.
+    #[arg(long, value_name = "FILE|SHA256")]
+    pub root: Option<String>,
     /// The maker's repository's name, as orders will state it.
     #[arg(long, value_name = "NAME")]
     pub name: Name,
@@ -55,18 +61,13 @@ impl Import {
     /// The publication is not believed, is older than the own copy, or lacks a file; the server refuses it, or was not
     /// reached.
     pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
-        let folder = match (&self.folder, &self.into) {
-            (Some(folder), _) => folder.clone(),
-            (None, Some(into)) => {
-                self.take_in(into, session)?;
-                into.clone()
-            }
+        let (folder, releases) = match (&self.folder, &self.into) {
+            (Some(folder), _) => (folder.clone(), self.agreed(folder, session)?),
+            (None, Some(into)) => (into.clone(), self.take_in(into, session)?),
             (None, None) => {
                 return Err(Failure::Usage("give --into DIR, the folder of your copy".to_owned()));
             }
         };
-        let (shown, releases) = judged(&folder, session)?;
-        session.agree(&shown, "Import this?")?;
         let sent = publish_image(&folder, &self.name, session)?;
         let text = if sent.is_empty() {
             "the server has it all".to_owned()
@@ -76,23 +77,67 @@ impl Import {
         Ok(Report::new(text, json!({"sent": sent, "releases": releases})))
     }
 
-    /// Unpacks the bundle beside the own copy, believes it, and makes it the own copy.
-    fn take_in(&self, into: &Path, session: &Session<'_>) -> Result<(), Failure> {
+    /// Judges a whole folder, and asks; the names of its releases.
+    fn agreed(&self, folder: &Path, session: &mut Session<'_>) -> Result<Vec<String>, Failure> {
+        let rules = session.rules();
+        let maker = Maker::open(Folder::open(folder)?, &rules, session.options.example_keys)?;
+        self.rooted(&maker)?;
+        let (shown, releases) = judged(&maker, folder, &rules)?;
+        session.agree(&shown, "Import this?")?;
+        Ok(releases)
+    }
+
+    /// Unpacks the bundle beside the own copy, believes it, asks, and only then makes it the own copy; the names of its
+    /// releases.
+    fn take_in(&self, into: &Path, session: &mut Session<'_>) -> Result<Vec<String>, Failure> {
+        if self.root.is_none() && Folder::open(into).is_err() {
+            let detail = format!(
+                "{} holds no copy to compare with: give --root, the maker's first root or its SHA-256, as the maker gave it \
+                 to you by another way than the bundle",
+                into.display()
+            );
+            return Err(Failure::Usage(detail));
+        }
         let (incoming, file) = (beside(into, "incoming"), beside(into, "bundle"));
         clear(&incoming)?;
-        let outcome = self.fetched(&file).and_then(|bundle| {
-            unpack::unpack(&bundle, &incoming)?;
-            let rules = session.rules();
-            let maker = Maker::open(Folder::open(&incoming)?, &rules, session.options.example_keys)?;
-            complete(&maker, &rules)?;
-            not_older(&maker, into, &rules)?;
-            adopt(&maker, into, &rules)
-        });
+        let unpacked = self.fetched(&file).and_then(|bundle| unpack::unpack(&bundle, &incoming));
+        let outcome = unpacked.and_then(|()| self.adopted(&incoming, into, session));
         clear(&incoming)?;
         if self.url.is_some() && file.exists() {
             fs::remove_file(&file).map_err(|error| Failure::file("remove", &file, &error))?;
         }
         outcome
+    }
+
+    /// Judges what was unpacked, asks, and moves it into the own copy.
+    fn adopted(
+        &self,
+        incoming: &Path,
+        into: &Path,
+        session: &mut Session<'_>,
+    ) -> Result<Vec<String>, Failure> {
+        let rules = session.rules();
+        let maker = Maker::open(Folder::open(incoming)?, &rules, session.options.example_keys)?;
+        self.rooted(&maker)?;
+        not_older(&maker, into, &rules)?;
+        let (shown, releases) = judged(&maker, into, &rules)?;
+        session.agree(&shown, "Import this?")?;
+        adopt(&maker, into, &rules)?;
+        Ok(releases)
+    }
+
+    /// Refuses a publication that begins with another root than the one that the person was given.
+    fn rooted(&self, maker: &Maker) -> Result<(), Failure> {
+        let Some(given) = &self.root else { return Ok(()) };
+        let wanted = digest(given)?;
+        let found = Sha256::of(&maker.folder.role(&Role::Root, 1)?);
+        if found == wanted {
+            return Ok(());
+        }
+        let detail = format!(
+            "it begins with the root {found}, and you were given {wanted}: ask the maker, by another way than this bundle"
+        );
+        Err(Failure::refused("other root", detail))
     }
 
     /// The bundle as a file on this machine.
@@ -180,16 +225,16 @@ fn adopt(maker: &Maker, own: &Path, rules: &Rules<'_>) -> Result<(), Failure> {
 }
 
 /// What is about to be imported, in words, and the names of the releases.
-fn judged(folder: &Path, session: &Session<'_>) -> Result<(String, Vec<String>), Failure> {
-    let rules = session.rules();
-    let maker = Maker::open(Folder::open(folder)?, &rules, session.options.example_keys)?;
-    let here = complete(&maker, &rules)?;
+fn judged(maker: &Maker, named: &Path, rules: &Rules<'_>) -> Result<(String, Vec<String>), Failure> {
+    let here = complete(maker, rules)?;
     let newest = name::file(&Role::Timestamp);
     let version = maker.trusted.timestamp_version();
-    let mut shown = format!("About to import {} with {newest} {version}:\n", folder.display());
+    let mut shown = format!("About to import {} with {newest} {version}:\n", named.display());
+    let publication = Publication::of(maker, rules)?;
     for release in &here {
-        shown += &format!("{}\n{}", release.image.release, describe(release));
+        let words = whole(release, publication.notes_of(release), &in_its_folder(&maker.folder));
+        shown += &format!("{}\n{words}", release.image.release);
     }
-    let names = Publication::of(&maker, &rules)?.releases;
+    let names = publication.releases;
     Ok((shown, names.iter().map(|release| release.image.release.to_string()).collect()))
 }

@@ -31,11 +31,45 @@ impl Paper {
     /// # Errors
     /// It cannot be read or has another form.
     pub fn check(self, path: &Path) -> Result<(), Failure> {
-        let limit = if self == Self::Notes { limits::NOTES_BYTES } else { limits::PAPER_BYTES };
-        let bytes = read_file(path, limit)?;
+        let bytes = read_file(path, self.limit())?;
         self.form(&bytes).map_err(|wanted| {
             let detail = format!("{} is {wanted}; nothing was signed", path.display());
             Failure::refused("wrong paper", detail)
+        })
+    }
+
+    /// The most bytes that it may have.
+    #[must_use]
+    pub fn limit(self) -> u64 {
+        if self == Self::Notes { limits::NOTES_BYTES } else { limits::PAPER_BYTES }
+    }
+
+    /// The word before it where a release is shown.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Sbom => "sbom",
+            Self::Vex => "vex",
+            Self::Mud => "mud",
+            Self::Notes => "notes",
+        }
+    }
+
+    /// The standard that such a paper claims; nothing for bytes that are no such paper.
+    #[must_use]
+    pub fn standard(self, bytes: &[u8]) -> Option<&'static str> {
+        self.form(bytes).ok()?;
+        let said = json(bytes);
+        let has = |pointer: &str| said.as_ref().is_some_and(|value| !text(value, pointer).is_empty());
+        Some(match self {
+            Self::Notes => "plain text",
+            Self::Mud => "RFC 8520",
+            Self::Sbom | Self::Vex if has("/bomFormat") => "CycloneDX (JSON)",
+            Self::Vex if has("/document/category") => "CSAF",
+            Self::Vex => "OpenVEX",
+            Self::Sbom if said.is_some() => "SPDX (JSON)",
+            Self::Sbom if bytes.windows(4).any(|word| word == b"<bom") => "CycloneDX (XML)",
+            Self::Sbom => "SPDX (tag-value)",
         })
     }
 

@@ -4,7 +4,7 @@
 //! person signs first (`repo sign`), and `repo snapshot` follows. Read next: [`crate::repo::image`].
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cordon_proto::canonical::Value;
@@ -17,8 +17,9 @@ use serde_json::json;
 
 use super::chunks::Made;
 use super::papers::Paper;
-use super::{describe, facts, measure};
-use crate::arguments;
+use super::words::whole;
+use super::{facts, measure};
+use crate::arguments::{self, read_file};
 use crate::chain::{Signed, complete, newest, no_example, release_of, roots};
 use crate::clock;
 use crate::failure::Failure;
@@ -27,6 +28,7 @@ use crate::key::SecretKey;
 use crate::repo::add::counted;
 use crate::repo::image::Online;
 use crate::repo::sign_as;
+use crate::repo::words::ends;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -146,11 +148,8 @@ impl Sign {
         session.about_to_sign(&format!(
             "release {path}, {role} version {}\n{}{}",
             document.version,
-            describe(&release),
-            notes.map_or(String::new(), |notes| format!(
-                "  notes      {} bytes, SHA-256 {}\n",
-                notes.length, notes.sha256
-            )),
+            whole(&release, notes, &|paper, _| self.standard(paper)),
+            ends(document.expires),
         ))?;
         let keys: Vec<_> = keys.iter().collect();
         let bytes = sign_as(&author::targets(&document), &role, &delegation.authority, &keys)?;
@@ -179,18 +178,26 @@ impl Sign {
         Made::of(&self.image, FileRef { length, sha256 }, folder.path()).map(Some)
     }
 
+    fn paper(&self, paper: Paper) -> Option<&Path> {
+        match paper {
+            Paper::Sbom => self.sbom.as_deref(),
+            Paper::Vex => self.vex.as_deref(),
+            Paper::Mud => self.mud.as_deref(),
+            Paper::Notes => self.notes.as_deref(),
+        }
+    }
+
     /// Refuses papers that are not what they are named for.
     fn papers(&self) -> Result<(), Failure> {
-        let papers = [
-            (Paper::Sbom, &self.sbom),
-            (Paper::Vex, &self.vex),
-            (Paper::Mud, &self.mud),
-            (Paper::Notes, &self.notes),
-        ];
-        papers
+        [Paper::Sbom, Paper::Vex, Paper::Mud, Paper::Notes]
             .into_iter()
-            .filter_map(|(paper, file)| Some((paper, file.as_deref()?)))
+            .filter_map(|paper| Some((paper, self.paper(paper)?)))
             .try_for_each(|(paper, file)| paper.check(file))
+    }
+
+    /// The standard of a paper that was given.
+    fn standard(&self, paper: Paper) -> Option<&'static str> {
+        paper.standard(&read_file(self.paper(paper)?, paper.limit()).ok()?)
     }
 
     fn measured_notes(&self, files: &mut Vec<(PathBuf, Sha256)>) -> Result<Option<FileRef>, Failure> {

@@ -1,6 +1,6 @@
 //! `repo sign`: a further signature on a root, targets or delegated document that waits for one.
 //!
-//! Whoever signs sees the document whole: its signed part as JSON, and for a new root what it changes. For orders `cordonctl order sign --add` is the
+//! Whoever signs sees the document whole: a model's releases in words, anything else as JSON with what it changes. For orders `cordonctl order sign --add` is the
 //! better way, because it explains them and checks the scope. Read next: [`crate::chain`].
 
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use serde_json::json;
 use super::director::CONTENT;
 use super::foreign;
 use super::signatories::{Signatories, complete, report};
+use super::words;
 use crate::chain::{ORDERS, complete as demanded, newest, no_example, root_before, roots};
 use crate::diff;
 use crate::failure::Failure;
@@ -63,8 +64,11 @@ impl Add {
             Document::parse(&bytes, limit).map_err(|fault| Failure::from(fault.of(role.clone())))?;
         let stated = (&role, version, &document);
         let (who, changes) = who_signs(&folder, stated, (&rules, session.options.example_keys))?;
-        let shown = plain(&String::from_utf8_lossy(&document.signed().json()));
-        session.about_to_sign(&format!("{}\n{shown}\n{changes}", self.file))?;
+        let shown = match role {
+            Role::Root => plain(&String::from_utf8_lossy(&document.signed().json())) + "\n",
+            _ => words::targets(&folder, &role, &document, &rules),
+        };
+        session.about_to_sign(&format!("{}\n{shown}{changes}", self.file))?;
         let signed = who.add(&bytes, limit, &key)?;
         let counts = who.counts(&signed, limit, &rules)?;
         let mut report = report(&self.file, &counts);

@@ -16,13 +16,17 @@ use super::director::{CONTENT, delegate};
 use super::signatories::{Signatories, report};
 use super::{RoleKeys, sign_as};
 use crate::arguments::{self, slug};
-use crate::chain::{ORDERS, Signed, newest, no_example, roots};
+use crate::chain::{ORDERS, Signed, made_in, newest, no_example, roots};
+use crate::clock;
 use crate::diff;
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::key::SecretKey;
 use crate::report::Report;
 use crate::session::Session;
+
+/// How long a targets document lives unless somebody says otherwise.
+const LIFE: &str = "365d";
 
 /// Say anew who signs for a role.
 #[derive(Clone, Debug, Args)]
@@ -45,9 +49,9 @@ pub struct Delegate {
     /// A private key of the targets role. Repeat.
     #[arg(long, value_name = "FILE", required = true)]
     pub key: Vec<PathBuf>,
-    /// When the targets document expires.
-    #[arg(long, value_name = "TIME", default_value = "365d")]
-    pub expires: String,
+    /// When the targets document expires; a year from now if not given.
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<String>,
 }
 
 impl Delegate {
@@ -67,9 +71,13 @@ impl Delegate {
         };
         let mut next = Targets {
             version: before.version + 1,
-            expires: arguments::time(&self.expires, session.now)?,
+            expires: arguments::time(self.expires.as_deref().unwrap_or(LIFE), session.now)?,
             ..before.clone()
         };
+        clock::not_behind(session.now, &made_in(&folder, &rules))?;
+        if self.expires.is_none() {
+            clock::not_shorter(next.expires, (before.version, before.expires))?;
+        }
         let mut advice = String::new();
         let mut made = None;
         if let Some((name, keys)) = &role {

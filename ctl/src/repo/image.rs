@@ -17,6 +17,7 @@ use super::director::{delegate, done};
 use super::{Init, RoleKeys, sign_as, timestamp};
 use crate::arguments::{self, slug};
 use crate::chain::{complete, newest, no_example, roots};
+use crate::clock;
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::key::{KeyFile, SecretKey};
@@ -165,9 +166,9 @@ pub struct Snapshot {
     /// The timestamp key.
     #[arg(long, value_name = "FILE")]
     pub timestamp_key: String,
-    /// When both expire.
-    #[arg(long, value_name = "TIME", default_value = "400d")]
-    pub expires: String,
+    /// When both expire; 400 days from now if not given.
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<String>,
 }
 
 impl Snapshot {
@@ -178,9 +179,14 @@ impl Snapshot {
     pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         let folder = Folder::open(&self.repository)?;
         let rules = session.rules();
-        no_example(&roots(&folder, &rules)?.root, session.options.example_keys)?;
+        let root = roots(&folder, &rules)?.root;
+        no_example(&root, session.options.example_keys)?;
+        let expires = arguments::time(self.expires.as_deref().unwrap_or(timestamp::LIFE), session.now)?;
+        if let (None, Some(present)) = (&self.expires, timestamp::read(&folder, &root, &rules)?) {
+            clock::not_shorter(expires, (present.version, present.expires))?;
+        }
         let online = Online::read(&self.snapshot_key, &self.timestamp_key, session.options.example_keys)?;
-        let files = online.write(&folder, &rules, arguments::time(&self.expires, session.now)?)?;
+        let files = online.write(&folder, &rules, expires)?;
         Ok(Report::new(format!("wrote {}", files.join(", ")), json!({"files": files})))
     }
 }

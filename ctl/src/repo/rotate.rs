@@ -18,13 +18,17 @@ use super::director::servers_keys;
 use super::signatories::{Signatories, complete, report};
 use super::{RoleKeys, authority};
 use crate::arguments;
-use crate::chain::{no_example, roots};
+use crate::chain::{made_in, no_example, roots};
+use crate::clock;
 use crate::diff;
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::key::{KeyFile, SecretKey};
 use crate::report::Report;
 use crate::session::Session;
+
+/// How long a root lives unless somebody says otherwise.
+const LIFE: &str = "365d";
 
 /// Make the next root.
 #[derive(Clone, Debug, Args)]
@@ -56,9 +60,9 @@ pub struct Rotate {
     /// A private key that signs now, of the present root or of the next one. Repeat.
     #[arg(long, value_name = "FILE", required = true)]
     pub key: Vec<PathBuf>,
-    /// When the next root expires.
-    #[arg(long, value_name = "TIME", default_value = "365d")]
-    pub expires: String,
+    /// When the next root expires; a year from now if not given.
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<String>,
 }
 
 impl Rotate {
@@ -77,7 +81,11 @@ impl Rotate {
             );
             return Err(Failure::refused("not signed enough", detail));
         }
+        clock::not_behind(session.now, &made_in(&folder, &rules))?;
         let next = self.next(&before, session)?;
+        if self.expires.is_none() {
+            clock::not_shorter(next.expires, (before.version, before.expires))?;
+        }
         no_example(&next, example)?;
         let keys =
             self.key.iter().map(|file| SecretKey::read(file, example)).collect::<Result<Vec<_>, _>>()?;
@@ -114,7 +122,7 @@ impl Rotate {
         };
         Ok(Root {
             version: before.version + 1,
-            expires: arguments::time(&self.expires, session.now)?,
+            expires: arguments::time(self.expires.as_deref().unwrap_or(LIFE), session.now)?,
             consistent_snapshot: before.consistent_snapshot,
             root: people("root", &self.root_key, self.root_threshold, &before.root)?,
             targets: people("targets", &self.targets_key, self.targets_threshold, &before.targets)?,

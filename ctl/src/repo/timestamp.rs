@@ -15,11 +15,15 @@ use serde_json::json;
 use super::{image, sign_as};
 use crate::arguments;
 use crate::chain::{no_example, roots};
+use crate::clock;
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::key::SecretKey;
 use crate::report::Report;
 use crate::session::Session;
+
+/// How long a maker's snapshot and timestamp live unless somebody says otherwise.
+pub(super) const LIFE: &str = "400d";
 
 /// Make a maker's timestamp live longer.
 #[derive(Clone, Debug, Args)]
@@ -30,9 +34,9 @@ pub struct Timestamp {
     /// The timestamp key.
     #[arg(long, value_name = "FILE")]
     pub timestamp_key: String,
-    /// When it expires.
-    #[arg(long, value_name = "TIME", default_value = "400d")]
-    pub expires: String,
+    /// When it expires; 400 days from now if not given.
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<String>,
 }
 
 impl Timestamp {
@@ -46,7 +50,10 @@ impl Timestamp {
         let root = roots(&folder, &rules)?.root;
         no_example(&root, example)?;
         let present = read(&folder, &root, &rules)?.ok_or_else(|| Fault::NotFound.of(Role::Timestamp))?;
-        let expires = arguments::time(&self.expires, session.now)?;
+        let expires = arguments::time(self.expires.as_deref().unwrap_or(LIFE), session.now)?;
+        if self.expires.is_none() {
+            clock::not_shorter(expires, (present.version, present.expires))?;
+        }
         let snapshot = snapshot(&folder, (&root, &rules), &present.snapshot)?;
         let key = image::secret(&self.timestamp_key, example)?;
         let file = write(&folder, (&root, &rules), (present.snapshot, expires), &key)?;
@@ -79,7 +86,11 @@ pub(super) fn write(
 }
 
 /// The timestamp in the folder, whatever its age. One that the root's keys did not sign bounds nothing.
-fn read(folder: &Folder, root: &Root, rules: &Rules<'_>) -> Result<Option<TimestampRole>, Failure> {
+pub(super) fn read(
+    folder: &Folder,
+    root: &Root,
+    rules: &Rules<'_>,
+) -> Result<Option<TimestampRole>, Failure> {
     let Some(bytes) = folder.read(&name::file(&Role::Timestamp))? else { return Ok(None) };
     let wrong = |fault: Fault| Failure::from(fault.of(Role::Timestamp));
     let document = Document::parse(&bytes, rules.sizes.timestamp).map_err(wrong)?;

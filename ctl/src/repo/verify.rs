@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::standing::{Listed, Standing, root_words};
 use crate::chain::{Maker, ORDERS, orders_of, release_of};
+use crate::content;
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::release::measure;
@@ -79,7 +80,10 @@ impl Verify {
         if standing.is_directors() {
             let orders = standing.targets(&Role::Delegated(ORDERS.to_owned()));
             let count = orders.map(orders_of).transpose()?.map_or(0, |orders| orders.len());
-            return Ok(format!("{count} orders can be read\n"));
+            let contents = standing.targets(&content::role());
+            let contents =
+                contents.map(content::assignments_of).transpose()?.map_or(0, |contents| contents.len());
+            return Ok(format!("{count} orders can be read\n{contents} contents can be read\n"));
         }
         if standing.timestamp.is_none() {
             return Ok("not published: there is no timestamp in this folder\n".to_owned());

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::report::{Report, plain};
 use crate::session::Session;
 
-/// Questions without an answer after which the server counts as gone.
+/// Questions without an answer, or with one that the server cannot answer now, after which the server counts as gone.
 const SILENT_TRIES: u32 = 5;
 /// Reasons that are shown.
 const REASONS: usize = 5;
@@ -97,7 +97,9 @@ impl Watch {
                     }
                     before = Some(seen);
                 }
-                Err(Failure::Unreachable(_)) if missed + 1 < SILENT_TRIES => missed += 1,
+                Err(error) if error.is_passing() && missed + 1 < SILENT_TRIES => missed += 1,
+                // Not the status of a rollout that was stopped: nobody knows how it stands.
+                Err(error) if error.is_passing() => return Err(Failure::Unreachable(error.to_string())),
                 Err(error) => return Err(error),
             }
             std::thread::sleep(Duration::from_secs(self.every));

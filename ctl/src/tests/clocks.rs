@@ -82,3 +82,82 @@ fn a_clock_a_day_from_the_servers_takes_no_draft() {
     stored.lock().unwrap().remove("date");
     assert!(!refused(pull()).contains("clock"), "a server that tells no time proves nothing");
 }
+
+#[test]
+fn nothing_else_that_is_dated_is_signed_by_a_clock_that_stands_behind() {
+    // Goal: every document that ends. Method: contents by both signers, the root, the delegations, a change of owner and a
+    // bundle, over a folder with an order of now, a day behind; the folders stay as they were.
+    let desk = Desk::stocked();
+    desk.with_content();
+    desk.two_signers();
+    let other = Desk::new();
+    done(other.init_director(&[]));
+    let [director, image, list] = ["director", "image", "wave1.tsv"].map(|name| desk.path(name));
+    let [root, targets, order, content, second] =
+        ["root1", "targets1", "orders1", "content1", "content2"].map(|name| desk.path(name));
+    let (to, out, stick) = (other.path("director/1.root.json"), desk.path("hand-over"), desk.path("stick"));
+    let next = desk.draft("next.json", "\"version\": 1", "\"version\": 2");
+    let now = crate::clock::now();
+    let signs = ["content", "sign", "--director", &director];
+    let first = [&signs[..], &["--key", &content, "--file", &next, "--scope-list", &list, "--reason", "r"]];
+    let rotate = ["repo", "rotate", "--repository", &director, "--key", &root, "--expires", "500d"];
+    let delegate = ["repo", "delegate", "--repository", &director, "--renew", "--key", &targets];
+    let delegate = [&delegate[..], &["--expires", "500d"]].concat();
+    let hand_over = ["owner", "hand-over", "--director", &director, "--to", &to, "--scope-list", &list];
+    let hand_over = [&hand_over[..], &["--key", &root, "--out", &out]].concat();
+    let bundle = ["bundle", "make", "--director", &director, "--image", &image, "--order", "vp3-422-1"];
+    let bundle = [&bundle[..], &["--scope-list", &list, "--key", &order, "--out", &stick]].concat();
+    let behind = |arguments: &[&str]| {
+        let told = at(now.plus_seconds(-86_400), arguments).unwrap_err();
+        assert!(told.contains("set the clock right"), "{arguments:?}: {told}");
+    };
+    for arguments in [&first.concat()[..], &rotate, &delegate, &hand_over, &bundle] {
+        behind(arguments);
+    }
+    at(now, &first.concat()).unwrap();
+    let add = ["--key", &second, "--add", "--file", &next, "--scope-list", &list];
+    behind(&[&signs[..], &add].concat());
+    for file in ["2.root.json.waiting", "2.targets.json"] {
+        assert!(!desk.folder.path().join("director").join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn contents_prove_the_time_to_who_signs_orders() {
+    // Goal: one folder, one time. Method: a folder with contents alone, an order a day behind.
+    let desk = Desk::stocked();
+    desk.with_content();
+    let [director, image, key, list] =
+        ["director", "image", "orders1", "wave1.tsv"].map(|name| desk.path(name));
+    let mut order = vec!["order", "sign", "--director", &director, "--image", &image, "--key", &key];
+    order.extend(["--id", "o", "--release", "vp-3/4.2.2", "--repository", "halden", "--expires", "30d"]);
+    order.extend(["--window", "always", "--reason", "closes a hole", "--scope-list", &list]);
+    let now = crate::clock::now();
+    let told = at(now.plus_seconds(-86_400), &order).unwrap_err();
+    assert!(told.contains("content icu-quiet was made at"), "{told}");
+    at(now, &order).unwrap();
+}
+
+#[test]
+fn a_makers_documents_end_no_earlier_than_those_before_unless_somebody_says_so() {
+    // Goal: a maker's folder says when things end, not when they were made. Method: root, delegations, snapshot and
+    // timestamp by a clock a year behind; the same with an end that was asked for.
+    let desk = Desk::stocked();
+    let image = desk.path("image");
+    let keys = ["iroot1", "itargets1", "isnapshot", "itimestamp"].map(|name| desk.path(name));
+    let [root, targets, snapshot, timestamp] = &keys;
+    let rotate = ["repo", "rotate", "--repository", &image, "--key", root];
+    let delegate = ["repo", "delegate", "--repository", &image, "--renew", "--key", targets];
+    let both = ["repo", "snapshot", "--repository", &image, "--snapshot-key", snapshot];
+    let both = [&both[..], &["--timestamp-key", timestamp]].concat();
+    let longer = ["repo", "timestamp", "--repository", &image, "--timestamp-key", timestamp];
+    let now = crate::clock::now();
+    for arguments in [&rotate[..], &delegate, &both, &longer] {
+        let told = at(now.plus_seconds(-365 * 86_400), arguments).unwrap_err();
+        assert!(told.contains("set this machine's clock right"), "{arguments:?}: {told}");
+    }
+    for arguments in [&longer[..], &both, &rotate, &delegate] {
+        at(now, arguments).unwrap();
+    }
+    at(now, &[&longer[..], &["--expires", "30d"]].concat()).unwrap();
+}

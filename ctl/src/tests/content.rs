@@ -7,7 +7,7 @@ use super::*;
 
 impl Desk {
     /// A draft whose check-ins are an hour apart, with one text replaced.
-    fn draft(&self, name: &str, from: &str, to: &str) -> String {
+    pub(super) fn draft(&self, name: &str, from: &str, to: &str) -> String {
         let text = r#"{"v": 1, "id": "icu-quiet", "version": 1, "model": "VP-3",
             "settings": {"checkin_s": 3600},
             "detectors": {"beacon": {"starts": 12, "score": 850}, "allow-list": {"networks": null}},
@@ -16,18 +16,18 @@ impl Desk {
         self.file(name, text.replacen(from, to, 1).as_bytes()).to_str().unwrap().to_owned()
     }
 
-    fn propose(&self, draft: &str, out: &str) -> Outcome {
+    pub(super) fn propose(&self, draft: &str, out: &str) -> Outcome {
         let [out, director] = [self.path(out), self.path("director")];
         cordonctl(&["content", "propose", "--file", draft, "--director", &director, "--out", &out])
     }
 
-    fn sign_content(&self, key: &str, more: &[&str]) -> Outcome {
+    pub(super) fn sign_content(&self, key: &str, more: &[&str]) -> Outcome {
         let [director, key] = [self.path("director"), self.path(key)];
         cordonctl(&[&["content", "sign", "--director", &director, "--key", &key], more].concat())
     }
 
     /// A content for wave 1, signed by two.
-    fn with_content(&self) -> String {
+    pub(super) fn with_content(&self) -> String {
         self.waves();
         done(self.propose(&self.draft("draft.json", "3600", "3600"), "icu.json"));
         let [file, list] = [self.path("icu.json"), self.path("wave1.tsv")];
@@ -61,6 +61,7 @@ fn a_content_is_proposed_signed_by_two_and_verified_with_its_document() {
     }
     let bytes = std::fs::read(&file).unwrap();
     assert_eq!(Content::read(&bytes).unwrap().value().canonical(), bytes, "one canonical form");
+    assert!(done(cordonctl(&["repo", "verify", &director])).contains("1 contents can be read"));
     let kept = desk.folder.path().join("director/targets").join(Sha256::of(&bytes).to_string());
     assert_eq!(std::fs::read(&kept).unwrap(), bytes);
     assert!(done(cordonctl(&["content", "show", &file])).contains("beacon     starts: 12"));

@@ -10,7 +10,7 @@ type Bend = Box<dyn Fn(&mut Value)>;
 
 /// Makes the little server answer a draft as the real one does: the newest state, with a revision. Gives what was asked
 /// to be written over.
-fn relay(stored: &Stored, name: &str) -> Option<String> {
+pub(super) fn relay(stored: &Stored, name: &str) -> Option<String> {
     let mut stored = stored.lock().unwrap();
     let path = format!("{DRAFTS}{name}");
     let asked = stored.keys().find(|key| key.starts_with(&format!("{path}?"))).cloned();
@@ -53,7 +53,7 @@ impl Desk {
     }
 
     /// One person makes an order for one pump and hands it on.
-    fn hand_on(&self, server: &str, (who, key): (&str, &str), (name, serial): (&str, &str)) {
+    pub(super) fn hand_on(&self, server: &str, (who, key): (&str, &str), (name, serial): (&str, &str)) {
         let list = self.file(&format!("{name}.tsv"), format!("Halden\tVP-3\t{serial}\n").as_bytes());
         let [director, image, key] = [who, "image", key].map(|name| self.path(name));
         let list = list.to_str().unwrap();
@@ -66,7 +66,7 @@ impl Desk {
         assert!(done(self.online(server, &push)).contains("over orders"));
     }
 
-    fn sign_draft(&self, server: &str, (who, key): (&str, &str), how: [&str; 2]) -> Outcome {
+    pub(super) fn sign_draft(&self, server: &str, (who, key): (&str, &str), how: [&str; 2]) -> Outcome {
         let [director, image, key] = [who, "image", key].map(|name| self.path(name));
         let head = ["order", "sign", "--director", &director, "--image", &image, "--key", &key];
         self.online(server, &[&head[..], &how].concat())

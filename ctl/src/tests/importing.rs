@@ -12,8 +12,15 @@ impl Desk {
     }
 
     fn import(&self, server: &str, bundle: &str, into: &str) -> Outcome {
-        let [bundle, into] = [self.path(bundle), self.path(into)];
-        self.online(server, &["release", "import", "--bundle", &bundle, "--into", &into, "--name", "halden"])
+        let root = self.path("image/1.root.json");
+        self.import_from(server, bundle, &[into, "--root", &root])
+    }
+
+    /// The same with what is said of the root.
+    fn import_from(&self, server: &str, bundle: &str, into: &[&str]) -> Outcome {
+        let [bundle, own] = [self.path(bundle), self.path(into[0])];
+        let flags = ["release", "import", "--bundle", &bundle, "--into", &own, "--name", "halden"];
+        self.online(server, &[&flags[..], &into[1..]].concat())
     }
 }
 
@@ -78,11 +85,95 @@ fn what_a_bundle_lacks_or_adds_is_refused_before_a_server_sees_it() {
     done(desk.import(&address, "good.bundle", "copy"));
     fs::copy(other.path("other.bundle"), desk.path("other.bundle")).unwrap();
     let before = stored.lock().unwrap().len();
-    assert!(refused(desk.import(&address, "other.bundle", "copy")).contains("another root"));
+    assert!(refused(desk.import_from(&address, "other.bundle", &["copy"])).contains("another root"));
     let gone = desk.path(&format!("image/targets/{}", Sha256::of(b"firmware 4.2.2")));
     fs::remove_file(gone).unwrap();
     assert!(refused(desk.pack("lacks.bundle", &[])).contains("vp-3/4.2.2 names a file that is not here"));
     assert_eq!(stored.lock().unwrap().len(), before, "the server heard nothing of it");
+}
+
+/// A screen on which nothing can be read: the person is asked and has not agreed.
+struct Dark;
+
+impl std::io::Write for Dark {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::Error::other("dark"))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Every file below a folder, with its bytes.
+fn held(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(held(&path));
+        } else {
+            files.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    files
+}
+
+#[test]
+fn the_own_copy_stays_as_it_is_until_the_person_has_agreed() {
+    // Goal: orders are signed over that copy; "no" means no. Method: a newer bundle, not agreed to: every file of the copy
+    // is as it was and the server heard nothing; the same for a copy that is not there yet; then agreed to.
+    let desk = Desk::stocked();
+    let (address, stored) = server::start("");
+    let root = desk.path("image/1.root.json");
+    done(desk.pack("one.bundle", &[]));
+    let not_agreed = |bundle: &str, into: &str| {
+        let [bundle, into] = [desk.path(bundle), desk.path(into)];
+        let line = ["cordonctl", "--yes", "--server", &address, "release", "import", "--name", "halden"];
+        let line = [&line[..], &["--bundle", &bundle, "--into", &into, "--root", &root]].concat();
+        let token = desk.file("admin-token", b"cordon_api_x").to_str().unwrap().to_owned();
+        let line = [&line[..], &["--token-file", &token]].concat();
+        let cli = <crate::cli::Cli as clap::Parser>::try_parse_from(line).unwrap();
+        let mut dark = Dark;
+        let mut session =
+            crate::session::Session { now: crate::clock::now(), options: &cli.options, shown: &mut dark };
+        let told = cli.command.run(&mut session).map(|report| report.text).unwrap_err().to_string();
+        assert!(told.contains("could not be written to the screen"), "{told}");
+    };
+    not_agreed("one.bundle", "copy");
+    assert!(!fs::exists(desk.path("copy")).unwrap() && stored.lock().unwrap().is_empty());
+    done(desk.import(&address, "one.bundle", "copy"));
+    let copy = desk.folder.path().join("copy");
+    let before = (held(&copy), stored.lock().unwrap().len());
+    desk.file("third.img", b"firmware 4.2.3");
+    done(desk.sign_release("vp-3/4.2.3", "third.img", &["--counter", "43"]));
+    done(desk.pack("two.bundle", &[]));
+    not_agreed("two.bundle", "copy");
+    assert!(before == (held(&copy), stored.lock().unwrap().len()), "nothing changed anywhere");
+    assert!(!fs::exists(desk.path("copy.incoming")).unwrap());
+    assert!(done(desk.import(&address, "two.bundle", "copy")).contains("lists 3 releases"));
+}
+
+#[test]
+fn the_first_copy_begins_with_the_root_that_the_person_was_given() {
+    // Goal: nobody's bundle is believed because it came first. Method: no root said, another maker's said as a file and as
+    // a digest; the right digest; the next import needs none, and is still held to one that is said.
+    let (desk, other) = (Desk::stocked(), Desk::stocked());
+    let (address, stored) = server::start("");
+    done(desk.pack("one.bundle", &[]));
+    let import = |more: &[&str]| desk.import_from(&address, "one.bundle", &[&["copy"], more].concat());
+    let told = misused(import(&[]));
+    assert!(told.contains("give --root"), "{told}");
+    let [right, wrong] = [&desk, &other].map(|desk| desk.path("image/1.root.json"));
+    let [digest, foreign] = [&right, &wrong].map(|root| Sha256::of(&fs::read(root).unwrap()).to_string());
+    for given in [&wrong, &foreign] {
+        let told = refused(import(&["--root", given]));
+        assert!(told.contains(&digest) && told.contains(&foreign), "both are named: {told}");
+    }
+    assert!(!fs::exists(desk.path("copy")).unwrap() && stored.lock().unwrap().is_empty());
+    done(import(&["--root", &digest]));
+    done(import(&[]));
+    refused(import(&["--root", &foreign]));
 }
 
 /// A bundle without one of its files, as if it had never been packed.
@@ -127,9 +218,10 @@ fn a_bundle_comes_from_an_address_too() {
     done(desk.pack("one.bundle", &[]));
     let bytes = fs::read(desk.path("one.bundle")).unwrap();
     stored.lock().unwrap().insert("/one.bundle".to_owned(), bytes);
-    let into = desk.path("copy");
+    let [into, root] = [desk.path("copy"), desk.path("image/1.root.json")];
     let import = |url: &str| {
-        desk.online(&address, &["release", "import", "--url", url, "--into", &into, "--name", "halden"])
+        let flags = ["release", "import", "--url", url, "--into", &into, "--name", "halden", "--root", &root];
+        desk.online(&address, &flags)
     };
     assert!(refused(import(&format!("{address}/two.bundle"))).contains("status 404"));
     misused(import("http://maker.example/one.bundle"));

@@ -174,6 +174,27 @@ fn one_list_is_split_into_waves_and_the_whole_list_goes_along_once() {
     for sizes in ["2", "0,rest", "half"] {
         misused(desk.online(&server, &[&create[..], &["--waves", sizes]].concat()));
     }
+    let told =
+        misused(desk.online(&server, &[&create[..], &["--waves", "group:St. Anna/ICU 2,rest"]].concat()));
+    assert!(told.contains("`order plan --waves`"), "{told}");
+}
+
+#[test]
+fn every_limit_of_a_rollout_can_be_said_on_the_command_line() {
+    // Goal: no limit only for who writes JSON. Method: when a wave is done, and that each device is looked at; none said.
+    let desk = Desk::new();
+    let (server, stored) = server::start("{}");
+    let create = ["rollouts", "create", "--id", "r-1", "--title", "VP-3", "--wave", "first=facts-1"];
+    let limits = ["--unreached-after-s", "1", "--waiting-after-s", "2", "--least-confirmed-permille", "3"];
+    let limits = [&limits[..], &["--least-confirmed", "4", "--accept-every"]].concat();
+    done(desk.online(&server, &[&create[..], &limits].concat()));
+    let sent = || serde_json::from_slice::<Value>(&stored.lock().unwrap()["/api/v1/rollouts"]).unwrap();
+    let advance = serde_json::json!({
+        "unreached_after_s": 1, "waiting_after_s": 2, "least_confirmed_permille": 3, "least_confirmed": 4,
+    });
+    assert_eq!((&sent()["advance"], &sent()["acceptance"]["kind"]), (&advance, &"every".into()));
+    done(desk.online(&server, &create));
+    assert_eq!((sent().get("advance"), sent().get("acceptance")), (None, None));
 }
 
 #[test]
@@ -181,6 +202,9 @@ fn people_act_on_rollouts_and_holds_with_a_reason() {
     // Goal: the acts reach their addresses. Method: each act once; what was sent.
     let desk = Desk::new();
     let (server, stored) = server::start("{}");
+    let view =
+        br#"{"id": "r-1", "state": "running", "rollout": {"state": {"kind": "running"}}, "waves": []}"#;
+    stored.lock().unwrap().insert("/api/v1/rollouts/r-1".to_owned(), view.to_vec());
     for (command, act) in [
         ("pause", "pause"),
         ("halt", "stop"),

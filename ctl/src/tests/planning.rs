@@ -38,9 +38,14 @@ fn a_plan_becomes_one_list_a_wave_and_every_other_device_has_its_reason() {
     let more = ["--filter", "site=St. Anna", "--back", "vp-3/4.2.1", "--waves", "group:St. Anna/ICU 2,rest"];
     let windows = ["--window", "daily 22:00-05:00", "--within", "always"];
     let said = done(desk.online(&address, &[&plan[..], &more, &windows].concat()));
-    for words in
-        ["6 devices of its model", "needs-step", "316.05, then 78.00", "wave1.tsv: 1 devices", "in use now 2"]
-    {
+    for words in [
+        "6 devices of its model",
+        "needs-step",
+        "316.05, then 78.00",
+        "wave1.tsv: 1 devices",
+        "in use now 2",
+        "a day 4, a week 0",
+    ] {
         assert!(said.contains(words), "{words} in {said}");
     }
     let asked: Value = serde_json::from_slice(&stored.lock().unwrap()["/api/v1/orders/preview"]).unwrap();

@@ -28,10 +28,11 @@ fn scripted(states: Vec<Value>, gone: usize) -> String {
                 asked += 1;
                 state
             };
+            let status = answer.get("status").and_then(Value::as_u64).unwrap_or(200);
             let body = answer.to_string();
             let length = body.len();
             let text =
-                format!("HTTP/1.1 200 x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+                format!("HTTP/1.1 {status} x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
             stream.write_all(text.as_bytes()).unwrap();
         }
     });
@@ -80,4 +81,50 @@ fn a_rollout_is_followed_to_its_end_and_the_exit_status_says_which() {
     let stopped = watched(vec![standing("stopped", Some("the ward moves tonight"), 0, 0)], 99);
     assert!(refused(stopped).contains("the ward moves tonight"));
     assert_eq!(watched(vec![standing("running", None, 0, 0)], 2).0, 3, "the server is gone");
+}
+
+#[test]
+fn a_server_that_cannot_answer_now_is_a_missed_look_and_no_stopped_rollout() {
+    // Goal: 1 means that the rollout was stopped, and nothing else. Method: a server that drains behind a proxy and comes
+    // back; one that stays away behind its proxy; one that refuses the question.
+    let (drains, absent) = (json!({"status": 503, "detail": "the server stops"}), json!({"status": 502}));
+    let states =
+        vec![standing("running", None, 1, 0), drains, absent.clone(), standing("finished", None, 4, 0)];
+    let (status, out, shown) = watched(states, 99);
+    assert_eq!((status, out.as_str()), (0, "r-1: finished\n"), "{shown}");
+    assert_eq!(watched(vec![standing("running", None, 1, 0), absent], 99).0, 3, "nobody knows how it stands");
+    let gone = watched(vec![json!({"status": 404, "detail": "there is no rollout r-1"})], 99);
+    assert!(refused(gone).contains("no rollout r-1"));
+}
+
+#[test]
+fn what_sets_a_rollout_going_carries_the_state_that_was_seen() {
+    // Goal: nobody resumes what stopped again meanwhile. Method: each such act over a state that is shown, with the time
+    // since which it stands; with a state that the person gives; stopping carries none.
+    let desk = Desk::new();
+    let (server, stored) = online::server::start("{}");
+    let mut view = standing("halted", Some("2 of 4 failed"), 2, 2);
+    view["rollout"]["state"]["at"] = 1_795_251_906.into();
+    stored.lock().unwrap().insert("/api/v1/rollouts/r-1".to_owned(), view.to_string().into_bytes());
+    let act = |command: &str, more: &[&str]| {
+        let line = ["rollouts", command, "r-1", "--reason", "the ward moves tonight"];
+        let (status, out, shown) = desk.online(&server, &[&line[..], more].concat());
+        assert_eq!(status, 0, "{out}{shown}");
+        let path = format!("/api/v1/rollouts/r-1/{}", if command == "halt" { "stop" } else { command });
+        let sent: Value = serde_json::from_slice(&stored.lock().unwrap()[&path]).unwrap();
+        (sent["seen"].clone(), shown)
+    };
+    for command in ["resume", "back", "finish"] {
+        let (seen, shown) = act(command, &[]);
+        assert_eq!(seen, "halted@1795251906", "{command}");
+        assert!(
+            shown.contains("r-1 is halted: 2 of 4 failed\n  canary: 2 of 4 confirmed, 2 rolled back\n"),
+            "{shown}"
+        );
+        let (seen, shown) = act(command, &["--seen", "paused"]);
+        assert_eq!((seen, shown.as_str()), ("paused".into(), ""), "{command}");
+    }
+    for command in ["pause", "halt", "abort"] {
+        assert_eq!(act(command, &[]).0, Value::Null, "{command}");
+    }
 }
