@@ -344,3 +344,5 @@ pub const METERED_CHECKIN_S: u32 = 6 * 3600;
 pub const METERED_CHECKIN_MAX_S: u32 = 7 * 24 * 3600;
 /// Devices one model token may enrol.
 pub const TOKEN_COUNT: u32 = 10_000;
+/// Characters of a version that is compared: the longest of a real package has about a hundred.
+pub const VERSION_CHARS: usize = 256;
