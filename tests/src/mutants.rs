@@ -16,6 +16,7 @@ pub mod chunk_delta;
 pub mod desk;
 pub mod evidence;
 pub mod installers;
+pub mod matching;
 pub mod owner;
 pub mod refusals;
 pub mod rollouts;
@@ -38,6 +39,7 @@ pub const ALL: &[&[Breakage]] = &[
     desk::DESK,
     evidence::EVIDENCE,
     installers::INSTALLERS,
+    matching::MATCHING,
     refusals::REFUSALS,
     rollouts::ROLLOUTS,
     signing::SIGNING,
