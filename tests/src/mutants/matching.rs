@@ -23,6 +23,14 @@ pub const MATCHING: &[Breakage] = &[
         test: "matching::version::tests::debian_versions_stand_in_their_order",
     },
     Breakage {
+        name: "a Debian number compared from its middle",
+        file: "server/core/src/matching/version/deb.rs",
+        find: "let from = alike - digits;",
+        replace: "let from = alike - digits.min(0);",
+        package: "cordon-server-core",
+        test: "matching::version::tests::debian_versions_stand_in_their_order",
+    },
+    Breakage {
         name: "`~` after the end",
         file: "server/core/src/matching/version/deb.rs",
         find: "Some(b'~') => -1,",

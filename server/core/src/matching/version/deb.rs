@@ -50,7 +50,8 @@ fn epoch(digits: &str) -> Option<u32> {
 }
 
 /// Alternately what is no digit, by weight, and what is, by value.
-fn part(mut a: &[u8], mut b: &[u8]) -> Ordering {
+fn part(a: &[u8], b: &[u8]) -> Ordering {
+    let (mut a, mut b) = unlike(a, b);
     while !(a.is_empty() && b.is_empty()) {
         let words = (take(&mut a, no_digit), take(&mut b, no_digit));
         let numbers = (take_digits(&mut a), take_digits(&mut b));
@@ -60,6 +61,14 @@ fn part(mut a: &[u8], mut b: &[u8]) -> Ordering {
         }
     }
     Ordering::Equal
+}
+
+/// Both from where they first differ, or from the number that they differ in: most versions begin alike.
+fn unlike<'a>(a: &'a [u8], b: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+    let alike = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let digits = a.iter().take(alike).rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let from = alike - digits;
+    (a.get(from..).unwrap_or_default(), b.get(from..).unwrap_or_default())
 }
 
 fn no_digit(byte: u8) -> bool {
