@@ -367,3 +367,5 @@ pub const CONTENT_WIDE_NETWORKS: [u32; 2] = [2, 16];
 pub const CONTENT_RESIDENT_KIB: u64 = 7 * 1024;
 /// KiB of resident memory by which an agent may grow over what it had before it took a content.
 pub const CONTENT_GROWTH_KIB: u64 = 1024;
+/// Characters of a version that is compared: the longest of a real package has about a hundred.
+pub const VERSION_CHARS: usize = 256;

@@ -17,6 +17,7 @@ pub mod content;
 pub mod desk;
 pub mod evidence;
 pub mod installers;
+pub mod matching;
 pub mod owner;
 pub mod refusals;
 pub mod rollouts;
@@ -40,6 +41,7 @@ pub const ALL: &[&[Breakage]] = &[
     desk::DESK,
     evidence::EVIDENCE,
     installers::INSTALLERS,
+    matching::MATCHING,
     refusals::REFUSALS,
     rollouts::ROLLOUTS,
     signing::SIGNING,
