@@ -25,6 +25,7 @@ mod handover;
 mod importing;
 mod intake;
 mod makers;
+mod matches;
 mod online;
 mod owners;
 mod planning;
