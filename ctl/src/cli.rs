@@ -11,8 +11,8 @@ use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
-    approvals, audit, bundle, content, devices, evidence, expiries, holds, keys, makers, order, owner,
-    receipts, release, repo, rollouts, tokens,
+    approvals, audit, bundle, content, devices, evidence, expiries, holds, keys, makers, matching, order,
+    owner, receipts, release, repo, rollouts, tokens, version_compare,
 };
 
 /// Keys, signing, approving, asking.
@@ -103,6 +103,10 @@ pub enum Command {
     Evidence(evidence::Command),
     /// List what ends within 90, 30 and 7 days: signatures, orders, authorities, tokens, holds.
     Expiries(expiries::Expiries),
+    /// Tell which known weaknesses the packages of a device have.
+    Match(matching::Match),
+    /// Tell which of two versions is newer.
+    VersionCompare(version_compare::VersionCompare),
 }
 
 impl Command {
@@ -129,6 +133,8 @@ impl Command {
             Self::Audit(command) => command.run(session),
             Self::Evidence(command) => command.run(session),
             Self::Expiries(expiries) => expiries.run(session),
+            Self::Match(matching) => matching.run(session),
+            Self::VersionCompare(compare) => compare.run(session),
         }
     }
 }

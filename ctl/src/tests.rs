@@ -26,6 +26,7 @@ mod importing;
 mod intake;
 mod makers;
 mod meeting;
+mod matches;
 mod online;
 mod owners;
 mod planning;
@@ -33,6 +34,7 @@ mod printed;
 mod reports;
 mod rotation;
 mod shown;
+mod versions;
 mod watching;
 
 /// A desk: a folder with keys, both repositories and files.

@@ -370,3 +370,21 @@ pub const CONTENT_WIDE_NETWORKS: [u32; 2] = [2, 16];
 pub const CONTENT_RESIDENT_KIB: u64 = 7 * 1024;
 /// KiB of resident memory by which an agent may grow over what it had before it took a content.
 pub const CONTENT_GROWTH_KIB: u64 = 1024;
+/// Characters of a version that is compared: the longest of a real package has about a hundred.
+pub const VERSION_CHARS: usize = 256;
+/// Bytes of one advisory as its publisher wrote it.
+pub const ADVISORY_BYTES: usize = 4 * 1024 * 1024;
+/// Packages that one advisory speaks of, once for each release.
+pub const ADVISORY_AFFECTED: usize = 2_000;
+/// Events of one range of an advisory, and ranges of one of its packages.
+pub const ADVISORY_EVENTS: usize = 4_096;
+/// Versions that an advisory lists one by one for a package.
+pub const ADVISORY_VERSIONS: usize = 20_000;
+/// Other names of one advisory.
+pub const ALIASES: usize = 256;
+/// Bytes of one file of a feed of advisories, and of a folder of them.
+pub const FEED_BYTES: u64 = 256 * 1024 * 1024;
+/// Statements about a package in all feeds together, and files of a folder.
+pub const FEED_ROWS: usize = 2_000_000;
+/// Characters of a package URL.
+pub const PURL_CHARS: usize = 1024;

@@ -20,6 +20,7 @@ use crate::soak::{Outcome, Rounds};
 pub mod der;
 pub mod est;
 pub mod leaf;
+pub mod matching;
 pub mod mutate;
 pub mod samples;
 pub mod targets;

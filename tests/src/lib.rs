@@ -37,4 +37,5 @@ pub mod token;
 pub mod transcript;
 pub mod transport;
 pub mod tuf_suite;
+pub mod version_order;
 pub mod wards;

@@ -18,6 +18,7 @@ pub mod desk;
 pub mod engine;
 pub mod evidence;
 pub mod installers;
+pub mod matching;
 pub mod owner;
 pub mod refusals;
 pub mod rollouts;
@@ -42,6 +43,7 @@ pub const ALL: &[&[Breakage]] = &[
     engine::ENGINE,
     evidence::EVIDENCE,
     installers::INSTALLERS,
+    matching::MATCHING,
     refusals::REFUSALS,
     rollouts::ROLLOUTS,
     signing::SIGNING,

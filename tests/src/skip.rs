@@ -47,6 +47,7 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("postgres", "postgresql-15"),
     ("psql", "postgresql-15"),
     ("rauc", "rauc"),
+    ("rpm", "rpm"),
     ("softflowd", "softflowd"),
     ("softhsm2-util", "softhsm2"),
     ("strace", "strace"),

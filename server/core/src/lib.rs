@@ -18,6 +18,7 @@ pub mod device;
 pub mod evidence;
 pub mod expiry;
 pub mod import;
+pub mod matching;
 pub mod order_plan;
 pub mod paths_up;
 pub mod policy;

@@ -30,7 +30,7 @@ use minicbor::{Decode, Encode};
 use rcgen::PublicKeyData;
 use rustls::pki_types::CertificateDer;
 
-use super::{der, est, leaf, samples};
+use super::{der, est, leaf, matching, samples};
 
 /// One kind of bytes from outside.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     Target {
         name: "archive",
         parsed: "archive parsed",
@@ -136,6 +136,13 @@ pub const TARGETS: [Target; 16] = [
         der: false,
         samples: samples::hardware_headers,
         run: hardware,
+    },
+    Target {
+        name: "version",
+        parsed: "versions compared",
+        der: false,
+        samples: matching::versions,
+        run: matching::version,
     },
 ];
 
