@@ -12,7 +12,7 @@ use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
     approvals, audit, bundle, content, devices, evidence, expiries, holds, keys, makers, order, owner,
-    receipts, release, repo, rollouts, tokens,
+    receipts, release, repo, rollouts, score, tokens,
 };
 
 /// Keys, signing, approving, asking.
@@ -103,6 +103,8 @@ pub enum Command {
     Evidence(evidence::Command),
     /// List what ends within 90, 30 and 7 days: signatures, orders, authorities, tokens, holds.
     Expiries(expiries::Expiries),
+    /// Compute a device's risk score from its facts, without a server.
+    Score(score::Score),
 }
 
 impl Command {
@@ -129,6 +131,7 @@ impl Command {
             Self::Audit(command) => command.run(session),
             Self::Evidence(command) => command.run(session),
             Self::Expiries(expiries) => expiries.run(session),
+            Self::Score(score) => score.run(session),
         }
     }
 }

@@ -30,6 +30,7 @@ mod owners;
 mod planning;
 mod printed;
 mod rotation;
+mod scoring;
 mod watching;
 
 /// A desk: a folder with keys, both repositories and files.

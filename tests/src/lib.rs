@@ -27,6 +27,7 @@ pub mod pump;
 pub mod reconnect;
 pub mod relay;
 pub mod scan;
+pub mod second_machine;
 pub mod servers;
 pub mod site_mirror;
 pub mod skip;

@@ -19,6 +19,7 @@ pub mod evidence;
 pub mod installers;
 pub mod owner;
 pub mod refusals;
+pub mod risk;
 pub mod rollouts;
 pub mod signing;
 pub mod table;
@@ -41,6 +42,7 @@ pub const ALL: &[&[Breakage]] = &[
     evidence::EVIDENCE,
     installers::INSTALLERS,
     refusals::REFUSALS,
+    risk::RISK,
     rollouts::ROLLOUTS,
     signing::SIGNING,
     transport::TRANSPORT,

@@ -135,3 +135,50 @@ async fn a_device_that_waits_gets_its_certificate_by_a_yes_in_the_console_and_re
     assert_eq!(at(&shown, "/ward"), "ICU 2", "a yes moves nobody");
     hospital.stop().await.expect("drains");
 }
+
+/// What stands between two pieces of a page, as a browser would copy it.
+fn copied<'a>(page: &'a str, (before, after): (&str, &str)) -> (String, &'a str) {
+    let rest = page.split_once(before).unwrap_or_else(|| panic!("no {before} in the page")).1;
+    let (piece, rest) = rest.split_once(after).unwrap_or_else(|| panic!("no {after} behind {before}"));
+    let marks = [("&#34;", "\""), ("&quot;", "\""), ("&#39;", "'"), ("&#60;", "<"), ("&#62;", ">")];
+    let text = marks.iter().fold(piece.to_owned(), |text, (mark, letter)| text.replace(mark, letter));
+    (text.replace("&#38;", "&").replace("&amp;", "&"), rest)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_score_of_a_real_device_is_recomputed_from_the_facts_that_are_served() {
+    // Goal: "Check this score" works as printed. Method: a pump enrols and reports; the facts of its API answer, and the facts
+    // and the command copied off its page, each give the served score by `cordonctl score`, every row and the table's hash.
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hospital =
+        Hospital::open(Path::new(SIM), folder.path(), &["device.checkin_s=1"]).await.expect("opens");
+    let machine = Machine::new(&hospital, &folder.path().join("pump")).await;
+    machine.agent(&["enrol", "--with", "join"]).await;
+    machine.agent(&["run", "--once"]).await;
+    let status = machine.status().await;
+    let device = at(&status, "/identity/id");
+
+    let file = folder.path().join("facts.json");
+    let file = file.to_str().expect("a path of letters");
+    let shown = hospital.api(&format!("/api/v1/devices/{device}")).await.expect("a device");
+    std::fs::write(file, shown["facts"].to_string()).expect("writes");
+    let seconds = shown["score"]["at"].to_string();
+    let again = hospital.ctl(&["score", "--facts", file, "--at", &seconds]).await.expect("a score");
+    assert_eq!(again, shown["score"], "{}", shown["facts"]);
+    assert!(again["value_hundredths"].as_u64() > Some(0), "a key in a file weighs: {again}");
+
+    let link = hospital.sign_in_link().expect("a link");
+    let browser = Browser::sign_in(hospital.ready().operator, &link).await.expect("signs in");
+    let page = browser.get(&format!("/devices/{device}")).await.expect("a page").text;
+    let (command, rest) = copied(&page, ("<code>cordonctl ", "</code>"));
+    let (facts, _) = copied(rest, ("<code>", "</code>"));
+    std::fs::write(file, facts).expect("writes");
+    let words: Vec<&str> =
+        command.split(' ').map(|word| if word == "facts.json" { file } else { word }).collect();
+    let checked = hospital.ctl(&words).await.expect("a score");
+    assert!(page.contains(at(&checked, "/model_sha256")), "{checked}");
+    let hundredths = checked["value_hundredths"].as_u64().expect("a number");
+    let printed = format!(">{}.{:02}</td>", hundredths / 100, hundredths % 100);
+    assert!(page.contains(&printed), "the page does not print {printed}");
+    hospital.stop().await.expect("drains");
+}

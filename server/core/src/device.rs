@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clone::Suspicion;
 use crate::risk::facts::{Impact, PatientData, Reach, Severity};
+use crate::risk::noticed::Noticed;
 
 mod proof;
 mod report;
@@ -88,6 +89,9 @@ pub struct Device {
     /// When something on it first said whether it is in use: its application, or a person at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spoke: Option<Timestamp>,
+    /// Since when something weighs in its score that nothing else dates.
+    #[serde(default, skip_serializing_if = "Noticed::is_empty")]
+    pub noticed: Noticed,
 }
 
 /// How a device is known.

@@ -64,6 +64,7 @@ fn device(byte: u8, leaf: u8) -> Device {
         reported: None,
         last_seen: None,
         spoke: None,
+        noticed: cordon_server_core::risk::noticed::Noticed::default(),
     }
 }
 

@@ -187,6 +187,7 @@ pub(super) fn pump(number: u8) -> Device {
         reported: None,
         last_seen: None,
         spoke: None,
+        noticed: cordon_server_core::risk::noticed::Noticed::default(),
     }
 }
 

@@ -267,7 +267,7 @@ impl Sample {
         facts.reach = Reach { zone: Some(Zone::Flat), place: Some(Place::ClinicalArea) };
         facts.posture.secure_boot_off = Answer::Yes;
         facts.posture.read_at = Some(ago(660));
-        facts.freshness.release = ReleaseAge::Behind { newest: self.text("4.2.2"), since: ago(90 * 86_400) };
+        facts.freshness.release = ReleaseAge::Behind { newest: self.text("4.2.2"), since: ago(90 * 86_400), counter: None };
         facts.freshness.last_seen = Some(ago(12));
         let title = self.text("First contact with files-sync.example");
         facts.findings = vec![cordon_server_core::risk::facts::Finding {

@@ -63,6 +63,7 @@ fn device(state: State) -> Device {
         reported: None,
         last_seen: None,
         spoke: None,
+        noticed: Noticed::default(),
     }
 }
 

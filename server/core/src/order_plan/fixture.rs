@@ -10,6 +10,7 @@ use cordon_proto::time::Timestamp;
 
 use crate::device::{Device, DeviceKind, Placement, Report, Source, State};
 use crate::risk::facts::Reach;
+use crate::risk::noticed::Noticed;
 
 pub(crate) const NOW: Timestamp = Timestamp(1_795_251_906);
 
@@ -55,6 +56,7 @@ pub(crate) fn pump(serial: &str) -> Device {
         reported: None,
         last_seen: Some(NOW),
         spoke: Some(NOW),
+        noticed: Noticed::default(),
     }
 }
 

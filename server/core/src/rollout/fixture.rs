@@ -154,6 +154,7 @@ pub(super) fn pump(number: u8) -> Device {
         reported: None,
         last_seen: None,
         spoke: None,
+        noticed: crate::risk::noticed::Noticed::default(),
     }
 }
 

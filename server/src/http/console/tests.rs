@@ -5,6 +5,7 @@ mod fixture;
 mod identities;
 mod orders;
 mod releases;
+mod risk;
 mod rollouts;
 
 use axum::http::StatusCode;
