@@ -231,7 +231,9 @@ fn notes(desk: &Desk, member: &Member, published: &Published, steps: &[NextStep]
     }
     notes.extend(hold_on(desk, member).map(Said::sentence));
     notes.extend(returned(member, published).map(|at| {
-        Said::sentence(format!("It went back by an order of its owner at {at}, which adds no risk of its own."))
+        Said::sentence(format!(
+            "It went back by an order of its owner at {at}, which adds no risk of its own."
+        ))
     }));
     // Where a step installs, it tells this itself.
     if !steps.iter().any(|step| matches!(step.act, Act::Install(_))) {

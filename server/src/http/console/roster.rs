@@ -110,8 +110,11 @@ impl Rosters {
             }
         }
         let published = operator.rollouts.published();
-        let old =
-            made.take().filter(|made| made.published == published).map(|made| made.roster).unwrap_or_default();
+        let old = made
+            .take()
+            .filter(|made| made.published == published)
+            .map(|made| made.roster)
+            .unwrap_or_default();
         let roster = Arc::new(Roster::of(fleet.all(), &old, &published, now));
         *made = Some(Made { version, published, minute, at: Instant::now(), roster: roster.clone() });
         roster

@@ -192,7 +192,8 @@ pub async fn plan(State(operator): State<Operator>, request: Request) -> Answere
     let members = operator.app.fleet.all();
     let (published, now) = (operator.rollouts.published(), operator.app.clock.now());
     let planned = move || {
-        Planning { ask: &ask, filter: &filter, releases: &releases, published: &published, now }.over(&members)
+        Planning { ask: &ask, filter: &filter, releases: &releases, published: &published, now }
+            .over(&members)
     };
     let planned = tokio::task::spawn_blocking(planned).await;
     planned.map_err(|error| Problem::internal(&error))?.map(Json)
@@ -214,7 +215,8 @@ pub(crate) async fn preview_of(
     let (published, now) = (operator.rollouts.published(), operator.app.clock.now());
     let planned = move || {
         let filter = Filter::default();
-        Planning { ask: &ask, filter: &filter, releases: &releases, published: &published, now }.over(&members)
+        Planning { ask: &ask, filter: &filter, releases: &releases, published: &published, now }
+            .over(&members)
     };
     tokio::task::spawn_blocking(planned).await.map_err(|error| Problem::internal(&error))?
 }
