@@ -118,7 +118,7 @@ fn exposure(number: usize, random: &mut fastrand::Rng) -> Exposure {
         source: None,
         epss_millionths: random.bool().then(|| random.u32(..20_000)),
         cvss: Some(Cvss { tenths: random.u8(20..=100), source: CvssSource::Base }),
-        vector: vectors[random.usize(..vectors.len())],
+        vector: random.choice(vectors).unwrap_or_default(),
         known_exploited: random.u8(..100) == 0,
         ransomware: random.u8(..4) == 0,
         treatment: if random.u8(..20) == 0 { Treatment::Workaround } else { Treatment::None },
@@ -138,8 +138,8 @@ fn device(number: usize, random: &mut fastrand::Rng) -> Facts {
     let mut facts = Facts::unknown(&format!("VP3-{number:06}"));
     facts.impact = Impact { severity: Some(Severity::Serious), patient_data: Some(PatientData::Limited) };
     facts.reach = Reach {
-        zone: random.bool().then(|| zones[random.usize(..zones.len())]),
-        place: random.bool().then(|| places[random.usize(..places.len())]),
+        zone: if random.bool() { random.choice(zones) } else { None },
+        place: if random.bool() { random.choice(places) } else { None },
     };
     facts.posture.key_protection = if random.bool() { KeyProtection::File } else { KeyProtection::Tpm };
     facts.posture.disk_unencrypted = if random.u8(..3) == 0 { Answer::Yes } else { Answer::No };
