@@ -1,7 +1,7 @@
 //! Benches: figures beside a peer, both measured in one run, printed with process, command line and CPU ticks.
 //!
 //! A missing peer ends the bench with 1: a figure without its pair says nothing. Read next: [`agent_footprint`], [`store`],
-//! [`ingest`], [`handshake`], [`firmware`], [`chunk_delta`], and [`rollout`] and [`risk`], which have no peer.
+//! [`ingest`], [`handshake`], [`firmware`], [`chunk_delta`], and [`rollout`], which has no peer.
 
 use clap::ValueEnum;
 
@@ -12,7 +12,6 @@ pub mod firmware;
 pub mod footprint;
 pub mod handshake;
 pub mod ingest;
-pub mod risk;
 pub mod rollout;
 pub mod store;
 
@@ -33,8 +32,6 @@ pub enum Name {
     Delta,
     /// What a bad release reaches before its rollout stops itself; CPU of a turn. Without a peer.
     Rollout,
-    /// CPU of scoring 100,000 devices with 20 vulnerabilities each anew. Without a peer.
-    Risk,
 }
 
 /// Runs one bench.
@@ -47,6 +44,5 @@ pub fn run(name: Name, rollout: &rollout::Options) -> anyhow::Result<()> {
         Name::Firmware => firmware::run(),
         Name::Delta => chunk_delta::run(),
         Name::Rollout => rollout::run(rollout),
-        Name::Risk => risk::run(),
     }
 }

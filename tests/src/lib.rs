@@ -27,7 +27,6 @@ pub mod pump;
 pub mod reconnect;
 pub mod relay;
 pub mod scan;
-pub mod second_machine;
 pub mod servers;
 pub mod site_mirror;
 pub mod skip;

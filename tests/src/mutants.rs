@@ -19,7 +19,6 @@ pub mod evidence;
 pub mod installers;
 pub mod owner;
 pub mod refusals;
-pub mod risk;
 pub mod rollouts;
 pub mod signing;
 pub mod table;
@@ -42,7 +41,6 @@ pub const ALL: &[&[Breakage]] = &[
     evidence::EVIDENCE,
     installers::INSTALLERS,
     refusals::REFUSALS,
-    risk::RISK,
     rollouts::ROLLOUTS,
     signing::SIGNING,
     transport::TRANSPORT,
