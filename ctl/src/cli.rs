@@ -12,7 +12,7 @@ use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
     approvals, audit, bundle, content, devices, evidence, expiries, holds, keys, makers, matching, order,
-    owner, receipts, release, repo, rollouts, tokens, version_compare,
+    owner, receipts, release, repo, rollouts, score, tokens, version_compare,
 };
 
 /// Keys, signing, approving, asking.
@@ -105,6 +105,8 @@ pub enum Command {
     Expiries(expiries::Expiries),
     /// Tell which known weaknesses the packages of a device have.
     Match(matching::Match),
+    /// Compute a device's risk score from its facts, without a server.
+    Score(score::Score),
     /// Tell which of two versions is newer.
     VersionCompare(version_compare::VersionCompare),
 }
@@ -134,6 +136,7 @@ impl Command {
             Self::Evidence(command) => command.run(session),
             Self::Expiries(expiries) => expiries.run(session),
             Self::Match(matching) => matching.run(session),
+            Self::Score(score) => score.run(session),
             Self::VersionCompare(compare) => compare.run(session),
         }
     }

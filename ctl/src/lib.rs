@@ -1,7 +1,7 @@
 //! `cordonctl`: keys, signing, approving, asking, on people's own workstations.
 //!
 //! Two halves that share nothing but the command line. The first works on files alone and needs no network: `keys`,
-//! `repo`, `release`, `order`, `content`, `bundle`, `owner`, `match`, `version-compare`. The second speaks to the operator plane of a server: `tokens`, `devices`,
+//! `repo`, `release`, `order`, `content`, `bundle`, `owner`, `match`, `score`, `version-compare`. The second speaks to the operator plane of a server: `tokens`, `devices`,
 //! `makers`, `rollouts`, `holds`, `audit`, `receipts`, `expiries`, `evidence pack`, `order draft`, `order plan`, `repo publish`, `repo fetch`. It
 //! must never believe a fact that it signs because a server says so: a draft that a server carried is recomputed from the
 //! own folders. It shares no code with the server: a stolen server cannot make a person sign something else than what is
@@ -46,6 +46,7 @@ pub mod release;
 pub mod repo;
 pub mod report;
 pub mod rollouts;
+pub mod score;
 pub mod session;
 #[cfg(test)]
 mod tests;

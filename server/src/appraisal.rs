@@ -1,20 +1,27 @@
 //! Scores of devices as pages and the API show them: a derived view, computed when asked and never stored.
 //!
-//! Facts come from the fleet view and the newest releases, the mathematics from `server/core`'s `risk`. Read next:
+//! Facts come from the fleet view and from what was published, the mathematics from `server/core`'s `risk`. Read next:
 //! `risk::gather` for which stored fact becomes which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cordon_proto::ids::Text;
+use cordon_proto::ids::{Name, Text};
 use cordon_proto::time::Timestamp;
-use cordon_server_core::risk::gather::{Known, LastEnd, Newest, gather};
+use cordon_server_core::risk::gather::{End, Ends, Known, Newest, gather};
 use cordon_server_core::risk::model::RISK_V1;
+use cordon_server_core::risk::noticed::Noticed;
 use cordon_server_core::risk::{Facts, NextStep, Score, plan, score};
 
-use crate::fleet::Member;
+use crate::fleet::{Member, ReceiptView};
 
-/// The newest release of each model.
-pub type NewestReleases = BTreeMap<Text, Newest>;
+/// What scores depend on beside the device itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// The newest release of each model.
+    pub newest: BTreeMap<Text, Newest>,
+    /// The orders that are listed, or that a rollout or a list of devices names: those that were published here.
+    pub orders: BTreeSet<Name>,
+}
 
 /// A device with its score.
 #[derive(Clone, Debug)]
@@ -27,26 +34,55 @@ pub struct Appraised {
     pub steps: Vec<NextStep>,
 }
 
-/// The facts of one device.
-#[must_use]
-pub fn facts(member: &Member, newest: &NewestReleases) -> Facts {
-    let last = member.receipts.last();
-    let known = Known {
+/// What is known of one device.
+fn known<'a>(member: &'a Member, published: &'a Published) -> Known<'a> {
+    Known {
         device: &member.device,
         report: member.report.as_deref(),
+        reported: member.reported,
         seen: member.seen,
         inventory: member.inventory.as_ref().map(|inventory| inventory.rows.as_slice()),
-        newest: newest.get(&member.device.hardware.model),
-        last_end: last.map(|receipt| LastEnd { outcome: receipt.body.outcome, at: receipt.received }),
+        newest: published.newest.get(&member.device.hardware.model),
+        ends: ends(member, published),
+    }
+}
+
+/// What the receipts of a device say together. Those that came at once, on a stick perhaps, go by the device's own clock.
+fn ends(member: &Member, published: &Published) -> Ends {
+    let mut receipts: Vec<&ReceiptView> = member.receipts.iter().map(AsRef::as_ref).collect();
+    receipts.sort_by_key(|receipt| (receipt.received, receipt.body.time));
+    let end = |receipt: &ReceiptView| End {
+        outcome: receipt.body.outcome,
+        counter: receipt.body.counter,
+        at: receipt.received,
+        is_ordered: published.orders.contains(&receipt.body.order),
     };
-    gather(&known, member.findings.values().map(AsRef::as_ref))
+    receipts.into_iter().map(end).collect()
+}
+
+/// When a device last went back by an order of the owner's, if it has confirmed nothing since.
+#[must_use]
+pub fn returned(member: &Member, published: &Published) -> Option<Timestamp> {
+    ends(member, published).returned
+}
+
+/// Since when something holds of a device that nothing else dates.
+#[must_use]
+pub fn noticed(member: &Member) -> Noticed {
+    Noticed::of(&known(member, &Published::default()))
+}
+
+/// The facts of one device.
+#[must_use]
+pub fn facts(member: &Member, published: &Published) -> Facts {
+    gather(&known(member, published), member.findings.values().map(AsRef::as_ref))
 }
 
 /// One device, appraised.
 #[must_use]
-pub fn appraise(member: &Member, newest: &NewestReleases, now: Timestamp) -> Appraised {
+pub fn appraise(member: &Member, published: &Published, now: Timestamp) -> Appraised {
     let model = RISK_V1;
-    let facts = facts(member, newest);
+    let facts = facts(member, published);
     let (score, steps) = (score(&facts, &model, now), plan(&facts, &model, now));
     Appraised { facts, score, steps }
 }

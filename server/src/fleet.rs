@@ -18,6 +18,7 @@ use cordon_server_core::device::{Device, Proof, Report, State};
 use cordon_server_core::triage;
 use tokio::sync::watch;
 
+use crate::appraisal::noticed;
 use crate::store::{Change, Key, Revision};
 
 use self::view::View;
@@ -186,6 +187,7 @@ impl Member {
             last_seen: self.seen,
             listens: self.listens,
             spoke: self.device.spoke.or(self.first_word()),
+            noticed: noticed(self),
             ..Device::clone(&self.device)
         }
     }

@@ -16,7 +16,7 @@ use cordon_proto::update::order::Order;
 use cordon_server_core::audit::{Entry, Summary};
 use cordon_server_core::change::{Commit, Draft, Index, Key, Malformed};
 use cordon_server_core::device::{Device, Report};
-use cordon_server_core::risk::gather::Newest;
+use cordon_server_core::risk::gather::{Newest, newest_of};
 use cordon_server_core::rollout::{
     Acceptance, Book, Contents, NotReady, OtherList, Policy, Rollout, RolloutKind, Told, USUAL_PRIORITY,
     content_name,
@@ -25,9 +25,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::{App, Director, Orders};
+use crate::appraisal::Published;
 use crate::fleet::Member;
 use crate::people::Doer;
-use crate::repositories::{KnownRelease, PublishError, Repositories};
+use crate::repositories::{PublishError, Repositories};
 use crate::store::{Answer, Change, Cursor, Expected, Revision, Store, StoreError};
 
 mod at_check_in;
@@ -371,6 +372,20 @@ impl Rollouts {
         self.read(|shelf| shelf.newest.clone())
     }
 
+    /// What scores depend on beside the devices themselves.
+    #[must_use]
+    pub fn published(&self) -> Published {
+        self.read(|shelf| {
+            let rollouts = shelf.book.rollouts.values();
+            let waves = rollouts
+                .filter(|rollout| rollout.kind == RolloutKind::Firmware)
+                .flat_map(|rollout| &rollout.waves);
+            let listed = shelf.book.orders.keys().chain(shelf.past.keys()).chain(shelf.book.lists.keys());
+            let orders = listed.chain(waves.map(|wave| &wave.order)).cloned().collect();
+            Published { newest: shelf.newest.clone(), orders }
+        })
+    }
+
     /// Loads a rollout, changes it, and commits it if nobody was faster.
     async fn change(
         &self,
@@ -455,19 +470,6 @@ impl Director for Rollouts {
     fn knows_image(&self, sha256: &Sha256) -> bool {
         Self::knows_image(self, sha256)
     }
-}
-
-fn newest_of(releases: &[KnownRelease]) -> BTreeMap<Text, Newest> {
-    let mut newest: BTreeMap<Text, Newest> = BTreeMap::new();
-    for known in releases.iter().filter(|known| known.listed) {
-        let candidate =
-            Newest { release: known.release.clone(), counter: known.counter, since: known.imported };
-        let best = newest.entry(known.model.clone()).or_insert_with(|| candidate.clone());
-        if candidate.counter > best.counter {
-            *best = candidate;
-        }
-    }
-    newest
 }
 
 fn good_reason(reason: &str) -> Result<Text, RolloutError> {

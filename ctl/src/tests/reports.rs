@@ -24,6 +24,7 @@ impl Desk {
             image_root: Vec::new(),
             head: None,
             log_key: None,
+            scope_list: Vec::new(),
         };
         People::of_pack(&from, &rules(crate::clock::now())).unwrap()
     }

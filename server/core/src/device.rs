@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clone::Suspicion;
 use crate::risk::facts::{Impact, PatientData, Reach, Severity};
+use crate::risk::noticed::Noticed;
 
 mod proof;
 mod report;
@@ -91,6 +92,9 @@ pub struct Device {
     /// Until when it listens for a word of ours, by its last request; a device on a metered line never does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listens: Option<Timestamp>,
+    /// Since when something weighs in its score that nothing else dates.
+    #[serde(default, skip_serializing_if = "Noticed::is_empty")]
+    pub noticed: Noticed,
 }
 
 /// How a device is known.

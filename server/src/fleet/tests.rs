@@ -65,6 +65,7 @@ fn device(byte: u8, leaf: u8) -> Device {
         last_seen: None,
         spoke: None,
         listens: None,
+        noticed: cordon_server_core::risk::noticed::Noticed::default(),
     }
 }
 

@@ -194,7 +194,11 @@ async fn that_a_device_was_told_is_written_down_once_and_never_of_a_go_that_is_g
     }
     let two = load(seat.clone() as Arc<dyn Store>).await;
     let place = (&name("r-1"), pump.id);
-    let told = |now| move |known: &Progress| known.told(cordon_proto::checkin::Action::Install, now);
+    let told = |now| {
+        move |known: &cordon_server_core::rollout::Progress| {
+            known.told(cordon_proto::checkin::Action::Install, now)
+        }
+    };
     let known = |rollouts: &Rollouts| rollouts.read(|shelf| shelf.progress(&name("r-1"), pump.id));
     assert_eq!(known(&two).told, GoTold::NotYet);
     let at = NOW.plus_seconds(5);
@@ -216,7 +220,9 @@ async fn that_a_device_was_told_is_written_down_once_and_never_of_a_go_that_is_g
     seat.before_commit(async move {
         one.tick(last, look(gone)).await.expect("takes it back");
     });
-    two.write_told(place, told(NOW.plus_seconds(31)), NOW.plus_seconds(31)).await.expect("finds nothing to tell");
+    two.write_told(place, told(NOW.plus_seconds(31)), NOW.plus_seconds(31))
+        .await
+        .expect("finds nothing to tell");
     let left = known(&two);
     assert_eq!((left.told, left.go()), (GoTold::NotYet, None), "{left:?}");
 }

@@ -188,6 +188,7 @@ pub(super) fn pump(number: u8) -> Device {
         last_seen: None,
         spoke: None,
         listens: Some(Timestamp(i64::MAX)),
+        noticed: cordon_server_core::risk::noticed::Noticed::default(),
     }
 }
 

@@ -240,6 +240,15 @@ impl Page<'_> {
         }
     }
 
+    /// The command that computes this very score from the facts.
+    fn check_command(&self) -> String {
+        let mut command = format!("cordonctl score --facts facts.json --at {}", self.page.score.at);
+        for (name, _, site) in self.page.model.set_by_site() {
+            command.push_str(&format!(" --figure {name}={site}"));
+        }
+        command
+    }
+
     fn facts_json(&self) -> String {
         serde_json::to_string_pretty(&self.page.facts).expect("facts are plain values")
     }

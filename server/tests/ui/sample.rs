@@ -271,7 +271,8 @@ impl Sample {
         facts.reach = Reach { zone: Some(Zone::Flat), place: Some(Place::ClinicalArea) };
         facts.posture.secure_boot_off = Answer::Yes;
         facts.posture.read_at = Some(ago(660));
-        facts.freshness.release = ReleaseAge::Behind { newest: self.text("4.2.2"), since: ago(90 * 86_400) };
+        facts.freshness.release =
+            ReleaseAge::Behind { newest: self.text("4.2.2"), since: ago(90 * 86_400), counter: None };
         facts.freshness.last_seen = Some(ago(12));
         let title = self.text("First contact with files-sync.example");
         facts.findings = vec![cordon_server_core::risk::facts::Finding {
@@ -290,6 +291,9 @@ impl Sample {
             known_exploited,
             ransomware: false,
             treatment: Treatment::None,
+            source: None,
+            fixed_counter: None,
+            fixed_version: None,
             fixed_in: Some(self.text("4.2.2")),
             known_since: Some(ago(86_400)),
             automatable: Answer::Unknown,

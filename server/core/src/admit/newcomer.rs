@@ -10,6 +10,7 @@ use cordon_proto::time::Timestamp;
 
 use super::{Request, Warrant};
 use crate::device::{self, Device, Placement, Source, State};
+use crate::risk::noticed::Noticed;
 
 /// What a request says about a device that is not known, or is announced only.
 pub(super) struct Newcomer {
@@ -66,6 +67,7 @@ impl Newcomer {
             last_seen: None,
             spoke: None,
             listens: None,
+            noticed: Noticed::default(),
         }
     }
 

@@ -64,6 +64,7 @@ fn device(state: State) -> Device {
         last_seen: None,
         spoke: None,
         listens: None,
+        noticed: Noticed::default(),
     }
 }
 

@@ -10,6 +10,7 @@ use cordon_proto::time::Timestamp;
 
 use crate::device::{Device, DeviceKind, Placement, Report, Source, State};
 use crate::risk::facts::Reach;
+use crate::risk::noticed::Noticed;
 
 pub(crate) const NOW: Timestamp = Timestamp(1_795_251_906);
 
@@ -56,6 +57,7 @@ pub(crate) fn pump(serial: &str) -> Device {
         last_seen: Some(NOW),
         spoke: Some(NOW),
         listens: None,
+        noticed: Noticed::default(),
     }
 }
 

@@ -165,7 +165,7 @@ fn a_way_back_that_could_not_be_taken_is_seen_before_it_is_signed() {
 fn a_release_heals_its_own_age_and_nothing_that_nobody_knows() {
     // Goal: the preview promises no more than the release is. Method: facts with everything wrong.
     let freshness = Freshness {
-        release: ReleaseAge::Behind { newest: "vp-3/42".into(), since: NOW },
+        release: ReleaseAge::Behind { newest: "vp-3/42".into(), since: NOW, counter: None },
         update_failed: Some(NOW),
         rolled_back: Some(NOW),
         last_seen: Some(NOW),
@@ -179,6 +179,8 @@ fn a_release_heals_its_own_age_and_nothing_that_nobody_knows() {
         freshness,
         findings: vec![],
         exposures: vec![],
+        exposures_unknown: 0,
+        components_unmatchable: 0,
     };
     let after = facts_after(&before);
     assert_eq!(after.freshness.release, ReleaseAge::Current);

@@ -32,7 +32,10 @@ pub(super) fn exposure(id: &str, epss_millionths: u32, tenths: u8) -> Exposure {
         known_exploited: false,
         ransomware: false,
         treatment: Treatment::None,
+        source: None,
         fixed_in: None,
+        fixed_counter: None,
+        fixed_version: None,
         known_since: Some(days_ago(14)),
         automatable: Answer::Unknown,
         total_control: Answer::Unknown,
@@ -70,7 +73,8 @@ pub(super) fn flat_pump() -> Facts {
     let mut facts = pump(Zone::Flat);
     facts.exposures.push(tomcat());
     facts.posture.secure_boot_off = Answer::Yes;
-    facts.freshness.release = ReleaseAge::Behind { newest: "4.2.2".into(), since: days_ago(90) };
+    facts.freshness.release =
+        ReleaseAge::Behind { newest: "4.2.2".into(), since: days_ago(90), counter: None };
     facts
 }
 
@@ -220,7 +224,8 @@ fn each_step_says_the_score_that_doing_it_gives() {
 fn a_silent_device_is_to_be_found_before_anything_is_installed() {
     // Goal: no order to install on what does not answer. Method: the ventilator, with a newer release.
     let mut facts = ventilator();
-    facts.freshness.release = ReleaseAge::Behind { newest: "2.1.0".into(), since: days_ago(31) };
+    facts.freshness.release =
+        ReleaseAge::Behind { newest: "2.1.0".into(), since: days_ago(31), counter: None };
     let steps = plan(&facts, &RISK_V1, NOW);
     let find = steps.iter().find(|step| matches!(step.act, Act::Find(_))).unwrap();
     assert_eq!(

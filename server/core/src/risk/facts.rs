@@ -34,6 +34,29 @@ pub struct Facts {
     /// Components that an advisory hits, one for each alias group and source package.
     #[serde(default)]
     pub exposures: Vec<Exposure>,
+    /// Vulnerabilities of which nobody can say whether they hit a component of it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub exposures_unknown: u32,
+    /// Components for which no advisories are published in a form that can be matched.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub components_unmatchable: u32,
+}
+
+/// Whether there are none of these; such a count is not written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// Why facts that can be read make no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoFact {
+    /// A chance above one.
+    #[error("epss_millionths of {0} is above 1000000: EPSS is a chance, write 0.0123 as 12300")]
+    Epss(String),
+    /// A severity above ten.
+    #[error("cvss.tenths of {0} is above 100: write a CVSS of 9.8 as 98")]
+    Cvss(String),
 }
 
 impl Facts {
@@ -48,12 +71,27 @@ impl Facts {
             freshness: Freshness::default(),
             findings: Vec::new(),
             exposures: Vec::new(),
+            exposures_unknown: 0,
+            components_unmatchable: 0,
         }
+    }
+
+    /// Refuses figures that are none, which a score would cut to the nearest that is.
+    pub fn check(&self) -> Result<(), NoFact> {
+        for exposure in &self.exposures {
+            if exposure.epss_millionths.is_some_and(|millionths| millionths > 1_000_000) {
+                return Err(NoFact::Epss(exposure.id.clone()));
+            }
+            if exposure.cvss.is_some_and(|cvss| cvss.tenths > 100) {
+                return Err(NoFact::Cvss(exposure.id.clone()));
+            }
+        }
+        Ok(())
     }
 }
 
 /// Answer to a yes-or-no question about a device. "No" is only said by somebody who looked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
     /// Nobody looked, or the device cannot say.
@@ -208,6 +246,11 @@ pub enum OsSupport {
     Unknown,
     /// Still repaired.
     Supported,
+    /// Repaired until then, and not any more after it; a date that has passed needs nobody to say so again.
+    Until {
+        /// Until when.
+        at: Timestamp,
+    },
     /// Not repaired any more.
     Ended {
         /// Since when.
@@ -223,9 +266,9 @@ pub struct Freshness {
     pub last_seen: Option<Timestamp>,
     /// The running release against the newest one signed for it.
     pub release: ReleaseAge,
-    /// The last update failed, and none has succeeded since.
+    /// The last update failed, and none has succeeded since; when it did.
     pub update_failed: Option<Timestamp>,
-    /// A return to an older release was seen, and no later confirmation of a newer one.
+    /// A return to an older release that no order of ours asked for was seen, and no later confirmation of a newer one.
     pub rolled_back: Option<Timestamp>,
     /// Date of the newest advisories that were matched; missing: none were ever imported.
     pub feed_updated: Option<Timestamp>,
@@ -246,6 +289,9 @@ pub enum ReleaseAge {
         newest: String,
         /// Since when there is something newer than what runs.
         since: Timestamp,
+        /// The newest release's counter; missing: not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        counter: Option<u64>,
     },
 }
 
@@ -280,13 +326,16 @@ pub enum FindingSeverity {
 }
 
 /// A component of the device that an advisory hits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exposure {
     /// The alias group's name, mostly its CVE.
     pub id: String,
     /// Source package and version, as matched.
     pub package: String,
+    /// The source package without its version; missing: `package` up to its last blank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Chance of exploitation anywhere within 30 days (EPSS), in millionths; missing: assumed.
     #[serde(default)]
     pub epss_millionths: Option<u32>,
@@ -305,9 +354,15 @@ pub struct Exposure {
     /// What a VEX statement or the release says about it.
     #[serde(default)]
     pub treatment: Treatment,
-    /// The release that removes it, if there is one.
+    /// The first release that removes it, if there is one; every later one removes it too.
     #[serde(default)]
     pub fixed_in: Option<String>,
+    /// That release's counter; missing: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixed_counter: Option<u64>,
+    /// The version of the source package that repairs it, whether a release has it or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixed_version: Option<String>,
     /// Since when it is known of this device.
     #[serde(default)]
     pub known_since: Option<Timestamp>,
@@ -319,8 +374,25 @@ pub struct Exposure {
     pub total_control: Answer,
 }
 
+impl Exposure {
+    /// The source package without its version: of one alias group in it only the weightiest exposure counts.
+    #[must_use]
+    pub fn source_name(&self) -> &str {
+        let named = self.source.as_deref();
+        named.unwrap_or_else(|| self.package.rsplit_once(' ').map_or(self.package.as_str(), |(name, _)| name))
+    }
+
+    /// Whether the newest release, of this counter, removes it. Of what no counter says otherwise it does: the first release
+    /// that removes something is no newer than the newest.
+    #[must_use]
+    pub fn is_removed_by_newest(&self, newest: Option<u64>) -> bool {
+        let is_newer = self.fixed_counter.zip(newest).is_some_and(|(fixed, newest)| fixed > newest);
+        self.fixed_in.is_some() && !is_newer
+    }
+}
+
 /// A CVSS score and what it already contains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cvss {
     /// The score times ten, 0 to 100.
@@ -331,7 +403,7 @@ pub struct Cvss {
 }
 
 /// What a CVSS score describes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CvssSource {
     /// The vulnerability as such: v4 base, else v3.1 base.
@@ -358,7 +430,7 @@ pub enum Vector {
 }
 
 /// What is said about an exposure on this device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Treatment {
     /// Nothing.

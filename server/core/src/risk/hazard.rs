@@ -1,9 +1,10 @@
 //! What each fact adds: its probability `p` and its hazard `-ln(1 - p)` in integer micro-nepers.
 //!
-//! One [`Part`] for each fact that counts. Of one kind of finding, and of one alias group in one package, only the
+//! One [`Part`] for each fact that counts. Of one kind of finding, and of one alias group in one source package, only the
 //! weightiest counts: for equal severity that is the newest, and a later, lighter finding never lowers a score.
 //! Unknown answers add nothing; [`super::reason::unknown`] lists them. Floating point is used only inside one part and only
-//! through `libm`. Read next: [`super::reason`] for the words of a part, [`super::score`] for the sum.
+//! through `libm`. Read next: [`super::reason`] for the words of a part, [`super::score`] for the sum, [`super::table`] for
+//! the same of many devices at once.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -91,12 +92,17 @@ impl<'a> Cause<'a> {
 #[must_use]
 pub fn parts<'a>(facts: &'a Facts, model: &Model, now: Timestamp) -> Vec<Part<'a>> {
     let mut parts = Vec::new();
-    posture(&facts.posture, model, now, &mut parts);
-    freshness(facts, model, now, &mut parts);
-    findings(facts, model, now, &mut parts);
+    own(facts, model, now, &mut |part| parts.push(part));
     exposures(facts, model, &mut parts);
     parts.retain(|part| part.hazard > 0);
     parts
+}
+
+/// Every part but the exposures.
+pub(super) fn own<'a>(facts: &'a Facts, model: &Model, now: Timestamp, add: &mut impl FnMut(Part<'a>)) {
+    posture(&facts.posture, model, now, add);
+    freshness(facts, model, now, add);
+    findings(facts, model, now, add);
 }
 
 /// Hazard of a probability in ten-thousandths.
@@ -186,7 +192,7 @@ fn micro(nepers: f64) -> u32 {
     libm::round(nepers * 1_000_000.0) as u32
 }
 
-fn posture<'a>(posture: &'a Posture, model: &Model, now: Timestamp, parts: &mut Vec<Part<'a>>) {
+fn posture<'a>(posture: &'a Posture, model: &Model, now: Timestamp, add: &mut impl FnMut(Part<'a>)) {
     let on_disk = posture.patient_data_at_rest == Answer::Yes;
     let disk = if on_disk { model.disk_unencrypted_patient_data } else { model.disk_unencrypted };
     let questions = [
@@ -199,35 +205,36 @@ fn posture<'a>(posture: &'a Posture, model: &Model, now: Timestamp, parts: &mut 
     ];
     for (answer, cause, p) in questions {
         match answer {
-            Answer::Yes => parts.push(Part { cause, hazard: of_ten_thousandths(p, model) }),
+            Answer::Yes => add(Part { cause, hazard: of_ten_thousandths(p, model) }),
             Answer::No | Answer::Unknown => {}
         }
     }
-    if let OsSupport::Ended { at } = posture.os_support
+    if let OsSupport::Until { at } | OsSupport::Ended { at } = posture.os_support
         && now >= at
     {
         let years = full_periods(at, now, 365);
         let p = model.os_ended.saturating_add(model.os_ended_per_year.saturating_mul(years));
         let p = p.min(model.os_ended_most.max(model.os_ended));
-        parts.push(Part { cause: Cause::OsEnded(at), hazard: of_ten_thousandths(p, model) });
+        add(Part { cause: Cause::OsEnded(at), hazard: of_ten_thousandths(p, model) });
     }
     match posture.key_protection {
         KeyProtection::File => {
-            parts
-                .push(Part { cause: Cause::KeyInFile, hazard: of_ten_thousandths(model.key_in_file, model) });
+            add(Part { cause: Cause::KeyInFile, hazard: of_ten_thousandths(model.key_in_file, model) });
         }
         KeyProtection::Unknown | KeyProtection::Pkcs11 | KeyProtection::Tpm => {}
     }
     let mut services: Vec<&str> = posture.open_services.iter().flatten().map(|name| name.as_str()).collect();
     services.sort_unstable();
     services.dedup();
-    let hazard = of_ten_thousandths(model.open_service, model);
-    parts.extend(services.into_iter().map(|name| Part { cause: Cause::OpenService(name), hazard }));
+    if !services.is_empty() {
+        let hazard = of_ten_thousandths(model.open_service, model);
+        services.into_iter().for_each(|name| add(Part { cause: Cause::OpenService(name), hazard }));
+    }
 }
 
-fn freshness<'a>(facts: &'a Facts, model: &Model, now: Timestamp, parts: &mut Vec<Part<'a>>) {
+fn freshness<'a>(facts: &'a Facts, model: &Model, now: Timestamp, add: &mut impl FnMut(Part<'a>)) {
     let fresh = &facts.freshness;
-    let mut add = |cause, p| parts.push(Part { cause, hazard: of_ten_thousandths(p, model) });
+    let mut add = |cause, p| add(Part { cause, hazard: of_ten_thousandths(p, model) });
     if let Some(at) = fresh.last_seen {
         if older_than(at, now, model.silent_long_days) {
             add(Cause::Silent(at), model.silent_long.max(model.silent));
@@ -235,7 +242,7 @@ fn freshness<'a>(facts: &'a Facts, model: &Model, now: Timestamp, parts: &mut Ve
             add(Cause::Silent(at), model.silent);
         }
     }
-    if let ReleaseAge::Behind { newest, since } = &fresh.release {
+    if let ReleaseAge::Behind { newest, since, counter: _ } = &fresh.release {
         let periods = full_periods(*since, now, model.behind_period_days);
         add(
             Cause::Behind(newest, *since),
@@ -260,7 +267,7 @@ const DOUBT_KIND: &str = "clone";
 
 /// Findings, and the doubt about an identity: it weighs until a person clears it, and of it and the findings about the
 /// same only the weightiest counts.
-fn findings<'a>(facts: &'a Facts, model: &Model, now: Timestamp, parts: &mut Vec<Part<'a>>) {
+fn findings<'a>(facts: &'a Facts, model: &Model, now: Timestamp, add: &mut impl FnMut(Part<'a>)) {
     let mut kinds: BTreeMap<&str, Part<'a>> = BTreeMap::new();
     if let Some(since) = facts.posture.identity_doubted {
         let hazard = of_ten_thousandths(model.identity_doubted, model);
@@ -277,7 +284,7 @@ fn findings<'a>(facts: &'a Facts, model: &Model, now: Timestamp, parts: &mut Vec
             })
             .or_insert(part);
     }
-    parts.extend(kinds.into_values());
+    kinds.into_values().for_each(add);
 }
 
 /// Whether `part` replaces `kept` of the same kind: more hazard, else the smaller identity.
@@ -300,15 +307,16 @@ fn of_finding(finding: &Finding, model: &Model, now: Timestamp) -> u32 {
 }
 
 fn exposures<'a>(facts: &'a Facts, model: &Model, parts: &mut Vec<Part<'a>>) {
-    let mut all: Vec<(&str, &str, Part<'a>)> = Vec::with_capacity(facts.exposures.len());
-    for exposure in &facts.exposures {
-        let hazard = of_exposure(exposure, &facts.reach, model);
-        all.push((&exposure.id, &exposure.package, Part { cause: Cause::Exposure(exposure), hazard }));
-    }
-    // Of equal keys the heaviest stands first and is the one that stays.
-    all.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(b.2.hazard.cmp(&a.2.hazard)));
-    all.dedup_by(|later, kept| (later.0, later.1) == (kept.0, kept.1));
-    parts.extend(all.into_iter().map(|(_, _, part)| part));
+    let weighed = |exposure: &'a Exposure| (exposure, of_exposure(exposure, &facts.reach, model));
+    let mut all: Vec<(&Exposure, u32)> = facts.exposures.iter().map(weighed).collect();
+    let key = |exposure: &'a Exposure| (exposure.id.as_str(), exposure.source_name());
+    // Of equal keys the heaviest stands first and is the one that stays; of equal ones that without a remedy.
+    all.sort_by(|(a, a_weighs), (b, b_weighs)| {
+        let heavier = b_weighs.cmp(a_weighs).then(a.fixed_in.is_some().cmp(&b.fixed_in.is_some()));
+        key(a).cmp(&key(b)).then(heavier).then_with(|| a.cmp(b))
+    });
+    all.dedup_by(|(later, _), (kept, _)| key(later) == key(kept));
+    parts.extend(all.into_iter().map(|(exposure, hazard)| Part { cause: Cause::Exposure(exposure), hazard }));
 }
 
 fn older_than(at: Timestamp, now: Timestamp, days: u32) -> bool {

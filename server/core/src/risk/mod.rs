@@ -14,8 +14,10 @@ pub mod gather;
 pub mod hazard;
 pub mod model;
 pub mod next_step;
+pub mod noticed;
 pub mod reason;
 pub mod score;
+pub mod table;
 
 pub use facts::Facts;
 pub use model::Model;
@@ -24,6 +26,8 @@ pub use score::{Band, Contribution, Kind, Score, Value, score};
 
 #[cfg(test)]
 mod examples;
+#[cfg(test)]
+mod mended_tests;
 #[cfg(test)]
 mod order_tests;
 #[cfg(test)]

@@ -168,7 +168,7 @@ figures! {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
     /// The model has no figure of this name.
-    #[error("the risk model has no figure {0}; see the list in the console under \"Check this score\"")]
+    #[error("the risk model has no figure {0}; `cordonctl score --figures` lists them all")]
     NoSuchFigure(String),
     /// The figure is out of its range.
     #[error("{figure} must lie between {least} and {most}")]
@@ -188,9 +188,19 @@ pub enum ModelError {
 impl Model {
     /// This model with one figure changed by the site.
     pub fn with(&self, figure: &str, value: u32) -> Result<Self, ModelError> {
+        self.with_all([(figure, value)])
+    }
+
+    /// This model with figures changed by the site. They are judged together: bands may all move.
+    pub fn with_all<'a>(
+        &self,
+        figures: impl IntoIterator<Item = (&'a str, u32)>,
+    ) -> Result<Self, ModelError> {
         let mut changed = self.clone();
-        let place = changed.figure_mut(figure).ok_or_else(|| ModelError::NoSuchFigure(figure.into()))?;
-        *place = value;
+        for (figure, value) in figures {
+            let place = changed.figure_mut(figure).ok_or_else(|| ModelError::NoSuchFigure(figure.into()))?;
+            *place = value;
+        }
         changed.check()?;
         Ok(changed)
     }
@@ -279,5 +289,7 @@ mod tests {
         assert!(matches!(RISK_V1.with("rolled_back", 10_001), Err(ModelError::Range { .. })));
         assert!(matches!(RISK_V1.with("impact_least", 5000), Err(ModelError::Range { .. })));
         assert_eq!(RISK_V1.with("high_points", 80), Err(ModelError::Bands));
+        let moved = RISK_V1.with_all([("high_points", 80), ("critical_points", 90)]).unwrap();
+        assert_eq!((moved.high_points, moved.critical_points), (80, 90));
     }
 }

@@ -4,7 +4,8 @@
 //! At most three, in order of effect; what only the maker can do comes last and has no date, for nobody here can act.
 //! A low score asks for nothing but a decision on findings and the search for a silent device. What blocks a step right now
 //! (in use, window) is the device's own knowledge and not here. Deadlines of vulnerabilities follow the table of CISA
-//! BOD 26-04 ([`remediation_days`]); the others are judgement, all in one place below. Read next: [`super::score`].
+//! BOD 26-04 ([`remediation`]); the others are judgement, all in one place below. They count from when something became
+//! known and never from now: a date that slides with every look is none. Read next: [`super::score`].
 
 use alloc::format;
 use alloc::string::String;
@@ -33,6 +34,9 @@ pub struct NextStep {
     pub due: Option<Timestamp>,
     /// Since when it waits for the maker.
     pub waiting_since: Option<Timestamp>,
+    /// Whether somebody is to look for signs of a break-in as well.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub investigate: bool,
     /// One line why.
     pub why: String,
     /// Score now, in hundredths.
@@ -93,7 +97,7 @@ pub enum Act {
     WaitForMaker,
 }
 
-/// Days for what no rule dates: a judgement, to be read beside [`remediation_days`].
+/// Days for what no rule dates: a judgement, to be read beside [`remediation`].
 const FIND_DAYS: i64 = 3;
 const PASSWORD_DAYS: i64 = 3;
 const EXPLAIN_DAYS: i64 = 1;
@@ -125,20 +129,30 @@ pub fn plan(facts: &Facts, model: &Model, now: Timestamp) -> Vec<NextStep> {
     steps
 }
 
-/// Days in which CISA BOD 26-04 wants a vulnerability remedied; none: with the next upgrade.
+/// What CISA BOD 26-04 wants done about a vulnerability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remedy {
+    /// Days in which it is to be remedied.
+    pub days: i64,
+    /// Whether a forensic investigation is wanted as well.
+    pub investigate: bool,
+}
+
+/// What CISA BOD 26-04 wants done about a vulnerability; none: repair it with the next upgrade.
 ///
 /// The rows of its table (known exploited, publicly exposed, automatable, total technical impact).
 #[must_use]
-pub fn remediation_days(exploited: bool, exposed: bool, automatable: bool, total: bool) -> Option<i64> {
-    match (exploited, exposed, automatable, total) {
+pub fn remediation(exploited: bool, exposed: bool, automatable: bool, total: bool) -> Option<Remedy> {
+    let days = match (exploited, exposed, automatable, total) {
         (true, true, true, _)
         | (true, true, false, true)
         | (_, true, true, true)
-        | (true, false, true, true) => Some(3),
-        (true, _, _, _) | (false, true, true, false) | (false, true, false, true) => Some(14),
-        (false, true, false, false) | (false, false, true, _) => Some(60),
-        (false, false, false, _) => None,
-    }
+        | (true, false, true, true) => 3,
+        (true, _, _, _) | (false, true, true, false) | (false, true, false, true) => 14,
+        (false, true, false, false) | (false, false, true, _) => 60,
+        (false, false, false, _) => return None,
+    };
+    Some(Remedy { days, investigate: exploited && total && (exposed || automatable) })
 }
 
 /// One device under consideration.
@@ -159,6 +173,7 @@ struct Draft {
     owner: Owner,
     due: Option<Timestamp>,
     waiting_since: Option<Timestamp>,
+    investigate: bool,
     why: String,
     effect: Effect,
 }
@@ -175,11 +190,21 @@ impl Draft {
     fn new(act: Act, owner: Owner, why: &str) -> Self {
         let (words, short) = words(&act);
         let effect = Effect::Removes(Vec::new());
-        Self { act, words, short, owner, due: None, waiting_since: None, why: why.into(), effect }
+        let (due, waiting_since, investigate) = (None, None, false);
+        Self { act, words, short, owner, due, waiting_since, investigate, why: why.into(), effect }
     }
 
     fn due(mut self, due: Option<Timestamp>) -> Self {
         self.due = due;
+        self
+    }
+
+    /// The same, with a look for signs of a break-in where that is wanted.
+    fn investigating(mut self, wanted: bool) -> Self {
+        if wanted {
+            self.why.push_str(" Look for signs of a break-in too: what it has is being exploited.");
+        }
+        self.investigate = wanted;
         self
     }
 
@@ -240,6 +265,7 @@ impl Case<'_> {
             owner: draft.owner,
             due: draft.due,
             waiting_since: draft.waiting_since,
+            investigate: draft.investigate,
             why: draft.why,
             before_hundredths: before.hundredths,
             after_hundredths: after.hundredths,
@@ -262,45 +288,88 @@ fn candidates(case: &Case<'_>) -> Vec<Draft> {
     drafts
 }
 
+/// The release that a device should run.
+struct Target<'a> {
+    name: &'a str,
+    counter: Option<u64>,
+    /// Since when there is something newer than what runs, if it is known what runs.
+    since: Option<Timestamp>,
+}
+
+impl<'a> Case<'a> {
+    /// The newest release if the device is behind; where nobody knows what it runs, the newest of those that would remove
+    /// something from it.
+    fn target(&self) -> Option<Target<'a>> {
+        match &self.facts.freshness.release {
+            ReleaseAge::Current => None,
+            ReleaseAge::Behind { newest, since, counter } => {
+                Some(Target { name: newest, counter: *counter, since: Some(*since) })
+            }
+            ReleaseAge::Unknown => {
+                let fixed =
+                    self.exposures().filter_map(|one| Some((one.fixed_counter, one.fixed_in.as_deref()?)));
+                let (counter, name) = fixed.max()?;
+                Some(Target { name, counter, since: None })
+            }
+        }
+    }
+
+    /// The exposures that weigh.
+    fn exposures(&self) -> impl Iterator<Item = &'a Exposure> {
+        self.parts.iter().filter_map(|part| part.cause.exposure())
+    }
+
+    /// What the directive wants done about an exposure.
+    fn remedy(&self, exposure: &Exposure) -> Option<Remedy> {
+        let exposed = self.facts.reach.zone.unwrap_or(ASSUMED_ZONE) == Zone::Internet;
+        let automatable = exposure.automatable != Answer::No;
+        let total = exposure.total_control != Answer::No;
+        remediation(exposure.known_exploited, exposed, automatable, total)
+    }
+
+    /// Whether the directive wants a look for signs of a break-in for one of the exposures that fit.
+    fn investigates(&self, fits: impl Fn(&Exposure) -> bool) -> bool {
+        self.exposures().any(|one| fits(one) && self.remedy(one).is_some_and(|remedy| remedy.investigate))
+    }
+}
+
 /// Installing the newest release, after finding the device if it is silent.
 fn install_or_find(case: &Case<'_>) -> Option<Draft> {
-    let newest = match &case.facts.freshness.release {
-        ReleaseAge::Behind { newest, since } => Some((newest.clone(), *since)),
-        ReleaseAge::Unknown | ReleaseAge::Current => None,
-    };
+    let target = case.target();
     let fixes = |exposure: &Exposure| {
-        exposure.fixed_in.is_some() && exposure.fixed_in.as_ref() == newest.as_ref().map(|(name, _)| name)
+        target.as_ref().is_some_and(|newest| exposure.is_removed_by_newest(newest.counter))
     };
     let removed_by_release =
         |cause: &Cause<'_>| matches!(cause, Cause::Behind(..)) || cause.exposure().is_some_and(fixes);
     let silent =
         case.facts.freshness.last_seen.filter(|_| !case.places(|c| matches!(c, Cause::Silent(_))).is_empty());
     if let Some(last_seen) = silent {
-        let then = newest.as_ref().map(|(name, _)| name.clone());
+        let then = target.as_ref().map(|newest| newest.name.into());
         let places = case.places(|cause| matches!(cause, Cause::Silent(_)) || removed_by_release(cause));
         let silent_days = i64::from(case.model.silent_days);
         let due = last_seen.plus_seconds((silent_days + FIND_DAYS) * DAY_S);
         let why = "It has stopped reporting: moved, switched off, or cut off.";
-        return Some(
-            Draft::new(Act::Find(then), Owner::ClinicalEngineering, why).due(Some(due)).removing(places),
-        );
+        let find = Draft::new(Act::Find(then), Owner::ClinicalEngineering, why).due(Some(due));
+        return Some(find.investigating(case.investigates(fixes)).removing(places));
     }
-    let (name, since) = newest.clone()?;
-    let places = case.places(removed_by_release);
-    let exposures =
-        case.parts.iter().filter_map(|part| part.cause.exposure()).filter(|exposure| fixes(exposure));
-    let due = exposures.filter_map(|exposure| exposure_due(exposure, case)).min();
-    let due = due.unwrap_or(since.plus_seconds(BEHIND_DAYS * DAY_S));
-    let why = "Signed by its maker and newer than what runs.";
-    Some(Draft::new(Act::Install(name), Owner::It, why).due(Some(due)).removing(places))
+    let newest = target.as_ref()?;
+    let dated = case.exposures().filter(|exposure| fixes(exposure));
+    let due = dated.filter_map(|exposure| exposure_due(exposure, newest, case)).min();
+    let due = due.or(newest.since.map(|since| since.plus_seconds(BEHIND_DAYS * DAY_S)));
+    let why = match newest.since {
+        Some(_) => "Signed by its maker and newer than what runs.",
+        None => "It removes what was found on the device.",
+    };
+    let install = Draft::new(Act::Install(newest.name.into()), Owner::It, why).due(due);
+    Some(install.investigating(case.investigates(fixes)).removing(case.places(removed_by_release)))
 }
 
-fn exposure_due(exposure: &Exposure, case: &Case<'_>) -> Option<Timestamp> {
-    let exposed = case.facts.reach.zone.unwrap_or(ASSUMED_ZONE) == Zone::Internet;
-    let automatable = exposure.automatable != Answer::No;
-    let total = exposure.total_control != Answer::No;
-    let days = remediation_days(exposure.known_exploited, exposed, automatable, total)?;
-    Some(exposure.known_since.unwrap_or(case.now).plus_seconds(days * DAY_S))
+/// When an exposure is to be gone, counted from when it became known of this device, else from when something newer than
+/// what runs became known.
+fn exposure_due(exposure: &Exposure, newest: &Target<'_>, case: &Case<'_>) -> Option<Timestamp> {
+    let remedy = case.remedy(exposure)?;
+    let known = exposure.known_since.or(newest.since)?;
+    Some(known.plus_seconds(remedy.days * DAY_S))
 }
 
 fn decide(finding: &Finding, place: usize) -> Draft {
@@ -394,22 +463,24 @@ fn set_up(case: &Case<'_>) -> Vec<Draft> {
     ]
 }
 
-/// What only the maker can repair.
+/// What only the maker can repair: a system without support, and what no release that the device could take removes.
 fn wait_for_maker(case: &Case<'_>) -> Option<Draft> {
-    let unfixed = |exposure: &Exposure| exposure.fixed_in.is_none();
-    let exposures =
-        case.parts.iter().filter_map(|part| part.cause.exposure()).filter(|exposure| unfixed(exposure));
+    let target = case.target();
+    let unfixed = |exposure: &Exposure| {
+        target.as_ref().is_none_or(|newest| !exposure.is_removed_by_newest(newest.counter))
+    };
     let system_ended = case
         .parts
         .iter()
         .filter_map(|part| if let Cause::OsEnded(at) = part.cause { Some(at) } else { None });
+    let exposures = case.exposures().filter(|exposure| unfixed(exposure));
     let since = exposures.filter_map(|exposure| exposure.known_since).chain(system_ended).min();
     let waits =
         |cause: &Cause<'_>| matches!(cause, Cause::OsEnded(_)) || cause.exposure().is_some_and(unfixed);
     let places = case.places(waits);
     let mut draft = Draft::new(Act::WaitForMaker, Owner::Maker, "There is no release that repairs it yet.");
     draft.waiting_since = since;
-    (!places.is_empty()).then(|| draft.removing(places))
+    (!places.is_empty()).then(|| draft.investigating(case.investigates(unfixed)).removing(places))
 }
 
 /// An act as a sentence and as a column.

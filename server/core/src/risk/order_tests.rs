@@ -6,6 +6,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use cordon_proto::time::Timestamp;
+use proptest::option::of as option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -13,7 +14,7 @@ use super::examples::{NOW, days_ago, exposure, finding};
 use super::facts::*;
 use super::hazard::{of_exposure, parts, reach_share};
 use super::model::RISK_V1;
-use super::next_step::{plan, remediation_days};
+use super::next_step::{Remedy, plan, remediation};
 use super::score::{Band, score, value};
 
 const ANSWERS: [Answer; 3] = [Answer::Unknown, Answer::No, Answer::Yes];
@@ -35,20 +36,31 @@ fn any_finding() -> impl Strategy<Value = Finding> {
 }
 
 fn any_exposure() -> impl Strategy<Value = Exposure> {
-    let flags = (any::<bool>(), any::<bool>(), select(&VECTORS[..]), 0..4_u8);
-    (0..1000_u32, 0..1_000_001_u32, 0..101_u8, flags).prop_map(|(id, epss, tenths, flags)| {
-        let (known_exploited, ransomware, vector, treatment) = flags;
+    let flags = (any::<bool>(), any::<bool>(), select(&VECTORS[..]), 0..4_u8, any::<bool>());
+    let figures = (option(0..1_000_001_u32), option(0..101_u8));
+    let names = (0..40_u32, select(&["src 1.0", "src 1.1", "other 2:1-3", "bare"][..]));
+    let remedy = (option(38..44_u64), any::<bool>(), option(0..90_i64));
+    (names, figures, flags, remedy).prop_map(|((id, package), (epss, tenths), flags, remedy)| {
+        let (known_exploited, ransomware, vector, treatment, maker) = flags;
+        let (fixed, counted, known) = remedy;
         let treatment = match treatment {
             0 => Treatment::Workaround,
             1 => Treatment::NotAffected,
             _ => Treatment::None,
         };
+        let source = if maker { CvssSource::MakerEnvironmental } else { CvssSource::Base };
         Exposure {
+            package: package.into(),
+            epss_millionths: epss,
+            cvss: tenths.map(|tenths| Cvss { tenths, source }),
             known_exploited,
             ransomware,
             vector,
             treatment,
-            ..exposure(&format!("CVE-{id}"), epss, tenths)
+            fixed_in: fixed.map(|counter| format!("r-{counter}")),
+            fixed_counter: fixed.filter(|_| counted),
+            known_since: known.map(days_ago),
+            ..exposure(&format!("CVE-{id}"), 0, 0)
         }
     })
 }
@@ -91,7 +103,10 @@ prop_compose! {
             weak_since: None,
             default_credentials: answers[0],
             cleartext_service: answers[1],
-            os_support: ended.map_or(OsSupport::Unknown, |days| OsSupport::Ended { at: days_ago(days) }),
+            os_support: ended.map_or(OsSupport::Unknown, |days| match days % 2 {
+                0 => OsSupport::Ended { at: days_ago(days) },
+                _ => OsSupport::Until { at: days_ago(days) },
+            }),
             secure_boot_off: answers[2],
             disk_unencrypted: answers[3],
             patient_data_at_rest: answers[4],
@@ -110,8 +125,8 @@ prop_compose! {
                        feed in proptest::option::of(0..30_i64)) -> Freshness {
         Freshness {
             last_seen: seen.map(days_ago),
-            release: behind.map_or(ReleaseAge::Current, |days| {
-                ReleaseAge::Behind { newest: "2.0".into(), since: days_ago(days) }
+            release: behind.map_or(if failed.is_some() { ReleaseAge::Unknown } else { ReleaseAge::Current }, |days| {
+                ReleaseAge::Behind { newest: "r-41".into(), since: days_ago(days), counter: (days % 3 > 0).then_some(41) }
             }),
             update_failed: failed.map(days_ago),
             rolled_back: back.map(days_ago),
@@ -121,7 +136,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn any_facts()(severity in proptest::option::of(select(&SEVERITIES[..])), zone in proptest::option::of(select(&ZONES[..])),
+    pub(super) fn any_facts()(severity in proptest::option::of(select(&SEVERITIES[..])), zone in proptest::option::of(select(&ZONES[..])),
                    place in proptest::option::of(select(&PLACES[..])), posture in any_posture(), freshness in any_freshness(),
                    findings in proptest::collection::vec(any_finding(), 0..8),
                    exposures in proptest::collection::vec(any_exposure(), 0..12)) -> Facts {
@@ -130,6 +145,8 @@ prop_compose! {
             impact: Impact { severity, patient_data: None },
             reach: Reach { zone, place },
             posture, freshness, findings, exposures,
+            exposures_unknown: 0,
+            components_unmatchable: 0,
         }
     }
 }
@@ -274,8 +291,9 @@ fn treatments_fade_and_years_weigh_in_their_order() {
     let ended = [0, 364, 365, 730, 5000]
         .map(|age| only(&|f| f.posture.os_support = OsSupport::Ended { at: days_ago(age) }));
     assert!(ended.is_sorted() && ended[1] < ended[2], "{ended:?}");
-    let stale =
-        only(&|f| f.freshness.release = ReleaseAge::Behind { newest: "2".into(), since: days_ago(3000) });
+    let stale = only(&|f| {
+        f.freshness.release = ReleaseAge::Behind { newest: "2".into(), since: days_ago(3000), counter: None }
+    });
     assert!(only(&|f| f.freshness.rolled_back = Some(NOW)) > stale);
     let silent = [7, 8, 31].map(|age| only(&|f| f.freshness.last_seen = Some(days_ago(age))));
     assert!(silent.is_sorted() && silent[0] == 0 && silent[1] > 0, "{silent:?}");
@@ -298,26 +316,28 @@ fn of_one_kind_only_the_newest_counts() {
 
 #[test]
 fn deadlines_are_those_of_the_directive() {
-    // Goal: CISA BOD 26-04, its sixteen rows. Method: the published table in its own order of rows.
+    // Goal: CISA BOD 26-04, its sixteen rows, the investigation included. Method: the published table in its own order.
+    let days = |days| Some(Remedy { days, investigate: false });
+    let forensic = Some(Remedy { days: 3, investigate: true });
     let rows = [
         (0, 0, 0, 0, None),
-        (1, 0, 0, 0, Some(14)),
-        (0, 1, 0, 0, Some(60)),
-        (0, 0, 1, 0, Some(60)),
+        (1, 0, 0, 0, days(14)),
+        (0, 1, 0, 0, days(60)),
+        (0, 0, 1, 0, days(60)),
         (0, 0, 0, 1, None),
-        (1, 1, 0, 0, Some(14)),
-        (1, 0, 1, 0, Some(14)),
-        (0, 1, 1, 0, Some(14)),
-        (1, 0, 0, 1, Some(14)),
-        (0, 1, 0, 1, Some(14)),
-        (0, 0, 1, 1, Some(60)),
-        (1, 1, 1, 0, Some(3)),
-        (1, 1, 0, 1, Some(3)),
-        (1, 0, 1, 1, Some(3)),
-        (0, 1, 1, 1, Some(3)),
-        (1, 1, 1, 1, Some(3)),
+        (1, 1, 0, 0, days(14)),
+        (1, 0, 1, 0, days(14)),
+        (0, 1, 1, 0, days(14)),
+        (1, 0, 0, 1, days(14)),
+        (0, 1, 0, 1, days(14)),
+        (0, 0, 1, 1, days(60)),
+        (1, 1, 1, 0, days(3)),
+        (1, 1, 0, 1, forensic),
+        (1, 0, 1, 1, forensic),
+        (0, 1, 1, 1, days(3)),
+        (1, 1, 1, 1, forensic),
     ];
-    for (exploited, exposed, automatable, total, days) in rows {
-        assert_eq!(remediation_days(exploited == 1, exposed == 1, automatable == 1, total == 1), days);
+    for (exploited, exposed, automatable, total, remedy) in rows {
+        assert_eq!(remediation(exploited == 1, exposed == 1, automatable == 1, total == 1), remedy);
     }
 }

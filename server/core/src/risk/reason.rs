@@ -5,6 +5,7 @@
 //! escapes and cuts it. Read next: [`super::hazard`] for the causes, [`super::score`] for who uses the words.
 
 use alloc::borrow::Cow;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -12,7 +13,8 @@ use alloc::vec::Vec;
 use cordon_proto::time::Timestamp;
 
 use super::facts::{
-    Answer, Exposure, Facts, FindingSeverity, OsSupport, PatientData, Place, ReleaseAge, Severity, Zone,
+    Answer, Exposure, Facts, FindingSeverity, OsSupport, PatientData, Place, ReleaseAge, Severity, Treatment,
+    Zone,
 };
 use super::hazard::{ASSUMED_PLACE, ASSUMED_ZONE, Cause, DAY_S};
 use super::model::Model;
@@ -168,9 +170,10 @@ pub(super) fn impact_figures(facts: &Facts, model: &Model) -> (u32, u32) {
     (severity, data)
 }
 
-/// Ten-thousandths as a number with two decimals.
+/// Ten-thousandths as a number with two decimals, or four where two would not say it.
 fn share(ten_thousandths: u32) -> String {
-    format!("{}.{:02}", ten_thousandths / 10_000, ten_thousandths % 10_000 / 100)
+    let (whole, part) = (ten_thousandths / 10_000, ten_thousandths % 10_000);
+    if part % 100 == 0 { format!("{whole}.{:02}", part / 100) } else { format!("{whole}.{part:04}") }
 }
 
 /// Severity of a device, assumed where nobody stated it.
@@ -206,17 +209,32 @@ pub fn unknown(facts: &Facts) -> Vec<String> {
         (facts.freshness.last_seen.is_none(), "when it was last seen"),
         (facts.freshness.release == ReleaseAge::Unknown, "whether it runs the newest release"),
         (
-            facts.freshness.feed_updated.is_none() && facts.exposures.is_empty(),
+            facts.freshness.feed_updated.is_none()
+                && facts.exposures.is_empty()
+                && facts.exposures_unknown == 0,
             "vulnerabilities: no advisories were imported",
         ),
     ];
     unknown.extend(more.iter().filter(|(missing, _)| *missing).map(|(_, words)| (*words).to_string()));
+    match facts.exposures_unknown {
+        0 => {}
+        1 => unknown.push("whether one more vulnerability hits it".into()),
+        many => unknown.push(format!("whether {many} more vulnerabilities hit it")),
+    }
+    match facts.components_unmatchable {
+        0 => {}
+        1 => unknown.push("vulnerabilities of one component: no advisories for it can be matched".into()),
+        many => {
+            unknown
+                .push(format!("vulnerabilities of {many} components: no advisories for them can be matched"));
+        }
+    }
     unknown
 }
 
-/// Values the score had to assume, in words.
+/// Values the score had to assume, in words; of vulnerabilities one line for all that lack the same.
 #[must_use]
-pub fn assumed(facts: &Facts) -> Vec<String> {
+pub fn assumed(facts: &Facts, model: &Model) -> Vec<String> {
     let mut assumed = Vec::new();
     if facts.impact.severity.is_none() {
         assumed.push("clinical severity: serious".into());
@@ -230,15 +248,34 @@ pub fn assumed(facts: &Facts) -> Vec<String> {
     if facts.reach.place.is_none() {
         assumed.push("place: clinical area".into());
     }
-    for exposure in &facts.exposures {
-        if exposure.epss_millionths.is_none() {
-            assumed.push(format!("EPSS of {}: 0.01", exposure.id));
-        }
-        if exposure.cvss.is_none() {
-            assumed.push(format!("CVSS of {}: 5.0", exposure.id));
-        }
-    }
+    let tenths = model.cvss_assumed_tenths;
+    let without = [
+        ("EPSS", share(model.epss_assumed), which(facts, |exposure| exposure.epss_millionths.is_none())),
+        (
+            "CVSS",
+            format!("{}.{}", tenths / 10, tenths % 10),
+            which(facts, |exposure| exposure.cvss.is_none()),
+        ),
+    ];
+    assumed.extend(
+        without.into_iter().filter_map(|(what, value, of)| Some(format!("{what} of {}: {value}", of?))),
+    );
     assumed
+}
+
+/// The vulnerabilities that lack something, in words: the one by its name, many by their number.
+fn which(facts: &Facts, lacks: impl Fn(&Exposure) -> bool) -> Option<String> {
+    let weighs = |exposure: &&Exposure| match exposure.treatment {
+        Treatment::None | Treatment::Workaround => true,
+        Treatment::NotAffected | Treatment::Fixed => false,
+    };
+    let lacking = facts.exposures.iter().filter(weighs).filter(|exposure| lacks(exposure));
+    let ids: BTreeSet<&str> = lacking.map(|exposure| exposure.id.as_str()).collect();
+    match ids.len() {
+        0 => None,
+        1 => ids.first().map(|id| (*id).to_string()),
+        many => Some(format!("{many} vulnerabilities")),
+    }
 }
 
 /// An age in whole units: minutes, hours, then days.
@@ -300,5 +337,10 @@ fn exposure_evidence(exposure: &Exposure, facts: &Facts) -> String {
     };
     let cvss =
         exposure.cvss.map_or("not known".into(), |cvss| format!("{}.{}", cvss.tenths / 10, cvss.tenths % 10));
-    format!("CVSS {cvss}. Reachable from {from}")
+    let repaired = match (&exposure.fixed_version, &exposure.fixed_in) {
+        (Some(version), None) => format!(". Repaired in {version}, which no release of the maker has"),
+        (Some(version), Some(_)) => format!(". Repaired in {version}"),
+        (None, _) => String::new(),
+    };
+    format!("CVSS {cvss}. Reachable from {from}{repaired}")
 }

@@ -185,7 +185,7 @@ pub fn score(facts: &Facts, model: &Model, now: Timestamp) -> Score {
         hazard_micronepers,
         contributions: rows,
         unknown: reason::unknown(facts),
-        assumed: reason::assumed(facts),
+        assumed: reason::assumed(facts, model),
     }
 }
 

@@ -155,6 +155,7 @@ pub(super) fn pump(number: u8) -> Device {
         last_seen: None,
         spoke: None,
         listens: Some(Timestamp(i64::MAX)),
+        noticed: crate::risk::noticed::Noticed::default(),
     }
 }
 

@@ -25,7 +25,7 @@ use super::roster::cut;
 use super::standing::{covers, kind_words, place_words, release_words, states_of};
 use super::visitor::Known;
 use super::{Desk, Page, count};
-use crate::appraisal::appraise;
+use crate::appraisal::{Published, appraise, returned};
 use crate::fleet::{Member, ReceiptView};
 use crate::ui::device::{Change, Device, Fact, Head, StepView, render};
 use crate::ui::devices::DeviceQuery;
@@ -45,10 +45,11 @@ pub(super) async fn show(
 ) -> Page {
     let member = member_of(&desk, &id)?;
     let (roster, now) = (desk.roster(), desk.now());
-    let appraised = appraise(&member, &desk.operator.rollouts.newest(), now);
+    let published = desk.operator.rollouts.published();
+    let appraised = appraise(&member, &published, now);
     let page = Device {
         head: head_of(&desk, &member, now),
-        notes: notes(&desk, &member, &appraised.steps),
+        notes: notes(&desk, &member, &published, &appraised.steps),
         steps: appraised.steps.into_iter().map(|step| step_view(&desk, &member, step)).collect(),
         events: events(&desk, &member, &appraised.score).await?,
         history_href: Some(paths::identity(&id)),
@@ -212,7 +213,7 @@ fn identity_fact(member: &Member, now: Timestamp) -> Fact {
 }
 
 /// Lines under the answer that change no score.
-fn notes(desk: &Desk, member: &Member, steps: &[NextStep]) -> Vec<Said> {
+fn notes(desk: &Desk, member: &Member, published: &Published, steps: &[NextStep]) -> Vec<Said> {
     let mut notes = Vec::new();
     if let Some(asking) = waiting(&member.device, desk.now()) {
         let words = format!(
@@ -229,6 +230,11 @@ fn notes(desk: &Desk, member: &Member, steps: &[NextStep]) -> Vec<Said> {
         )));
     }
     notes.extend(hold_on(desk, member).map(Said::sentence));
+    notes.extend(returned(member, published).map(|at| {
+        Said::sentence(format!(
+            "It went back by an order of its owner at {at}, which adds no risk of its own."
+        ))
+    }));
     // Where a step installs, it tells this itself.
     if !steps.iter().any(|step| matches!(step.act, Act::Install(_))) {
         notes.extend(blocked(member).map(|why| Said::sentence(format!("Its update waits: {why}"))));

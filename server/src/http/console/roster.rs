@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::super::operator::Operator;
 use super::count;
 use super::standing::{is_counted, is_placed, kind_words, place_words, silent_from, states_of};
-use crate::appraisal::{NewestReleases, appraise};
+use crate::appraisal::{Published, appraise};
 use crate::fleet::Member;
 use crate::ui::devices::{DeviceQuery, DeviceRow, Step};
 use crate::ui::{DeviceState, Said};
@@ -90,7 +90,7 @@ pub(super) struct Rosters(Mutex<Option<Made>>);
 
 struct Made {
     version: u64,
-    newest: NewestReleases,
+    published: Published,
     minute: i64,
     at: Instant,
     roster: Arc<Roster>,
@@ -109,11 +109,14 @@ impl Rosters {
                 return made.roster.clone();
             }
         }
-        let newest = operator.rollouts.newest();
-        let old =
-            made.take().filter(|made| made.newest == newest).map(|made| made.roster).unwrap_or_default();
-        let roster = Arc::new(Roster::of(fleet.all(), &old, &newest, now));
-        *made = Some(Made { version, newest, minute, at: Instant::now(), roster: roster.clone() });
+        let published = operator.rollouts.published();
+        let old = made
+            .take()
+            .filter(|made| made.published == published)
+            .map(|made| made.roster)
+            .unwrap_or_default();
+        let roster = Arc::new(Roster::of(fleet.all(), &old, &published, now));
+        *made = Some(Made { version, published, minute, at: Instant::now(), roster: roster.clone() });
         roster
     }
 
@@ -128,12 +131,12 @@ impl Rosters {
 }
 
 impl Roster {
-    fn of(members: Vec<Arc<Member>>, old: &Self, newest: &NewestReleases, now: Timestamp) -> Self {
+    fn of(members: Vec<Arc<Member>>, old: &Self, published: &Published, now: Timestamp) -> Self {
         let kept = |member: &Arc<Member>| {
             let entry = old.by_id.get(&member.id())?;
             (Arc::ptr_eq(&entry.member, member) && now < entry.until).then(|| entry.clone())
         };
-        let entry = |member| kept(&member).unwrap_or_else(|| Arc::new(Entry::of(member, newest, now)));
+        let entry = |member| kept(&member).unwrap_or_else(|| Arc::new(Entry::of(member, published, now)));
         let entries = in_order(members.into_iter().map(entry).collect());
         let by_id = entries.iter().map(|entry| (entry.member.id(), entry.clone())).collect();
         let summary = Summary::of(&entries);
@@ -165,8 +168,8 @@ impl Roster {
 }
 
 impl Entry {
-    fn of(member: Arc<Member>, newest: &NewestReleases, now: Timestamp) -> Self {
-        let appraised = appraise(&member, newest, now);
+    fn of(member: Arc<Member>, published: &Published, now: Timestamp) -> Self {
+        let appraised = appraise(&member, published, now);
         let (device, id) = (&member.device, member.id());
         let [.., spread] = *id.as_bytes();
         let stale = now.plus_seconds(SCORE_S + i64::from(spread));

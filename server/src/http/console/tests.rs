@@ -7,6 +7,7 @@ mod fixture;
 mod identities;
 mod orders;
 mod releases;
+mod risk;
 mod rollouts;
 
 use axum::http::StatusCode;

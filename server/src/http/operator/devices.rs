@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use super::{Answered, Operator, json, not_found, parsed, refused};
 use crate::app::ActError;
-use crate::appraisal::{Appraised, NewestReleases, appraise};
+use crate::appraisal::{Appraised, Published, appraise};
 use crate::fleet::Member;
 use crate::http::problem::Problem;
 use crate::people::Caller;
@@ -197,7 +197,7 @@ pub async fn list(
     let limit = query.limit.unwrap_or(limits::PAGE_ROWS).clamp(1, limits::PAGE_ROWS);
     let after = query.after.as_deref().map(DeviceId::from_str).transpose();
     let after = after.map_err(|_| refused("bad_query", "`after` is the `next` of the page before"))?;
-    let (newest, now) = (operator.rollouts.newest(), operator.app.clock.now());
+    let (published, now) = (operator.rollouts.published(), operator.app.clock.now());
     let mut devices = Vec::new();
     let mut more = false;
     for member in operator.app.fleet.all() {
@@ -208,7 +208,7 @@ pub async fn list(
             more = true;
             break;
         }
-        devices.push(view(&member, &newest, now).0);
+        devices.push(view(&member, &published, now).0);
     }
     let next = devices.last().filter(|_| more).map(|device: &DeviceView| device.id.clone());
     Ok(Json(DevicePage { devices, next }))
@@ -233,7 +233,7 @@ pub async fn show(State(operator): State<Operator>, Path(id): Path<String>) -> A
     let id: DeviceId = parsed(&id, "device")?;
     let member = operator.app.fleet.get(id).ok_or_else(|| not_found("device"))?;
     let now = operator.app.clock.now();
-    let (device, appraised) = view(&member, &operator.rollouts.newest(), now);
+    let (device, appraised) = view(&member, &operator.rollouts.published(), now);
     let identity = member.device.identity.as_ref();
     let doubt = member.device.doubt.as_ref();
     Ok(Json(DeviceAnswer {
@@ -288,7 +288,7 @@ pub async fn act(
     let ask: ActAsk = json(request, "ActAsk").await?;
     deed.done(&operator, &caller, id, good_reason(&ask.reason)?).await?;
     let member = operator.app.fleet.get(id).ok_or_else(|| not_found("device"))?;
-    Ok(Json(view(&member, &operator.rollouts.newest(), operator.app.clock.now()).0))
+    Ok(Json(view(&member, &operator.rollouts.published(), operator.app.clock.now()).0))
 }
 
 /// What people do to an identity.
@@ -341,8 +341,8 @@ pub(crate) fn good_reason(reason: &str) -> Result<Text, Problem> {
     Ok(Text::lossy(reason))
 }
 
-fn view(member: &Member, newest: &NewestReleases, now: Timestamp) -> (DeviceView, Appraised) {
-    let appraised = appraise(member, newest, now);
+fn view(member: &Member, published: &Published, now: Timestamp) -> (DeviceView, Appraised) {
+    let appraised = appraise(member, published, now);
     let (device, report) = (&member.device, member.report.as_deref());
     let word = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let view = DeviceView {

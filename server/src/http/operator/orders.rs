@@ -24,7 +24,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{Answered, Operator, json, not_found, parsed, refused};
-use crate::appraisal::{NewestReleases, facts};
+use crate::appraisal::{Published, facts};
 use crate::fleet::Member;
 use crate::http::problem::Problem;
 
@@ -190,9 +190,10 @@ pub async fn plan(State(operator): State<Operator>, request: Request) -> Answere
     let filter = filter.map_err(|error| refused("bad_filter", error.to_string()))?;
     let releases = operator.repositories.releases().await?;
     let members = operator.app.fleet.all();
-    let (newest, now) = (operator.rollouts.newest(), operator.app.clock.now());
+    let (published, now) = (operator.rollouts.published(), operator.app.clock.now());
     let planned = move || {
-        Planning { ask: &ask, filter: &filter, releases: &releases, newest: &newest, now }.over(&members)
+        Planning { ask: &ask, filter: &filter, releases: &releases, published: &published, now }
+            .over(&members)
     };
     let planned = tokio::task::spawn_blocking(planned).await;
     planned.map_err(|error| Problem::internal(&error))?.map(Json)
@@ -211,10 +212,11 @@ pub(crate) async fn preview_of(
     let back = order.back.as_ref().map(|back| back.image.release.clone()).filter(is_known);
     let (repository, release) = (order.repository.clone(), order.image.release.clone());
     let ask = PreviewAsk { repository, release, filter: Vec::new(), back };
-    let (newest, now) = (operator.rollouts.newest(), operator.app.clock.now());
+    let (published, now) = (operator.rollouts.published(), operator.app.clock.now());
     let planned = move || {
         let filter = Filter::default();
-        Planning { ask: &ask, filter: &filter, releases: &releases, newest: &newest, now }.over(&members)
+        Planning { ask: &ask, filter: &filter, releases: &releases, published: &published, now }
+            .over(&members)
     };
     tokio::task::spawn_blocking(planned).await.map_err(|error| Problem::internal(&error))?
 }
@@ -224,7 +226,7 @@ struct Planning<'a> {
     ask: &'a PreviewAsk,
     filter: &'a Filter,
     releases: &'a [KnownRelease],
-    newest: &'a NewestReleases,
+    published: &'a Published,
     now: Timestamp,
 }
 
@@ -251,7 +253,7 @@ impl Planning<'_> {
         };
         let mut current = Vec::new();
         for member in members.iter().filter(may_take) {
-            let facts = facts(member, self.newest);
+            let facts = facts(member, self.published);
             let before = value(&facts, &RISK_V1, self.now);
             let device = member.current();
             let seen = Seen { device: &device, report: member.report.as_deref(), band: before.band };

@@ -271,6 +271,7 @@ pub(super) fn device(now: Timestamp, number: usize) -> Device {
         last_seen: Some(now.plus_seconds(if number == 2 { -9 * 86_400 } else { -30 })),
         spoke: None,
         listens: None,
+        noticed: cordon_server_core::risk::noticed::Noticed::default(),
     }
 }
 
