@@ -39,7 +39,8 @@ impl Updating {
             return;
         }
         if answer.content_version <= newest {
-            let refusal = ContentRefusal::NotNewer { offered: answer.content_version, newest: newest.max(held) };
+            let refusal =
+                ContentRefusal::NotNewer { offered: answer.content_version, newest: newest.max(held) };
             let why = Blocked { code: Text::lossy(SPENT), ..refusal.blocked() };
             let (content, version) = (offer.content.clone(), answer.content_version);
             return self.content_step(Event::Spent(ContentFault { content, version, why }));
