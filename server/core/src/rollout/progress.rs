@@ -1,7 +1,8 @@
 //! What is remembered of one device in one rollout, under `Key::Progress`.
 //!
 //! Only what the server itself did and what receipts and people said: what a device tells of itself stands in the
-//! fleet. Of a content, for which there is no receipt, the device's first word of its end stands here too. Read next: [`super::apply_progress`] and [`super::count`] for what changes it.
+//! fleet. Of a content, for which there is no receipt, the device's first word of its end stands here too. Read
+//! next: [`super::apply_progress`] and [`super::count`] for what changes it.
 
 use alloc::string::String;
 
