@@ -57,7 +57,7 @@ impl Score {
 
 fn facts(bytes: &[u8]) -> Result<Facts, String> {
     let facts: Facts = serde_json::from_slice(bytes).map_err(|error| {
-        let answer = serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value["facts"].is_object());
+        let answer = serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value.get("facts").is_some_and(Value::is_object));
         if answer {
             "it is the whole answer about a device; save its member `facts` alone".to_owned()
         } else {
@@ -119,7 +119,7 @@ fn told(score: &risk::Score, model: &Model) -> Report {
         })
         .collect();
     let json = serde_json::to_value(score).expect("a score is plain values");
-    let band = json["band"].as_str().unwrap_or_default().to_owned();
+    let band = json.get("band").and_then(Value::as_str).unwrap_or_default().to_owned();
     let table = Report::table(&["points", "alone", "hazard", "part", "reason", "evidence"], &rows, json);
     let mut lines = vec![
         format!(

@@ -81,7 +81,7 @@ impl Row {
 pub fn rows(exposures: &[Exposure], model: &Model) -> Vec<Row> {
     let mut all: Vec<((&str, &str), Row)> =
         exposures.iter().map(|exposure| (key(exposure), Row::of(exposure, model))).collect();
-    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    all.sort_by_key(|(key, _)| *key);
     all.dedup_by(|(later, row), (kept, heaviest)| {
         let same = later == kept;
         if same {
