@@ -62,7 +62,7 @@ fn delta(release: &Release) -> String {
 
 /// The standard of a paper whose signed bytes lie in a folder.
 pub fn in_folder(folder: &Folder) -> impl Fn(Paper, FileRef) -> Option<&'static str> {
-    |paper, file| {
+    move |paper, file| {
         let bytes = read_file(&folder.image(&file.sha256), paper.limit()).ok()?;
         paper.standard(&bytes).filter(|_| Sha256::of(&bytes) == file.sha256)
     }

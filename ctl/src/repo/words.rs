@@ -8,7 +8,7 @@ use cordon_proto::time::Timestamp;
 use cordon_proto::update::document::Document;
 use cordon_proto::update::metadata::{TargetFile, Targets};
 use cordon_proto::update::release::{notes, with_notes};
-use cordon_proto::update::{Authority, Role, Rules};
+use cordon_proto::update::{Authority, Role, Rules, author};
 
 use crate::chain::{complete, newest, read, release_of, roots};
 use crate::diff;
@@ -29,7 +29,9 @@ pub fn targets(folder: &Folder, role: &Role, document: &Document, rules: &Rules<
     let Ok(after) = Targets::read(document.signed()) else { return json() };
     let foot = ends(after.expires);
     let before = earlier(folder, role, after.version, rules);
-    if let Some(words) = releases(folder, role, (before.as_ref(), &after)) {
+    // What a reader would pass over is signed too.
+    let is_all = author::targets(&after).canonical() == document.signed().canonical();
+    if let Some(words) = releases(folder, role, (before.as_ref(), &after)).filter(|_| is_all) {
         return words + &foot;
     }
     let lines = before.map(|before| diff::targets(&role.to_string(), &before, &after)).unwrap_or_default();
@@ -40,8 +42,8 @@ pub fn targets(folder: &Folder, role: &Role, document: &Document, rules: &Rules<
 fn earlier(folder: &Folder, role: &Role, below: u64, rules: &Rules<'_>) -> Option<Targets> {
     let authority = authority(folder, role, rules)?;
     let versions = folder.versions(role).ok()?.into_iter().rev().filter(|version| *version < below);
-    let documents = versions.filter_map(|version| read(folder, role, version, (&authority, rules)).ok());
-    documents.filter(|signed| signed.complete).map(|signed| signed.targets).next()
+    let mut documents = versions.filter_map(|version| read(folder, role, version, (&authority, rules)).ok());
+    documents.find(|signed| signed.complete).map(|signed| signed.targets)
 }
 
 fn authority(folder: &Folder, role: &Role, rules: &Rules<'_>) -> Option<Authority> {

@@ -10,15 +10,17 @@ impl Desk {
         let list = self.path(list);
         let mut flags =
             vec!["--id", id, "--release", "vp-3/4.2.2", "--repository", "halden", "--expires", "30d"];
-        flags.extend(["--window", window, "--reason", "closes a hole", "--scope-list", &list]);
+        flags.extend(["--window", window, "--reason", "closes a hole", "--scope-list", &list, "--whole"]);
         self.order("orders1", &[&flags, more].concat())
     }
 
     /// Two people sign the next content for a list, with other windows.
-    fn content_at(&self, version: &str, windows: &str, list: &str) {
+    fn content_at(&self, (id, version): (&str, u32), windows: &str, list: &str) {
         let draft = self.draft("next.json", SHIFT, windows);
         let text = std::fs::read_to_string(&draft).unwrap();
-        std::fs::write(&draft, text.replacen("\"version\": 1", version, 1)).unwrap();
+        let version = format!("\"version\": {version}");
+        let text = text.replacen("\"version\": 1", &version, 1).replacen("icu-quiet", id, 1);
+        std::fs::write(&draft, text).unwrap();
         let list = self.path(list);
         let flags = ["--file", &draft, "--scope-list", &list, "--reason", "r"];
         done(self.sign_content("content1", &flags));
@@ -69,17 +71,17 @@ fn an_order_and_a_content_that_never_meet_are_not_signed_and_both_are_named() {
 #[test]
 fn what_the_wards_were_promised_cuts_an_order_too() {
     // Goal: `--within` is no decoration. Method: mornings against a night; an hour of the night; a content of the night
-    // that the hour misses; a newer content for the same list in whose place it stands.
+    // that the hour misses; another, newer content for the same list in whose place it stands.
     let desk = Desk::stocked();
     desk.waves();
     let night = ("night", "daily 22:00-05:00", "wave1.tsv");
     desk.never(desk.order_at(night, &["--within", "daily 08:00-12:00"]), &["order night (", "--within"]);
-    desk.content_at("\"version\": 1", SHIFT, "wave1.tsv");
+    desk.content_at(("icu-quiet", 1), SHIFT, "wave1.tsv");
     let hour = ["--within", "daily 21:00-23:00"];
     desk.never(desk.order_at(night, &hour), &["order night (", "content icu-quiet version 1"]);
-    desk.content_at("\"version\": 2", "\"windows\": []", "wave1.tsv");
+    desk.content_at(("icu-quiet", 2), "\"windows\": []", "wave1.tsv");
     desk.never(desk.order_at(night, &[]), &["content icu-quiet version 2 ([])"]);
-    desk.content_at("\"version\": 3", "\"windows\": null", "wave1.tsv");
+    desk.content_at(("ward-loud", 3), "\"windows\": null", "wave1.tsv");
     let (status, _, shown) = desk.order_at(night, &hour);
     assert_eq!(status, 0, "{shown}");
     assert!(shown.contains("with --within") && shown.contains("(7 h 0 min of a week)"), "{shown}");
@@ -94,7 +96,7 @@ fn the_second_signer_and_a_draft_are_held_to_the_contents_too() {
     let (server, stored) = online::server::start("");
     desk.hand_on(&server, ("director", "orders1"), ("tuesday", "1"));
     drafts::relay(&stored, "tuesday");
-    desk.content_at("\"version\": 1", "\"windows\": []", "wave1.tsv");
+    desk.content_at(("icu-quiet", 1), "\"windows\": []", "wave1.tsv");
     let list = desk.path("wave1.tsv");
     let pending = std::fs::read(desk.path("director/1.orders.json")).unwrap();
     for outcome in [
