@@ -274,9 +274,10 @@ impl ReportTo {
     fn write(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         let fields = self.approve.iter().map(|name| field(name)).collect::<Result<BTreeSet<_>, _>>()?;
         let key = SecretKey::read(&self.key, session.options.example_keys)?;
-        let report = maker_report(&self.from.judged(session)?.verified, &fields);
+        let verified = self.from.judged(session)?.verified;
         let people = People::of_pack(&self.from, &session.rules())?;
         people.speaks(key.public())?;
+        let report = people.bound(maker_report(&verified, &fields));
         let shown = String::from_utf8_lossy(&report.json()).into_owned();
         session.about_to_sign(&format!("{}\n", plain(&shown)))?;
         write_whole(&self.out, &people.sign(&report, &key)?)?;

@@ -57,7 +57,8 @@ impl Score {
 
 fn facts(bytes: &[u8]) -> Result<Facts, String> {
     let facts: Facts = serde_json::from_slice(bytes).map_err(|error| {
-        let answer = serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value.get("facts").is_some_and(Value::is_object));
+        let answer = serde_json::from_slice::<Value>(bytes)
+            .is_ok_and(|value| value.get("facts").is_some_and(Value::is_object));
         if answer {
             "it is the whole answer about a device; save its member `facts` alone".to_owned()
         } else {

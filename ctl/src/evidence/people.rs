@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cordon_proto::canonical::Value as Signed;
+use cordon_proto::ids::Sha256;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::author::{Signer, sign};
 use cordon_proto::update::document::Document;
@@ -126,6 +127,11 @@ impl People {
         Err(Failure::refused("not the owner's", detail))
     }
 
+    /// The report with the digest of what proves its signature, so that no byte of that can be changed either.
+    pub(crate) fn bound(&self, report: Signed) -> Signed {
+        insert(report, digest(&self.documents).to_string().into())
+    }
+
     /// The report, signed, with what proves the signature.
     pub(crate) fn sign(&self, report: &Signed, key: &SecretKey) -> Result<Vec<u8>, Failure> {
         let pens = Pens::default();
@@ -133,18 +139,22 @@ impl People {
         let signed = sign(report, &[Signer { key: key.public().id(), sign: &made }]);
         pens.all_made()?;
         let signed = Signed::parse(&signed, signed.len()).map_err(odd)?;
-        Ok(with(signed, &self.documents).json())
+        Ok(insert(signed, Signed::list(self.documents.iter().map(String::as_str))).json())
     }
 }
 
-fn with(signed: Signed, documents: &[String]) -> Signed {
-    match signed {
+fn insert(into: Signed, people: Signed) -> Signed {
+    match into {
         Signed::Map(mut entries) => {
-            entries.insert(PEOPLE.into(), Signed::list(documents.iter().map(String::as_str)));
+            entries.insert(PEOPLE.into(), people);
             Signed::Map(entries)
         }
         other => other,
     }
+}
+
+fn digest(documents: &[String]) -> Sha256 {
+    Sha256::of(&Signed::list(documents.iter().map(String::as_str)).json())
 }
 
 impl VerifyReport {
@@ -167,6 +177,9 @@ impl VerifyReport {
         let signed = document.signed().map().map_err(odd)?;
         if signed.text("_type").map_err(odd)? != "maker-report" {
             return Err(odd("what was signed is no report to a maker"));
+        }
+        if signed.text(PEOPLE).map_err(odd)? != digest(&people.documents).to_string() {
+            return Err(odd("the documents that prove the signature were changed after it was made"));
         }
         let facts: Value = serde_json::from_slice(&document.signed().json()).unwrap_or_default();
         let role = people.role_of(&key).unwrap_or_default();

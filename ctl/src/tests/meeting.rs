@@ -10,7 +10,7 @@ impl Desk {
         let list = self.path(list);
         let mut flags =
             vec!["--id", id, "--release", "vp-3/4.2.2", "--repository", "halden", "--expires", "30d"];
-        flags.extend(["--window", window, "--reason", "closes a hole", "--scope-list", &list]);
+        flags.extend(["--window", window, "--reason", "closes a hole", "--scope-list", &list, "--whole"]);
         self.order("orders1", &[&flags, more].concat())
     }
 

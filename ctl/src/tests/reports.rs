@@ -67,7 +67,7 @@ fn a_report_is_signed_by_the_owners_people_and_read_back_by_the_makers() {
         assert!(told.contains("no key of the people who sign orders or targets"), "{name}: {told}");
     }
     let root = desk.path("director/1.root.json");
-    let made = people.sign(&report(), &desk.secret("orders2")).unwrap();
+    let made = people.sign(&people.bound(report()), &desk.secret("orders2")).unwrap();
     let told = done(desk.read_back(&made, &root));
     for part in ["who signs orders for this owner", "vp-3/4.2.2", "2 confirmed", "boots, of 1 devices"] {
         assert!(told.contains(part), "{part}: {told}");
@@ -86,7 +86,7 @@ fn a_report_is_signed_by_the_owners_people_and_read_back_by_the_makers() {
     assert!(refused(desk.read_back(more.as_bytes(), &root)).contains("changed after it was signed"));
     let added = text.replacen('{', "{\"note\":1,", 1);
     assert!(refused(desk.read_back(added.as_bytes(), &root)).contains("report does not hold"));
-    let strangers = people.sign(&report(), &desk.secret("content1")).unwrap();
+    let strangers = people.sign(&people.bound(report()), &desk.secret("content1")).unwrap();
     assert!(refused(desk.read_back(&strangers, &root)).contains("is none of the people"));
 }
 
@@ -106,7 +106,7 @@ fn a_report_outlives_a_change_of_roots() {
     let people = desk.people(&["1.root.json", "2.root.json", "1.targets.json"]);
     people.speaks(next.public()).unwrap();
     assert!(people.speaks(desk.secret("targets3").public()).is_err(), "not one of them any more");
-    let made = people.sign(&report(), &next).unwrap();
+    let made = people.sign(&people.bound(report()), &next).unwrap();
     let told = done(desk.read_back(&made, &desk.path("director/1.root.json")));
     assert!(told.contains("who signs targets for this owner"), "{told}");
 }

@@ -11,6 +11,7 @@ use cordon_proto::farewell::FarewellBody;
 use proptest::prelude::*;
 
 use super::*;
+use crate::risk::facts::{Impact, Reach};
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const LEAF: Sha256 = Sha256([1; 32]);
