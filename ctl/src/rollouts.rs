@@ -57,7 +57,7 @@ pub enum Command {
     Halt(Deed),
     /// Let it go on, over the state that is shown.
     Resume(Onward),
-    /// End it for good. Its orders stay signed: withdrawing one would close its way back too.
+    /// End it for good: nothing is installed by it any more. Its orders stay signed, and its way back stays open.
     Abort(Deed),
     /// Send the devices that confirmed to the way back that was signed with their orders.
     Back(Onward),

@@ -222,10 +222,10 @@ pub const EVIDENCE: &[Breakage] = &[
         "http::console::tests::endings::a_person_pauses_resumes_and_finishes_from_the_page_and_other_pages_hear_of_it",
     ),
     page(
-        "ending for good hides that it closes the way back",
+        "ending for good hides who may go back",
         ACTS,
         ("{ to_go_back(fleet) } else { 0 };", "{ 0 } else { to_go_back(fleet) };"),
-        "http::console::tests::endings::ending_for_good_says_that_it_closes_the_way_back_here",
+        "http::console::tests::endings::ending_for_good_leaves_the_way_back_open_and_says_so",
     ),
     ground(
         "an order that is in force called withdrawn",

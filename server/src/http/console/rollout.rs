@@ -440,7 +440,8 @@ impl View<'_> {
             Standing::Running => "Nothing: waves follow one another by themselves",
             Standing::Returning => "Nothing: confirmed devices go back by themselves",
             Standing::Aborted { .. } => {
-                "It never goes on. Its orders may be carried out by another rollout while they are in force"
+                "It installs nothing more. Who confirmed can be sent back while the way back is open; its orders may be \
+                 carried out by another rollout while they are in force"
             }
             Standing::Finished { .. } | Standing::Returned { .. } => "Nothing: it is done",
         };

@@ -88,7 +88,7 @@ impl Act {
         let back = match under_way.may_return {
             0 => "What is confirmed stays confirmed.".to_owned(),
             some => format!(
-                "{} and cannot be sent back from here afterwards: go back first if that is wanted.",
+                "{}: the signed way back stays open for them.",
                 plural(some, "device has confirmed", "devices have confirmed")
             ),
         };
@@ -125,7 +125,11 @@ mod tests {
             abort.text
         );
         assert!(abort.text.contains("41 devices have not ended") && abort.danger && abort.wants_number());
-        assert!(abort.text.contains("2 devices have confirmed and cannot be sent back"), "{}", abort.text);
+        assert!(
+            abort.text.contains("2 devices have confirmed: the signed way back stays open"),
+            "{}",
+            abort.text
+        );
         let finish = Act::finish("r", SOME);
         assert!(finish.text.contains("41 devices have not ended") && finish.wants_number());
         for act in [Act::pause("r", UnderWay::default()), Act::abort("r", UnderWay::default())] {

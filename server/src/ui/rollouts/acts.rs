@@ -65,14 +65,14 @@ impl Page<'_> {
     }
 
     /// Whether the signed way back may be begun from here; while it runs, it is stopped first. When it has ended, only
-    /// who confirmed behind it is left to go back.
+    /// who confirmed behind it is left to go back, and what was ended for good has a way back for who had confirmed.
     pub(super) fn may_go_back(&self) -> bool {
         let stands = match self.page.row.state {
             State::Halted { .. } | State::Stopped { .. } | State::Paused { .. } | State::Finished { .. } => {
                 true
             }
-            State::Returned { .. } => self.page.back.is_some(),
-            State::Planned | State::Running { .. } | State::Aborted { .. } | State::Returning { .. } => false,
+            State::Returned { .. } | State::Aborted { .. } => self.page.back.is_some(),
+            State::Planned | State::Running { .. } | State::Returning { .. } => false,
         };
         self.page.rights.change && stands
     }
@@ -83,8 +83,10 @@ impl Page<'_> {
         let abort = ("abort", "End for good…");
         match self.page.row.state {
             _ if !self.page.rights.change => Vec::new(),
-            State::Planned | State::Running { .. } | State::Paused { .. } => vec![finish, abort],
-            State::Halted { .. } | State::Stopped { .. } | State::Returning { .. } => vec![abort],
+            State::Planned | State::Running { .. } | State::Paused { .. } | State::Stopped { .. } => {
+                vec![finish, abort]
+            }
+            State::Halted { .. } | State::Returning { .. } => vec![abort],
             State::Aborted { .. } | State::Returned { .. } | State::Finished { .. } => Vec::new(),
         }
     }

@@ -60,21 +60,25 @@ async fn a_person_pauses_resumes_and_finishes_from_the_page_and_other_pages_hear
 }
 
 #[tokio::test]
-async fn ending_for_good_says_that_it_closes_the_way_back_here() {
-    // Goal: nobody closes the way back unaware. Method: a rollout with one confirmed device and an open way back.
+async fn ending_for_good_leaves_the_way_back_open_and_says_so() {
+    // Goal: who ends a bad release in fright has not closed its way back. Method: one confirmed device and an open way
+    // back; ended for good, it goes back all the same.
     let console = running().await;
     let question = console.get(&act("abort")).await;
     question
         .must("End this rollout for good?")
-        .must("1 device has confirmed and cannot be sent back from here");
+        .must("1 device has confirmed: the signed way back stays open for them");
     question.must("what has not rebooted yet stays on its present release");
     let done = console.post(&act("abort"), &[REASON]).await;
     let page = console.get(done.location()).await;
     page.must("Ended for good by").must("The rollout is ended for good");
-    for gone in ["pause", "stop", "resume", "finish", "abort", "back"] {
+    for gone in ["pause", "stop", "resume", "finish", "abort"] {
         assert!(!page.has(&format!("href=\"{}\"", act(gone))), "{gone}: {}", page.read());
     }
     assert!(console.bench.journal().await.contains(&"rollout.abort".to_owned()));
+    assert!(page.has(&format!("href=\"{}\"", act("back"))), "{}", page.read());
+    let done = console.post(&act("back"), &[REASON]).await;
+    console.get(done.location()).await.must("Going back since");
 }
 
 #[tokio::test]
