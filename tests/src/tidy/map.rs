@@ -2,8 +2,8 @@
 //!
 //! `cordon-sim tree` prints it, `cordon-sim tree --write` puts it into the document. A file whose format has no
 //! room for a head (JSON, PEM, pictures) keeps the sentence that the document already gives it. A folder of many
-//! small assets ([`ASSET_FOLDERS`]) is one line, `name/…`; a `tests.rs` has none, it stands beside what it tests. The
-//! block is never edited by hand otherwise. Read next: `tree.rs`, which reads the real tree.
+//! small assets ([`ASSET_FOLDERS`]) is one line, `name/…`; a `tests.rs` has none, nor has a folder `tests` of parts
+//! of it: they stand beside what they test. The block is never edited by hand otherwise. Read next: `tree.rs`, which reads the real tree.
 
 use super::{Fault, Source, tree};
 use anyhow::{Context, Result};
@@ -107,7 +107,7 @@ pub fn render(sources: &[Source], document: &str) -> String {
 fn entries(sources: &[Source], document: &str) -> BTreeMap<String, String> {
     let known = written(document);
     let mut entries = BTreeMap::new();
-    for source in sources.iter().filter(|source| !source.ends_in(&["/tests.rs"])) {
+    for source in sources.iter().filter(|source| !stands_beside(source)) {
         let assets = asset_folder(&source.path);
         let own = if assets.is_some() { None } else { head_sentence(source) };
         let path = assets.unwrap_or_else(|| source.path.clone());
@@ -116,6 +116,13 @@ fn entries(sources: &[Source], document: &str) -> BTreeMap<String, String> {
         entries.insert(path, sentence);
     }
     entries
+}
+
+/// Whether a file holds tests of the one that it stands beside: `tests.rs`, and what is in a folder `tests` below `src`.
+fn stands_beside(source: &Source) -> bool {
+    let below = |(_, inner): (&str, &str)| inner.starts_with("tests/") || inner.contains("/tests/");
+    let below = source.path.split_once("/src/").is_some_and(below);
+    below || source.ends_in(&["/tests.rs"])
 }
 
 /// What the document says now: path and sentence.
