@@ -351,8 +351,8 @@ async fn an_image_that_cannot_reach_the_server_goes_back_by_itself_and_the_serve
     let devices = ward.devices().await;
     let device = devices.get(&first.unit.serial()).cloned().unwrap_or_default();
     assert_eq!((text(&device, "/release"), text(&device, "/software/slot")), (OLD, "A"), "{device}");
-    let note = text(&rollout, "/waves/0/devices/0/note");
-    assert!(note.contains("did not reach the server"), "{rollout}");
+    let listed = ward.hospital.api("/api/v1/rollouts/vp3/devices?wave=1").await.expect("lists them");
+    assert!(text(&listed, "/devices/0/note").contains("did not reach the server"), "{listed}");
     machine.off();
     loader.await.expect("no panic").expect("boots");
     ward.hospital.stop().await.expect("drains");
@@ -469,13 +469,14 @@ async fn a_content_goes_through_two_signatures_and_waves_and_a_bad_one_is_given_
     ward.content(2, &list).await;
     let halted = ward.stands(2, "halted").await;
     let devices = ward.devices().await;
-    let id = text(&halted, "/rollout/waves/0/devices/0").to_owned();
+    let listed = ward.hospital.api("/api/v1/rollouts/night-2/devices?wave=1").await.expect("lists them");
+    let id = text(&listed, "/devices/0/device").to_owned();
     let place = stands.iter().position(|stand| text(&devices[&stand.unit.serial()], "/id") == id);
     let (first, other) = match place.expect("one of both") {
         0 => (0, 1),
         _ => (1, 0),
     };
-    let note = text(&halted, "/waves/0/devices/0/note");
+    let note = text(&listed, "/devices/0/note");
     assert!(
         note.contains("more memory than it may") && note.contains("version 1 is in force again"),
         "{note}"

@@ -142,6 +142,7 @@ async fn a_place_is_free_when_its_device_is_done_and_a_late_one_needs_none() {
     // the first confirms, the second follows; a finished rollout, of which the second one has lost the content.
     let ward = Ward::begun().await;
     ward.operator.rollouts.giving.full().insert(name("nights"));
+    ward.operator.app.listens(ward.pumps[0].id, 300);
     assert_eq!(ward.says(0, 0, None).await, None, "the tick has the word");
     ward.ticks().await;
     assert_eq!(ward.known(&ward.operator.rollouts, 0).told, GoTold::NotYet);

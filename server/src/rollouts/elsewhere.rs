@@ -1,9 +1,9 @@
 //! The go of a device whose check-in reaches a server that does not hold the lease of the rollouts' job.
 //!
-//! Only who holds the lease gives gos: two servers that count the places apart would give one too many. So this one writes
-//! down at once that the device is here and asks, and the other one's next tick gives it the go as it does to everybody who
-//! listens. Who listens is rung for by then. Who does not, such as a device on a metered line, is kept waiting for its
-//! answer for a few seconds, because it will not speak again for hours. Read next: `at_check_in`.
+//! Only who holds the lease gives gos: two servers that count the places apart would give one too many. Who listens is
+//! rung for when the other one has heard of it, by what is written down every few seconds anyway. Who does not, such as a
+//! device on a metered line, will not speak again for hours: that it is here and asks is written down at once, the other
+//! one's next tick gives it the go as if it listened, and its answer is kept back until then. Read next: `at_check_in`.
 
 use std::time::Duration;
 
@@ -34,31 +34,27 @@ pub(super) fn is_its_turn(app: &App) -> bool {
 }
 
 impl Rollouts {
-    /// Lets the server that holds the lease know of a device that asks for its go, if a place seems free, and waits for the
-    /// go where the device itself will not.
+    /// Lets the server that holds the lease know of a device that asks for its go and does not listen, if a place seems free,
+    /// and waits for the go in its stead.
     pub(super) async fn ask_elsewhere(&self, app: &App, (rollout, device): (&Name, &Device), now: Timestamp) {
         if !self.read(|shelf| shelf.has_place(rollout)) {
             return;
         }
         let known = app.fleet.get(device.id);
         let listens = known.is_some_and(|member| member.listens.is_some_and(|until| now <= until));
-        let keeps = self.giving.answers.try_acquire().ok().filter(|_| !listens);
-        if keeps.is_some() {
-            app.fleet.listens(device.id, now.plus_seconds(LISTENS_S));
-        }
-        if keeps.is_none() && !listens {
+        if listens {
             return;
         }
+        let Ok(_kept) = self.giving.answers.try_acquire() else { return };
+        app.fleet.listens(device.id, now.plus_seconds(LISTENS_S));
         if let Err(error) = app.write_now(device.id).await {
             tracing::warn!(error = chain(&error), "a request for a go could not be handed on");
             return;
         }
-        if keeps.is_some() {
-            let given = timeout(KEPT_BACK, self.given_elsewhere(app, device, now));
-            tokio::select! {
-                _ = given => {}
-                () = app.drained() => {}
-            }
+        let given = timeout(KEPT_BACK, self.given_elsewhere(app, device, now));
+        tokio::select! {
+            _ = given => {}
+            () = app.drained() => {}
         }
     }
 

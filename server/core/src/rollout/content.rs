@@ -201,8 +201,9 @@ impl Book {
 
     /// The facts of one device for the plan of a rollout of content.
     pub(super) fn content_facts(&self, rollout: &Rollout, device: &Device, now: Timestamp) -> DeviceFacts {
-        let mut facts = self.remembered(rollout, device.id);
-        (facts.trusted, facts.heard) = (trusted(device), device.last_seen);
+        let mut facts = self.remembered(rollout, device.id).without_marks_after(now);
+        (facts.trusted, facts.heard, facts.listens) = (trusted(device), device.last_seen, device.listens);
+        facts.heard_out = self.there;
         facts.held_since = self.holds_over(device).filter(|hold| hold.holds(now)).map(|hold| hold.at).min();
         facts.held = facts.held_since.is_some();
         let Some((_, wave)) = rollout.wave_of(device.id) else {
