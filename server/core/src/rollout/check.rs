@@ -119,8 +119,7 @@ fn one(rollout: &Rollout, sight: &Sight<'_>, act: &Act) -> Result<(), Violation>
             let (wave, facts) = member(rollout, sight, *wave, *device)?;
             let order = sight.orders.get(&wave.order);
             let open = order.and_then(|order| order.back.as_ref()).is_some_and(|back| sight.now < back.until);
-            let confirmed = facts.receipt == Some(Outcome::Confirmed) && facts.back.outcome.is_none();
-            let confirmed = confirmed && !facts.back.left;
+            let confirmed = runs_what_it_confirmed(facts) && facts.back.outcome.is_none();
             let entitled = open && confirmed && facts.back.permitted.is_none() && hears(facts, sight.now);
             holds(entitled && may_go(facts, order, Action::Back), Violation::NotEntitled)
         }
@@ -317,6 +316,11 @@ fn watched(rollout: &Rollout, waves: usize, sight: &Sight<'_>) -> bool {
     let soak_s = i64::from(rollout.policy.soak_s);
     let earlier = rollout.waves.get(..waves).unwrap_or_default();
     earlier.iter().all(|wave| wave.settled.is_some_and(|at| sight.now >= at.plus_seconds(soak_s)))
+}
+
+/// Its receipt says that it confirmed here, and nothing that it has gone on to something else.
+fn runs_what_it_confirmed(facts: &DeviceFacts) -> bool {
+    facts.receipt == Some(Outcome::Confirmed) && !facts.back.left
 }
 
 /// Marked as silent, and either not heard since or not for the first time.
