@@ -81,7 +81,7 @@ pub const ENGINE: &[Breakage] = &[
     ground(
         "a go that nobody was told of counts as told",
         "server/core/src/rollout/progress.rs",
-        ("let told = GoTold::NotYet;", "let told = GoTold::Unwritten;"),
+        ("else { GoTold::NotYet };", "else { GoTold::Unwritten };"),
         "rollout::review_tests::a_go_that_nobody_came_for_is_no_silence_and_one_that_was_told_is",
     ),
     ground(
@@ -232,8 +232,8 @@ pub const ENGINE: &[Breakage] = &[
         "a clinical engineer resumes",
         "server/src/http/console/acts/rollouts.rs",
         (
-            "let access = if act == \"stop\" { Access::Stop }",
-            "let access = if act != \"lift\" { Access::Stop }",
+            "\"pause\") { Access::Stop } else { Access::Change };",
+            "\"pause\") { Access::Stop } else { Access::Stop };",
         ),
         "http::console::tests::rollouts::a_clinical_engineer_stops_and_holds_and_sets_nothing_going",
     ),
@@ -418,7 +418,7 @@ pub const ENGINE: &[Breakage] = &[
         "told again at every check-in",
         "server/src/rollouts/at_check_in.rs",
         (
-            "let Some(told) = known.told(action, now) else { return Ok(()) };",
+            "let Some(told) = tell(&known) else { return Ok(()) };",
             "let told = Progress { told: cordon_server_core::rollout::GoTold::At(now), ..known };",
         ),
         "rollouts::review_tests::that_a_device_was_told_is_written_down_once_and_never_of_a_go_that_is_gone",

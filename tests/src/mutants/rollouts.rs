@@ -90,7 +90,10 @@ pub const ROLLOUTS: &[Breakage] = &[
     rule(
         "a device that speaks is called silent",
         FACTS,
-        ("self.heard.map_or(at, |heard| heard.max(at))", "self.heard.map_or(at, |_| at)"),
+        (
+            "self.heard.max(there).map_or(at, |heard| heard.max(at))",
+            "self.heard.max(there).map_or(at, |_| at)",
+        ),
         IN_USE_TEST,
     ),
     rule(

@@ -19,18 +19,24 @@ const SAMPLE: Breakage = Breakage {
 fn every_breakage_fits_the_present_tree() {
     // Goal: the table follows the code. Method: each fragment stands once in its file, each test in its package.
     let sources = tree::root();
-    for breakage in ALL.concat() {
-        let text = std::fs::read_to_string(sources.join(breakage.file)).expect(breakage.file);
-        let changed = broken(&text, &breakage).unwrap_or_else(|error| panic!("{error}"));
-        assert!(syntax::see(&changed).is_ok(), "{}: the breakage is not Rust", breakage.name);
-        let name = breakage.test.rsplit("::").next().unwrap_or_default();
-        let room = breakage.file.split_once("/src/").map_or("", |(room, _)| room);
-        assert!(
-            has_test(&sources.join(room).join("src"), name),
-            "{}: no test {name} in {room}",
-            breakage.name
-        );
+    let faults: Vec<String> = ALL.concat().iter().filter_map(|breakage| unfit(&sources, breakage)).collect();
+    assert!(faults.is_empty(), "{} do not fit:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// Why a breakage does not fit the tree, if it does not.
+fn unfit(sources: &std::path::Path, breakage: &Breakage) -> Option<String> {
+    let text = std::fs::read_to_string(sources.join(breakage.file)).expect(breakage.file);
+    let changed = match broken(&text, breakage) {
+        Ok(changed) => changed,
+        Err(error) => return Some(error.to_string()),
+    };
+    if syntax::see(&changed).is_err() {
+        return Some(format!("{}: the breakage is not Rust", breakage.name));
     }
+    let name = breakage.test.rsplit("::").next().unwrap_or_default();
+    let room = breakage.file.split_once("/src/").map_or("", |(room, _)| room);
+    let known = has_test(&sources.join(room).join("src"), name);
+    (!known).then(|| format!("{}: no test {name} in {room}", breakage.name))
 }
 
 /// Whether a function of that name stands anywhere below `folder`.
