@@ -55,11 +55,8 @@ fn which(name: &str) -> Option<PathBuf> {
 /// The agent as it ships.
 pub(super) fn build() -> anyhow::Result<PathBuf> {
     let root = crate::tidy::tree::root();
-    let built = program("cargo")
-        .args(["build", "--quiet", "--locked", "--profile", "agent", "--package", "cordon-agent"])
-        .current_dir(&root)
-        .status()?;
-    ensure!(built.success(), "the agent-profile build failed");
+    let built = program("cargo").arg("agent").current_dir(&root).status()?;
+    ensure!(built.success(), "`cargo agent` failed, which builds the device program as it ships");
     Ok(root.join("target/agent/cordon-agent"))
 }
 
