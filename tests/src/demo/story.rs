@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::boot_loader::Machine;
 use super::fleet::Device;
@@ -100,7 +101,12 @@ impl Story {
             self.hospital.sign_in_link()?
         );
         println!("Everything lies in {}. Ctrl-C ends the demo.", self.folder.display());
-        tokio::signal::ctrl_c().await?;
+        let (mut terminate, mut hang_up) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+        tokio::select! {
+            ended = tokio::signal::ctrl_c() => ended?,
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
         Ok(())
     }
 
