@@ -57,6 +57,7 @@ fn ask(by: &str, name: &str) -> EvidenceAsk {
         release: named("release"),
         rollout: named("rollout"),
         advisory: named("advisory"),
+        heads: Vec::new(),
     }
 }
 

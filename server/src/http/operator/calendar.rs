@@ -39,7 +39,7 @@ pub struct WardView {
     site: String,
     /// Its name.
     ward: String,
-    /// The rollouts that have something for its devices.
+    /// The rollouts that have something for its devices, those that stand still too.
     rollouts: Vec<String>,
     /// The days, the first one first.
     days: Vec<DayView>,
@@ -56,6 +56,8 @@ pub struct DayView {
     later: u32,
     /// Devices that a person holds.
     held: u32,
+    /// Devices whose rollout was paused, was stopped or stopped itself: none of them gets the go before it goes on.
+    still: u32,
     /// The holds.
     holds: Vec<String>,
 }
@@ -98,6 +100,7 @@ impl From<Day> for DayView {
             devices: day.devices,
             later: day.later,
             held: day.held,
+            still: day.still,
             holds: day.holds.iter().map(ToString::to_string).collect(),
         }
     }

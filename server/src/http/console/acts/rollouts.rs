@@ -160,7 +160,8 @@ fn holdable(desk: &Desk) -> Vec<Covers> {
     wards.chain(sites.into_iter().map(Covers::Site)).chain(models.into_iter().map(Covers::Model)).collect()
 }
 
-fn value_of(covers: &Covers) -> String {
+/// What a hold covers, as the question names it.
+pub(in super::super) fn value_of(covers: &Covers) -> String {
     match covers {
         Covers::Ward(name) => format!("ward:{name}"),
         Covers::Site(name) => format!("site:{name}"),
