@@ -16,7 +16,7 @@ use cordon_server_core::rollout::{
 
 use super::{RolloutError, Rollouts, TRIES, body, entry, good_reason};
 use crate::people::Doer;
-use crate::store::{Expected, StoreError};
+use crate::store::StoreError;
 
 /// Devices that may be on their way back at once.
 const BACK_IN_FLIGHT: u32 = 100;

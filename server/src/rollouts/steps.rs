@@ -20,7 +20,7 @@ use cordon_server_core::rollout::{
     plan,
 };
 
-use super::{AsSeen, Concerned, RolloutError, Rollouts, body, entry};
+use super::{AsSeen, RolloutError, Rollouts, body, entry};
 use crate::fleet::{Fleet as FleetView, ReceiptView};
 use crate::store::{Expected, StoreError};
 
@@ -62,7 +62,7 @@ struct Planned {
 type Rows = Vec<(DeviceId, Progress, Expected)>;
 
 impl Turn<'_> {
-    fn draft(&self, actor: Actor) -> Draft {
+    pub(super) fn draft(&self, actor: Actor) -> Draft {
         let draft = Commit::draft(self.now, actor);
         match self.lease.map(Lease::guard) {
             Some((key, expected)) => draft.expect(key, expected),

@@ -7,11 +7,10 @@ use axum::response::Html;
 use cordon_proto::ids::Name;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::rollout::calendar::{self, Ward as Planned};
-use cordon_server_core::rollout::{Book, State, ward_name};
+use cordon_server_core::rollout::{Book, State as Standing, ward_name};
 
 use super::visitor::Known;
 use super::{Desk, Page, count};
-use crate::ui::Said;
 use crate::ui::calendar::{Calendar, DAYS, Planned as Shown, Ward, render};
 use crate::ui::frame::Section;
 
@@ -51,15 +50,15 @@ fn ward_of(book: &Book, ward: Planned, now: Timestamp) -> Ward {
 }
 
 /// Why nothing of a rollout is planned.
-fn stands_still(state: &State) -> Option<&'static str> {
+fn stands_still(state: &Standing) -> Option<&'static str> {
     match state {
-        State::Paused { .. } => Some("paused"),
-        State::Stopped { .. } => Some("stopped"),
-        State::Halted { .. } => Some("stopped itself"),
-        State::Running
-        | State::Returning
-        | State::Returned { .. }
-        | State::Aborted { .. }
-        | State::Finished { .. } => None,
+        Standing::Paused { .. } => Some("paused"),
+        Standing::Stopped { .. } => Some("stopped"),
+        Standing::Halted { .. } => Some("stopped itself"),
+        Standing::Running
+        | Standing::Returning
+        | Standing::Returned { .. }
+        | Standing::Aborted { .. }
+        | Standing::Finished { .. } => None,
     }
 }

@@ -22,6 +22,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::receipts::signed as receipt;
 use super::*;
+use crate::audit_log::AuditKey;
 use crate::ca::PeerLeaf;
 use crate::online::OnlineRole;
 
@@ -222,6 +223,12 @@ async fn a_pack_goes_on_from_the_heads_that_it_was_asked_for_with() {
         problem["detail"].as_str().unwrap_or_default().to_owned()
     };
     let journal = api.bench.journal().await.len();
+    let (ours, _) = AuditKey::load_or_make(&app.config.path(&app.config.keys)).expect("the log's key");
+    let ours = |change: Head| line(&ours.sign(change).expect("its own log"));
+    let other = ours(Head { root: [7; 32], ..*first.head() });
+    assert!(refused(json!([other])).await.contains("it was rewritten, or restored from a backup"));
+    let longer = ours(Head { size: 9999, ..*first.head() });
+    assert!(refused(json!([longer])).await.contains("its log was cut off"));
     assert!(refused(json!([by(&own, *first.head())])).await.contains("another audit log"));
     assert!(refused(json!(["{}"])).await.contains("not a head of an audit log"));
     assert!(refused(json!(vec![line(&first); 17])).await.contains("more than 16 kept heads"));
