@@ -333,3 +333,25 @@ async fn a_hold_that_has_lapsed_is_told_where_people_look() {
     assert!(!console.get(&device).await.has("Held by"));
     console.get("/expiries").await.must("Over").must("two transfers tonight").must("set it anew");
 }
+
+#[tokio::test]
+async fn a_hold_is_set_for_hours_in_the_console_too() {
+    // Goal: nobody has to remember in the morning. Method: eight hours; none; what is no number, none, and too many.
+    let console = Console::with_fleet().await;
+    let now = console.app().clock.now();
+    let choice = ("choice", "ward:St. Brigid/4B");
+    let reason = ("reason", "two transfers tonight");
+    for wrong in ["0", "-1", "2161", "8h", "8.5"] {
+        let refused = console.post("/holds/new", &[reason, choice, ("hours", wrong)]).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+        refused.must("whole hours, 1 to 2160").must(&format!("value=\"{wrong}\"")).must("two transfers tonight");
+    }
+    assert!(!console.get("/rollouts").await.has("Lift…"), "nothing was set");
+    console.post("/holds/new", &[reason, choice, ("hours", " 8 ")]).await.location();
+    let holds = console.get("/api/v1/holds").await;
+    let holds: serde_json::Value = serde_json::from_str(&holds.text).expect("JSON");
+    let until = holds["holds"][0]["until"].as_i64().expect("an end");
+    assert!((until - now.0 - 8 * 3600).abs() < 60, "{holds}");
+    console.post("/holds/new", &[reason, choice]).await.location();
+    console.get("/rollouts").await.must("when somebody lifts it");
+}

@@ -16,7 +16,7 @@ use crate::http::problem::Problem;
 use crate::people::Caller;
 
 /// Seconds for which a hold may be set ahead: one that is meant for longer is set without an end.
-const LONGEST_S: i64 = 90 * 86_400;
+pub(crate) const LONGEST_S: i64 = 90 * 86_400;
 
 /// A hold that is asked for.
 #[derive(Debug, Deserialize, ToSchema)]
