@@ -33,6 +33,8 @@ pub struct Ward {
     pub ward: String,
     /// The rollouts that have something for its devices, those that stand still too.
     pub rollouts: BTreeSet<Name>,
+    /// Those of them that stand still.
+    pub still: BTreeSet<Name>,
     /// The days, the first one first.
     pub days: Vec<Day>,
 }
@@ -94,9 +96,13 @@ pub fn wards<'a>(
                 site: site.clone(),
                 ward: ward.clone(),
                 rollouts: BTreeSet::new(),
+                still: BTreeSet::new(),
                 days: (0..days).map(|_| Day::default()).collect(),
             });
             ward.rollouts.insert(rollout.id.clone());
+            if !rollout.moves() {
+                ward.still.insert(rollout.id.clone());
+            }
             for (number, day) in (0_i64..).zip(&mut ward.days) {
                 add(day, (book, device), (rollout, order, when), first.plus_seconds(number * DAY_S));
             }
@@ -281,7 +287,7 @@ mod tests {
         state(&mut book, State::Halted { at: NOW, wave: 0, reason: "two failed".to_string() });
         let still = |book: &Book| {
             let [ward] = shown(book).try_into().expect("it is shown");
-            assert_eq!(ward.rollouts, [name("r-1")].into());
+            assert_eq!((&ward.rollouts, &ward.still), (&[name("r-1")].into(), &[name("r-1")].into()));
             let of = |day: &Day| (day.still, day.devices, day.later);
             (ward.days.iter().map(of).collect::<Vec<_>>(), ward.disturbed_tonight(NOW))
         };

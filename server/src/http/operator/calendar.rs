@@ -41,6 +41,8 @@ pub struct WardView {
     ward: String,
     /// The rollouts that have something for its devices, those that stand still too.
     rollouts: Vec<String>,
+    /// Those of them that were paused, were stopped or stopped themselves.
+    still: Vec<String>,
     /// The days, the first one first.
     days: Vec<DayView>,
 }
@@ -84,10 +86,12 @@ pub async fn show(
 impl From<Ward> for WardView {
     fn from(ward: Ward) -> Self {
         let rollouts = ward.rollouts.iter().map(ToString::to_string).collect();
+        let still = ward.still.iter().map(ToString::to_string).collect();
         Self {
             site: ward.site,
             ward: ward.ward,
             rollouts,
+            still,
             days: ward.days.into_iter().map(Into::into).collect(),
         }
     }
