@@ -52,7 +52,9 @@ pub enum PackError {
     #[error("more than {} receipts: ask for one order at a time", limits::EVIDENCE_RECEIPTS)]
     TooMany,
     /// A head of another log.
-    #[error("the kept head is of another audit log (key {found}) than that of this server ({expected}): is it of this server?")]
+    #[error(
+        "the kept head is of another audit log (key {found}) than that of this server ({expected}): is it of this server?"
+    )]
     OtherLog {
         /// The key of this server's log.
         expected: String,

@@ -240,15 +240,14 @@ async fn warn_of_ends(operator: Operator, told: Arc<Mutex<BTreeSet<String>>>) {
     let now = operator.app.clock.now();
     let mut words = steps::warnings(&operator.app.ca.standing(), now);
     match expiries::all(&operator).await {
-        Ok(ends) => words.extend(
-            due(&ends, now)
-                .into_iter()
-                .filter(|(days, lapse)| lapse.what.is_news(*days))
-                .map(|(days, lapse)| match days {
+        Ok(ends) => {
+            words.extend(due(&ends, now).into_iter().filter(|(days, lapse)| lapse.what.is_news(*days)).map(
+                |(days, lapse)| match days {
                     0 => format!("{} ended at {}: {}", lapse.name, lapse.at, lapse.todo()),
                     _ => format!("{} ends at {}, within {days} days: {}", lapse.name, lapse.at, lapse.todo()),
-                }),
-        ),
+                },
+            ))
+        }
         Err(error) => tracing::error!(error = chain(&error), "it cannot be said what ends soon"),
     }
     for words in words {

@@ -61,7 +61,8 @@ fn row(first: Timestamp, number: i64, ward: &Value, day: &Value, open: &str) -> 
         .filter_map(Value::as_str)
         .map(|id| if still.contains(&id) { format!("{id} (stands still)") } else { id.to_owned() })
         .collect();
-    let date: String = first.plus_seconds(number.saturating_mul(DAY_S)).to_string().chars().take(10).collect();
+    let date: String =
+        first.plus_seconds(number.saturating_mul(DAY_S)).to_string().chars().take(10).collect();
     json!({
         "day": date,
         "ward": format!("{}/{}", text("site"), text("ward")),

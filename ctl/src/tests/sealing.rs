@@ -91,12 +91,19 @@ fn a_pack_is_asked_for_with_the_heads_that_were_kept_and_held_to_them() {
     let own = || Log::of(1, "device.revoke");
     let told = done(asked(&own().pack(Some(own().head()))));
     assert!(told.contains("held to the kept head: 2 entries") && told.contains("--head FILE"), "{told}");
-    assert_eq!(verify(), "the pack holds no first root of the repository director", "its log is not at fault");
+    assert_eq!(
+        verify(),
+        "the pack holds no first root of the repository director",
+        "its log is not at fault"
+    );
     let rewritten = || Log::of(1, "device.enrol");
     for (pack, why) in [
         (rewritten().pack(Some(rewritten().head())), "the audit log was rewritten"),
         (rewritten().pack(Some(own().head())), "does not prove that the audit log goes on"),
-        (rewritten().pack(None), "stands no proof that the audit log goes on from the kept head over 2 entries"),
+        (
+            rewritten().pack(None),
+            "stands no proof that the audit log goes on from the kept head over 2 entries",
+        ),
         (own().pack(None), "ask for the pack anew with that head"),
         (Log::of(2, "device.revoke").pack(None), "sealed by another audit log"),
     ] {

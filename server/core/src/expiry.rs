@@ -93,12 +93,9 @@ impl What {
         match self {
             Self::Authority | Self::Hold => false,
             Self::Order | Self::WayBack => within <= last,
-            Self::Root
-            | Self::Targets
-            | Self::Role
-            | Self::Freshness
-            | Self::Renewed
-            | Self::ApiToken => true,
+            Self::Root | Self::Targets | Self::Role | Self::Freshness | Self::Renewed | Self::ApiToken => {
+                true
+            }
         }
     }
 }

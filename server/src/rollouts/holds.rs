@@ -35,8 +35,10 @@ impl Rollouts {
         let hold = Hold { v: 1, id, covers, by, reason: reason.to_string(), at, until, lapsed: None };
         let audit =
             entry("hold.set", &format!("hold:{}", hold.id), Some(&reason), &format!("{:?}", hold.covers));
-        let draft =
-            Commit::draft(now, actor.clone()).expect(key.clone(), expected).put(key, body(&hold)).audit(audit);
+        let draft = Commit::draft(now, actor.clone())
+            .expect(key.clone(), expected)
+            .put(key, body(&hold))
+            .audit(audit);
         self.commit(draft).await?;
         Ok(hold)
     }

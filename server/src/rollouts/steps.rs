@@ -16,8 +16,7 @@ use cordon_server_core::change::lease::Lease;
 use cordon_server_core::change::{Commit, Draft, Key};
 use cordon_server_core::device::Device;
 use cordon_server_core::rollout::{
-    Act, Fleet, IN_FLIGHT_TOTAL, Progress, Rollout, RolloutKind, Sight, apply, apply_progress, passed,
-    plan,
+    Act, Fleet, IN_FLIGHT_TOTAL, Progress, Rollout, RolloutKind, Sight, apply, apply_progress, passed, plan,
 };
 
 use super::{AsSeen, RolloutError, Rollouts, body, entry};

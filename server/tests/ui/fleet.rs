@@ -186,21 +186,7 @@ pub(crate) fn rollout_pages(sample: Sample) -> Vec<(&'static str, String)> {
             ..halted.row.clone()
         },
     ];
-    let holds = vec![Hold {
-        id: sample.text("h-1"),
-        covers: sample.said("ward Neonatal of St. Brigid"),
-        by: sample.said("A. Lindqvist"),
-        reason: sample.said("Two transfers tonight, no reboots please"),
-        at: ago(7200),
-        until: None,
-        choice: sample.text("ward:St. Brigid/Neonatal"),
-    }];
-    let lapsed = vec![Hold {
-        id: sample.text("h-2"),
-        covers: sample.said("ward 4B of St. Brigid"),
-        until: Some(ago(1800)),
-        ..holds[0].clone()
-    }];
+    let (holds, lapsed) = holds(sample);
     let rows = rows.into_iter().chain(others.iter().map(|(_, page)| page.row.clone())).collect();
     let pages = vec![
         ("rollouts", rollouts::render_list(&frame, &Rollouts { rows, holds, lapsed })),
@@ -256,7 +242,27 @@ fn finished(mut page: Rollout) -> Rollout {
     Rollout { failed: Vec::new(), reasons: Vec::new(), named: None, ..page }
 }
 
-/// Two wards of seven days, one of them held for two nights.
+/// A hold without an end, and one that has lapsed.
+fn holds(sample: Sample) -> (Vec<Hold>, Vec<Hold>) {
+    let hold = Hold {
+        id: sample.text("h-1"),
+        covers: sample.said("ward Neonatal of St. Brigid"),
+        by: sample.said("A. Lindqvist"),
+        reason: sample.said("Two transfers tonight, no reboots please"),
+        at: ago(7200),
+        until: None,
+        choice: sample.text("ward:St. Brigid/Neonatal"),
+    };
+    let lapsed = Hold {
+        id: sample.text("h-2"),
+        covers: sample.said("ward 4B of St. Brigid"),
+        until: Some(ago(1800)),
+        ..hold.clone()
+    };
+    (vec![hold], vec![lapsed])
+}
+
+/// Three wards of seven days, one of them held for two nights, one of a rollout that stands still.
 fn nights(sample: Sample) -> Calendar {
     let night = |devices, held, later| Day {
         open: vec![(0, 300), (1320, 1440)],

@@ -238,7 +238,10 @@ fn a_head_that_was_kept_holds_the_log_of_a_pack_to_its_past() {
     held(&[], &own).expect("the pack's own head");
     let refused = |earlier: &[SignedHead], kept: &SignedHead| held(earlier, kept).expect_err("not this log");
     assert_eq!(refused(&good, &rewritten), Broken::Rewritten { line: 19, size: 2 });
-    assert_eq!(refused(core::slice::from_ref(&rewritten), &rewritten), Broken::Continued { line: 19, size: 2 });
+    assert_eq!(
+        refused(core::slice::from_ref(&rewritten), &rewritten),
+        Broken::Continued { line: 19, size: 2 }
+    );
     assert_eq!(refused(&[kept(4)], &rewritten), Broken::NotContinued { line: 20, size: 2 });
     assert_eq!(refused(&[], &kept(2)), Broken::NotContinued { line: 19, size: 2 });
     let foreign = head(98, 2, "a");

@@ -1,10 +1,10 @@
 //! The check of a pack, line by line, on any machine: what is wrong with it, or what it proves.
 //!
 //! First the seal: the head is of the log that the reader knows, the entry with the root stands under it, the body leads to
-//! that root, and the log goes on from the heads that the reader kept. Whatever fails there is named by its line, and a line of the body by what the index says it was. Then the
-//! contents: the parties' documents from the given roots, every receipt by its device's key. Memory: the parties'
-//! documents, the statements of the receipts, and about 200 bytes a line. Read next: [`super::trust`],
-//! [`super::verified`] for which receipt counts for what.
+//! that root, and the log goes on from the heads that the reader kept. Whatever fails there is named by its line, and a line of
+//! the body by what the index says it was. Then the contents: the parties' documents from the given roots, every receipt by its
+//! device's key. Memory: the parties' documents, the statements of the receipts, and about 200 bytes a line. Read next:
+//! [`super::trust`], [`super::verified`] for which receipt counts for what.
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};

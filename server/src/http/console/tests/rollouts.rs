@@ -7,9 +7,7 @@ use cordon_proto::update::order::{Back, Order};
 use cordon_proto::update::release::Image;
 use cordon_proto::update::scope::Scope;
 use cordon_server_core::policy::{Role, Session};
-use cordon_server_core::rollout::{
-    Acceptance, Covers, Hold, Progress, Rollout, State as Standing, WayBack,
-};
+use cordon_server_core::rollout::{Acceptance, Covers, Hold, Progress, Rollout, State as Standing, WayBack};
 
 use super::fixture::{Console, commit, fill, id, name};
 use crate::app::App;
@@ -344,7 +342,10 @@ async fn a_hold_is_set_for_hours_in_the_console_too() {
     for wrong in ["0", "-1", "2161", "8h", "8.5"] {
         let refused = console.post("/holds/new", &[reason, choice, ("hours", wrong)]).await;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
-        refused.must("whole hours, 1 to 2160").must(&format!("value=\"{wrong}\"")).must("two transfers tonight");
+        refused
+            .must("whole hours, 1 to 2160")
+            .must(&format!("value=\"{wrong}\""))
+            .must("two transfers tonight");
     }
     assert!(!console.get("/rollouts").await.has("Lift…"), "nothing was set");
     console.post("/holds/new", &[reason, choice, ("hours", " 8 ")]).await.location();
