@@ -18,7 +18,7 @@ use crate::session::Session;
 mod take;
 mod verify;
 
-pub(crate) use verify::{read_head, read_key};
+pub(crate) use verify::{facts, read_head, read_key};
 
 /// What the list shows.
 const COLUMNS: [&str; 7] = ["sequence", "at", "actor", "action", "object", "reason", "sealed"];

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use cordon_proto::audit::SignedHead;
 use cordon_proto::canonical::fields::encode_hex;
 use cordon_proto::ids::HardwareId;
 use cordon_proto::receipt::Outcome;
@@ -18,6 +19,7 @@ use cordon_server_core::evidence::{
 use serde_json::{Value, json};
 
 use crate::api::Api;
+use crate::audit::{facts as facts_of, read_head};
 use crate::failure::Failure;
 use crate::folder::write_whole;
 use crate::key::SecretKey;
@@ -65,6 +67,9 @@ pub struct Pack {
     /// Of all orders that close this advisory.
     #[arg(long, value_name = "NAME")]
     pub advisory: Option<String>,
+    /// A head of the audit log that was kept: the pack proves that the log goes on from it. Repeat.
+    #[arg(long, value_name = "FILE")]
+    pub head: Vec<PathBuf>,
     /// Where to write it.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
@@ -127,17 +132,34 @@ impl Pack {
             let one = "give one of --order, --release, --rollout and --advisory";
             return Err(Failure::Usage(one.to_owned()));
         }
+        let kept = self.head.iter().map(|path| read_head(path)).collect::<Result<Vec<_>, _>>()?;
+        let line = |head: &SignedHead| String::from_utf8_lossy(&head.to_bytes()).into_owned();
+        let heads: Vec<_> = kept.iter().map(line).collect();
         let given =
             asked.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?))));
-        let pack =
-            Api::new(session.options)?.post_for_lines(&["evidence"], &Value::Object(given.collect()))?;
+        // A server that has not heard of heads yet is still asked for a pack without any.
+        let heads = Some(("heads".to_owned(), json!(heads))).filter(|_| !kept.is_empty());
+        let body = Value::Object(given.chain(heads).collect());
+        let pack = Api::new(session.options)?.post_for_lines(&["evidence"], &body)?;
         write_whole(&self.out, &pack)?;
+        // A pack that does not go on from them is written all the same: it is evidence.
+        judge::goes_on(&pack, &kept)?;
         let (out, lines) = (self.out.display(), pack.split_inclusive(|byte| *byte == b'\n').count());
+        let believed = if kept.is_empty() { "--log-key FILE" } else { "--head FILE" };
         let check = format!(
             "check it on any machine: cordonctl evidence verify --pack {out} --director-root FILE --image-root \
-             NAME=FILE --ca FILE --head FILE"
+             NAME=FILE --ca FILE {believed}"
         );
-        Ok(Report::new(format!("wrote {out} with {lines} lines\n{check}"), json!({"lines": lines})))
+        let text = format!("wrote {out} with {lines} lines\n{}{check}", held(&kept));
+        Ok(Report::new(text, json!({"lines": lines, "kept": kept.iter().map(facts_of).collect::<Vec<_>>()})))
+    }
+}
+
+/// The heads to which a log was held.
+fn held(kept: &[SignedHead]) -> String {
+    match kept {
+        [] => "held to no kept head: the log's key alone is believed, not its past\n".to_owned(),
+        _ => kept.iter().map(|head| format!("held to the kept head: {head}\n")).collect(),
     }
 }
 
@@ -158,7 +180,7 @@ fn told(judged: &Judged) -> Report {
         text += &lines;
         orders.push(facts);
     }
-    let Verified { others, outside, renamed, head, .. } = verified;
+    let Verified { others, outside, renamed, head, kept, .. } = verified;
     if *others > 0 {
         text += &format!("{others} receipts prove nothing for these orders\n");
     }
@@ -170,10 +192,11 @@ fn told(judged: &Judged) -> Report {
             "{renamed} devices spoke under more than one identity: they were enrolled again, or somebody made one for them\n"
         );
     }
-    text += &format!("sealed: {head}\nlog: {}\n", encode_hex(&head.head().log));
+    text += &format!("sealed: {head}\n{}log: {}\n", held(kept), encode_hex(&head.head().log));
     let json = json!({
         "verified": true, "lines": verified.lines, "asked": verified.asked, "made": verified.made.to_string(),
         "orders": orders, "others": others, "outside": outside, "renamed": renamed,
+        "kept": kept.iter().map(facts_of).collect::<Vec<_>>(),
     });
     Report::new(text, json)
 }

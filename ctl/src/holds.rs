@@ -4,6 +4,7 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 use cordon_proto::ids::Name;
+use cordon_proto::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -12,12 +13,12 @@ use crate::report::Report;
 use crate::session::Session;
 
 /// What the list shows.
-const COLUMNS: [&str; 5] = ["id", "covers", "until", "by", "reason"];
+const COLUMNS: [&str; 6] = ["id", "state", "covers", "until", "by", "reason"];
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List holds in force.
+    /// List holds: those in force, and for a week those that have lapsed, which decide nothing any more.
     List,
     /// Set one.
     Set(Set),
@@ -62,8 +63,11 @@ impl Command {
         match self {
             Self::List => {
                 let answer = api.get(&["holds"], &[])?;
-                let holds = answer.get("holds").and_then(Value::as_array).cloned().unwrap_or_default();
-                let rows: Vec<_> = holds.iter().map(row).collect();
+                let listed = |name: &str| answer.get(name).and_then(Value::as_array).into_iter().flatten();
+                let rows: Vec<_> = listed("holds")
+                    .map(|hold| row(hold, "holds"))
+                    .chain(listed("lapsed").map(|hold| row(hold, "lapsed")))
+                    .collect();
                 Ok(Report::table(&COLUMNS, &rows, answer))
             }
             Self::Set(set) => {
@@ -93,13 +97,14 @@ impl Set {
 }
 
 /// A hold in one line.
-fn row(hold: &Value) -> Value {
+fn row(hold: &Value, state: &str) -> Value {
     let field = |path: &str| hold.pointer(path).cloned().unwrap_or(Value::Null);
     let word = |path: &str| field(path).as_str().unwrap_or_default().to_owned();
     json!({
         "id": field("/id"),
+        "state": state,
         "covers": format!("{} {}", word("/covers/kind"), word("/covers/name")),
-        "until": field("/until"),
+        "until": field("/until").as_i64().map(|until| Timestamp(until).to_string()),
         "by": field("/by"),
         "reason": field("/reason"),
     })

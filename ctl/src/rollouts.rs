@@ -17,6 +17,7 @@ use crate::order::list::ScopeList;
 use crate::report::Report;
 use crate::session::Session;
 
+pub mod calendar;
 pub mod watch;
 
 use watch::Seen;
@@ -49,6 +50,8 @@ pub enum Command {
     },
     /// List its devices, by wave, stage or reason.
     Devices(Devices),
+    /// Show on which days devices of which wards may reboot, and what people hold or let stand still.
+    Calendar(calendar::Calendar),
     /// Follow one rollout until it ends: 0 if it finished, 1 if it was stopped, 3 if the server is gone.
     Watch(watch::Watch),
     /// Give no new go; devices that have one keep it.
@@ -243,6 +246,7 @@ impl Command {
                 Ok(Report::table(&REASONS, &rows, answer))
             }
             Self::Devices(devices) => devices.listed(&api),
+            Self::Calendar(calendar) => calendar.shown(&api),
             Self::Watch(watch) => watch.run(&api, session),
             Self::Pause(deed) => deed.done(&api, "pause"),
             Self::Halt(deed) => deed.done(&api, "stop"),

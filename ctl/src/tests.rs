@@ -34,6 +34,7 @@ mod printed;
 mod reports;
 mod rotation;
 mod scoring;
+mod sealing;
 mod shown;
 mod versions;
 mod watching;

@@ -306,6 +306,8 @@ pub const AUDIT_HEAD_BYTES: usize = 1024;
 pub const AUDIT_LINE_BYTES: usize = 64 * 1024;
 /// Bytes of one line of an evidence pack: the largest stored document, as a text within a line.
 pub const EVIDENCE_LINE_BYTES: usize = 2 * DOCUMENT_BYTES + 64 * 1024;
+/// Heads that were kept from before, in one evidence pack: it is asked for with them.
+pub const EVIDENCE_HEADS: usize = 16;
 /// Receipts in one evidence pack.
 pub const EVIDENCE_RECEIPTS: usize = 20_000;
 /// Entries of one page of an audit export.

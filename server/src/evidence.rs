@@ -6,8 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use cordon_proto::audit::SignedHead;
+use cordon_proto::canonical::fields::encode_hex;
 use cordon_proto::ids::{Name, Text};
 use cordon_proto::limits;
+use cordon_proto::merkle::Hash;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::order::Order;
 use cordon_proto::update::release::Image;
@@ -48,6 +51,33 @@ pub enum PackError {
     /// More than one pack holds.
     #[error("more than {} receipts: ask for one order at a time", limits::EVIDENCE_RECEIPTS)]
     TooMany,
+    /// A head of another log.
+    #[error(
+        "the kept head is of another audit log (key {found}) than that of this server ({expected}): is it of this server?"
+    )]
+    OtherLog {
+        /// The key of this server's log.
+        expected: String,
+        /// The key of the kept head.
+        found: String,
+    },
+    /// A head over more entries than there are.
+    #[error(
+        "the kept head covers {kept} entries of the audit log, and this server has sealed {sealed}: its log was cut off, or \
+         restored from a backup; keep the head"
+    )]
+    Shorter {
+        /// The entries of the kept head.
+        kept: u64,
+        /// The entries that are sealed.
+        sealed: u64,
+    },
+    /// A head from which the log does not go on.
+    #[error(
+        "this server's audit log does not begin with the {0} entries of the kept head: it was rewritten, or restored from a \
+         backup; keep the head, and check an export with `cordonctl audit verify`"
+    )]
+    Rewritten(u64),
     /// The audit log did not seal it in time.
     #[error("the audit log has not sealed the export yet: see whether it stands still, and ask again")]
     NotSealed,
@@ -63,8 +93,17 @@ pub enum PackError {
 }
 
 impl Evidence<'_> {
-    /// The whole pack.
-    pub async fn pack(&self, asked: &Asked, by: Doer<'_>) -> Result<Vec<u8>, PackError> {
+    /// The whole pack, with the proof that the audit log goes on from each kept head, the smallest first.
+    pub async fn pack(
+        &self,
+        asked: &Asked,
+        kept: Vec<SignedHead>,
+        by: Doer<'_>,
+    ) -> Result<Vec<u8>, PackError> {
+        // Before anything is written down: what is no head of this log is told at once.
+        if let Some(newest) = self.app.audit.head().await? {
+            self.earlier(&kept, &newest).await?;
+        }
         let director: Name = DIRECTOR.parse().expect("a valid name");
         let files = self.repositories.files(&director).await?;
         let chosen = choose(&files, asked);
@@ -85,8 +124,37 @@ impl Evidence<'_> {
         self.receipts(&mut builder, &ids).await?;
         let sequences = self.journal(&mut builder, &chosen, &rollouts).await?;
         let (mut bytes, seal) = builder.close();
-        bytes.extend(tail(&self.sealed(asked, seal, &sequences, by).await?));
+        let (sequence, entry) = self.noted(asked, seal, by).await?;
+        let head = self.sealed(sequence).await?;
+        let mut proofs = Vec::new();
+        for sequence in sequences.into_iter().chain([sequence]) {
+            let proof = self.app.audit.inclusion(sequence, head.size()).await?;
+            proofs.push((sequence, proof.ok_or(PackError::NotSealed)?.path));
+        }
+        let (_, path) = proofs.pop().ok_or(PackError::NotSealed)?;
+        let earlier = self.earlier(&kept, &head).await?;
+        let earlier = kept.into_iter().zip(earlier).collect();
+        bytes.extend(tail(&Sealed { entry, path, proofs, earlier, head }));
         Ok(bytes)
+    }
+
+    /// The proofs that the log of a head goes on from each kept one.
+    async fn earlier(&self, kept: &[SignedHead], head: &SignedHead) -> Result<Vec<Vec<Hash>>, PackError> {
+        let mut paths = Vec::new();
+        for one in kept {
+            let (log, found) = (head.head().log, one.head().log);
+            if log != found {
+                let (expected, found) = (encode_hex(&log), encode_hex(&found));
+                return Err(PackError::OtherLog { expected, found });
+            }
+            if one.size() > head.size() {
+                return Err(PackError::Shorter { kept: one.size(), sealed: head.size() });
+            }
+            let proof = self.app.audit.consistency(one.size(), head.size()).await?;
+            let proof = proof.filter(|proof| proof.proves(&one.head().root, &head.head().root));
+            paths.push(proof.ok_or(PackError::Rewritten(one.size()))?.path);
+        }
+        Ok(paths)
     }
 
     /// The makers' words for the images, and when each release came.
@@ -194,32 +262,23 @@ impl Evidence<'_> {
         Ok(sequences)
     }
 
-    /// Writes the export down, and waits until the log has sealed it.
-    async fn sealed(
-        &self,
-        asked: &Asked,
-        seal: Seal,
-        sequences: &[u64],
-        by: Doer<'_>,
-    ) -> Result<Sealed, PackError> {
+    /// Writes the export down: where it stands in the journal, and as what.
+    async fn noted(&self, asked: &Asked, seal: Seal, by: Doer<'_>) -> Result<(u64, String), PackError> {
         let action = ACTION.parse().expect("a valid name");
         let entry = Entry { after: Some(seal.summary()), ..Entry::new(action, Text::lossy(&asked.word())) };
         self.app.commit(Commit::draft(by.now, by.actor.clone()).audit(entry.clone())).await?;
-        let (sequence, stored) = self.written(&entry).await?;
+        self.written(&entry).await
+    }
+
+    /// Waits until the log has sealed this entry.
+    async fn sealed(&self, sequence: u64) -> Result<SignedHead, PackError> {
         for _ in 0..SEAL_TRIES {
             self.app.audit.seal(self.app.clock.now_ms()).await?;
             let head = self.app.audit.head().await?;
-            let Some(head) = head.filter(|head| head.size() >= sequence) else {
-                tokio::time::sleep(SEAL_PAUSE).await;
-                continue;
-            };
-            let mut proofs = Vec::new();
-            for sequence in sequences.iter().copied().chain([sequence]) {
-                let proof = self.app.audit.inclusion(sequence, head.size()).await?;
-                proofs.push((sequence, proof.ok_or(PackError::NotSealed)?.path));
+            if let Some(head) = head.filter(|head| head.size() >= sequence) {
+                return Ok(head);
             }
-            let (_, path) = proofs.pop().ok_or(PackError::NotSealed)?;
-            return Ok(Sealed { entry: stored, path, proofs, head });
+            tokio::time::sleep(SEAL_PAUSE).await;
         }
         Err(PackError::NotSealed)
     }

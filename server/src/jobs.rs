@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cordon_server_core::expiry::{What, due};
+use cordon_server_core::expiry::due;
 use cordon_server_core::rollout::Rollout;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -240,16 +240,14 @@ async fn warn_of_ends(operator: Operator, told: Arc<Mutex<BTreeSet<String>>>) {
     let now = operator.app.clock.now();
     let mut words = steps::warnings(&operator.app.ca.standing(), now);
     match expiries::all(&operator).await {
-        // The authorities have said it in their own words, and a hold's end is no news for the log.
-        Ok(ends) => words.extend(
-            due(&ends, now)
-                .into_iter()
-                .filter(|(_, lapse)| !matches!(lapse.what, What::Authority | What::Hold))
-                .map(|(days, lapse)| match days {
+        Ok(ends) => {
+            words.extend(due(&ends, now).into_iter().filter(|(days, lapse)| lapse.what.is_news(*days)).map(
+                |(days, lapse)| match days {
                     0 => format!("{} ended at {}: {}", lapse.name, lapse.at, lapse.todo()),
                     _ => format!("{} ends at {}, within {days} days: {}", lapse.name, lapse.at, lapse.todo()),
-                }),
-        ),
+                },
+            ))
+        }
         Err(error) => tracing::error!(error = chain(&error), "it cannot be said what ends soon"),
     }
     for words in words {

@@ -34,6 +34,7 @@ use crate::store::{Answer, Change, Cursor, Expected, Revision, Store, StoreError
 mod at_check_in;
 mod create;
 mod elsewhere;
+mod holds;
 mod people;
 mod shelf;
 mod steps;

@@ -175,7 +175,8 @@ async fn a_captured_server_that_keeps_receipts_back_is_found_out_on_the_workstat
     assert_eq!(taken, 1, "a receipt");
     hospital.start(&settings).await.expect("starts with what the thief left");
     hospital.ctl(&["receipts", "export", "--order", "vp3-422", "--out", &receipts]).await.expect("exports");
-    hospital.ctl(&["evidence", "pack", "--rollout", "vp3-422", "--out", &pack]).await.expect("a pack");
+    let asked = ["evidence", "pack", "--rollout", "vp3-422", "--head", &head, "--out", &pack];
+    hospital.ctl(&asked).await.expect("a pack");
     hospital.stop().await.expect("drains");
     let [director, maker, list] = ["director", "halden", "pumps.tsv"].map(path);
     let [ca, root] = ["server/ca/root.pem", "director/1.root.json"].map(path);

@@ -44,7 +44,7 @@ pub(super) fn run(export: &Path, kept: &[PathBuf], key: Option<&Path>) -> Result
 }
 
 /// A head as programs read it.
-pub(super) fn facts(head: &SignedHead) -> Value {
+pub(crate) fn facts(head: &SignedHead) -> Value {
     let what = head.head();
     json!({
         "size": what.size, "root": encode_hex(&what.root), "at": what.at.to_string(), "log": encode_hex(&what.log),

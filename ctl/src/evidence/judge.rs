@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
 use clap::Args;
+use cordon_proto::audit::SignedHead;
 use cordon_proto::ids::{Name, Sha256};
 use cordon_proto::limits;
 use cordon_proto::receipt::{Receipt, ReceiptBody};
@@ -34,10 +35,11 @@ pub struct From {
     /// A maker's repository and its first root. Repeat.
     #[arg(long, value_name = "NAME=FILE")]
     pub image_root: Vec<String>,
-    /// A head of the audit log that was kept from before: its key is the log's.
+    /// A head of the audit log that was kept, and with which the pack was asked for: the log goes on from it. Repeat.
     #[arg(long, value_name = "FILE", required_unless_present = "log_key")]
-    pub head: Option<PathBuf>,
-    /// The public key of the audit log instead: the server's audit-key.json.
+    pub head: Vec<PathBuf>,
+    /// The public key of the audit log, where no head was kept or the key is known from another place too: the server's
+    /// audit-key.json.
     #[arg(long, value_name = "FILE")]
     pub log_key: Option<PathBuf>,
     /// The lists of the orders' scopes: a receipt then counts only if its device stands in its order's list. Repeat.
@@ -66,9 +68,10 @@ impl From {
     }
 
     fn anchors(&self) -> Result<Anchors, Failure> {
-        let log = match (&self.log_key, &self.head) {
+        let kept = self.head.iter().map(|path| read_head(path)).collect::<Result<Vec<_>, _>>()?;
+        let log = match (&self.log_key, kept.first()) {
             (Some(key), _) => read_key(key)?,
-            (None, Some(head)) => read_head(head)?.head().log,
+            (None, Some(head)) => head.head().log,
             (None, None) => return Err(Failure::Usage("give --head or --log-key".to_owned())),
         };
         let mut makers = BTreeMap::new();
@@ -79,7 +82,7 @@ impl From {
             makers.insert(name, Sha256::of(&read_file(file.as_ref(), ANCHOR_BYTES)?));
         }
         let director = Sha256::of(&read_file(&self.director_root, ANCHOR_BYTES)?);
-        Ok(Anchors { director, makers, log })
+        Ok(Anchors { director, makers, log, kept })
     }
 
     /// Calls `take` with each line, without its end; a line beyond the limit comes in pieces.
@@ -135,6 +138,25 @@ impl Devices for Authorities {
         chain.extend(issuers.iter().find(|issuer| signed_by(leaf, issuer)).cloned());
         opened(receipt, &chain, &self.anchors)
     }
+}
+
+/// Nobody's receipts: who looks at the seal alone believes no device.
+struct Nobody;
+
+impl Devices for Nobody {
+    fn open(&self, _: &Receipt, _: &[u8], _: &[Vec<u8>]) -> Option<ReceiptBody> {
+        None
+    }
+}
+
+/// Refuses a pack whose seal does not hold, or whose log does not go on from each of these heads.
+pub(super) fn goes_on(pack: &[u8], kept: &[SignedHead]) -> Result<(), Failure> {
+    let Some(first) = kept.first() else { return Ok(()) };
+    let mut examination = Examination::default();
+    for line in pack.split_inclusive(|byte| *byte == b'\n') {
+        examination.line(line.strip_suffix(b"\n").unwrap_or(line), &Nobody);
+    }
+    examination.seal(first.head().log, kept).map(drop).map_err(|broken| refusal(&broken))
 }
 
 fn refusal(broken: &Broken) -> Failure {

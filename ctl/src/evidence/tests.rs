@@ -82,6 +82,7 @@ fn pack(serials: &[&str]) -> Verified {
         entries: 0,
         lines: 9,
         head: SignedHead::new(head, signature).unwrap(),
+        kept: Vec::new(),
     }
 }
 

@@ -217,10 +217,46 @@ fn people_act_on_rollouts_and_holds_with_a_reason() {
         let sent = stored.lock().unwrap()[&format!("/api/v1/rollouts/r-1/{act}")].clone();
         assert!(String::from_utf8_lossy(&sent).contains("the ward moves tonight"), "{command}");
     }
+    let listed = br#"{"holds": [{"id": "h-1", "covers": {"kind": "site", "name": "St. Anna"}}],
+        "lapsed": [{"id": "h-2", "covers": {"kind": "model", "name": "VP-3"}, "until": 1795251906}]}"#;
+    stored.lock().unwrap().insert("/api/v1/holds".to_owned(), listed.to_vec());
+    let told = done(desk.online(&server, &["holds", "list"]));
+    let lines: Vec<Vec<&str>> = told.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][..4], ["h-1", "holds", "site", "St."], "{told}");
+    assert_eq!(lines[1][..5], ["h-2", "lapsed", "model", "VP-3", "2026-11-21T09:05:06Z"], "{told}");
     let hold = ["holds", "set", "--ward", "St. Brigid/4B", "--until", "2026-11-23T06:00:00Z"];
     done(desk.online(&server, &[&hold[..], &["--reason", "the ward moves tonight"]].concat()));
     let sent: Value = serde_json::from_slice(&stored.lock().unwrap()["/api/v1/holds"]).unwrap();
     assert_eq!((&sent["covers"]["kind"], &sent["until"]), (&"ward".into(), &"2026-11-23T06:00:00Z".into()));
+}
+
+#[test]
+fn the_calendar_is_told_by_ward_and_day_and_what_stands_still_is_said() {
+    // Goal: a ward's nights without a browser. Method: two wards, one of a paused rollout; closed days are left out.
+    let desk = Desk::new();
+    let (server, stored) = server::start("{}");
+    let day = |open: Value, counts: [u32; 4]| {
+        let [devices, held, still, later] = counts;
+        serde_json::json!({"open": open, "devices": devices, "held": held, "still": still, "later": later})
+    };
+    let night = serde_json::json!([[0, 300], [1320, 1440]]);
+    let answer = serde_json::json!({"from": "2026-11-22T14:00:00Z", "wards": [
+        {"site": "St. Brigid", "ward": "4B", "rollouts": ["r-1", "r-2"], "still": ["r-2"],
+            "days": [day(night.clone(), [2, 0, 1, 4]), day(serde_json::json!([]), [0; 4])]},
+        {"site": "St. Anna", "ward": "ICU", "rollouts": ["r-1"], "still": [],
+            "days": [day(serde_json::json!([]), [0; 4]), day(night, [0, 7, 0, 0])]},
+    ]});
+    let path = "/api/v1/rollouts/calendar?days=2".to_owned();
+    stored.lock().unwrap().insert(path, answer.to_string().into_bytes());
+    let told = done(desk.online(&server, &["rollouts", "calendar", "--days", "2"]));
+    let lines: Vec<String> =
+        told.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let wanted = [
+        "DAY WARD OPEN DEVICES HELD STILL LATER ROLLOUTS",
+        "2026-11-22 St. Brigid/4B 00:00-05:00, 22:00-24:00 2 0 1 4 r-1, r-2 (stands still)",
+        "2026-11-23 St. Anna/ICU 00:00-05:00, 22:00-24:00 0 7 0 0 r-1",
+    ];
+    assert_eq!(lines, wanted, "{told}");
 }
 
 #[test]

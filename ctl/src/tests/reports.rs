@@ -22,7 +22,7 @@ impl Desk {
             pack,
             director_root: self.folder.path().join("director/1.root.json"),
             image_root: Vec::new(),
-            head: None,
+            head: Vec::new(),
             log_key: None,
             scope_list: Vec::new(),
         };

@@ -1,9 +1,9 @@
 //! What ends, when, who must act, and whether it is time to say so.
 //!
 //! Every signature, certificate and hold has an end, and an end that nobody saw coming stops updates or lets devices
-//! reboot. What people renew is announced 90, 30 and 7 days ahead; what lives a few weeks by design, 7 days ahead; what a
-//! program renews by itself only when it has not done so in time. Nothing here reads a clock or a store. Read next:
-//! [`due`].
+//! reboot. Everything is announced 90, 30 and 7 days ahead; what a program renews by itself only when it has not done so in
+//! time. What lives a few weeks by design is on the list from its first day, and news for a log in its last week alone. Nothing
+//! here reads a clock or a store. Read next: [`due`].
 
 use alloc::vec::Vec;
 
@@ -71,13 +71,31 @@ impl What {
     /// Days ahead of the end at which it is announced, first to last.
     #[must_use]
     pub fn announced(self) -> &'static [u32] {
-        let [_, _, last] = &limits::EXPIRY_WARNING_DAYS;
         match self {
-            Self::Root | Self::Targets | Self::Role | Self::Freshness | Self::Authority | Self::ApiToken => {
-                &limits::EXPIRY_WARNING_DAYS
-            }
-            Self::Order | Self::WayBack | Self::Hold => core::slice::from_ref(last),
+            Self::Root
+            | Self::Targets
+            | Self::Role
+            | Self::Freshness
+            | Self::Authority
+            | Self::ApiToken
+            | Self::Order
+            | Self::WayBack
+            | Self::Hold => &limits::EXPIRY_WARNING_DAYS,
             Self::Renewed => &[1],
+        }
+    }
+
+    /// Whether a log is told of an end within so many days. Authorities say it in their own words, a hold says it when it
+    /// lapses.
+    #[must_use]
+    pub fn is_news(self, within: u32) -> bool {
+        let [_, _, last] = limits::EXPIRY_WARNING_DAYS;
+        match self {
+            Self::Authority | Self::Hold => false,
+            Self::Order | Self::WayBack => within <= last,
+            Self::Root | Self::Targets | Self::Role | Self::Freshness | Self::Renewed | Self::ApiToken => {
+                true
+            }
         }
     }
 }
@@ -140,7 +158,7 @@ mod tests {
 
     #[test]
     fn ends_are_announced_90_30_and_7_days_ahead_and_when_they_are_past() {
-        // Goal: the steps of the warning. Method: both sides of each, for what people renew and for what lives for weeks.
+        // Goal: the steps of the warning. Method: both sides of each, for what people renew and for what lives for weeks; of which a log is told.
         let steps = |what: What| {
             [91, 90, 31, 30, 8, 7, 1, 0, -400].map(|days| {
                 lapse(what, days).within(NOW).map_or("-".to_string(), |within| within.to_string())
@@ -152,8 +170,12 @@ mod tests {
             assert_eq!(words(what), "- 90 90 30 30 7 7 0 0", "{what:?}");
         }
         for what in [What::Order, What::WayBack, What::Hold] {
-            assert_eq!(words(what), "- - - - - 7 7 0 0", "{what:?}");
+            assert_eq!(words(what), "- 90 90 30 30 7 7 0 0", "{what:?}");
         }
+        let told = |what: What| [90, 30, 7, 0].map(|days| what.is_news(days));
+        assert_eq!(told(What::Root), [true; 4]);
+        assert_eq!(told(What::Order), [false, false, true, true], "it lives a few weeks by design");
+        assert_eq!(told(What::Hold), [false; 4]);
         assert_eq!(words(What::Renewed), "- - - - - - 1 0 0", "three days are its whole life");
         let second = Lapse { at: NOW.plus_seconds(1), ..lapse(What::Root, 0) };
         assert_eq!(second.within(NOW), Some(7), "an end is the first second in which it counts no more");
@@ -165,7 +187,7 @@ mod tests {
         let all =
             [lapse(What::Root, 80), lapse(What::Order, 3), lapse(What::Hold, 20), lapse(What::Role, -1)];
         let listed: Vec<_> = due(&all, NOW).into_iter().map(|(days, lapse)| (days, lapse.what)).collect();
-        assert_eq!(listed, [(0, What::Role), (7, What::Order), (90, What::Root)]);
+        assert_eq!(listed, [(0, What::Role), (7, What::Order), (30, What::Hold), (90, What::Root)]);
         let maker = Lapse { whose: Whose::Maker, ..lapse(What::Root, 1) };
         assert!(maker.todo().contains("maker") && lapse(What::Root, 1).todo().contains("repo rotate"));
     }

@@ -23,6 +23,7 @@ pub mod calendar;
 mod check;
 mod content;
 mod facts;
+mod hold;
 mod offer;
 mod opening;
 mod plan;
@@ -39,6 +40,7 @@ pub use at_check_in::{go_at_check_in, may_be_given};
 pub use check::{Violation, check, passed};
 pub use content::{CONTENT_SILENT_S, Contents, ToldContent, content_key, content_name};
 pub use facts::{BackFacts, DeviceFacts, Failure, Fleet, Stage};
+pub use hold::{Covers, HOLD_KEPT_S, Hold, Passing};
 pub use offer::{Book, OtherList, Reason, ScopeList, Seen, Told, fits, ward_name};
 pub use opening::{Listed, NotReady, ready};
 pub use plan::{Act, plan, would_stop};
@@ -405,46 +407,6 @@ pub enum State {
         /// When.
         at: Timestamp,
     },
-}
-
-/// A person's stop for a ward, a site or a model. Needs no key and takes effect at once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hold {
-    /// Version of this document.
-    pub v: u32,
-    /// Its name.
-    pub id: Name,
-    /// What it covers.
-    pub covers: Covers,
-    /// Who set it.
-    pub by: String,
-    /// Why.
-    pub reason: String,
-    /// Since when.
-    pub at: Timestamp,
-    /// The first second in which it holds no more; none for as long as nobody ends it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
-}
-
-impl Hold {
-    /// Whether it holds now.
-    #[must_use]
-    pub fn holds(&self, now: Timestamp) -> bool {
-        self.until.is_none_or(|until| now < until)
-    }
-}
-
-/// What a hold covers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "name", rename_all = "kebab-case")]
-pub enum Covers {
-    /// One ward of one site, written `site/ward`.
-    Ward(String),
-    /// One site.
-    Site(String),
-    /// One model.
-    Model(String),
 }
 
 impl Rollout {

@@ -9,13 +9,13 @@ use cordon_proto::update::scope::Scope;
 use cordon_server_core::audit::Recorded;
 use cordon_server_core::change::{Index, Kind};
 use cordon_server_core::device::Device;
-use cordon_server_core::rollout::{Covers, Policy, State};
+use cordon_server_core::rollout::{Covers, HOLD_KEPT_S, Policy, State};
 use tokio::time::Instant;
 
 use super::tests::{NOW, asking, by, desk, name, order, person, publish, pump, receipt, wave};
 use super::{RolloutError, Rollouts, Turn, Wanted};
 use crate::store::memory::Memory;
-use crate::store::{Cursor, Store};
+use crate::store::{Cursor, Store, StoreError};
 
 async fn journal(store: &dyn Store) -> Vec<String> {
     let page = store.scan(Index::All(Kind::Audit), Cursor::First, 500).await.expect("read");
@@ -26,7 +26,7 @@ async fn journal(store: &dyn Store) -> Vec<String> {
 #[tokio::test]
 async fn a_hold_with_an_end_lapses_by_itself_and_says_so_in_the_journal_once() {
     // Goal: nobody has to remember. Method: two holds, one with an end; the second before it, at it, and after; a
-    // second book that has not heard of it yet.
+    // second book that has not heard of it yet; the document stays a week.
     let store: Arc<dyn Store> = Arc::new(Memory::new());
     let desk = desk(&store);
     let load =
@@ -44,13 +44,46 @@ async fn a_hold_with_an_end_lapses_by_itself_and_says_so_in_the_journal_once() {
     assert!(rollouts.book().held(&pump(1), until.plus_seconds(-1)));
     let lapsed = rollouts.lapse_holds(turn(until)).await.expect("lapses");
     assert!(lapsed.everybody, "whom it covered may now be told something else");
-    let left: Vec<String> = rollouts.book().holds.keys().map(ToString::to_string).collect();
-    assert_eq!(left, ["h-2"]);
+    assert_eq!(rollouts.book().holds[&name("h-1")].lapsed, Some(until), "it stays as a document");
     assert!(!rollouts.lapse_holds(turn(until.plus_seconds(9))).await.expect("looks").changed);
     let again = other.lapse_holds(turn(until)).await.expect("somebody was faster");
     assert!(!again.changed);
     let told = journal(&*store).await;
     assert_eq!(told.iter().filter(|action| *action == "hold.lapse").count(), 1, "{told:?}");
+    let week = until.plus_seconds(HOLD_KEPT_S);
+    assert!(!rollouts.lapse_holds(turn(week.plus_seconds(-1))).await.expect("looks").changed);
+    assert!(rollouts.lapse_holds(turn(week)).await.expect("goes").changed);
+    let left: Vec<String> = rollouts.book().holds.keys().map(ToString::to_string).collect();
+    assert_eq!(left, ["h-2"]);
+}
+
+#[tokio::test]
+async fn a_hold_that_a_clock_ahead_called_over_holds_again() {
+    // Goal: a clock that was ahead takes nothing away. Method: one hold for an hour; a tick of a clock that is a year ahead,
+    // then of one that is right; at the true end; the name of the one that is over is taken for another.
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let desk = desk(&store);
+    let rollouts = Rollouts::load(Arc::clone(&store), desk.repositories.clone(), NOW).await.expect("loads");
+    let (reason, until) = ("the ward moves tonight", NOW.plus_seconds(3600));
+    let site = || Covers::Site("St. Brigid".to_owned());
+    let set = async |until| rollouts.hold(name("h"), (site(), until), reason, by(&person())).await;
+    set(Some(until)).await.expect("holds");
+    assert!(matches!(set(None).await, Err(RolloutError::Store(StoreError::Conflict(_)))), "it holds");
+    let turn = |now| Turn { now, lease: None };
+    rollouts.lapse_holds(turn(NOW.plus_seconds(400 * 86_400))).await.expect("lapses");
+    let right = NOW.plus_seconds(60);
+    assert!(rollouts.book().held(&pump(1), right), "by the clock alone");
+    assert!(rollouts.lapse_holds(turn(right)).await.expect("holds again").everybody);
+    assert_eq!(rollouts.book().holds[&name("h")].lapsed, None);
+    rollouts.lapse_holds(turn(until)).await.expect("lapses");
+    assert!(!rollouts.book().held(&pump(1), until));
+    let told = journal(&*store).await;
+    let of_holds: Vec<&str> = told.iter().filter_map(|action| action.strip_prefix("hold.")).collect();
+    assert_eq!(of_holds, ["set", "lapse", "again", "lapse"]);
+    let (actor, now) = (person(), until.plus_seconds(5));
+    let doer = crate::people::Doer { actor: &actor, now };
+    rollouts.hold(name("h"), (site(), None), reason, doer).await.expect("its name is free");
+    assert!(rollouts.book().held(&pump(1), now));
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
-//! What people do with rollouts: pause, stop, resume, abort, send back, finish, accept a device; set and end holds.
+//! What people do with rollouts: pause, stop, resume, abort, send back, finish, accept a device.
 //!
 //! None of it needs a key and none of it can widen what the owner signed. Every act has a reason in the journal and
-//! bites with its commit. Aborting withdraws no order: that would close the way back, too. Read next: `create` for how
-//! a rollout begins.
+//! bites with its commit. Aborting withdraws no order: that would close the way back, too. Read next: `holds` for a
+//! ward, a site or a model that is kept, `create` for how a rollout begins.
 
 use std::sync::{OnceLock, Weak};
 
@@ -11,12 +11,12 @@ use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::change::{Commit, Key};
 use cordon_server_core::rollout::{
-    Accepted, Covers, Fleet, Hold, IN_FLIGHT_TOTAL, Rollout, Sight, State, WayBack, would_stop,
+    Accepted, Fleet, IN_FLIGHT_TOTAL, Rollout, Sight, State, WayBack, would_stop,
 };
 
 use super::{RolloutError, Rollouts, TRIES, body, entry, good_reason};
 use crate::people::Doer;
-use crate::store::{Expected, StoreError};
+use crate::store::StoreError;
 
 /// Devices that may be on their way back at once.
 const BACK_IN_FLIGHT: u32 = 100;
@@ -232,45 +232,5 @@ impl Rollouts {
             }
         }
         Err(StoreError::Conflict(key).into())
-    }
-
-    /// A person holds a ward, a site or a model. No key is needed and it takes effect with this commit.
-    pub async fn hold(
-        &self,
-        id: Name,
-        (covers, until): (Covers, Option<Timestamp>),
-        reason: &str,
-        by: Doer<'_>,
-    ) -> Result<Hold, RolloutError> {
-        let Doer { actor, now } = by;
-        let reason = good_reason(reason)?;
-        let (by, at) = (actor.to_string(), now);
-        let hold = Hold { v: 1, id: id.clone(), covers, by, reason: reason.to_string(), at, until };
-        let audit = entry("hold.set", &format!("hold:{id}"), Some(&reason), &format!("{:?}", hold.covers));
-        let key = Key::Hold(id);
-        let draft = Commit::draft(now, actor.clone())
-            .expect(key.clone(), Expected::Absent)
-            .put(key, body(&hold))
-            .audit(audit);
-        self.commit(draft).await?;
-        Ok(hold)
-    }
-
-    /// A person ends a hold and says why.
-    pub async fn release_hold(&self, id: &Name, reason: &str, by: Doer<'_>) -> Result<(), RolloutError> {
-        let Doer { actor, now } = by;
-        let reason = good_reason(reason)?;
-        // The store is asked, not the book: the hold may have been set on another server a moment ago.
-        let key = Key::Hold(id.clone());
-        let row = self.store.get(key.clone()).await?.ok_or_else(|| RolloutError::Unknown(id.clone()))?;
-        let audit = entry("hold.end", &format!("hold:{id}"), Some(&reason), "");
-        let draft = Commit::draft(now, actor.clone())
-            .expect(key.clone(), Expected::At(row.revision))
-            .delete(key)
-            .audit(audit);
-        match self.commit(draft).await {
-            Err(RolloutError::Store(StoreError::Conflict(_))) => Err(RolloutError::Unknown(id.clone())),
-            outcome => outcome.map(|_| ()),
-        }
     }
 }

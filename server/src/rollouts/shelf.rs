@@ -324,7 +324,8 @@ mod tests {
             1 => {
                 let id = name("h");
                 let (covers, by, reason) = (Covers::Site("a".to_owned()), "m".to_owned(), mark.to_string());
-                let hold_at = Hold { v: 1, id, covers, by, reason, at: Timestamp(mark), until: None };
+                let hold_at =
+                    Hold { v: 1, id, covers, by, reason, at: Timestamp(mark), until: None, lapsed: None };
                 Change::Put(hold, serde_json::to_vec(&hold_at).expect("JSON"))
             }
             _ => {

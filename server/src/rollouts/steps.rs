@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-use cordon_proto::ids::{DeviceId, Name, Text};
+use cordon_proto::ids::{DeviceId, Name};
 use cordon_proto::limits;
 use cordon_proto::receipt::{Outcome, ReceiptBody};
 use cordon_proto::time::Timestamp;
@@ -16,11 +16,10 @@ use cordon_server_core::change::lease::Lease;
 use cordon_server_core::change::{Commit, Draft, Key};
 use cordon_server_core::device::Device;
 use cordon_server_core::rollout::{
-    Act, Fleet, Hold, IN_FLIGHT_TOTAL, Progress, Rollout, RolloutKind, Sight, apply, apply_progress, passed,
-    plan,
+    Act, Fleet, IN_FLIGHT_TOTAL, Progress, Rollout, RolloutKind, Sight, apply, apply_progress, passed, plan,
 };
 
-use super::{AsSeen, Concerned, RolloutError, Rollouts, body, entry};
+use super::{AsSeen, RolloutError, Rollouts, body, entry};
 use crate::fleet::{Fleet as FleetView, ReceiptView};
 use crate::store::{Expected, StoreError};
 
@@ -62,7 +61,7 @@ struct Planned {
 type Rows = Vec<(DeviceId, Progress, Expected)>;
 
 impl Turn<'_> {
-    fn draft(&self, actor: Actor) -> Draft {
+    pub(super) fn draft(&self, actor: Actor) -> Draft {
         let draft = Commit::draft(self.now, actor);
         match self.lease.map(Lease::guard) {
             Some((key, expected)) => draft.expect(key, expected),
@@ -203,30 +202,6 @@ impl Rollouts {
             }
         }
         Ok(())
-    }
-
-    /// Takes away the holds whose time is over, with a line in the journal each. They bite no more since their end; whom
-    /// they covered may now be told something else.
-    pub async fn lapse_holds(&self, turn: Turn<'_>) -> Result<Concerned, RolloutError> {
-        let over: Vec<(Hold, Expected)> = self.read(|shelf| {
-            let over = shelf.book.holds.values().filter(|hold| !hold.holds(turn.now));
-            over.map(|hold| (hold.clone(), shelf.expected(&Key::Hold(hold.id.clone())))).collect()
-        });
-        let mut concerned = Concerned::default();
-        for (hold, expected) in over {
-            let key = Key::Hold(hold.id.clone());
-            let reason = Text::lossy(&hold.reason);
-            let covers = format!("{:?}", hold.covers);
-            let audit = entry("hold.lapse", &format!("hold:{}", hold.id), Some(&reason), &covers);
-            let draft = turn.draft(actor()).expect(key.clone(), expected).delete(key).audit(audit);
-            match self.commit(draft).await {
-                Err(RolloutError::Store(StoreError::Conflict(Key::Hold(id)))) => {
-                    tracing::debug!(hold = %id, "a person ended it first");
-                }
-                outcome => concerned.add(outcome?),
-            }
-        }
-        Ok(concerned)
     }
 
     /// Loads what a plan was made over, after somebody else changed it.

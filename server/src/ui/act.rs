@@ -229,8 +229,8 @@ impl Act {
 
     /// A hold for a ward, a site or a model, chosen from a list.
     #[must_use]
-    pub fn hold(options: Vec<(String, Said)>, chosen: &str) -> Self {
-        let text = "No device there gets the go for any rollout, from now until somebody lifts the hold. \
+    pub fn hold(options: Vec<(String, Said)>, chosen: &str, hours: &str) -> Self {
+        let text = "No device there gets the go for any rollout, from now until its end or until somebody lifts the hold. \
                     It needs no key. Devices that rebooted already are not touched.";
         let act = Self::new(
             "Hold a ward, site or model?".into(),
@@ -239,7 +239,13 @@ impl Act {
             paths::ROLLOUTS.into(),
         );
         let choice = Choice { label: "What to hold".into(), options, chosen: chosen.into() };
-        Self { choice: Some(choice), confirm: "Hold it".into(), ..act }
+        let input = Input {
+            name: "hours",
+            label: "For how many hours",
+            note: "empty: until somebody lifts it",
+            value: hours.into(),
+        };
+        Self { choice: Some(choice), inputs: vec![input], confirm: "Hold it".into(), ..act }
     }
 
     /// Lifting a hold.

@@ -3,6 +3,8 @@
 //! What may happen is decided in `cordon_server_core::rollout::calendar`; here it is only shown. Hours are those of the
 //! devices' own clocks, as they were signed. Read next: `server/ui/calendar.html`.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::window::DAY_MINUTES;
@@ -34,14 +36,25 @@ pub struct Ward {
     pub name: Said,
     /// Its site.
     pub site: Said,
-    /// The rollouts that have something for it: identity and title.
-    pub rollouts: Vec<(String, Said)>,
+    /// The rollouts that have something for it.
+    pub rollouts: Vec<Planned>,
     /// The value under which a hold names it.
     pub holdable: String,
     /// Whether a device of it may reboot before tomorrow morning.
     pub tonight: bool,
     /// Its days.
     pub days: Vec<Day>,
+}
+
+/// A rollout that has something for a ward.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Its name in addresses.
+    pub id: String,
+    /// What people call it.
+    pub title: Said,
+    /// Why it stands still, in a word; nothing of it is planned then.
+    pub still: Option<&'static str>,
 }
 
 #[derive(Template)]
@@ -62,10 +75,18 @@ impl Page<'_> {
     fn head(&self) -> String {
         let tonight: Vec<String> =
             self.page.wards.iter().filter(|ward| ward.tonight).map(|ward| ward.name.to_string()).collect();
-        match tonight.len() {
+        let tonight = match tonight.len() {
             0 => "tonight disturbs no ward".into(),
             1..=3 => format!("tonight may disturb {}", list(&tonight)),
             many => format!("tonight may disturb {many} wards"),
+        };
+        let planned = self.page.wards.iter().flat_map(|ward| &ward.rollouts);
+        let still: BTreeSet<&str> =
+            planned.filter(|rollout| rollout.still.is_some()).map(|rollout| rollout.id.as_str()).collect();
+        match still.len() {
+            0 => tonight,
+            1 => format!("{tonight}; 1 rollout stands still"),
+            many => format!("{tonight}; {many} rollouts stand still"),
         }
     }
 
@@ -105,7 +126,7 @@ impl Page<'_> {
 }
 
 fn class(day: &Day) -> &'static str {
-    match (day.held > 0, day.devices > 0) {
+    match (day.held > 0 || day.still > 0, day.devices > 0) {
         (true, false) => "held",
         (true, true) => "held partly",
         (false, true) => "opens",
@@ -123,7 +144,7 @@ fn hours(day: &Day) -> String {
     day.open.iter().map(stretch).collect::<Vec<_>>().join(", ")
 }
 
-/// "12 devices, 3 held, 40 in later waves".
+/// "12 devices, 3 held, 5 not before it goes on, 40 in later waves".
 fn counts(day: &Day) -> String {
     let mut words = Vec::new();
     if day.devices > 0 {
@@ -131,6 +152,9 @@ fn counts(day: &Day) -> String {
     }
     if day.held > 0 {
         words.push(format!("{} held", day.held));
+    }
+    if day.still > 0 {
+        words.push(format!("{} not before it goes on", day.still));
     }
     if day.later > 0 {
         words.push(format!("{} in later waves", day.later));
@@ -151,5 +175,8 @@ mod tests {
         let held = Day { open: vec![(0, DAY_MINUTES)], held: 1, ..Day::default() };
         assert_eq!((hours(&held).as_str(), counts(&held).as_str()), ("all day", "1 held"));
         assert_eq!((class(&held), class(&Day::default())), ("held", ""));
+        let still = Day { held: 0, still: 9, ..held };
+        assert_eq!((counts(&still).as_str(), class(&still)), ("9 not before it goes on", "held"));
+        assert_eq!(class(&Day { devices: 1, ..still }), "held partly");
     }
 }

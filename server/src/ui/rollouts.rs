@@ -25,6 +25,8 @@ pub struct Rollouts {
     pub rows: Vec<RolloutRow>,
     /// Holds in force.
     pub holds: Vec<Hold>,
+    /// Those that are over, for a week.
+    pub lapsed: Vec<Hold>,
 }
 
 /// One rollout in the list.
@@ -130,6 +132,10 @@ pub struct Hold {
     pub reason: Said,
     /// Since when.
     pub at: Timestamp,
+    /// Its end, if it has one.
+    pub until: Option<Timestamp>,
+    /// The value under which a question names what it covers.
+    pub choice: String,
 }
 
 /// One rollout's own page.
@@ -330,6 +336,16 @@ impl ListPage<'_> {
 
     fn waves(&self, row: &RolloutRow) -> String {
         plural(u64::try_from(row.waves).unwrap_or(0), "wave", "waves")
+    }
+
+    /// Its end: "today 14:02".
+    fn ends(&self, hold: &Hold) -> String {
+        let words = |until| self.frame.clock.moment_words(until);
+        hold.until.map_or_else(|| "when somebody lifts it".to_owned(), words)
+    }
+
+    fn again(&self, hold: &Hold) -> String {
+        paths::with_query(paths::NEW_HOLD, &[("choice", &hold.choice)])
     }
 
     fn lift(&self, hold: &Hold) -> String {

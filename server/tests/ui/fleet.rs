@@ -2,7 +2,7 @@
 
 use cordon_server::ui::DeviceState;
 use cordon_server::ui::acceptance::{Acceptance, Seen, Waits};
-use cordon_server::ui::calendar::{self, Calendar, Ward};
+use cordon_server::ui::calendar::{self, Calendar, Planned, Ward};
 use cordon_server::ui::device::Fact;
 use cordon_server::ui::devices::{DeviceRow, Step};
 use cordon_server::ui::findings::FindingRow;
@@ -186,16 +186,10 @@ pub(crate) fn rollout_pages(sample: Sample) -> Vec<(&'static str, String)> {
             ..halted.row.clone()
         },
     ];
-    let holds = vec![Hold {
-        id: sample.text("h-1"),
-        covers: sample.said("ward Neonatal of St. Brigid"),
-        by: sample.said("A. Lindqvist"),
-        reason: sample.said("Two transfers tonight, no reboots please"),
-        at: ago(7200),
-    }];
+    let (holds, lapsed) = holds(sample);
     let rows = rows.into_iter().chain(others.iter().map(|(_, page)| page.row.clone())).collect();
     let pages = vec![
-        ("rollouts", rollouts::render_list(&frame, &Rollouts { rows, holds })),
+        ("rollouts", rollouts::render_list(&frame, &Rollouts { rows, holds, lapsed })),
         ("rollouts-empty", rollouts::render_list(&frame, &Rollouts::default())),
         ("rollout", rollouts::render(&frame, &halted)),
         ("rollout-running", rollouts::render(&frame, &running)),
@@ -248,7 +242,27 @@ fn finished(mut page: Rollout) -> Rollout {
     Rollout { failed: Vec::new(), reasons: Vec::new(), named: None, ..page }
 }
 
-/// Two wards of seven days, one of them held for two nights.
+/// A hold without an end, and one that has lapsed.
+fn holds(sample: Sample) -> (Vec<Hold>, Vec<Hold>) {
+    let hold = Hold {
+        id: sample.text("h-1"),
+        covers: sample.said("ward Neonatal of St. Brigid"),
+        by: sample.said("A. Lindqvist"),
+        reason: sample.said("Two transfers tonight, no reboots please"),
+        at: ago(7200),
+        until: None,
+        choice: sample.text("ward:St. Brigid/Neonatal"),
+    };
+    let lapsed = Hold {
+        id: sample.text("h-2"),
+        covers: sample.said("ward 4B of St. Brigid"),
+        until: Some(ago(1800)),
+        ..hold.clone()
+    };
+    (vec![hold], vec![lapsed])
+}
+
+/// Three wards of seven days, one of them held for two nights, one of a rollout that stands still.
 fn nights(sample: Sample) -> Calendar {
     let night = |devices, held, later| Day {
         open: vec![(0, 300), (1320, 1440)],
@@ -257,20 +271,30 @@ fn nights(sample: Sample) -> Calendar {
         held,
         ..Day::default()
     };
-    let ward = |name: &str, tonight, days: Vec<Day>| Ward {
+    let rollout = |still| Planned {
+        id: sample.text("vp3-421"),
+        title: sample.said("VP-3 4.2.1 to 1,912 infusion pumps"),
+        still,
+    };
+    let ward = |name: &str, tonight, still, days: Vec<Day>| Ward {
         name: sample.said(name),
         site: sample.said("St. Brigid"),
-        rollouts: vec![(sample.text("vp3-421"), sample.said("VP-3 4.2.1 to 1,912 infusion pumps"))],
+        rollouts: vec![rollout(still)],
         holdable: sample.text("ward:St. Brigid/4B"),
         tonight,
         days,
     };
     let held =
         [night(0, 96, 0), night(0, 96, 0), night(90, 6, 0)].into_iter().chain(vec![night(96, 0, 0); 4]);
+    let still = Day { still: 31, ..night(0, 0, 0) };
     let open = vec![night(12, 0, 40); 5].into_iter().chain(vec![Day::default(); 2]);
     Calendar {
         days: (0..7).map(|day| ago(-86_400 * day)).collect(),
-        wards: vec![ward("Neonatal", false, held.collect()), ward("4B Cardiology", true, open.collect())],
+        wards: vec![
+            ward("Neonatal", false, None, held.collect()),
+            ward("4B Cardiology", true, None, open.collect()),
+            ward("ICU 2", false, Some("paused"), vec![still; 7]),
+        ],
         holds: 1,
     }
 }

@@ -120,7 +120,7 @@ impl Sample {
             ("act-release", act::render(&frame, &Act::release(self.thing("d7")))),
             ("act-mute", act::render(&frame, &Act::finding(FindingVerb::Mute, "f-20871"))),
             ("act-acknowledge", act::render(&frame, &Act::finding(FindingVerb::Acknowledge, "f-20871"))),
-            ("act-hold", act::render(&frame, &Act::hold(wards, "ward:4B"))),
+            ("act-hold", act::render(&frame, &Act::hold(wards, "ward:4B", ""))),
             ("act-lift", act::render(&frame, &Act::lift_hold("h-1", &self.said("ward 4B")))),
             ("act-pause", act::render(&frame, &Act::pause("vp3-422", under_way))),
             ("act-finish", act::render(&frame, &Act::finish("vp3-422", under_way))),

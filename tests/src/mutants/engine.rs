@@ -317,8 +317,8 @@ pub const ENGINE: &[Breakage] = &[
     ),
     server(
         "a hold outlives its end",
-        "server/src/rollouts/steps.rs",
-        ("filter(|hold| !hold.holds(turn.now))", "filter(|hold| !hold.holds(hold.at))"),
+        "server/src/rollouts/holds.rs",
+        ("let passing = hold.passing(turn.now)?;", "let passing = hold.passing(hold.at)?;"),
         "rollouts::later_tests::a_hold_with_an_end_lapses_by_itself_and_says_so_in_the_journal_once",
     ),
     server(

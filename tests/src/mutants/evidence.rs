@@ -36,6 +36,8 @@ const fn page(
 
 const ACTS: &str = "server/src/http/console/acts/rollouts.rs";
 const CALENDAR: &str = "server/core/src/rollout/calendar.rs";
+const KEPT: &str = "server/core/src/evidence/kept.rs";
+const HOLD: &str = "server/core/src/rollout/hold.rs";
 const JUDGE: &str = "ctl/src/evidence/judge.rs";
 const LINE: &str = "server/core/src/evidence/line.rs";
 const MEASURES: &str = "server/core/src/evidence/measures.rs";
@@ -59,6 +61,36 @@ pub const EVIDENCE: &[Breakage] = &[
         VERIFY,
         ("if head.head().log != anchors.log {", "if false {"),
         "evidence::tests::a_reader_with_other_anchors_believes_nothing",
+    ),
+    ground(
+        "a kept head is worth its key alone",
+        VERIFY,
+        ("continued(&self.earlier, kept, (line, &head))?;", "continued(&self.earlier, &[], (line, &head))?;"),
+        "evidence::tests::a_head_that_was_kept_holds_the_log_of_a_pack_to_its_past",
+    ),
+    ground(
+        "a pack goes on from a head by its size",
+        KEPT,
+        ("if one.head().root == kept.head().root => Ok(()),", "if one.size() == kept.size() => Ok(()),"),
+        "evidence::tests::a_head_that_was_kept_holds_the_log_of_a_pack_to_its_past",
+    ),
+    ground(
+        "an earlier head goes on without a proof",
+        KEPT,
+        ("if !proof.proves(&earlier.head().root, &head.head().root) {", "if proof.first > proof.second {"),
+        "evidence::tests::a_head_that_was_kept_holds_the_log_of_a_pack_to_its_past",
+    ),
+    ground(
+        "a clock that jumps ahead takes a hold away",
+        HOLD,
+        ("(false, None) => Some(Passing::Lapses),", "(false, None) => Some(Passing::Goes),"),
+        "rollout::hold::tests::a_hold_that_is_over_stays_a_week_and_holds_again_where_the_clock_was_ahead",
+    ),
+    ground(
+        "what a pause leaves is planned for tonight",
+        CALENDAR,
+        ("match (rollout.moves() || goes, wave.started) {", "match (rollout.is_open(), wave.started) {"),
+        "rollout::calendar::tests::a_rollout_that_stands_still_disturbs_nobody_and_a_return_those_who_confirmed",
     ),
     ground(
         "a line of a pack has two forms",

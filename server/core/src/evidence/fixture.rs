@@ -226,15 +226,38 @@ pub(super) fn log() -> SigningKey {
 
 /// The whole pack of a body, sealed by the log's own key as any server can do it with any body.
 pub(super) fn sealed(body: &[Line]) -> Vec<u8> {
+    sealed_after(body, &[kept(2), kept(4)])
+}
+
+/// The journal before the export. Whoever rewrites it does so in its second entry.
+fn journal(second: &str) -> [Recorded; 4] {
+    [entry(1, "rollout.create"), entry(2, second), entry(3, "rollout.halt"), entry(4, "b")]
+}
+
+/// A head of a log with this key over so many entries, as somebody kept it, and as the log would have it if its second
+/// entry had been another.
+pub(super) fn head(seed: u8, size: usize, second: &str) -> SignedHead {
+    let mut tree = Tree::new();
+    journal(second).iter().take(size).for_each(|recorded| tree.push_data(&recorded.to_bytes()));
+    let log = key(seed);
+    let head = Head { log: log.verifying_key().to_bytes(), size: tree.size(), root: tree.root(), at: NOW };
+    SignedHead::new(head, log.sign(&head.signed_bytes()).to_bytes()).expect("our own")
+}
+
+/// A head of the pack's own log.
+pub(super) fn kept(size: usize) -> SignedHead {
+    head(99, size, "a")
+}
+
+/// The same with these earlier heads, whether the log goes on from them or not.
+pub(super) fn sealed_after(body: &[Line], earlier: &[SignedHead]) -> Vec<u8> {
     let mut builder = Builder::default();
     body.iter().for_each(|line| builder.push(line));
     let (mut bytes, seal) = builder.close();
     let mut export = entry(5, ACTION);
     export.entry.after = Some(seal.summary());
     let mut tree = Tree::new();
-    let journal =
-        [entry(1, "rollout.create"), entry(2, "a"), entry(3, "rollout.halt"), entry(4, "b"), export.clone()];
-    journal.iter().for_each(|recorded| tree.push_data(&recorded.to_bytes()));
+    journal("a").iter().chain([&export]).for_each(|recorded| tree.push_data(&recorded.to_bytes()));
     let head = Head { log: log().verifying_key().to_bytes(), size: 5, root: tree.root(), at: NOW };
     let head = SignedHead::new(head, log().sign(&head.signed_bytes()).to_bytes()).expect("our own");
     let path = |sequence: u64| tree.inclusion(sequence - 1).expect("there").path;
@@ -245,7 +268,9 @@ pub(super) fn sealed(body: &[Line]) -> Vec<u8> {
         _ => None,
     });
     let proofs = listed.map(|sequence| (sequence, path(sequence))).collect();
-    bytes.extend(tail(&Sealed { entry: text(&export), path: path(5), proofs, head }));
+    let going_on = |head: &SignedHead| tree.consistency(head.size()).expect("smaller").path;
+    let earlier = earlier.iter().map(|head| (head.clone(), going_on(head))).collect();
+    bytes.extend(tail(&Sealed { entry: text(&export), path: path(5), proofs, earlier, head }));
     bytes
 }
 
@@ -254,6 +279,7 @@ pub(super) fn anchors() -> Anchors {
         director: Sha256::of(&root(1, 2)),
         makers: [("halden".parse().expect("a name"), Sha256::of(&root(11, 12)))].into(),
         log: log().verifying_key().to_bytes(),
+        kept: vec![kept(2), kept(4)],
     }
 }
 

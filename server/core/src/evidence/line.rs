@@ -27,6 +27,7 @@ const AUDIT: &str = "evidence-audit";
 const INDEX: &str = "evidence-index";
 const SEAL: &str = "evidence-seal";
 const PROOF: &str = "evidence-proof";
+const EARLIER: &str = "evidence-earlier";
 const VERSION: u64 = 1;
 
 /// One line but the last, which is the signed head of the audit log.
@@ -123,6 +124,13 @@ pub enum Line {
         /// The proof.
         path: Vec<Hash>,
     },
+    /// A head of the audit log that somebody kept, and the proof that the log goes on from it.
+    Earlier {
+        /// As it was signed.
+        head: String,
+        /// The proof of RFC 9162 section 2.1.4.
+        path: Vec<Hash>,
+    },
 }
 
 /// Why bytes are no line of a pack.
@@ -195,6 +203,7 @@ impl Line {
             },
             SEAL => Self::Seal { entry: fields.text("entry")?.into(), path: hashes(fields, "path")? },
             PROOF => Self::Proof { sequence: fields.unsigned("sequence")?, path: hashes(fields, "path")? },
+            EARLIER => Self::Earlier { head: fields.text("head")?.into(), path: hashes(fields, "path")? },
             _ => return Err(Unreadable::Kind),
         })
     }
@@ -220,6 +229,7 @@ impl Line {
             Self::Index { .. } => INDEX,
             Self::Seal { .. } => SEAL,
             Self::Proof { .. } => PROOF,
+            Self::Earlier { .. } => EARLIER,
         }
     }
 
@@ -270,6 +280,9 @@ impl Line {
             Self::Proof { sequence, path } => {
                 Vec::from([("sequence", (*sequence).into()), ("path", digits(path))])
             }
+            Self::Earlier { head, path } => {
+                Vec::from([("head", head.as_str().into()), ("path", digits(path))])
+            }
         }
     }
 
@@ -297,13 +310,24 @@ impl Line {
             Self::Index { .. } => "the index".into(),
             Self::Seal { .. } => "the seal".into(),
             Self::Proof { .. } => "a proof".into(),
+            Self::Earlier { .. } => "an earlier head of the audit log".into(),
         }
     }
 
     /// Whether it belongs to the body.
     #[must_use]
     pub fn is_body(&self) -> bool {
-        !matches!(self, Self::Index { .. } | Self::Seal { .. } | Self::Proof { .. })
+        match self {
+            Self::Index { .. } | Self::Seal { .. } | Self::Proof { .. } | Self::Earlier { .. } => false,
+            Self::Header { .. }
+            | Self::File { .. }
+            | Self::Release { .. }
+            | Self::Rollout { .. }
+            | Self::Progress { .. }
+            | Self::Issuer { .. }
+            | Self::Receipt { .. }
+            | Self::Audit { .. } => true,
+        }
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Sealed {
     pub path: Vec<Hash>,
     /// The proofs of the body's entries, in their order.
     pub proofs: Vec<(u64, Vec<Hash>)>,
+    /// Heads that were kept from before, the smallest first, each with the proof that the log goes on from it.
+    pub earlier: Vec<(SignedHead, Vec<Hash>)>,
     /// The head.
     pub head: SignedHead,
 }
@@ -118,6 +120,12 @@ pub fn tail(sealed: &Sealed) -> Vec<u8> {
     };
     let mut lines = Vec::from([seal.to_bytes()]);
     lines.extend(sealed.proofs.iter().map(proof));
+    lines.extend(sealed.earlier.iter().map(|(head, path)| earlier(head, path)));
     lines.push(sealed.head.to_bytes());
     lines.iter().flat_map(|line| line.iter().copied().chain([b'\n'])).collect()
+}
+
+fn earlier(head: &SignedHead, path: &[Hash]) -> Vec<u8> {
+    let head = String::from_utf8(head.to_bytes()).expect("canonical JSON is UTF-8");
+    Line::Earlier { head, path: path.to_vec() }.to_bytes()
 }

@@ -4,16 +4,18 @@ use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use cordon_proto::audit::{Head, SignedHead};
 use cordon_proto::ids::Sha256;
 use cordon_proto::receipt::Outcome;
 use cordon_proto::update::metadata::TargetFile;
 use cordon_proto::update::order::Order;
 use cordon_proto::update::scope::Scope;
+use ed25519_dalek::Signer as _;
 use proptest::prelude::*;
 
 use super::fixture::{
-    NOW, StandIn, anchors, body, device, examined, lines, listing, order, order_file, orders_document,
-    receipt, rules, sealed, signed, stated,
+    NOW, StandIn, anchors, body, device, examined, head, kept, lines, listing, log, order, order_file,
+    orders_document, receipt, rules, sealed, sealed_after, signed, stated,
 };
 use super::*;
 
@@ -31,8 +33,15 @@ fn named(broken: &Broken) -> Option<u64> {
         | Broken::Seal { line, .. }
         | Broken::Audit { line, .. }
         | Broken::Head { line, .. }
+        | Broken::Rewritten { line, .. }
+        | Broken::NotContinued { line, .. }
+        | Broken::Continued { line, .. }
         | Broken::Receipt { line, .. } => Some(*line),
-        Broken::OtherLog { .. } | Broken::Document(_) | Broken::Order { .. } => None,
+        Broken::OtherLog { .. }
+        | Broken::KeptOtherLog { .. }
+        | Broken::KeptLater { .. }
+        | Broken::Document(_)
+        | Broken::Order { .. } => None,
     }
 }
 
@@ -202,6 +211,53 @@ fn a_reader_with_other_anchors_believes_nothing() {
     let none = with(&Anchors { makers: [].into(), ..anchors() });
     assert!(matches!(none, Broken::Document(Untrusted::NoAnchor { .. })), "{none}");
     assert!(matches!(with(&Anchors { log: [7; 32], ..anchors() }), Broken::OtherLog { .. }));
+}
+
+/// What the seal of a pack with these earlier heads says to a reader who kept this one.
+fn held(earlier: &[SignedHead], kept: &SignedHead) -> Result<(), Broken> {
+    let pack = sealed_after(&body(), earlier);
+    let mut examination = Examination::default();
+    lines(&pack).iter().for_each(|line| examination.line(line, &StandIn));
+    let kept = core::slice::from_ref(kept);
+    let whole = examination.clone().finish(&Anchors { kept: kept.to_vec(), ..anchors() }, &rules());
+    let sealed = examination.seal(anchors().log, kept);
+    assert_eq!(sealed.as_ref().err(), whole.as_ref().err(), "with the contents and without");
+    whole.map(|verified| assert_eq!(verified.kept, kept))
+}
+
+#[test]
+fn a_head_that_was_kept_holds_the_log_of_a_pack_to_its_past() {
+    // Goal: the content of a kept head counts, not its key alone. Method: heads that the pack goes on from, the pack's own;
+    // then a log that was rewritten since, by each way that its server has; an older pack; a foreign log.
+    let (good, rewritten) = ([kept(2), kept(4)], head(99, 2, "another"));
+    for kept in &good {
+        held(&good, kept).expect("the log goes on from it");
+    }
+    let pack = sealed(&body());
+    let own = SignedHead::parse(lines(&pack).last().expect("a head")).expect("a head");
+    held(&[], &own).expect("the pack's own head");
+    let refused = |earlier: &[SignedHead], kept: &SignedHead| held(earlier, kept).expect_err("not this log");
+    assert_eq!(refused(&good, &rewritten), Broken::Rewritten { line: 19, size: 2 });
+    assert_eq!(
+        refused(core::slice::from_ref(&rewritten), &rewritten),
+        Broken::Continued { line: 19, size: 2 }
+    );
+    assert_eq!(refused(&[kept(4)], &rewritten), Broken::NotContinued { line: 20, size: 2 });
+    assert_eq!(refused(&[], &kept(2)), Broken::NotContinued { line: 19, size: 2 });
+    let foreign = head(98, 2, "a");
+    assert!(matches!(refused(&good, &foreign), Broken::KeptOtherLog { size: 2, .. }));
+    let inside = refused(&[foreign], &kept(2)).to_string();
+    assert!(inside.contains("line 19 is not believed: it is of another log"), "{inside}");
+    let unordered = refused(&[kept(4), kept(2)], &kept(2));
+    assert!(matches!(unordered, Broken::Form { line: 20, .. }), "{unordered}");
+    assert_eq!(refused(&good, &head_of(9)), Broken::KeptLater { found: 5, kept: 9 });
+    assert!(refused(&good, &rewritten).to_string().contains("the audit log was rewritten"));
+}
+
+/// A head of the pack's log over more entries than it has.
+fn head_of(size: u64) -> SignedHead {
+    let own = Head { size, ..*kept(4).head() };
+    SignedHead::new(own, log().sign(&own.signed_bytes()).to_bytes()).expect("our own")
 }
 
 #[test]

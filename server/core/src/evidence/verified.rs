@@ -46,6 +46,8 @@ pub struct Verified {
     pub lines: u64,
     /// The head that covers all of it.
     pub head: SignedHead,
+    /// Heads that the reader kept from before: the log of this head goes on from each of them.
+    pub kept: Vec<SignedHead>,
 }
 
 /// The last word of one device on one issue of an order.

@@ -1,10 +1,10 @@
 //! The check of a pack, line by line, on any machine: what is wrong with it, or what it proves.
 //!
 //! First the seal: the head is of the log that the reader knows, the entry with the root stands under it, the body leads to
-//! that root. Whatever fails there is named by its line, and a line of the body by what the index says it was. Then the
-//! contents: the parties' documents from the given roots, every receipt by its device's key. Memory: the parties'
-//! documents, the statements of the receipts, and about 200 bytes a line. Read next: [`super::trust`],
-//! [`super::verified`] for which receipt counts for what.
+//! that root, and the log goes on from the heads that the reader kept. Whatever fails there is named by its line, and a line of
+//! the body by what the index says it was. Then the contents: the parties' documents from the given roots, every receipt by its
+//! device's key. Memory: the parties' documents, the statements of the receipts, and about 200 bytes a line. Read next:
+//! [`super::trust`], [`super::verified`] for which receipt counts for what.
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -20,6 +20,7 @@ use cordon_proto::time::Timestamp;
 use cordon_proto::update::trust::Rules;
 use cordon_proto::wire;
 
+use super::kept::{Earlier, continued};
 use super::pack::Names;
 use super::trust::{Files, Proven, Repository};
 use super::verified::{Counted, Verified};
@@ -38,6 +39,8 @@ pub struct Anchors {
     pub makers: BTreeMap<Name, Sha256>,
     /// The public key of the audit log.
     pub log: [u8; 32],
+    /// Heads of the audit log that were kept from before: its log goes on from each of them.
+    pub kept: Vec<SignedHead>,
 }
 
 /// The cryptography of devices' certificates, which the reader brings with the authorities that it believes.
@@ -140,6 +143,63 @@ pub enum Broken {
         /// The key of the head.
         found: String,
     },
+    /// A head that the reader kept is of another log.
+    #[error(
+        "the kept head over {size} entries is of another audit log (key {found}) than the pack ({expected}): is it of \
+         this server?"
+    )]
+    KeptOtherLog {
+        /// The entries of the kept head.
+        size: u64,
+        /// The key of the pack's log.
+        expected: String,
+        /// The key of the kept head.
+        found: String,
+    },
+    /// The head that the reader kept is later than the pack's.
+    #[error(
+        "the pack's head covers {found} entries of the audit log, the kept head {kept}: the pack was sealed before that head \
+         was kept, or the log was cut off; ask for the pack anew with the kept head"
+    )]
+    KeptLater {
+        /// The entries of the pack's head.
+        found: u64,
+        /// The entries of the kept head.
+        kept: u64,
+    },
+    /// Two different heads of one log over as many entries.
+    #[error(
+        "the audit log was rewritten: its key signed the kept head over {size} entries and another one over as many (line \
+         {line}); keep both files"
+    )]
+    Rewritten {
+        /// The line with the other head.
+        line: u64,
+        /// The entries.
+        size: u64,
+    },
+    /// The pack says nothing about the kept head.
+    #[error(
+        "before line {line} stands no proof that the audit log goes on from the kept head over {size} entries: ask for the \
+         pack anew with that head; a server whose log was rewritten cannot prove it"
+    )]
+    NotContinued {
+        /// The line with the head, before which it has to stand.
+        line: u64,
+        /// The entries of the kept head.
+        size: u64,
+    },
+    /// A proof that proves nothing.
+    #[error(
+        "line {line} does not prove that the audit log goes on from the earlier head over {size} entries: the log was \
+         rewritten, or the line was changed"
+    )]
+    Continued {
+        /// The line.
+        line: u64,
+        /// The entries of the earlier head.
+        size: u64,
+    },
     /// A party's document.
     #[error(transparent)]
     Document(#[from] Untrusted),
@@ -174,6 +234,7 @@ pub struct Examination {
     index: Vec<(u64, Vec<u8>)>,
     seal: Option<(u64, String, Vec<Hash>)>,
     proofs: Vec<(u64, u64, Vec<Hash>)>,
+    earlier: Vec<Earlier>,
     head: Option<(u64, Result<SignedHead, String>)>,
     unreadable: Option<u64>,
     broken: Option<Broken>,
@@ -187,6 +248,7 @@ enum Part {
     Body,
     Index,
     Sealed,
+    Earlier,
     Head,
 }
 
@@ -238,9 +300,14 @@ impl Examination {
             (Part::Sealed, Some(Line::Proof { sequence, path })) => {
                 self.proofs.push((self.line, sequence, path));
             }
+            (Part::Sealed | Part::Earlier, Some(Line::Earlier { head, path })) => {
+                self.part = Part::Earlier;
+                self.earlier.push(Earlier { line: self.line, head, path });
+            }
             (Part::Body, _) => self.misplaced("a line of the body"),
             (Part::Index, _) => self.misplaced("a line of the index or the seal"),
-            (Part::Sealed, _) => self.misplaced("a proof or the head of the audit log"),
+            (Part::Sealed, _) => self.misplaced("a proof or a head of the audit log"),
+            (Part::Earlier, _) => self.misplaced("a head of the audit log"),
             (Part::Head, _) => self.misplaced("the end: nothing follows the head"),
         }
     }
@@ -279,16 +346,17 @@ impl Examination {
                 held.receipts.push((self.line, Stated { order, device, body }));
             }
             Line::Audit { entry } => held.entries.push(entry),
-            Line::Progress { .. } | Line::Index { .. } | Line::Seal { .. } | Line::Proof { .. } => {}
+            Line::Progress { .. }
+            | Line::Index { .. }
+            | Line::Seal { .. }
+            | Line::Proof { .. }
+            | Line::Earlier { .. } => {}
         }
     }
 
     /// What is wrong with the pack, or what it proves. The rules' time is not looked at.
     pub fn finish(mut self, anchors: &Anchors, rules: &Rules<'_>) -> Result<Verified, Broken> {
-        let (seal, head) = self.sealed(anchors)?;
-        self.whole(&seal)?;
-        self.broken.take().map_or(Ok(()), Err)?;
-        self.audited(&head)?;
+        let head = self.logged(anchors.log, &anchors.kept)?;
         let missing = Broken::Form { line: 1, wanted: "the header" };
         let (owner, asked, made, wanted) = self.held.header.take().ok_or(missing)?;
         let orders = self.orders(anchors, rules, &wanted)?;
@@ -308,19 +376,35 @@ impl Examination {
             entries: self.held.entries.len(),
             lines: self.body.count(),
             head,
+            kept: anchors.kept.clone(),
         })
     }
 
+    /// What is wrong with the seal, or the head that covers the pack: that no line of it is another than was sealed, and that
+    /// the log goes on from each head in `kept`. Of what the lines say nothing is judged.
+    pub fn seal(mut self, log: [u8; 32], kept: &[SignedHead]) -> Result<SignedHead, Broken> {
+        self.logged(log, kept)
+    }
+
+    fn logged(&mut self, log: [u8; 32], kept: &[SignedHead]) -> Result<SignedHead, Broken> {
+        let (line, seal, head) = self.sealed(log)?;
+        self.whole(&seal)?;
+        self.broken.take().map_or(Ok(()), Err)?;
+        self.audited(&head)?;
+        continued(&self.earlier, kept, (line, &head))?;
+        Ok(head)
+    }
+
     /// The seal, by a head of the known log.
-    fn sealed(&mut self, anchors: &Anchors) -> Result<((u64, Seal), SignedHead), Broken> {
+    fn sealed(&mut self, log: [u8; 32]) -> Result<(u64, (u64, Seal), SignedHead), Broken> {
         let cut = |line: u64, wanted: &'static str| Broken::Cut { line, wanted };
         let early = |broken: &mut Option<Broken>, otherwise| broken.take().unwrap_or(otherwise);
         let Some((line, head)) = self.head.take() else {
             return Err(early(&mut self.broken, cut(self.line, "the signed head of the audit log")));
         };
-        let head = head.map_err(|why| Broken::Head { line, why })?;
-        if head.head().log != anchors.log {
-            let (expected, found) = (encode_hex(&anchors.log), encode_hex(&head.head().log));
+        let (at, head) = (line, head.map_err(|why| Broken::Head { line, why })?);
+        if head.head().log != log {
+            let (expected, found) = (encode_hex(&log), encode_hex(&head.head().log));
             return Err(Broken::OtherLog { expected, found });
         }
         let Some((line, entry, path)) = self.seal.take() else {
@@ -333,7 +417,7 @@ impl Examination {
         }
         let seal = recorded.entry.after.as_ref().filter(|_| recorded.entry.action.as_str() == ACTION);
         let seal = seal.and_then(Seal::of).ok_or_else(|| wrong("its entry seals no pack"))?;
-        Ok(((line, seal), head))
+        Ok((at, (line, seal), head))
     }
 
     /// Whether the body is what was sealed; otherwise the index says what is not.

@@ -2,8 +2,8 @@
 //! people hold. It answers one question: will tonight disturb a ward?
 //!
 //! Windows are times of the device's own clock and are shown as they are signed; a device in use does not reboot whatever
-//! the calendar says. Devices of a rollout that stands still are in no cell: nothing of it gets the go. Read next:
-//! [`super::Book`].
+//! the calendar says. A rollout that a person paused or stopped, or that stopped itself, stays in the calendar as one that stands
+//! still: nothing of it is planned, but for devices that were told to go before a pause. Read next: [`super::Book`].
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -31,8 +31,10 @@ pub struct Ward {
     pub site: String,
     /// Its name.
     pub ward: String,
-    /// The rollouts that have something for its devices.
+    /// The rollouts that have something for its devices, those that stand still too.
     pub rollouts: BTreeSet<Name>,
+    /// Those of them that stand still.
+    pub still: BTreeSet<Name>,
     /// The days, the first one first.
     pub days: Vec<Day>,
 }
@@ -48,6 +50,8 @@ pub struct Day {
     pub later: u32,
     /// Devices that a person holds.
     pub held: u32,
+    /// Devices whose rollout stands still: none of them gets the go before somebody lets it go on.
+    pub still: u32,
     /// The holds.
     pub holds: BTreeSet<Name>,
 }
@@ -85,28 +89,43 @@ pub fn wards<'a>(
     let first = Timestamp(from.0.div_euclid(DAY_S).saturating_mul(DAY_S));
     let mut found: BTreeMap<(String, String), Ward> = BTreeMap::new();
     for device in devices {
-        for (rollout, order, begun) in before(book, device) {
+        for (rollout, order, when) in before(book, device) {
             let placement = &device.placement;
             let name = (placement.site.as_str().into(), placement.ward.as_str().into());
             let ward = found.entry(name).or_insert_with_key(|(site, ward)| Ward {
                 site: site.clone(),
                 ward: ward.clone(),
                 rollouts: BTreeSet::new(),
+                still: BTreeSet::new(),
                 days: (0..days).map(|_| Day::default()).collect(),
             });
             ward.rollouts.insert(rollout.id.clone());
+            if !rollout.moves() {
+                ward.still.insert(rollout.id.clone());
+            }
             for (number, day) in (0_i64..).zip(&mut ward.days) {
-                add(day, (book, device), (rollout, order, begun), first.plus_seconds(number * DAY_S));
+                add(day, (book, device), (rollout, order, when), first.plus_seconds(number * DAY_S));
             }
         }
     }
     found.into_values().collect()
 }
 
-/// The orders that a device still has before it, of rollouts that move.
-fn before<'a>(book: &'a Book, device: &Device) -> Vec<(&'a Rollout, &'a Order, bool)> {
-    let moving = book.rollouts.values().filter(|rollout| rollout.moves());
-    let known = moving.filter_map(|rollout| {
+/// When a device may get the go of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    /// As soon as window and interlock allow it, or it has it already.
+    Now,
+    /// When its wave has begun.
+    Later,
+    /// When somebody lets its rollout go on.
+    Never,
+}
+
+/// The orders that a device still has before it, of rollouts that are open.
+fn before<'a>(book: &'a Book, device: &Device) -> Vec<(&'a Rollout, &'a Order, When)> {
+    let open = book.rollouts.values().filter(|rollout| rollout.is_open());
+    let known = open.filter_map(|rollout| {
         let (_, wave) = rollout.wave_of(device.id)?;
         let order = book.orders.get(&wave.order)?;
         let progress = book.progress.get(&rollout.id).and_then(|devices| devices.get(&device.id));
@@ -122,7 +141,14 @@ fn before<'a>(book: &'a Book, device: &Device) -> Vec<(&'a Rollout, &'a Order, b
             | State::Returned { .. }
             | State::Finished { .. } => outcome.is_none(),
         };
-        open.then_some((rollout, order, wave.started.is_some()))
+        // A pause takes back no go that was given.
+        let goes = rollout.keeps_gos() && progress.is_some_and(|progress| progress.go().is_some());
+        let when = match (rollout.moves() || goes, wave.started) {
+            (true, Some(_)) => When::Now,
+            (true, None) => When::Later,
+            (false, _) => When::Never,
+        };
+        open.then_some((rollout, order, when))
     });
     known.collect()
 }
@@ -130,7 +156,7 @@ fn before<'a>(book: &'a Book, device: &Device) -> Vec<(&'a Rollout, &'a Order, b
 fn add(
     day: &mut Day,
     (book, device): (&Book, &Device),
-    (rollout, order, begun): (&Rollout, &Order, bool),
+    (rollout, order, when): (&Rollout, &Order, When),
     starts: Timestamp,
 ) {
     let ends = starts.plus_seconds(DAY_S);
@@ -149,10 +175,11 @@ fn add(
     let last = ends.plus_seconds(-1);
     let covering = book.holds_over(device).filter(|hold| hold.at < ends && hold.holds(last));
     let holds: Vec<Name> = covering.map(|hold| hold.id.clone()).collect();
-    match (holds.is_empty(), begun) {
+    match (holds.is_empty(), when) {
+        (_, When::Never) => day.still += 1,
         (false, _) => day.held += 1,
-        (true, true) => day.devices += 1,
-        (true, false) => day.later += 1,
+        (true, When::Now) => day.devices += 1,
+        (true, When::Later) => day.later += 1,
     }
     day.holds.extend(holds);
     day.open.extend(open);
@@ -213,7 +240,7 @@ mod tests {
     fn hold(until: Option<Timestamp>) -> Hold {
         let covers = Covers::Ward("St. Brigid/4B".to_string());
         let (by, reason) = ("J. Weiss".to_string(), "two transfers tonight".to_string());
-        Hold { v: 1, id: name("h-1"), covers, by, reason, at: NOW, until }
+        Hold { v: 1, id: name("h-1"), covers, by, reason, at: NOW, until, lapsed: None }
     }
 
     fn counts(day: &Day) -> (u32, u32, u32) {
@@ -252,12 +279,28 @@ mod tests {
 
     #[test]
     fn a_rollout_that_stands_still_disturbs_nobody_and_a_return_those_who_confirmed() {
-        // Goal: only who may get the go is counted. Method: halted; returning with one confirmed; windows on one weekday.
+        // Goal: only who may get the go is counted. Method: halted; stopped; paused with one go in hand; returning with one
+        // confirmed; windows on one weekday.
         let mut book = book();
         let state =
             |book: &mut Book, state| book.rollouts.get_mut(&name("r-1")).expect("there").state = state;
         state(&mut book, State::Halted { at: NOW, wave: 0, reason: "two failed".to_string() });
-        assert!(shown(&book).is_empty());
+        let still = |book: &Book| {
+            let [ward] = shown(book).try_into().expect("it is shown");
+            assert_eq!((&ward.rollouts, &ward.still), (&[name("r-1")].into(), &[name("r-1")].into()));
+            let of = |day: &Day| (day.still, day.devices, day.later);
+            (ward.days.iter().map(of).collect::<Vec<_>>(), ward.disturbed_tonight(NOW))
+        };
+        assert_eq!(still(&book), (vec![(3, 0, 0); 3], false));
+        let (by, reason) = ("J. Weiss".to_string(), "the night shift is short".to_string());
+        state(&mut book, State::Stopped { at: NOW, by: by.clone(), reason: reason.clone() });
+        let goes = Progress { permitted: Some(NOW), ..Progress::default() };
+        book.progress.entry(name("r-1")).or_default().insert(id(0), goes);
+        assert_eq!(still(&book), (vec![(3, 0, 0); 3], false), "a stop takes back what was given");
+        state(&mut book, State::Paused { at: NOW, by, reason });
+        assert_eq!(still(&book), (vec![(2, 1, 0); 3], true), "a pause does not");
+        book.progress.clear();
+        assert_eq!(still(&book), (vec![(3, 0, 0); 3], false));
         state(&mut book, State::Returning);
         let confirmed = Progress { outcome: Some(Outcome::Confirmed), ..Progress::default() };
         book.progress.entry(name("r-1")).or_default().insert(id(1), confirmed);

@@ -91,7 +91,10 @@ impl Script {
                 let until = words.get(1).map(|s| now.plus_seconds(s.parse().expect("seconds")));
                 let (id, covers) = (name("h"), Covers::Ward("St. Brigid/4B".to_string()));
                 let (by, reason, at) = ("m".to_string(), "a move".to_string(), now);
-                self.ward.book.holds.insert(id.clone(), Hold { v: 1, id, covers, by, reason, at, until });
+                self.ward
+                    .book
+                    .holds
+                    .insert(id.clone(), Hold { v: 1, id, covers, by, reason, at, until, lapsed: None });
             }
             ["enrol", pump] => {
                 let number = number(pump);

@@ -95,6 +95,7 @@ fn the_go_is_the_first_thing_that_stops() {
             reason: "a move".to_string(),
             at: NOW,
             until: None,
+            lapsed: None,
         };
         let mut held = permitted(book(), &pump);
         held.holds.insert(name("h"), hold);

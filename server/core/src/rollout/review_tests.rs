@@ -120,7 +120,9 @@ fn a_hold_does_not_hide_a_device_that_went_dark_after_its_go() {
         ward.waits(0, "w1", &[], NOW.plus_seconds(1));
         let (id_, covers) = (name("h"), Covers::Model("VP-3".to_string()));
         let (by, reason, at) = ("m".to_string(), "a move".to_string(), NOW.plus_seconds(5));
-        ward.book.holds.insert(id_.clone(), Hold { v: 1, id: id_, covers, by, reason, at, until: None });
+        ward.book
+            .holds
+            .insert(id_.clone(), Hold { v: 1, id: id_, covers, by, reason, at, until: None, lapsed: None });
         if heard {
             ward.waits(0, "w1", FREE, NOW.plus_seconds(6));
             assert_eq!(ward.step(NOW.plus_seconds(7)), [taken(0, Action::Install)]);

@@ -271,7 +271,10 @@ impl World {
                 let (id, covers) = (name("h"), Covers::Model("VP-3".to_string()));
                 let (by, reason, at) = ("m".to_string(), "a move".to_string(), self.now);
                 let until = Some(self.now.plus_seconds(i64::try_from(self.dice.below(4000)).expect("small")));
-                self.ward.book.holds.insert(id.clone(), Hold { v: 1, id, covers, by, reason, at, until });
+                self.ward
+                    .book
+                    .holds
+                    .insert(id.clone(), Hold { v: 1, id, covers, by, reason, at, until, lapsed: None });
             }
             (4, _) => self.ward.book.holds.clear(),
             (5, _) if self.dice.one_in(4) => self.the_server_sleeps(),

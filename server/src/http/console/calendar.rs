@@ -1,6 +1,5 @@
 //! The calendar of wards: seven days from today, over the book and the fleet view.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -8,12 +7,11 @@ use axum::response::Html;
 use cordon_proto::ids::Name;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::rollout::calendar::{self, Ward as Planned};
-use cordon_server_core::rollout::{Book, ward_name};
+use cordon_server_core::rollout::{Book, State as Standing, ward_name};
 
 use super::visitor::Known;
 use super::{Desk, Page, count};
-use crate::ui::Said;
-use crate::ui::calendar::{Calendar, DAYS, Ward, render};
+use crate::ui::calendar::{Calendar, DAYS, Planned as Shown, Ward, render};
 use crate::ui::frame::Section;
 
 /// Seconds of a day.
@@ -35,18 +33,32 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Known(visitor): Known) -
 }
 
 fn ward_of(book: &Book, ward: Planned, now: Timestamp) -> Ward {
-    let title = |id: &Name| -> Said {
-        let known = book.rollouts.get(id).map(|rollout| rollout.title.as_str());
-        known.unwrap_or(id.as_str()).into()
+    let rollout = |id: &Name| {
+        let known = book.rollouts.get(id);
+        let title = known.map_or(id.as_str(), |rollout| rollout.title.as_str());
+        let still = known.and_then(|rollout| stands_still(&rollout.state));
+        Shown { id: id.to_string(), title: title.into(), still }
     };
-    let rollouts: BTreeMap<String, Said> =
-        ward.rollouts.iter().map(|id| (id.to_string(), title(id))).collect();
     Ward {
         tonight: ward.disturbed_tonight(now),
         holdable: format!("ward:{}", ward_name(&ward.site, &ward.ward)),
         name: ward.ward.as_str().into(),
         site: ward.site.as_str().into(),
-        rollouts: rollouts.into_iter().collect(),
+        rollouts: ward.rollouts.iter().map(rollout).collect(),
         days: ward.days,
+    }
+}
+
+/// Why nothing of a rollout is planned.
+fn stands_still(state: &Standing) -> Option<&'static str> {
+    match state {
+        Standing::Paused { .. } => Some("paused"),
+        Standing::Stopped { .. } => Some("stopped"),
+        Standing::Halted { .. } => Some("stopped itself"),
+        Standing::Running
+        | Standing::Returning
+        | Standing::Returned { .. }
+        | Standing::Aborted { .. }
+        | Standing::Finished { .. } => None,
     }
 }

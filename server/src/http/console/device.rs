@@ -16,6 +16,7 @@ use cordon_server_core::device::{Source, State as Trust};
 use cordon_server_core::risk::model::RISK_V1;
 use cordon_server_core::risk::next_step::Act;
 use cordon_server_core::risk::{NextStep, Score};
+use cordon_server_core::rollout::Hold;
 
 use super::audit::about;
 use super::fault::Fault;
@@ -245,7 +246,8 @@ fn notes(desk: &Desk, member: &Member, published: &Published, steps: &[NextStep]
 /// The hold that covers a device, in a sentence.
 fn hold_on(desk: &Desk, member: &Member) -> Option<String> {
     desk.operator.rollouts.look(|book| {
-        let hold = book.holds.values().find(|hold| covers(&hold.covers, &member.device))?;
+        let holds = |hold: &&Hold| hold.holds(desk.now()) && covers(&hold.covers, &member.device);
+        let hold = book.holds.values().find(holds)?;
         Some(format!("Held by {} since {}: {}", actor_words(&hold.by), hold.at, hold.reason))
     })
 }

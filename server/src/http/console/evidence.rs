@@ -36,7 +36,8 @@ pub(super) async fn pack(State(desk): State<Arc<Desk>>, Known(visitor): Known, r
     let posted = visitor.form(request).await?;
     let by = posted.get("by").unwrap_or_default();
     let name = posted.get("name").unwrap_or_default().trim();
-    match pack_of(&desk.operator, &visitor.caller, &ask(by, name)).await {
+    let head = posted.get("head").unwrap_or_default().trim();
+    match pack_of(&desk.operator, &visitor.caller, &ask(by, name, head)).await {
         Ok(pack) => {
             let file = format!("attachment; filename=\"{}\"", file_name(by, name));
             Ok(([(CONTENT_TYPE, LINES.to_owned()), (CONTENT_DISPOSITION, file)], pack).into_response())
@@ -50,13 +51,14 @@ pub(super) async fn pack(State(desk): State<Arc<Desk>>, Known(visitor): Known, r
     }
 }
 
-fn ask(by: &str, name: &str) -> EvidenceAsk {
+fn ask(by: &str, name: &str, head: &str) -> EvidenceAsk {
     let named = |wanted: &str| (by == wanted).then(|| name.to_owned());
     EvidenceAsk {
         order: named("order"),
         release: named("release"),
         rollout: named("rollout"),
         advisory: named("advisory"),
+        heads: Some(head.to_owned()).into_iter().filter(|head| !head.is_empty()).collect(),
     }
 }
 

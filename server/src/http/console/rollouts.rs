@@ -13,6 +13,7 @@ use cordon_server_core::rollout::{
 };
 
 use super::super::operator::rollouts::fleet_of;
+use super::acts::rollouts::value_of;
 use super::standing::covers_words;
 use super::visitor::Known;
 use super::{Desk, Page, count};
@@ -37,9 +38,12 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>, Known(visitor): Known) -
         by: actor_words(&hold.by).into(),
         reason: Said::sentence(hold.reason.as_str()),
         at: hold.at,
+        until: hold.until,
+        choice: value_of(&hold.covers),
     };
-    let holds = book.holds.values().filter(|hold| hold.holds(now)).map(hold).collect();
-    let page = Rollouts { rows: rollouts.iter().map(row).collect(), holds };
+    let (holds, lapsed): (Vec<_>, Vec<_>) = book.holds.values().partition(|hold| hold.holds(now));
+    let [holds, lapsed] = [holds, lapsed].map(|some| some.into_iter().map(hold).collect());
+    let page = Rollouts { rows: rollouts.iter().map(row).collect(), holds, lapsed };
     Ok(Html(render_list(&desk.frame(&visitor, Section::Rollouts, &roster), &page)))
 }
 

@@ -39,8 +39,10 @@ pub struct WardView {
     site: String,
     /// Its name.
     ward: String,
-    /// The rollouts that have something for its devices.
+    /// The rollouts that have something for its devices, those that stand still too.
     rollouts: Vec<String>,
+    /// Those of them that were paused, were stopped or stopped themselves.
+    still: Vec<String>,
     /// The days, the first one first.
     days: Vec<DayView>,
 }
@@ -56,6 +58,8 @@ pub struct DayView {
     later: u32,
     /// Devices that a person holds.
     held: u32,
+    /// Devices whose rollout was paused, was stopped or stopped itself: none of them gets the go before it goes on.
+    still: u32,
     /// The holds.
     holds: Vec<String>,
 }
@@ -82,10 +86,12 @@ pub async fn show(
 impl From<Ward> for WardView {
     fn from(ward: Ward) -> Self {
         let rollouts = ward.rollouts.iter().map(ToString::to_string).collect();
+        let still = ward.still.iter().map(ToString::to_string).collect();
         Self {
             site: ward.site,
             ward: ward.ward,
             rollouts,
+            still,
             days: ward.days.into_iter().map(Into::into).collect(),
         }
     }
@@ -98,6 +104,7 @@ impl From<Day> for DayView {
             devices: day.devices,
             later: day.later,
             held: day.held,
+            still: day.still,
             holds: day.holds.iter().map(ToString::to_string).collect(),
         }
     }

@@ -10,6 +10,8 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::post;
+use cordon_proto::audit::SignedHead;
+use cordon_proto::limits;
 use cordon_server_core::evidence::Asked;
 use cordon_server_core::rollout::RolloutKind;
 use serde::Deserialize;
@@ -37,6 +39,8 @@ pub struct EvidenceAsk {
     pub(crate) rollout: Option<String>,
     /// All orders that close an advisory.
     pub(crate) advisory: Option<String>,
+    /// Heads of the audit log that were kept, each as its line: the pack proves that the log goes on from them.
+    pub(crate) heads: Vec<String>,
 }
 
 /// Makes an evidence pack: lines of JSON, sealed by the audit log, to be checked by `cordonctl evidence verify`.
@@ -57,10 +61,26 @@ pub(crate) async fn pack_of(
     caller: &Caller,
     ask: &EvidenceAsk,
 ) -> Result<Vec<u8>, Problem> {
-    let asked = asked(operator, ask)?;
+    let (asked, kept) = (asked(operator, ask)?, kept(ask)?);
     let _work = operator.app.begin_work().ok_or_else(Problem::busy)?;
     let Operator { app, rollouts, repositories } = operator;
-    Ok(Evidence { app, rollouts, repositories }.pack(&asked, caller.at(app.clock.now())).await?)
+    Ok(Evidence { app, rollouts, repositories }.pack(&asked, kept, caller.at(app.clock.now())).await?)
+}
+
+/// The heads that somebody kept, the smallest first, each once.
+fn kept(ask: &EvidenceAsk) -> Result<Vec<SignedHead>, Problem> {
+    if ask.heads.len() > limits::EVIDENCE_HEADS {
+        let words = format!("more than {} kept heads: ask with some of them", limits::EVIDENCE_HEADS);
+        return Err(refused("evidence_refused", words));
+    }
+    let read = |text: &String| {
+        let wrong = |error| refused("evidence_refused", format!("`heads`: {error}"));
+        SignedHead::parse(text.as_bytes()).map_err(wrong)
+    };
+    let mut kept = ask.heads.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    kept.sort_by_key(SignedHead::size);
+    kept.dedup_by_key(|head| (head.size(), head.head().root));
+    Ok(kept)
 }
 
 fn asked(operator: &Operator, ask: &EvidenceAsk) -> Result<Asked, Problem> {
@@ -95,6 +115,9 @@ impl From<PackError> for Problem {
     fn from(error: PackError) -> Self {
         match error {
             PackError::Unknown(_) | PackError::TooMany => refused("evidence_refused", error.to_string()),
+            PackError::OtherLog { .. } | PackError::Shorter { .. } | PackError::Rewritten(_) => {
+                refused("not_the_same_log", error.to_string())
+            }
             PackError::NotSealed => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_sealed", "Not sealed yet", error.to_string())
             }

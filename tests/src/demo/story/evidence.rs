@@ -26,7 +26,9 @@ impl Story {
         std::fs::create_dir(&folder)?;
         let path = |name: &str| folder.join(name).display().to_string();
         self.hospital.ctl(&["audit", "head", "--out", &path("head.json")]).await?;
-        self.hospital.ctl(&["evidence", "pack", "--rollout", ROLLOUT, "--out", &path("pack.jsonl")]).await?;
+        let (head, pack) = (path("head.json"), path("pack.jsonl"));
+        let asked = ["evidence", "pack", "--rollout", ROLLOUT, "--head", &head, "--out", &pack];
+        self.hospital.ctl(&asked).await?;
         for (from, to) in ANCHORS {
             std::fs::copy(self.folder.join(from), folder.join(to))?;
         }

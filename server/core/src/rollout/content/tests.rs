@@ -122,7 +122,7 @@ fn offered(ward: &Ward, pump: u8, now: Timestamp) -> Option<u64> {
 
 fn hold(ward: &mut Ward, at: Timestamp) {
     let (covers, by, reason) = (Covers::Model("VP-3".into()), "nurse".into(), "rounds".into());
-    let hold = Hold { v: 1, id: name("h"), covers, by, reason, at, until: None };
+    let hold = Hold { v: 1, id: name("h"), covers, by, reason, at, until: None, lapsed: None };
     ward.book.holds.insert(name("h"), hold);
 }
 

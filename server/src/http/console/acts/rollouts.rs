@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use cordon_proto::ids::Name;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::policy::Access;
 use cordon_server_core::rollout::{Book, Covers, Fleet, Rollout, RolloutKind, State as Standing, ward_name};
 
+use super::super::super::operator::rollouts::holds::LONGEST_S;
 use super::super::super::operator::rollouts::{fleet_of, lift_hold, set_hold};
 use super::super::fault::Fault;
 use super::super::rollout::{back_of, is_back_open, plan_of};
@@ -22,6 +25,12 @@ use crate::rollouts::{Deed, seen};
 use crate::ui::act::{Act, UnderWay};
 use crate::ui::frame::{Section, Toast};
 use crate::ui::{Said, paths};
+
+/// Hours for which a hold may be set ahead.
+const HOURS_MOST: i64 = LONGEST_S / 3600;
+
+/// What was typed is no number of hours.
+struct NotHours;
 
 /// Asks before something is done with a rollout.
 pub(in super::super) async fn ask(
@@ -117,7 +126,7 @@ fn over(action: &str, saw: &str) -> String {
 /// Asks what to hold.
 pub(in super::super) async fn ask_hold(State(desk): State<Arc<Desk>>, Known(visitor): Known) -> Page {
     let chosen = visitor.asked("choice").unwrap_or_default();
-    ask_page(&desk, &visitor, Section::Rollouts, hold_question(&desk, chosen)).await
+    ask_page(&desk, &visitor, Section::Rollouts, hold_question(&desk, chosen, "")).await
 }
 
 /// Sets a hold.
@@ -128,22 +137,39 @@ pub(in super::super) async fn hold(
 ) -> Done {
     let posted = visitor.form_for(Access::Stop, request).await?;
     let chosen = posted.get("choice").unwrap_or_default();
-    let question = hold_question(&desk, chosen);
+    let hours = posted.get("hours").unwrap_or_default().trim();
+    let question = hold_question(&desk, chosen, hours);
+    let Ok(until) = end_after(hours, desk.now()) else {
+        let mut faults = question.faults_of(posted.reason(), None);
+        faults.push(("hours", format!("Write whole hours, 1 to {HOURS_MOST}, or nothing.")));
+        let again = question.refused(posted.reason(), faults);
+        let page = ask_page(&desk, &visitor, Section::Rollouts, again).await?;
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    };
     if let Some(again) = refused(&desk, &visitor, Section::Rollouts, &question, &posted).await? {
         return Ok(again);
     }
     let covers = holdable(&desk).into_iter().find(|covers| value_of(covers) == chosen);
     let covers = covers.ok_or(Fault::Missing("ward, site or model"))?;
     let text = format!("Hold set on {}", covers_words(&covers));
-    let hold = set_hold(&desk.operator, &visitor.caller, (covers, None), posted.reason()).await?;
+    let hold = set_hold(&desk.operator, &visitor.caller, (covers, until), posted.reason()).await?;
     let undo = Some(paths::lift_hold(hold.id.as_str()));
     desk.done(&visitor, Toast { text, undo }, paths::ROLLOUTS)
 }
 
-fn hold_question(desk: &Desk, chosen: &str) -> Act {
+/// When a hold for so many hours ends; nothing for no hours.
+fn end_after(hours: &str, now: Timestamp) -> Result<Option<Timestamp>, NotHours> {
+    if hours.is_empty() {
+        return Ok(None);
+    }
+    let read = hours.parse::<i64>().ok().filter(|hours| (1..=HOURS_MOST).contains(hours));
+    read.map(|hours| Some(now.plus_seconds(hours * 3600))).ok_or(NotHours)
+}
+
+fn hold_question(desk: &Desk, chosen: &str, hours: &str) -> Act {
     let options: Vec<(String, Said)> =
         holdable(desk).iter().map(|covers| (value_of(covers), sentence(&covers_words(covers)))).collect();
-    Act::hold(options, chosen)
+    Act::hold(options, chosen, hours)
 }
 
 /// All wards, sites and models of counted devices, in this order.
@@ -160,7 +186,8 @@ fn holdable(desk: &Desk) -> Vec<Covers> {
     wards.chain(sites.into_iter().map(Covers::Site)).chain(models.into_iter().map(Covers::Model)).collect()
 }
 
-fn value_of(covers: &Covers) -> String {
+/// What a hold covers, as the question names it.
+pub(in super::super) fn value_of(covers: &Covers) -> String {
     match covers {
         Covers::Ward(name) => format!("ward:{name}"),
         Covers::Site(name) => format!("site:{name}"),

@@ -11,7 +11,7 @@ use crate::testing::maker::Bytes;
 #[tokio::test]
 async fn a_pack_is_asked_for_and_saved_as_a_file() {
     // Goal: what the API gives is a file under a plain name, and what it refuses is said beside the field. Method: a pack of
-    // a live order; an order that never was, an advisory, a hostile name; the journal.
+    // a live order; an order that never was, an advisory, a hostile name; the journal; a kept head, and text that is none.
     let console = console().await;
     console.get("/evidence?by=order&name=0187").await.must("value=\"0187\"").must("evidence verify --pack");
     let pack = console.post("/evidence", &[("by", "order"), ("name", "0187")]).await;
@@ -32,6 +32,15 @@ async fn a_pack_is_asked_for_and_saved_as_a_file() {
     }
     let journal = console.bench.journal().await;
     assert_eq!(journal.iter().filter(|act| act.starts_with("evidence")).count(), 1, "{journal:?}");
+    let kept = console.get("/api/v1/audit/head").await.text;
+    let with = async |head: &str| {
+        console.post("/evidence", &[("by", "order"), ("name", "0187"), ("head", head)]).await
+    };
+    let pack = with(&kept).await;
+    assert!(pack.text.contains("evidence-earlier"), "{:.200}", pack.read());
+    let refused = with("{}").await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    refused.must("not a head of an audit log");
     console.get("/rollouts").await.must("href=\"/evidence\"");
     console.get("/orders/0187").await.must("/evidence?by=order&");
 }

@@ -7,7 +7,7 @@ use cordon_proto::update::order::{Back, Order};
 use cordon_proto::update::release::Image;
 use cordon_proto::update::scope::Scope;
 use cordon_server_core::policy::{Role, Session};
-use cordon_server_core::rollout::{Acceptance, Progress, Rollout, State as Standing, WayBack};
+use cordon_server_core::rollout::{Acceptance, Covers, Hold, Progress, Rollout, State as Standing, WayBack};
 
 use super::fixture::{Console, commit, fill, id, name};
 use crate::app::App;
@@ -269,4 +269,90 @@ async fn whoever_may_stop_stops_in_the_console_too() {
             assert_eq!(refused.status, StatusCode::FORBIDDEN, "{role:?} {address}: {}", refused.read());
         }
     }
+}
+
+#[tokio::test]
+async fn the_calendar_plans_nothing_of_a_rollout_that_stands_still_and_says_why() {
+    // Goal: a ward reads what tonight brings, and what does not come tonight. Method: a halted rollout of pumps with an order
+    // for weekday nights; the same running, paused, stopped.
+    let mut console = super::orders::console().await;
+    let (app, at) = (console.app().clone(), NOW);
+    let (by, reason) = ("person:j.weiss".to_owned(), "the night shift is short".to_owned());
+    stands(&app, "k1-703", |rollout| rollout.state = Standing::Finished { at }).await;
+    console = Console::over(console.bench).await;
+    let halted = console.get("/calendar").await;
+    halted.must("VP-3 4.2.2 to 4 infusion pumps: stopped itself").must("not before it goes on");
+    halted.must("tonight disturbs no ward; 1 rollout stands still");
+    for (state, word, planned) in [
+        (Standing::Running, None, true),
+        (Standing::Paused { at, by: by.clone(), reason: reason.clone() }, Some("paused"), false),
+        (Standing::Stopped { at, by, reason }, Some("stopped"), false),
+    ] {
+        stands(&app, "vp3-422", |rollout| rollout.state = state.clone()).await;
+        console = Console::over(console.bench).await;
+        let page = console.get("/calendar").await;
+        let told = word.map(|word| format!("VP-3 4.2.2 to 4 infusion pumps: {word}<"));
+        page.must(told.as_deref().unwrap_or("VP-3 4.2.2 to 4 infusion pumps<"));
+        assert_eq!(page.has("class=\"opens\""), planned, "{word:?}: {}", page.read());
+        assert_eq!(page.has("not before it goes on"), !planned, "{word:?}: {}", page.read());
+    }
+}
+
+#[tokio::test]
+async fn a_hold_that_has_lapsed_is_told_where_people_look() {
+    // Goal: nobody believes for a week that a ward is still held. Method: a hold for an hour; the list, the device and the
+    // ends within it, and after it; what is offered is another hold of the same ward.
+    let bench = Bench::start(&[]).await;
+    bench.clock.hold_at(NOW.into());
+    fill(bench.app()).await;
+    let until = NOW.plus_seconds(3600);
+    let hold = Hold {
+        v: 1,
+        id: "h-1".parse().expect("a name"),
+        covers: Covers::Ward("St. Brigid/4B".to_owned()),
+        by: "person:j.weiss".to_owned(),
+        reason: "two transfers tonight".to_owned(),
+        at: NOW,
+        until: Some(until),
+        lapsed: None,
+    };
+    let body = serde_json::to_vec(&hold).expect("JSON");
+    commit(bench.app(), |draft| draft.put(Key::Hold(hold.id.clone()), body)).await;
+    let console = Console::over(bench).await;
+    let device = format!("/devices/{}", id(0));
+    let list = console.get("/rollouts").await;
+    assert!(!list.must("Lift…").has("Hold again…"), "{}", list.read());
+    console.get(&device).await.must("Held by j.weiss");
+    console.get("/expiries").await.must("Within 7 days").must("two transfers tonight");
+    console.bench.clock.hold_at(until.into());
+    let list = console.get("/rollouts").await;
+    list.must("Holds that have lapsed").must("two transfers tonight").must("/holds/new?choice=ward%3A");
+    assert!(!list.has("Lift…"), "{}", list.read());
+    assert!(!console.get(&device).await.has("Held by"));
+    console.get("/expiries").await.must("Over").must("two transfers tonight").must("set it anew");
+}
+
+#[tokio::test]
+async fn a_hold_is_set_for_hours_in_the_console_too() {
+    // Goal: nobody has to remember in the morning. Method: eight hours; none; what is no number, none, and too many.
+    let console = Console::with_fleet().await;
+    let now = console.app().clock.now();
+    let choice = ("choice", "ward:St. Brigid/4B");
+    let reason = ("reason", "two transfers tonight");
+    for wrong in ["0", "-1", "2161", "8h", "8.5"] {
+        let refused = console.post("/holds/new", &[reason, choice, ("hours", wrong)]).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+        refused
+            .must("whole hours, 1 to 2160")
+            .must(&format!("value=\"{wrong}\""))
+            .must("two transfers tonight");
+    }
+    assert!(!console.get("/rollouts").await.has("Lift…"), "nothing was set");
+    console.post("/holds/new", &[reason, choice, ("hours", " 8 ")]).await.location();
+    let holds = console.get("/api/v1/holds").await;
+    let holds: serde_json::Value = serde_json::from_str(&holds.text).expect("JSON");
+    let until = holds["holds"][0]["until"].as_i64().expect("an end");
+    assert!((until - now.0 - 8 * 3600).abs() < 60, "{holds}");
+    console.post("/holds/new", &[reason, choice]).await.location();
+    console.get("/rollouts").await.must("when somebody lifts it");
 }

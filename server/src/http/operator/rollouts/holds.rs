@@ -16,7 +16,7 @@ use crate::http::problem::Problem;
 use crate::people::Caller;
 
 /// Seconds for which a hold may be set ahead: one that is meant for longer is set without an end.
-const LONGEST_S: i64 = 90 * 86_400;
+pub(crate) const LONGEST_S: i64 = 90 * 86_400;
 
 /// A hold that is asked for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -37,6 +37,9 @@ pub struct HoldPage {
     /// The holds.
     #[schema(value_type = Vec<Object>)]
     holds: Vec<Hold>,
+    /// Those that are over, for a week: documents that decide nothing.
+    #[schema(value_type = Vec<Object>)]
+    lapsed: Vec<Hold>,
 }
 
 /// A hold that was set, and how many devices it covers now.
@@ -47,12 +50,6 @@ pub struct HoldSet {
     devices: usize,
 }
 
-/// Holds that bite now; one that has lapsed is only a document.
-fn in_force(operator: &Operator) -> Vec<Hold> {
-    let now = operator.app.clock.now();
-    operator.rollouts.look(|book| book.holds.values().filter(|hold| hold.holds(now)).cloned().collect())
-}
-
 fn end_of(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     let until = Timestamp::parse(text).ok();
     let within = |until: &Timestamp| *until > now && until.seconds_since(now) <= LONGEST_S;
@@ -61,10 +58,13 @@ fn end_of(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     })
 }
 
-/// Holds in force.
+/// Holds in force, and those that are over.
 #[utoipa::path(get, path = "/api/v1/holds", responses((status = 200, body = HoldPage)))]
 pub async fn list(State(operator): State<Operator>) -> Answered<HoldPage> {
-    Ok(Json(HoldPage { holds: in_force(&operator) }))
+    let now = operator.app.clock.now();
+    let (holds, lapsed) =
+        operator.rollouts.look(|book| book.holds.values().cloned().partition(|hold| hold.holds(now)));
+    Ok(Json(HoldPage { holds, lapsed }))
 }
 
 /// Holds a ward, a site or a model. Needs no key and takes effect at once.
@@ -100,8 +100,9 @@ pub(crate) async fn set_hold(
     let id: Name = format!("h-{digits:08x}").parse().expect("hexadecimal digits make a name");
     let now = operator.app.clock.now();
     let (by, at) = (String::new(), now);
+    let (reason_, until, lapsed) = (String::new(), None, None);
     let asked =
-        Hold { v: 1, id: id.clone(), covers: covers.0.clone(), by, reason: String::new(), at, until: None };
+        Hold { v: 1, id: id.clone(), covers: covers.0.clone(), by, reason: reason_, at, until, lapsed };
     if covered(operator, &asked) == 0 {
         let words = "no device here is in that ward or site, or of that model: a ward is written `site/ward`";
         return Err(refused("holds_nothing", words));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cordon_proto::audit::{Head, SignedHead};
 use cordon_proto::canonical::Value as Document;
 use cordon_proto::ids::Sha256;
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
@@ -21,6 +22,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::receipts::signed as receipt;
 use super::*;
+use crate::audit_log::AuditKey;
 use crate::ca::PeerLeaf;
 use crate::online::OnlineRole;
 
@@ -157,7 +159,7 @@ async fn a_pack_of_a_withdrawn_order_proves_who_approved_it_and_what_devices_did
     app.audit.seal(app.clock.now_ms()).await.expect("sealed");
     let log = app.audit.head().await.expect("read").expect("a head").head().log;
     let makers = [("halden".parse().expect("a name"), Sha256::of(&maker))].into();
-    let anchors = Anchors { director: Sha256::of(&director), makers, log };
+    let anchors = Anchors { director: Sha256::of(&director), makers, log, kept: Vec::new() };
     let stranger = Stranger(app.ca.standing().present.root().clone());
     for ask in [json!({"order": "o-1"}), json!({"release": "vp-3/4.2.2"})] {
         let pack = api.file("/api/v1/evidence", ask).await;
@@ -177,6 +179,60 @@ async fn a_pack_of_a_withdrawn_order_proves_who_approved_it_and_what_devices_did
     assert!(matches!(other, Err(Broken::OtherLog { .. })));
     let journal = api.bench.journal().await;
     assert_eq!(journal.iter().filter(|action| *action == "evidence.export").count(), 3);
+}
+
+#[tokio::test]
+async fn a_pack_goes_on_from_the_heads_that_it_was_asked_for_with() {
+    // Goal: a kept head is worth its content. Method: two heads kept on the way, judged with each of them; a pack without
+    // them; heads that this log does not go on from: another root, more entries, another key; text that is no head.
+    let api = Api::start().await;
+    let app = api.bench.app();
+    let sealed = async || {
+        app.audit.seal(app.clock.now_ms()).await.expect("sealed");
+        app.audit.head().await.expect("read").expect("a head")
+    };
+    api.bench.enrol("A").await;
+    let first = sealed().await;
+    let [director, maker] = publish(&api).await;
+    let second = sealed().await;
+    assert!(first.size() < second.size());
+    let line = |head: &SignedHead| String::from_utf8(head.to_bytes()).expect("UTF-8");
+    let makers = [("halden".parse().expect("a name"), Sha256::of(&maker))].into();
+    let log = first.head().log;
+    let anchors = Anchors { director: Sha256::of(&director), makers, log, kept: Vec::new() };
+    let stranger = Stranger(app.ca.standing().present.root().clone());
+    let held = |pack: &[u8], head: &SignedHead| {
+        judged(pack, &Anchors { kept: vec![head.clone()], ..anchors.clone() }, &stranger)
+    };
+    let ask = |heads: Value| json!({"order": "o-1", "heads": heads});
+    let pack = api.file("/api/v1/evidence", ask(json!([line(&second), line(&first), line(&first)]))).await;
+    held(&pack, &first).expect("it goes on from the first");
+    held(&pack, &second).expect("it goes on from the second");
+    let without = api.file("/api/v1/evidence", json!({"order": "o-1"})).await;
+    let bare = held(&without, &first).expect_err("no proof");
+    assert!(matches!(bare, Broken::NotContinued { size, .. } if size == first.size()), "{bare}");
+
+    let own = key(77);
+    let by = |key: &SigningKey, head: Head| {
+        let head = Head { log: key.verifying_key().to_bytes(), ..head };
+        line(&SignedHead::new(head, key.sign(&head.signed_bytes()).to_bytes()).expect("signed"))
+    };
+    let refused = async |heads: Value| {
+        let (status, problem) = api.post("/api/v1/evidence", "*", ask(heads)).await;
+        assert_eq!(status.as_u16(), 422, "{problem}");
+        problem["detail"].as_str().unwrap_or_default().to_owned()
+    };
+    let journal = api.bench.journal().await.len();
+    let (ours, _) = AuditKey::load_or_make(&app.config.path(&app.config.keys)).expect("the log's key");
+    let ours = |change: Head| line(&ours.sign(change).expect("its own log"));
+    let other = ours(Head { root: [7; 32], ..*first.head() });
+    assert!(refused(json!([other])).await.contains("it was rewritten, or restored from a backup"));
+    let longer = ours(Head { size: 9999, ..*first.head() });
+    assert!(refused(json!([longer])).await.contains("its log was cut off"));
+    assert!(refused(json!([by(&own, *first.head())])).await.contains("another audit log"));
+    assert!(refused(json!(["{}"])).await.contains("not a head of an audit log"));
+    assert!(refused(json!(vec![line(&first); 17])).await.contains("more than 16 kept heads"));
+    assert_eq!(api.bench.journal().await.len(), journal, "what is refused is no export");
 }
 
 #[tokio::test]
