@@ -7,9 +7,11 @@
 
 use std::collections::BTreeSet;
 use std::hint::black_box;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use clap::Args;
 use cordon_server_core::matching::advisory::{Advisory, Affected, Range, Stated};
 use cordon_server_core::matching::component::ComponentSet;
 use cordon_server_core::matching::ecosystem::Ecosystem;
@@ -23,10 +25,11 @@ use super::footprint::Footprint;
 use crate::command::Folder;
 use crate::debsecan::world::{Packages, SUITES, World};
 use crate::debsecan::{Pair, Tally, ask, feed, ours};
+use crate::program::program;
 use crate::skip::require_package;
 
 /// Source packages of the world: about 200,000 statements with a range.
-const SOURCES: usize = 7_500;
+const SOURCES: usize = 8_500;
 /// Ranges that there must be at least.
 const RANGES: usize = 200_000;
 /// Packages of the device.
@@ -57,21 +60,22 @@ pub fn run() -> anyhow::Result<()> {
     let file = folder.path().join("status");
     std::fs::write(&file, &status)?;
     let place = Ecosystem::debian(number);
-    println!("a made-up Debian{}", if cfg!(debug_assertions) { " (a debug build)" } else { "" });
-
     let text = world.tracker();
-    drop(world);
-    let (index, index_time, mib) = read(&text)?;
-    let ranges = index.1;
+    let json = folder.path().join("tracker.json");
+    std::fs::write(&json, &text)?;
+    let begun = Instant::now();
+    let (index, ranges) = read(&text)?;
+    let index_time = begun.elapsed();
+    let mib = memory(&json)?;
+    println!("a made-up Debian{}", if cfg!(debug_assertions) { " (a debug build)" } else { "" });
     println!(
         "{ranges} ranges of {} statements, {} MB of JSON",
-        index.0.counts().statements,
+        index.counts().statements,
         text.len() / 1_000_000
     );
-    drop(text);
     let set = ComponentSet::new(dpkg::read(&status, &place).components);
-    let asked = best(|| index.0.matches(black_box(&set)).verdicts.len());
-    let said = ours(&status, &place, &index.0);
+    let asked = best(|| index.matches(black_box(&set)).verdicts.len());
+    let said = ours(&status, &place, &index);
 
     let (theirs, debsecan_time) = peer(|| ask(&debsecan, folder.path(), suite, &file))?;
     let tally = Tally::of(&theirs, &said.affected);
@@ -108,11 +112,9 @@ fn entries(status: &str, count: usize) -> String {
     text
 }
 
-/// The index of a feed with its number of ranges, how long it took, and MiB that it holds.
-fn read(text: &str) -> anyhow::Result<((Index, usize), Duration, f64)> {
-    let resident = || Footprint::of(std::process::id()).map(|footprint| footprint.anon_kib);
-    let before = resident()?;
-    let (begun, mut builder, mut ranges) = (Instant::now(), Builder::default(), 0);
+/// The index of a feed, and its number of ranges.
+fn read(text: &str) -> anyhow::Result<(Index, usize)> {
+    let (mut builder, mut ranges) = (Builder::default(), 0);
     let mut taken: Result<(), Full> = Ok(());
     debian::read(text.as_bytes(), &mut |advisory| {
         ranges += advisory.affected.iter().map(|affected| affected.ranges.len()).sum::<usize>();
@@ -121,10 +123,32 @@ fn read(text: &str) -> anyhow::Result<((Index, usize), Duration, f64)> {
         }
     })?;
     taken?;
-    let index = builder.finish()?;
-    let took = begun.elapsed();
-    let mib = resident()?.saturating_sub(before) as f64 / 1024.0;
-    Ok(((index, ranges), took, mib))
+    Ok((builder.finish()?, ranges))
+}
+
+/// The feed in a file, to be read by a process that has done nothing before: its memory is the index's.
+#[derive(Clone, Debug, Args)]
+pub struct Task {
+    /// The tracker's JSON.
+    pub feed: PathBuf,
+}
+
+/// Reads a feed into an index and prints MiB that it holds.
+pub fn side(task: &Task) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(&task.feed)?;
+    let resident = || Footprint::of(std::process::id()).map(|footprint| footprint.anon_kib);
+    let before = resident()?;
+    let index = read(&text)?;
+    println!("{:.1}", resident()?.saturating_sub(before) as f64 / 1024.0);
+    drop(black_box(index));
+    Ok(())
+}
+
+/// MiB of the index, as a process of its own measures them.
+fn memory(feed: &Path) -> anyhow::Result<f64> {
+    let output = program(std::env::current_exe()?).arg("match-side").arg(feed).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout)?.trim().parse().context("a figure")
 }
 
 /// The shortest of several runs.

@@ -255,6 +255,10 @@ fn ask(advisories: &[Advisory]) {
 
 /// Who installs the repair that an answer names is not affected by the same weakness any more.
 fn repairs_repair(index: &Index, place: &Ecosystem, (name, version): (&str, &str)) {
+    if version.contains("~bpo") {
+        // A backport is judged by another release, and so is its repair.
+        return;
+    }
     let set = |version: &str| ComponentSet::new(vec![Component::new(place.clone(), name, version)]);
     let before = set(version);
     for verdict in index.matches(&before).verdicts {
