@@ -22,6 +22,15 @@ pub mod world;
 /// A weakness and a binary package that has it.
 pub type Pair = (String, String);
 
+/// debsecan, and the folder in which the feeds lie, each under its suite's name.
+#[derive(Clone, Copy, Debug)]
+pub struct Judge<'a> {
+    /// The program.
+    pub debsecan: &'a Path,
+    /// The folder.
+    pub feeds: &'a Path,
+}
+
 /// A line of debsecan's feed: what is known of one weakness in one source package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -78,23 +87,25 @@ pub fn feed(lines: &[Line], binaries: &[(String, Vec<String>)]) -> Vec<u8> {
     zlib(text.as_bytes())
 }
 
-/// What debsecan lists for dpkg's database `status`, by the feed that lies in `folder` under the suite's name.
-///
-/// # Errors
-/// It cannot be started, or ends with an error: then its own words.
-pub fn ask(debsecan: &Path, folder: &Path, suite: &str, status: &Path) -> Result<BTreeSet<Pair>> {
-    let mut command = program(debsecan);
-    // Neither what its configuration says nor what somebody put on a list of exceptions.
-    command.args(["--config", "/nowhere", "--whitelist", "/nowhere", "--format", "simple", "--suite", suite]);
-    command.arg("--source").arg(format!("file://{}/", folder.display())).arg("--status").arg(status);
-    let output = command.output().context("debsecan cannot be started")?;
-    ensure!(output.status.success(), "debsecan: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).context("debsecan speaks ASCII")?;
-    let pair = |line: &str| match line.split_once(' ') {
-        Some((weakness, binary)) => Ok((weakness.to_owned(), binary.to_owned())),
-        None => bail!("debsecan says `{line}`"),
-    };
-    text.lines().map(pair).collect()
+impl Judge<'_> {
+    /// What debsecan lists for dpkg's database `status`, by the feed of a suite.
+    ///
+    /// # Errors
+    /// It cannot be started, or ends with an error: then its own words.
+    pub fn ask(&self, suite: &str, status: &Path) -> Result<BTreeSet<Pair>> {
+        let mut command = program(self.debsecan);
+        // Neither what its configuration says nor what somebody put on a list of exceptions.
+        command.args(["--config", "/nowhere", "--whitelist", "/nowhere", "--format", "simple"]);
+        command.args(["--suite", suite, "--source"]).arg(format!("file://{}/", self.feeds.display()));
+        let output = command.arg("--status").arg(status).output().context("debsecan cannot be started")?;
+        ensure!(output.status.success(), "debsecan: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).context("debsecan speaks ASCII")?;
+        let pair = |line: &str| match line.split_once(' ') {
+            Some((weakness, binary)) => Ok((weakness.to_owned(), binary.to_owned())),
+            None => bail!("debsecan says `{line}`"),
+        };
+        text.lines().map(pair).collect()
+    }
 }
 
 /// What our matcher says of the same database.

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use super::footprint::Footprint;
 use crate::command::Folder;
 use crate::debsecan::world::{Packages, SUITES, World};
-use crate::debsecan::{Pair, Tally, ask, feed, ours};
+use crate::debsecan::{Judge, Pair, Tally, feed, ours};
 use crate::program::program;
 use crate::skip::require_package;
 
@@ -77,7 +77,8 @@ pub fn run() -> anyhow::Result<()> {
     let asked = best(|| index.matches(black_box(&set)).verdicts.len());
     let said = ours(&status, &place, &index);
 
-    let (theirs, debsecan_time) = peer(|| ask(&debsecan, folder.path(), suite, &file))?;
+    let judge = Judge { debsecan: &debsecan, feeds: folder.path() };
+    let (theirs, debsecan_time) = peer(|| judge.ask(suite, &file))?;
     let tally = Tally::of(&theirs, &said.affected);
     println!("{} source packages of {PACKAGES} packages: {tally}", set.items().len());
     ensure!(tally.is_alike() && said.unknown.is_empty(), "the two sides differ");

@@ -7,7 +7,7 @@ use cordon_server_core::matching::ecosystem::Ecosystem;
 use cordon_server_core::matching::index::{Builder, Index};
 use cordon_server_core::matching::{debian, osv};
 use cordon_sim::debsecan::world::{Inventory, Packages, SUITES, World};
-use cordon_sim::debsecan::{Line, Ours, Pair, Tally, ask, feed, ours};
+use cordon_sim::debsecan::{Judge, Line, Ours, Pair, Tally, feed, ours};
 use cordon_sim::skip::require_package;
 use fastrand::Rng;
 
@@ -35,10 +35,10 @@ fn indexes(world: &World) -> [(&'static str, Index); 3] {
 }
 
 /// What debsecan says of a machine.
-fn theirs(debsecan: &Path, folder: &Path, suite: usize, inventory: &Inventory) -> BTreeSet<Pair> {
-    let status = folder.join("status");
+fn theirs(judge: Judge<'_>, suite: usize, inventory: &Inventory) -> BTreeSet<Pair> {
+    let status = judge.feeds.join("status");
     std::fs::write(&status, &inventory.status).expect("writes");
-    ask(debsecan, folder, SUITES[suite].0, &status).expect("debsecan judges")
+    judge.ask(SUITES[suite].0, &status).expect("debsecan judges")
 }
 
 fn lay(world: &World, folder: &Path) {
@@ -59,6 +59,7 @@ fn made_up_machines_have_the_weaknesses_that_debsecan_lists() {
         let seed = fastrand::u64(..);
         let world = World::random(seed, SOURCES);
         let folder = tempfile::tempdir().expect("a folder");
+        let judge = Judge { debsecan: &debsecan, feeds: folder.path() };
         lay(&world, folder.path());
         let indexes = indexes(&world);
         let mut rng = Rng::with_seed(seed);
@@ -66,7 +67,7 @@ fn made_up_machines_have_the_weaknesses_that_debsecan_lists() {
         for (suite, (name, number)) in SUITES.iter().enumerate() {
             for _ in 0..MACHINES {
                 let inventory = world.inventory(&mut rng, suite, Packages::Own);
-                let theirs = theirs(&debsecan, folder.path(), suite, &inventory);
+                let theirs = theirs(judge, suite, &inventory);
                 for ((form, index), tally) in indexes.iter().zip(&mut tallies) {
                     let Ours { affected, unknown, unjudged } =
                         ours(&inventory.status, &Ecosystem::debian(number), index);
@@ -108,6 +109,7 @@ fn the_judge_of_debian_tells_the_known_shortcuts_apart() {
     let seed = fastrand::u64(..);
     let world = World::random(seed, SOURCES * 2);
     let folder = tempfile::tempdir().expect("a folder");
+    let judge = Judge { debsecan: &debsecan, feeds: folder.path() };
     lay(&world, folder.path());
     let index = &indexes(&world)[0].1;
     let mut rng = Rng::with_seed(seed);
@@ -129,7 +131,7 @@ fn the_judge_of_debian_tells_the_known_shortcuts_apart() {
     let mut tallies = [(); 5].map(|()| Tally::default());
     for (suite, (_, number)) in SUITES.iter().enumerate() {
         let inventory = world.inventory(&mut rng, suite, Packages::Own);
-        let theirs = theirs(&debsecan, folder.path(), suite, &inventory);
+        let theirs = theirs(judge, suite, &inventory);
         let other = SUITES[(suite + 1) % SUITES.len()].1;
         let cases = [
             (inventory.status.clone(), number),
@@ -154,6 +156,7 @@ fn what_dpkg_left_half_way_counts_although_debsecan_leaves_it_out() {
     // Goal: files on the disk can be attacked, in whatever state dpkg left them. Method: one package in each state.
     let Some(debsecan) = require_package("debsecan") else { return };
     let folder = tempfile::tempdir().expect("a folder");
+    let judge = Judge { debsecan: &debsecan, feeds: folder.path() };
     let line = Line {
         weakness: "CVE-2024-0001".to_owned(),
         source: "pump".to_owned(),
@@ -179,7 +182,7 @@ fn what_dpkg_left_half_way_counts_although_debsecan_leaves_it_out() {
     };
     let status: String = states.iter().map(entry).collect();
     let inventory = Inventory { status, ..Inventory::default() };
-    let theirs = theirs(&debsecan, folder.path(), 3, &inventory);
+    let theirs = theirs(judge, 3, &inventory);
     let table = "release,source,cve,fixed_version,advisory\nbookworm,pump,CVE-2024-0001,2-1,\n";
     let mut builder = Builder::default();
     debian::read(table.as_bytes(), &mut |advisory| builder.add(&advisory).expect("one")).expect("a table");
@@ -198,10 +201,11 @@ fn a_suite_without_a_feed_is_loud_on_both_sides() {
     let Some(debsecan) = require_package("debsecan") else { return };
     let world = World::random(7, 10);
     let folder = tempfile::tempdir().expect("a folder");
+    let judge = Judge { debsecan: &debsecan, feeds: folder.path() };
     let inventory = world.inventory(&mut Rng::with_seed(7), 3, Packages::Own);
     let status = folder.path().join("status");
     std::fs::write(&status, &inventory.status).expect("writes");
-    let refused = ask(&debsecan, folder.path(), "bookworm", &status).expect_err("no feed");
+    let refused = judge.ask("bookworm", &status).expect_err("no feed");
     assert!(refused.to_string().contains("while downloading"), "{refused}");
     let other =
         format!("release,source,cve,fixed_version,advisory\n{},pump,CVE-2024-0001,2-1,\n", SUITES[0].0);

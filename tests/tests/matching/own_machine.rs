@@ -4,13 +4,12 @@
 //! repaired; so its packages are asked once as they are, and once each set back to a version of the table.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use cordon_server_core::matching::debian;
 use cordon_server_core::matching::dpkg;
 use cordon_server_core::matching::ecosystem::Ecosystem;
 use cordon_server_core::matching::index::{Builder, Index};
-use cordon_sim::debsecan::{Line, Tally, ask, feed, ours};
+use cordon_sim::debsecan::{Judge, Line, Tally, feed, ours};
 use cordon_sim::skip::{self, require_package};
 
 use super::{data, say, text};
@@ -87,12 +86,13 @@ fn this_machines_packages_are_judged_as_debsecan_judges_them() {
     let table = text(&table);
     let index = index(&table);
     let folder = tempfile::tempdir().expect("a folder");
+    let judge = Judge { debsecan: &debsecan, feeds: folder.path() };
     let (mut as_it_is, mut back, mut unknown, mut rows) = (Tally::default(), Tally::default(), 0, 0);
     for (release, lines) in lines(&table) {
         std::fs::write(folder.path().join(&release), feed(&lines, &[])).expect("writes");
         rows += lines.len();
         for (status, tally) in [(status.clone(), &mut as_it_is), (set_back(&status, &lines), &mut back)] {
-            let found = judged((&debsecan, folder.path()), &release, &status, &index);
+            let found = judged(judge, &release, &status, &index);
             unknown += found.1;
             tally.add(found.0);
         }
@@ -109,11 +109,10 @@ fn this_machines_packages_are_judged_as_debsecan_judges_them() {
 }
 
 /// The two sides, and how many pairs are unknown to us: they count for neither.
-fn judged(judge: (&Path, &Path), release: &str, status: &str, index: &Index) -> (Tally, usize) {
-    let (debsecan, folder) = judge;
-    let file = folder.join("status");
+fn judged(judge: Judge<'_>, release: &str, status: &str, index: &Index) -> (Tally, usize) {
+    let file = judge.feeds.join("status");
     std::fs::write(&file, status).expect("writes");
-    let theirs = ask(debsecan, folder, release, &file).expect("debsecan judges");
+    let theirs = judge.ask(release, &file).expect("debsecan judges");
     let ecosystem = Ecosystem::debian_by_name(release).expect("a release");
     let ours = ours(status, &ecosystem, index);
     let judged: BTreeSet<_> = theirs.difference(&ours.unknown).cloned().collect();
