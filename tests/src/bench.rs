@@ -1,7 +1,8 @@
 //! Benches: figures beside a peer, both measured in one run, printed with process, command line and CPU ticks.
 //!
 //! A missing peer ends the bench with 1: a figure without its pair says nothing. Read next: [`agent_footprint`], [`store`],
-//! [`ingest`], [`handshake`], [`firmware`], [`chunk_delta`], and [`rollout`], which has no peer.
+//! [`ingest`], [`handshake`], [`firmware`], [`chunk_delta`], [`version_order`], [`matching`], and [`rollout`], which has no
+//! peer.
 
 use clap::ValueEnum;
 
@@ -12,8 +13,10 @@ pub mod firmware;
 pub mod footprint;
 pub mod handshake;
 pub mod ingest;
+pub mod matching;
 pub mod rollout;
 pub mod store;
+pub mod version_order;
 
 /// The benches.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -32,6 +35,10 @@ pub enum Name {
     Delta,
     /// What a bad release reaches before its rollout stops itself; CPU of a turn. Without a peer.
     Rollout,
+    /// A comparison of two Debian versions beside rpm-version and debversion.
+    VersionOrder,
+    /// 1,000 packages against 200,000 ranges, and 10,000 devices against a new advisory, beside debsecan.
+    Match,
 }
 
 /// Runs one bench.
@@ -44,5 +51,7 @@ pub fn run(name: Name, rollout: &rollout::Options) -> anyhow::Result<()> {
         Name::Firmware => firmware::run(),
         Name::Delta => chunk_delta::run(),
         Name::Rollout => rollout::run(rollout),
+        Name::VersionOrder => version_order::run(),
+        Name::Match => matching::run(),
     }
 }

@@ -35,6 +35,9 @@ enum Command {
     /// One side of a bench, in a process of its own.
     #[command(hide = true)]
     BenchSide(bench::store::side::Task),
+    /// The memory of an index, in a process of its own.
+    #[command(hide = true)]
+    MatchSide(bench::matching::Task),
     /// Rounds until the time is over, with a dated report.
     Soak(soak::Options),
     /// Bent bytes for every reader of outside bytes.
@@ -87,6 +90,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::Demo(options) => demo::run(options),
         Command::Bench { name, rollout } => bench::run(name, &rollout),
         Command::BenchSide(task) => bench::store::side::run(&task),
+        Command::MatchSide(task) => bench::matching::side(&task),
         Command::Soak(options) => soak::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::StoreWriter(task) => writer::run(&task),

@@ -8,6 +8,7 @@ pub mod bench;
 pub mod browser;
 pub mod caller;
 pub mod command;
+pub mod debsecan;
 pub mod demo;
 pub mod faults;
 pub mod fuzz;

@@ -22,6 +22,7 @@ pub mod matching;
 pub mod owner;
 pub mod refusals;
 pub mod rollouts;
+pub mod shortcuts;
 pub mod signing;
 pub mod table;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub const ALL: &[&[Breakage]] = &[
     matching::MATCHING,
     refusals::REFUSALS,
     rollouts::ROLLOUTS,
+    shortcuts::SHORTCUTS,
     signing::SIGNING,
     transport::TRANSPORT,
     update_faults::UPDATE_FAULTS,

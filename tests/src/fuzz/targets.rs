@@ -48,7 +48,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 22] = [
     Target {
         name: "archive",
         parsed: "archive parsed",
@@ -143,6 +143,41 @@ pub const TARGETS: [Target; 17] = [
         der: false,
         samples: matching::versions,
         run: matching::version,
+    },
+    Target {
+        name: "osv",
+        parsed: "osv parsed",
+        der: false,
+        samples: matching::records,
+        run: matching::record,
+    },
+    Target {
+        name: "debian",
+        parsed: "debian parsed",
+        der: false,
+        samples: matching::debian_feeds,
+        run: matching::debian_feed,
+    },
+    Target {
+        name: "dpkg",
+        parsed: "dpkg parsed",
+        der: false,
+        samples: matching::databases,
+        run: matching::database,
+    },
+    Target {
+        name: "inventory",
+        parsed: "inventory parsed",
+        der: false,
+        samples: matching::rows,
+        run: matching::row_lines,
+    },
+    Target {
+        name: "purl",
+        parsed: "purl parsed",
+        der: false,
+        samples: matching::package_urls,
+        run: matching::package_url,
     },
 ];
 

@@ -1,7 +1,8 @@
 //! The readers of Debian's own security data: the tracker's JSON, and a plain table of repairs by release.
 //!
 //! Both say per release which version of a source package repaired a CVE. A state in angle brackets is a word, not a
-//! version. Several repairs of one CVE stand beside each other: the second is there because the first was not enough, and
+//! version. What the tracker calls unimportant has no effect on the packages that are built (a file that is not, an example),
+//! whatever its status. Several repairs of one CVE stand beside each other: the second is there because the first was not enough, and
 //! whoever is below any of them is affected. Read next: [`super::advisory`].
 
 use alloc::borrow::ToOwned;
@@ -127,6 +128,8 @@ struct Release {
     status: String,
     #[serde(default)]
     fixed_version: Option<String>,
+    #[serde(default)]
+    urgency: Option<String>,
 }
 
 impl<'de> DeserializeSeed<'de> for Sources<'_> {
@@ -164,7 +167,9 @@ impl<'de> Visitor<'de> for Sources<'_> {
 
 fn placed(name: &str, release: &Release, source: &str) -> Result<Affected, &'static str> {
     let ecosystem = Ecosystem::debian_by_name(name).ok_or("release")?;
+    let unimportant = release.urgency.as_deref() == Some("unimportant");
     let fixed = match (release.status.as_str(), release.fixed_version.as_deref()) {
+        ("resolved" | "open" | "undetermined", _) if unimportant => "<not-affected>",
         ("resolved", Some(version)) => version,
         ("open", _) => "<unfixed>",
         ("undetermined", _) => "<undetermined>",
@@ -220,22 +225,25 @@ mod tests {
 
     #[test]
     fn the_trackers_json_is_read_release_by_release() {
-        // Goal: open, resolved and undetermined are three answers. Method: each, a word that is none, a release that is none.
+        // Goal: open, resolved and undetermined are three answers, unimportant is none of them, as for debsecan. Method: each, a
+        // word that is none, a release that is none.
         let text = r#"{"pump":{"CVE-2020-0001":{"description":"x","scope":"local","releases":{
             "bookworm":{"status":"resolved","repositories":{"bookworm":"1"},"fixed_version":"1.2-3","urgency":"low"},
-            "trixie":{"status":"resolved","fixed_version":"0"},"sid":{"status":"open","urgency":"unimportant"},
+            "trixie":{"status":"resolved","fixed_version":"0"},"sid":{"status":"open","urgency":"not yet assigned"},
+            "bullseye":{"status":"open","urgency":"unimportant"},
             "buster":{"status":"undetermined"},"hamm":{"status":"open"},"stretch":{"status":"resolved"}}},
             "TEMP-0000000-000000":{}}}"#;
         let (lines, counts) = all(text);
         let wanted = [
             "CVE-2020-0001  Debian:12 pump Some(Some(Fixed(\"1.2-3\")))",
             "CVE-2020-0001  Debian:10 pump undetermined",
+            "CVE-2020-0001  Debian:11 pump never",
             "CVE-2020-0001  Debian:sid pump Some(Some(Introduced(\"0\")))",
             "CVE-2020-0001  Debian:13 pump never",
         ];
         assert_eq!(lines, wanted);
         let refused = [("release", 1), ("status", 1)];
-        assert_eq!(counts, Ok(Counts { records: 4, refused: refused.into_iter().collect() }));
+        assert_eq!(counts, Ok(Counts { records: 5, refused: refused.into_iter().collect() }));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Package URLs (package-url/purl-spec): read, written in their one canonical form, and what they say of a component.
 //!
 //! [`Purl::parse`] is strict, [`Purl::canonical`] forgives what the specification's recommended cases forgive: qualifier
-//! keys in capitals. Two texts of one package are one purl after reading, so a statement is never missed because it wrote
-//! `%2B` for `+`. What a purl does not say (the release, the source package) stays unsaid or becomes a doubt. Read next:
-//! [`super::component`].
+//! keys that begin with a capital. Two texts of one package are one purl after reading, so a statement is never missed
+//! because it wrote `%2B` for `+`. What a purl does not say (the release, the source package) stays unsaid or becomes a
+//! doubt. Read next: [`super::component`].
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -47,7 +47,7 @@ impl Purl {
         Self::read(text, false)
     }
 
-    /// Reads a package URL whose qualifier keys may be in capitals.
+    /// Reads a package URL whose qualifier keys may begin with a capital.
     ///
     /// # Errors
     /// It is none.
@@ -243,9 +243,11 @@ fn read_qualifiers(text: &str, capitals: bool) -> Result<BTreeMap<String, String
     let mut qualifiers = BTreeMap::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').ok_or(NotAPurl)?;
-        let key = if capitals { key.to_ascii_lowercase() } else { key.to_owned() };
         let letter = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'_' | b'-');
-        let begins = key.bytes().next().is_some_and(letter);
+        // The specification's required vectors refuse a key that begins with a capital, and lower one further on.
+        let first = key.bytes().next().map(|first| if capitals { first.to_ascii_lowercase() } else { first });
+        let begins = first.is_some_and(letter);
+        let key = key.to_ascii_lowercase();
         if !begins || !key.bytes().all(|byte| letter(byte) || byte.is_ascii_digit()) {
             return Err(NotAPurl);
         }
@@ -306,6 +308,7 @@ mod tests {
                 "pkg:deb/debian/attr@1:2.4.47-2%2Bb1?arch=amd64",
             ),
             ("pkg://DEB/Debian/Curl@7?b=&a=x", "pkg:deb/debian/curl@7?a=x"),
+            ("pkg:maven/a/b@1?repositorY_url=x", "pkg:maven/a/b@1?repository_url=x"),
             ("pkg:npm/@babel/core#/a/./b/../", "pkg:npm/%40babel/core#a/b"),
             ("pkg:npm/%40babel/core@7", "pkg:npm/%40babel/core@7"),
             ("pkg:pypi/Django_package@1", "pkg:pypi/django-package@1"),
