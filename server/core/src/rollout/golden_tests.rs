@@ -103,4 +103,5 @@ scripts! {
     a_go_ends_with_its_order: "55-permit-ends-with-its-order",
     what_was_aborted_can_be_sent_back: "56-abort",
     one_failure_of_a_large_wave_is_not_enough: "57-least-failures",
+    who_fell_silent_and_has_the_newer_release_is_not_waited_for: "58-silent-and-further",
 }

@@ -103,7 +103,10 @@ const BACK: &[Rule] = &[
 
 const SEVERAL: &[Rule] = &[
     ("of two for one device one that moves, then the more urgent, then the newer", &["12-priority"]),
-    ("a device that turned to the newer release is there already for the older", &["30-two-rollouts"]),
+    (
+        "a device that turned to the newer release is there already for the older",
+        &["30-two-rollouts", "58-silent-and-further"],
+    ),
     ("who has moved on is not sent back by the older one", &["31-two-returns"]),
     ("a second rollout of one release over the same device is named", &["47-opening"]),
 ];
