@@ -1,7 +1,8 @@
 //! The soak of the rollout engine: random small worlds, some hundred a round, every promise looked at after every step.
 //!
-//! The worlds are the ground's own, those of its tests; here there are only many more of them. A world that breaks a
-//! promise is told by its seed, with which it can be played again. Read next: `cordon_server_core::rollout::world`.
+//! The worlds are the ground's own, those of its tests, with one rollout and with two; here there are only many more of
+//! them. A world that breaks a promise is told by its seed, with which it can be played again. Read next:
+//! `cordon_server_core::rollout::world`.
 
 use std::panic::catch_unwind;
 
@@ -71,7 +72,10 @@ impl Rounds for Planner {
         let mut ends = Ends::default();
         for _ in 0..self.worlds {
             let world = chance.u64(..);
-            match catch_unwind(|| world::run(world)) {
+            // Every other one is of two rollouts, and counts by the end of its first.
+            let of_two = || world::two::run(world).into_iter().next().expect("an end of each");
+            let play = || if world.is_multiple_of(2) { world::run(world) } else { of_two() };
+            match catch_unwind(play) {
                 Ok(state) => ends.count(&state),
                 Err(panic) => {
                     let words = panic.downcast_ref::<String>().cloned();

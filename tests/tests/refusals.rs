@@ -128,6 +128,13 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "the_way_back_never_leads_below_the_floor_or_forward",
         ],
     ),
+    (
+        "choose another content",
+        &[
+            "a_captured_server_makes_no_device_take_a_content_that_nobody_signed_for_it",
+            "a_device_takes_what_is_listed_fresh_its_own_and_newer_and_nothing_else",
+        ],
+    ),
     ("keep receipts back", &["a_captured_server_that_keeps_receipts_back_is_found_out_on_the_workstation"]),
     ("outlive `expires` or `until`", &[HALVES, CLOSED, "both_ends_of_an_order_are_exact_to_the_second"]),
     (

@@ -42,6 +42,12 @@ pub(crate) struct Contents {
 
 impl Repository {
     pub(crate) fn new(contents: &Contents) -> Self {
+        Self::listed_by(contents, contents.seed + 4)
+    }
+
+    /// What somebody makes who has the snapshot's and the timestamp's keys and, for the list of a delegated role, the key of
+    /// this seed.
+    pub(crate) fn listed_by(contents: &Contents, lister: u8) -> Self {
         let Contents { seed, version, expires, delegation, targets } = contents;
         let (seed, version, expires) = (*seed, *version, *expires);
         let root = Root {
@@ -73,7 +79,7 @@ impl Repository {
                 let delegations = Delegations { roles: vec![to] };
                 let top = Targets { version, expires, targets: BTreeMap::new(), delegations };
                 list("targets", signed(&author::targets(&top), seed + 3));
-                list(role, signed(&author::targets(&listing), seed + 4));
+                list(role, signed(&author::targets(&listing), lister));
             }
         }
         let snapshot = signed(&author::snapshot(&Snapshot { version, expires, meta }), seed + 2);

@@ -39,6 +39,11 @@ impl Bedside {
 
     /// Publishes a content of this version, whose document has these bytes, and offers it.
     fn publish(&self, version: u64, bytes: Vec<u8>) {
+        self.publish_by(DIRECTOR + 4, version, bytes);
+    }
+
+    /// The same, listed by who has the key of this seed.
+    fn publish_by(&self, lister: u8, version: u64, bytes: Vec<u8>) {
         let device = hardware();
         let scope =
             Scope::Match { model: device.model, hardware: device.revision, from_least: 0, from_most: 41 };
@@ -58,7 +63,7 @@ impl Bedside {
         let delegation = Some(("content", "content/*"));
         let listed = Contents { seed: DIRECTOR, version, expires: END, delegation, targets };
         let mut world = self.rig.world();
-        world.director = Repository::new(&listed).files;
+        world.director = Repository::listed_by(&listed, lister).files;
         world.documents.insert(sha256.to_string(), bytes);
         world.content = Some((ContentOffer { content: assignment.id, proof: None }, version));
     }
@@ -120,6 +125,17 @@ impl Bedside {
 
     async fn fault(&self) -> ContentFault {
         self.until("a fault is told", |world| world.checkins.last()?.content_fault.clone()).await
+    }
+
+    /// Waits until the device has looked into this file of the director and, a minute of its clock later, begun anew.
+    async fn looked_into(&self, file: &str) {
+        let asked = |_: &World| {
+            self.clock.0.fetch_add(5, Ordering::Relaxed);
+            let lines = self.rig.lines();
+            let mut after = lines.iter().skip_while(|line| !line.contains(file));
+            after.any(|line| line.contains("timestamp.json")).then_some(())
+        };
+        self.rig.until(&format!("{file} is looked into, and not believed"), asked).await;
     }
 
     /// How often a document was asked for.
@@ -251,5 +267,42 @@ async fn a_version_that_is_never_taken_any_more_is_told() {
         |world: &World| world.checkins.last()?.content_fault.clone().filter(|fault| fault.version == 2);
     let fault = bedside.until("that it is spent", told).await;
     assert_eq!((fault.content, fault.why.code.as_str()), (name("icu-2"), "content-spent"));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_captured_server_makes_no_device_take_a_content_that_nobody_signed_for_it() {
+    // Goal: all that the server's own keys are good for. Method: a device with a content in force; a thief lists another one
+    // with the timestamp's key and with the snapshot's, all other signatures genuine, and offers it; then one that is in no
+    // list, and other bytes under a hash that two people signed. The document of none is applied. The owner's next one is.
+    let bedside = Bedside::new().await;
+    bedside.publish(1, content(1).value().canonical());
+    let agent = bedside.start();
+    bedside.applied(1).await;
+    bedside.clock.0.fetch_add(600, Ordering::Relaxed);
+    bedside.in_force(1).await;
+    let proved = bedside.held();
+    for (lister, version) in [(DIRECTOR + 1, 2), (DIRECTOR + 2, 3)] {
+        bedside.publish_by(lister, version, content(version).value().canonical());
+        bedside.looked_into(&format!("{version}.content.json")).await;
+        assert_eq!((bedside.held(), bedside.fetched()), (proved.clone(), 1), "listed by {lister}");
+    }
+    bedside.publish(4, content(4).value().canonical());
+    bedside.rig.world().content = Some((ContentOffer { content: name("icu-5"), proof: None }, 5));
+    bedside.looked_into("4.content.json").await;
+    assert_eq!((bedside.held(), bedside.fetched()), (proved.clone(), 1), "it is in no list");
+    let signed = content(6).value().canonical();
+    bedside.publish(6, signed.clone());
+    let thief = Content { settings: Settings { checkin_s: Some(86_400) }, ..content(6) }.value().canonical();
+    bedside.rig.world().documents.insert(Sha256::of(&signed).to_string(), thief);
+    let again = |_: &World| {
+        bedside.clock.0.fetch_add(5, Ordering::Relaxed);
+        (bedside.fetched() > 2).then_some(())
+    };
+    bedside.rig.until("the bent document is fetched, and once more", again).await;
+    assert_eq!(bedside.held(), proved, "other bytes than were signed");
+    assert!(bedside.rig.world().checkins.last().expect("one").content_version == 1, "nothing has moved");
+    bedside.publish(7, content(7).value().canonical());
+    bedside.applied(7).await;
     agent.stop().await;
 }

@@ -213,6 +213,8 @@ pub(super) struct Ward {
     pub(super) pumps: BTreeMap<u8, Device>,
     /// The rollout that is stepped.
     pub(super) of: Name,
+    /// Devices that may hold a go at once, over all rollouts of a kind.
+    pub(super) places: u32,
 }
 
 impl Ward {
@@ -221,7 +223,8 @@ impl Ward {
         let count = rollout.waves.iter().map(|wave| wave.devices.len()).sum::<usize>();
         let count = u8::try_from(count).expect("a small ward");
         let book = Book { orders: orders(), rollouts: [(of.clone(), rollout)].into(), ..Book::default() };
-        Self { book, pumps: (0..count).map(|number| (number, pump(number))).collect(), of }
+        let pumps = (0..count).map(|number| (number, pump(number))).collect();
+        Self { book, pumps, of, places: IN_FLIGHT_TOTAL }
     }
 
     pub(super) fn rollout(&mut self) -> &mut Rollout {
@@ -252,12 +255,38 @@ impl Ward {
         *known = known.told(permit.action, now).expect("news");
     }
 
+    /// A pump that has checked in is offered its content in the answer; that is written down first.
+    pub(super) fn answer_content(&mut self, number: u8, now: Timestamp) {
+        let told = self.book.tell_content(&self.pumps[&number], now);
+        let Some(told) = told.filter(|told| told.is_news) else { return };
+        let late = matches!(self.book.rollouts[&told.of].state, State::Finished { .. });
+        let known = self.book.progress.entry(told.of).or_default().entry(id(number)).or_default();
+        *known = known.offered(late, now).expect("news");
+    }
+
+    /// Places that the other rollouts of the same kind leave.
+    pub(super) fn room(&self) -> u32 {
+        let kind = self.book.rollouts[&self.of].kind;
+        let others = self.book.rollouts.values().filter(|other| other.id != self.of && other.kind == kind);
+        let moving = others.filter(|other| other.keeps_gos() || other.moves());
+        let taken: usize = moving.map(|other| self.gos_of(&other.id)).sum();
+        self.places.saturating_sub(u32::try_from(taken).expect("a small ward"))
+    }
+
+    /// Looks at the stepped rollout with all that a plan is made over.
+    pub(super) fn sighted<T>(&self, now: Timestamp, look: impl FnOnce(&Rollout, &Sight<'_>) -> T) -> T {
+        let rollout = &self.book.rollouts[&self.of];
+        let (fleet, orders) = (self.fleet(now), self.book.orders_of(rollout));
+        look(rollout, &Sight { fleet: &fleet, orders: &orders, room: self.room(), now })
+    }
+
     /// The server decides about its go before it answers.
     pub(super) fn is_given_at_check_in(&mut self, number: u8, now: Timestamp) -> bool {
         let rollout = &self.book.rollouts[&self.of];
         let pump = &self.pumps[&number];
         let alone: Fleet = [(pump.id, self.book.facts(rollout, pump, now))].into();
-        let sight = Sight { fleet: &alone, orders: &self.book.orders, room: IN_FLIGHT_TOTAL, now };
+        let orders = self.book.orders_of(rollout);
+        let sight = Sight { fleet: &alone, orders: &orders, room: self.room(), now };
         if may_be_given(rollout, &sight, pump.id).is_none() {
             return false;
         }
@@ -279,19 +308,26 @@ impl Ward {
         let rollout = &self.book.rollouts[&self.of];
         let (_, wave) = rollout.wave_of(receipt.device).expect("a member");
         let known = self.book.progress.entry(self.of.clone()).or_default().entry(receipt.device).or_default();
-        let (order, signed) = (&wave.order, &Signed::from(&self.book.orders[&wave.order]));
+        let listed = || Signed::from(&self.book.orders[&wave.order]);
+        let (order, signed) = (&wave.order, &wave.signed.clone().unwrap_or_else(listed));
         let row = Row { order, signed, begun: wave.started.expect("begun"), progress: known };
         *known = count(receipt, &row, now)?;
         Ok(())
     }
 
-    /// Plan, check, apply.
+    /// What devices say of a content is written down; then plan, check, apply.
     pub(super) fn step(&mut self, now: Timestamp) -> Vec<Act> {
-        let fleet = self.fleet(now);
         let mut rollout = self.book.rollouts[&self.of].clone();
-        let sight = Sight { fleet: &fleet, orders: &self.book.orders, room: IN_FLIGHT_TOTAL, now };
-        let acts = plan(&rollout, &sight);
-        assert_eq!(check(&rollout, &sight, &acts), Ok(()), "{acts:?}");
+        for pump in self.pumps.values() {
+            if let Some(progress) = self.book.content_progress(&rollout, pump, now) {
+                self.book.progress.entry(self.of.clone()).or_default().insert(pump.id, progress);
+            }
+        }
+        let acts = self.sighted(now, |rollout, sight| {
+            let acts = plan(rollout, sight);
+            assert_eq!(check(rollout, sight, &acts), Ok(()), "{acts:?}");
+            acts
+        });
         let progress = self.book.progress.entry(self.of.clone()).or_default();
         for act in &acts {
             apply(&mut rollout, act, now);
@@ -312,9 +348,14 @@ impl Ward {
         self.book.tell(&self.pumps[&number], now)
     }
 
-    /// Gos that are in force by what is stored.
+    /// Gos of the stepped rollout that are in force by what is stored.
     pub(super) fn gos(&self) -> usize {
-        let stored = self.book.progress.get(&self.of).into_iter().flat_map(BTreeMap::values);
+        self.gos_of(&self.of)
+    }
+
+    /// The same of any rollout.
+    pub(super) fn gos_of(&self, rollout: &Name) -> usize {
+        let stored = self.book.progress.get(rollout).into_iter().flat_map(BTreeMap::values);
         let forward = |known: &Progress| known.go().is_some() && known.outcome.is_none();
         let back = |known: &Progress| {
             known.back.as_ref().is_some_and(|back| back.go().is_some() && back.outcome.is_none())

@@ -348,6 +348,10 @@ impl Book {
         };
         if older && self.rollouts.values().filter(|other| other.id != rollout.id).any(brought) {
             facts.refused = None;
+            // Who fell silent here and speaks again from further on is not waited for, nor tried again.
+            if !facts.fell_silent(Action::Install) {
+                facts.silent = None;
+            }
             facts.already = facts.permitted.is_none() && facts.silent.is_none();
         }
     }

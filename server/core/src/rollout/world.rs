@@ -3,7 +3,8 @@
 //! Whatever happens, the engine's promises hold after every step, and there is an end.
 //!
 //! A broken promise is a panic with what broke it. Nothing here is part of a server: it is there for tests and for the
-//! soak that plays a million of these. Read next: [`super::check`] for the promises of a single plan.
+//! soak that plays a million of these. Read next: [`two`] for two rollouts at once, [`super::check`] for the promises of a
+//! single plan.
 
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
@@ -15,6 +16,8 @@ use cordon_proto::time::Timestamp;
 
 use super::fixture::*;
 use super::*;
+
+pub mod two;
 
 /// Steps after which people and pumps only do what brings the rollout to its end.
 const WILD: u32 = 120;
@@ -56,6 +59,12 @@ impl Dice {
     fn one_in(&mut self, bound: u64) -> bool {
         self.below(bound) == 0
     }
+}
+
+/// A document as it was stored and is read again.
+fn again<T: Serialize + serde::de::DeserializeOwned>(document: &T) -> T {
+    let text = serde_json::to_string(document).expect("writes");
+    serde_json::from_str(&text).expect("reads")
 }
 
 /// What a pump does beside what it says.
@@ -377,10 +386,6 @@ impl World {
 
     /// All documents as a server finds them that has just started.
     fn read_again(&mut self) {
-        fn again<T: Serialize + serde::de::DeserializeOwned>(document: &T) -> T {
-            let text = serde_json::to_string(document).expect("writes");
-            serde_json::from_str(&text).expect("reads")
-        }
         let book = &mut self.ward.book;
         book.rollouts.values_mut().for_each(|rollout| *rollout = again(rollout));
         book.holds.values_mut().for_each(|hold| *hold = again(hold));

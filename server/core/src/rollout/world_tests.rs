@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::State;
-use super::world::run;
+use super::world::{run, two};
 
 /// The same worlds in every run, unless somebody asks for others: what a run finds, the next one finds too.
 fn the_same_worlds() -> ProptestConfig {
@@ -25,6 +25,12 @@ proptest! {
         // Goal: never more in flight than allowed, never a go outside an order, an end. Method: a random world a seed.
         let _ended = run(seed);
     }
+
+    #[test]
+    fn two_rollouts_at_once_break_no_promise(seed: u64) {
+        // Goal: the same of two rollouts that share pumps and places. Method: a random world a seed.
+        let _ended = two::run(seed);
+    }
 }
 
 #[test]
@@ -42,4 +48,24 @@ fn worlds_end_in_each_way_there_is() {
 fn an_engine_that_gives_everybody_the_go_is_caught() {
     // Goal: the worlds see what they are there for. Method: the same world over a spoilt engine.
     let _ended = super::world::run_spoilt(1);
+}
+
+#[test]
+fn worlds_of_two_end_in_each_way_there_is() {
+    // Goal: the worlds of two are wild enough. Method: two hundred seeds, and how the two rollouts of each end.
+    let ends: Vec<Vec<State>> = (1..=200).map(two::run).collect();
+    for rollout in [0, 1] {
+        let count = |is: fn(&State) -> bool| ends.iter().filter(|states| is(&states[rollout])).count();
+        assert!(count(|state| matches!(state, State::Finished { .. })) > 20);
+        assert!(count(|state| matches!(state, State::Halted { .. })) > 10);
+    }
+    let returned = |states: &&Vec<State>| states.iter().any(|state| matches!(state, State::Returned { .. }));
+    assert!(ends.iter().filter(returned).count() > 5);
+}
+
+#[test]
+#[should_panic(expected = "gos of")]
+fn an_engine_that_gives_everybody_of_two_rollouts_the_go_is_caught() {
+    // Goal: the worlds of two see what they are there for. Method: the same world over a spoilt engine.
+    let _ended = two::run_spoilt(1);
 }

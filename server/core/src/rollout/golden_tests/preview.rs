@@ -1,0 +1,123 @@
+//! What an order would do to one device before anybody signs it, for scripts: its fate, and that of a way back.
+//!
+//! The release is number 42, from 30 on, with the floor 41 after it; 30 may be installed from 10 on. It waits for the word of
+//! an application. Read next: [`crate::order_plan`].
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use cordon_proto::ids::Sha256;
+use cordon_proto::update::release::{Confirm, Image, InterlockClass, Needs, Recall, Release};
+
+use super::super::fixture::{NOW, text};
+use crate::import::KnownRelease;
+use crate::order_plan::fixture::{pump, runs};
+use crate::order_plan::{BackPreview, Case, Fate, Meant, fate, way_back};
+use crate::paths_up::steps_of;
+
+fn release(counter: u64, min_from: u64, floor: u64) -> Release {
+    let path = format!("vp-3/{counter}");
+    Release {
+        image: Image {
+            release: path.parse().expect("a path"),
+            length: 9,
+            sha256: Sha256::of(path.as_bytes()),
+        },
+        model: text("VP-3"),
+        hardware: vec![text("C")],
+        counter,
+        floor,
+        min_from,
+        interlock: InterlockClass::Application,
+        confirm: Confirm::Checkin,
+        recall: Recall::None,
+        needs: Needs::None,
+        support: BTreeMap::new(),
+        sbom: None,
+        vex: None,
+        mud: None,
+        deltas: vec![],
+    }
+}
+
+fn known(release: &Release) -> KnownRelease {
+    KnownRelease {
+        v: 1,
+        repository: "halden".parse().expect("a name"),
+        release: release.image.release.clone(),
+        model: release.model.clone(),
+        counter: release.counter,
+        floor: release.floor,
+        sha256: release.image.sha256,
+        length: 9,
+        imported: NOW,
+        listed: true,
+        statement: String::from_utf8(release.custom().json()).expect("text"),
+        signers: vec![],
+        expires: None,
+        forms: BTreeMap::new(),
+    }
+}
+
+/// `preview runs=41`, `preview runs=41 floor=50`, `preview runs=41 no-lease`, `preview`.
+pub(super) fn fate_of(words: &[&str]) -> String {
+    let (wanted, between) = (release(42, 30, 41), release(30, 10, 0));
+    let all = [known(&between), known(&wanted)];
+    let steps = steps_of(&text("VP-3"), &all);
+    let case = Case { release: &wanted, steps: &steps, now: NOW };
+    let mut device = pump("VP3-1");
+    for word in words {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        let number = || value.parse().expect("a number");
+        match key {
+            "runs" => device = runs(device, number()),
+            "floor" => device.report.as_mut().expect("it said").software.floor = number(),
+            "hardware" => device.hardware.revision = text(value),
+            "no-lease" => device.spoke = None,
+            other => panic!("nothing of a device: {other}"),
+        }
+    }
+    let meant =
+        Meant { device: &device, report: device.report.as_ref(), seen: device.last_seen, risk: (0, 0) };
+    let fate = fate(&case, &meant);
+    match &fate {
+        Fate::NeedsStep(way) => {
+            let way: Vec<String> = way.iter().map(|step| format!("{step}")).collect();
+            format!("  {}: {}", fate.word(), way.join(", "))
+        }
+        Fate::Fits
+        | Fate::Already
+        | Fate::Newer
+        | Fate::OtherHardware
+        | Fate::BelowFloor
+        | Fate::NoWay
+        | Fate::NoApplication
+        | Fate::Unknown => format!("  {}", fate.word()),
+    }
+}
+
+/// `way-back-preview counter=41`, with `other-model` or `not-listed`.
+pub(super) fn way_back_of(words: &[&str]) -> String {
+    let mut back = known(&release(41, 0, 0));
+    for word in words {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        match key {
+            "counter" => back.counter = value.parse().expect("a number"),
+            "not-listed" => back.listed = false,
+            "other-model" => back.model = text("VP-4"),
+            other => panic!("nothing of a way back: {other}"),
+        }
+    }
+    match way_back(&release(42, 30, 41), &back) {
+        BackPreview::Open => "  open".into(),
+        BackPreview::BelowFloor { floor, counter } => {
+            format!("  below the floor: {counter} is below {floor}")
+        }
+        BackPreview::NotOlder => "  not older".into(),
+        BackPreview::NotListed => "  not listed".into(),
+        BackPreview::OtherModel => "  another model".into(),
+    }
+}
