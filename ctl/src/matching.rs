@@ -137,15 +137,10 @@ fn unread(read: &Value) -> String {
     for feed in read["feeds"].as_array().into_iter().flatten() {
         let name = feed["name"].as_str().unwrap_or_default();
         lines.extend(fields(&feed["refused"]).iter().map(|(why, count)| line(name, why, count)));
-        if let (Some(file), Some(why)) =
-            (feed["first_refused"]["file"].as_str(), feed["first_refused"]["why"].as_str())
-        {
-            lines.push_str(&format!(
-                "{}: the first of them is {}: {}\n",
-                plain(name),
-                plain(file),
-                plain(why)
-            ));
+        let first = |name: &str| feed.get("first_refused")?.get(name)?.as_str();
+        if let (Some(file), Some(why)) = (first("file"), first("why")) {
+            let (file, why) = (plain(file), plain(why));
+            lines.push_str(&format!("{}: the first of them is {file}: {why}\n", plain(name)));
         }
     }
     lines
