@@ -165,9 +165,13 @@ impl<'a> Matches<'a> {
         let mut uses = alloc::vec![Use::default(); statements.len()];
         let mut claims: BTreeMap<usize, Vec<Claim<'a>>> = BTreeMap::new();
         for ((place, statement), used) in statements.iter().enumerate().zip(&mut uses) {
+            let named = Named::all(statement);
             for (at, verdict) in self.verdicts.iter().enumerate() {
-                let fit = statement.fit(verdict.component);
-                if fit < Fit::AnyVersion || !names.is_about(statement, verdict.group) {
+                if !names.is_about(statement, verdict.group) {
+                    continue;
+                }
+                let fit = best(&named, verdict.component);
+                if fit < Fit::AnyVersion {
                     continue;
                 }
                 used.matched += 1;
@@ -177,7 +181,7 @@ impl<'a> Matches<'a> {
                 }
             }
             if used.matched == 0 {
-                used.unused = Some(statement.absence(set));
+                used.unused = Some(absence(&named, set));
             }
         }
         let mut decides = alloc::vec![false; statements.len()];
@@ -238,15 +242,6 @@ impl Claim<'_> {
 }
 
 impl Statement {
-    /// How the product of it that fits best stands to a component.
-    fn fit(&self, component: &Component) -> Fit {
-        let fits = self.products.iter().map(|product| match product {
-            Product::Package(purl) => fit(purl, component),
-            Product::Other(_) => Fit::Not,
-        });
-        fits.max().unwrap_or(Fit::Not)
-    }
-
     /// What makes it say nothing about a component that it fits.
     fn flaw(&self, fit: Fit) -> Option<Unused> {
         match &self.status {
@@ -259,53 +254,85 @@ impl Statement {
             }
         }
     }
+}
 
-    /// Why it speaks of no answer at all.
-    fn absence(&self, set: &ComponentSet) -> Unused {
-        if !self.products.iter().any(|product| matches!(product, Product::Package(_))) {
-            return Unused::NotAPackage;
+/// A product by its package URL, and the component that it would be.
+struct Named<'a> {
+    purl: &'a Purl,
+    component: Component,
+    /// Whether it names a version; else that of the component says nothing.
+    versioned: bool,
+}
+
+impl<'a> Named<'a> {
+    fn all(statement: &'a Statement) -> Vec<Self> {
+        let named = statement.products.iter().filter_map(|product| match product {
+            Product::Package(purl) => Self::of(purl),
+            Product::Other(_) => None,
+        });
+        named.collect()
+    }
+
+    fn of(purl: &'a Purl) -> Option<Self> {
+        let source = purl.qualifiers.get("upstream").and_then(|upstream| upstream.split_once('@'));
+        let versioned = purl.version.is_some() || source.is_some_and(|(_, version)| !version.is_empty());
+        let mut whole = purl.clone();
+        whole.version.get_or_insert_with(|| "0".into());
+        Some(Self { purl, component: whole.component()?, versioned })
+    }
+
+    /// How it stands to a component; it names a source package, or says which binary it means.
+    fn fit(&self, component: &Component) -> Fit {
+        let (purl, named) = (self.purl, &self.component);
+        let is_binary = named.doubts.source && component.binaries.contains(&named.name);
+        if named.name != component.name && !is_binary {
+            return Fit::Not;
         }
-        match set.items().iter().map(|component| self.fit(component)).max().unwrap_or(Fit::Not) {
-            Fit::Not => Unused::NoComponent,
-            Fit::Limited => Unused::Limited,
-            Fit::AnyVersion | Fit::ThisVersion => Unused::NoFinding,
+        let released = !named.ecosystem.lacks_release();
+        let same_place = match released {
+            true => named.ecosystem == component.ecosystem,
+            false => named.ecosystem.family() == component.ecosystem.family(),
+        };
+        if !same_place || (self.versioned && !self.is_version_of(component)) {
+            return Fit::Not;
         }
+        let compared = |(key, value): (&String, &String)| match key.as_str() {
+            "distro" => released,
+            "arch" => matches!(value.as_str(), "source" | "src" | "all" | "noarch"),
+            "rpmmod" | "modularitylabel" => named.module == component.module,
+            "upstream" | "epoch" => true,
+            _ => false,
+        };
+        // What holds for one binary package holds for its source only where no other one of it is installed.
+        let is_whole = matches!(purl.qualifiers.get("arch").map(String::as_str), Some("source" | "src"))
+            || component.binaries.iter().all(|binary| *binary == purl.name);
+        if !is_whole || !purl.subpath.is_empty() || !purl.qualifiers.iter().all(compared) {
+            return Fit::Limited;
+        }
+        if self.versioned { Fit::ThisVersion } else { Fit::AnyVersion }
+    }
+
+    fn is_version_of(&self, component: &Component) -> bool {
+        let (a, b) = (&self.component.version, &component.version);
+        a == b || compare(component.ecosystem.scheme(), a, b).is_some_and(Ordering::is_eq)
     }
 }
 
-/// How a package URL stands to a component; both name a source package, or one says which binary it means.
-fn fit(purl: &Purl, component: &Component) -> Fit {
-    let mut whole = purl.clone();
-    whole.version.get_or_insert_with(|| component.version.clone());
-    let Some(named) = whole.component() else { return Fit::Not };
-    let released = !named.ecosystem.lacks_release();
-    let same_place = match released {
-        true => named.ecosystem == component.ecosystem,
-        false => named.ecosystem.family() == component.ecosystem.family(),
-    };
-    let is_binary = named.doubts.source && component.binaries.contains(&named.name);
-    if !same_place || !(named.name == component.name || is_binary) {
-        return Fit::Not;
+/// How the product that fits best stands to a component.
+fn best(named: &[Named<'_>], component: &Component) -> Fit {
+    named.iter().map(|named| named.fit(component)).max().unwrap_or(Fit::Not)
+}
+
+/// Why a statement of these products speaks of no answer at all.
+fn absence(named: &[Named<'_>], set: &ComponentSet) -> Unused {
+    if named.is_empty() {
+        return Unused::NotAPackage;
     }
-    let scheme = component.ecosystem.scheme();
-    let equal = compare(scheme, &named.version, &component.version).is_some_and(Ordering::is_eq);
-    if named.version != component.version && !equal {
-        return Fit::Not;
+    match set.items().iter().map(|component| best(named, component)).max().unwrap_or(Fit::Not) {
+        Fit::Not => Unused::NoComponent,
+        Fit::Limited => Unused::Limited,
+        Fit::AnyVersion | Fit::ThisVersion => Unused::NoFinding,
     }
-    let compared = |(key, value): (&String, &String)| match key.as_str() {
-        "distro" => released,
-        "arch" => matches!(value.as_str(), "source" | "src" | "all" | "noarch"),
-        "rpmmod" | "modularitylabel" => named.module == component.module,
-        "upstream" | "epoch" => true,
-        _ => false,
-    };
-    // What holds for one binary package holds for its source only where no other one of it is installed.
-    let is_whole = matches!(purl.qualifiers.get("arch").map(String::as_str), Some("source" | "src"))
-        || component.binaries.iter().all(|binary| *binary == purl.name);
-    if !is_whole || !purl.subpath.is_empty() || !purl.qualifiers.iter().all(compared) {
-        return Fit::Limited;
-    }
-    if purl.version.is_some() { Fit::ThisVersion } else { Fit::AnyVersion }
 }
 
 /// Under which weakness a record's name stands, for statements that do not name the CVE.

@@ -111,6 +111,7 @@ fn a_product_is_found_however_its_url_is_written() {
         "pkg:deb/debian/pump@2.4-3?arch=source&distro=bookworm&epoch=1",
         "pkg:DEB/Debian/Pump@1:2.4-3?Distro=debian-12&arch=source",
         "pkg:deb/debian/pumpd@1:2.4-3%2Bb1?distro=debian-12&upstream=pump%401:2.4-3",
+        "pkg:deb/debian/pumpd?distro=debian-12&upstream=pump%401:2.4-3",
         "pkg:deb/debian/pumpd@1:2.4-3?arch=all",
         "pkg:deb/debian/pump?arch=source",
     ] {
