@@ -1,35 +1,29 @@
 //! `cordonctl match`: which known weaknesses a device or an unpacked image has, from files, without a server.
 //!
-//! For whoever has no fleet yet, an auditor who repeats an answer, an air-gapped bench. The same code answers on a server.
-//! Every answer carries what it stands on; what cannot be judged is listed as unknown beside what is affected, and a feed
-//! of which nothing could be read is refused, for silence would look like safety. Read next: [`feeds`] for what is read,
-//! `cordon_server_core::matching` for what is decided.
+//! For whoever has no fleet yet, an auditor who repeats an answer, an air-gapped bench. A server matches no advisories yet;
+//! what decides here stands in its own ground, `cordon_server_core::matching`, so that the two cannot come to differ. Every
+//! answer carries what it stands on; what cannot be judged is counted as unknown beside what is affected, and a feed of
+//! which nothing could be read is refused, for silence would look like safety. Read next: [`subject`] for what is matched,
+//! [`feeds`] for what is known.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use cordon_proto::inventory::{Inventory, Row};
-use cordon_proto::limits;
-use cordon_server_core::matching::component::{Component, ComponentSet};
-use cordon_server_core::matching::dpkg;
-use cordon_server_core::matching::ecosystem::{Ecosystem, NoRelease};
+use cordon_server_core::matching::component::ComponentSet;
+use cordon_server_core::matching::ecosystem::{Ecosystem, NotOfDpkg};
 use cordon_server_core::matching::index::Index;
-use cordon_server_core::matching::inventory;
-use cordon_server_core::matching::json;
 use cordon_server_core::matching::verdict::{Answer, Verdict};
 use serde_json::{Value, json};
 
-use crate::arguments::read_file;
+use self::subject::Subject;
 use crate::failure::Failure;
 use crate::report::{Report, plain};
 use crate::session::Session;
 
 mod feeds;
+mod subject;
 
-/// Bytes of an os-release file.
-const OS_RELEASE_BYTES: u64 = 64 * 1024;
 /// Columns of the table.
 const COLUMNS: [&str; 6] = ["weakness", "package", "installed", "answer", "repaired", "by"];
 
@@ -37,18 +31,22 @@ const COLUMNS: [&str; 6] = ["weakness", "package", "installed", "answer", "repai
 #[derive(Clone, Debug, Args)]
 pub struct Match {
     /// dpkg's database of a device or an image: var/lib/dpkg/status.
-    #[arg(long, value_name = "FILE", required_unless_present = "inventory")]
+    #[arg(long, value_name = "FILE")]
     pub dpkg_status: Option<PathBuf>,
-    /// Which release its packages belong to, such as Debian:12.
-    #[arg(long, value_name = "ECOSYSTEM", required_unless_present_any = ["inventory", "os_release"])]
+    /// Which release its packages belong to, such as Debian:12, Debian:bookworm or Ubuntu:22.04.
+    #[arg(long, value_name = "RELEASE", value_parser = release, requires = "dpkg_status")]
     pub release: Option<Ecosystem>,
     /// The os-release beside it, which says the release.
-    #[arg(long, value_name = "FILE", conflicts_with = "release")]
+    #[arg(long, value_name = "FILE", conflicts_with = "release", requires = "dpkg_status")]
     pub os_release: Option<PathBuf>,
     /// Instead of those: what `cordon-agent inventory` printed.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["dpkg_status", "release", "os_release"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "dpkg_status")]
     pub inventory: Option<PathBuf>,
-    /// A folder of OSV records, or one of them; may be given several times.
+    /// Instead of both: a package by its URL, such as pkg:deb/debian/curl@7.88.1-10?arch=source&distro=debian-12; may be
+    /// given several times.
+    #[arg(long, value_name = "PURL", conflicts_with_all = ["dpkg_status", "inventory"])]
+    pub purl: Vec<String>,
+    /// A folder of OSV records with its subfolders, or one record; may be given several times.
     #[arg(long, value_name = "PATH")]
     pub osv: Vec<PathBuf>,
     /// Debian's security data: the tracker's JSON or a table of repairs; may be given several times.
@@ -57,12 +55,6 @@ pub struct Match {
     /// Show also what is fixed and what never was affected.
     #[arg(long)]
     pub all: bool,
-}
-
-/// What is matched, and what of it was not understood.
-struct Subject {
-    components: Vec<Component>,
-    left_out: BTreeMap<&'static str, usize>,
 }
 
 impl Match {
@@ -76,34 +68,10 @@ impl Match {
                 "name what is known of weaknesses: --osv PATH or --debian FILE".to_owned(),
             ));
         }
-        let subject = self.subject(session.shown)?;
+        let subject = Subject::of(self, session.shown)?;
         let (index, feeds) = feeds::read(&self.osv, &self.debian)?;
         let set = ComponentSet::new(subject.components);
         Ok(self.report(&set, &index, &json!({"feeds": feeds, "left_out": subject.left_out})))
-    }
-
-    fn subject(&self, shown: &mut dyn Write) -> Result<Subject, Failure> {
-        if let Some(path) = &self.inventory {
-            return from_inventory(path, shown);
-        }
-        let path = self.dpkg_status.as_deref().unwrap_or(Path::new("/var/lib/dpkg/status"));
-        let ecosystem = match (&self.release, &self.os_release) {
-            (Some(release), _) => release.clone(),
-            (None, Some(os_release)) => {
-                let text = text(os_release, OS_RELEASE_BYTES)?;
-                dpkg::release(&text).map_err(|why| no_release(os_release, why))?
-            }
-            (None, None) => return Err(Failure::Usage("name the release: --release Debian:12".to_owned())),
-        };
-        let packages = dpkg::read(&text(path, limits::PACKAGE_DATABASE_BYTES)?, &ecosystem);
-        if packages.components.is_empty() {
-            return Err(Failure::refused(
-                "no packages",
-                format!("{} lists no installed package", path.display()),
-            ));
-        }
-        let left_out = counted([("broken-entries", packages.broken), ("too-many", packages.left_out)]);
-        Ok(Subject { components: packages.components, left_out })
     }
 
     fn report(&self, set: &ComponentSet, index: &Index, read: &Value) -> Report {
@@ -114,6 +82,8 @@ impl Match {
         for verdict in &matches.verdicts {
             *counts.entry(verdict.answer.word()).or_default() += 1;
         }
+        // Nobody spoke of these at all: silence is no answer, and a count without them would look like one.
+        *counts.entry("unknown").or_default() += matches.unjudged.values().sum::<usize>();
         let open = |answer: Answer<'_>| matches!(answer, Answer::Affected { .. } | Answer::Unknown(_));
         let shown = matches.verdicts.iter().filter(|verdict| self.all || open(verdict.answer));
         let rows: Vec<Value> = shown.map(row).collect();
@@ -135,7 +105,7 @@ impl Match {
         report.text.push_str(&summary(set, &counts));
         for (ecosystem, count) in &matches.unjudged {
             let line = format!(
-                "{count} components of {} are unknown: no advisory here speaks of it\n",
+                "{count} components of {} are unknown: no advisory here speaks of it; give a feed that does\n",
                 plain(ecosystem)
             );
             report.text.push_str(&line);
@@ -167,6 +137,11 @@ fn unread(read: &Value) -> String {
     for feed in read["feeds"].as_array().into_iter().flatten() {
         let name = feed["name"].as_str().unwrap_or_default();
         lines.extend(fields(&feed["refused"]).iter().map(|(why, count)| line(name, why, count)));
+        let first = |name: &str| feed.get("first_refused")?.get(name)?.as_str();
+        if let (Some(file), Some(why)) = (first("file"), first("why")) {
+            let (file, why) = (plain(file), plain(why));
+            lines.push_str(&format!("{}: the first of them is {file}: {why}\n", plain(name)));
+        }
     }
     lines
 }
@@ -179,6 +154,7 @@ fn document(verdict: &Verdict<'_>) -> Value {
         Answer::Fixed | Answer::NotAffected => (None, None),
     };
     let (component, evidence) = (verdict.component, verdict.evidence);
+    let bound = evidence.compared.bound;
     json!({
         "id": verdict.group,
         "component": {
@@ -189,8 +165,9 @@ fn document(verdict: &Verdict<'_>) -> Value {
         "fixed_version": fixed,
         "why": why,
         "evidence": {
-            "advisory": evidence.advisory, "scheme": evidence.scheme.name(),
-            "installed": evidence.installed, "bound": evidence.bound,
+            "advisory": evidence.advisory, "scheme": evidence.compared.scheme.name(),
+            "installed": evidence.compared.installed,
+            "bound": bound.map(|bound| bound.version), "event": bound.map(|bound| bound.role.word()),
         },
         "doubts": component.doubts.words(),
     })
@@ -198,64 +175,23 @@ fn document(verdict: &Verdict<'_>) -> Value {
 
 /// An answer for people.
 fn row(verdict: &Verdict<'_>) -> Value {
-    let (answer, repaired) = match verdict.answer {
-        Answer::Affected { fixed } => ("AFFECTED".to_owned(), Some(fixed.unwrap_or("no repair is known"))),
-        Answer::Unknown(why) => (format!("unknown: {}", why.sentence()), None),
-        Answer::Fixed => ("fixed".to_owned(), verdict.evidence.bound),
-        Answer::NotAffected => ("not affected".to_owned(), None),
+    let answer = match verdict.answer {
+        Answer::Affected { .. } => "AFFECTED".to_owned(),
+        Answer::Unknown(why) => format!("unknown: {}", why.sentence()),
+        Answer::Fixed => "fixed".to_owned(),
+        Answer::NotAffected => "not affected".to_owned(),
     };
+    let none = matches!(verdict.answer, Answer::Affected { .. }).then_some("no repair is known");
     json!({
         "weakness": verdict.group,
         "package": verdict.component.name,
         "installed": verdict.component.version,
         "answer": answer,
-        "repaired": repaired,
+        "repaired": verdict.repair().or(none),
         "by": verdict.evidence.advisory,
     })
 }
 
-/// The rows that `cordon-agent inventory` printed, one JSON object a line.
-fn from_inventory(path: &Path, shown: &mut dyn Write) -> Result<Subject, Failure> {
-    let text = text(path, limits::PACKAGE_DATABASE_BYTES)?;
-    let mut rows: Vec<Row> = Vec::new();
-    for (at, line) in text.lines().enumerate() {
-        let row = json::read(line.as_bytes(), line.len());
-        let wrong =
-            |why| Failure::refused("inventory", format!("{}: line {}: {why}", path.display(), at + 1));
-        rows.push(row.map_err(wrong)?);
-    }
-    let all = rows.len();
-    let inventory = Inventory::new(rows);
-    let found = inventory::components(&inventory);
-    if let Err(why) = found.place {
-        let note =
-            format!("note: advisories cannot be placed on this host: {why}; its packages are unknown\n");
-        // For people; the answer says the same.
-        let _ = shown.write_all(note.as_bytes());
-    }
-    if found.components.is_empty() {
-        return Err(Failure::refused("no packages", format!("{} lists no package", path.display())));
-    }
-    let kept = inventory.rows().len();
-    let left_out = counted([
-        ("rows-not-understood", found.not_understood),
-        ("rows-twice-or-too-many", all - kept),
-        ("unread-by-the-agent", found.unread.len()),
-    ]);
-    Ok(Subject { components: found.components, left_out })
-}
-
-fn counted<const N: usize>(counts: [(&'static str, usize); N]) -> BTreeMap<&'static str, usize> {
-    counts.into_iter().filter(|(_, count)| *count > 0).collect()
-}
-
-fn no_release(path: &Path, why: NoRelease) -> Failure {
-    let detail =
-        format!("{}: {why}. If you know which release its packages are of, write --release", path.display());
-    Failure::refused("no release", detail)
-}
-
-fn text(path: &Path, most: u64) -> Result<String, Failure> {
-    // dpkg's descriptions may be of any encoding; names and versions are ASCII, and others are refused as broken.
-    read_file(path, most).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+fn release(text: &str) -> Result<Ecosystem, NotOfDpkg> {
+    Ecosystem::of_dpkg(text)
 }

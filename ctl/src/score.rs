@@ -29,7 +29,8 @@ pub struct Score {
     /// The time to score for: RFC 3339 in UTC, or seconds since 1970; otherwise now.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub at: Option<String>,
-    /// A figure of the model that the site has set otherwise, such as default_credentials=6000. May be repeated.
+    /// Score as if the site had set a figure of the model otherwise, such as default_credentials=6000; may be given several
+    /// times. Servers score by the model's own figures.
     #[arg(long, value_name = "NAME=VALUE")]
     pub figure: Vec<String>,
     /// List the model's figures instead.
@@ -69,7 +70,7 @@ fn facts(bytes: &[u8]) -> Result<Facts, String> {
     Ok(facts)
 }
 
-/// The model with what the site has set otherwise.
+/// The model as if the site had set these figures.
 fn model(figures: &[String]) -> Result<Model, Failure> {
     let mut set: Vec<(&str, u32)> = Vec::new();
     for text in figures {

@@ -15,6 +15,8 @@ use crate::limits;
 use crate::sorting::sort;
 use crate::wire::{self, WireError};
 
+pub mod dpkg;
+
 /// What a row is about.
 #[derive(
     Clone,

@@ -279,6 +279,8 @@ pub const RETRY_AFTER_S: u64 = 3600;
 pub const INVENTORY_FILE_BYTES: u64 = 64 * 1024;
 /// Bytes read of a package database.
 pub const PACKAGE_DATABASE_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes of a line of it that are looked at: fields of interest are far shorter, descriptions do not matter.
+pub const PACKAGE_LINE_BYTES: usize = 4096;
 /// Files read of a folder of the inventory.
 pub const INVENTORY_FOLDER_FILES: usize = 4096;
 /// Network interfaces in one inventory.

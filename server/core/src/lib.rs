@@ -25,6 +25,8 @@ pub mod policy;
 pub mod publish;
 pub mod risk;
 pub mod rollout;
+#[cfg(any(test, feature = "schema"))]
+pub mod schema;
 pub mod select;
 pub mod triage;
 pub mod withdrawn;

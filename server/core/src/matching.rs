@@ -25,3 +25,6 @@ pub mod range;
 mod tests;
 pub mod verdict;
 pub mod version;
+pub mod vex;
+#[cfg(test)]
+mod vex_tests;

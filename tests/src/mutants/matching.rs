@@ -4,7 +4,7 @@
 
 use super::Breakage;
 
-/// Every breakage of an order that a named test must catch.
+/// Every breakage of an order, of an answer or of a package database that a named test must catch.
 pub const MATCHING: &[Breakage] = &[
     Breakage {
         name: "a Debian epoch lost",
@@ -157,5 +157,45 @@ pub const MATCHING: &[Breakage] = &[
         replace: "let whole = local",
         package: "cordon-server-core",
         test: "matching::version::tests::python_versions_stand_in_their_order",
+    },
+    Breakage {
+        name: "what nobody judged not counted",
+        file: "ctl/src/matching.rs",
+        find: "+= matches.unjudged.values().sum::<usize>();",
+        replace: "+= 0;",
+        package: "cordon-ctl",
+        test: "tests::matches::what_no_feed_speaks_of_counts_as_unknown",
+    },
+    Breakage {
+        name: "any bound told as a repair",
+        file: "server/core/src/matching/verdict.rs",
+        find: "let bound = self.evidence.compared.bound.filter(|bound| bound.role == Role::Fixed);",
+        replace: "let bound = self.evidence.compared.bound;",
+        package: "cordon-server-core",
+        test: "matching::tests::only_a_repair_is_told_as_one",
+    },
+    Breakage {
+        name: "a release compared with a bound that has none",
+        file: "server/core/src/matching/range.rs",
+        find: "if whole { installed } else {",
+        replace: "if whole || true { installed } else {",
+        package: "cordon-server-core",
+        test: "matching::tests::evidence_is_the_comparison_that_was_made",
+    },
+    Breakage {
+        name: "a version without its end believed",
+        file: "proto/src/inventory/dpkg.rs",
+        find: "self.broken = true;",
+        replace: "self.any = true;",
+        package: "cordon-proto",
+        test: "inventory::dpkg::tests::a_last_line_without_its_end_is_half_an_entry",
+    },
+    Breakage {
+        name: "the last of two fields believed",
+        file: "proto/src/inventory/dpkg.rs",
+        find: "self.broken |= place.replace(value.trim().to_owned()).is_some();",
+        replace: "*place = Some(value.trim().to_owned());",
+        package: "cordon-proto",
+        test: "inventory::dpkg::tests::a_broken_entry_is_told_and_costs_only_itself",
     },
 ];

@@ -25,9 +25,6 @@ pub struct Advisory {
     /// Taken back by who published it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub withdrawn: bool,
-    /// CVSS vectors as they were written.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub cvss: Vec<String>,
     /// What it says of which package.
     #[serde(default)]
     pub affected: Vec<Affected>,

@@ -134,10 +134,8 @@ impl ComponentSet {
 
 impl Component {
     fn is_same(&self, other: &Self) -> bool {
-        let of = |item: &Self| (item.module.is_some(), item.doubts);
         (&self.ecosystem, &self.name, &self.version) == (&other.ecosystem, &other.name, &other.version)
-            && self.module == other.module
-            && of(self) == of(other)
+            && (&self.module, self.doubts) == (&other.module, other.doubts)
     }
 }
 

@@ -91,6 +91,22 @@ pub enum NoRelease {
     Unpublished,
 }
 
+/// Why a text names no release whose packages dpkg installs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotOfDpkg {
+    /// Another packager's world, or a derivative about which nobody publishes under its own name.
+    #[error("dpkg's packages are matched by releases of Debian and Ubuntu: write Debian:12 or Ubuntu:22.04")]
+    Family,
+    /// The family alone: advisories of no release fit.
+    #[error(
+        "the release is missing, and repairs differ from release to release: write Debian:12 or Ubuntu:22.04"
+    )]
+    Unsaid,
+    /// A release that there is none of.
+    #[error("there is no such release: write Debian:12, Debian:bookworm or Ubuntu:22.04")]
+    Release,
+}
+
 /// What a host says of itself in os-release(5); empty where it says nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Host<'a> {
@@ -150,6 +166,33 @@ impl Ecosystem {
             _ => return Err(NoRelease::Derivative),
         };
         Ok(Self { family: family.to_owned(), release: Some(release) })
+    }
+
+    /// The release that a person names for a database of dpkg's, in the one form of advisories: `debian:bookworm` and
+    /// `Debian:12.5` are Debian:12, `Ubuntu:22.04` is Ubuntu:22.04:LTS.
+    ///
+    /// # Errors
+    /// No advisory could ever speak of it, or dpkg's order is not that of its versions.
+    pub fn of_dpkg(text: &str) -> Result<Self, NotOfDpkg> {
+        let (family, release) = text.split_once(':').unwrap_or((text, ""));
+        let of_debian = family.eq_ignore_ascii_case("Debian");
+        match release {
+            _ if !of_debian && !family.eq_ignore_ascii_case("Ubuntu") => Err(NotOfDpkg::Family),
+            "" => Err(NotOfDpkg::Unsaid),
+            name if of_debian => {
+                let named = Self::debian_by_name(&name.to_ascii_lowercase());
+                let numbered = || numbers(name).then(|| Self::debian(&debian_number(name)));
+                named.or_else(numbered).ok_or(NotOfDpkg::Release)
+            }
+            name => {
+                let (pro, number) = name.strip_prefix("Pro:").map_or(("", name), |rest| ("Pro:", rest));
+                let number = number.strip_suffix(":LTS").unwrap_or(number);
+                let fits =
+                    number.split_once('.').is_some_and(|(_, month)| month.len() == 2) && numbers(number);
+                let release = alloc::format!("{pro}{}", ubuntu(number));
+                fits.then(|| Self::new("Ubuntu", Some(&release))).ok_or(NotOfDpkg::Release)
+            }
+        }
     }
 
     /// The family, as the OSV schema names it.
@@ -238,11 +281,20 @@ impl From<Ecosystem> for String {
     }
 }
 
-/// The number of a release of Debian: point releases are the same release, and before 7 they had two parts.
+/// The number of a release of Debian: point releases are the same release, and before 7 the number has two parts, so that
+/// 6.0.10 is 6.0.
 fn debian_number(text: &str) -> String {
-    let major = text.split('.').next().unwrap_or_default();
-    let old = DEBIAN.iter().find(|(_, number)| *number == text && text.contains('.'));
+    let mut parts = text.split('.');
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let is_it = |number: &str| number.split_once('.') == Some((major, minor));
+    let old = DEBIAN.iter().find(|(_, number)| is_it(number));
     old.map_or(major, |(_, number)| number).to_owned()
+}
+
+/// Whether a text is numbers with dots between them.
+fn numbers(text: &str) -> bool {
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.split('.').all(number)
 }
 
 /// A release of Ubuntu: those of April in even years have long support, and carry that in their name.
@@ -269,7 +321,8 @@ fn suse(pretty_name: &str, front: &str) -> Result<String, NoRelease> {
     release.map(ToOwned::to_owned).ok_or(NoRelease::Unsaid)
 }
 
-/// The ecosystem behind the `distro` of a package URL: `debian-12`, `debian-12.13`, `bookworm`, `alpine-3.17.2`.
+/// The ecosystem behind the `distro` of a package URL: `debian-12`, `debian-12.13`, `bookworm`, `alpine-3.17.2`,
+/// `almalinux-9.4`.
 #[must_use]
 pub fn of_distro(family: &str, distro: &str) -> Option<Ecosystem> {
     let version = |name: &str| distro.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
@@ -292,6 +345,11 @@ pub fn of_distro(family: &str, distro: &str) -> Option<Ecosystem> {
             let release = alpine(version("alpine").unwrap_or(distro))?;
             Some(Ecosystem::new("Alpine", Some(&release)))
         }
+        "AlmaLinux" | "Rocky Linux" => {
+            let number = version("almalinux").or_else(|| version("rocky"))?;
+            let major = number.split('.').next().filter(|_| numbers(number))?;
+            Some(Ecosystem::new(family, Some(major)))
+        }
         _ => None,
     }
 }
@@ -312,6 +370,9 @@ mod tests {
             (host("debian", "", "12.5", ""), "Debian:12"),
             (host("debian", "", "", "trixie"), "Debian:13"),
             (host("debian", "", "6.0", ""), "Debian:6.0"),
+            (host("debian", "", "6.0.10", ""), "Debian:6.0"),
+            (host("debian", "", "3.1.8", ""), "Debian:3.1"),
+            (host("debian", "", "10.13", ""), "Debian:10"),
             (host("ubuntu", "debian", "22.04", ""), "Ubuntu:22.04:LTS"),
             (host("ubuntu", "debian", "23.04", ""), "Ubuntu:23.04"),
             (host("ubuntu", "debian", "22.10", ""), "Ubuntu:22.10"),
@@ -338,6 +399,48 @@ mod tests {
             (Host::default(), NoRelease::Unsaid),
         ] {
             assert_eq!(Ecosystem::of_host(host), Err(wanted), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn a_release_that_a_person_names_is_one_of_dpkgs_or_refused() {
+        // Goal: a typing error does not end as "no advisory speaks of it". Method: each way to write a release, each way to be
+        // none with the words that say what to do.
+        for (text, wanted) in [
+            ("Debian:12", "Debian:12"),
+            ("debian:12.5", "Debian:12"),
+            ("Debian:Bookworm", "Debian:12"),
+            ("DEBIAN:sid", "Debian:sid"),
+            ("Debian:6.0.10", "Debian:6.0"),
+            ("Debian:15", "Debian:15"),
+            ("ubuntu:22.04", "Ubuntu:22.04:LTS"),
+            ("Ubuntu:22.04:LTS", "Ubuntu:22.04:LTS"),
+            ("Ubuntu:23.10", "Ubuntu:23.10"),
+            ("Ubuntu:Pro:18.04:LTS", "Ubuntu:Pro:18.04:LTS"),
+        ] {
+            let placed = Ecosystem::of_dpkg(text).map(|ecosystem| ecosystem.to_string());
+            assert_eq!(placed.as_deref(), Ok(wanted), "{text}");
+            let again: Ecosystem = wanted.parse().expect("an ecosystem");
+            assert!(!again.lacks_release() && again.scheme() == Scheme::Deb, "{wanted}");
+        }
+        for (text, wanted) in [
+            ("", NotOfDpkg::Family),
+            ("12", NotOfDpkg::Family),
+            ("bookworm", NotOfDpkg::Family),
+            ("Raspbian:12", NotOfDpkg::Family),
+            ("Alpine:v3.19", NotOfDpkg::Family),
+            ("npm", NotOfDpkg::Family),
+            ("Debian", NotOfDpkg::Unsaid),
+            ("Ubuntu:", NotOfDpkg::Unsaid),
+            ("Debian:bokworm", NotOfDpkg::Release),
+            ("Debian:12 ", NotOfDpkg::Release),
+            ("Debian:12..1", NotOfDpkg::Release),
+            ("Ubuntu:jammy", NotOfDpkg::Release),
+            ("Ubuntu:22", NotOfDpkg::Release),
+            ("Ubuntu:22.04.3", NotOfDpkg::Release),
+        ] {
+            assert_eq!(Ecosystem::of_dpkg(text), Err(wanted), "{text}");
+            assert!(wanted.to_string().contains("write Debian:12"), "{wanted}");
         }
     }
 

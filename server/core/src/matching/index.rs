@@ -254,11 +254,6 @@ impl Index {
         self.counts
     }
 
-    /// The ecosystems that some advisory speaks of.
-    pub fn ecosystems(&self) -> impl Iterator<Item = &Ecosystem> {
-        self.ecosystems.keys()
-    }
-
     /// What is said of a package; `None` where nothing at all is known of its ecosystem.
     pub(super) fn about(&self, ecosystem: &Ecosystem, name: &str) -> Option<&[Entry]> {
         let place = *self.ecosystems.get(ecosystem)?;
@@ -279,6 +274,14 @@ impl Index {
     pub(super) fn groups_of(&self, entry: &Entry) -> &[u32] {
         let record = self.records.get(as_usize(entry.record));
         record.map_or(&[], |record| record.groups.of(&self.record_groups))
+    }
+
+    /// The name of every record, with the groups under which it is counted.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = &str>)> {
+        self.records.iter().map(|record| {
+            let groups = record.groups.of(&self.record_groups).iter();
+            (self.word(record.id), groups.map(|group| self.group(*group)))
+        })
     }
 
     /// The name of a group.

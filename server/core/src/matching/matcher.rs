@@ -7,12 +7,13 @@
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use super::advisory::{Order, Stated};
 use super::component::{Component, ComponentSet};
 use super::index::{Entry, Index};
-use super::range::{Held, holds};
-use super::verdict::{Answer, Evidence, Verdict, Why};
+use super::range::{Held, Stands, holds};
+use super::verdict::{Answer, Bound, Compared, Evidence, Role, Verdict, Why};
 use super::version::{Scheme, compare};
 
 /// Steps from repair to repair until every record agrees.
@@ -81,7 +82,7 @@ impl Index {
         let mut words: Vec<(u32, Word<'a>)> = Vec::with_capacity(entries.len());
         for entry in entries {
             let held = match subject.blind {
-                Some(why) => Held::Unknown(why),
+                Some(why) => said(Stands::Unknown(why), subject.scheme, subject.installed),
                 None => self.held(entry, subject.scheme, subject.installed),
             };
             words.extend(self.groups_of(entry).iter().map(|group| (*group, Word { entry, held })));
@@ -99,44 +100,44 @@ impl Index {
         let mut words_only = words.iter().map(|(_, word)| *word);
         let first = words_only.next()?;
         let deciding =
-            words_only.fold(first, |worst, word| if is_worse(scheme, word, worst) { word } else { worst });
-        let (answer, bound) = match deciding.held {
-            Held::In { fixed } => (Answer::Affected { fixed: self.repair(scheme, words) }, fixed),
-            Held::Unknown(why) => (Answer::Unknown(why), None),
-            Held::Out { closed: Some(bound) } => (Answer::Fixed, Some(bound)),
-            Held::Out { closed: None } => (Answer::NotAffected, None),
+            words_only.fold(first, |worst, word| if is_worse(word.held, worst.held) { word } else { worst });
+        let answer = match deciding.held.stands {
+            Stands::In { .. } => Answer::Affected { fixed: self.repair(scheme, words) },
+            Stands::Unknown(why) => Answer::Unknown(why),
+            Stands::Past => Answer::Fixed,
+            Stands::Never => Answer::NotAffected,
         };
         let (group, _) = words.first()?;
-        let advisory = self.id(deciding.entry);
-        let evidence = Evidence { advisory, scheme, installed: subject.installed, bound };
-        Some(Verdict { group: self.group(*group), component: subject.component, answer, evidence })
+        let evidence = Evidence { advisory: self.id(deciding.entry), compared: deciding.held.compared };
+        let (group, component) = (self.group(*group), subject.component);
+        Some(Verdict { group, component, answer, evidence, overruling: None })
     }
 
     /// The lowest version at which no record says "affected", found by going from repair to repair.
     fn repair<'a>(&'a self, scheme: Scheme, words: &[(u32, Word<'a>)]) -> Option<&'a str> {
-        let mut held: Vec<Held<'a>> = words.iter().map(|(_, word)| word.held).collect();
+        let mut held: Vec<Stands<'a>> = words.iter().map(|(_, word)| word.held.stands).collect();
         let mut at = None;
         for _ in 0..REPAIRS {
             let mut next = None;
             for held in &held {
                 match held {
-                    Held::In { fixed: None } => return None,
-                    Held::In { fixed: Some(fixed) } => next = Some(highest(scheme, next, fixed)),
-                    Held::Out { .. } | Held::Unknown(_) => {}
+                    Stands::In { fixed: None } => return None,
+                    Stands::In { fixed: Some(fixed) } => next = Some(highest(scheme, next, fixed)),
+                    Stands::Past | Stands::Never | Stands::Unknown(_) => {}
                 }
             }
             let Some(next) = next else { return at };
             at = Some(next);
-            held = words.iter().map(|(_, word)| self.held(word.entry, scheme, next)).collect();
+            held = words.iter().map(|(_, word)| self.held(word.entry, scheme, next).stands).collect();
         }
         None
     }
 
     /// What one record says of a version.
-    fn held<'a>(&'a self, entry: &'a Entry, scheme: Scheme, installed: &str) -> Held<'a> {
+    fn held<'a>(&'a self, entry: &'a Entry, scheme: Scheme, installed: &'a str) -> Held<'a> {
         match entry.state {
-            Stated::Never => return Held::Out { closed: None },
-            Stated::Undetermined => return Held::Unknown(Why::Undetermined),
+            Stated::Never => return said(Stands::Never, scheme, installed),
+            Stated::Undetermined => return said(Stands::Unknown(Why::Undetermined), scheme, installed),
             Stated::ByVersion => {}
         }
         let mut held = None;
@@ -151,60 +152,73 @@ impl Index {
                 }
             };
             let found = holds(scheme, self.events(range), installed);
-            held = Some(held.map_or(found, |held| worse(scheme, found, held)));
+            held = Some(held.map_or(found, |held| worse(found, held)));
+        }
+        if let Some(held @ Held { stands: Stands::In { .. }, .. }) = held {
+            return held;
         }
         let mut versions = self.versions(entry);
         let listed = versions.len() > 0;
-        let is_it = |version: &str| {
-            version == installed
-                || compare(scheme, version, installed).is_some_and(core::cmp::Ordering::is_eq)
+        let is_it = |version: &&str| {
+            *version == installed || compare(scheme, version, installed).is_some_and(Ordering::is_eq)
         };
-        match held {
-            Some(held @ Held::In { .. }) => held,
-            _ if versions.any(is_it) => Held::In { fixed: None },
-            Some(held) => held,
-            None if listed => Held::Out { closed: None },
-            None if commits => Held::Unknown(Why::OnlyGit),
-            None => Held::Unknown(Why::Undetermined),
+        match (versions.find(is_it), held) {
+            (Some(version), _) => {
+                let bound = Some(Bound { role: Role::Listed, version });
+                let compared = Compared { scheme, installed, bound };
+                Held { stands: Stands::In { fixed: None }, compared }
+            }
+            (None, Some(held)) => held,
+            (None, None) if listed => said(Stands::Never, scheme, installed),
+            (None, None) if commits => said(Stands::Unknown(Why::OnlyGit), scheme, installed),
+            (None, None) => said(Stands::Unknown(Why::Undetermined), scheme, installed),
         }
     }
+}
+
+/// What holds without a comparison.
+fn said<'a>(stands: Stands<'a>, scheme: Scheme, installed: &'a str) -> Held<'a> {
+    Held { stands, compared: Compared { scheme, installed, bound: None } }
 }
 
 fn rank(held: Held<'_>) -> u8 {
-    match held {
-        Held::In { .. } => 3,
-        Held::Unknown(_) => 2,
-        Held::Out { closed: Some(_) } => 1,
-        Held::Out { closed: None } => 0,
+    match held.stands {
+        Stands::In { .. } => 3,
+        Stands::Unknown(_) => 2,
+        Stands::Past => 1,
+        Stands::Never => 0,
     }
 }
 
-/// Whether a word is worse than another; of two repairs the higher one says more.
-fn is_worse(scheme: Scheme, word: Word<'_>, than: Word<'_>) -> bool {
-    let higher = || match (word.held, than.held) {
-        (Held::Out { closed: Some(a) }, Held::Out { closed: Some(b) }) => {
-            compare(scheme, a, b).is_some_and(core::cmp::Ordering::is_gt)
-        }
-        _ => false,
-    };
-    rank(word.held) > rank(than.held) || higher()
+/// Whether of two that are past a range the first says more: a repair more than another end, and a higher one more.
+fn says_more(held: Held<'_>, than: Held<'_>) -> bool {
+    let (Some(a), Some(b)) = (held.compared.bound, than.compared.bound) else { return false };
+    let repairs = |bound: Bound<'_>| bound.role == Role::Fixed;
+    let order = || compare(held.compared.scheme, a.version, b.version).unwrap_or(Ordering::Equal);
+    repairs(a).cmp(&repairs(b)).then_with(order).is_gt()
 }
 
-fn worse<'a>(scheme: Scheme, a: Held<'a>, b: Held<'a>) -> Held<'a> {
-    match (a, b) {
-        (Held::In { fixed: Some(a) }, Held::In { fixed: Some(b) }) => {
-            Held::In { fixed: Some(highest(scheme, Some(a), b)) }
+/// Whether a record's word is worse than another's.
+fn is_worse(held: Held<'_>, than: Held<'_>) -> bool {
+    let more = || held.stands == Stands::Past && than.stands == Stands::Past && says_more(held, than);
+    rank(held) > rank(than) || more()
+}
+
+/// The worse of two ranges of one record; of two repairs the higher one, and of one and none none.
+fn worse<'a>(a: Held<'a>, b: Held<'a>) -> Held<'a> {
+    match (a.stands, b.stands) {
+        (Stands::In { fixed: Some(first) }, Stands::In { fixed: Some(second) }) => {
+            let order = compare(a.compared.scheme, first, second);
+            if order.is_some_and(Ordering::is_ge) { a } else { b }
         }
-        (Held::In { .. }, Held::In { .. }) => Held::In { fixed: None },
-        (Held::Out { closed: Some(a) }, Held::Out { closed: Some(b) }) => {
-            Held::Out { closed: Some(highest(scheme, Some(a), b)) }
-        }
-        (a, b) if rank(a) > rank(b) => a,
-        (_, b) => b,
+        (Stands::In { fixed: None }, Stands::In { .. }) => a,
+        (Stands::In { .. }, Stands::In { fixed: None }) => b,
+        _ if is_worse(a, b) => a,
+        _ => b,
     }
 }
 
 fn highest<'a>(scheme: Scheme, known: Option<&'a str>, other: &'a str) -> &'a str {
-    let above = |known: &&str| compare(scheme, known, other).is_some_and(core::cmp::Ordering::is_ge);
+    let above = |known: &&str| compare(scheme, known, other).is_some_and(Ordering::is_ge);
     known.filter(above).unwrap_or(other)
 }

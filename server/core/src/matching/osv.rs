@@ -36,17 +36,7 @@ struct Record {
     #[serde(default)]
     withdrawn: Option<String>,
     #[serde(default)]
-    severity: AtMost<Severity, 64>,
-    #[serde(default)]
     affected: AtMost<Entry, { limits::ADVISORY_AFFECTED }>,
-}
-
-#[derive(Deserialize)]
-struct Severity {
-    #[serde(default)]
-    r#type: String,
-    #[serde(default)]
-    score: String,
 }
 
 #[derive(Deserialize)]
@@ -121,13 +111,11 @@ pub fn read(bytes: &[u8]) -> Result<Read, Refused> {
             }
         }
     }
-    let vectors = record.severity.0.into_iter().filter(|severity| severity.r#type.starts_with("CVSS"));
     read.advisory = Advisory {
         id: record.id,
         aliases: record.aliases.0,
         upstream: record.upstream.0,
         withdrawn: record.withdrawn.is_some(),
-        cvss: vectors.map(|severity| severity.score).collect(),
         affected,
     };
     Ok(read)
@@ -184,7 +172,7 @@ mod tests {
         // Goal: all that decides, nothing else. Method: a record with what real ones carry, golden.
         let read = read(WHOLE.as_bytes()).expect("a record");
         let text = serde_json::to_string(&read.advisory).expect("JSON");
-        let wanted = r#"{"id":"DSA-1-1","upstream":["CVE-2024-0001"],"cvss":["CVSS:3.1/AV:N"],"affected":[{"ecosystem":"Debian:12","name":"pump","ranges":[{"order":"ecosystem","events":[{"introduced":"0"},{"fixed":"1.2-3"}]}],"versions":["1.1-1"]}]}"#;
+        let wanted = r#"{"id":"DSA-1-1","upstream":["CVE-2024-0001"],"affected":[{"ecosystem":"Debian:12","name":"pump","ranges":[{"order":"ecosystem","events":[{"introduced":"0"},{"fixed":"1.2-3"}]}],"versions":["1.1-1"]}]}"#;
         assert_eq!(text, wanted);
         assert_eq!(serde_json::from_str::<Advisory>(&text).expect("the same"), read.advisory);
         assert_eq!((read.without_package, read.without_introduced, read.two_ends), (1, 0, 0));

@@ -13,8 +13,8 @@ use super::advisory::{Advisory, Affected, Event, Order, Range, Stated};
 use super::component::{Component, ComponentSet};
 use super::ecosystem::Ecosystem;
 use super::index::Index;
-use super::range::{Held, holds};
-use super::verdict::Answer;
+use super::range::{Stands, holds};
+use super::verdict::{Answer, Role, Verdict};
 use super::version::{Scheme, compare};
 use super::{dpkg, osv, purl};
 
@@ -97,6 +97,25 @@ fn answers(records: &[Advisory], version: &str) -> Vec<(String, &'static str, Op
     verdicts.iter().map(|v| (v.group.to_string(), v.answer.word(), fixed(v.answer))).collect()
 }
 
+/// Whether the comparison that an answer shows, made again, says what the answer says.
+fn is_repeatable(verdict: &Verdict<'_>) -> bool {
+    let compared = verdict.evidence.compared;
+    let Some(bound) = compared.bound else { return true };
+    let order = compare(compared.scheme, compared.installed, bound.version).expect("two versions");
+    match (verdict.answer, bound.role) {
+        (Answer::Affected { .. }, Role::Fixed | Role::Limit) => order.is_lt(),
+        (Answer::Affected { .. }, Role::LastAffected) => order.is_le(),
+        (Answer::Affected { .. }, Role::Introduced) => order.is_ge(),
+        (Answer::Affected { .. }, Role::Listed) => order.is_eq(),
+        (Answer::Fixed, Role::Fixed | Role::Limit) => order.is_ge(),
+        (Answer::Fixed, Role::LastAffected) => order.is_gt(),
+        (Answer::NotAffected, Role::Introduced) => order.is_lt(),
+        (Answer::Fixed, Role::Introduced | Role::Listed) => false,
+        (Answer::NotAffected, Role::Fixed | Role::LastAffected | Role::Limit | Role::Listed) => false,
+        (Answer::Unknown(_), _) => false,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2048, ..ProptestConfig::default() })]
 
@@ -104,10 +123,26 @@ proptest! {
     fn a_range_holds_as_the_schema_walks_it(events in events(), installed in VERSION) {
         // Goal: the evaluation of the schema. Method: random events in any order, beside the walk.
         let held = holds(Scheme::Deb, events.iter().map(Event::parts), &installed);
-        prop_assert_eq!(matches!(held, Held::In { .. }), walked(&events, &installed), "{:?} of {:?}", held, events);
-        prop_assert!(!matches!(held, Held::Unknown(_)));
-        if let Held::In { fixed: Some(fixed) } = held {
+        prop_assert_eq!(matches!(held.stands, Stands::In { .. }), walked(&events, &installed), "{:?} of {:?}", held, events);
+        prop_assert!(!matches!(held.stands, Stands::Unknown(_)));
+        if let Stands::In { fixed: Some(fixed) } = held.stands {
             prop_assert!(order(fixed, &installed).is_gt());
+        }
+    }
+
+    #[test]
+    fn the_comparison_that_is_shown_can_be_repeated(mut records in advisories(), version in VERSION, rpm in any::<bool>(), listed in VERSION) {
+        // Goal: evidence is what was compared and not what might have been. Method: records of two worlds, with and without a
+        // release in their bounds, some listing versions; the comparison is made again from the evidence alone.
+        let place = if rpm { Ecosystem::new("AlmaLinux", Some("9")) } else { Ecosystem::debian("12") };
+        for affected in records.iter_mut().flat_map(|record| &mut record.affected) {
+            affected.ecosystem = place.clone();
+            affected.versions.push(listed.clone());
+        }
+        let index = Index::build(&records).expect("few records");
+        let set = ComponentSet::new(vec![Component::new(place, "pump", &version)]);
+        for verdict in index.matches(&set).verdicts {
+            prop_assert!(is_repeatable(&verdict), "{:?}", verdict);
         }
     }
 

@@ -151,6 +151,9 @@ impl Purl {
         };
         let mut component = Component::new(ecosystem, name, &whole(source_version.unwrap_or(version)));
         component.doubts.source = assumed;
+        // As syft and trivy write RPM's %{modularitylabel}.
+        let module = self.qualifier("rpmmod").or_else(|| self.qualifier("modularitylabel"));
+        component.module = module.filter(|_| self.kind == "rpm").map(ToOwned::to_owned);
         if is_source { component } else { component.with_binary(&self.name) }
     }
 
@@ -383,6 +386,7 @@ mod tests {
                 "pkg:rpm/almalinux/libpump@2-1?upstream=pump-x-1.2-3.el9.src.rpm",
                 "AlmaLinux pump-x 1.2-3.el9 [libpump] epoch-assumed",
             ),
+            ("pkg:rpm/rocky/pump@2-1?arch=src&distro=rocky-9.3&epoch=1", "Rocky Linux:9 pump 1:2-1 [] "),
             ("pkg:npm/%40ward/pump@1.2.3", "npm @ward/pump 1.2.3 [] "),
             ("pkg:golang/example.org/a/b@v1.2.3", "Go example.org/a/b v1.2.3 [] "),
             ("pkg:maven/org.example/pump@1", "Maven org.example:pump 1 [] "),
@@ -391,5 +395,10 @@ mod tests {
             assert_eq!(component(text).as_deref(), Some(wanted), "{text}");
         }
         assert_eq!(component("pkg:npm/pump"), None);
+        let module = |text: &str| Purl::canonical(text).ok()?.component()?.module;
+        let modular = "pkg:rpm/almalinux/pump@2-1?distro=almalinux-9.4&rpmmod=pump:4:9050020230208:a75119d5";
+        assert_eq!(module(modular).as_deref(), Some("pump:4:9050020230208:a75119d5"));
+        assert_eq!(module(&modular.replace("rpmmod", "modularitylabel")), module(modular));
+        assert_eq!(module(&modular.replace("pkg:rpm", "pkg:deb")), None);
     }
 }

@@ -66,6 +66,18 @@ fn of_component(records: &[Advisory], component: Component) -> Vec<String> {
 
 const CVE: &str = "CVE-2024-0001";
 
+/// What the one answer stands on: the scheme, the installed text as it was compared, the bound, then the repair.
+fn stands_on(records: &[Advisory], component: Component) -> String {
+    let index = Index::build(records).expect("few records");
+    let set = ComponentSet::new(vec![component]);
+    let verdicts = index.matches(&set).verdicts;
+    let [verdict] = verdicts.as_slice() else { panic!("one answer of {verdicts:?}") };
+    let compared = verdict.evidence.compared;
+    let bound = compared.bound.map(|bound| format!("{} {}", bound.role.word(), bound.version));
+    let (scheme, word) = (compared.scheme.name(), verdict.answer.word());
+    format!("{word}: {scheme} {} {bound:?} {:?}", compared.installed, verdict.repair())
+}
+
 /// The word of the one answer.
 fn word(records: &[Advisory], ecosystem: &str, version: &str) -> String {
     let all = answers(records, ecosystem, version);
@@ -280,4 +292,58 @@ fn silence_is_counted_and_not_taken_for_safety() {
     assert_eq!(answers(&records, "opkg", "1"), ["1 unjudged in opkg"]);
     let other = Component::new(place("Debian:12"), "ward", "1");
     assert!(of_component(&records, other).is_empty());
+}
+
+#[test]
+fn evidence_is_the_comparison_that_was_made() {
+    // Goal: an auditor repeats it and sees the same. Method: ranges of an order that is not the ecosystem's, an RPM bound
+    // without a release, a backport, a listed version, what names no version at all.
+    let of = |record: &Advisory, version: &str| {
+        let place = record.affected[0].ecosystem.clone();
+        stands_on(core::slice::from_ref(record), Component::new(place, "pump", version))
+    };
+    let semver = vec![Range { order: Order::Semver, ..Range::below(Some("1.10.0")) }];
+    let java = said(CVE, "Maven", Stated::ByVersion, semver, &[]);
+    assert_eq!(of(&java, "1.9.0"), "affected: semver 1.9.0 Some(\"fixed 1.10.0\") Some(\"1.10.0\")");
+    assert_eq!(of(&java, "a"), "unknown: semver a None None");
+    let whole = fixed(CVE, "AlmaLinux:9", "1.2");
+    assert_eq!(of(&whole, "0:1.2-3.el9"), "fixed: rpm 0:1.2 Some(\"fixed 1.2\") Some(\"1.2\")");
+    let part = fixed(CVE, "AlmaLinux:9", "1.2-4.el9");
+    assert_eq!(
+        of(&part, "0:1.2-3.el9"),
+        "affected: rpm 0:1.2-3.el9 Some(\"fixed 1.2-4.el9\") Some(\"1.2-4.el9\")"
+    );
+    let new = [fixed(CVE, "Debian:12", "1.0"), fixed(CVE, "Debian:13", "2.0-3")];
+    let backport = Component::new(place("Debian:12"), "pump", "2.0-3~bpo12+1");
+    assert_eq!(stands_on(&new, backport), "fixed: deb 2.0-3 Some(\"fixed 2.0-3\") Some(\"2.0-3\")");
+    let listed = said(CVE, "PyPI", Stated::ByVersion, vec![], &["2.0"]);
+    assert_eq!(of(&listed, "2.0.0"), "affected: pep440 2.0.0 Some(\"listed 2.0\") None");
+    let never = said(CVE, "Debian:12", Stated::Never, vec![], &[]);
+    assert_eq!(of(&never, "1"), "not-affected: deb 1 None None");
+    let bad = fixed(CVE, "Debian:12", "kernel-image-2.4.17");
+    assert_eq!(of(&bad, "1"), "unknown: deb 1 Some(\"fixed kernel-image-2.4.17\") None");
+}
+
+#[test]
+fn only_a_repair_is_told_as_one() {
+    // Goal: nobody installs a version that no record calls repaired. Method: a range closed by each kind of end, versions on
+    // both of its sides; two records of which one names a repair.
+    let ends = |end: Event| record(CVE, "Debian:12", vec![Event::Introduced("2".into()), end]);
+    let of = |record: &Advisory, version: &str| {
+        stands_on(core::slice::from_ref(record), Component::new(place("Debian:12"), "pump", version))
+    };
+    let last = ends(Event::LastAffected("4".into()));
+    assert_eq!(of(&last, "1"), "not-affected: deb 1 Some(\"introduced 2\") None");
+    assert_eq!(of(&last, "3"), "affected: deb 3 Some(\"last_affected 4\") None");
+    assert_eq!(of(&last, "5"), "fixed: deb 5 Some(\"last_affected 4\") None");
+    let limit = ends(Event::Limit("4".into()));
+    assert_eq!(of(&limit, "3"), "affected: deb 3 Some(\"limit 4\") None");
+    assert_eq!(of(&limit, "5"), "fixed: deb 5 Some(\"limit 4\") None");
+    let repair = ends(Event::Fixed("4".into()));
+    assert_eq!(of(&repair, "3"), "affected: deb 3 Some(\"fixed 4\") Some(\"4\")");
+    assert_eq!(of(&repair, "5"), "fixed: deb 5 Some(\"fixed 4\") Some(\"4\")");
+    assert_eq!(of(&ends(Event::Limit("*".into())), "3"), "affected: deb 3 Some(\"introduced 2\") None");
+    let both = [ends(Event::LastAffected("5".into())), also(ends(Event::Fixed("4".into())), &["DSA-1-1"])];
+    let said = stands_on(&both, Component::new(place("Debian:12"), "pump", "6"));
+    assert_eq!(said, "fixed: deb 6 Some(\"fixed 4\") Some(\"4\")");
 }

@@ -3,8 +3,10 @@
 //! Whoever doubts an answer compares the two texts of its evidence by the scheme named there and needs nothing else:
 //! `cordonctl version-compare`. Read next: [`super::index`], which gives them.
 
+use super::advisory::Edge;
 use super::component::Component;
 use super::version::Scheme;
+use super::vex::Overruling;
 
 /// Does a component have a weakness?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +18,7 @@ pub enum Answer<'a> {
     },
     /// It may, and cannot be judged. Never safe.
     Unknown(Why),
-    /// Not any more, or not in this version.
+    /// Not any more: it lies behind a repair, behind the last version that had it, or behind all that the record speaks of.
     Fixed,
     /// It never had it.
     NotAffected,
@@ -46,12 +48,69 @@ pub enum Why {
 pub struct Evidence<'a> {
     /// The record.
     pub advisory: &'a str,
-    /// By whose order.
+    /// What of it was compared with what is installed.
+    pub compared: Compared<'a>,
+}
+
+/// A comparison as it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compared<'a> {
+    /// By whose order: that of the range, which is not always that of the ecosystem.
     pub scheme: Scheme,
-    /// The installed version, as it was compared.
+    /// The installed version as it was compared: a backport without its ending, an RPM without its release where the bound
+    /// has none.
     pub installed: &'a str,
-    /// The version of the advisory that decided, where one did.
-    pub bound: Option<&'a str>,
+    /// The version of the record that decided; none where it names none that had to be looked at.
+    pub bound: Option<Bound<'a>>,
+}
+
+/// A version that a record names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound<'a> {
+    /// What it says of that version.
+    pub role: Role,
+    /// The version.
+    pub version: &'a str,
+}
+
+/// What a record says of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The weakness came in with it.
+    Introduced,
+    /// It repairs the weakness.
+    Fixed,
+    /// It is the last that has the weakness. Which one repairs it is not said.
+    LastAffected,
+    /// Nothing is said from here on.
+    Limit,
+    /// It has the weakness, listed one by one.
+    Listed,
+}
+
+impl Role {
+    /// Its word, as the OSV schema writes it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Introduced => "introduced",
+            Self::Fixed => "fixed",
+            Self::LastAffected => "last_affected",
+            Self::Limit => "limit",
+            Self::Listed => "listed",
+        }
+    }
+}
+
+impl From<Edge> for Role {
+    fn from(edge: Edge) -> Self {
+        match edge {
+            Edge::Introduced => Self::Introduced,
+            Edge::Fixed => Self::Fixed,
+            Edge::LastAffected => Self::LastAffected,
+            Edge::Limit => Self::Limit,
+        }
+    }
 }
 
 /// One answer, about one weakness and one component.
@@ -65,6 +124,24 @@ pub struct Verdict<'a> {
     pub answer: Answer<'a>,
     /// What it stands on.
     pub evidence: Evidence<'a>,
+    /// The statement of its maker that changed the answer, if one did; the evidence is that of the answer before.
+    pub overruling: Option<Overruling<'a>>,
+}
+
+impl<'a> Verdict<'a> {
+    /// The version that repairs the weakness, where a record names one. No other bound is a repair: behind the last version
+    /// that had it nobody says what mended it.
+    #[must_use]
+    pub fn repair(&self) -> Option<&'a str> {
+        match self.answer {
+            Answer::Affected { fixed } => fixed,
+            Answer::Fixed => {
+                let bound = self.evidence.compared.bound.filter(|bound| bound.role == Role::Fixed);
+                bound.map(|bound| bound.version)
+            }
+            Answer::Unknown(_) | Answer::NotAffected => None,
+        }
+    }
 }
 
 impl Answer<'_> {

@@ -239,7 +239,7 @@ impl KeyProtection {
 
 /// Whether the maker of the operating system still repairs it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum OsSupport {
     /// The system or its dates are not known.
     #[default]
@@ -276,7 +276,7 @@ pub struct Freshness {
 
 /// The running release against the newest one signed for the device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ReleaseAge {
     /// The running release, or what is newest, is not known.
     #[default]

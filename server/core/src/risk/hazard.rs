@@ -3,8 +3,7 @@
 //! One [`Part`] for each fact that counts. Of one kind of finding, and of one alias group in one source package, only the
 //! weightiest counts: for equal severity that is the newest, and a later, lighter finding never lowers a score.
 //! Unknown answers add nothing; [`super::reason::unknown`] lists them. Floating point is used only inside one part and only
-//! through `libm`. Read next: [`super::reason`] for the words of a part, [`super::score`] for the sum, [`super::table`] for
-//! the same of many devices at once.
+//! through `libm`. Read next: [`super::reason`] for the words of a part, [`super::score`] for the sum.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -92,17 +91,13 @@ impl<'a> Cause<'a> {
 #[must_use]
 pub fn parts<'a>(facts: &'a Facts, model: &Model, now: Timestamp) -> Vec<Part<'a>> {
     let mut parts = Vec::new();
-    own(facts, model, now, &mut |part| parts.push(part));
+    let mut add = |part| parts.push(part);
+    posture(&facts.posture, model, now, &mut add);
+    freshness(facts, model, now, &mut add);
+    findings(facts, model, now, &mut add);
     exposures(facts, model, &mut parts);
     parts.retain(|part| part.hazard > 0);
     parts
-}
-
-/// Every part but the exposures.
-pub(super) fn own<'a>(facts: &'a Facts, model: &Model, now: Timestamp, add: &mut impl FnMut(Part<'a>)) {
-    posture(&facts.posture, model, now, add);
-    freshness(facts, model, now, add);
-    findings(facts, model, now, add);
 }
 
 /// Hazard of a probability in ten-thousandths.

@@ -17,7 +17,6 @@ pub mod next_step;
 pub mod noticed;
 pub mod reason;
 pub mod score;
-pub mod table;
 
 pub use facts::Facts;
 pub use model::Model;

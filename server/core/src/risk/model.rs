@@ -2,9 +2,9 @@
 //!
 //! Sources (`docs/decisions`, evidence on risk): EPSS and its group rule from FIRST, the floor for exploited
 //! vulnerabilities from CISA KEV, the order of zones and vectors from CVSS and SSVC, the order of harm from ISO 14971
-//! and SSVC human impact. All other magnitudes are judgement, so tests hold their order, not their size. A site may
-//! change a figure ([`Model::with`]): the hash then differs and the console says "set by site". The hash is over
-//! [`Model::canonical_text`]; the rules that use the figures are named by the model's id.
+//! and SSVC human impact. All other magnitudes are judgement, so tests hold their order, not their size. A figure can be
+//! changed ([`Model::with`]), so far on `cordonctl`'s command line only: the hash then differs and the report says "set by
+//! site". The hash is over [`Model::canonical_text`]; the rules that use the figures are named by the model's id.
 
 use alloc::format;
 use alloc::string::String;

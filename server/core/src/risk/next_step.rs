@@ -10,6 +10,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use cordon_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use super::facts::{Answer, Exposure, Facts, Finding, FindingSeverity, ReleaseAge
 use super::hazard::{ASSUMED_ZONE, Cause, DAY_S, Part, parts};
 use super::model::Model;
 use super::score::{Band, Value, impact_e8, sum};
+use crate::matching::version::{Scheme, compare};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -308,7 +310,7 @@ impl<'a> Case<'a> {
             ReleaseAge::Unknown => {
                 let fixed =
                     self.exposures().filter_map(|one| Some((one.fixed_counter, one.fixed_in.as_deref()?)));
-                let (counter, name) = fixed.max()?;
+                let (counter, name) = fixed.max_by(|a, b| a.0.cmp(&b.0).then_with(|| by_name(a.1, b.1)))?;
                 Some(Target { name, counter, since: None })
             }
         }
@@ -331,6 +333,12 @@ impl<'a> Case<'a> {
     fn investigates(&self, fits: impl Fn(&Exposure) -> bool) -> bool {
         self.exposures().any(|one| fits(one) && self.remedy(one).is_some_and(|remedy| remedy.investigate))
     }
+}
+
+/// Which of two releases without counters is the newer one, as far as their names tell. Makers name them as they like, so
+/// no scheme is theirs; RPM's takes every run of digits for a number whatever parts them, so that 4.10 stands behind 4.9.
+fn by_name(a: &str, b: &str) -> Ordering {
+    compare(Scheme::Rpm, a, b).unwrap_or(Ordering::Equal).then_with(|| a.cmp(b))
 }
 
 /// Installing the newest release, after finding the device if it is silent.
