@@ -505,3 +505,5 @@ mod review_tests;
 mod schedulers;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod ward;

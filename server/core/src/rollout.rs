@@ -191,6 +191,21 @@ pub struct Wave {
     pub signed: Option<Signed>,
 }
 
+impl Wave {
+    /// When it began. One that a clock ahead began has begun all the same, at a time that is not known.
+    #[must_use]
+    pub fn started_by(&self, now: Timestamp) -> Option<Timestamp> {
+        self.started.filter(|at| *at <= now)
+    }
+
+    /// When its watch began. What a clock ahead settled has shown nothing yet: whom it did not wait for any more was
+    /// counted by that clock.
+    #[must_use]
+    pub fn settled_by(&self, now: Timestamp) -> Option<Timestamp> {
+        self.settled.filter(|at| *at <= now)
+    }
+}
+
 /// What a receipt is held against, kept with the wave: its order may be withdrawn before the receipt comes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signed {

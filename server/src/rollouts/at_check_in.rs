@@ -79,7 +79,8 @@ impl Rollouts {
             if is_its_turn(app) {
                 self.give_or_say(app, (&rollout, device.id), now).await;
             } else {
-                self.ask_elsewhere(app, (&rollout, device), now).await;
+                let given = || self.tell(device, now).0.permit.is_some();
+                self.ask_elsewhere(app, (&rollout, device), given, now).await;
             }
             told = self.tell(device, now).0;
         }
@@ -105,14 +106,11 @@ impl Rollouts {
     ) -> Option<(ContentOffer, u64)> {
         let writes = !app.following.is_stale() && app.care.trouble().is_none();
         if let Some(rollout) = self.lacks_place(device, now).filter(|_| writes) {
-            match self.give(app, (&rollout, device.id), now).await {
-                Ok(()) => {}
-                Err(RolloutError::Store(StoreError::Conflict(Key::Lease(_)))) => {
-                    app.leases.lost(ROLLOUTS_JOB)
-                }
-                Err(error) => {
-                    tracing::warn!(error = chain(&error), "a place could not be given in a check-in")
-                }
+            if is_its_turn(app) {
+                self.give_or_say(app, (&rollout, device.id), now).await;
+            } else {
+                let placed = || self.read(|shelf| shelf.progress(&rollout, device.id).go_at(now).is_some());
+                self.ask_elsewhere(app, (&rollout, device), placed, now).await;
             }
         }
         let tell = || self.look(|book| book.tell_content(device, now));
@@ -157,7 +155,9 @@ impl Rollouts {
         match self.give(app, of, now).await {
             Ok(()) => {}
             Err(RolloutError::Store(StoreError::Conflict(Key::Lease(_)))) => app.leases.lost(ROLLOUTS_JOB),
-            Err(error) => tracing::warn!(error = chain(&error), "a go could not be given in a check-in"),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "a go or a place could not be given in a check-in")
+            }
         }
     }
 
@@ -186,10 +186,10 @@ impl Rollouts {
 
     fn given(&self, app: &App, (id, device): (&Name, DeviceId), now: Timestamp) -> Option<Given> {
         self.read(|shelf| {
-            let rollout = shelf.book.rollouts.get(id).filter(|_| shelf.has_place(id))?;
+            let rollout = shelf.book.rollouts.get(id).filter(|_| shelf.has_place(id, now))?;
             let fleet = shelf.fleet_of(rollout, &|id| app.fleet.get(id), now);
             let orders = shelf.book.orders_of(rollout);
-            let room = IN_FLIGHT_TOTAL.saturating_sub(shelf.in_flight_beside(id));
+            let room = IN_FLIGHT_TOTAL.saturating_sub(shelf.in_flight_beside(id, now));
             let sight = Sight { fleet: &fleet, orders: &orders, room, now };
             let act = go_at_check_in(rollout, &sight, device).unwrap_or_else(|violation| {
                 tracing::error!(rollout = %id, ?violation, "a go in a check-in was refused by the plan's own check");

@@ -4,18 +4,17 @@
 use std::sync::Arc;
 
 use cordon_proto::checkin::{Blocked, CheckinRequest, ContentFault};
-use cordon_proto::ids::{Sha256, Text};
+use cordon_proto::ids::Text;
 use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
-use cordon_proto::update::content::Assignment;
 use cordon_server_core::device::{Device, Report};
-use cordon_server_core::rollout::{GoTold, Policy, Progress, RolloutKind, State, content_key};
+use cordon_server_core::rollout::{GoTold, Policy, Progress, State};
 
-use super::tests::{Desk, NOW, by, name, order, person, publish, publish_contents, wave};
-use super::{Deed, RolloutError, Rollouts, Turn, Wanted};
+use super::tests::{NOW, by, name, person, publish, publish_contents};
+use super::ward::{content, desk_of, nights, two_pumps};
+use super::{Deed, RolloutError, Rollouts, Turn};
 use crate::http::operator::Operator;
 use crate::jobs;
-use crate::repositories::Repositories;
 use crate::store::Key;
 use crate::testing::{Bench, Enrolled, checkin};
 
@@ -28,44 +27,15 @@ struct Ward {
     pumps: Vec<Enrolled>,
 }
 
-fn listed(version: u64, pumps: &[&Device]) -> Assignment {
-    Assignment {
-        id: name("icu"),
-        length: 9,
-        sha256: Sha256([9; 32]),
-        scope: order("any", pumps).scope,
-        version,
-        issued: NOW,
-        expires: NOW.plus_seconds(30 * 86_400),
-        reason: Text::lossy("quieter nights"),
-    }
-}
-
 impl Ward {
     async fn begun() -> Self {
-        let bench = Bench::start(&[]).await;
-        bench.clock.hold_at(NOW.into());
-        let app = bench.app().clone();
-        let mut pumps = Vec::new();
-        for serial in ["VP3-1", "VP3-2"] {
-            pumps.push(bench.enrol(serial).await);
-        }
-        let device = |pump: &Enrolled| Device::clone(&app.fleet.get(pump.id).expect("enrolled").device);
-        let devices: Vec<Device> = pumps.iter().map(device).collect();
-        let both: Vec<&Device> = devices.iter().collect();
-        let repositories = Repositories::new(app.store.clone(), app.online.clone());
-        let desk = Desk { online: app.online.clone(), repositories: repositories.clone() };
+        let two = two_pumps().await;
+        let desk = desk_of(two.bench.app());
         publish(&desk, &[]).await;
-        publish_contents(&desk, 1, &[listed(7, &both)]).await;
-        let rollouts = Rollouts::load(app.store.clone(), repositories.clone(), NOW).await.expect("loads");
-        rollouts.belong_to(&app);
+        publish_contents(&desk, 1, &[content(7, &two.both())]).await;
         let policy = Policy { in_flight: 1, ..Policy::default() };
-        let key = content_key(&name("icu")).expect("short");
-        let waves = vec![wave("all", key.as_str(), &both)];
-        let wanted = Wanted::new(name("nights"), "Nights".to_owned(), waves, policy);
-        let wanted = Wanted { kind: RolloutKind::Content, ..wanted };
-        rollouts.create(wanted, by(&person())).await.expect("creates");
-        let ward = Self { bench, operator: Operator { app, rollouts, repositories }, pumps };
+        let operator = two.begin(nights(&two.both(), policy)).await;
+        let ward = Self { bench: two.bench, operator, pumps: two.pumps };
         ward.ticks().await;
         ward
     }
@@ -163,7 +133,27 @@ async fn a_place_is_free_when_its_device_is_done_and_a_late_one_needs_none() {
     ward.ticks().await;
     assert!(ward.known(rollouts, 1).go().is_none(), "nothing is offered: no place is kept");
     assert_eq!(ward.says(1, 0, None).await, None);
+    rollouts.act(&name("nights"), Deed::Resume, REASON, by(&person())).await.expect("goes on");
+    ward.at(5 * 86_400);
+    ward.ticks().await;
     rollouts.act(&name("nights"), Deed::Finish, REASON, by(&person())).await.expect("finishes");
-    assert_eq!(ward.says(1, 0, None).await, Some(7));
+    assert_eq!(ward.says(1, 0, None).await, Some(7), "its wave was settled without it");
     assert_eq!(ward.says(0, 0, None).await, Some(7), "it is back without it");
+}
+
+#[tokio::test]
+async fn a_content_that_a_person_stopped_and_called_done_reaches_nobody_else() {
+    // Goal: finishing brings nobody what was stopped. Method: the first confirms, a person stops it and finishes it; the
+    // second comes late, and the first comes back without it.
+    let ward = Ward::begun().await;
+    assert_eq!(ward.says(0, 0, None).await, Some(7));
+    ward.at(700);
+    ward.says(0, 7, None).await;
+    ward.ticks().await;
+    for deed in [Deed::Stop, Deed::Finish] {
+        ward.operator.rollouts.act(&name("nights"), deed, REASON, by(&person())).await.expect("acts");
+    }
+    ward.ticks().await;
+    assert_eq!(ward.says(1, 0, None).await, None, "its wave has proved nothing to it");
+    assert_eq!(ward.says(0, 0, None).await, Some(7));
 }

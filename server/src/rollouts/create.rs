@@ -122,7 +122,7 @@ impl Rollouts {
     }
 
     /// Takes in the rollouts that other servers have created.
-    async fn read_rollouts(&self) -> Result<(), StoreError> {
+    pub(super) async fn read_rollouts(&self) -> Result<(), StoreError> {
         let mut from = Some(Cursor::First);
         while let Some(cursor) = from {
             let page = self.store.scan(Index::All(Kind::Rollout), cursor, limits::PAGE_ROWS).await?;

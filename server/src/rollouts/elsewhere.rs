@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use cordon_proto::ids::Name;
+use cordon_proto::ids::{DeviceId, Name};
 use cordon_proto::time::Timestamp;
 use cordon_server_core::device::Device;
 use tokio::time::timeout;
@@ -34,10 +34,16 @@ pub(super) fn is_its_turn(app: &App) -> bool {
 }
 
 impl Rollouts {
-    /// Lets the server that holds the lease know of a device that asks for its go and does not listen, if a place seems free,
-    /// and waits for the go in its stead.
-    pub(super) async fn ask_elsewhere(&self, app: &App, (rollout, device): (&Name, &Device), now: Timestamp) {
-        if !self.read(|shelf| shelf.has_place(rollout)) {
+    /// Lets the server that holds the lease know of a device that asks for its go, or for its place with a content, and does
+    /// not listen, if a place seems free; and waits in its stead until it is `given`.
+    pub(super) async fn ask_elsewhere(
+        &self,
+        app: &App,
+        (rollout, device): (&Name, &Device),
+        given: impl Fn() -> bool + Send + Sync,
+        now: Timestamp,
+    ) {
+        if !self.read(|shelf| shelf.has_place(rollout, now)) {
             return;
         }
         let known = app.fleet.get(device.id);
@@ -51,23 +57,23 @@ impl Rollouts {
             tracing::warn!(error = chain(&error), "a request for a go could not be handed on");
             return;
         }
-        let given = timeout(KEPT_BACK, self.given_elsewhere(app, device, now));
+        let given = timeout(KEPT_BACK, given_elsewhere(app, device.id, given));
         tokio::select! {
             _ = given => {}
             () = app.drained() => {}
         }
     }
+}
 
-    /// Waits until the device has its go, which comes with what other servers commit.
-    async fn given_elsewhere(&self, app: &App, device: &Device, now: Timestamp) {
-        loop {
-            // The token is read first: what changes from here on is a change after it.
-            let token = app.waits.token(device.id);
-            if self.tell(device, now).0.permit.is_some() {
-                return;
-            }
-            app.waits.changed(device.id, token).await;
+/// Waits until the device has what it asked for, which comes with what other servers commit.
+async fn given_elsewhere(app: &App, device: DeviceId, given: impl Fn() -> bool + Send + Sync) {
+    loop {
+        // The token is read first: what changes from here on is a change after it.
+        let token = app.waits.token(device);
+        if given() {
+            return;
         }
+        app.waits.changed(device, token).await;
     }
 }
 

@@ -145,6 +145,9 @@ impl Rollouts {
     ) -> Result<Rollout, RolloutError> {
         let reason = good_reason(reason)?;
         let audit = entry(deed.action(), &format!("rollout:{id}"), Some(&reason), "");
+        if deed == Deed::Back {
+            self.read_rollouts().await?;
+        }
         let first = OnceLock::new();
         self.change(id, by, audit, |rollout| {
             let same = first.get_or_init(|| rollout.state.clone()) == &rollout.state;
@@ -161,6 +164,7 @@ impl Rollouts {
                 if !self.has_way_back(rollout, by.now) {
                     return Err(RolloutError::NoWayBack);
                 }
+                self.goes_back_alone(rollout, by.now)?;
                 let (at, who, reason) = (by.now, by.actor.to_string(), reason.to_string());
                 rollout.way_back = Some(WayBack { at, by: who, reason, in_flight: BACK_IN_FLIGHT });
             }
@@ -182,7 +186,7 @@ impl Rollouts {
             let begun = rollout.waves.iter().filter(|wave| wave.started.is_some());
             let facts = |id: &DeviceId| match known(*id) {
                 Some(member) => shelf.book.facts(rollout, &member.current(), now),
-                None => shelf.book.remembered(rollout, *id),
+                None => shelf.book.remembered(rollout, *id, now),
             };
             let fleet: Fleet =
                 begun.flat_map(|wave| &wave.devices).map(|device| (*device, facts(device))).collect();
@@ -190,6 +194,23 @@ impl Rollouts {
             would_stop(rollout, &Sight { fleet: &fleet, orders: &orders, room: IN_FLIGHT_TOTAL, now })
         });
         why.map_or(Ok(()), |why| Err(RolloutError::StillBroken(why)))
+    }
+
+    /// What goes back must not be brought again: refuses devices that an open rollout is to bring the same release.
+    fn goes_back_alone(&self, rollout: &Rollout, now: Timestamp) -> Result<(), RolloutError> {
+        self.read(|shelf| {
+            for device in rollout.waves.iter().flat_map(|wave| &wave.devices) {
+                let known = shelf.progress_in(&rollout.id, *device);
+                let is_left = known.is_some_and(|known| {
+                    let back = known.back.as_ref().and_then(|back| back.outcome);
+                    known.outcome == Some(Outcome::Confirmed) && back.is_none()
+                });
+                if let Some(other) = is_left.then(|| shelf.book.elsewhere(rollout, *device, now)).flatten() {
+                    return Err(RolloutError::Overlap { device: *device, rollout: other.id.clone() });
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Whether an order of this rollout has a way back that is open.

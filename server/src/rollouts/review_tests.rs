@@ -7,20 +7,19 @@ use cordon_proto::checkin::{CheckinRequest, PermitRequest, UpdateReport, UpdateS
 use cordon_proto::ids::{DeviceId, Sha256, Text};
 use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
-use cordon_proto::update::order::Order;
+use cordon_proto::update::order::{Back, Order};
+use cordon_proto::update::release::Image;
 use cordon_proto::update::scope::Scope;
 use cordon_server_core::device::Device;
 use cordon_server_core::rollout::{GoTold, Policy, State};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::tests::{
-    AT, Desk, NOW, asking, by, desk, name, order, orders, person, publish, pump, receipt, wave,
-};
-use super::{Deed, RolloutError, Rollouts, Wanted};
+use super::tests::{AT, NOW, asking, by, desk, name, order, orders, person, publish, pump, receipt, wave};
+use super::ward::{desk_of, two_pumps};
+use super::{Deed, RolloutError, Rollouts, Turn, Wanted};
 use crate::http::operator::Operator;
 use crate::jobs;
-use crate::repositories::Repositories;
 use crate::store::memory::Memory;
 use crate::store::{Change, Key, Revision, Store};
 use crate::testing::shared::Seat;
@@ -41,25 +40,12 @@ struct Ward {
 
 impl Ward {
     async fn begun() -> Self {
-        let bench = Bench::start(&[]).await;
-        bench.clock.hold_at(NOW.into());
-        let app = bench.app().clone();
-        let mut pumps = Vec::new();
-        for serial in ["VP3-1", "VP3-2"] {
-            pumps.push(bench.enrol(serial).await);
-        }
-        let device = |pump: &Enrolled| Device::clone(&app.fleet.get(pump.id).expect("enrolled").device);
-        let devices: Vec<Device> = pumps.iter().map(device).collect();
-        let both: Vec<&Device> = devices.iter().collect();
-        let repositories = Repositories::new(app.store.clone(), app.online.clone());
-        let desk = Desk { online: app.online.clone(), repositories: repositories.clone() };
-        publish(&desk, &[order("w1", &both)]).await;
-        let rollouts = Rollouts::load(app.store.clone(), repositories.clone(), NOW).await.expect("loads");
-        rollouts.belong_to(&app);
+        let two = two_pumps().await;
+        publish(&desk_of(two.bench.app()), &[order("w1", &two.both())]).await;
         let policy = Policy { in_flight: 1, ..Policy::default() };
-        let wanted = Wanted { policy, ..alone("r-1", vec![wave("all", "w1", &both)]) };
-        rollouts.create(wanted, by(&person())).await.expect("creates");
-        let ward = Self { bench, operator: Operator { app, rollouts, repositories }, pumps };
+        let wanted = Wanted { policy, ..alone("r-1", vec![wave("all", "w1", &two.both())]) };
+        let operator = two.begin(wanted).await;
+        let ward = Self { bench: two.bench, operator, pumps: two.pumps };
         ward.ticks().await;
         ward
     }
@@ -68,7 +54,7 @@ impl Ward {
         let operator = &self.operator;
         let look = |id| operator.app.fleet.get(id);
         let lease = operator.app.leases.hold(jobs::ROLLOUTS_JOB).await.expect("asked");
-        let turn = super::Turn { now: operator.app.clock.now(), lease: lease.as_ref() };
+        let turn = Turn { now: operator.app.clock.now(), lease: lease.as_ref() };
         operator.rollouts.tick(turn, look).await.expect("ticks");
     }
 
@@ -96,6 +82,13 @@ impl Ward {
             known.and_then(|known| known.get(&of)).cloned()
         });
         progress.map_or(GoTold::Unwritten, |known| known.told)
+    }
+
+    fn has_go(&self, number: usize) -> bool {
+        let of = self.pumps[number].id;
+        self.operator
+            .rollouts
+            .look(|book| book.progress.get(&name("r-1")).and_then(|known| known.get(&of)?.go()).is_some())
     }
 
     fn at(&self, seconds: i64) -> Timestamp {
@@ -141,19 +134,90 @@ async fn a_go_of_a_tick_is_written_down_when_its_device_is_told_and_given_up_whe
     ward.at(901);
     ward.ticks().await;
     let state = || ward.operator.rollouts.look(|book| book.rollouts[&name("r-1")].state.clone());
-    let go = |number: usize| {
-        let of = ward.pumps[number].id;
-        ward.operator
-            .rollouts
-            .look(|book| book.progress.get(&name("r-1")).and_then(|known| known.get(&of)?.go()).is_some())
-    };
-    assert!(!go(0) && state() == State::Running, "its place is free, and it has not failed");
+    assert!(!ward.has_go(0) && state() == State::Running, "its place is free, and it has not failed");
     ward.at(5 * 3600);
     assert!(ward.asks(0, UpdateState::Waiting).await);
     assert_eq!(ward.told(0), GoTold::At(NOW.plus_seconds(5 * 3600)));
     ward.at(9 * 3600);
     ward.ticks().await;
     assert!(matches!(state(), State::Halted { .. }), "it knew, and is silent: {:?}", state());
+}
+
+#[tokio::test]
+async fn a_tick_frees_the_places_of_a_paused_rollout_that_nobody_came_for() {
+    // Goal: a rollout that is paused for weeks keeps no place from the others. Method: a go of a tick; a pause; fifteen
+    // minutes later its device has not come; the same device asks when the rollout goes on.
+    let ward = Ward::begun().await;
+    ward.operator.rollouts.giving.full().insert(name("r-1"));
+    assert!(!ward.asks(0, UpdateState::Waiting).await, "the tick has the word");
+    ward.operator.app.listens(ward.pumps[0].id, 600);
+    ward.ticks().await;
+    let act = async |deed| {
+        ward.operator.rollouts.act(&name("r-1"), deed, REASON, by(&person())).await.expect("acts")
+    };
+    act(Deed::Pause).await;
+    ward.at(900);
+    ward.ticks().await;
+    assert!(ward.has_go(0), "its time is not over");
+    ward.at(901);
+    ward.ticks().await;
+    assert!(!ward.has_go(0) && ward.told(0) == GoTold::NotYet, "its place is another rollout's");
+    act(Deed::Resume).await;
+    assert!(ward.asks(0, UpdateState::Waiting).await);
+}
+
+#[tokio::test]
+async fn a_receipt_counts_in_a_wave_that_a_clock_ahead_began() {
+    // Goal: no receipt waits for next year. Method: a server whose clock is two days ahead begins the wave and gives the go;
+    // its clock is set right; the receipt comes at once, and after a person has stopped the rollout.
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let desk = desk(&store);
+    let pumps = [1, 2].map(|number| asking(pump(number), "w1"));
+    let both = [&pumps[0], &pumps[1]];
+    publish(&desk, &[order("w1", &both)]).await;
+    let rollouts = Rollouts::load(store, desk.repositories.clone(), NOW).await.expect("loads");
+    rollouts.create(alone("r-1", vec![wave("all", "w1", &both)]), by(&person())).await.expect("creates");
+    let look = |id| pumps.iter().find(|pump| pump.id == id).cloned().map(Arc::new);
+    let ahead = Turn { now: NOW.plus_seconds(2 * 86_400), lease: None };
+    for _ in 0..2 {
+        rollouts.tick(ahead, look).await.expect("begins, and gives the go");
+    }
+    let first = receipt(&pumps[0], "w1", Outcome::Confirmed);
+    assert_eq!(rollouts.count_receipt(&first, AT).await.expect("counts"), Some(name("r-1")));
+    rollouts.act(&name("r-1"), Deed::Stop, REASON, by(&person())).await.expect("stops");
+    let second = receipt(&pumps[1], "w1", Outcome::Confirmed);
+    assert_eq!(rollouts.count_receipt(&second, AT).await.expect("counts"), Some(name("r-1")));
+    let known = rollouts.read(|shelf| shelf.progress(&name("r-1"), pumps[1].id));
+    assert_eq!(known.outcome, Some(Outcome::Confirmed));
+}
+
+#[tokio::test]
+async fn nobody_is_sent_back_from_what_another_rollout_brings() {
+    // Goal: one rollout does not undo the other, back and forth. Method: a pump that confirmed in a finished rollout stands
+    // in an open one of the same release, which another server has created; then that one is aborted.
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let desk = desk(&store);
+    let pump = asking(pump(1), "w1");
+    let image = Image { release: "vp-3/4.1.0".parse().expect("a path"), length: 9, sha256: Sha256([3; 32]) };
+    let back = Some(Back { image, until: NOW.plus_seconds(86_400 * 30) });
+    publish(&desk, &[Order { back, ..order("w1", &[&pump]) }]).await;
+    let load =
+        async || Rollouts::load(Arc::clone(&store), desk.repositories.clone(), NOW).await.expect("loads");
+    let rollouts = load().await;
+    let wanted = |id: &str| alone(id, vec![wave("all", "w1", &[&pump])]);
+    rollouts.create(wanted("r-1"), by(&person())).await.expect("creates");
+    for _ in 0..2 {
+        rollouts.tick(AT, |_| Some(Arc::new(pump.clone()))).await.expect("ticks");
+    }
+    rollouts.count_receipt(&receipt(&pump, "w1", Outcome::Confirmed), AT).await.expect("counts");
+    let act = async |id: &str, deed| rollouts.act(&name(id), deed, REASON, by(&person())).await;
+    act("r-1", Deed::Finish).await.expect("finishes");
+    load().await.create(wanted("r-2"), by(&person())).await.expect("the first one wants nothing any more");
+    let refused = act("r-1", Deed::Back).await;
+    let is_other = |error: &RolloutError| matches!(error, RolloutError::Overlap { device, rollout } if *device == pump.id && rollout.as_str() == "r-2");
+    assert!(refused.as_ref().is_err_and(is_other), "{refused:?}");
+    act("r-2", Deed::Abort).await.expect("aborts");
+    assert_eq!(act("r-1", Deed::Back).await.expect("goes back").state, State::Returning);
 }
 
 #[tokio::test]
@@ -208,7 +272,7 @@ async fn that_a_device_was_told_is_written_down_once_and_never_of_a_go_that_is_g
     let one = load(memory.clone()).await;
     assert_eq!(known(&one).told, GoTold::At(at), "stored");
     let busy = Device { last_seen: Some(NOW.plus_seconds(20)), ..idle(&pump) };
-    let later = super::Turn { now: NOW.plus_seconds(20), lease: None };
+    let later = Turn { now: NOW.plus_seconds(20), lease: None };
     one.tick(later, look(busy)).await.expect("takes it back");
     one.tick(later, look(Device { last_seen: Some(NOW.plus_seconds(21)), ..pump.clone() }))
         .await
@@ -216,7 +280,7 @@ async fn that_a_device_was_told_is_written_down_once_and_never_of_a_go_that_is_g
     let two = load(seat.clone() as Arc<dyn Store>).await;
     assert_eq!(known(&two).told, GoTold::NotYet);
     let gone = Device { last_seen: Some(NOW.plus_seconds(30)), ..idle(&pump) };
-    let last = super::Turn { now: NOW.plus_seconds(30), lease: None };
+    let last = Turn { now: NOW.plus_seconds(30), lease: None };
     seat.before_commit(async move {
         one.tick(last, look(gone)).await.expect("takes it back");
     });
@@ -386,10 +450,9 @@ async fn fifty_that_ask_at_once_in_a_large_fleet_are_given_the_places_and_no_mor
     let changes: Vec<Change> =
         devices.iter().map(|device| Change::Put(Key::Device(device.id), device.to_body())).collect();
     app.fleet.follow(&changes, Revision(1 << 40));
-    let repositories = Repositories::new(app.store.clone(), app.online.clone());
-    let desk = Desk { online: app.online.clone(), repositories: repositories.clone() };
+    let desk = desk_of(&app);
     publish(&desk, &[order("w1", &all)]).await;
-    let rollouts = Rollouts::load(app.store.clone(), repositories, NOW).await.expect("loads");
+    let rollouts = Rollouts::load(app.store.clone(), desk.repositories, NOW).await.expect("loads");
     rollouts.create(alone("r-1", vec![wave("all", "w1", &all)]), by(&person())).await.expect("creates");
     for _ in 0..2 {
         let begun = Instant::now();

@@ -224,29 +224,31 @@ impl Shelf {
         listed.or_else(|| wave.signed.clone()).or_else(|| past().map(Signed::from))
     }
 
-    /// What is remembered after a verified receipt that came at `received`, if it counts in this rollout.
+    /// What is remembered after a verified receipt that came at `received`, if it counts in this rollout now. A wave that a
+    /// clock ahead began began no later than now.
     pub(super) fn counted(
         &self,
         rollout: &Name,
         receipt: &ReceiptBody,
-        received: Timestamp,
+        (received, now): (Timestamp, Timestamp),
     ) -> Option<Progress> {
         let of = self.book.rollouts.get(rollout)?;
         let (_, wave) = of.wave_of(receipt.device)?;
         let progress = self.progress(rollout, receipt.device);
         let signed = self.signed(of, wave)?;
-        let row = Row { order: &wave.order, signed: &signed, begun: wave.started?, progress: &progress };
+        let row =
+            Row { order: &wave.order, signed: &signed, begun: wave.started?.min(now), progress: &progress };
         count(receipt, &row, received).ok()
     }
 
     /// Gos that are in force in all rollouts of the same kind but this one: a content on trial keeps no reboot waiting.
-    pub(super) fn in_flight_beside(&self, id: &Name) -> u32 {
+    pub(super) fn in_flight_beside(&self, id: &Name, now: Timestamp) -> u32 {
         let kind = self.book.rollouts.get(id).map(|rollout| rollout.kind);
         let same = |other: &&Rollout| other.id != *id && Some(other.kind) == kind;
         let others = self.book.rollouts.values().filter(same);
         let moving = others.filter(|other| other.keeps_gos() || other.moves());
         let known = moving.filter_map(|other| self.book.progress.get(&other.id)).flat_map(BTreeMap::values);
-        let flying = known.filter(|known| goes(known) || goes_back(known));
+        let flying = known.filter(|known| goes(known, now) || goes_back(known, now));
         u32::try_from(flying.count()).unwrap_or(u32::MAX)
     }
 
@@ -264,14 +266,15 @@ impl Shelf {
     }
 
     /// Whether fewer devices hold a go of a rollout than may, by what is stored.
-    pub(super) fn has_place(&self, id: &Name) -> bool {
+    pub(super) fn has_place(&self, id: &Name, now: Timestamp) -> bool {
         let Some(rollout) = self.book.rollouts.get(id) else { return false };
         let back = rollout.state == State::Returning;
         let way = rollout.way_back.as_ref().map_or(0, |way| way.in_flight);
         let most = if back { way } else { rollout.policy.in_flight };
         let known = self.book.progress.get(id).into_iter().flat_map(BTreeMap::values);
-        let holding = known.filter(|known| if back { goes_back(known) } else { goes(known) }).count();
-        let room = IN_FLIGHT_TOTAL.saturating_sub(self.in_flight_beside(id));
+        let goes = if back { goes_back } else { goes };
+        let holding = known.filter(|known| goes(known, now)).count();
+        let room = IN_FLIGHT_TOTAL.saturating_sub(self.in_flight_beside(id, now));
         u32::try_from(holding).is_ok_and(|holding| holding < most.min(room))
     }
 
@@ -287,13 +290,13 @@ impl Shelf {
 }
 
 /// Whether a device has the go for the install.
-fn goes(known: &Progress) -> bool {
-    known.go().is_some() && known.outcome.is_none()
+fn goes(known: &Progress, now: Timestamp) -> bool {
+    known.go_at(now).is_some() && known.outcome.is_none()
 }
 
 /// Whether it has the go for the way back.
-fn goes_back(known: &Progress) -> bool {
-    known.back.as_ref().is_some_and(|back| back.go().is_some() && back.outcome.is_none())
+fn goes_back(known: &Progress, now: Timestamp) -> bool {
+    known.back.as_ref().is_some_and(|back| back.go_at(now).is_some() && back.outcome.is_none())
 }
 
 fn devices_of(rollout: &Rollout) -> BTreeSet<DeviceId> {

@@ -90,11 +90,12 @@ impl Rollouts {
         strangers: impl Fn(&Rollout) -> Vec<Arc<Device>> + Send + Sync,
     ) -> Result<Ticked, RolloutError> {
         let mut ticked = Ticked::default();
-        let running: Vec<Name> = self.look(|book| {
-            let running = book.rollouts.values().filter(|rollout| rollout.moves());
-            running.map(|rollout| rollout.id.clone()).collect()
+        // A paused one keeps its gos, and those that nobody came for are taken back.
+        let at_work: Vec<Name> = self.look(|book| {
+            let at_work = book.rollouts.values().filter(|rollout| rollout.moves() || rollout.keeps_gos());
+            at_work.map(|rollout| rollout.id.clone()).collect()
         });
-        for id in running {
+        for id in at_work {
             // Who is given the go inside a check-in meanwhile takes one of the same places.
             let _giving = self.giving.turn.lock().await;
             self.giving.full().remove(&id);
@@ -130,7 +131,7 @@ impl Rollouts {
                 let others = strangers(rollout).into_iter();
                 fleet.extend(others.map(|other| (other.id, shelf.book.facts(rollout, &other, now))));
             }
-            let room = IN_FLIGHT_TOTAL.saturating_sub(shelf.in_flight_beside(id));
+            let room = IN_FLIGHT_TOTAL.saturating_sub(shelf.in_flight_beside(id, now));
             let orders = shelf.book.orders_of(rollout);
             let sight = Sight { fleet: &fleet, orders: &orders, room, now };
             let (acts, violation) = passed(rollout, &sight, plan(rollout, &sight));
@@ -233,9 +234,10 @@ impl Rollouts {
         turn: Turn<'_>,
     ) -> Result<(), RolloutError> {
         let key = Key::Progress { rollout: rollout.clone(), device: receipt.device };
+        let times = (received, turn.now);
         for _ in 0..TRIES {
             let (ended, expected) =
-                self.read(|shelf| (shelf.counted(rollout, receipt, received), shelf.expected(&key)));
+                self.read(|shelf| (shelf.counted(rollout, receipt, times), shelf.expected(&key)));
             let Some(ended) = ended else { return Ok(()) };
             let draft = turn.draft(Actor::Device(receipt.device));
             match self.commit(put_progress(draft, rollout, (receipt.device, &ended, expected))).await {
@@ -252,7 +254,7 @@ impl Rollouts {
     pub async fn count_receipts(&self, fleet: &FleetView, turn: Turn<'_>) -> Result<Ticked, RolloutError> {
         let mut ticked = Ticked::default();
         let all = self.looks_back(turn.now);
-        for (rollout, receipt) in self.uncounted(fleet, all) {
+        for (rollout, receipt) in self.uncounted(fleet, all, turn.now) {
             self.count(&rollout, (&receipt.body, receipt.received), turn).await?;
             ticked.devices.insert(receipt.body.device);
             ticked.rollouts.insert(rollout);
@@ -315,7 +317,8 @@ impl Rollouts {
     fn rollout_of(&self, receipt: &ReceiptBody, received: Timestamp) -> Option<Name> {
         self.read(|shelf| {
             let all = shelf.book.rollouts.values();
-            let counting = all.filter(|rollout| shelf.counted(&rollout.id, receipt, received).is_some());
+            let counting =
+                all.filter(|rollout| shelf.counted(&rollout.id, receipt, (received, received)).is_some());
             counting.max_by_key(|rollout| rollout.created).map(|rollout| rollout.id.clone())
         })
     }
@@ -331,7 +334,7 @@ impl Rollouts {
     }
 
     /// Receipts that end an open row, the oldest of each row; of rollouts that have ended only if they are asked for.
-    fn uncounted(&self, fleet: &FleetView, all: bool) -> Vec<(Name, Arc<ReceiptView>)> {
+    fn uncounted(&self, fleet: &FleetView, all: bool, now: Timestamp) -> Vec<(Name, Arc<ReceiptView>)> {
         self.read(|shelf| {
             let mut found = Vec::new();
             for rollout in shelf.book.rollouts.values().filter(|rollout| all || rollout.is_open()) {
@@ -344,7 +347,7 @@ impl Rollouts {
                     });
                     let Some(member) = fleet.get(*device).filter(|_| !ended) else { continue };
                     let counts = |receipt: &&Arc<ReceiptView>| {
-                        shelf.counted(&rollout.id, &receipt.body, receipt.received).is_some()
+                        shelf.counted(&rollout.id, &receipt.body, (receipt.received, now)).is_some()
                     };
                     let receipt = member.receipts.iter().find(counts);
                     found.extend(receipt.map(|receipt| (rollout.id.clone(), Arc::clone(receipt))));

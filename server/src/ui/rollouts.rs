@@ -159,6 +159,8 @@ pub struct Rollout {
     pub back: Option<Said>,
     /// Whether it brings a content: devices end by their own word, and there are no receipts.
     pub content: bool,
+    /// Whether a person has begun to send its devices back.
+    pub going_back: bool,
     /// Why devices have not ended or have failed, the most frequent reason first.
     pub reasons: Vec<ReasonRow>,
     /// The devices of one reason, if somebody asked for them.

@@ -441,6 +441,7 @@ fn rollout(sample: Sample, state: State) -> Rollout {
         waits_for: Some(sample.said("waits for 3 silent devices until 14:40")),
         back: Some(sample.said("4.1.0")),
         content: false,
+        going_back: false,
         reasons: vec![
             ReasonRow {
                 count: 41,

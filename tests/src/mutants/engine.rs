@@ -46,6 +46,69 @@ pub const ENGINE: &[Breakage] = &[
         "rollout::absence_tests::marks_of_a_time_that_has_not_come_keep_nobody_from_the_go",
     ),
     ground(
+        "a second go for one that a clock ahead called silent",
+        "server/core/src/rollout/progress.rs",
+        ("    given <= now && silent", "    given > now && silent"),
+        "rollout::absence_tests::who_rebooted_before_a_clock_went_ahead_keeps_its_go_and_gets_no_second_one",
+    ),
+    ground(
+        "a second go for one that a clock ahead told",
+        "server/core/src/rollout/progress.rs",
+        ("GoTold::At(told) => told > taken,", "GoTold::At(told) => told == taken,"),
+        "rollout::absence_tests::who_was_told_by_a_clock_ahead_gets_no_other_go_before_it_speaks",
+    ),
+    ground(
+        "a wave of next year settles next year",
+        "server/core/src/rollout/apply.rs",
+        ("wave.settled_by(now).or(Some(now))", "wave.settled.or(Some(now))"),
+        "rollout::absence_tests::waves_that_a_clock_ahead_began_and_settled_go_on_by_the_time_of_now",
+    ),
+    ground(
+        "a wave begins twice",
+        "server/core/src/rollout/check.rs",
+        ("holds(may, Violation::WaveTooEarly)", "holds(may || begun.is_some(), Violation::WaveTooEarly)"),
+        "rollout::absence_tests::waves_that_a_clock_ahead_began_and_settled_go_on_by_the_time_of_now",
+    ),
+    ground(
+        "tries that are left count for nothing",
+        "server/core/src/rollout/plan.rs",
+        ("None if facts.is_silent(", "None if facts.trusted && !facts.trusted && facts.is_silent("),
+        "rollout::absence_tests::who_falls_silent_with_tries_left_is_waited_for_in_that_very_tick",
+    ),
+    ground(
+        "a scrapped device is searched for",
+        "server/core/src/rollout/offer.rs",
+        ("Stage::Waiting if is_dismissed =>", "Stage::Waiting if is_dismissed && facts.trusted =>"),
+        "rollout::absence_tests::who_is_out_of_service_is_named_so_and_not_as_unreached_or_held",
+    ),
+    server(
+        "a receipt waits for a clock that was ahead",
+        "server/src/rollouts/shelf.rs",
+        ("begun: wave.started?.min(now),", "begun: wave.started?.max(now),"),
+        "rollouts::review_tests::a_receipt_counts_in_a_wave_that_a_clock_ahead_began",
+    ),
+    server(
+        "no tick for a pause",
+        "server/src/rollouts/steps.rs",
+        ("rollout.moves() || rollout.keeps_gos());", "rollout.moves());"),
+        "rollouts::review_tests::a_tick_frees_the_places_of_a_paused_rollout_that_nobody_came_for",
+    ),
+    server(
+        "sent back from what another rollout brings",
+        "server/src/rollouts/people.rs",
+        ("self.goes_back_alone(rollout, by.now)?;", "drop(self.goes_back_alone(rollout, by.now));"),
+        "rollouts::review_tests::nobody_is_sent_back_from_what_another_rollout_brings",
+    ),
+    server(
+        "a stopped return is called done",
+        "server/src/ui/rollouts/acts.rs",
+        (
+            "State::Stopped { .. } if self.page.going_back =>",
+            "State::Stopped { .. } if self.page.going_back && !self.page.rights.change =>",
+        ),
+        "http::console::tests::rollouts::a_stopped_return_goes_on_while_its_way_back_is_open_and_is_never_called_done",
+    ),
+    ground(
         "a stolen device halts a rollout",
         "server/core/src/rollout/facts.rs",
         ("        dismissed\n            || (since", "        (since"),
@@ -411,7 +474,7 @@ pub const ENGINE: &[Breakage] = &[
     server(
         "an answer is not kept back",
         "server/src/rollouts/elsewhere.rs",
-        ("timeout(KEPT_BACK, self", "timeout(Duration::ZERO, self"),
+        ("timeout(KEPT_BACK, given", "timeout(Duration::ZERO, given"),
         "rollouts::elsewhere::tests::a_device_on_a_metered_line_has_its_go_in_the_answer_of_whatever_server_it_reaches",
     ),
     server(

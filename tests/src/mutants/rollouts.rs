@@ -177,7 +177,7 @@ pub const ROLLOUTS: &[Breakage] = &[
     rule(
         "a go outlives the stop",
         OFFER,
-        ("progress.go().filter(|_| rollout.keeps_gos())?;", "progress.go()?;"),
+        ("progress.go_at(now).filter(|_| rollout.keeps_gos())?;", "progress.go_at(now)?;"),
         GO_STOPS_TEST,
     ),
     rule(

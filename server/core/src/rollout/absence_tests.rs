@@ -1,6 +1,8 @@
 //! Tests of who was not there: a server that was off, a device that has gone on to another release, one that was silent
 //! and speaks again, one that a person took out of service, and times that have not come.
 
+use alloc::vec::Vec;
+
 use cordon_proto::checkin::{Action, UpdateState};
 use cordon_proto::ids::Sha256;
 use cordon_proto::receipt::Outcome;
@@ -169,6 +171,119 @@ fn marks_of_a_time_that_has_not_come_keep_nobody_from_the_go() {
         ward.waits(number, "w1", &["interlock"], at(605));
     }
     assert!(ward.step(at(606)).contains(&silent(3)));
+}
+
+#[test]
+fn who_rebooted_before_a_clock_went_ahead_keeps_its_go_and_gets_no_second_one() {
+    // Goal: no pump is let go twice by a clock that was a year ahead for a minute. Method: three that were told and reboot;
+    // a tick of next year calls them silent; set right, they have the go that they had, and nobody gives them another.
+    // One speaks and hears of it again; the two others are silent when their time has come, for the first time.
+    let mut ward = told();
+    ward.rollout().policy.failure_limit_permille = 1000;
+    assert_eq!(ward.step(at(31_536_000)), [silent(0), silent(1), silent(2)]);
+    assert_eq!(ward.step(at(10)), [], "they reboot for the go that they were told of");
+    let facts = ward.fleet(at(10));
+    for number in 0..3 {
+        let facts = &facts[&id(number)];
+        assert_eq!((facts.stage(&Policy::default(), at(10)), facts.tries), (Stage::Installing, 0));
+    }
+    ward.waits(0, "w1", FREE, at(20));
+    assert!(ward.tell(0, at(20)).permit.is_some(), "it did not reboot after all");
+    assert_eq!(ward.step(at(20)), []);
+    assert_eq!(ward.step(at(601)), [silent(1), silent(2)]);
+    assert_eq!([0, 1, 2].map(|number| ward.book.progress[&ward.of][&id(number)].tries), [1, 1, 1]);
+}
+
+#[test]
+fn who_was_told_by_a_clock_ahead_gets_no_other_go_before_it_speaks() {
+    // Goal: the same where the go itself is of next year. Method: two pumps told of it under that clock, of which one speaks
+    // after it was set right; both places are freed, and that one alone has another go.
+    let mut ward = Ward::new(rollout(2, 0));
+    ward.rollout().waves.truncate(1);
+    let year = at(31_536_000);
+    for number in 0..2 {
+        ward.waits(number, "w1", FREE, NOW);
+        let known = Progress { told: GoTold::At(year), ..Progress::default().permitted(year) };
+        ward.book.progress.entry(ward.of.clone()).or_default().insert(id(number), known);
+    }
+    let taken = |number| Act::TakeBack { wave: 0, device: id(number), action: Action::Install };
+    assert_eq!(ward.step(at(5)), [taken(0), taken(1)]);
+    ward.waits(1, "w1", FREE, at(6));
+    assert_eq!(ward.step(at(7)), [Act::Permit { wave: 0, device: id(1) }]);
+}
+
+#[test]
+fn waves_that_a_clock_ahead_began_and_settled_go_on_by_the_time_of_now() {
+    // Goal: the next wave does not wait for next year. Method: a first wave of next year, whose pumps have confirmed; one of
+    // whose pumps some were not waited for by that clock only; a second wave that it began.
+    let year = at(31_536_000);
+    let ahead = |confirmed: u8| {
+        let mut ward = Ward::new(rollout(3, 2));
+        (ward.rollout().waves[0].started, ward.rollout().waves[0].settled) = (Some(year), Some(year));
+        let known =
+            Progress { v: 1, outcome: Some(Outcome::Confirmed), ended: Some(NOW), ..Progress::default() };
+        let rows = (0..confirmed).map(|number| (id(number), known.clone()));
+        ward.book.progress.insert(ward.of.clone(), rows.collect());
+        ward
+    };
+    let (begin, settle) = (|wave| Act::Begin { wave }, Act::Settle { wave: 0 });
+    let mut all = ahead(3);
+    assert_eq!(all.step(at(5)), [begin(0), settle.clone()]);
+    assert_eq!(all.step(at(64)), [], "it is watched");
+    assert_eq!(all.step(at(65)), [begin(1)]);
+    let mut some = ahead(1);
+    some.rollout().waves[1].started = Some(year);
+    some.waits(3, "w2", FREE, at(4));
+    let go = Act::Permit { wave: 1, device: id(3) };
+    assert_eq!(some.step(at(5)), [begin(0), begin(1), go], "what has begun goes on");
+    let waits_s = i64::from(some.rollout().policy.advance.unreached_after_s);
+    assert!(!some.step(at(4 + waits_s)).contains(&settle));
+    assert!(some.step(at(5 + waits_s)).contains(&settle), "when they were waited for");
+    let early = check_at(&rollout(3, 2), &Fleet::new(), &[begin(0)], at(5));
+    assert_eq!(early, Err(Violation::WaveTooEarly), "one that has begun is not begun again");
+}
+
+#[test]
+fn who_falls_silent_with_tries_left_is_waited_for_in_that_very_tick() {
+    // Goal: a wave of silent pumps is over when nobody may come any more, not a moment before. Method: three that fall
+    // silent at once under a wide limit; they are tried again, and then nobody is heard.
+    let mut ward = told();
+    ward.rollout().policy.failure_limit_permille = 1000;
+    ward.rollout().pace = Pace { silent_tries: 1, back_off_s: 60 };
+    assert_eq!(ward.step(at(601)), [silent(0), silent(1), silent(2)], "no halt beside it");
+    for number in 0..3 {
+        ward.waits(number, "w1", FREE, at(700));
+    }
+    assert_eq!(ward.step(at(700)).len(), 3, "another go");
+    for number in 0..3 {
+        ward.waits(number, "w1", FREE, at(701));
+    }
+    let acts = ward.step(at(1_302));
+    assert_eq!(acts[..3], [silent(0), silent(1), silent(2)]);
+    assert!(matches!(acts[3..], [Act::Halt { .. }]), "no tries are left: {acts:?}");
+}
+
+#[test]
+fn who_is_out_of_service_is_named_so_and_not_as_unreached_or_held() {
+    // Goal: nobody searches for a pump that was scrapped. Method: one that was heard and is lost, one retired before it was
+    // heard, under a hold; both as the reason table names them.
+    let mut ward = Ward::new(rollout(3, 0));
+    ward.rollout().waves.truncate(1);
+    ward.waits(0, "w1", FREE, at(1));
+    for (number, state) in [(0, Trust::Lost), (1, Trust::Retired)] {
+        ward.pumps.get_mut(&number).expect("a pump").state = state;
+    }
+    let (covers, by, reason) = (Covers::Model("VP-3".into()), "nurse".into(), "rounds".into());
+    let hold = Hold { v: 1, id: name("h"), covers, by, reason, at: at(2), until: None };
+    ward.book.holds.insert(name("h"), hold);
+    let fleet = ward.fleet(at(3));
+    let reasons = ward.book.reasons(&ward.book.rollouts[&ward.of], &fleet, at(3));
+    let told: Vec<(&str, u32)> = reasons.iter().map(|reason| (reason.code.as_str(), reason.count)).collect();
+    assert_eq!(told, [("unreached", 2), ("out-of-service", 1)]);
+    ward.pumps.get_mut(&1).expect("a pump").last_seen = Some(at(1));
+    let fleet = ward.fleet(at(3));
+    let devices = ward.book.devices_of(&ward.book.rollouts[&ward.of], &fleet, "out-of-service", at(3));
+    assert_eq!(devices, [id(0), id(1)]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub fn apply(rollout: &mut Rollout, act: &Act, now: Timestamp) {
         }
         Act::Begin { wave } => {
             if let Some(wave) = rollout.waves.get_mut(*wave) {
-                wave.started = wave.started.or(Some(now));
+                wave.started = wave.started_by(now).or(Some(now));
             }
         }
         Act::Join { wave, device } => {
@@ -37,7 +37,7 @@ pub fn apply(rollout: &mut Rollout, act: &Act, now: Timestamp) {
         }
         Act::Settle { wave } => {
             if let Some(wave) = rollout.waves.get_mut(*wave) {
-                wave.settled = wave.settled.or(Some(now));
+                wave.settled = wave.settled_by(now).or(Some(now));
             }
         }
         Act::Finish => rollout.state = State::Finished { at: now },
@@ -50,6 +50,9 @@ pub fn apply(rollout: &mut Rollout, act: &Act, now: Timestamp) {
 #[must_use]
 pub fn apply_progress(progress: &Progress, act: &Act, now: Timestamp) -> Option<Progress> {
     let back = progress.back.clone().unwrap_or_default();
+    // A silence of a time that has not come was none: this one stands in its place.
+    let one_more =
+        |tries: u32, silent: Option<Timestamp>| tries.saturating_add(u32::from(silent <= Some(now)));
     let with = |back: BackEnd| Progress { v: 1, back: Some(back), ..progress.clone() };
     Some(match act {
         Act::Permit { .. } => progress.permitted(now),
@@ -57,7 +60,7 @@ pub fn apply_progress(progress: &Progress, act: &Act, now: Timestamp) -> Option<
             Progress { v: 1, taken_back: Some(now), ..progress.clone() }
         }
         Act::Silent { action: Action::Install, .. } => {
-            let tries = progress.tries.saturating_add(1);
+            let tries = one_more(progress.tries, progress.silent);
             Progress { v: 1, silent: Some(now), tries, ..progress.clone() }
         }
         Act::Back { .. } => {
@@ -66,7 +69,7 @@ pub fn apply_progress(progress: &Progress, act: &Act, now: Timestamp) -> Option<
         }
         Act::TakeBack { action: Action::Back, .. } => with(BackEnd { taken_back: Some(now), ..back }),
         Act::Silent { action: Action::Back, .. } => {
-            let tries = back.tries.saturating_add(1);
+            let tries = one_more(back.tries, back.silent);
             with(BackEnd { silent: Some(now), tries, ..back })
         }
         Act::Halt { .. }

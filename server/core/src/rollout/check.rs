@@ -146,11 +146,14 @@ fn one(rollout: &Rollout, sight: &Sight<'_>, act: &Act) -> Result<(), Violation>
             holds(open && stranger && fits, Violation::Misfit)
         }
         Act::Begin { wave } => {
-            let fresh = rollout.waves.get(*wave).is_some_and(|wave| wave.started.is_none());
-            holds(fresh && watched(rollout, *wave, sight), Violation::WaveTooEarly)
+            let begun = rollout.waves.get(*wave).ok_or(Violation::WaveTooEarly)?.started;
+            // What began at a time that has not come gets another time, and nothing else.
+            let may = begun.map_or_else(|| watched(rollout, *wave, sight), |at| at > sight.now);
+            holds(may, Violation::WaveTooEarly)
         }
         Act::Settle { wave } => {
-            let open = rollout.waves.get(*wave).ok_or(Violation::Nonsense)?.settled.is_none();
+            let settled = rollout.waves.get(*wave).ok_or(Violation::Nonsense)?.settled;
+            let open = settled.is_none_or(|at| at > sight.now);
             holds(open && settles(rollout, *wave, sight), Violation::SettledTooEarly)
         }
         Act::Finish => {

@@ -13,7 +13,7 @@ use alloc::format;
 use alloc::string::ToString;
 
 use cordon_proto::checkin::{Action, Blocked, ContentOffer, UpdateState};
-use cordon_proto::ids::Name;
+use cordon_proto::ids::{DeviceId, Name};
 use cordon_proto::limits;
 use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
@@ -25,7 +25,7 @@ use cordon_proto::update::window::Window;
 
 use super::facts::DeviceFacts;
 use super::offer::{Book, fits, trusted};
-use super::{GoTold, Progress, Rollout, RolloutKind, State};
+use super::{GoTold, Progress, Rollout, RolloutKind, State, Wave};
 use crate::device::Device;
 
 /// What stands before a content's name where orders are named, so that no list of one is taken for the other's.
@@ -130,7 +130,7 @@ impl Book {
     pub fn tell_content(&self, device: &Device, now: Timestamp) -> Option<ToldContent> {
         let placed = self.rollouts.values().filter_map(|rollout| {
             let (order, content, version) = self.offered_content(rollout, device, now)?;
-            let is_news = self.is_placed(rollout, device)?;
+            let is_news = self.is_placed(rollout, device, now)?;
             Some((rollout, order, content, version, is_news))
         });
         let (rollout, order, content, version, is_news) =
@@ -146,13 +146,30 @@ impl Book {
 
     /// Whether a device has its place in a rollout of content, and then whether it is yet to be told. Who has proved the
     /// content keeps it, also when it comes back without it; who comes after the rollout is finished needs no place.
-    fn is_placed(&self, rollout: &Rollout, device: &Device) -> Option<bool> {
+    fn is_placed(&self, rollout: &Rollout, device: &Device, now: Timestamp) -> Option<bool> {
         let known = self.progress_of(&rollout.id, device.id);
         match known.and_then(|known| known.outcome) {
             Some(Outcome::Confirmed) => Some(false),
             Some(_) => None,
             None if late(rollout) => Some(known.is_none_or(|known| known.offered.is_none())),
-            None => known.filter(|known| known.go().is_some()).map(|known| known.offered.is_none()),
+            None => known.filter(|known| known.go_at(now).is_some()).map(|known| known.offered.is_none()),
+        }
+    }
+
+    /// Whether a rollout of content still has something for this device of a wave. Of one that is finished who comes late
+    /// is offered what the others have proved, and a wave that a person left unsettled has proved nothing to anybody but
+    /// those who confirmed.
+    fn goes_on(&self, rollout: &Rollout, wave: &Wave, device: DeviceId) -> bool {
+        let outcome = || self.progress_of(&rollout.id, device)?.outcome;
+        match rollout.state {
+            State::Running => wave.started.is_some(),
+            State::Finished { .. } => wave.settled.is_some() || outcome() == Some(Outcome::Confirmed),
+            State::Halted { .. }
+            | State::Paused { .. }
+            | State::Stopped { .. }
+            | State::Aborted { .. }
+            | State::Returning
+            | State::Returned { .. } => false,
         }
     }
 
@@ -163,14 +180,14 @@ impl Book {
         device: &Device,
         now: Timestamp,
     ) -> Option<(&'a Order, &'a Name, u64)> {
-        // Devices that come late are offered what the others have proved.
-        let goes_on = matches!(rollout.state, State::Running | State::Finished { .. });
-        if rollout.kind != RolloutKind::Content || !goes_on || self.held(device, now) || !trusted(device) {
+        if rollout.kind != RolloutKind::Content || self.held(device, now) || !trusted(device) {
             return None;
         }
         let (_, wave) = rollout.wave_of(device.id)?;
-        wave.started?;
-        let order = self.contents.as_orders.get(&wave.order).filter(|order| now < order.expires)?;
+        if !self.goes_on(rollout, wave, device.id) {
+            return None;
+        }
+        let order = self.order_of(rollout, wave).filter(|order| now < order.expires)?;
         // A later version under the same name is another rollout's: this one never decided on it.
         let listed = self.contents.versions.get(&wave.order);
         let (content, version) = listed.filter(|(_, version)| Some(*version) == rollout.content_version)?;
@@ -192,25 +209,26 @@ impl Book {
                 let (outcome, ended, reason) = (Some(outcome), Some(now), why.cloned());
                 Some(Progress { v: 1, outcome, ended, reason, ..known })
             }
-            Some(Word::Further) | None => {
-                let idle = known.go().is_some() && self.offered_content(rollout, device, now).is_none();
-                idle.then_some(Progress { v: 1, taken_back: Some(now), ..known })
+            // Who is further tries this one no more, whatever it was offered.
+            word @ (Some(Word::Further) | None) => {
+                let idle = word.is_some() || self.offered_content(rollout, device, now).is_none();
+                let keeps = known.go_at(now).is_some() && idle;
+                keeps.then_some(Progress { v: 1, taken_back: Some(now), ..known })
             }
         }
     }
 
     /// The facts of one device for the plan of a rollout of content.
     pub(super) fn content_facts(&self, rollout: &Rollout, device: &Device, now: Timestamp) -> DeviceFacts {
-        let mut facts = self.remembered(rollout, device.id).without_marks_after(now);
+        let mut facts = self.remembered(rollout, device.id, now);
         (facts.trusted, facts.heard, facts.listens) = (trusted(device), device.last_seen, device.listens);
         facts.heard_out = self.there;
         facts.held_since = self.holds_over(device).filter(|hold| hold.holds(now)).map(|hold| hold.at).min();
         facts.held = facts.held_since.is_some();
         let Some((_, wave)) = rollout.wave_of(device.id) else {
-            let listed = self.contents.as_orders();
             let fitting = |order: &Order| now < order.expires && fits(order, device);
-            let joins = |key: &Name| listed.get(key).is_some_and(fitting);
-            facts.joins = rollout.waves.iter().position(|wave| wave.joins && joins(&wave.order));
+            let joins = |wave: &Wave| wave.joins && self.order_of(rollout, wave).is_some_and(fitting);
+            facts.joins = rollout.waves.iter().position(joins);
             return facts;
         };
         let Some(begun) = wave.started.filter(|_| facts.receipt.is_none()) else { return facts };
@@ -265,13 +283,14 @@ fn late(rollout: &Rollout) -> bool {
 }
 
 /// Since when the silence of a device counts that has its place: from now, while nothing is offered and until it has
-/// lasted for longer than a device on a metered line may keep it.
+/// lasted, with this server there to hear it, for longer than a device on a metered line may keep it.
 fn patient(facts: &DeviceFacts, open: bool, now: Timestamp) -> GoTold {
     let since = match facts.told {
         GoTold::At(told) => facts.permitted.max(Some(told)),
         GoTold::NotYet | GoTold::Unwritten => facts.permitted,
     };
-    let last = facts.heard.max(since);
+    let there = facts.heard_out.filter(|there| *there <= now);
+    let last = facts.heard.max(since).max(there);
     let long = last.is_some_and(|last| now.seconds_since(last) > i64::from(CONTENT_SILENT_S));
     if open && long { facts.told } else { GoTold::At(now) }
 }

@@ -230,6 +230,9 @@ impl DeviceFacts {
     /// Forgets marks of a time that has not come: they were set by a clock that was ahead.
     pub(super) fn without_marks_after(mut self, now: Timestamp) -> Self {
         let back = &mut self.back;
+        for (mark, tries) in [(self.silent, &mut self.tries), (back.silent, &mut back.tries)] {
+            *tries = tries.saturating_sub(u32::from(mark > Some(now)));
+        }
         for mark in [&mut self.unclaimed, &mut self.silent, &mut back.unclaimed, &mut back.silent] {
             *mark = mark.filter(|since| *since <= now);
         }

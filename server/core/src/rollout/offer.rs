@@ -145,7 +145,7 @@ impl Seen<'_> {
 /// Why devices of a rollout have not ended or have failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// The code of the rule, or `unreached`, `held`, `silent`, `not-accepted`.
+    /// The code of the rule, or `unreached`, `out-of-service`, `held`, `silent`, `not-accepted`.
     pub code: String,
     /// One of the devices' own sentences, if they gave one.
     pub sentence: Option<String>,
@@ -233,11 +233,11 @@ impl Book {
         let progress = self.progress_of(&rollout.id, device.id)?;
         let end = match action {
             Action::Install => {
-                progress.go().filter(|_| rollout.keeps_gos())?;
+                progress.go_at(now).filter(|_| rollout.keeps_gos())?;
                 order.expires
             }
             Action::Back => {
-                progress.back.as_ref()?.go()?;
+                progress.back.as_ref()?.go_at(now)?;
                 order.back.as_ref()?.until
             }
         };
@@ -299,7 +299,7 @@ impl Book {
             return self.content_facts(rollout, &seen.to_device(), now);
         }
         let device = seen.device;
-        let mut facts = self.remembered(rollout, device.id).without_marks_after(now);
+        let mut facts = self.remembered(rollout, device.id, now);
         facts.heard_out = self.there;
         facts.trusted = trusted(device);
         facts.held = self.held(device, now);
@@ -375,10 +375,10 @@ impl Book {
 
     /// What is stored of a device, of whose own words nothing is known.
     #[must_use]
-    pub fn remembered(&self, rollout: &Rollout, device: DeviceId) -> DeviceFacts {
+    pub fn remembered(&self, rollout: &Rollout, device: DeviceId, now: Timestamp) -> DeviceFacts {
         let Some(progress) = self.progress_of(&rollout.id, device) else { return DeviceFacts::default() };
         let back = progress.back.as_ref().map(|back| BackFacts {
-            permitted: back.go(),
+            permitted: back.go_at(now),
             told: back.told,
             unclaimed: back.unclaimed(),
             silent: back.silent,
@@ -388,8 +388,8 @@ impl Book {
         });
         let mut back = back.unwrap_or_default();
         back.left = rollout.way_back.is_some() && self.has_moved_on(rollout, device);
-        DeviceFacts {
-            permitted: progress.go(),
+        let facts = DeviceFacts {
+            permitted: progress.go_at(now),
             told: progress.told,
             unclaimed: progress.unclaimed(),
             silent: progress.silent,
@@ -398,7 +398,8 @@ impl Book {
             accepted: progress.accepted.as_ref().map(|accepted| accepted.good),
             back,
             ..DeviceFacts::default()
-        }
+        };
+        facts.without_marks_after(now)
     }
 
     /// The first wave that takes in those who come to fit, and that this device fits. Who is on its way to the same
@@ -482,8 +483,10 @@ impl Book {
             Some(blocked) => (blocked.code.to_string(), Some(blocked.sentence.to_string())),
             None => (usual.to_string(), None),
         };
+        let is_dismissed = facts.heard.is_some() && !facts.trusted;
         match facts.stage(&rollout.policy, now) {
             Stage::Already | Stage::Confirmed | Stage::Returned | Stage::Installing => None,
+            Stage::Unreached | Stage::Waiting if is_dismissed => Some(("out-of-service".to_string(), None)),
             Stage::Unreached => Some(("unreached".to_string(), None)),
             Stage::Waiting if facts.held => Some(("held".to_string(), None)),
             Stage::Waiting => {

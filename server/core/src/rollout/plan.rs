@@ -121,11 +121,15 @@ fn installs(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
     acts.extend(joins(rollout, sight));
     let mut free = free_places(rollout, sight);
     for (index, wave) in rollout.waves.iter().enumerate() {
-        if wave.started.is_none() {
+        let Some(started) = wave.started else {
             if earlier_waves_done(rollout, index, sight) && live(wave, sight).is_some() {
                 acts.push(Act::Begin { wave: index });
             }
             return acts;
+        };
+        // A clock that was ahead began it: what has begun goes on, by the time of now.
+        if started > sight.now {
+            acts.push(Act::Begin { wave: index });
         }
         let ready = wave.devices.iter().filter(|device| {
             let facts = sight.fleet.get(*device).filter(|facts| facts.will_come(Action::Install, sight.now));
@@ -135,7 +139,7 @@ fn installs(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
             acts.push(Act::Permit { wave: index, device: *device });
             free -= 1;
         }
-        if wave.settled.is_none()
+        if wave.settled_by(sight.now).is_none()
             && may_settle(rollout, index, sight.fleet, sight.now)
             && unaccepted(rollout, wave, sight.fleet).is_empty()
         {
@@ -210,23 +214,36 @@ fn first_break(rollout: &Rollout, tallies: &[Tally]) -> Option<Act> {
 /// A wave in which everybody has ended, for good, and too few have shown that the release works: there is no way on.
 fn first_spent(rollout: &Rollout, tallies: &[Tally], sight: &Sight<'_>) -> Option<Act> {
     let again = |device: &DeviceId| {
-        let facts = sight.fleet.get(device).filter(|facts| facts.receipt.is_none())?;
-        Some(again(Class::Silent, facts.tries, facts.silent?, &rollout.pace, sight.now) != Again::Never)
+        let facts = sight.fleet.get(device).filter(|facts| facts.receipt.is_none());
+        facts.is_some_and(|facts| may_be_tried_again(rollout, facts, sight))
     };
     let mut waves = rollout.waves.iter().zip(tallies).enumerate();
     let (wave, (_, counted)) = waves.find(|(index, (wave, counted))| {
-        let open = wave.started.is_some() && wave.settled.is_none();
+        let open = wave.started.is_some() && wave.settled_by(sight.now).is_none();
         let comes = wave.joins && live(wave, sight).is_some();
         open && counted.ended() == counted.total()
             && !comes
             && !has_shown(rollout, *index, sight.fleet, sight.now)
-            && !wave.devices.iter().any(|device| again(device) == Some(true))
+            && !wave.devices.iter().any(again)
     })?;
     let (confirmed, total) = (counted.confirmed, counted.total());
     let reason = format!(
         "every device of this wave has ended and {confirmed} of {total} are confirmed: too few to go on"
     );
     Some(Act::Halt { wave, reason })
+}
+
+/// Whether a silent device has tries left, also one that is called silent in this very tick, and may still come for one.
+fn may_be_tried_again(rollout: &Rollout, facts: &DeviceFacts, sight: &Sight<'_>) -> bool {
+    let (policy, now) = (&rollout.policy, sight.now);
+    let (since, tries) = match facts.silent {
+        Some(since) => (since, facts.tries),
+        None if facts.is_silent(Action::Install, policy, now) => (now, facts.tries.saturating_add(1)),
+        None => return false,
+    };
+    let spoke = facts.heard.is_some_and(|heard| heard > since);
+    let waits = now.seconds_since(since) < i64::from(policy.advance.unreached_after_s);
+    (spoke || waits) && again(Class::Silent, tries, since, &rollout.pace, now) != Again::Never
 }
 
 /// Why a rollout would stop itself at once if it went on now.

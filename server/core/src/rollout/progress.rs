@@ -99,10 +99,16 @@ pub struct Accepted {
 }
 
 impl Progress {
-    /// When the go was given that is in force.
+    /// When the go was given that is in force, by what is stored.
     #[must_use]
     pub fn go(&self) -> Option<Timestamp> {
         self.permitted.filter(|_| self.taken_back.is_none() && self.silent.is_none())
+    }
+
+    /// The same, if a clock that was ahead called the device silent: that ended no go that was given before.
+    #[must_use]
+    pub fn go_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.go().or(self.permitted.filter(|at| self.taken_back.is_none() && outlives(*at, self.silent, now)))
     }
 
     /// After the go was given; the device does not know it yet. Of a content that it was offered before it needs not be
@@ -120,11 +126,11 @@ impl Progress {
         let at = GoTold::At(now);
         match action {
             Action::Install => {
-                let news = self.go().is_some() && self.told == GoTold::NotYet;
+                let news = self.go_at(now).is_some() && self.told == GoTold::NotYet;
                 news.then(|| Self { v: 1, told: at, ..self.clone() })
             }
             Action::Back => {
-                let back = self.back.as_ref().filter(|back| back.go().is_some());
+                let back = self.back.as_ref().filter(|back| back.go_at(now).is_some());
                 let back = back.filter(|back| back.told == GoTold::NotYet)?;
                 let back = BackEnd { told: at, ..back.clone() };
                 Some(Self { v: 1, back: Some(back), ..self.clone() })
@@ -136,7 +142,7 @@ impl Progress {
     /// before, or has no place. A `late` one needs none: the rollout is finished.
     #[must_use]
     pub fn offered(&self, late: bool, now: Timestamp) -> Option<Self> {
-        let place = self.go().or(late.then_some(now)).filter(|_| self.offered.is_none())?;
+        let place = self.go_at(now).or(late.then_some(now)).filter(|_| self.offered.is_none())?;
         let (permitted, told, offered) = (Some(place), GoTold::At(now), Some(now));
         Some(Self { v: 1, permitted, told, offered, taken_back: None, silent: None, ..self.clone() })
     }
@@ -144,20 +150,42 @@ impl Progress {
     /// When a go was taken back that the device never heard of.
     #[must_use]
     pub fn unclaimed(&self) -> Option<Timestamp> {
-        self.taken_back.filter(|_| self.told == GoTold::NotYet)
+        self.taken_back.filter(|taken| is_unheard_of(self.told, *taken))
     }
 }
 
 impl BackEnd {
-    /// When the go was given that is in force.
+    /// When the go was given that is in force, by what is stored.
     #[must_use]
     pub fn go(&self) -> Option<Timestamp> {
         self.permitted.filter(|_| self.taken_back.is_none() && self.silent.is_none())
     }
 
+    /// The same, if a clock that was ahead called the device silent: that ended no go that was given before.
+    #[must_use]
+    pub fn go_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.go().or(self.permitted.filter(|at| self.taken_back.is_none() && outlives(*at, self.silent, now)))
+    }
+
     /// When a go was taken back that the device never heard of.
     #[must_use]
     pub fn unclaimed(&self) -> Option<Timestamp> {
-        self.taken_back.filter(|_| self.told == GoTold::NotYet)
+        self.taken_back.filter(|taken| is_unheard_of(self.told, *taken))
+    }
+}
+
+/// Whether a go that was given then stands although its device is marked as silent: the mark is of a time that has not
+/// come, and the go is not.
+fn outlives(given: Timestamp, silent: Option<Timestamp>, now: Timestamp) -> bool {
+    given <= now && silent.is_some_and(|silent| silent > now)
+}
+
+/// Whether nobody knows that the device heard of the go that was taken back: it was told by a clock that was ahead, or not
+/// at all.
+fn is_unheard_of(told: GoTold, taken: Timestamp) -> bool {
+    match told {
+        GoTold::NotYet => true,
+        GoTold::At(told) => told > taken,
+        GoTold::Unwritten => false,
     }
 }

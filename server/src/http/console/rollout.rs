@@ -77,7 +77,9 @@ fn code_words(reason: &Reason, content: bool) -> Said {
     match (reason.code.as_str(), &reason.sentence) {
         ("no-permit", _) if content => "Heard, and waits until fewer others try it".into(),
         ("silent", _) if content => "Silent since it was offered".into(),
+        ("out-of-service", _) if content => "Lost, retired or not let in, so it is offered nothing".into(),
         ("unreached", _) => "Not reached yet, which is no failure".into(),
+        ("out-of-service", _) => "Lost, retired or not let in, so it gets no go".into(),
         ("held", _) => "Held by a person".into(),
         ("no-permit", _) => "Ready, and waits for the go".into(),
         ("silent", _) => "Silent since the go".into(),
@@ -135,6 +137,7 @@ impl View<'_> {
             waits_for: self.waits_for(),
             back: back_of(self.plan).filter(|_| self.is_back_of_use()),
             content: self.is_content(),
+            going_back: self.plan.way_back.is_some(),
             named: self.named(&reasons),
             reasons,
             rights: self.rights,
@@ -432,7 +435,16 @@ impl View<'_> {
                 "Read what the failed devices say, and send it to the maker. Resume only when it is understood"
             }
             Standing::Stopped { .. } | Standing::Paused { .. } if !self.is_in_force() => {
-                "Nothing of it can go on: its orders are not in force any more. End it for good; what is confirmed stays confirmed"
+                match self.plan.way_back {
+                    None => {
+                        "Nothing of it can go on: its orders are not in force any more. Finish it, or end it for good; what \
+                         is confirmed stays confirmed"
+                    }
+                    Some(_) => {
+                        "Nobody can go back any more: the way back has closed. End it for good; who has not gone back keeps \
+                         what is confirmed"
+                    }
+                }
             }
             Standing::Stopped { .. } | Standing::Paused { .. } => {
                 "Resume it when the reason is gone. What is confirmed stays confirmed"
@@ -452,10 +464,13 @@ impl View<'_> {
         ]
     }
 
-    /// Whether an order of one of its waves is listed and its time is not over.
+    /// Whether an order of one of its waves is listed and its time is not over; of a return, that of its way back.
     fn is_in_force(&self) -> bool {
-        let orders = self.plan.waves.iter().filter_map(|wave| self.book.order_of(self.plan, wave));
-        orders.into_iter().any(|order| self.now < order.expires)
+        let mut orders = self.plan.waves.iter().filter_map(|wave| self.book.order_of(self.plan, wave));
+        match self.plan.way_back {
+            None => orders.any(|order| self.now < order.expires),
+            Some(_) => orders.filter_map(|order| order.back.as_ref()).any(|back| self.now < back.until),
+        }
     }
 
     fn clock(&self) -> Clock {

@@ -73,7 +73,7 @@ impl Act {
         let left = match (under_way.content, under_way.left) {
             (_, 0) | (false, _) => format!("{} {}", under_way.left_words(), under_way.let_go()),
             (true, left) => format!(
-                "{}; in waves that have begun the content is still offered to them.",
+                "{}; in waves that have settled the content is still offered to them, and the others stay as they are.",
                 plural(left, "device has not ended", "devices have not ended")
             ),
         };
@@ -146,6 +146,10 @@ mod tests {
         for act in [Act::pause("c", content), Act::finish("c", content), Act::abort("c", content)] {
             assert!(!act.text.contains("reboot") && !act.text.contains("the go"), "{}", act.text);
         }
-        assert!(Act::finish("c", content).text.contains("is still offered to them"));
+        let finish = Act::finish("c", content).text;
+        assert!(
+            finish.contains("in waves that have settled the content is still offered to them"),
+            "{finish}"
+        );
     }
 }

@@ -83,6 +83,8 @@ impl Page<'_> {
         let abort = ("abort", "End for good…");
         match self.page.row.state {
             _ if !self.page.rights.change => Vec::new(),
+            // Who has not gone back yet is not done.
+            State::Stopped { .. } if self.page.going_back => vec![abort],
             State::Planned | State::Running { .. } | State::Paused { .. } | State::Stopped { .. } => {
                 vec![finish, abort]
             }

@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use cordon_proto::checkin::{Action, Blocked, ContentFault, UpdateState};
-use cordon_proto::ids::{DeviceId, Sha256};
+use cordon_proto::ids::Sha256;
 
 use super::super::fixture::{NOW, Ward, id, name, report, rollout, text};
 use super::super::{
@@ -35,6 +35,7 @@ fn assignment(id: &str, version: u64) -> Assignment {
 fn ward(first: u8, second: u8) -> Ward {
     let mut rollout = rollout(first, second);
     rollout.kind = RolloutKind::Content;
+    (rollout.repository, rollout.release) = (name("director"), Assignment::path_of(&name("icu")));
     rollout.content_version = Some(VERSION);
     let key = content_key(&name("icu")).expect("short");
     rollout.waves.iter_mut().for_each(|wave| wave.order = key.clone());
@@ -69,9 +70,9 @@ fn stage(ward: &Ward, pump: u8, now: Timestamp) -> Stage {
 
 /// Over what a plan of the ward is made.
 fn sighted<T>(ward: &Ward, now: Timestamp, look: impl Fn(&Rollout, &Sight<'_>) -> T) -> T {
-    let (fleet, orders) = (ward.fleet(now), ward.book.listed(RolloutKind::Content));
-    let sight = Sight { fleet: &fleet, orders, room: IN_FLIGHT_TOTAL, now };
-    look(&ward.book.rollouts[&ward.of], &sight)
+    let rollout = &ward.book.rollouts[&ward.of];
+    let (fleet, orders) = (ward.fleet(now), ward.book.orders_of(rollout));
+    look(rollout, &Sight { fleet: &fleet, orders: &orders, room: IN_FLIGHT_TOTAL, now })
 }
 
 /// Count, plan, check, apply, as the server does.
@@ -240,6 +241,37 @@ fn devices_that_hold_a_later_content_open_no_wave_for_one_that_nobody_tried() {
     tries(&mut further, [0], at);
     say(&mut further, 0, at, says(VERSION + 1, None));
     assert_eq!(stage(&further, 0, at), Stage::Already, "also where it was offered this one before");
+    assert_eq!(further.gos(), 1);
+    step(&mut further, at);
+    assert_eq!(further.gos(), 0, "its place is free");
+}
+
+#[test]
+fn a_server_that_was_off_calls_nobody_silent_for_what_it_did_not_hear() {
+    // Goal: a server that was down for a day does not halt its contents by its own absence. Method: a pump that was told,
+    // and a server that is there again after all patience; the same patience again; and a start under a clock ahead.
+    let at = NOW.plus_seconds(9);
+    let mut ward = ward(1, 1);
+    tries(&mut ward, [0], at);
+    let back = too_long(at).plus_seconds(86_400);
+    ward.book.there = Some(back);
+    assert_eq!(stage(&ward, 0, back.plus_seconds(601)), Stage::Installing, "metered, every six hours");
+    assert_eq!(stage(&ward, 0, too_long(back).plus_seconds(-1)), Stage::Installing);
+    assert_eq!(stage(&ward, 0, too_long(back)), Stage::Failed(Failure::Silent));
+    ward.book.there = Some(NOW.plus_seconds(31_536_000));
+    assert_eq!(stage(&ward, 0, too_long(at)), Stage::Failed(Failure::Silent), "a start that has not come");
+}
+
+#[test]
+fn a_wave_that_a_clock_ahead_began_is_begun_by_the_time_of_now() {
+    // Goal: a clock that was a year ahead for a minute keeps no content away for a year. Method: a pump that speaks after
+    // the clock was set right.
+    let mut ward = ward(1, 1);
+    ward.rollout().waves[0].started = Some(NOW.plus_seconds(31_536_000));
+    let at = NOW.plus_seconds(9);
+    say(&mut ward, 0, at, says(0, None));
+    assert_eq!(step(&mut ward, at), [Act::Begin { wave: 0 }]);
+    assert_eq!(places(&step(&mut ward, at)), [id(0)]);
 }
 
 #[test]
@@ -330,13 +362,56 @@ fn silence_counts_from_the_offer_and_only_while_it_stands() {
 
 #[test]
 fn a_wave_of_devices_that_went_silent_for_good_halts_and_is_not_open_for_ever() {
-    // Goal: everybody ended and too few confirmed is an end. Method: limits that stop nothing, and one device.
+    // Goal: everybody ended and too few confirmed is an end. Method: limits that stop nothing, and one device, which may
+    // come for another try for as long as an unreached one is waited for.
     let mut ward = ward(1, 1);
     ward.rollout().policy.failure_limit_permille = 1000;
     let at = NOW.plus_seconds(9);
     tries(&mut ward, [0], at);
-    let acts = step(&mut ward, too_long(at));
-    assert!(matches!(acts[..], [Act::Silent { .. }, Act::Halt { wave: 0, .. }]), "{acts:?}");
+    let silent = too_long(at);
+    let acts = step(&mut ward, silent);
+    assert!(matches!(acts[..], [Act::Silent { .. }]), "{acts:?}");
+    let waits_s = i64::from(ward.rollout().policy.advance.unreached_after_s);
+    assert_eq!(step(&mut ward, silent.plus_seconds(waits_s - 1)), []);
+    let acts = step(&mut ward, silent.plus_seconds(waits_s));
+    assert!(matches!(acts[..], [Act::Halt { wave: 0, .. }]), "{acts:?}");
+}
+
+#[test]
+fn a_rollout_that_a_person_finished_offers_it_only_where_its_waves_have_proved_it() {
+    // Goal: what stopped itself for its devices' sake reaches nobody by being called done. Method: a wave in which one
+    // confirmed and the others were not waited for; it is stopped and finished; who comes late, and who confirmed; the same
+    // with a wave that was settled, and one of a wave that never began.
+    let mut ward = ward(3, 1);
+    let at = NOW.plus_seconds(9);
+    tries(&mut ward, [0], at);
+    say(&mut ward, 0, at, says(VERSION, None));
+    step(&mut ward, at);
+    ward.by("stop", at);
+    ward.rollout().state = State::Finished { at };
+    for pump in 0..4 {
+        say(&mut ward, pump, at, says(0, None));
+        assert_eq!(offered(&ward, pump, at).is_some(), pump == 0, "pump {pump}, nothing was settled");
+    }
+    ward.rollout().waves[0].settled = Some(at);
+    for pump in 0..4 {
+        say(&mut ward, pump, at, says(0, None));
+        assert_eq!(offered(&ward, pump, at).is_some(), pump < 3, "pump {pump}, the first wave was settled");
+    }
+}
+
+#[test]
+fn other_bytes_under_the_same_version_are_another_content() {
+    // Goal: what was staged is what is offered. Method: the wave keeps what it was created over; the list names other bytes.
+    let mut ward = ward(1, 1);
+    let key = ward.rollout().waves[0].order.clone();
+    let signed = ward.book.contents.as_orders()[&key].clone();
+    ward.rollout().waves[0].signed = Some((&signed).into());
+    tries(&mut ward, [0], NOW);
+    assert_eq!(offered(&ward, 0, NOW), Some(VERSION));
+    let other = Assignment { sha256: Sha256([8; 32]), ..assignment("icu", VERSION) };
+    ward.book.contents = Contents::of([other]);
+    assert_eq!(offered(&ward, 0, NOW), None);
 }
 
 #[test]
@@ -357,16 +432,23 @@ fn who_has_proved_a_content_is_offered_it_again_when_it_comes_back_without_it() 
 #[test]
 fn a_finished_rollout_never_brings_a_version_that_it_did_not_stage() {
     // Goal: a new version under an old name goes through waves of its own. Method: the list moves on under a rollout that
-    // is running, and under one that is finished.
-    let mut ward = ward(1, 1);
+    // is running, and under one that has finished by itself.
+    let mut ward = ward(1, 0);
+    ward.rollout().waves.truncate(1);
     tries(&mut ward, [0], NOW);
     assert_eq!(offered(&ward, 0, NOW), Some(VERSION));
-    ward.book.contents = Contents::of([assignment("icu", VERSION + 1)]);
+    let listed = |version| Contents::of([assignment("icu", version)]);
+    ward.book.contents = listed(VERSION + 1);
     assert_eq!(offered(&ward, 0, NOW), None);
-    ward.rollout().state = State::Finished { at: NOW };
-    assert_eq!(offered(&ward, 0, NOW), None);
-    ward.book.contents = Contents::of([assignment("icu", VERSION)]);
-    assert_eq!(offered(&ward, 0, NOW), Some(VERSION));
+    ward.book.contents = listed(VERSION);
+    say(&mut ward, 0, NOW, says(VERSION, None));
+    assert_eq!(step(&mut ward, NOW), [Act::Settle { wave: 0 }]);
+    let done = NOW.plus_seconds(60);
+    assert_eq!(step(&mut ward, done), [Act::Finish]);
+    ward.book.contents = listed(VERSION + 1);
+    assert_eq!(offered(&ward, 0, done), None);
+    ward.book.contents = listed(VERSION);
+    assert_eq!(offered(&ward, 0, done), Some(VERSION));
 }
 
 #[test]
@@ -377,6 +459,7 @@ fn of_two_contents_a_device_is_offered_the_later_one_and_neither_takes_a_list_of
     other.id = name("r-2");
     other.content_version = Some(VERSION + 1);
     let key = content_key(&name("icu-2")).expect("short");
+    other.release = Assignment::path_of(&name("icu-2"));
     other.waves.iter_mut().for_each(|wave| wave.order = key.clone());
     ward.book.rollouts.insert(name("r-2"), other);
     ward.book.contents = Contents::of([assignment("icu", VERSION), assignment("icu-2", VERSION + 1)]);

@@ -62,7 +62,7 @@ async fn a_person_pauses_resumes_and_finishes_from_the_page_and_other_pages_hear
 #[tokio::test]
 async fn ending_for_good_leaves_the_way_back_open_and_says_so() {
     // Goal: who ends a bad release in fright has not closed its way back. Method: one confirmed device and an open way
-    // back; ended for good, it goes back all the same.
+    // back; ended for good, it goes back all the same, but not while another rollout would bring it the release again.
     let console = running().await;
     let question = console.get(&act("abort")).await;
     question
@@ -77,6 +77,10 @@ async fn ending_for_good_leaves_the_way_back_open_and_says_so() {
     }
     assert!(console.bench.journal().await.contains(&"rollout.abort".to_owned()));
     assert!(page.has(&format!("href=\"{}\"", act("back"))), "{}", page.read());
+    let refused = console.post(&act("back"), &[REASON]).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.read());
+    refused.must("k1-703").must("of the same release: finish or abort that one first");
+    stands(console.bench.app(), "k1-703", |other| other.state = Standing::Finished { at: NOW }).await;
     let done = console.post(&act("back"), &[REASON]).await;
     console.get(done.location()).await.must("Going back since");
 }

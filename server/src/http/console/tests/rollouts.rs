@@ -18,12 +18,19 @@ use crate::testing::{Bench, text};
 
 /// The fleet's order with a way back, live.
 pub(super) async fn publish_order(app: &App) {
+    publish_order_until(app, [7, 30]).await;
+}
+
+/// The same: it ends and its way back closes so many days from now.
+async fn publish_order_until(app: &App, [ends, closes]: [i64; 2]) {
+    let day = |days: i64| NOW.plus_seconds(86_400 * days);
     let release = "vp-3/4.1.0".parse().expect("a path");
     let image = Image { release, length: 9, sha256: Sha256([3; 32]) };
-    let back = Some(Back { image, until: NOW.plus_seconds(86_400 * 30) });
+    let back = Some(Back { image, until: day(closes) });
     let scope = Scope::Match { model: text("VP-3"), hardware: text("C"), from_least: 1, from_most: 9 };
     let repositories = Repositories::new(app.store.clone(), app.online.clone());
-    let order = Order { back, scope, ..order("0187", &[]) };
+    let (issued, expires) = (day(-60), day(ends));
+    let order = Order { back, scope, issued, not_before: issued, expires, ..order("0187", &[]) };
     publish(&Desk { online: app.online.clone(), repositories }, &[order]).await;
 }
 
@@ -85,9 +92,13 @@ async fn a_page_names_who_stopped_it_in_words_and_advises_only_what_can_be_done(
     // Goal: no digits of a token over half a banner, and nobody is told to resume what cannot go on. Method: a stop by a
     // token, without and with the order in force.
     let token = format!("token:6ffd2048{}", "a".repeat(56));
-    for (in_force, advice) in
-        [(false, "Nothing of it can go on"), (true, "Resume it when the reason is gone")]
-    {
+    for (in_force, advice) in [
+        (
+            false,
+            "Nothing of it can go on: its orders are not in force any more. Finish it, or end it for good",
+        ),
+        (true, "Resume it when the reason is gone"),
+    ] {
         let bench = Bench::start(&[]).await;
         bench.clock.hold_at(NOW.into());
         fill(bench.app()).await;
@@ -102,6 +113,34 @@ async fn a_page_names_who_stopped_it_in_words_and_advises_only_what_can_be_done(
         let page = Console::over(bench).await.get("/rollouts/k1-703").await;
         page.must("Stopped by token 6ffd2048, ").must(advice);
         assert!(!page.has("aaaaaaaa"), "{}", page.read());
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_return_goes_on_while_its_way_back_is_open_and_is_never_called_done() {
+    // Goal: nobody is advised or offered what the server refuses. Method: a return that was stopped, when the order has ended
+    // and its way back has not, and when both have; a rollout that was stopped before anybody was sent back.
+    for (returns, days, advice) in [
+        (true, [-1, 1], "Resume it when the reason is gone"),
+        (true, [-2, -1], "the way back has closed. End it for good"),
+        (false, [1, 2], "Resume it when the reason is gone"),
+    ] {
+        let bench = Bench::start(&[]).await;
+        bench.clock.hold_at(NOW.into());
+        fill(bench.app()).await;
+        publish_order_until(bench.app(), days).await;
+        confirmed(bench.app(), "k1-703", 4).await;
+        stands(bench.app(), "k1-703", |rollout| {
+            let (at, by, reason) = (NOW, "person:j.weiss".to_owned(), "it drifts in therapy".to_owned());
+            let way = WayBack { at, by: by.clone(), reason: reason.clone(), in_flight: 100 };
+            rollout.way_back = returns.then_some(way);
+            rollout.state = Standing::Stopped { at, by, reason };
+        })
+        .await;
+        let page = Console::over(bench).await.get("/rollouts/k1-703").await;
+        page.must(advice);
+        let offered = ["finish", "abort"].map(|act| page.has(&format!("href=\"/rollouts/k1-703/{act}\"")));
+        assert_eq!(offered, [!returns, true], "{advice}");
     }
 }
 

@@ -60,7 +60,7 @@ pub struct MemberView {
     wave: usize,
     /// `unreached`, `waiting`, `installing`, `already`, `confirmed`, `returned`, `failed`.
     stage: &'static str,
-    /// Why it waits or failed: the code of the rule, or `unreached`, `held`, `silent`, `not-accepted`.
+    /// Why it waits or failed: the code of the rule, or `unreached`, `out-of-service`, `held`, `silent`, `not-accepted`.
     code: Option<String>,
     /// The same in its own words.
     note: Option<String>,
@@ -147,7 +147,7 @@ impl Page<'_> {
             stage: stage_word(facts.as_ref().map_or(Stage::Unreached, stage)),
             code,
             note,
-            permitted: progress.and_then(|progress| progress.go()).map(|at| at.to_string()),
+            permitted: progress.and_then(|progress| progress.go_at(self.now)).map(|at| at.to_string()),
             ended: progress.and_then(|progress| progress.ended).map(|at| at.to_string()),
             accepted: progress.and_then(|progress| Some(progress.accepted.as_ref()?.good)),
         }

@@ -86,7 +86,7 @@ pub struct ReasonPage {
 /// One reason.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReasonView {
-    /// The code of the rule, or `unreached`, `held`, `silent`, `not-accepted`.
+    /// The code of the rule, or `unreached`, `out-of-service`, `held`, `silent`, `not-accepted`.
     code: String,
     /// One of the devices' own sentences.
     sentence: Option<String>,
