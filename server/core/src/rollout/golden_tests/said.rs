@@ -105,7 +105,7 @@ impl Script {
     }
 
     /// Who of a wave still has to be looked at by a person.
-    pub(super) fn to_look_at(&mut self, wave: &str, now: Timestamp) -> String {
+    pub(super) fn unaccepted_of(&mut self, wave: &str, now: Timestamp) -> String {
         let fleet = self.ward.fleet(now);
         let rollout = self.ward.rollout().clone();
         let mut pumps: Vec<u8> =

@@ -179,7 +179,7 @@ impl Script {
             ["stages"] => return Some(self.stages(now)),
             ["state"] => return Some(self.state()),
             ["holds", pump] => return Some(self.holds(number(pump), now)),
-            ["to-look-at", wave] => return Some(self.to_look_at(wave, now)),
+            ["to-look-at", wave] => return Some(self.unaccepted_of(wave, now)),
             ["would-stop"] => return Some(self.would_stop(now)),
             ["unfit"] => return Some(self.unfit()),
             ["ready"] => return Some(self.ready()),

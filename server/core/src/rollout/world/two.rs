@@ -58,14 +58,28 @@ pub fn run_spoilt(seed: u64) -> Vec<State> {
 }
 
 /// What a pump does beside what it says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Life {
-    #[default]
     Rests,
     /// It has the go in hand, which lives until then by its own clock.
-    Let { of: Name, order: Name, action: Action, until: Timestamp },
+    Let {
+        of: Name,
+        order: Name,
+        action: Action,
+        until: Timestamp,
+    },
     /// It rebooted and answers later.
-    Rebooted { of: Name, order: Name, action: Action },
+    Rebooted {
+        of: Name,
+        order: Name,
+        action: Action,
+    },
+}
+
+impl Life {
+    fn is_reboot(&self, rollout: &Name, act: Action) -> bool {
+        matches!(self, Self::Rebooted { of, action, .. } if of == rollout && *action == act)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -81,7 +95,7 @@ struct Pump {
     /// Until when it tries the one that it was offered.
     tries: Option<Timestamp>,
     fault: bool,
-    /// Whether the server's clock jumped since it was told of its go: of such a go the server knows nothing more.
+    /// Whether the server's clock jumped since its go was given: of such a go the server may know nothing more.
     lost_sight: bool,
 }
 
@@ -135,18 +149,8 @@ impl World {
         let pumps = (0..PUMPS).map(|number| (number, pump.clone())).collect();
         let failing = 2 + dice.below(30);
         let (late, stored) = (Vec::new(), Vec::new());
-        Self {
-            ward,
-            pumps,
-            late,
-            stored,
-            dice,
-            time: NOW,
-            skew_s: 0,
-            goes_wrong: false,
-            spoilt: false,
-            failing,
-        }
+        let (skew_s, goes_wrong, spoilt) = (0, false, false);
+        Self { ward, pumps, late, stored, dice, time: NOW, skew_s, goes_wrong, spoilt, failing }
     }
 
     /// What the server takes for the time.
@@ -192,7 +196,7 @@ impl World {
         }
         let permit = self.ward.tell(number, now).permit;
         let permit = permit.filter(|permit| permit.action == action && permit.order == order && !busy);
-        self.pump(number).lost_sight = false;
+        self.pump(number).lost_sight = self.is_of_another_time((number, &of), action);
         self.pump(number).life = permit.map_or(Life::Rests, |permit| {
             // By the pump's own clock: it counts the seconds that the go lives, from now on.
             let lives_s = permit.until.seconds_since(now);
@@ -201,6 +205,19 @@ impl World {
         if self.dice.one_in(2) {
             self.reboot(number);
         }
+    }
+
+    /// Whether the go that a pump has was given or told, by what is stored, at a time that has not come.
+    fn is_of_another_time(&self, (number, of): (u8, &Name), action: Action) -> bool {
+        let known = self.ward.book.progress.get(of).and_then(|known| known.get(&id(number)));
+        let known = known.cloned().unwrap_or_default();
+        let back = known.back.unwrap_or_default();
+        let (permitted, told) = match action {
+            Action::Install => (known.permitted, known.told),
+            Action::Back => (back.permitted, back.told),
+        };
+        let now = self.now();
+        permitted.is_some_and(|at| at > now) || matches!(told, GoTold::At(at) if at > now)
     }
 
     /// What it says to an order that it does not take.
@@ -276,8 +293,7 @@ impl World {
             return;
         }
         let fails = self.dice.one_in(self.failing);
-        let signed = &self.ward.book.orders[&order];
-        let (ordered, earlier) = (signed.image.sha256, EARLIER);
+        let ordered = self.ward.book.orders[&order].image.sha256;
         let pump = self.pumps.get_mut(&number).expect("a pump");
         pump.life = Life::Rests;
         let outcome = match (action, fails) {
@@ -286,7 +302,7 @@ impl World {
                 Outcome::Confirmed
             }
             (Action::Back, false) => {
-                (pump.runs, pump.confirmed) = (earlier, None);
+                (pump.runs, pump.confirmed) = (EARLIER, None);
                 Outcome::WentBack
             }
             (Action::Install | Action::Back, true) => {
@@ -331,12 +347,10 @@ impl World {
             }
             (3, _) => {
                 let (id, covers) = (name("h"), Covers::Site("St. Brigid".into()));
-                let (by, reason) = ("m".into(), "a move".into());
+                let (by, reason, at) = ("m".into(), "a move".into(), now);
                 let until = Some(now.plus_seconds(i64::try_from(self.dice.below(4000)).expect("small")));
-                self.ward
-                    .book
-                    .holds
-                    .insert(id.clone(), Hold { v: 1, id, covers, by, reason, at: now, until, lapsed: None });
+                let hold = Hold { v: 1, id: id.clone(), covers, by, reason, at, until, lapsed: None };
+                self.ward.book.holds.insert(id, hold);
             }
             (4, _) => self.ward.book.holds.clear(),
             (5, _) if self.goes_wrong => {
@@ -354,7 +368,7 @@ impl World {
     fn jump(&mut self, skew_s: i64) {
         if self.skew_s != skew_s {
             self.skew_s = skew_s;
-            self.pumps.values_mut().for_each(|pump| pump.lost_sight = pump.life != Life::Rests);
+            self.pumps.values_mut().for_each(|pump| pump.lost_sight |= pump.life != Life::Rests);
         }
     }
 
@@ -475,8 +489,7 @@ impl World {
             for (action, most) in [(Action::Install, rollout.policy.in_flight), (Action::Back, back)] {
                 let mut rebooting = 0;
                 for (number, pump) in &self.pumps {
-                    let is_it = matches!(&pump.life, Life::Rebooted { of: o, action: a, .. } if o == of && *a == action);
-                    if !is_it || pump.lost_sight {
+                    if pump.lost_sight || !pump.life.is_reboot(of, action) {
                         continue;
                     }
                     let known = self.ward.book.progress.get(of).and_then(|known| known.get(&id(*number)));
