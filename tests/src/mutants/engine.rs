@@ -66,7 +66,10 @@ pub const ENGINE: &[Breakage] = &[
     ground(
         "a wave begins twice",
         "server/core/src/rollout/check.rs",
-        ("holds(may, Violation::WaveTooEarly)", "holds(may || begun.is_some(), Violation::WaveTooEarly)"),
+        (
+            "|| watched(rollout, wave, sight), |at| at > sight.now)",
+            "|| watched(rollout, wave, sight), |at| at <= sight.now)",
+        ),
         "rollout::absence_tests::waves_that_a_clock_ahead_began_and_settled_go_on_by_the_time_of_now",
     ),
     ground(

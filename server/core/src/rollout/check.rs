@@ -147,14 +147,11 @@ fn one(rollout: &Rollout, sight: &Sight<'_>, act: &Act) -> Result<(), Violation>
         }
         Act::Begin { wave } => {
             let begun = rollout.waves.get(*wave).ok_or(Violation::WaveTooEarly)?.started;
-            // What began at a time that has not come gets another time, and nothing else.
-            let may = begun.map_or_else(|| watched(rollout, *wave, sight), |at| at > sight.now);
-            holds(may, Violation::WaveTooEarly)
+            holds(begins(begun, (rollout, *wave), sight), Violation::WaveTooEarly)
         }
         Act::Settle { wave } => {
-            let settled = rollout.waves.get(*wave).ok_or(Violation::Nonsense)?.settled;
-            let open = settled.is_none_or(|at| at > sight.now);
-            holds(open && settles(rollout, *wave, sight), Violation::SettledTooEarly)
+            let settled = rollout.waves.get(*wave).ok_or(Violation::Nonsense)?.settled_by(sight.now);
+            holds(settled.is_none() && settles(rollout, *wave, sight), Violation::SettledTooEarly)
         }
         Act::Finish => {
             let holds_still = |wave: &Wave| {
@@ -313,6 +310,11 @@ fn in_flight(rollout: &Rollout, sight: &Sight<'_>, acts: &[Act]) -> Result<(), V
         }
     }
     Ok(())
+}
+
+/// Whether a wave may begin. What began at a time that has not come gets another time, and nothing else.
+fn begins(begun: Option<Timestamp>, (rollout, wave): (&Rollout, usize), sight: &Sight<'_>) -> bool {
+    begun.map_or_else(|| watched(rollout, wave, sight), |at| at > sight.now)
 }
 
 fn watched(rollout: &Rollout, waves: usize, sight: &Sight<'_>) -> bool {
