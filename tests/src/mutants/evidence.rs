@@ -59,7 +59,7 @@ pub const EVIDENCE: &[Breakage] = &[
     ground(
         "any audit log may seal a pack",
         VERIFY,
-        ("if head.head().log != anchors.log {", "if false {"),
+        ("if head.head().log != log {", "if false {"),
         "evidence::tests::a_reader_with_other_anchors_believes_nothing",
     ),
     ground(
