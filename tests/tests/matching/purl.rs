@@ -51,7 +51,7 @@ fn the_vectors_of_package_urls_are_all_answered_alike() {
 
 fn vectors(path: &Path) -> Vec<Value> {
     let whole: Value = serde_json::from_str(&text(path)).expect("JSON");
-    whole["tests"].as_array().expect("a list").clone()
+    whole.get("tests").and_then(Value::as_array).expect("a list").clone()
 }
 
 fn is_alike(vector: &Value) -> bool {

@@ -236,8 +236,8 @@ mod tests {
         let (lines, counts) = all(text);
         let wanted = [
             "CVE-2020-0001  Debian:12 pump Some(Some(Fixed(\"1.2-3\")))",
-            "CVE-2020-0001  Debian:10 pump undetermined",
             "CVE-2020-0001  Debian:11 pump never",
+            "CVE-2020-0001  Debian:10 pump undetermined",
             "CVE-2020-0001  Debian:sid pump Some(Some(Introduced(\"0\")))",
             "CVE-2020-0001  Debian:13 pump never",
         ];
