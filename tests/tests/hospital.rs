@@ -325,6 +325,8 @@ impl Play {
         let maker =
             ["root-2", "root-3", "targets-1", "targets-2", "model-1", "model-2", "snapshot", "timestamp"];
         let owner = ["root-1", "root-2", "targets-1", "targets-2", "orders-2", "content-1", "content-2"];
+        // Max's desk.
+        std::fs::create_dir(files.join("max")).expect("a folder");
         for (folder, names) in [("maker-keys", &maker[..]), ("keys", &owner[..])] {
             std::fs::create_dir_all(files.join(folder)).expect("a folder");
             for name in names {
@@ -429,7 +431,7 @@ impl Play {
     }
 
     fn give_max_his_copy(&self) {
-        std::fs::create_dir_all(self.path("max/director")).expect("a folder");
+        std::fs::create_dir(self.path("max/director")).expect("a folder");
         for file in ["1.root.json", "1.targets.json"] {
             let [from, to] = ["director", "max/director"].map(|folder| self.path(folder).join(file));
             std::fs::copy(from, to).expect("is copied");
