@@ -211,20 +211,27 @@ fn is_of_word(letter: char) -> bool {
 
 fn mark(word: &str) -> String {
     let trimmed = word.trim_end_matches(':');
-    let hexadecimal = |letter: char| letter.is_ascii_hexdigit() || letter == '-';
-    let is_time = trimmed.len() == 20 && trimmed.ends_with('Z') && trimmed.as_bytes().get(10) == Some(&b'T');
-    let is_hold =
-        trimmed.strip_prefix("h-").is_some_and(|digits| digits.len() == 8 && digits.chars().all(hexadecimal));
     let end = word.strip_prefix(trimmed).unwrap_or_default();
+    let is_time = trimmed.len() == 20 && trimmed.ends_with('Z') && trimmed.as_bytes().get(10) == Some(&b'T');
     if is_time {
         format!("TIME{end}")
-    } else if is_hold {
+    } else if trimmed.strip_prefix("h-").is_some_and(|digits| digits.len() == 8 && is_hexadecimal(digits)) {
         format!("HOLD{end}")
-    } else if trimmed.len() >= DIGITS && trimmed.chars().all(hexadecimal) {
+    } else if is_hash(trimmed) {
         format!("HASH{end}")
+    } else if let Some((kind, _)) = trimmed.rsplit_once(':').filter(|(_, name)| is_hash(name)) {
+        format!("{kind}:HASH{end}")
     } else {
         word.to_owned()
     }
+}
+
+fn is_hash(word: &str) -> bool {
+    word.len() >= DIGITS && is_hexadecimal(word)
+}
+
+fn is_hexadecimal(word: &str) -> bool {
+    word.chars().all(|letter| letter.is_ascii_hexdigit() || letter == '-')
 }
 
 #[cfg(test)]
@@ -238,6 +245,7 @@ mod tests {
         assert_eq!(marked(line), "root HASH…, sealed TIME: 4 of 12 x=HASH, vp3-422-1\n");
         assert_eq!(marked("31 entries, within 3.5 d, 2 devices\n"), "N entries, within N d, 2 devices\n");
         assert_eq!(marked("h-0a1b2c3d holds\n"), "HOLD holds\n");
+        assert_eq!(marked("by token:6e340b9cffb37a98: no\n"), "by token:HASH: no\n");
         let shown = drawn(line);
         assert_eq!(shown.get("HASH").map(String::as_str), Some("6e340b9cffb37a98"), "the first");
         assert_eq!(drawn("h-0a1b2c3d: ward HASH\n"), BTreeMap::from([("HOLD", "h-0a1b2c3d".to_owned())]));
