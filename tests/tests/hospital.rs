@@ -53,7 +53,7 @@ async fn ceremony(store: Option<&str>) {
     std::fs::write(&list, "Halden\tVP-3\tVP3-1001\nHalden\tVP-3\tVP3-1008\n").expect("writes");
     hospital.order("vp3-422", &release, &[list]).await.expect("an order");
     let fleet = hospital.api("/api/v1/fleet").await.expect("answers");
-    assert!(fleet.pointer("/director_version").and_then(serde_json::Value::as_u64) >= Some(2), "{fleet}");
+    assert!(fleet.pointer("/director_version").and_then(Value::as_u64) >= Some(2), "{fleet}");
 
     let place = Place { site: "St. Brigid", ward: "4B", kind: "infusion-pump" };
     let line = hospital.enrolment("VP-3", &place, Who::Count(2)).await.expect("a token");
@@ -128,7 +128,7 @@ async fn two_people_at_their_own_desks_sign_by_way_of_the_server_and_no_order_is
     sign("max", "orders-2", ["--draft", "monday"]).await.expect("is complete");
     publish("max").await;
     let served = hospital.api("/api/v1/repositories/director/2.orders.json").await.expect("is served");
-    let orders = served.pointer("/signed/targets").and_then(serde_json::Value::as_object).expect("orders");
+    let orders = served.pointer("/signed/targets").and_then(Value::as_object).expect("orders");
     assert_eq!(orders.keys().collect::<Vec<_>>(), ["order/monday", "order/tuesday"]);
     let ends = hospital.ctl(&["expiries", "--all"]).await.expect("lists");
     assert!(ends.to_string().contains("order tuesday"), "{ends}");
@@ -153,7 +153,7 @@ async fn a_makers_p256_keys_are_believed_from_the_signing_room_to_the_order() {
         ["release", "import", "--bundle", &bundle, "--into", &copy, "--name", "halden", "--root", &root];
     hospital.ctl(&import).await.expect("is believed here and there");
     let listed = hospital.api("/api/v1/releases?listed=true").await.expect("lists");
-    let signers = listed.pointer("/releases/0/signers").and_then(serde_json::Value::as_array);
+    let signers = listed.pointer("/releases/0/signers").and_then(Value::as_array);
     assert_eq!(signers.map(Vec::len), Some(2), "{listed}");
     let list = folder.path().join("pumps.tsv");
     std::fs::write(&list, "Halden\tVP-3\tVP3-1001\n").expect("writes");
@@ -188,8 +188,8 @@ async fn a_captured_server_that_keeps_receipts_back_is_found_out_on_the_workstat
     let of_maker = format!("halden={}", path("halden/1.root.json"));
     let mut verify = vec!["--ca", &ca, "order", "verify", "--director", &director, "--image", &maker];
     verify.extend(["--order", "vp3-422", "--scope-list", &list, "--receipts", &receipts]);
-    let named = |found: &serde_json::Value, pointer: &str| {
-        let absent = found.pointer(pointer).and_then(serde_json::Value::as_array).expect("a list").clone();
+    let named = |found: &Value, pointer: &str| {
+        let absent = found.pointer(pointer).and_then(Value::as_array).expect("a list").clone();
         absent.iter().map(|one| one.get("name").cloned().unwrap_or_default()).collect::<Vec<_>>()
     };
     let gone = "Halden VP-3 VP3-1008";
@@ -207,8 +207,7 @@ async fn a_captured_server_that_keeps_receipts_back_is_found_out_on_the_workstat
     let refused = hospital.ctl(&foreign).await.expect_err("a list that nobody signed").to_string();
     assert!(refused.contains("a list of 1 devices is of no order in this pack"), "{refused}");
     let kept = std::fs::read_to_string(&receipts).expect("receipts");
-    let lines: Vec<serde_json::Value> =
-        kept.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let lines: Vec<Value> = kept.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let [one, other] = lines.as_slice() else { panic!("two receipts: {kept}") };
     let mixed = serde_json::json!({"receipt": one.get("receipt"), "certificate": other.get("certificate")});
     std::fs::write(&receipts, format!("{one}\n{other}\n{one}\n{mixed}\n")).expect("writes");
