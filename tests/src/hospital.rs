@@ -67,6 +67,16 @@ impl Hospital {
     /// Lays a server, makes the owner's keys, signs the director repository, starts and publishes. `sim` is the
     /// `cordon-sim` program, whose hidden doors are the server and the agent.
     pub async fn open(sim: &Path, folder: &Path, settings: &[&str]) -> anyhow::Result<Self> {
+        let mut hospital = Self::laid(sim, folder, settings)?;
+        hospital.owner_ceremony().await?;
+        hospital.start(settings).await?;
+        let director = hospital.path("director");
+        hospital.ctl(&["repo", "publish", "--director", &director]).await?;
+        Ok(hospital)
+    }
+
+    /// A server that was laid and does not run yet, and nobody's keys.
+    pub fn laid(sim: &Path, folder: &Path, settings: &[&str]) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder.join("keys"))?;
         let mut lay = program(sim);
         lay.args(["server", "init", "--host", "127.0.0.1", "--dir"])
@@ -80,12 +90,7 @@ impl Hospital {
         let laid = lay.output()?;
         ensure!(laid.status.success(), "cordon-server init: {}", String::from_utf8_lossy(&laid.stderr));
         let server = Server::new(sim, folder, server::FIRST);
-        let mut hospital = Self { program: sim.to_owned(), folder: folder.to_owned(), server };
-        hospital.owner_ceremony().await?;
-        hospital.start(settings).await?;
-        let director = hospital.path("director");
-        hospital.ctl(&["repo", "publish", "--director", &director]).await?;
-        Ok(hospital)
+        Ok(Self { program: sim.to_owned(), folder: folder.to_owned(), server })
     }
 
     async fn owner_ceremony(&self) -> anyhow::Result<()> {

@@ -8,7 +8,8 @@ use anyhow::ensure;
 use cordon_agent::identity::IdentityError;
 use cordon_agent::link::{Link, LinkError, Patience};
 use cordon_proto::checkin::{
-    Action, CheckinAnswer, CheckinRequest, InterlockState, PermitRequest, Software, UpdateReport, UpdateState,
+    Action, Blocked, CheckinAnswer, CheckinRequest, InterlockState, Permit, PermitRequest, Software,
+    UpdateReport, UpdateState,
 };
 use cordon_proto::ids::{Hardware, Name, Sha256, TargetPath, Text};
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
@@ -25,6 +26,32 @@ const PLACE: Place<'static> = Place { site: "St. Anna", ward: "ICU 2", kind: "in
 const PAUSE: Duration = Duration::from_millis(700);
 /// How long both may take together.
 const PATIENCE: Duration = Duration::from_secs(180);
+
+/// An image, as a device that runs it names it.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The release.
+    pub release: TargetPath,
+    /// Its number.
+    pub counter: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: Sha256,
+}
+
+/// How an act of an order ended on a device.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// The act.
+    pub action: Action,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What runs now.
+    pub runs: Image,
+    /// Why, where it ended badly.
+    pub reason: Option<Blocked>,
+    /// The device's clock.
+    pub time: Timestamp,
+}
 
 /// A device that has enrolled.
 pub struct OneDevice {
@@ -48,7 +75,12 @@ impl OneDevice {
         ward: &str,
     ) -> anyhow::Result<Self> {
         let line = hospital.enrolment("VP-3", &Place { ward, ..PLACE }, Who::Serial(serial)).await?;
-        let light = Self::ask(&line, states, serial).await?;
+        Self::enrol_with(&line, states, serial).await
+    }
+
+    /// The same with an enrolment string that somebody made.
+    pub async fn enrol_with(line: &str, states: &Path, serial: &str) -> anyhow::Result<Self> {
+        let light = Self::ask(line, states, serial).await?;
         let link = light.link(None, Patience::default())?;
         Ok(Self { serial: serial.to_owned(), light, link, sequence: 0 })
     }
@@ -77,61 +109,87 @@ impl OneDevice {
 
     /// Takes part in a rollout as an agent does: waits for the order, asks for the go, and hands in the receipt of this
     /// image at `now`.
-    pub async fn install(
-        &self,
-        release: &TargetPath,
-        image: Sha256,
-        now: impl Fn() -> Timestamp,
-    ) -> anyhow::Result<()> {
+    pub async fn install(&self, runs: Image, now: impl Fn() -> Timestamp) -> anyhow::Result<()> {
+        let permit = self.go().await?;
+        let (action, outcome) = (Action::Install, Outcome::Confirmed);
+        self.ends(permit.order, &End { action, outcome, runs, reason: None, time: now() }).await
+    }
+
+    /// Waits until it is offered an act of an order.
+    pub async fn offer(&self) -> anyhow::Result<(Name, Action)> {
         let until = Instant::now() + PATIENCE;
-        let mut order: Option<Name> = None;
         loop {
-            ensure!(Instant::now() < until, "{} was not given the go", self.serial);
-            let answer = self.link.checkin(&self.waits_for(order.as_ref())).await?;
-            let go = answer.permit.filter(|permit| Some(&permit.order) == order.as_ref());
-            if let Some(permit) = go {
-                let receipt = self.receipt(permit.order, release, (image, now()))?;
-                return Ok(self.link.receipt(&receipt).await?);
+            ensure!(Instant::now() < until, "{} was offered no order", self.serial);
+            if let Some(offer) = self.checkin().await?.order {
+                return Ok((offer.order, offer.action));
             }
-            order = answer.order.map(|offer| offer.order).or(order);
             sleep(PAUSE).await;
         }
     }
 
-    fn waits_for(&self, order: Option<&Name>) -> CheckinRequest {
+    /// Asks for the go once, with nothing else in its way.
+    pub async fn asks(&self, (order, action): &(Name, Action)) -> Result<Option<Permit>, LinkError> {
         let idle = light::says(&hardware(&self.serial));
-        let Some(order) = order else { return idle };
         let update = UpdateReport { state: UpdateState::Waiting, order: Some(order.clone()), ..idle.update };
-        let want_permit = Some(PermitRequest { order: order.clone(), action: Action::Install });
+        let want_permit = Some(PermitRequest { order: order.clone(), action: *action });
         let software = Software { counter: 1, ..idle.software };
-        CheckinRequest { update, want_permit, software, interlock: InterlockState::Standby, ..idle }
+        let interlock = InterlockState::Standby;
+        let said = CheckinRequest { update, want_permit, software, interlock, ..idle };
+        let permit = self.link.checkin(&said).await?.permit;
+        Ok(permit.filter(|permit| (&permit.order, permit.action) == (order, *action)))
     }
 
-    fn receipt(
-        &self,
-        order: Name,
-        release: &TargetPath,
-        (sha256, time): (Sha256, Timestamp),
-    ) -> anyhow::Result<Receipt> {
+    /// Waits for an order and asks until it has the go.
+    pub async fn go(&self) -> anyhow::Result<Permit> {
+        let offered = self.offer().await?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            ensure!(Instant::now() < until, "{} was not given the go", self.serial);
+            if let Some(permit) = self.asks(&offered).await? {
+                return Ok(permit);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Hands in the receipt for an order.
+    pub async fn ends(&self, order: Name, end: &End) -> anyhow::Result<()> {
         let identity = &self.light.identity;
         let body = ReceiptBody {
             device: identity.device,
             hardware: self.light.hardware.identity(),
             order,
-            action: Action::Install,
-            outcome: Outcome::Confirmed,
-            release: Some(release.clone()),
-            counter: 422,
-            sha256,
+            action: end.action,
+            outcome: end.outcome,
+            release: Some(end.runs.release.clone()),
+            counter: end.runs.counter,
+            sha256: end.runs.sha256,
             previous_sha256: Sha256([0; 32]),
             slot: Text::lossy("B"),
             boots: 1,
             floor: 0,
             interlock: InterlockState::Standby,
-            time,
-            reason: None,
+            time: end.time,
+            reason: end.reason.clone(),
         };
-        Ok(Receipt::sign(&body, |message| identity.key().sign(message))?)
+        let receipt = Receipt::sign(&body, |message| identity.key().sign(message))?;
+        Ok(self.link.receipt(&receipt).await?)
+    }
+
+    /// Waits until it is offered a content of this version, and says that it is in force.
+    pub async fn takes_content(&self, version: u64) -> anyhow::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            ensure!(Instant::now() < until, "{} was offered no content", self.serial);
+            let answer = self.checkin().await?;
+            if answer.content.is_some() && answer.content_version == version {
+                break;
+            }
+            sleep(PAUSE).await;
+        }
+        let idle = light::says(&hardware(&self.serial));
+        self.link.checkin(&CheckinRequest { content_version: version, ..idle }).await?;
+        Ok(())
     }
 
     /// Sends `records` records of this many bytes in one batch. Refused ones are sent again the next time, as an agent

@@ -2,9 +2,10 @@
 //!
 //! The document is the script: its commands are run one after the other by `cordonctl`'s own code, and what they print has
 //! to be what stands below them, so it cannot show what the program does not do. Folders become relative; hashes, names
-//! drawn by chance and times become marks; a line `…` stands for any lines. Read next: `docs/ROLLOUTS.md`, `hospital.rs`
-//! for the scene.
+//! drawn by chance and times become marks; a line `…` stands for any lines. A mark in a command is the first such name that
+//! the command before it showed. Read next: `docs/ROLLOUTS.md`, `hospital.rs` for the scene.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -14,7 +15,9 @@ const DIGITS: usize = 16;
 /// What a document writes for lines that it leaves out.
 const ELIDED: &str = "…";
 /// How names of files end in a document; names of folders begin with `./`.
-const ENDINGS: [&str; 6] = [".bundle", ".img", ".json", ".jsonl", ".pem", ".tsv"];
+const ENDINGS: [&str; 9] = [".bundle", ".csv", ".img", ".json", ".jsonl", ".pem", ".pub", ".tsv", ".txt"];
+/// Names that are drawn by chance, as marks that a command may bear.
+const DRAWN: [&str; 2] = ["HASH", "HOLD"];
 
 /// A command as a document shows it, and what stands below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +50,16 @@ impl Step {
         steps
     }
 
-    /// Whether the document shows a refusal.
+    /// Whether the document shows a refusal, which is the last that a command prints.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        self.prints.first().is_some_and(|line| line.starts_with("{\"detail\""))
+        self.prints.last().is_some_and(|line| line.starts_with("{\"detail\""))
+    }
+
+    /// What it does and to what: the first words of the command behind the program's name.
+    #[must_use]
+    pub fn act(&self) -> String {
+        self.command.split_whitespace().skip(1).take(3).collect::<Vec<_>>().join(" ")
     }
 
     /// Whether this is what was printed.
@@ -78,27 +87,36 @@ fn agree(shown: &[String], printed: &[&str]) -> bool {
 pub struct Transcript {
     folder: PathBuf,
     common: Vec<String>,
+    /// The names that the last command showed, by their marks.
+    shown: BTreeMap<&'static str, String>,
 }
 
 impl Transcript {
     /// A transcript whose paths are relative to `folder`; `common` options go with every command and are not shown.
     #[must_use]
     pub fn new(folder: &Path, common: &[String]) -> Self {
-        Self { folder: folder.to_owned(), common: common.to_vec() }
+        Self { folder: folder.to_owned(), common: common.to_vec(), shown: BTreeMap::new() }
     }
 
     /// Runs one command; its exit status, and what a person sees of it: what it asks about, then what it answers.
-    pub async fn run(&self, command: &str) -> anyhow::Result<(u8, String)> {
+    pub async fn run(&mut self, command: &str) -> anyhow::Result<(u8, String)> {
         let arguments = command.strip_prefix("cordonctl ").context("a document shows `cordonctl` alone")?;
         let mut line = vec!["cordonctl".to_owned(), "--yes".to_owned()];
         line.extend(self.common.iter().cloned());
         let words = words_of(arguments);
         let before = [""].into_iter().chain(words.iter().map(String::as_str));
-        line.extend(words.iter().zip(before).map(|(word, before)| match before {
-            // The name of a document within a repository.
-            "--file" => word.clone(),
-            _ => self.absolute(word),
-        }));
+        for (word, before) in words.iter().zip(before) {
+            // The name of a document within a repository, such as 3.vp-3.json.
+            let is_document = before == "--file" && word.starts_with(|first: char| first.is_ascii_digit());
+            line.push(match (is_document, DRAWN.contains(&word.as_str())) {
+                (true, _) => word.clone(),
+                (false, false) => self.absolute(word),
+                (false, true) => {
+                    let shown = self.shown.get(word.as_str());
+                    shown.with_context(|| format!("no {word} before `{command}`"))?.clone()
+                }
+            });
+        }
         let (sender, receiver) = tokio::sync::oneshot::channel();
         // A thread of its own: commands that ask a server bring their own runtime.
         std::thread::spawn(move || {
@@ -108,10 +126,9 @@ impl Transcript {
         });
         let (status, out, err) = receiver.await.context("cordonctl panicked")?;
         let (out, err) = (String::from_utf8(out)?, String::from_utf8(err)?);
-        let printed =
-            if status == 0 { err + &out } else { err.lines().last().unwrap_or_default().to_owned() };
-        let folder = format!("{}/", self.folder.display());
-        Ok((status, marked(&printed.replace(&folder, ""))))
+        let printed = (err + &out).replace(&format!("{}/", self.folder.display()), "");
+        self.shown = drawn(&printed);
+        Ok((status, marked(&printed)))
     }
 
     /// A word with the file or folder that it names in our folder.
@@ -132,6 +149,18 @@ fn words_of(line: &str) -> Vec<String> {
         if at % 2 == 1 { vec![part.to_owned()] } else { part.split_whitespace().map(str::to_owned).collect() }
     });
     divided.collect()
+}
+
+/// The first name of each kind that was drawn by chance.
+fn drawn(text: &str) -> BTreeMap<&'static str, String> {
+    let mut shown = BTreeMap::new();
+    for word in text.split(|letter: char| !is_of_word(letter)) {
+        let word = word.trim_end_matches(':');
+        if let Some(kind) = DRAWN.into_iter().find(|kind| *kind != word && mark(word) == *kind) {
+            shown.entry(kind).or_insert_with(|| word.to_owned());
+        }
+    }
+    shown
 }
 
 /// Everything that differs every time as a mark.
@@ -182,16 +211,27 @@ fn is_of_word(letter: char) -> bool {
 
 fn mark(word: &str) -> String {
     let trimmed = word.trim_end_matches(':');
-    let hexadecimal = |letter: char| letter.is_ascii_hexdigit() || letter == '-';
-    let is_time = trimmed.len() == 20 && trimmed.ends_with('Z') && trimmed.as_bytes().get(10) == Some(&b'T');
     let end = word.strip_prefix(trimmed).unwrap_or_default();
+    let is_time = trimmed.len() == 20 && trimmed.ends_with('Z') && trimmed.as_bytes().get(10) == Some(&b'T');
     if is_time {
         format!("TIME{end}")
-    } else if trimmed.len() >= DIGITS && trimmed.chars().all(hexadecimal) {
+    } else if trimmed.strip_prefix("h-").is_some_and(|digits| digits.len() == 8 && is_hexadecimal(digits)) {
+        format!("HOLD{end}")
+    } else if is_hash(trimmed) {
         format!("HASH{end}")
+    } else if let Some((kind, _)) = trimmed.rsplit_once(':').filter(|(_, name)| is_hash(name)) {
+        format!("{kind}:HASH{end}")
     } else {
         word.to_owned()
     }
+}
+
+fn is_hash(word: &str) -> bool {
+    word.len() >= DIGITS && is_hexadecimal(word)
+}
+
+fn is_hexadecimal(word: &str) -> bool {
+    word.chars().all(|letter| letter.is_ascii_hexdigit() || letter == '-')
 }
 
 #[cfg(test)]
@@ -204,6 +244,11 @@ mod tests {
         let line = "root 6e340b9cffb37a98…, sealed 2026-01-01T00:00:00Z: 4 of 12 x=0a0b0c0d-0000-4000-8000-000000000000, vp3-422-1\n";
         assert_eq!(marked(line), "root HASH…, sealed TIME: 4 of 12 x=HASH, vp3-422-1\n");
         assert_eq!(marked("31 entries, within 3.5 d, 2 devices\n"), "N entries, within N d, 2 devices\n");
+        assert_eq!(marked("h-0a1b2c3d holds\n"), "HOLD holds\n");
+        assert_eq!(marked("by token:6e340b9cffb37a98: no\n"), "by token:HASH: no\n");
+        let shown = drawn(line);
+        assert_eq!(shown.get("HASH").map(String::as_str), Some("6e340b9cffb37a98"), "the first");
+        assert_eq!(drawn("h-0a1b2c3d: ward HASH\n"), BTreeMap::from([("HOLD", "h-0a1b2c3d".to_owned())]));
     }
 
     #[test]
@@ -217,7 +262,9 @@ mod tests {
         assert_eq!(words_of(&first.command), ["cordonctl", "keys", "show", "a b.pem"]);
         assert!(first.agrees("one\n") && !first.agrees("one\ntwo\n") && !first.agrees("One\n"));
         assert!(second.agrees("two\n") && second.agrees("0\n1\ntwo\n") && !second.agrees("0\ntwo\n1\n"));
-        let refused = Step { command: String::new(), prints: vec!["{\"detail\":\"no\"}".to_owned()] };
+        let prints = ["all: 0 of 1 confirmed", "{\"detail\":\"no\"}"].map(ToOwned::to_owned).into();
+        let refused = Step { command: "cordonctl rollouts watch vp3 --lines".to_owned(), prints };
+        assert_eq!(refused.act(), "rollouts watch vp3");
         assert!(refused.is_refused() && !first.is_refused());
         let told = Transcript::new(Path::new("/x"), &[]);
         assert_eq!(told.absolute("halden=halden/1.root.json"), "halden=/x/halden/1.root.json");
