@@ -72,9 +72,15 @@ impl Rounds for Planner {
         let mut ends = Ends::default();
         for _ in 0..self.worlds {
             let world = chance.u64(..);
-            // Every other one is of two rollouts, and counts by the end of its first.
-            let of_two = || world::two::run(world).into_iter().next().expect("an end of each");
-            let play = || if world.is_multiple_of(2) { world::run(world) } else { of_two() };
+            // Every other one is of two rollouts, half of those by a clock that goes wrong, and counts by the end of its first.
+            let play = || {
+                let of_two = match world % 4 {
+                    1 => world::two::run(world),
+                    3 => world::two::run_with_a_wrong_clock(world),
+                    _ => return world::run(world),
+                };
+                of_two.into_iter().next().expect("an end of each")
+            };
             match catch_unwind(play) {
                 Ok(state) => ends.count(&state),
                 Err(panic) => {

@@ -10,6 +10,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use cordon_proto::checkin::Action;
 use cordon_proto::ids::{DeviceId, Name, Sha256, TargetPath};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
@@ -455,13 +456,24 @@ impl Rollout {
         matches!(self.state, State::Running | State::Paused { .. })
     }
 
+    /// Since when its gos for this act are withheld from those who have not rebooted on them, if they are.
+    #[must_use]
+    pub fn withholds(&self, action: Action) -> Option<Timestamp> {
+        match &self.state {
+            State::Halted { at, .. } | State::Stopped { at, .. } => Some(*at),
+            State::Returning if action == Action::Install => self.way_back.as_ref().map(|way| way.at),
+            _ => None,
+        }
+    }
+
     /// Whether the server has work with it.
     #[must_use]
     pub fn moves(&self) -> bool {
         matches!(self.state, State::Running | State::Returning)
     }
 
-    /// Whether it may still want something of its devices: a second rollout of the same release would be in its way.
+    /// Whether it may still want something of its devices: a second rollout of the same release would be in its way. Its
+    /// gos take places, also while it stands still: their devices may be rebooting.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.offers() || self.state == State::Returning

@@ -241,13 +241,14 @@ impl Shelf {
         count(receipt, &row, received).ok()
     }
 
-    /// Gos that are in force in all rollouts of the same kind but this one: a content on trial keeps no reboot waiting.
+    /// Gos that are in force in all rollouts of the same kind but this one, also in those that stand still: a content on
+    /// trial keeps no reboot waiting.
     pub(super) fn in_flight_beside(&self, id: &Name, now: Timestamp) -> u32 {
         let kind = self.book.rollouts.get(id).map(|rollout| rollout.kind);
         let same = |other: &&Rollout| other.id != *id && Some(other.kind) == kind;
         let others = self.book.rollouts.values().filter(same);
-        let moving = others.filter(|other| other.keeps_gos() || other.moves());
-        let known = moving.filter_map(|other| self.book.progress.get(&other.id)).flat_map(BTreeMap::values);
+        let open = others.filter(|other| other.is_open());
+        let known = open.filter_map(|other| self.book.progress.get(&other.id)).flat_map(BTreeMap::values);
         let flying = known.filter(|known| goes(known, now) || goes_back(known, now));
         u32::try_from(flying.count()).unwrap_or(u32::MAX)
     }
@@ -272,10 +273,13 @@ impl Shelf {
         let way = rollout.way_back.as_ref().map_or(0, |way| way.in_flight);
         let most = if back { way } else { rollout.policy.in_flight };
         let known = self.book.progress.get(id).into_iter().flat_map(BTreeMap::values);
-        let goes = if back { goes_back } else { goes };
-        let holding = known.filter(|known| goes(known, now)).count();
-        let room = IN_FLIGHT_TOTAL.saturating_sub(self.in_flight_beside(id, now));
-        u32::try_from(holding).is_ok_and(|holding| holding < most.min(room))
+        let (mut of_act, mut all) = (0, 0);
+        for known in known {
+            let (install, way_back) = (goes(known, now), goes_back(known, now));
+            of_act += u32::from(if back { way_back } else { install });
+            all += u32::from(install) + u32::from(way_back);
+        }
+        of_act < most && all < IN_FLIGHT_TOTAL.saturating_sub(self.in_flight_beside(id, now))
     }
 
     /// What is known of one device's way in a rollout.

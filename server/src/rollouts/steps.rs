@@ -90,9 +90,9 @@ impl Rollouts {
         strangers: impl Fn(&Rollout) -> Vec<Arc<Device>> + Send + Sync,
     ) -> Result<Ticked, RolloutError> {
         let mut ticked = Ticked::default();
-        // A paused one keeps its gos, and those that nobody came for are taken back.
+        // One that stands still gives nothing, but places that nobody needs are taken back.
         let at_work: Vec<Name> = self.look(|book| {
-            let at_work = book.rollouts.values().filter(|rollout| rollout.moves() || rollout.keeps_gos());
+            let at_work = book.rollouts.values().filter(|rollout| rollout.is_open());
             at_work.map(|rollout| rollout.id.clone()).collect()
         });
         for id in at_work {

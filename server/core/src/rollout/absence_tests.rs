@@ -274,7 +274,7 @@ fn who_is_out_of_service_is_named_so_and_not_as_unreached_or_held() {
         ward.pumps.get_mut(&number).expect("a pump").state = state;
     }
     let (covers, by, reason) = (Covers::Model("VP-3".into()), "nurse".into(), "rounds".into());
-    let hold = Hold { v: 1, id: name("h"), covers, by, reason, at: at(2), until: None };
+    let hold = Hold { v: 1, id: name("h"), covers, by, reason, at: at(2), until: None, lapsed: None };
     ward.book.holds.insert(name("h"), hold);
     let fleet = ward.fleet(at(3));
     let reasons = ward.book.reasons(&ward.book.rollouts[&ward.of], &fleet, at(3));

@@ -90,6 +90,7 @@ pub fn check(rollout: &Rollout, sight: &Sight<'_>, acts: &[Act]) -> Result<(), V
 
 fn fits_state(rollout: &Rollout, act: &Act) -> bool {
     let (running, returning) = (rollout.state == State::Running, rollout.state == State::Returning);
+    let rests = matches!(rollout.state, State::Halted { .. } | State::Stopped { .. });
     match act {
         Act::Halt { .. }
         | Act::Begin { .. }
@@ -98,8 +99,11 @@ fn fits_state(rollout: &Rollout, act: &Act) -> bool {
         | Act::Settle { .. }
         | Act::Finish => running,
         Act::Back { .. } | Act::FinishReturn => returning,
-        Act::TakeBack { .. } => running || returning || matches!(rollout.state, State::Paused { .. }),
-        Act::Stop { .. } | Act::Silent { .. } => running || returning,
+        Act::TakeBack { .. } => {
+            running || returning || rests || matches!(rollout.state, State::Paused { .. })
+        }
+        Act::Silent { .. } => running || returning || rests,
+        Act::Stop { .. } => running || returning,
     }
 }
 
@@ -126,11 +130,9 @@ fn one(rollout: &Rollout, sight: &Sight<'_>, act: &Act) -> Result<(), Violation>
         Act::TakeBack { wave, device, action } => {
             let (_, facts) = member(rollout, sight, *wave, *device)?;
             let go = Go::of(facts, *action).ok_or(Violation::Nonsense)?;
-            let refused = facts.refused.is_some();
-            holds(
-                refused || go.is_of_no_use(facts) || go.lies_too_long(sight.now),
-                Violation::TakenWithoutCause,
-            )
+            let over = facts.refused.is_some() || go.is_of_no_use(facts) || go.lies_too_long(sight.now);
+            let withheld = rollout.withholds(*action).is_some_and(|since| go.is_withheld(facts, since));
+            holds(over || withheld, Violation::TakenWithoutCause)
         }
         Act::Silent { wave, device, action } => {
             let (_, facts) = member(rollout, sight, *wave, *device)?;
@@ -233,6 +235,13 @@ impl Go {
             || (facts.held && (knows_hold || self.told == GoTold::NotYet))
     }
 
+    /// Nobody answers with it any more, and its device never had it or has said since that it waits for one.
+    fn is_withheld(&self, facts: &DeviceFacts, since: Timestamp) -> bool {
+        let stands = matches!(facts.state, Some(UpdateState::Waiting | UpdateState::Armed));
+        let never = self.told == GoTold::NotYet && facts.state != Some(UpdateState::Trial);
+        never || (stands && facts.heard.is_some_and(|heard| since < heard))
+    }
+
     /// It was given, and its device never came for it.
     fn lies_too_long(&self, now: Timestamp) -> bool {
         self.told == GoTold::NotYet && (now > self.at.plus_seconds(900) || now < self.at)
@@ -281,12 +290,16 @@ fn hears(facts: &DeviceFacts, now: Timestamp) -> bool {
     speaks || facts.listens.is_some_and(|until| until >= now)
 }
 
-/// Gos that are in force after the plan, counted over what is stored and what the plan adds and takes.
+/// Gos that are in force after the plan, counted over what is stored and what the plan adds and takes: those of each act
+/// against its own limit, all of them against the room.
 fn in_flight(rollout: &Rollout, sight: &Sight<'_>, acts: &[Act]) -> Result<(), Violation> {
-    for (action, most) in [
+    let limits = [
         (Action::Install, rollout.policy.in_flight),
         (Action::Back, rollout.way_back.as_ref().map_or(0, |way| way.in_flight)),
-    ] {
+    ];
+    let size = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
+    let (mut all, mut any) = (0, false);
+    for (action, most) in limits {
         let given = acts.iter().filter(|act| match act {
             Act::Permit { .. } => action == Action::Install,
             Act::Back { .. } => action == Action::Back,
@@ -298,18 +311,17 @@ fn in_flight(rollout: &Rollout, sight: &Sight<'_>, acts: &[Act]) -> Result<(), V
         });
         let begun = rollout.waves.iter().filter(|wave| wave.started.is_some());
         let members = begun.flat_map(|wave| &wave.devices);
-        let stored = members.filter_map(|device| sight.fleet.get(device)).filter(|facts| match action {
-            Action::Install => facts.permitted.is_some() && facts.receipt.is_none(),
-            Action::Back => facts.back.permitted.is_some() && facts.back.outcome.is_none(),
-        });
+        let stored = members
+            .filter_map(|device| sight.fleet.get(device))
+            .filter(|facts| Go::of(facts, action).is_some());
         let (given, taken) = (given.count(), taken.count());
         let after = (stored.count() + given).saturating_sub(taken);
-        let most = usize::try_from(most.min(sight.room)).unwrap_or(usize::MAX);
-        if given > 0 && after > most {
+        if given > 0 && after > size(most) {
             return Err(Violation::TooManyInFlight);
         }
+        (all, any) = (all + after, any || given > 0);
     }
-    Ok(())
+    if any && all > size(sight.room) { Err(Violation::TooManyInFlight) } else { Ok(()) }
 }
 
 /// Whether a wave may begin. What began at a time that has not come gets another time, and nothing else.

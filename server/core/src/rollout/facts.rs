@@ -202,6 +202,16 @@ impl DeviceFacts {
             || (self.held && untold)
     }
 
+    /// Whether it stands before the reboot without its go for this act, which is withheld since then: it never heard of it,
+    /// or has spoken of waiting since, and so been told that it has none. Who tries the image has rebooted, whatever is
+    /// stored of what it heard.
+    pub(super) fn stands_without(&self, action: Action, since: Timestamp) -> bool {
+        let before = matches!(self.state, Some(UpdateState::Waiting | UpdateState::Armed));
+        let spoke = self.heard.is_some_and(|heard| heard > since);
+        let unheard_of = self.told_of(action) == GoTold::NotYet && self.state != Some(UpdateState::Trial);
+        unheard_of || (before && spoke)
+    }
+
     /// When the go for this act was given that is in force.
     pub(super) fn go_of(&self, action: Action) -> Option<Timestamp> {
         match action {

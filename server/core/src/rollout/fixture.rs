@@ -264,12 +264,23 @@ impl Ward {
         *known = known.offered(late, now).expect("news");
     }
 
+    /// Whether an act of a rollout that stands still, or stood still before, only frees places.
+    pub(super) fn only_frees(before: &State, act: &Act) -> bool {
+        match before {
+            State::Halted { .. } | State::Stopped { .. } => {
+                matches!(act, Act::TakeBack { .. } | Act::Silent { .. })
+            }
+            State::Paused { .. } => matches!(act, Act::TakeBack { .. }),
+            _ => false,
+        }
+    }
+
     /// Places that the other rollouts of the same kind leave.
     pub(super) fn room(&self) -> u32 {
         let kind = self.book.rollouts[&self.of].kind;
         let others = self.book.rollouts.values().filter(|other| other.id != self.of && other.kind == kind);
-        let moving = others.filter(|other| other.keeps_gos() || other.moves());
-        let taken: usize = moving.map(|other| self.gos_of(&other.id)).sum();
+        let open = others.filter(|other| other.is_open());
+        let taken: usize = open.map(|other| self.gos_of(&other.id)).sum();
         self.places.saturating_sub(u32::try_from(taken).expect("a small ward"))
     }
 

@@ -104,4 +104,5 @@ scripts! {
     what_was_aborted_can_be_sent_back: "56-abort",
     one_failure_of_a_large_wave_is_not_enough: "57-least-failures",
     who_fell_silent_and_has_the_newer_release_is_not_waited_for: "58-silent-and-further",
+    a_stopped_rollout_keeps_the_places_of_who_is_on_the_way: "59-stopped-keeps-places",
 }

@@ -485,13 +485,13 @@ impl Book {
         };
         let is_dismissed = facts.heard.is_some() && !facts.trusted;
         match facts.stage(&rollout.policy, now) {
+            Stage::Confirmed if rollout.way_back.is_some() => stays(facts),
             Stage::Already | Stage::Confirmed | Stage::Returned | Stage::Installing => None,
             Stage::Unreached | Stage::Waiting if is_dismissed => Some(("out-of-service".to_string(), None)),
             Stage::Unreached => Some(("unreached".to_string(), None)),
             Stage::Waiting if facts.held => Some(("held".to_string(), None)),
             Stage::Waiting => {
-                let code = facts.rules.iter().find(|code| code.as_str() != NO_PERMIT);
-                let code = code.map_or_else(|| NO_PERMIT.to_string(), ToString::to_string);
+                let code = other_rule(facts).unwrap_or_else(|| NO_PERMIT.to_string());
                 Some((code, facts.blocked.clone()))
             }
             Stage::Failed(Failure::Silent) => Some(("silent".to_string(), None)),
@@ -507,6 +507,32 @@ impl Book {
             Stage::Failed(Failure::NotReturned) => Some(receipt("not-returned")),
         }
     }
+}
+
+/// The first thing that a device names in its way beside the missing go.
+fn other_rule(facts: &DeviceFacts) -> Option<String> {
+    facts.rules.iter().find(|code| code.as_str() != NO_PERMIT).map(ToString::to_string)
+}
+
+/// Why a device that confirmed has not gone back, in a rollout that returns or returned, if anything keeps it.
+fn stays(facts: &DeviceFacts) -> Option<(String, Option<String>)> {
+    let said = |code: String| Some((code, facts.blocked.clone()));
+    if facts.back.left {
+        return None;
+    }
+    if let Some(code) = &facts.refused {
+        return said(code.to_string());
+    }
+    if facts.fell_silent(Action::Back) {
+        return Some(("silent".to_string(), None));
+    }
+    if facts.heard.is_some() && !facts.trusted {
+        return Some(("out-of-service".to_string(), None));
+    }
+    if facts.held {
+        return Some(("held".to_string(), None));
+    }
+    other_rule(facts).and_then(said)
 }
 
 /// Reads what the device last said, with regard to the order of its wave; `live` is that order, while it holds.

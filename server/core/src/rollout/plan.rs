@@ -2,7 +2,7 @@
 //!
 //! The plan is a list of acts in order. It never gives the go in a wave that has not begun or to a device that names
 //! something else in its way, begins a wave before the one before it is settled and watched, exceeds the devices in
-//! flight, or acts at all while halted or stopped; while paused it only frees places. [`super::check`] states the same rules a second time,
+//! flight, or does more than free places while paused, halted or stopped. [`super::check`] states the same rules a second time,
 //! independently, over the result. Read next: [`super::way_back`] for the plan of a return.
 
 use alloc::collections::BTreeSet;
@@ -98,11 +98,8 @@ pub fn plan(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
         State::Running => installs(rollout, sight),
         State::Returning => way_back::plan(rollout, sight),
         State::Paused { .. } => unclaimed(rollout, sight),
-        State::Halted { .. }
-        | State::Stopped { .. }
-        | State::Aborted { .. }
-        | State::Returned { .. }
-        | State::Finished { .. } => Vec::new(),
+        State::Halted { .. } | State::Stopped { .. } => ended_gos(rollout, sight),
+        State::Aborted { .. } | State::Returned { .. } | State::Finished { .. } => Vec::new(),
     }
 }
 
@@ -158,15 +155,11 @@ fn takes_in(rollout: &Rollout, sight: &Sight<'_>) -> bool {
     rollout.waves.iter().any(|wave| wave.joins && live(wave, sight).is_some())
 }
 
-/// Gos that are over without a receipt: the device went silent, or something else came into its way.
-fn ended_gos(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
-    let mut acts = Vec::new();
-    for (wave, device, facts) in members(rollout, sight) {
-        if facts.has_go() == Some(Action::Install) {
-            acts.extend(ended_go(rollout, (wave, device, facts), Action::Install, sight));
-        }
-    }
-    acts
+/// Gos that are over without a receipt: the device went silent, something else came into its way, or the go is withheld
+/// and the device has not rebooted on it.
+pub(super) fn ended_gos(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
+    let gos = members(rollout, sight).filter_map(|one| Some((one, one.2.has_go()?)));
+    gos.filter_map(|(one, action)| ended_go(rollout, one, action, sight)).collect()
 }
 
 /// A pause leaves the go to those who have it. One that nobody came for keeps a place from all other rollouts.
@@ -178,13 +171,14 @@ fn unclaimed(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
 }
 
 /// What becomes of the go that a device has for this act, if it ends now. Who never came for it has not failed.
-pub(super) fn ended_go(
+fn ended_go(
     rollout: &Rollout,
     (wave, device, facts): (usize, DeviceId, &DeviceFacts),
     action: Action,
     sight: &Sight<'_>,
 ) -> Option<Act> {
-    if facts.is_kept() || facts.refused.is_some() || facts.is_unclaimed(action, sight.now) {
+    let withheld = rollout.withholds(action).is_some_and(|since| facts.stands_without(action, since));
+    if withheld || facts.is_kept() || facts.refused.is_some() || facts.is_unclaimed(action, sight.now) {
         return Some(Act::TakeBack { wave, device, action });
     }
     facts.is_silent(action, &rollout.policy, sight.now).then_some(Act::Silent { wave, device, action })

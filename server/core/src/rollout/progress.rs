@@ -61,6 +61,17 @@ pub enum GoTold {
     At(Timestamp),
 }
 
+impl GoTold {
+    /// Whether the device is told for the first time now: what a clock that was ahead has written is no telling.
+    fn is_news(self, now: Timestamp) -> bool {
+        match self {
+            Self::NotYet => true,
+            Self::At(told) => told > now,
+            Self::Unwritten => false,
+        }
+    }
+}
+
 /// How far a device is on its way back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackEnd {
@@ -126,12 +137,12 @@ impl Progress {
         let at = GoTold::At(now);
         match action {
             Action::Install => {
-                let news = self.go_at(now).is_some() && self.told == GoTold::NotYet;
+                let news = self.go_at(now).is_some() && self.told.is_news(now);
                 news.then(|| Self { v: 1, told: at, ..self.clone() })
             }
             Action::Back => {
                 let back = self.back.as_ref().filter(|back| back.go_at(now).is_some());
-                let back = back.filter(|back| back.told == GoTold::NotYet)?;
+                let back = back.filter(|back| back.told.is_news(now))?;
                 let back = BackEnd { told: at, ..back.clone() };
                 Some(Self { v: 1, back: Some(back), ..self.clone() })
             }

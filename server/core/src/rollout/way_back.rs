@@ -12,7 +12,7 @@ use cordon_proto::checkin::Action;
 use cordon_proto::receipt::Outcome;
 use cordon_proto::update::order::Order;
 
-use super::plan::{ended_go, members};
+use super::plan::{ended_gos, members};
 use super::retry::{Again, Class, again};
 use super::{Act, DeviceFacts, Failure, Rollout, Sight, Stage, Tally, Wave, broken};
 
@@ -26,11 +26,8 @@ pub(super) fn plan(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
     }
     let candidates = members(rollout, sight).filter(|(_, _, facts)| is_candidate(facts));
     let candidates: Vec<_> = candidates.collect();
-    let flying = members(rollout, sight).any(|(_, _, facts)| {
-        facts.has_go() == Some(Action::Install)
-            && facts.stage(&rollout.policy, sight.now) == Stage::Installing
-    });
-    if candidates.iter().all(|(_, _, facts)| again_of(rollout, facts, sight) == Again::Never) && !flying {
+    let nobody = candidates.iter().all(|(_, _, facts)| again_of(rollout, facts, sight) == Again::Never);
+    if nobody && still_installing(rollout, sight) == 0 {
         acts.push(Act::FinishReturn);
         return acts;
     }
@@ -77,13 +74,6 @@ fn again_of(rollout: &Rollout, facts: &DeviceFacts, sight: &Sight<'_>) -> Again 
     silent.map_or(Again::Now, |since| again(Class::Silent, facts.back.tries, since, &rollout.pace, sight.now))
 }
 
-fn ended_gos(rollout: &Rollout, sight: &Sight<'_>) -> Vec<Act> {
-    let action = Action::Back;
-    let gos = members(rollout, sight).filter(|(_, _, facts)| facts.has_go() == Some(action));
-    let over = gos.filter_map(|one| ended_go(rollout, one, action, sight));
-    over.collect()
-}
-
 /// Those who have ended their way back, over all waves.
 fn counted(rollout: &Rollout, sight: &Sight<'_>) -> Tally {
     let mut counted = Tally::default();
@@ -103,8 +93,19 @@ fn counted(rollout: &Rollout, sight: &Sight<'_>) -> Tally {
     counted
 }
 
+/// Devices that rebooted on a go for the install before the return began, and have not ended.
+fn still_installing(rollout: &Rollout, sight: &Sight<'_>) -> u32 {
+    let installing = members(rollout, sight).filter(|(_, _, facts)| {
+        facts.has_go() == Some(Action::Install)
+            && facts.stage(&rollout.policy, sight.now) == Stage::Installing
+    });
+    u32::try_from(installing.count()).unwrap_or(u32::MAX)
+}
+
+/// Devices that may still be given the go for the way back. Those who still install take places of all rollouts, too.
 fn free_places(rollout: &Rollout, sight: &Sight<'_>) -> u32 {
-    let places = rollout.way_back.as_ref().map_or(0, |way| way.in_flight).min(sight.room);
+    let room = sight.room.saturating_sub(still_installing(rollout, sight));
+    let places = rollout.way_back.as_ref().map_or(0, |way| way.in_flight).min(room);
     let flying = members(rollout, sight).filter(|(_, _, facts)| {
         let over = facts.is_kept()
             || facts.is_unclaimed(Action::Back, sight.now)

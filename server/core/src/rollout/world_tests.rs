@@ -31,6 +31,12 @@ proptest! {
         // Goal: the same of two rollouts that share pumps and places. Method: a random world a seed.
         let _ended = two::run(seed);
     }
+
+    #[test]
+    fn two_rollouts_under_a_clock_that_goes_wrong_break_no_promise(seed: u64) {
+        // Goal: the same where the server's clock is an hour, a day or a year ahead for a while, or behind.
+        let _ended = two::run_with_a_wrong_clock(seed);
+    }
 }
 
 #[test]

@@ -40,7 +40,10 @@ const RULES: &[(&str, &[Rule])] = &[
 const GO: &[Rule] = &[
     ("who names anything but the missing go waits, and takes no place", &["01-in-use", "50-codes"]),
     ("what comes into its way after the go takes the go back", &["01-in-use", "37-does-something-else"]),
-    ("never more at once than the rollout and all rollouts together may", &["01-in-use", "32-places"]),
+    (
+        "never more at once than the rollout and all rollouts together may",
+        &["01-in-use", "32-places", "59-stopped-keeps-places"],
+    ),
     ("who does not listen has its go in its own check-in, and only where the lease is", &["33-metered"]),
     ("a go that nobody came for goes to another, and is no failure", &["34-unclaimed"]),
     ("a go lives as long as its order says and no longer than that", &["55-permit-ends-with-its-order"]),

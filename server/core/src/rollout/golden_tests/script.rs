@@ -252,7 +252,10 @@ impl Script {
         };
         let id = name(if self.ward.book.holds.contains_key(&name("h")) { "h-2" } else { "h" });
         let (by, reason, at) = ("m".to_string(), "a move".to_string(), now);
-        self.ward.book.holds.insert(id.clone(), Hold { v: 1, id, covers, by, reason, at, until, lapsed: None });
+        self.ward
+            .book
+            .holds
+            .insert(id.clone(), Hold { v: 1, id, covers, by, reason, at, until, lapsed: None });
     }
 }
 
