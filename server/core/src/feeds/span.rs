@@ -127,7 +127,7 @@ impl Versions {
         if matches!(lower, "*" | "all" | "all versions" | "any" | "any version" | "all firmware versions") {
             return Self::All;
         }
-        comparators(lower).or_else(|| words(lower)).unwrap_or_else(|| Self::listed(text))
+        comparators(without_notes(text)).or_else(|| words(lower)).unwrap_or_else(|| Self::listed(text))
     }
 
     /// Reads a `product_version` of CSAF: one version, or several with a bar between.
@@ -353,6 +353,7 @@ fn comparators(text: &str) -> Option<Versions> {
 
 /// Whether a text can end a range: a version, and no date in words.
 fn is_bound(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
     let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let dated = text.split(|sign: char| !sign.is_ascii_alphabetic()).any(|word| {
         word.len() >= 3 && months.iter().any(|month| word.starts_with(month))
@@ -361,7 +362,7 @@ fn is_bound(text: &str) -> bool {
     let first = parts.next().is_some_and(device_version::is_version);
     let more = ["service", "pack", "sp", "build", "patch", "rev", "update", "hotfix"];
     let fits = |part: &str| more.contains(&part) || part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    device_version::is_version(text) && first && parts.all(fits) && !dated
+    device_version::is_version(&text) && first && parts.all(fits) && !dated
 }
 
 /// The ranges that people write in words, in small letters.
@@ -485,12 +486,12 @@ mod tests {
         // Goal: what people write. Method: the forms found in ICS medical advisories and in VEX examples, golden.
         for (text, wanted) in [
             ("<7.6.2", "..7.6.2)"),
-            ("<= L81", "..l81]"),
+            ("<= L81", "..L81]"),
             ("<= 2.01 (end-of-life Nov 2017)", "..2.01]"),
             (">= 1.1 | <= 1.3.2", "[1.1..1.3.2]"),
             (">= 1.3.4 | < 1.5.3", "[1.3.4..1.5.3)"),
             (">= 2.0", "[2.0.."),
-            ("A10 < A11", "[a10..a11]"),
+            ("A10 < A11", "[A10..A11]"),
             ("< 3.x", "..3.x)"),
             ("<  july 1 2017", "?"),
             ("< 3rd edition", "?"),

@@ -1,0 +1,62 @@
+//! The statements of a CSAF document, whatever its profile: each status of each product.
+//!
+//! A product on another one is a product with a component inside. Read next: [`crate::feeds::csaf`].
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{By, Document, Format, Statement, Status, Subject};
+use crate::feeds::csaf::tree::Product;
+use crate::feeds::csaf::{self, Advisory, Weakness};
+
+/// What a CSAF document says as VEX.
+#[must_use]
+pub fn document(advisory: &Advisory) -> Document {
+    let mut document = Document {
+        format: Format::Csaf,
+        id: advisory.id.clone(),
+        issuer: advisory.publisher.clone(),
+        statements: Vec::new(),
+        refused: BTreeMap::new(),
+    };
+    for weakness in &advisory.weaknesses {
+        let names: Vec<String> = core::iter::once(&weakness.id).chain(&weakness.aliases).cloned().collect();
+        for (place, status) in &weakness.statuses {
+            let status = match status {
+                csaf::Status::Recommended => continue,
+                csaf::Status::KnownNotAffected => Status::NotAffected,
+                csaf::Status::Fixed | csaf::Status::FirstFixed => Status::Fixed,
+                csaf::Status::UnderInvestigation => Status::UnderInvestigation,
+                csaf::Status::FirstAffected | csaf::Status::LastAffected | csaf::Status::KnownAffected => {
+                    Status::Affected
+                }
+            };
+            let Some(product) = advisory.products.get(*place) else { continue };
+            let part = product.part.and_then(|(_, part)| advisory.products.get(part));
+            document.take(Statement {
+                names: names.clone(),
+                subject: subject(product),
+                inside: part.map(subject).into_iter().collect(),
+                status,
+                reason: reason(weakness, *place),
+                at: advisory.updated,
+            });
+        }
+    }
+    document
+}
+
+/// The label before the sentence.
+fn reason(weakness: &Weakness, product: usize) -> Option<String> {
+    let for_it = weakness.reasons.iter().filter(|reason| reason.products.contains(&product));
+    for_it.max_by_key(|reason| reason.label).map(|reason| reason.text.clone())
+}
+
+fn subject(product: &Product) -> Subject {
+    let by = match &product.purl {
+        Some(purl) => By::Purl(purl.clone()),
+        None => By::Name { maker: product.maker.clone(), name: product.model.clone() },
+    };
+    Subject { by, versions: product.versions.clone(), written: product.name.clone() }
+}
