@@ -4,6 +4,7 @@
 //! ([`asset`]), and the matching of devices that carry no agent to advisories about their model ([`devices`]). A document that
 //! cannot be said in our words is refused with a word to count it by; a range that is not understood is unknown and never
 //! safe. Nothing here reads a file, nothing guesses by CPE. Read next: [`csaf`], then [`span`].
+
 pub mod age;
 pub mod asset;
 pub mod csaf;
@@ -17,5 +18,6 @@ pub mod epss;
 pub mod kev;
 pub mod naming;
 pub mod span;
+#[cfg(test)]
+mod span_tests;
 pub mod vex;
-

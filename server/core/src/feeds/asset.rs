@@ -54,7 +54,9 @@ pub struct Assets {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoList {
     /// No header with a column for the model.
-    #[error("no column for the model in its first row ({found}): name one `model`, and beside it manufacturer, version, serial, department, hostname, ip, mac, tag")]
+    #[error(
+        "no column for the model in its first row ({found}): name one `model`, and beside it manufacturer, version, serial, department, hostname, ip, mac, tag"
+    )]
     NoModel {
         /// The columns that are there.
         found: String,
@@ -85,12 +87,91 @@ enum Column {
 
 /// The names that exports give a column, without case and signs.
 const NAMES: [(Column, &[&str]); 9] = [
-    (Column::Tag, &["tag", "assettag", "assetid", "assetnumber", "assetno", "asset", "equipmentid", "equipmentno", "equipmentnumber", "controlnumber", "inventorynumber", "cmmsid", "id", "inventarnummer"]),
-    (Column::Maker, &["maker", "manufacturer", "manufacturername", "mfr", "mfg", "make", "vendor", "oem", "hersteller", "brand"]),
-    (Column::Model, &["model", "modelname", "modelno", "modelnumber", "devicemodel", "product", "productname", "modell", "typ", "equipmentmodel"]),
-    (Column::Version, &["version", "softwareversion", "software", "softwarerev", "softwarerevision", "swversion", "swrev", "firmware", "firmwareversion", "fwversion", "fw", "osversion", "revision", "softwarestand"]),
+    (
+        Column::Tag,
+        &[
+            "tag",
+            "assettag",
+            "assetid",
+            "assetnumber",
+            "assetno",
+            "asset",
+            "equipmentid",
+            "equipmentno",
+            "equipmentnumber",
+            "controlnumber",
+            "inventorynumber",
+            "cmmsid",
+            "id",
+            "inventarnummer",
+        ],
+    ),
+    (
+        Column::Maker,
+        &[
+            "maker",
+            "manufacturer",
+            "manufacturername",
+            "mfr",
+            "mfg",
+            "make",
+            "vendor",
+            "oem",
+            "hersteller",
+            "brand",
+        ],
+    ),
+    (
+        Column::Model,
+        &[
+            "model",
+            "modelname",
+            "modelno",
+            "modelnumber",
+            "devicemodel",
+            "product",
+            "productname",
+            "modell",
+            "typ",
+            "equipmentmodel",
+        ],
+    ),
+    (
+        Column::Version,
+        &[
+            "version",
+            "softwareversion",
+            "software",
+            "softwarerev",
+            "softwarerevision",
+            "swversion",
+            "swrev",
+            "firmware",
+            "firmwareversion",
+            "fwversion",
+            "fw",
+            "osversion",
+            "revision",
+            "softwarestand",
+        ],
+    ),
     (Column::Serial, &["serial", "serialnumber", "serialno", "sn", "seriennummer"]),
-    (Column::Ward, &["ward", "department", "dept", "location", "unit", "clinic", "site", "costcenter", "owningdepartment", "station", "abteilung"]),
+    (
+        Column::Ward,
+        &[
+            "ward",
+            "department",
+            "dept",
+            "location",
+            "unit",
+            "clinic",
+            "site",
+            "costcenter",
+            "owningdepartment",
+            "station",
+            "abteilung",
+        ],
+    ),
     (Column::Hostname, &["hostname", "host", "computername", "networkname", "dnsname", "fqdn"]),
     (Column::Ip, &["ip", "ipaddress", "ipaddr", "ipv4", "ipadresse"]),
     (Column::Mac, &["mac", "macaddress", "macaddr", "ethernetaddress", "hardwareaddress", "macadresse"]),
@@ -189,7 +270,22 @@ impl Assets {
 
 /// What people write where they know nothing.
 fn is_nothing(cell: &str) -> bool {
-    let words = ["", "-", "--", "n/a", "na", "none", "unknown", "unk", "tbd", "?", "null", "nil", "not available", "unbekannt"];
+    let words = [
+        "",
+        "-",
+        "--",
+        "n/a",
+        "na",
+        "none",
+        "unknown",
+        "unk",
+        "tbd",
+        "?",
+        "null",
+        "nil",
+        "not available",
+        "unbekannt",
+    ];
     words.iter().any(|word| cell.eq_ignore_ascii_case(word))
 }
 
@@ -216,8 +312,11 @@ mod tests {
         // Goal: any order, any spelling. Method: two exports of the same device.
         let one = list(&["\u{feff}Asset Tag;Manufacturer;Model No.;SW Version;Serial #;Department;Host Name;IP Address;MAC;Price",
             "T1;Philips;MX40;B.06;S1;ICU;mon1;10.0.0.1;aa:bb;9"]).expect("a list");
-        let other = list(&["MODELL;hersteller;Softwarestand;Seriennummer;Abteilung;hostname;ip;mac-adresse;Inventarnummer",
-            " MX40 ;Philips;B.06;S1;ICU;mon1;10.0.0.1;aa:bb;T1"]).expect("a list");
+        let other = list(&[
+            "MODELL;hersteller;Softwarestand;Seriennummer;Abteilung;hostname;ip;mac-adresse;Inventarnummer",
+            " MX40 ;Philips;B.06;S1;ICU;mon1;10.0.0.1;aa:bb;T1",
+        ])
+        .expect("a list");
         assert_eq!(one.assets, other.assets);
         assert_eq!((one.assets[0].row, one.assets[0].tag.as_str()), (2, "T1"));
         assert_eq!(one.passed_over, ["Price"]);
@@ -227,11 +326,25 @@ mod tests {
     fn rows_that_cannot_be_taken_are_counted() {
         // Goal: nothing vanishes. Method: each fault once, short rows, words for nothing.
         let long = "x".repeat(limits::ASSET_CELL + 1);
-        let rows = ["model;version;tag", "MX40;n/a;1", "MX40;2", ";1;2", &long, "a\u{1b}b;1;3", "MX40;1;1", ";;", "unknown;1;9"];
+        let rows = [
+            "model;version;tag",
+            "MX40;n/a;1",
+            "MX40;2",
+            ";1;2",
+            &long,
+            "a\u{1b}b;1;3",
+            "MX40;1;1",
+            ";;",
+            "unknown;1;9",
+        ];
         let read = list(&rows).expect("a list");
-        let taken: Vec<_> = read.assets.iter().map(|asset| (asset.model.as_str(), asset.version.as_str())).collect();
+        let taken: Vec<_> =
+            read.assets.iter().map(|asset| (asset.model.as_str(), asset.version.as_str())).collect();
         assert_eq!(taken, [("MX40", ""), ("MX40", "2")]);
-        assert_eq!(read.refused, [("cell-too-long", 1), ("control-character", 1), ("no-model", 2), ("twice", 1)].into());
+        assert_eq!(
+            read.refused,
+            [("cell-too-long", 1), ("control-character", 1), ("no-model", 2), ("twice", 1)].into()
+        );
     }
 
     #[test]

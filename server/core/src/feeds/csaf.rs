@@ -229,13 +229,18 @@ impl Advisory {
                 }
             }
         }
-        weakness.remedies = from.remediations.0.into_iter().map(|remedy| Remedy {
-            kind: remedy.category,
-            products: self.members(remedy.members, names),
-            details: remedy.details,
-            url: remedy.url,
-            date: remedy.date.as_deref().and_then(date::read),
-        }).collect();
+        weakness.remedies = from
+            .remediations
+            .0
+            .into_iter()
+            .map(|remedy| Remedy {
+                kind: remedy.category,
+                products: self.members(remedy.members, names),
+                details: remedy.details,
+                url: remedy.url,
+                date: remedy.date.as_deref().and_then(date::read),
+            })
+            .collect();
         for score in from.scores.0 {
             let products = self.members(Members { product_ids: score.products, ..Members::default() }, names);
             // Of several versions of CVSS the newest that is here.

@@ -49,11 +49,16 @@ pub fn compare(a: &str, b: &str) -> Option<Standing> {
             (None, None) => return Some(Standing::At),
             (_, Some(Piece::Any)) => return Some(Standing::Within),
             (Some(Piece::Any), _) => return None,
-            (Some(piece), None) => return ends(piece, left).map(|finer| if finer { ABOVE } else { Standing::At }),
-            (None, Some(piece)) => return ends(piece, right).map(|more| if more { BELOW } else { Standing::At }),
+            (Some(piece), None) => {
+                return ends(piece, left).map(|finer| if finer { ABOVE } else { Standing::At });
+            }
+            (None, Some(piece)) => {
+                return ends(piece, right).map(|more| if more { BELOW } else { Standing::At });
+            }
             (Some(Piece::Number(a)), Some(Piece::Number(b))) => a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
             (Some(Piece::Word(a)), Some(Piece::Word(b))) => words(a, b)?,
-            (Some(Piece::Number(_)), Some(Piece::Word(_))) | (Some(Piece::Word(_)), Some(Piece::Number(_))) => {
+            (Some(Piece::Number(_)), Some(Piece::Word(_)))
+            | (Some(Piece::Word(_)), Some(Piece::Number(_))) => {
                 return None;
             }
         };
@@ -74,13 +79,17 @@ pub fn is_version(text: &str) -> bool {
     let sign = |byte: u8| matches!(byte, b'.' | b'-' | b'_' | b'+' | b':' | b' ' | b'*');
     let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || sign(byte));
     let one = text.bytes().any(|byte| byte.is_ascii_digit()) || bare(text).len() == 1;
-    fits && one && text.len() <= limits::VERSION_CHARS && text.bytes().any(|byte| byte.is_ascii_alphanumeric())
+    fits && one
+        && text.len() <= limits::VERSION_CHARS
+        && text.bytes().any(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// The text without the word for "version" before it.
 fn bare(text: &str) -> &str {
     let mut rest = text.trim();
-    for word in ["versions", "version", "release", "revision", "firmware", "software", "rev.", "rev ", "ver.", "ver "] {
+    for word in
+        ["versions", "version", "release", "revision", "firmware", "software", "rev.", "rev ", "ver.", "ver "]
+    {
         let front = rest.get(..word.len()).filter(|front| front.eq_ignore_ascii_case(word));
         if front.is_some() {
             rest = rest.get(word.len()..).unwrap_or_default().trim_start();

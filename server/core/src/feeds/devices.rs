@@ -150,7 +150,9 @@ impl Catalogue {
                 let mut names = names_of(&product.model);
                 names.extend(product.model_numbers.iter().cloned());
                 // Advisories put model codes where versions belong.
-                names.extend(product.versions_text.split(['|', '/']).filter(|text| is_code(text)).map(Into::into));
+                names.extend(
+                    product.versions_text.split(['|', '/']).filter(|text| is_code(text)).map(Into::into),
+                );
                 let names = names.iter().map(|name| aliases.model(name, &makers)).collect();
                 for maker in makers {
                     by_maker.entry(maker).or_default().push(products.len());
@@ -192,7 +194,8 @@ impl Catalogue {
         } else {
             makers.iter().filter_map(|maker| self.by_maker.get(maker)).flatten().copied().collect()
         };
-        let (model, others) = (self.aliases.model(&asset.model, &makers), self.aliases.aliases_of(&makers, &asset.model));
+        let (model, others) =
+            (self.aliases.model(&asset.model, &makers), self.aliases.aliases_of(&makers, &asset.model));
         let mut found: BTreeMap<usize, (Likeness, Vec<usize>)> = BTreeMap::new();
         for indexed in candidates.iter().filter_map(|at| self.products.get(*at)) {
             let direct = indexed.names.iter().enumerate().filter_map(|(at, name)| {
@@ -201,7 +204,9 @@ impl Catalogue {
                 Some(if at > 0 && likeness >= Likeness::Core { Likeness::Alias } else { likeness })
             });
             let alias = indexed.names.iter().any(|name| {
-                others.iter().any(|other| other.likeness(name).is_some_and(|likeness| likeness >= Likeness::Core))
+                others
+                    .iter()
+                    .any(|other| other.likeness(name).is_some_and(|likeness| likeness >= Likeness::Core))
             });
             let best = direct.chain(alias.then_some(Likeness::Alias)).max();
             let Some(likeness) = best else { continue };
@@ -227,7 +232,9 @@ fn verdict<'a>(
 ) -> Option<Verdict<'a>> {
     let mut best: Option<(u8, Verdict<'a>)> = None;
     for place in places {
-        let Some((status, product)) = weakness.statuses.get(place).zip(advisory.products.get(*place)) else { continue };
+        let Some((status, product)) = weakness.statuses.get(place).zip(advisory.products.get(*place)) else {
+            continue;
+        };
         let Some((weight, answer, bound)) = said(*status, product, asset) else { continue };
         let verdict = Verdict { advisory, weakness, product, place: *place, likeness, answer, bound };
         if best.as_ref().is_none_or(|(held, _)| weight > *held) {
@@ -244,7 +251,11 @@ fn verdict<'a>(
 }
 
 /// What one product's status says of a device, and how much it weighs beside others.
-fn said<'a>(status: Status, product: &'a Product, asset: &Asset) -> Option<(u8, Answer<'a>, Option<&'a str>)> {
+fn said<'a>(
+    status: Status,
+    product: &'a Product,
+    asset: &Asset,
+) -> Option<(u8, Answer<'a>, Option<&'a str>)> {
     let installed = Some(asset.version.as_str()).filter(|version| !version.is_empty());
     // A code that stands for the versions names the model: every version of it.
     let by_code = is_code(&product.versions_text) && is_named(product, &asset.model);
@@ -272,8 +283,12 @@ fn said<'a>(status: Status, product: &'a Product, asset: &Asset) -> Option<(u8, 
         }
         (Status::KnownAffected, Among::Above(bound)) => Some((2, Answer::Fixed, Some(bound))),
         (Status::KnownAffected, Among::Below(bound)) => Some((1, Answer::NotAffected, Some(bound))),
-        (Status::UnderInvestigation, Among::In(_)) => Some((5, Answer::Unknown(Why::UnderInvestigation), None)),
-        (Status::Fixed | Status::FirstFixed, Among::In(_)) if explicit && sure => Some((4, Answer::Fixed, None)),
+        (Status::UnderInvestigation, Among::In(_)) => {
+            Some((5, Answer::Unknown(Why::UnderInvestigation), None))
+        }
+        (Status::Fixed | Status::FirstFixed, Among::In(_)) if explicit && sure => {
+            Some((4, Answer::Fixed, None))
+        }
         (Status::KnownNotAffected, Among::In(_)) if sure => {
             Some((if explicit { 4 } else { 1 }, Answer::NotAffected, None))
         }
@@ -301,5 +316,7 @@ fn is_code(text: &str) -> bool {
 fn is_named(product: &Product, model: &str) -> bool {
     let words = super::naming::words(model);
     let codes = super::naming::words(&product.versions_text);
-    words.iter().any(|word| word.len() >= 4 && word.bytes().any(|byte| byte.is_ascii_digit()) && codes.contains(word))
+    words
+        .iter()
+        .any(|word| word.len() >= 4 && word.bytes().any(|byte| byte.is_ascii_digit()) && codes.contains(word))
 }

@@ -18,18 +18,23 @@ fn document(id: &str, maker: &str, rows: &[(&str, &str, &str)]) -> csaf::Advisor
     let branch = |(at, (model, versions, _)): (usize, &(&str, &str, &str))| {
         let product = format!(r#""product":{{"product_id":"P{at}","name":"{model} {versions}"}}"#);
         match versions.strip_prefix('=') {
-            None if versions.is_empty() => format!(r#"{{"category":"product_name","name":"{model}",{product}}}"#),
+            None if versions.is_empty() => {
+                format!(r#"{{"category":"product_name","name":"{model}",{product}}}"#)
+            }
             listed => {
                 let category = if listed.is_some() { "product_version" } else { "product_version_range" };
                 let name = listed.unwrap_or(versions);
-                format!(r#"{{"category":"product_name","name":"{model}","branches":[{{"category":"{category}","name":"{name}",{product}}}]}}"#)
+                format!(
+                    r#"{{"category":"product_name","name":"{model}","branches":[{{"category":"{category}","name":"{name}",{product}}}]}}"#
+                )
             }
         }
     };
     let branches: Vec<String> = rows.iter().enumerate().map(branch).collect();
     let mut statuses: Vec<String> = Vec::new();
     for status in ["known_affected", "known_not_affected", "fixed", "under_investigation"] {
-        let places = rows.iter().enumerate().filter(|(_, row)| row.2 == status).map(|(at, _)| format!("\"P{at}\""));
+        let places =
+            rows.iter().enumerate().filter(|(_, row)| row.2 == status).map(|(at, _)| format!("\"P{at}\""));
         let places: Vec<String> = places.collect();
         statuses.push(format!("\"{status}\":[{}]", places.join(",")));
     }
@@ -66,16 +71,20 @@ const AFFECTED: &str = "known_affected";
 #[test]
 fn each_answer_has_its_evidence() {
     // Goal: affected, unknown, fixed, not affected, and no word. Method: devices of a list against one advisory, golden.
-    let advisory = document("A-1", "Phillips", &[
-        ("IntelliVue MX40 Patient Worn Monitor (WLAN only)", ">= B.05 | < B.06.18", AFFECTED),
-        ("Patient Information Center iX (PICiX)", "=C.02", AFFECTED),
-        ("Patient Information Center iX (PICiX)", "=C.03", "fixed"),
-        ("PageWriter TC10 TC20", "", AFFECTED),
-        ("SureSigns", "< May 2018", AFFECTED),
-        ("e-Alert", "", "under_investigation"),
-        ("MiniMed 630G", "=MMT-1715 | MMT-1754", AFFECTED),
-        ("Xhibit", "vers:all/*", "known_not_affected"),
-    ]);
+    let advisory = document(
+        "A-1",
+        "Phillips",
+        &[
+            ("IntelliVue MX40 Patient Worn Monitor (WLAN only)", ">= B.05 | < B.06.18", AFFECTED),
+            ("Patient Information Center iX (PICiX)", "=C.02", AFFECTED),
+            ("Patient Information Center iX (PICiX)", "=C.03", "fixed"),
+            ("PageWriter TC10 TC20", "", AFFECTED),
+            ("SureSigns", "< May 2018", AFFECTED),
+            ("e-Alert", "", "under_investigation"),
+            ("MiniMed 630G", "=MMT-1715 | MMT-1754", AFFECTED),
+            ("Xhibit", "vers:all/*", "known_not_affected"),
+        ],
+    );
     let catalogue = Catalogue::new(alloc::vec![advisory], Aliases::default());
     for (maker, model, version, wanted) in [
         ("PHILIPS Medical Systems", "MX40", "B.06.17", "affected B.06.18 model-code"),

@@ -204,8 +204,10 @@ mod tests {
         let old = br#"[{"cycle":"12","releaseDate":"2023-06-10","support":"2026-06-10","eol":"2028-06-30","latest":"12.9"},
             {"cycle":"11","support":true,"eol":true},{"cycle":10,"eol":false},{"cycle":"9"},{"cycle":"8","eol":"soon"},{"eol":true}]"#;
         let read_old = read(old).expect("a product");
-        let ends: Vec<_> = read_old.releases.iter().map(|release| (release.cycle.as_str(), release.life)).collect();
-        let wanted = [("12", End::On(day("2028-06-30"))), ("11", End::Over), ("10", End::Open), ("9", End::Unsaid)];
+        let ends: Vec<_> =
+            read_old.releases.iter().map(|release| (release.cycle.as_str(), release.life)).collect();
+        let wanted =
+            [("12", End::On(day("2028-06-30"))), ("11", End::Over), ("10", End::Open), ("9", End::Unsaid)];
         assert_eq!((&ends[..], read_old.refused), (&wanted[..], 2));
         assert_eq!(read_old.releases[0].support, End::On(day("2026-06-10")));
         assert_eq!(read_old.releases[1].support, End::Open);
@@ -214,7 +216,8 @@ mod tests {
             {"name":"11","isEol":true,"eolFrom":null},{"name":"10","isEol":false},{"name":"9"}]}}"#;
         let new = read(new).expect("a product");
         assert_eq!((new.product.as_deref(), new.as_of), (Some("debian"), Some(day("2025-04-01T10:00:00Z"))));
-        let ends: Vec<_> = new.releases.iter().map(|release| (release.cycle.as_str(), release.life)).collect();
+        let ends: Vec<_> =
+            new.releases.iter().map(|release| (release.cycle.as_str(), release.life)).collect();
         assert_eq!(ends, wanted);
         let now = day("2028-06-30");
         let over: Vec<_> = new.releases.iter().map(|release| release.life.is_over(now)).collect();
@@ -227,9 +230,13 @@ mod tests {
         let text = br#"[{"cycle":"3","eol":true},{"cycle":"3.1","eol":true},{"cycle":"3.10","eol":false}]"#;
         let lifecycle = read(text).expect("a product");
         let cycle = |version| lifecycle.release_of(version).map(|release| release.cycle.as_str());
-        for (version, wanted) in
-            [("3.1.4", Some("3.1")), ("3.10.2", Some("3.10")), ("3.2", Some("3")), ("31", None), ("3.1a", Some("3"))]
-        {
+        for (version, wanted) in [
+            ("3.1.4", Some("3.1")),
+            ("3.10.2", Some("3.10")),
+            ("3.2", Some("3")),
+            ("31", None),
+            ("3.1a", Some("3")),
+        ] {
             assert_eq!(cycle(version), wanted, "{version}");
         }
     }

@@ -114,7 +114,7 @@ impl Scores {
                 let cell = cell.trim_start_matches('\u{feff}').trim();
                 names.iter().any(|name| cell.eq_ignore_ascii_case(name))
             };
-            cells.iter().position(|cell| is(cell)).ok_or(NoTable::NoHeader)
+            cells.iter().position(is).ok_or(NoTable::NoHeader)
         };
         let (cve, chance) = (place(["cve", "cve id"])?, place(["epss", "epss score"])?);
         self.columns = Some(Columns { cve, chance, percentile: place(["percentile", "epss percentile"])? });
@@ -126,7 +126,11 @@ impl Scores {
 fn millionths(text: &str) -> Option<u32> {
     let value: f64 = text.parse().ok()?;
     let fits = text.bytes().all(|byte| byte.is_ascii_digit() || b".eE-+".contains(&byte));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 1000000")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is between 0 and 1000000"
+    )]
     let whole = |value: f64| libm::round(value * 1e6) as u32;
     (fits && (0.0..=1.0).contains(&value)).then(|| whole(value))
 }
@@ -162,8 +166,12 @@ mod tests {
         let chance = |millionths, percentile_millionths| Chance { millionths, percentile_millionths };
         assert_eq!(read.scores.get("CVE-2024-0001"), Some(&chance(430, 110_000)));
         assert_eq!(read.scores.get("CVE-2024-0002"), Some(&chance(1_000_000, 999_990)));
-        assert_eq!(read.refused, [("no-cve", 1), ("no-chance", 2), ("no-percentile", 1), ("twice", 1)].into());
-        let other = table(&["CVE,CVSS3,EPSS,EPSS Percentile", "CVE-2024-0001,8.8,0.01015,0.60644"]).expect("a table");
+        assert_eq!(
+            read.refused,
+            [("no-cve", 1), ("no-chance", 2), ("no-percentile", 1), ("twice", 1)].into()
+        );
+        let other =
+            table(&["CVE,CVSS3,EPSS,EPSS Percentile", "CVE-2024-0001,8.8,0.01015,0.60644"]).expect("a table");
         assert_eq!(other.scores.get("CVE-2024-0001"), Some(&chance(10_150, 606_440)));
         assert_eq!(other.as_of, None);
     }

@@ -67,7 +67,8 @@ pub fn read(bytes: &[u8]) -> Result<Catalogue, Refused> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let most = usize::try_from(limits::FEED_BYTES).unwrap_or(usize::MAX);
     let whole: Whole = json::read(bytes, most)?;
-    let mut catalogue = Catalogue { version: whole.version, as_of: date::read(&whole.released), ..Catalogue::default() };
+    let mut catalogue =
+        Catalogue { version: whole.version, as_of: date::read(&whole.released), ..Catalogue::default() };
     for entry in whole.vulnerabilities.0 {
         match exploited(&entry) {
             Err(why) => *catalogue.refused.entry(why).or_default() += 1,
@@ -105,14 +106,21 @@ mod tests {
     const ENTRY: &str = r#"{"cveID":"CVE-2024-0001","dateAdded":"2024-05-01","dueDate":"2024-05-22","knownRansomwareCampaignUse":"Known","notes":"x"}"#;
 
     fn catalogue(entries: &str) -> String {
-        format!(r#"{{"title":"t","catalogVersion":"2024.05.01","dateReleased":"2024-05-01T17:04:19.9796Z","count":1,"vulnerabilities":[{entries}]}}"#)
+        format!(
+            r#"{{"title":"t","catalogVersion":"2024.05.01","dateReleased":"2024-05-01T17:04:19.9796Z","count":1,"vulnerabilities":[{entries}]}}"#
+        )
     }
 
     #[test]
     fn the_catalogue_is_read_with_its_date() {
         // Goal: who, since when, until when, ransomware; what is none is counted. Method: a row of each.
-        let bad = [ENTRY.replace("CVE-2024-0001", "CWE-1"), ENTRY.replace("2024-05-01", "May"), ENTRY.replace("2024-05-22", "x")];
-        let other = ENTRY.replace("0001", "0002").replace("\"Known\"", "\"Unknown\"").replace("2024-05-22", "");
+        let bad = [
+            ENTRY.replace("CVE-2024-0001", "CWE-1"),
+            ENTRY.replace("2024-05-01", "May"),
+            ENTRY.replace("2024-05-22", "x"),
+        ];
+        let other =
+            ENTRY.replace("0001", "0002").replace("\"Known\"", "\"Unknown\"").replace("2024-05-22", "");
         let text = catalogue(&format!("{ENTRY},{},{other},{ENTRY}", bad.join(",")));
         let read = read(text.as_bytes()).expect("a catalogue");
         assert_eq!(read.version, "2024.05.01");
@@ -120,8 +128,14 @@ mod tests {
         let day = |text| date::read(text).expect("a day");
         let wanted = Exploited { added: day("2024-05-01"), due: Some(day("2024-05-22")), ransomware: true };
         assert_eq!(read.entries.get("CVE-2024-0001"), Some(&wanted));
-        assert_eq!(read.entries.get("CVE-2024-0002"), Some(&Exploited { due: None, ransomware: false, ..wanted }));
-        assert_eq!(read.refused, [("no-cve", 1), ("no-date-added", 1), ("no-due-date", 1), ("twice", 1)].into());
+        assert_eq!(
+            read.entries.get("CVE-2024-0002"),
+            Some(&Exploited { due: None, ransomware: false, ..wanted })
+        );
+        assert_eq!(
+            read.refused,
+            [("no-cve", 1), ("no-date-added", 1), ("no-due-date", 1), ("twice", 1)].into()
+        );
     }
 
     #[test]

@@ -23,7 +23,10 @@ const MAKERS: [(&str, &[&str]); 17] = [
     ("natus", &["excel tech", "xltek"]),
     ("olympus", &["olympus corporation"]),
     ("omnicell", &["aesynt"]),
-    ("philips", &["phillips", "koninklijke philips", "royal philips", "respironics", "capsule", "qualcomm life"]),
+    (
+        "philips",
+        &["phillips", "koninklijke philips", "royal philips", "respironics", "capsule", "qualcomm life"],
+    ),
     ("roche", &["f hoffmann la roche", "hoffmann la roche"]),
     ("siemens", &["siemens healthineers", "varian"]),
     ("spacelabs", &["space labs"]),
@@ -40,22 +43,95 @@ const MODELS: [(&str, &str, &str); 5] = [
 
 /// Legal forms and filling words of makers' names.
 const LEGAL: [&str; 27] = [
-    "inc", "incorporated", "ltd", "limited", "llc", "co", "company", "corp", "corporation", "gmbh", "ag", "se", "sa",
-    "spa", "bv", "nv", "oy", "ab", "plc", "kg", "kgaa", "pty", "the", "and", "usa", "us", "europe",
+    "inc",
+    "incorporated",
+    "ltd",
+    "limited",
+    "llc",
+    "co",
+    "company",
+    "corp",
+    "corporation",
+    "gmbh",
+    "ag",
+    "se",
+    "sa",
+    "spa",
+    "bv",
+    "nv",
+    "oy",
+    "ab",
+    "plc",
+    "kg",
+    "kgaa",
+    "pty",
+    "the",
+    "and",
+    "usa",
+    "us",
+    "europe",
 ];
 
 /// What many makers of one trade carry in their names; dropped where something else is left.
 const TRADE: [&str; 16] = [
-    "medical", "healthcare", "health", "diagnostics", "systems", "technologies", "technology", "laboratories",
-    "international", "group", "solutions", "devices", "care", "instruments", "healthineers", "development",
+    "medical",
+    "healthcare",
+    "health",
+    "diagnostics",
+    "systems",
+    "technologies",
+    "technology",
+    "laboratories",
+    "international",
+    "group",
+    "solutions",
+    "devices",
+    "care",
+    "instruments",
+    "healthineers",
+    "development",
 ];
 
 /// Words of models that tell nothing apart.
 const GENERIC: [&str; 38] = [
-    "pump", "pumps", "infusion", "syringe", "system", "systems", "monitor", "monitors", "patient", "bedside", "device",
-    "devices", "model", "models", "software", "family", "series", "the", "and", "with", "for", "of", "in", "on", "medical",
-    "unit", "machine", "version", "versions", "all", "only", "edition", "equipment", "product", "products", "application",
-    "handheld", "portable",
+    "pump",
+    "pumps",
+    "infusion",
+    "syringe",
+    "system",
+    "systems",
+    "monitor",
+    "monitors",
+    "patient",
+    "bedside",
+    "device",
+    "devices",
+    "model",
+    "models",
+    "software",
+    "family",
+    "series",
+    "the",
+    "and",
+    "with",
+    "for",
+    "of",
+    "in",
+    "on",
+    "medical",
+    "unit",
+    "machine",
+    "version",
+    "versions",
+    "all",
+    "only",
+    "edition",
+    "equipment",
+    "product",
+    "products",
+    "application",
+    "handheld",
+    "portable",
 ];
 
 /// What is the same as what.
@@ -298,11 +374,15 @@ fn is_code(word: &str) -> bool {
 /// Model codes that a name shortens, with a stroke or from one to another.
 fn shortened(text: &str) -> (BTreeSet<String>, Vec<CodeRange>) {
     let (mut also, mut ranges): (BTreeSet<String>, Vec<CodeRange>) = (BTreeSet::new(), Vec::new());
-    for chunk in text.split(|sign: char| !(sign.is_ascii_alphanumeric() || sign == '/' || sign == '-')).take(64) {
+    for chunk in
+        text.split(|sign: char| !(sign.is_ascii_alphanumeric() || sign == '/' || sign == '-')).take(64)
+    {
         let chunk = chunk.to_ascii_lowercase();
         let mut letters = "";
         for part in chunk.split('/') {
-            if let Some((low, high)) = part.split_once('-').and_then(|(low, high)| Some((code(low)?, code(high)?))) {
+            if let Some((low, high)) =
+                part.split_once('-').and_then(|(low, high)| Some((code(low)?, code(high)?)))
+            {
                 let same = high.0.is_empty() || high.0 == low.0;
                 if !low.0.is_empty() && same && low.1 < high.1 {
                     ranges.push(CodeRange { letters: low.0.into(), low: low.1, high: high.1 });
@@ -376,7 +456,12 @@ mod tests {
         ] {
             assert!(same_maker(a, b), "{a} and {b}");
         }
-        for (a, b) in [("Philips", "Siemens"), ("Hamilton Medical AG", "Hillrom"), ("BPL Medical Technologies", "BD"), ("", "BD")] {
+        for (a, b) in [
+            ("Philips", "Siemens"),
+            ("Hamilton Medical AG", "Hillrom"),
+            ("BPL Medical Technologies", "BD"),
+            ("", "BD"),
+        ] {
             assert!(!same_maker(a, b), "{a} and {b}");
         }
     }
@@ -391,12 +476,27 @@ mod tests {
             aliases.model(asset, &makers).likeness(&product).map(Likeness::word)
         };
         for (maker, asset, product, wanted) in [
-            ("Philips", "PageWriter TC20", "PageWriter TC10 TC20 TC30 TC50 TC70 Cardiographs", Some("model-code")),
-            ("Philips", "IntelliVue MX40", "IntelliVue MX40 Patient Worn Monitor (WLAN only)", Some("model-code")),
+            (
+                "Philips",
+                "PageWriter TC20",
+                "PageWriter TC10 TC20 TC30 TC50 TC70 Cardiographs",
+                Some("model-code"),
+            ),
+            (
+                "Philips",
+                "IntelliVue MX40",
+                "IntelliVue MX40 Patient Worn Monitor (WLAN only)",
+                Some("model-code"),
+            ),
             ("Philips", "MX450", "IntelliVue Patient Monitors MX (MX400-550)", Some("model-code")),
             ("Philips", "IntelliVue MP50", "IntelliVue patient monitor MP2-MP90", Some("model-code")),
             ("Philips", "MX950", "IntelliVue Patient Monitors MX (MX400-550)", None),
-            ("Philips", "Avalon FM30", "Avalon Fetal/Maternal Monitors FM20/FM30/FM40/FM50", Some("model-code")),
+            (
+                "Philips",
+                "Avalon FM30",
+                "Avalon Fetal/Maternal Monitors FM20/FM30/FM40/FM50",
+                Some("model-code"),
+            ),
             ("Philips", "IntelliVue MX600", "IntelliVue MP monitors MX800/700/600", Some("model-code")),
             ("Philips", "IntelliVue", "IntelliVue X2", Some("name-in-part")),
             ("Philips", "IntelliVue X3", "IntelliVue X2", None),
@@ -404,7 +504,12 @@ mod tests {
             ("Medtronic", "MMT503 remote controller", "MMT-503 Remote Controller", Some("name")),
             ("Baxter", "Sigma Spectrum", "Baxter Spectrum", Some("name")),
             ("Baxter", "Spectrum IQ", "Baxter Spectrum", Some("name-in-part")),
-            ("Smiths Medical", "MEDFUSION 4000", "Medfusion 4000 Wireless Syringe Infusion Pump", Some("model-code")),
+            (
+                "Smiths Medical",
+                "MEDFUSION 4000",
+                "Medfusion 4000 Wireless Syringe Infusion Pump",
+                Some("model-code"),
+            ),
             ("Hamilton Medical", "Hamilton-T1", "T1 Ventilator", Some("name-in-part")),
             ("St. Jude Medical", "Promote Quadra", "Promote", Some("name-in-part")),
             ("Baxter", "PrisMax System", "PrisMax", Some("name-but-for-generic-words")),

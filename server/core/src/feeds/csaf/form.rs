@@ -222,7 +222,11 @@ pub(super) struct Cvss {
 impl Cvss {
     /// The vector and its score in tenths; `None` for a score that there is not.
     pub(super) fn whole(self) -> Option<(String, u8)> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 100")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is between 0 and 100"
+        )]
         let tenths = (0.0..=10.0).contains(&self.base).then(|| libm::round(self.base * 10.0) as u8);
         tenths.map(|tenths| (self.vector, tenths))
     }

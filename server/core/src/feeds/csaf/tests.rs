@@ -77,14 +77,21 @@ fn what_is_said_of_a_product_is_the_worst_of_it() {
     assert_eq!(nameless.id, "MK-1#2");
     assert_eq!(
         weakness.statuses,
-        [(0, Status::KnownAffected), (1, Status::Fixed), (2, Status::KnownNotAffected), (5, Status::KnownAffected)].into()
+        [
+            (0, Status::KnownAffected),
+            (1, Status::Fixed),
+            (2, Status::KnownNotAffected),
+            (5, Status::KnownAffected)
+        ]
+        .into()
     );
     let kinds = |product| weakness.remedies_for(product).map(|remedy| remedy.kind.word()).collect::<Vec<_>>();
     assert_eq!(kinds(0), ["vendor_fix", "mitigation", "no_fix_planned"]);
     assert_eq!(kinds(1), ["no_fix_planned"]);
     assert_eq!(weakness.score_for(0).map(|score| score.base_tenths), Some(73));
     assert_eq!(weakness.scores.len(), 1, "no score is above ten");
-    let reasons: Vec<_> = weakness.reasons.iter().map(|reason| (reason.text.as_str(), reason.label)).collect();
+    let reasons: Vec<_> =
+        weakness.reasons.iter().map(|reason| (reason.text.as_str(), reason.label)).collect();
     assert_eq!(reasons, [("component_not_present", true), ("not there", false)]);
 }
 

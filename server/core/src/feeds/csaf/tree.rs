@@ -99,7 +99,8 @@ pub(super) fn flatten(tree: Tree) -> Result<Flat, Refused> {
     }
     flat.relate(tree.relationships.0)?;
     for group in tree.product_groups.0 {
-        let places = group.product_ids.0.iter().filter_map(|id| flat.names.products.get(id)).copied().collect();
+        let places =
+            group.product_ids.0.iter().filter_map(|id| flat.names.products.get(id)).copied().collect();
         flat.names.groups.insert(group.group_id, places);
     }
     Ok(flat)
@@ -185,7 +186,8 @@ impl Flat {
                     continue;
                 };
                 let Some(carrier) = self.products.get(carrier).cloned() else { continue };
-                let Named { product_id, name, product_identification_helper } = relationship.full_product_name;
+                let Named { product_id, name, product_identification_helper } =
+                    relationship.full_product_name;
                 let purl = product_identification_helper.purl.as_deref();
                 let purl = purl.and_then(|purl| Purl::canonical(purl).ok());
                 let part = Some((relationship.category, part));

@@ -152,7 +152,11 @@ impl References {
 
 fn whole(bytes: &[u8]) -> Result<Whole, Refused> {
     let whole: Whole = json::read(bytes, limits::ADVISORY_BYTES)?;
-    if whole.format == "CycloneDX" { Ok(whole) } else { Err(Refused::OtherForm("bomFormat is not CycloneDX".into())) }
+    if whole.format == "CycloneDX" {
+        Ok(whole)
+    } else {
+        Err(Refused::OtherForm("bomFormat is not CycloneDX".into()))
+    }
 }
 
 /// All components by their names in the document.
@@ -236,8 +240,10 @@ impl Vulnerability {
             return document.refuse("no-product");
         }
         let analysis = self.analysis.as_ref();
-        let own = |of: fn(&Analysis) -> &Option<String>| analysis.and_then(|analysis| of(analysis).as_deref());
-        let times = [own(|a| &a.updated), own(|a| &a.issued), self.updated.as_deref(), self.published.as_deref()];
+        let own =
+            |of: fn(&Analysis) -> &Option<String>| analysis.and_then(|analysis| of(analysis).as_deref());
+        let times =
+            [own(|a| &a.updated), own(|a| &a.issued), self.updated.as_deref(), self.published.as_deref()];
         let at = times.into_iter().flatten().find_map(date::read).or(at);
         let reason = own(|a| &a.justification).or_else(|| own(|a| &a.detail)).map(String::from);
         let others = self.references.0.into_iter().map(|other| other.id);
@@ -246,11 +252,14 @@ impl Vulnerability {
         for affected in self.affects.0 {
             let subject = find(&affected.r#ref).unwrap_or_else(|| Subject::of(&affected.r#ref));
             let whole = Version { version: None, range: None, status: None };
-            let versions = if affected.versions.0.is_empty() { alloc::vec![whole] } else { affected.versions.0 };
+            let versions =
+                if affected.versions.0.is_empty() { alloc::vec![whole] } else { affected.versions.0 };
             for version in versions {
                 let status = match version.status.as_deref() {
                     None => state,
-                    Some("affected") if state == Status::NotAffected || state == Status::Fixed => Status::Affected,
+                    Some("affected") if state == Status::NotAffected || state == Status::Fixed => {
+                        Status::Affected
+                    }
                     Some("affected") => state,
                     Some("unaffected") if state == Status::Fixed => Status::Fixed,
                     Some("unaffected") => Status::NotAffected,

@@ -153,11 +153,11 @@ impl Ledger {
 
 /// How specific a statement is for a finding: by version, about the product. `None`: it speaks of something else.
 fn rank(statement: &Statement, finding: Finding<'_>, aliases: &Aliases) -> Option<(bool, bool)> {
-    let fits = |subject: &super::Subject, thing: Option<&Thing>| {
-        match thing.map(|thing| subject.fits(thing, aliases)) {
-            Some(Fit::Is { versioned }) => Some(versioned),
-            Some(Fit::Not) | None => None,
-        }
+    let fits = |subject: &super::Subject, thing: Option<&Thing>| match thing
+        .map(|thing| subject.fits(thing, aliases))
+    {
+        Some(Fit::Is { versioned }) => Some(versioned),
+        Some(Fit::Not) | None => None,
     };
     let component = Some(finding.component);
     if statement.inside.is_empty() {

@@ -96,7 +96,12 @@ struct Identifiers {
 
 impl Named {
     fn subject(&self) -> Option<Subject> {
-        self.identifiers.purl.as_deref().or(self.id.as_deref()).filter(|text| !text.is_empty()).map(Subject::of)
+        self.identifiers
+            .purl
+            .as_deref()
+            .or(self.id.as_deref())
+            .filter(|text| !text.is_empty())
+            .map(Subject::of)
     }
 }
 
@@ -151,6 +156,13 @@ fn take(document: &mut Document, said: Said, at: Option<cordon_proto::time::Time
             document.refuse("nameless-product");
             continue;
         };
-        document.take(Statement { names: names.clone(), subject, inside, status, reason: reason.clone(), at });
+        document.take(Statement {
+            names: names.clone(),
+            subject,
+            inside,
+            status,
+            reason: reason.clone(),
+            at,
+        });
     }
 }

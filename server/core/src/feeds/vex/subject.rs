@@ -152,11 +152,12 @@ impl Fit {
 fn fits_purl(stated: &Purl, here: &Purl) -> Fit {
     let same = stated.kind == here.kind && stated.namespace == here.namespace && stated.name == here.name;
     let inside = stated.subpath.is_empty() || stated.subpath == here.subpath;
-    let qualified = stated.qualifiers.iter().all(|(key, value)| match (key.as_str(), here.qualifiers.get(key)) {
-        ("epoch", _) => true,
-        ("distro", Some(own)) => same_distro(stated, value, own),
-        (_, own) => own == Some(value),
-    });
+    let qualified =
+        stated.qualifiers.iter().all(|(key, value)| match (key.as_str(), here.qualifiers.get(key)) {
+            ("epoch", _) => true,
+            ("distro", Some(own)) => same_distro(stated, value, own),
+            (_, own) => own == Some(value),
+        });
     if !(same && inside && qualified) {
         return Fit::Not;
     }

@@ -90,7 +90,15 @@ fn the_most_specific_statement_counts_then_the_newest_then_the_worse() {
         (stated(purl, "not_affected", &at(9)), stated(purl, "affected", &at(1)), "not_affected"),
         (stated(purl, "not_affected", &at(1)), stated(purl, "affected", &at(1)), "affected"),
         (stated(purl, "fixed", &at(1)), stated(purl, "under_investigation", &at(1)), "under_investigation"),
-        (stated(purl, "affected", &at(9)), stated(purl, "fixed", r#","timestamp":"2023-01-01T00:00:00Z","last_updated":"2024-03-01T00:00:00Z""#), "fixed"),
+        (
+            stated(purl, "affected", &at(9)),
+            stated(
+                purl,
+                "fixed",
+                r#","timestamp":"2023-01-01T00:00:00Z","last_updated":"2024-03-01T00:00:00Z""#,
+            ),
+            "fixed",
+        ),
     ] {
         for documents in [[openvex(&first), openvex(&second)], [openvex(&second), openvex(&first)]] {
             assert_eq!(judged(&documents, &attr(), None), (Some(wanted), 0), "{first} {second}");
@@ -104,7 +112,7 @@ fn a_statement_about_a_release_and_a_component_in_it_wants_both() {
     let statement = r#"{"vulnerability":{"name":"CVE-2024-0001"},"products":[{"@id":"pkg:generic/pump@5","subcomponents":[{"@id":"pkg:deb/debian/attr"}]}],"status":"not_affected","impact_statement":"not built in"}"#;
     let text = [openvex(statement), openvex(&stated("pkg:deb/debian/attr@1:2.4.47-2%2Bb1", "affected", ""))];
     let release = |version: &str| Thing {
-        purls: vec![crate::matching::purl::Purl::parse(&format!("pkg:generic/pump@{version}")).expect("a purl")],
+        purls: vec![Purl::parse(&format!("pkg:generic/pump@{version}")).expect("a purl")],
         ..Thing::default()
     };
     assert_eq!(judged(&text, &attr(), Some(&release("5"))), (Some("not_affected"), 0));
@@ -116,12 +124,14 @@ fn a_statement_about_a_release_and_a_component_in_it_wants_both() {
 fn what_meets_nothing_is_told_with_the_reason() {
     // Goal: no statement is silent. Method: another weakness, another product, an issuer that nobody believes.
     let mut ledger = Ledger::new(Aliases::default());
-    let other = stated("pkg:deb/debian/attr", "not_affected", "").replace("0001", "0002").replace("GHSA-x", "GHSA-y");
+    let other =
+        stated("pkg:deb/debian/attr", "not_affected", "").replace("0001", "0002").replace("GHSA-x", "GHSA-y");
     ledger.add(document(&openvex(&format!("{other},{}", stated("pkg:deb/debian/x", "fixed", "")))), true);
     ledger.add(document(&openvex(&stated("pkg:deb/debian/attr", "not_affected", ""))), false);
     let (names, component) = (&["ghsa-X"], &attr());
     assert_eq!(ledger.judge(Finding { names, component, product: None }), None);
-    let silent: Vec<_> = ledger.silent().map(|(statement, _, met)| (statement.subject.written.as_str(), met.word())).collect();
+    let silent: Vec<_> =
+        ledger.silent().map(|(statement, _, met)| (statement.subject.written.as_str(), met.word())).collect();
     let wanted = [
         ("pkg:deb/debian/attr", "no-such-finding"),
         ("pkg:deb/debian/x", "no-such-product"),
@@ -147,8 +157,13 @@ fn a_statement_that_lacks_something_is_counted() {
     let read = document(&openvex(&statements.join(",")));
     assert_eq!(read.statements.len(), 2);
     assert_eq!(read.statements[1].names, ["CVE-2024-0003"]);
-    assert_eq!(read.refused, [("no-justification", 1), ("no-product", 1), ("nameless-product", 1), ("other-status", 1)].into());
-    for text in ["{}", "[]", r#"{"@context":"https://example.org","statements":[]}"#, r#"{"bomFormat":"SPDX"}"#] {
+    assert_eq!(
+        read.refused,
+        [("no-justification", 1), ("no-product", 1), ("nameless-product", 1), ("other-status", 1)].into()
+    );
+    for text in
+        ["{}", "[]", r#"{"@context":"https://example.org","statements":[]}"#, r#"{"bomFormat":"SPDX"}"#]
+    {
         let refused = super::read(text.as_bytes(), &References::default()).map_err(|refused| refused.word());
         assert_eq!(refused.map(drop), Err("other-form"), "{text}");
     }
@@ -176,8 +191,16 @@ fn cyclonedx_names_are_looked_up_and_versions_go_before_the_state() {
         (not, r#"{"ref":"urn:cdx:aa/2#pump"}"#, "not_affected Pump 5 5.1"),
         (not, r#"{"ref":"urn:cdx:bb/1#pump"}"#, "not_affected urn:cdx:bb/1#pump"),
         (not, r#"{"ref":"c","versions":[{"version":"9","status":"affected"}]}"#, "affected attr 9"),
-        (not, r#"{"ref":"c","versions":[{"range":"vers:deb/<9","status":"unaffected"}]}"#, "not_affected attr vers:deb/<9"),
-        (is, r#"{"ref":"c","versions":[{"version":"8"},{"version":"9","status":"unaffected"},{"version":"7","status":"unknown"}]}"#, "affected attr 8|not_affected attr 9|under_investigation attr 7"),
+        (
+            not,
+            r#"{"ref":"c","versions":[{"range":"vers:deb/<9","status":"unaffected"}]}"#,
+            "not_affected attr vers:deb/<9",
+        ),
+        (
+            is,
+            r#"{"ref":"c","versions":[{"version":"8"},{"version":"9","status":"unaffected"},{"version":"7","status":"unknown"}]}"#,
+            "affected attr 8|not_affected attr 9|under_investigation attr 7",
+        ),
         ("", r#"{"ref":"pump"}"#, "affected Pump 5 5.1"),
         (r#""analysis":{"state":"in_triage"},"#, r#"{"ref":"pump"}"#, "under_investigation Pump 5 5.1"),
         (r#""analysis":{"state":"resolved"},"#, r#"{"ref":"pump"}"#, "fixed Pump 5 5.1"),
@@ -187,7 +210,7 @@ fn cyclonedx_names_are_looked_up_and_versions_go_before_the_state() {
     ] {
         let mut known = References::default();
         known.add(format!("{BOM}}}").as_bytes()).expect("an SBOM");
-        let read = super::read(cyclonedx(analysis, affects).as_bytes(), &known).expect("a document");
+        let read = read(cyclonedx(analysis, affects).as_bytes(), &known).expect("a document");
         let said = |said: &Statement| format!("{} {}", said.status.word(), said.subject.written.trim_end());
         let mut rows: Vec<String> = read.statements.iter().map(said).collect();
         rows.extend(read.refused.iter().map(|(why, count)| format!("{why} {count}")));
@@ -233,7 +256,7 @@ proptest! {
             if let Some(place) = bytes.get_mut(at) {
                 *place = byte;
             }
-            if let Ok(document) = super::read(&bytes, &References::default()) {
+            if let Ok(document) = read(&bytes, &References::default()) {
                 prop_assert!(document.statements.iter().all(|said| said.status != Status::NotAffected || said.reason.is_some()));
             }
         }
