@@ -21,12 +21,15 @@ use cordon_server_core::matching::json;
 use cordon_server_core::matching::verdict::{Answer, Verdict};
 use serde_json::{Value, json};
 
+use self::world::World;
 use crate::arguments::read_file;
 use crate::failure::Failure;
 use crate::report::{Report, plain};
 use crate::session::Session;
 
+mod assets;
 mod feeds;
+mod world;
 
 /// Bytes of an os-release file.
 const OS_RELEASE_BYTES: u64 = 64 * 1024;
@@ -37,10 +40,10 @@ const COLUMNS: [&str; 6] = ["weakness", "package", "installed", "answer", "repai
 #[derive(Clone, Debug, Args)]
 pub struct Match {
     /// dpkg's database of a device or an image: var/lib/dpkg/status.
-    #[arg(long, value_name = "FILE", required_unless_present = "inventory")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["inventory", "devices"])]
     pub dpkg_status: Option<PathBuf>,
     /// Which release its packages belong to, such as Debian:12.
-    #[arg(long, value_name = "ECOSYSTEM", required_unless_present_any = ["inventory", "os_release"])]
+    #[arg(long, value_name = "ECOSYSTEM", required_unless_present_any = ["inventory", "os_release", "devices"])]
     pub release: Option<Ecosystem>,
     /// The os-release beside it, which says the release.
     #[arg(long, value_name = "FILE", conflicts_with = "release")]
@@ -54,6 +57,9 @@ pub struct Match {
     /// Debian's security data: the tracker's JSON or a table of repairs; may be given several times.
     #[arg(long, value_name = "FILE")]
     pub debian: Vec<PathBuf>,
+    /// What else is known.
+    #[command(flatten)]
+    pub world: World,
     /// Show also what is fixed and what never was affected.
     #[arg(long)]
     pub all: bool,
@@ -71,6 +77,9 @@ impl Match {
     /// # Errors
     /// A file cannot be read, or nothing of a feed was understood.
     pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
+        if let Some(list) = &self.world.devices {
+            return assets::run(&self.world, list, self.all, session);
+        }
         if self.osv.is_empty() && self.debian.is_empty() {
             return Err(Failure::Usage(
                 "name what is known of weaknesses: --osv PATH or --debian FILE".to_owned(),
@@ -79,7 +88,8 @@ impl Match {
         let subject = self.subject(session.shown)?;
         let (index, feeds) = feeds::read(&self.osv, &self.debian)?;
         let set = ComponentSet::new(subject.components);
-        Ok(self.report(&set, &index, &json!({"feeds": feeds, "left_out": subject.left_out})))
+        let report = self.report(&set, &index, &json!({"feeds": feeds, "left_out": subject.left_out}));
+        self.world.beside(report, session)
     }
 
     fn subject(&self, shown: &mut dyn Write) -> Result<Subject, Failure> {

@@ -75,7 +75,7 @@ FOLDERfixes.csv: 1 left out: release
 }
 
 /// Asserts that an answer has the fields that the schema says, and no others.
-fn fits(schema: &Value, whole: &Value, value: &Value, path: &str) {
+pub(super) fn fits(schema: &Value, whole: &Value, value: &Value, path: &str) {
     let schema = match schema["$ref"].as_str() {
         Some(reference) => &whole["$defs"][reference.trim_start_matches("#/$defs/")],
         None => schema,

@@ -1,4 +1,4 @@
-//! What the world publishes about weaknesses and products, besides OSV: read, bounded, and asked about devices.
+//! What the world says of weaknesses, besides OSV.
 //!
 //! Pure readers of strangers' files ([`csaf`], [`vex`], [`kev`], [`epss`], [`eol`]) and of a hospital's own list of assets
 //! ([`asset`]), and the matching of devices that carry no agent to advisories about their model ([`devices`]). A document that
@@ -11,13 +11,9 @@ pub mod csaf;
 pub mod date;
 pub mod device_version;
 pub mod devices;
-#[cfg(test)]
-mod devices_tests;
 pub mod eol;
 pub mod epss;
 pub mod kev;
 pub mod naming;
 pub mod span;
-#[cfg(test)]
-mod span_tests;
 pub mod vex;

@@ -1,4 +1,4 @@
-//! How old what a feed says is, and when that is too old to be relied on.
+//! How old a feed is, and when that is too old.
 //!
 //! A date in the future is no freshness: clocks and publishers are wrong, and the verdict says so. Read next: [`super::kev`]
 //! and its neighbours, each of which carries its date.

@@ -1,4 +1,4 @@
-//! A hospital's own list of assets (a CMMS export), row by row: whose device it is, which model, which software, where.
+//! A hospital's own list of assets. It is a CMMS export, row by row: whose device, which model, which software, where.
 //!
 //! The adapter splits the text into cells; here columns are found by the names that exports use, and cells are cleaned. A row
 //! without a model, or with a cell nobody could show, is refused with a word and counted. Nothing is matched here. Read next:

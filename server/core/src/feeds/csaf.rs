@@ -1,4 +1,4 @@
-//! The reader of CSAF 2.0 documents (OASIS, <https://docs.oasis-open.org/csaf/csaf/v2.0/>): security advisories and VEX.
+//! The reader of CSAF 2.0. It takes security advisories and VEX (OASIS, <https://docs.oasis-open.org/csaf/csaf/v2.0/>).
 //!
 //! Kept is what decides a match and what people are told: products with maker, model and versions, statuses, remedies,
 //! scores, justifications, dates. A document of another form is refused whole; a product that a status names and the tree

@@ -1,4 +1,4 @@
-//! The dates that publishers write: a day, or a time with its offset.
+//! The dates that publishers write.
 //!
 //! What is no date is `None`; nothing here takes the present time for a missing one. Read next: [`super::age`], which
 //! judges how old a feed is.

@@ -1,4 +1,4 @@
-//! How the versions of devices' own software stand to each other, as far as anybody can say.
+//! How versions of devices' software stand.
 //!
 //! Makers of devices follow no scheme: `B.06.18`, `L81`, `2.4A`, `v20D32`. Numbers are compared as numbers and single letters
 //! as letters; everything else has no order, and a comparison without an answer ends as unknown, never as safe. That one

@@ -1,4 +1,4 @@
-//! Devices without an agent, matched to advisories about their maker's model: four answers, each with what it stands on.
+//! Devices without an agent, matched to advisories. Four answers, each with what it stands on.
 //!
 //! By maker, model, alias and version, never by CPE. Where an advisory names a model itself, its other products say nothing of
 //! it. A model that is only a part of a name, a version that is not known or not placeable, a range that is not understood: all
@@ -14,6 +14,9 @@ use super::csaf::tree::{Product, Relation};
 use super::csaf::{Advisory, Status, Weakness};
 use super::naming::{Aliases, Likeness, Model, names_of};
 use super::span::{self, Among};
+
+#[cfg(test)]
+mod tests;
 
 /// Advisories by the makers of their products.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Ends of life, as endoflife.date publishes them: one JSON document a product, in its first form and in that of API v1.
+//! Ends of life. As endoflife.date publishes them: one JSON document a product, in its first form and in that of API v1.
 //!
 //! A release whose end is not said is *not said*, neither supported nor over. Read next: [`super::age`].
 

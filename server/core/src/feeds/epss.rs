@@ -1,4 +1,4 @@
-//! EPSS, FIRST's chance that a weakness is attacked anywhere within 30 days: rows of the daily table.
+//! The rows of EPSS. It is FIRST's chance that a weakness is attacked anywhere within 30 days, published each day.
 //!
 //! The adapter splits the text into cells; here they get a meaning. The table begins with a line `#model_version:…,score_date:…`
 //! and a header; columns are found by their names. A row that is none is counted. Chances are kept as millionths, so that one

@@ -1,4 +1,4 @@
-//! CISA's catalogue of known exploited vulnerabilities: what is used in attacks, since when, and by ransomware or not.
+//! CISA's catalogue of what is exploited. It says since when, until when to mend it, and whether by ransomware.
 //!
 //! One JSON document; an entry that is none is counted and left out, a catalogue without one is refused: silence would look
 //! like safety. Read next: [`super::age`].

@@ -1,4 +1,4 @@
-//! Names of makers and models as people write them, brought into forms that can be compared.
+//! Names of makers and models, compared.
 //!
 //! Case, signs, legal forms and a maker's older names make no difference; a table of aliases, to which a site adds its own,
 //! says what else is the same. A name that only contains another is told apart from one that is the same: nothing here calls

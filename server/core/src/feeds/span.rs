@@ -1,4 +1,4 @@
-//! The versions that an advisory speaks of, read from what people wrote, and whether an installed one is among them.
+//! The versions that an advisory speaks of.
 //!
 //! `vers:` ranges (package-url/vers-spec), the comparators and the words of ICS advisories are understood; everything else is
 //! kept as *not understood*, and whoever asks gets unknown. "Not among them" is said only beyond the bound of a range that was
@@ -13,6 +13,9 @@ use cordon_proto::limits;
 
 use super::device_version::{self, Standing};
 use crate::matching::version::{self, Scheme};
+
+#[cfg(test)]
+mod tests;
 
 /// Which versions of a product are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]

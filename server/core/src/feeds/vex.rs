@@ -1,4 +1,4 @@
-//! VEX: what makers say of whether a weakness touches their product, in OpenVEX, CycloneDX or CSAF, in one form.
+//! VEX, in one form. What makers say of whether a weakness touches their product, in OpenVEX, CycloneDX or CSAF.
 //!
 //! A statement is about one product and one weakness. `not_affected` needs a reason, or it is refused; a subject that nobody
 //! can recognise stays and is reported as matching nothing. Readers only read: which statement counts is decided by

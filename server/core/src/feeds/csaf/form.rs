@@ -1,4 +1,4 @@
-//! The parts of a CSAF document that are read, as they are written.
+//! The parts of CSAF that are read.
 //!
 //! Lists end at their limits while they are read; what is not named here is passed over. Read next: [`super::read`].
 

@@ -1,4 +1,4 @@
-//! The products of a CSAF document: the tree of branches laid flat, relationships resolved, groups opened.
+//! The products of a CSAF document. The tree of branches is laid flat, relationships are resolved, groups opened.
 //!
 //! A product is its maker, its model and its versions, whatever depth they stand at; what narrows it otherwise (a language,
 //! an architecture) is kept as words. Of a product on another one the carrier is the device and the other its part. Read

@@ -1,4 +1,4 @@
-//! The reader of VEX in CycloneDX 1.4 and later, within an SBOM or beside it.
+//! The reader of VEX in CycloneDX.
 //!
 //! What a vulnerability affects is a name in the same document, or a link `urn:cdx:SERIAL/VERSION#NAME` into another one
 //! ([`References`]). A link into an SBOM that is not here stays a text, which nothing answers. The status that a version

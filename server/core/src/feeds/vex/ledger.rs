@@ -1,4 +1,4 @@
-//! All statements that were read, and which of them counts for a finding.
+//! Which VEX statement counts for a finding.
 //!
 //! The most specific one wins: one that names the version before one that does not, one about the device's release before one
 //! about the component alone; then the newest; of two alike the worse. Only an issuer that the owner believes takes anything

@@ -1,4 +1,4 @@
-//! The statements of a CSAF document, whatever its profile: each status of each product.
+//! The VEX statements of a CSAF document.
 //!
 //! A product on another one is a product with a component inside. Read next: [`crate::feeds::csaf`].
 

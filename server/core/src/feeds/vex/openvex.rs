@@ -1,4 +1,4 @@
-//! The reader of OpenVEX 0.2 (openvex/spec), and of the older form in which names were plain texts.
+//! The reader of OpenVEX.
 //!
 //! A statement's own time goes before the document's, the time of its last change before that of its making. Read next:
 //! [`super::ledger`].

@@ -1,4 +1,4 @@
-//! Whether a VEX statement's product is one that is here.
+//! Whether a VEX product is here.
 //!
 //! Package URLs are compared in their canonical form, qualifiers only where the statement names them, and `debian-12` is
 //! `debian-12.13`. Products without one are compared by maker and name as a whole: nothing is guessed. Read next:
@@ -102,7 +102,7 @@ impl Subject {
     /// Whether it is `thing`.
     #[must_use]
     pub fn fits(&self, thing: &Thing, aliases: &Aliases) -> Fit {
-        if thing.texts.iter().any(|text| *text == self.written) {
+        if thing.texts.contains(&self.written) {
             return Fit::Is { versioned: true };
         }
         match &self.by {

@@ -1,6 +1,6 @@
 //! Devices of a list before advisories of our own: each answer, each doubt.
 //!
-//! The real advisories are asked by `cordon-sim` where the folder of data is. Read next: [`super::devices`].
+//! The real advisories are asked by `cordon-sim` where the folder of data is. Read next: [`super::Catalogue`].
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::asset::Asset;
-use super::csaf;
-use super::devices::{Answer, Catalogue};
-use super::naming::Aliases;
+use super::{Answer, Catalogue, Verdict};
+use crate::feeds::asset::Asset;
+use crate::feeds::csaf;
+use crate::feeds::naming::Aliases;
 
 /// A document about one maker: rows of model, version branch, status.
 fn document(id: &str, maker: &str, rows: &[(&str, &str, &str)]) -> csaf::Advisory {
@@ -55,7 +55,7 @@ fn asset(maker: &str, model: &str, version: &str) -> Asset {
 /// The answer in short, with the reason or the bound.
 fn judged(catalogue: &Catalogue, asset: &Asset) -> String {
     let verdicts = catalogue.judge(asset);
-    let said = |verdict: &super::devices::Verdict<'_>| {
+    let said = |verdict: &Verdict<'_>| {
         let why = match verdict.answer {
             Answer::Affected { fixed } => fixed.unwrap_or_default(),
             Answer::Unknown(why) => why.word(),

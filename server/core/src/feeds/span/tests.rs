@@ -1,6 +1,6 @@
 //! What people write as ranges of versions, and where installed versions stand: golden, and as properties.
 //!
-//! Read next: [`super::span`].
+//! Read next: [`super::Versions`].
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::device_version;
-use super::span::{Among, Bound, Span, Versions, Why};
+use super::{Among, Bound, Span, Versions, Why};
+use crate::feeds::device_version;
 
 /// A reading in short: `..9.3]` up to and with it.
 fn shown(versions: &Versions) -> String {
