@@ -203,15 +203,22 @@ pub fn read(bytes: &[u8]) -> Result<Advisory, Refused> {
         nowhere: 0,
         unresolved: tree.unresolved,
     };
+    let mut left = limits::CSAF_MEMBERS;
     for (at, vulnerability) in vulnerabilities.0.into_iter().enumerate() {
-        let weakness = advisory.weakness(at, vulnerability, &tree.names);
+        let weakness = advisory.weakness(at, vulnerability, &tree.names, &mut left)?;
         advisory.weaknesses.push(weakness);
     }
     Ok(advisory)
 }
 
 impl Advisory {
-    fn weakness(&mut self, at: usize, from: Vulnerability, names: &ByName) -> Weakness {
+    fn weakness(
+        &mut self,
+        at: usize,
+        from: Vulnerability,
+        names: &ByName,
+        left: &mut usize,
+    ) -> Result<Weakness, Refused> {
         let mut aliases: Vec<String> = from.cve.into_iter().collect();
         aliases.extend(from.ids.0.into_iter().map(|id| id.text));
         aliases.retain(|name| !name.trim().is_empty());
@@ -229,39 +236,37 @@ impl Advisory {
                 }
             }
         }
-        weakness.remedies = from
-            .remediations
-            .0
-            .into_iter()
-            .map(|remedy| Remedy {
+        for remedy in from.remediations.0 {
+            weakness.remedies.push(Remedy {
                 kind: remedy.category,
-                products: self.members(remedy.members, names),
-                details: remedy.details,
-                url: remedy.url,
+                products: self.members(remedy.members, names, left)?,
+                details: short(&remedy.details),
+                url: remedy.url.as_deref().map(short),
                 date: remedy.date.as_deref().and_then(date::read),
-            })
-            .collect();
+            });
+        }
         for score in from.scores.0 {
-            let products = self.members(Members { product_ids: score.products, ..Members::default() }, names);
+            let members = Members { product_ids: score.products, ..Members::default() };
+            let products = self.members(members, names, left)?;
             // Of several versions of CVSS the newest that is here.
             let found = [score.cvss_v4, score.cvss_v3, score.cvss_v2].into_iter().flatten().next();
             if let Some((vector, base_tenths)) = found.and_then(form::Cvss::whole) {
-                weakness.scores.push(Score { vector, base_tenths, products });
+                weakness.scores.push(Score { vector: short(&vector), base_tenths, products });
             }
         }
         for flag in from.flags.0 {
-            let products = self.members(flag.members, names);
-            weakness.reasons.push(Reason { text: flag.label, label: true, products });
+            let products = self.members(flag.members, names, left)?;
+            weakness.reasons.push(Reason { text: short(&flag.label), label: true, products });
         }
         for threat in from.threats.0.into_iter().filter(|threat| threat.category == "impact") {
-            let products = self.members(threat.members, names);
-            weakness.reasons.push(Reason { text: threat.details.trim().to_string(), label: false, products });
+            let products = self.members(threat.members, names, left)?;
+            weakness.reasons.push(Reason { text: short(&threat.details), label: false, products });
         }
-        weakness
+        Ok(weakness)
     }
 
     /// The products of a list and of its groups.
-    fn members(&mut self, members: Members, names: &ByName) -> Vec<usize> {
+    fn members(&mut self, members: Members, names: &ByName, left: &mut usize) -> Result<Vec<usize>, Refused> {
         let mut products: Vec<usize> = Vec::new();
         for id in &members.product_ids.0 {
             match names.products.get(id) {
@@ -270,14 +275,26 @@ impl Advisory {
             }
         }
         for id in &members.group_ids.0 {
-            match names.groups.get(id) {
-                Some(group) => products.extend(group),
-                None => self.nowhere += 1,
-            }
+            let Some(group) = names.groups.get(id) else {
+                self.nowhere += 1;
+                continue;
+            };
+            *left = left.checked_sub(group.len()).ok_or_else(too_many)?;
+            products.extend(group);
         }
+        *left = left.checked_sub(products.len()).ok_or_else(too_many)?;
         products.sort_unstable();
         products.dedup();
-        products.truncate(limits::CSAF_LIST);
-        products
+        Ok(products)
     }
+}
+
+/// Groups make much of little: what they open to is bounded for the whole document.
+fn too_many() -> Refused {
+    Refused::OtherForm(alloc::format!("lists of more than {} products together", limits::CSAF_MEMBERS))
+}
+
+/// The beginning of a text, as much as is kept of it.
+fn short(text: &str) -> String {
+    text.trim().chars().take(limits::VEX_TEXT).collect()
 }

@@ -148,6 +148,15 @@ impl Versions {
         }
     }
 
+    /// Exactly this one version, whatever its text is.
+    #[must_use]
+    pub fn named(version: &str) -> Self {
+        if version.len() > limits::VERSION_CHARS {
+            return Self::NotUnderstood;
+        }
+        Self::Listed(alloc::vec![version.to_owned()])
+    }
+
     fn listed(text: &str) -> Self {
         let parts: Vec<String> = without_notes(text).split('|').map(|part| part.trim().to_owned()).collect();
         let fits = |part: &String| device_version::is_version(part) && part.split(' ').count() <= 2;

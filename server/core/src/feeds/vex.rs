@@ -4,7 +4,6 @@
 //! can recognise stays and is reported as matching nothing. Readers only read: which statement counts is decided by
 //! [`ledger`]. Read next: [`ledger`], then the reader of a format.
 
-use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -140,7 +139,7 @@ impl Subject {
     #[must_use]
     pub fn of(text: &str) -> Self {
         let by = Purl::canonical(text).map_or(By::Text, By::Purl);
-        Self { by, versions: Versions::Unsaid, written: text.to_owned() }
+        Self { by, versions: Versions::Unsaid, written: short(text) }
     }
 }
 
@@ -162,6 +161,17 @@ impl Document {
             self.statements.push(statement);
         }
     }
+}
+
+/// The names of a weakness that are kept: every product of a statement repeats them.
+fn names_of<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let fits = |name: &&String| (1..=limits::VEX_NAME).contains(&name.len());
+    names.filter(fits).take(limits::VEX_NAMES).cloned().collect()
+}
+
+/// The beginning of a text, as much as is kept of it.
+fn short(text: &str) -> String {
+    text.trim().chars().take(limits::VEX_TEXT).collect()
 }
 
 #[derive(Deserialize)]

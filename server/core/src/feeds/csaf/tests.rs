@@ -121,6 +121,32 @@ fn what_is_no_document_is_refused_with_a_word() {
     assert!(read(&marked).is_ok(), "the mark of UTF-8 is no fault");
 }
 
+#[test]
+fn a_small_document_opens_to_no_great_one() {
+    // Goal: what a group or a name makes many of is bounded. Method: a group that 20,000 remedies name, a name without an end.
+    let products: Vec<String> =
+        (0..2_000).map(|at| format!("{{\"product_id\":\"{at}\",\"name\":\"n\"}}")).collect();
+    let names: Vec<String> = (0..2_000).map(|at| format!("\"{at}\"")).collect();
+    let tree = format!(
+        r#""product_tree":{{"full_product_names":[{}],"product_groups":[{{"group_id":"G","product_ids":[{}]}}]}}"#,
+        products.join(","),
+        names.join(",")
+    );
+    let remedies = |count: usize| {
+        let remedies = [r#"{"category":"mitigation","group_ids":["G"]}"#].repeat(count).join(",");
+        let text =
+            document(&[HEAD, &tree, &format!(r#""vulnerabilities":[{{"remediations":[{remedies}]}}]"#)]);
+        read(text.as_bytes())
+            .map(|advisory| advisory.weaknesses[0].remedies.len())
+            .map_err(|refused| refused.word())
+    };
+    assert_eq!(remedies(100), Ok(100));
+    assert_eq!(remedies(20_000), Err("other-form"));
+    let long =
+        document(&[HEAD, &TREE.replace("Pump 5\",", &format!("{}\",", "x".repeat(limits::CSAF_NAME + 1)))]);
+    assert_eq!(read(long.as_bytes()).map_err(|refused| refused.word()), Err("other-form"));
+}
+
 proptest! {
     #[test]
     fn no_bytes_break_it(at in 0..3000_usize, byte in any::<u8>(), cut in 0..4000_usize) {

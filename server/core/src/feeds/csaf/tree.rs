@@ -59,6 +59,9 @@ pub enum Relation {
     InstalledWith,
 }
 
+/// Words that narrow one product and are kept.
+const NARROWED: usize = 8;
+
 /// A tree laid flat.
 pub(super) struct Flat {
     pub(super) products: Vec<Product>,
@@ -94,7 +97,7 @@ pub(super) fn flatten(tree: Tree) -> Result<Flat, Refused> {
         flat.branch(branch, Above::default())?;
     }
     for named in tree.full_product_names.0 {
-        let model = named.name.clone();
+        let model = name(&named.name)?;
         flat.push(named, Above { model, ..Above::default() })?;
     }
     flat.relate(tree.relationships.0)?;
@@ -106,10 +109,39 @@ pub(super) fn flatten(tree: Tree) -> Result<Flat, Refused> {
     Ok(flat)
 }
 
+/// A name that every product below repeats: one without an end is refused.
+fn name(text: &str) -> Result<String, Refused> {
+    let text = text.trim();
+    if text.len() > limits::CSAF_NAME {
+        return Err(Refused::OtherForm(alloc::format!("a name of more than {} bytes", limits::CSAF_NAME)));
+    }
+    Ok(text.to_string())
+}
+
+impl Product {
+    /// What a product on this one takes over from it.
+    fn bare(&self) -> Self {
+        let Self { maker, model, family, versions, versions_text, narrowed, .. } = self;
+        Self {
+            id: String::new(),
+            name: String::new(),
+            maker: maker.clone(),
+            model: model.clone(),
+            family: family.clone(),
+            versions: versions.clone(),
+            versions_text: versions_text.clone(),
+            narrowed: narrowed.clone(),
+            purl: None,
+            model_numbers: Vec::new(),
+            part: None,
+        }
+    }
+}
+
 impl Flat {
     /// One branch and all below it; how deep they nest was bounded before the document was parsed.
     fn branch(&mut self, branch: Branch, mut above: Above) -> Result<(), Refused> {
-        let name = branch.name.trim().to_string();
+        let name = name(&branch.name)?;
         match branch.category {
             Category::Vendor => above.maker = name,
             Category::ProductFamily => above.family = name,
@@ -121,7 +153,11 @@ impl Flat {
             | Category::HostName
             | Category::Language
             | Category::Legacy
-            | Category::Specification => above.narrowed.push(name),
+            | Category::Specification => {
+                if above.narrowed.len() < NARROWED {
+                    above.narrowed.push(name);
+                }
+            }
         }
         for below in branch.branches.0 {
             self.branch(below, above.clone())?;
@@ -185,7 +221,7 @@ impl Flat {
                     later.push(relationship);
                     continue;
                 };
-                let Some(carrier) = self.products.get(carrier).cloned() else { continue };
+                let Some(carrier) = self.products.get(carrier).map(Product::bare) else { continue };
                 let Named { product_id, name, product_identification_helper } =
                     relationship.full_product_name;
                 let purl = product_identification_helper.purl.as_deref();

@@ -12,7 +12,7 @@ use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use serde::Deserialize;
 
-use super::{By, Document, Format, Statement, Status, Subject};
+use super::{By, Document, Format, Statement, Status, Subject, names_of, short};
 use crate::feeds::date;
 use crate::feeds::span::Versions;
 use crate::matching::json::{self, AtMost, Refused};
@@ -176,23 +176,23 @@ fn names(whole: &Whole) -> BTreeMap<String, Subject> {
 impl Component {
     fn subject(&self) -> Subject {
         let purl = self.purl.as_deref().and_then(|purl| Purl::canonical(purl).ok());
-        let maker = self.supplier.as_ref().map(|supplier| supplier.name.clone());
+        let maker = self.supplier.as_ref().map(|supplier| supplier.name.as_str());
         let version = self.version.as_deref().filter(|version| !version.is_empty());
         let by = match purl {
             Some(purl) => By::Purl(purl),
             None if self.name.is_empty() => By::Text,
             None => By::Name {
-                maker: maker.or_else(|| self.group.clone()).unwrap_or_default(),
-                name: self.name.clone(),
+                maker: short(maker.or(self.group.as_deref()).unwrap_or_default()),
+                name: short(&self.name),
             },
         };
         let versions = match (&by, version) {
-            (By::Name { .. }, Some(version)) => Versions::Listed(alloc::vec![version.into()]),
+            (By::Name { .. }, Some(version)) => Versions::named(version),
             (By::Name { .. }, None) | (By::Purl(_) | By::Text, _) => Versions::Unsaid,
         };
         let written = match version {
-            Some(version) => alloc::format!("{} {version}", self.name),
-            None => self.name.clone(),
+            Some(version) => short(&alloc::format!("{} {version}", self.name)),
+            None => short(&self.name),
         };
         Subject { by, versions, written }
     }
@@ -245,10 +245,9 @@ impl Vulnerability {
         let times =
             [own(|a| &a.updated), own(|a| &a.issued), self.updated.as_deref(), self.published.as_deref()];
         let at = times.into_iter().flatten().find_map(date::read).or(at);
-        let reason = own(|a| &a.justification).or_else(|| own(|a| &a.detail)).map(String::from);
-        let others = self.references.0.into_iter().map(|other| other.id);
-        let mut names: Vec<String> = core::iter::once(self.id).chain(others).collect();
-        names.retain(|name| !name.is_empty());
+        let reason = own(|a| &a.justification).or_else(|| own(|a| &a.detail)).map(short);
+        let others = self.references.0.iter().map(|other| &other.id);
+        let names = names_of(core::iter::once(&self.id).chain(others));
         for affected in self.affects.0 {
             let subject = find(&affected.r#ref).unwrap_or_else(|| Subject::of(&affected.r#ref));
             let whole = Version { version: None, range: None, status: None };
@@ -281,7 +280,7 @@ impl Version {
     /// The subject in these versions, where they are named.
     fn narrow(&self, subject: &Subject) -> Subject {
         let versions = match (&self.version, &self.range) {
-            (Some(version), _) => Versions::Listed(alloc::vec![version.clone()]),
+            (Some(version), _) => Versions::named(version),
             (None, Some(range)) => Versions::range(range),
             (None, None) => return subject.clone(),
         };
@@ -290,6 +289,6 @@ impl Version {
         if let By::Purl(purl) = &mut by {
             purl.version = None;
         }
-        Subject { by, versions, written: alloc::format!("{} {text}", subject.written) }
+        Subject { by, versions, written: short(&alloc::format!("{} {text}", subject.written)) }
     }
 }

@@ -3,12 +3,11 @@
 //! A product on another one is a product with a component inside. Read next: [`crate::feeds::csaf`].
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{By, Document, Format, Statement, Status, Subject};
+use super::{By, Document, Format, Statement, Status, Subject, names_of, short};
 use crate::feeds::csaf::tree::Product;
-use crate::feeds::csaf::{self, Advisory, Weakness};
+use crate::feeds::csaf::{self, Advisory, Reason, Weakness};
 
 /// What a CSAF document says as VEX.
 #[must_use]
@@ -21,7 +20,8 @@ pub fn document(advisory: &Advisory) -> Document {
         refused: BTreeMap::new(),
     };
     for weakness in &advisory.weaknesses {
-        let names: Vec<String> = core::iter::once(&weakness.id).chain(&weakness.aliases).cloned().collect();
+        let names = names_of(core::iter::once(&weakness.id).chain(&weakness.aliases));
+        let reasons = reasons(weakness);
         for (place, status) in &weakness.statuses {
             let status = match status {
                 csaf::Status::Recommended => continue,
@@ -39,7 +39,7 @@ pub fn document(advisory: &Advisory) -> Document {
                 subject: subject(product),
                 inside: part.map(subject).into_iter().collect(),
                 status,
-                reason: reason(weakness, *place),
+                reason: reasons.get(place).map(|reason| reason.text.clone()),
                 at: advisory.updated,
             });
         }
@@ -47,10 +47,18 @@ pub fn document(advisory: &Advisory) -> Document {
     document
 }
 
-/// The label before the sentence.
-fn reason(weakness: &Weakness, product: usize) -> Option<String> {
-    let for_it = weakness.reasons.iter().filter(|reason| reason.products.contains(&product));
-    for_it.max_by_key(|reason| reason.label).map(|reason| reason.text.clone())
+/// The reason for each product: the label before the sentence.
+fn reasons(weakness: &Weakness) -> BTreeMap<usize, &Reason> {
+    let mut reasons: BTreeMap<usize, &Reason> = BTreeMap::new();
+    for reason in &weakness.reasons {
+        for product in &reason.products {
+            let held = reasons.entry(*product).or_insert(reason);
+            if reason.label {
+                *held = reason;
+            }
+        }
+    }
+    reasons
 }
 
 fn subject(product: &Product) -> Subject {
@@ -58,5 +66,5 @@ fn subject(product: &Product) -> Subject {
         Some(purl) => By::Purl(purl.clone()),
         None => By::Name { maker: product.maker.clone(), name: product.model.clone() },
     };
-    Subject { by, versions: product.versions.clone(), written: product.name.clone() }
+    Subject { by, versions: product.versions.clone(), written: short(&product.name) }
 }

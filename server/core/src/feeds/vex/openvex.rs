@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use cordon_proto::limits;
 use serde::Deserialize;
 
-use super::{Document, Format, Statement, Status, Subject};
+use super::{Document, Format, Statement, Status, Subject, names_of, short};
 use crate::feeds::date;
 use crate::matching::json::{self, AtMost, Refused};
 
@@ -130,8 +130,8 @@ pub fn read(bytes: &[u8]) -> Result<Document, Refused> {
 
 fn take(document: &mut Document, said: Said, at: Option<cordon_proto::time::Timestamp>) {
     let names = match said.vulnerability {
-        Weakness::Text(name) => alloc::vec![name],
-        Weakness::Named { name, aliases } => core::iter::once(name).chain(aliases.0).collect(),
+        Weakness::Text(name) => names_of([name].iter()),
+        Weakness::Named { name, aliases } => names_of([name].iter().chain(&aliases.0)),
     };
     let status = match said.status.as_str() {
         "not_affected" => Status::NotAffected,
@@ -144,7 +144,7 @@ fn take(document: &mut Document, said: Said, at: Option<cordon_proto::time::Time
         return document.refuse("no-product");
     }
     let at = said.times.newest().or(at);
-    let reason = said.justification.or(said.impact_statement);
+    let reason = said.justification.or(said.impact_statement).as_deref().map(short);
     for product in said.products.0 {
         let (subject, inside) = match product {
             Product::Text(text) => (Some(Subject::of(&text)), Some(Vec::new())),
