@@ -87,7 +87,7 @@ struct Judged<'a> {
 impl Judged<'_> {
     /// The word that counts.
     fn word(&self) -> &'static str {
-        match self.suppressed["status"].as_str() {
+        match self.suppressed.get("status").and_then(Value::as_str) {
             Some("fixed") => "fixed",
             Some(_) => "not-affected",
             None => self.verdict.answer.word(),

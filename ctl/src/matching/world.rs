@@ -108,7 +108,8 @@ impl World {
         }
         let mut known = self.read(session.now, Aliases::default())?;
         let (mut suppressed, mut exploited) = (0, 0);
-        for verdict in report.json["verdicts"].as_array_mut().into_iter().flatten() {
+        let verdicts = report.json.get_mut("verdicts").and_then(Value::as_array_mut);
+        for verdict in verdicts.into_iter().flatten() {
             let id = verdict["id"].as_str().unwrap_or_default().to_owned();
             let component: Option<Component> = serde_json::from_value(verdict["component"].clone()).ok();
             let thing = component.as_ref().map(Thing::of_component).unwrap_or_default();
@@ -121,7 +122,7 @@ impl World {
             fields.extend(facts);
             fields.insert("suppressed_by".to_owned(), said);
         }
-        if let Some(feeds) = report.json["feeds"].as_array_mut() {
+        if let Some(feeds) = report.json.get_mut("feeds").and_then(Value::as_array_mut) {
             feeds.extend(known.feeds.iter().map(Feed::document));
         }
         report.text.push_str(&format!(
