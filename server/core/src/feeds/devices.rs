@@ -63,6 +63,8 @@ pub enum Why {
     PartNotKnown,
     /// The maker is still looking.
     UnderInvestigation,
+    /// The advisory names the product, and says of no weakness whether it has it.
+    NoStatus,
 }
 
 /// One answer about one device and one weakness.
@@ -117,6 +119,7 @@ impl Why {
             Self::NoMaker => "no-maker",
             Self::PartNotKnown => "part-not-known",
             Self::UnderInvestigation => "under-investigation",
+            Self::NoStatus => "no-status",
         }
     }
 
@@ -129,6 +132,7 @@ impl Why {
             Self::NoMaker => "write the maker into the list",
             Self::PartNotKnown => "look whether that part is installed on the device",
             Self::UnderInvestigation => "wait for the maker, who is still looking",
+            Self::NoStatus => "read the advisory: it names the model and does not say whether it is affected",
         }
     }
 }
@@ -244,13 +248,31 @@ fn verdict<'a>(
             best = Some((weight, verdict));
         }
     }
-    let (_, mut verdict) = best?;
+    let mut verdict = match best {
+        Some((_, verdict)) => verdict,
+        None => unsaid(advisory, weakness, likeness, places)?,
+    };
     if likeness == Likeness::Partly {
         verdict.answer = Answer::Unknown(Why::ModelInPart);
     } else if asset.maker.is_empty() {
         verdict.answer = Answer::Unknown(Why::NoMaker);
     }
     Some(verdict)
+}
+
+/// The word of an advisory that names a product and says nothing of it anywhere: unknown, for silence would look like safety.
+fn unsaid<'a>(
+    advisory: &'a Advisory,
+    weakness: &'a Weakness,
+    likeness: Likeness,
+    places: &[usize],
+) -> Option<Verdict<'a>> {
+    let said =
+        |place: &usize| advisory.weaknesses.iter().any(|weakness| weakness.statuses.contains_key(place));
+    let place = places.first().copied().filter(|_| !places.iter().any(said))?;
+    let product = advisory.products.get(place)?;
+    let answer = Answer::Unknown(Why::NoStatus);
+    Some(Verdict { advisory, weakness, product, place, likeness, answer, bound: None })
 }
 
 /// What one product's status says of a device, and how much it weighs beside others.

@@ -83,6 +83,7 @@ fn each_answer_has_its_evidence() {
             ("e-Alert", "", "under_investigation"),
             ("MiniMed 630G", "=MMT-1715 | MMT-1754", AFFECTED),
             ("Xhibit", "vers:all/*", "known_not_affected"),
+            ("Forgotten", "vers:all/*", "recommended_by_nobody"),
         ],
     );
     let catalogue = Catalogue::new(alloc::vec![advisory], Aliases::default());
@@ -103,6 +104,7 @@ fn each_answer_has_its_evidence() {
         ("Philips", "e-Alert", "1.0", "unknown under-investigation name"),
         ("Philips", "MMT-1754", "", "affected  alias"),
         ("Philips", "Xhibit", "1", "not-affected  name"),
+        ("Philips", "Forgotten", "1", "unknown no-status name"),
         ("Siemens", "MX40", "B.06.17", ""),
         ("Philips", "Affiniti 70", "1.0", ""),
     ] {
