@@ -17,12 +17,15 @@ use cordon_server_core::matching::verdict::{Answer, Verdict};
 use serde_json::{Value, json};
 
 use self::subject::Subject;
+use self::world::World;
 use crate::failure::Failure;
 use crate::report::{Report, plain};
 use crate::session::Session;
 
+mod assets;
 mod feeds;
 mod subject;
+mod world;
 
 /// Columns of the table.
 const COLUMNS: [&str; 6] = ["weakness", "package", "installed", "answer", "repaired", "by"];
@@ -52,6 +55,9 @@ pub struct Match {
     /// Debian's security data: the tracker's JSON or a table of repairs; may be given several times.
     #[arg(long, value_name = "FILE")]
     pub debian: Vec<PathBuf>,
+    /// What else is known.
+    #[command(flatten)]
+    pub world: World,
     /// Show also what is fixed and what never was affected.
     #[arg(long)]
     pub all: bool,
@@ -63,6 +69,9 @@ impl Match {
     /// # Errors
     /// A file cannot be read, or nothing of a feed was understood.
     pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
+        if let Some(list) = &self.world.devices {
+            return assets::run(&self.world, list, self.all, session);
+        }
         if self.osv.is_empty() && self.debian.is_empty() {
             return Err(Failure::Usage(
                 "name what is known of weaknesses: --osv PATH or --debian FILE".to_owned(),
@@ -71,7 +80,8 @@ impl Match {
         let subject = Subject::of(self, session.shown)?;
         let (index, feeds) = feeds::read(&self.osv, &self.debian)?;
         let set = ComponentSet::new(subject.components);
-        Ok(self.report(&set, &index, &json!({"feeds": feeds, "left_out": subject.left_out})))
+        let report = self.report(&set, &index, &json!({"feeds": feeds, "left_out": subject.left_out}));
+        self.world.beside(report, session)
     }
 
     fn report(&self, set: &ComponentSet, index: &Index, read: &Value) -> Report {

@@ -15,6 +15,7 @@ use cordon_proto::update::{
 };
 use serde_json::Value;
 
+mod assets;
 mod audit;
 mod bundles;
 mod clocks;

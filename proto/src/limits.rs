@@ -392,3 +392,31 @@ pub const FEED_BYTES: u64 = 256 * 1024 * 1024;
 pub const FEED_ROWS: usize = 2_000_000;
 /// Characters of a package URL.
 pub const PURL_CHARS: usize = 1024;
+/// Versions and ranges that one product of an advisory is told by.
+pub const STATED_VERSIONS: usize = 256;
+/// Products of one CSAF document, and statements of one VEX document.
+pub const VEX_STATEMENTS: usize = 50_000;
+/// Products that one statement names, and remedies, scores and notes of one weakness in a CSAF document.
+pub const CSAF_LIST: usize = 20_000;
+/// Bytes of one name in the tree of a CSAF document: of a maker, a model, a version. Every product below repeats it.
+pub const CSAF_NAME: usize = 512;
+/// Products that all lists of a CSAF document name together, groups opened.
+pub const CSAF_MEMBERS: usize = 1_000_000;
+/// Names of one weakness in a VEX statement, each of at most [`VEX_NAME`] bytes; every product of a statement repeats them.
+pub const VEX_NAMES: usize = 16;
+/// Bytes of one name of a weakness.
+pub const VEX_NAME: usize = 128;
+/// Characters of a reason, a remedy or a product's name that are kept.
+pub const VEX_TEXT: usize = 1_024;
+/// Entries of CISA's catalogue of what is exploited: it has below 2,000.
+pub const KEV_ROWS: usize = 100_000;
+/// Rows of EPSS: it has about 300,000.
+pub const EPSS_ROWS: usize = 2_000_000;
+/// Releases of one product with their ends of life.
+pub const EOL_ROWS: usize = 2_000;
+/// Rows of a list of assets.
+pub const ASSET_ROWS: usize = 200_000;
+/// Bytes of one cell of a list of assets that are kept.
+pub const ASSET_CELL: usize = 256;
+/// Days after which what a feed says is old news, and that itself a finding.
+pub const FEED_STALE_DAYS: u32 = 7;

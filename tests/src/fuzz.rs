@@ -19,6 +19,7 @@ use crate::soak::{Outcome, Rounds};
 
 pub mod der;
 pub mod est;
+pub mod feeds;
 pub mod leaf;
 pub mod matching;
 pub mod mutate;

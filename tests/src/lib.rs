@@ -3,6 +3,7 @@
 //! It uses every room of the house and is used by none. Nothing here ships to a device or a server. Read next:
 //! `main.rs` for the commands, `skip.rs` for how a test says that it cannot run, `tidy.rs` for the rules.
 
+pub mod advisories;
 pub mod archive;
 pub mod bench;
 pub mod browser;

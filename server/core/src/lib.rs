@@ -17,6 +17,7 @@ pub mod clone;
 pub mod device;
 pub mod evidence;
 pub mod expiry;
+pub mod feeds;
 pub mod import;
 pub mod matching;
 pub mod order_plan;

@@ -25,6 +25,3 @@ pub mod range;
 mod tests;
 pub mod verdict;
 pub mod version;
-pub mod vex;
-#[cfg(test)]
-mod vex_tests;

@@ -30,7 +30,7 @@ use minicbor::{Decode, Encode};
 use rcgen::PublicKeyData;
 use rustls::pki_types::CertificateDer;
 
-use super::{der, est, leaf, matching, samples};
+use super::{der, est, feeds, leaf, matching, samples};
 
 /// One kind of bytes from outside.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 22] = [
+pub const TARGETS: [Target; 26] = [
     Target {
         name: "archive",
         parsed: "archive parsed",
@@ -179,6 +179,16 @@ pub const TARGETS: [Target; 22] = [
         samples: matching::package_urls,
         run: matching::package_url,
     },
+    Target {
+        name: "csaf",
+        parsed: "advisories read",
+        der: false,
+        samples: feeds::advisories,
+        run: feeds::advisory,
+    },
+    Target { name: "vex", parsed: "VEX read", der: false, samples: feeds::statements, run: feeds::statement },
+    Target { name: "tables", parsed: "tables read", der: false, samples: feeds::tables, run: feeds::table },
+    Target { name: "assets", parsed: "lists read", der: false, samples: feeds::lists, run: feeds::list },
 ];
 
 /// A target with a fault in it, that must be found: it fails where a part at least two levels down holds 80 bytes or more.

@@ -110,7 +110,7 @@ impl Index {
         let (group, _) = words.first()?;
         let evidence = Evidence { advisory: self.id(deciding.entry), compared: deciding.held.compared };
         let (group, component) = (self.group(*group), subject.component);
-        Some(Verdict { group, component, answer, evidence, overruling: None })
+        Some(Verdict { group, component, answer, evidence })
     }
 
     /// The lowest version at which no record says "affected", found by going from repair to repair.

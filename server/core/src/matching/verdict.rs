@@ -6,7 +6,6 @@
 use super::advisory::Edge;
 use super::component::Component;
 use super::version::Scheme;
-use super::vex::Overruling;
 
 /// Does a component have a weakness?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,8 +123,6 @@ pub struct Verdict<'a> {
     pub answer: Answer<'a>,
     /// What it stands on.
     pub evidence: Evidence<'a>,
-    /// The statement of its maker that changed the answer, if one did; the evidence is that of the answer before.
-    pub overruling: Option<Overruling<'a>>,
 }
 
 impl<'a> Verdict<'a> {
