@@ -95,7 +95,7 @@ fn spelled(at: usize, maker: &str, model: &str) -> (String, String) {
         (1, "Medtronic") => "Medtronic MiniMed".to_owned(),
         _ => maker.to_owned(),
     };
-    (maker, if at % 2 == 0 { model.to_owned() } else { model.to_uppercase() })
+    (maker, if at.is_multiple_of(2) { model.to_owned() } else { model.to_uppercase() })
 }
 
 #[test]

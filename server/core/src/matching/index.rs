@@ -275,15 +275,6 @@ impl Index {
         let record = self.records.get(as_usize(entry.record));
         record.map_or(&[], |record| record.groups.of(&self.record_groups))
     }
-
-    /// The name of every record, with the groups under which it is counted.
-    pub(super) fn names(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = &str>)> {
-        self.records.iter().map(|record| {
-            let groups = record.groups.of(&self.record_groups).iter();
-            (self.word(record.id), groups.map(|group| self.group(*group)))
-        })
-    }
-
     /// The name of a group.
     pub(super) fn group(&self, group: u32) -> &str {
         self.groups.get(as_usize(group)).map_or("", String::as_str)
