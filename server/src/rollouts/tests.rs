@@ -499,7 +499,9 @@ async fn a_person_sends_confirmed_devices_back_without_a_new_signature() {
     let report = back.report.as_mut().expect("it spoke");
     report.wants = Some(WantedGo { order: name("w1"), action: Action::Back });
     let back = Arc::new(back);
-    let devices = [Arc::clone(&back), Arc::new(late.clone())];
+    let mut trying = late.clone();
+    trying.report.as_mut().expect("it spoke").update.state = UpdateState::Trial;
+    let devices = [Arc::clone(&back), Arc::new(trying)];
     let look = |id: DeviceId| devices.iter().find(|device| device.id == id).cloned();
     rollouts.tick(AT, look).await.expect("gives the go");
     assert_eq!(rollouts.tell(&back, NOW).0.permit.map(|permit| permit.action), Some(Action::Back));

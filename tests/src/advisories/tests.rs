@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use cordon_server_core::feeds::asset::{Asset, Assets};
-use cordon_server_core::feeds::csaf::{self, Advisory, RemedyKind};
+use cordon_server_core::feeds::csaf::{self, Advisory, RemedyKind, Status};
 use cordon_server_core::feeds::devices::{Answer, Catalogue};
 use cordon_server_core::feeds::kev;
 use cordon_server_core::feeds::naming::Aliases;
@@ -107,10 +107,15 @@ fn three_hundred_devices_of_a_list_are_matched_alias_included() {
     let (mut list, mut wanted) = (Assets::default(), Vec::new());
     list.row(&["Manufacturer", "Model", "Software Version", "Asset Tag"]).expect("a header");
     for advisory in advisories.iter().cycle().take(advisories.len() * 9) {
-        for product in &advisory.products {
+        for (place, product) in advisory.products.iter().enumerate() {
             let at = wanted.len();
             if at == 300 {
                 break;
+            }
+            let affected =
+                |weakness: &csaf::Weakness| weakness.statuses.get(&place) == Some(&Status::KnownAffected);
+            if !advisory.weaknesses.iter().any(affected) {
+                continue;
             }
             let named = advisory.products.iter().filter(|other| other.model == product.model).count();
             let Some((inside, _)) = versions(product).filter(|_| named == 1) else { continue };
@@ -153,10 +158,11 @@ fn thing(statement: &vex::Statement) -> Thing {
     let version = match &statement.subject.versions {
         Versions::Unsaid | Versions::All | Versions::NotUnderstood => None,
         Versions::Listed(listed) => listed.first().cloned(),
-        Versions::Ranges { spans, .. } => spans
-            .first()
-            .and_then(|span| span.low.as_ref().or(span.high.as_ref()))
-            .map(|bound| bound.version.clone()),
+        Versions::Ranges { spans, .. } => {
+            let bound = spans.first().and_then(|span| span.low.as_ref().or(span.high.as_ref()));
+            // Below an end that is not in the range, the first of all versions is.
+            bound.map(|bound| if bound.inclusive { bound.version.clone() } else { "0".to_owned() })
+        }
     };
     match &statement.subject.by {
         By::Purl(purl) => Thing { purls: vec![purl.clone()], version, ..Thing::default() },

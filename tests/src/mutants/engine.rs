@@ -93,7 +93,7 @@ pub const ENGINE: &[Breakage] = &[
     server(
         "no tick for a pause",
         "server/src/rollouts/steps.rs",
-        ("rollout.moves() || rollout.keeps_gos());", "rollout.moves());"),
+        ("filter(|rollout| rollout.is_open());", "filter(|rollout| rollout.moves());"),
         "rollouts::review_tests::a_tick_frees_the_places_of_a_paused_rollout_that_nobody_came_for",
     ),
     server(
@@ -213,8 +213,32 @@ pub const ENGINE: &[Breakage] = &[
     ground(
         "the checker lets any go be taken",
         "server/core/src/rollout/check.rs",
-        ("refused || go.is_of_no_use(facts) || go.lies_too_long(sight.now),", "refused || !refused,"),
+        (
+            "holds(over || withheld, Violation::TakenWithoutCause)",
+            "holds(over || !over, Violation::TakenWithoutCause)",
+        ),
         "rollout::review_tests::the_check_sees_by_itself_who_is_silent_and_whose_go_may_be_taken",
+    ),
+    ground(
+        "what stands still frees no places",
+        "server/core/src/rollout/plan.rs",
+        (
+            "State::Halted { .. } | State::Stopped { .. } => ended_gos(rollout, sight),",
+            "State::Halted { .. } | State::Stopped { .. } => Vec::new(),",
+        ),
+        "rollout::golden_tests::a_stopped_rollout_keeps_the_places_of_who_is_on_the_way",
+    ),
+    ground(
+        "what a clock ahead told is told",
+        "server/core/src/rollout/progress.rs",
+        ("Self::At(told) => told > now,", "Self::At(_) => false,"),
+        "rollout::world_tests::two_rollouts_under_a_clock_that_goes_wrong_break_no_promise",
+    ),
+    ground(
+        "a return has the places of its installs too",
+        "server/core/src/rollout/way_back.rs",
+        ("let room = sight.room.saturating_sub(still_installing(rollout, sight));", "let room = sight.room;"),
+        "rollout::world_tests::two_rollouts_at_once_break_no_promise",
     ),
     ground(
         "one go ends twice",

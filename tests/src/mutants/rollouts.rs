@@ -114,7 +114,7 @@ pub const ROLLOUTS: &[Breakage] = &[
     rule(
         "the checker forgets the other rollouts",
         CHECK,
-        ("most.min(sight.room)", "most.min(u32::MAX)"),
+        ("all > size(sight.room)", "all > size(u32::MAX)"),
         CHECKER_TEST,
     ),
     rule(

@@ -2,8 +2,8 @@
 //!
 //! `cordon-sim tree` prints it, `cordon-sim tree --write` puts it into the document. A file whose format has no
 //! room for a head (JSON, PEM, pictures) keeps the sentence that the document already gives it. A folder of many
-//! small assets ([`ASSET_FOLDERS`]) is one line, `name/…`; a `tests.rs` has none, nor has a folder `tests` of parts
-//! of it: they stand beside what they test. The block is never edited by hand otherwise. Read next: `tree.rs`, which reads the real tree.
+//! small assets ([`ASSET_FOLDERS`]) is one line, `name/…`; a `tests.rs` or `…_tests.rs` has none, nor has a folder of
+//! parts of it: they stand beside what they test. The block is never edited by hand otherwise. Read next: `tree.rs`, which reads the real tree.
 
 use super::{Fault, Source, tree};
 use anyhow::{Context, Result};
@@ -27,7 +27,7 @@ pub const ASSET_FOLDERS: &[&str] = &[
 const BEGIN: &str = "<!-- tree: written by `cordon-sim tree --write` -->";
 const END: &str = "<!-- end of tree -->";
 const UNKNOWN: &str = "?";
-const SENTENCE_CHARS_MAX: usize = 76;
+const SENTENCE_CHARS_MAX: usize = 70;
 const NAME_WIDTH: usize = 20;
 /// The order of the rooms: the direction of imports, then what is around the code.
 const ROOMS: &[&str] = &["", "proto", "agent", "server", "ctl", "tests", "keys-example", "docs"];
@@ -118,11 +118,14 @@ fn entries(sources: &[Source], document: &str) -> BTreeMap<String, String> {
     entries
 }
 
-/// Whether a file holds tests of the one that it stands beside: `tests.rs`, and what is in a folder `tests` below `src`.
+/// Whether a file holds tests of the one that it stands beside: `tests.rs` and `…_tests.rs`, and what is in a folder of such
+/// a name below `src`.
 fn stands_beside(source: &Source) -> bool {
-    let below = |(_, inner): (&str, &str)| inner.starts_with("tests/") || inner.contains("/tests/");
+    let below = |(_, inner): (&str, &str)| {
+        inner.starts_with("tests/") || inner.contains("/tests/") || inner.contains("_tests/")
+    };
     let below = source.path.split_once("/src/").is_some_and(below);
-    below || source.ends_in(&["/tests.rs"])
+    below || source.ends_in(&["/tests.rs", "_tests.rs"])
 }
 
 /// What the document says now: path and sentence.

@@ -54,7 +54,7 @@ async fn an_agent_killed_again_and_again_ends_with_the_new_image_and_one_receipt
         let mut world = rig.world();
         (world.offer, world.permit) = (true, true);
     }
-    let (mut kills, mut millis) = (0, 5);
+    let (mut kills, mut millis) = (0, 1);
     loop {
         match rig.start().cut_off(Duration::from_millis(millis), standby(&rig)).await {
             Some(exit) => {
@@ -63,11 +63,11 @@ async fn an_agent_killed_again_and_again_ends_with_the_new_image_and_one_receipt
             }
             None => kills += 1,
         }
-        millis += (millis / 10).max(15);
+        millis += (millis / 10).max(3);
         if !rig.world().receipts.is_empty() {
             break;
         }
-        assert!(kills < 60, "it never came to an end: {:?}", rig.record().state);
+        assert!(kills < 90, "it never came to an end: {:?}", rig.record().state);
     }
     assert!(kills > 2, "the agent was too quick to be killed");
     rig.start().stop().await;
