@@ -226,7 +226,7 @@ pub const ENGINE: &[Breakage] = &[
             "State::Halted { .. } | State::Stopped { .. } => ended_gos(rollout, sight),",
             "State::Halted { .. } | State::Stopped { .. } => Vec::new(),",
         ),
-        "rollout::golden_tests::a_stopped_rollout_keeps_the_places_of_who_is_on_the_way",
+        "rollout::absence_tests::a_stop_takes_the_go_back_from_all_who_still_wait_and_leaves_the_place_to_who_rebooted",
     ),
     ground(
         "what a clock ahead told is told",

@@ -305,3 +305,26 @@ fn a_pause_leaves_the_go_to_whoever_came_for_it_and_frees_the_other_places() {
     assert!(ward.tell(0, at(901)).permit.is_some() && ward.gos() == 2);
     assert_eq!(ward.step(at(86_400)), [], "and nobody is called silent while it rests");
 }
+
+#[test]
+fn a_stop_takes_the_go_back_from_all_who_still_wait_and_leaves_the_place_to_who_rebooted() {
+    // Goal: what stands still keeps no place but of those who may be on their way. Method: of three one never heard of its go,
+    // one says after the stop that it waits, one has rebooted.
+    let mut ward = Ward::new(rollout(3, 0));
+    ward.rollout().waves.truncate(1);
+    for number in 0..3 {
+        ward.waits(number, "w1", FREE, NOW);
+    }
+    assert_eq!(ward.step(NOW).len(), 3);
+    for number in 0..2 {
+        ward.waits(number, "w1", FREE, at(1));
+    }
+    ward.by("stop", at(2));
+    let taken = |number| Act::TakeBack { wave: 0, device: id(number), action: Action::Install };
+    assert_eq!(ward.step(at(2)), [taken(2)]);
+    ward.waits(0, "w1", FREE, at(3));
+    assert_eq!((ward.step(at(4)), ward.gos()), ([taken(0)].into(), 1));
+    assert_eq!(ward.step(at(5)), [], "the other one may be rebooting");
+    let silent = Act::Silent { wave: 0, device: id(1), action: Action::Install };
+    assert_eq!((ward.step(at(86_400)), ward.gos()), ([silent].into(), 0));
+}
