@@ -183,10 +183,11 @@ fn every_vex_case_is_read_and_no_statement_is_silent() {
         return;
     };
     let is_bom = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("bom"));
-    let lost = |statement: &vex::Statement| {
-        statement.subject.versions == Versions::NotUnderstood
-            || statement.inside.iter().any(|inside| inside.versions == Versions::NotUnderstood)
+    let open = |subject: &vex::Subject| {
+        let nameless = matches!(&subject.by, By::Name { name, .. } if name.is_empty());
+        nameless || subject.versions == Versions::NotUnderstood
     };
+    let lost = |statement: &vex::Statement| open(&statement.subject) || statement.inside.iter().any(open);
     let (mut cases, mut statements, mut told) = (0, 0, 0);
     for (path, bytes) in cyclonedx.iter().chain(&csaf).filter(|(path, _)| !is_bom(path)) {
         let mut links = References::default();
@@ -216,7 +217,7 @@ fn every_vex_case_is_read_and_no_statement_is_silent() {
             assert_eq!(ledger.judge(Finding { component: &other, product: None, ..finding }), None);
             assert!(lost(statement) || ledger.judge(finding).is_some(), "{}: {statement:?}", path.display());
         }
-        // Versions that nobody understands meet nothing: such a statement is told.
+        // Versions that nobody understands, or a component without a name, meet nothing: such a statement is told.
         let silent: Vec<_> = ledger.silent().map(|(statement, ..)| statement).collect();
         assert!(silent.iter().all(|statement| lost(statement)), "{}: {silent:?}", path.display());
         told += silent.len();
@@ -225,7 +226,7 @@ fn every_vex_case_is_read_and_no_statement_is_silent() {
     say(&format!(
         "{cases} VEX cases, {statements} statements, {told} told to be not understood, none silent"
     ));
-    assert!(cases >= 21 && statements >= 460);
+    assert!(cases >= 20 && statements >= 460);
 }
 
 #[test]
