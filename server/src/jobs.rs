@@ -140,7 +140,7 @@ pub async fn tick(operator: Operator) {
         Err(error) => tracing::error!(error = chain(&error), "holds whose time is over could not be ended"),
     }
     let counted = rollouts.count_receipts(&app.fleet, turn).await;
-    for ticked in [counted, rollouts.tick_with(turn, device, strangers).await] {
+    for ticked in [counted, rollouts.tick_with(turn, || app.clock.now(), (device, strangers)).await] {
         match ticked {
             Ok(ticked) => app.waits.ring_all(ticked.devices),
             Err(RolloutError::Store(StoreError::Conflict(Key::Lease(_)))) => app.leases.lost(ROLLOUTS_JOB),

@@ -78,20 +78,16 @@ pub(super) fn run(world: &World, list: &Path, all: bool, session: &Session<'_>) 
 const COUNTS: [(&str, usize); 5] =
     [("affected", 0), ("unknown", 0), ("fixed", 0), ("not-affected", 0), ("not-named", 0)];
 
-/// A verdict, and the VEX statement that goes before it.
+/// A verdict, and the VEX statement that stands beside it.
 struct Judged<'a> {
     verdict: Verdict<'a>,
     suppressed: Value,
 }
 
 impl Judged<'_> {
-    /// The word that counts.
+    /// The word of the records: a statement stands beside it and hides nothing.
     fn word(&self) -> &'static str {
-        match self.suppressed.get("status").and_then(Value::as_str) {
-            Some("fixed") => "fixed",
-            Some(_) => "not-affected",
-            None => self.verdict.answer.word(),
-        }
+        self.verdict.answer.word()
     }
 
     /// For programs; `docs/schemas/match-devices.json`.
@@ -143,11 +139,15 @@ fn lines(asset: &Asset, judged: &[Judged<'_>], known: &Known, all: bool) -> Vec<
         let highest = group.iter().filter_map(|one| one.verdict.weakness.score_for(one.verdict.place));
         let tenths = highest.map(|score| score.base_tenths).max();
         let exploited = group.iter().any(|one| known.is_exploited(&one.verdict.weakness.id));
-        let answer = match (word, exploited) {
+        let mut answer = match (word, exploited) {
             ("affected", true) => "AFFECTED, exploited".to_owned(),
             ("affected", false) => "AFFECTED".to_owned(),
             (word, _) => word.to_owned(),
         };
+        let stated = group.iter().filter(|one| !one.suppressed.is_null()).count();
+        if stated > 0 {
+            answer.push_str(&format!("; VEX denies {stated} of {}", group.len()));
+        }
         json!({
             "device": name,
             "ward": said(&asset.ward), "model": format!("{} {}", asset.maker, asset.model).trim(),

@@ -32,7 +32,7 @@ const FOLDERS: usize = 12;
 #[derive(Clone, Debug, Default, Args)]
 pub struct World {
     /// Instead of packages: a list of devices as CSV, such as a CMMS export; needs --csaf.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["dpkg_status", "inventory"], requires = "csaf")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dpkg_status", "inventory", "purl", "osv", "debian"], requires = "csaf")]
     pub devices: Option<PathBuf>,
     /// A folder of CSAF advisories such as CISA's, subfolders included, or one of them; may be given several times.
     #[arg(long, value_name = "PATH", requires = "devices")]

@@ -106,10 +106,10 @@ fn the_answer_for_programs_has_its_evidence_and_what_suppressed_it() {
     let out: Value = serde_json::from_str(&done(listed(&desk, &more))).unwrap();
     assert_eq!(
         out["counts"],
-        json!({"affected": 1, "unknown": 2, "fixed": 1, "not-affected": 1, "not-named": 1})
+        json!({"affected": 2, "unknown": 2, "fixed": 1, "not-affected": 0, "not-named": 1})
     );
     let first = &out["devices"][0];
-    assert_eq!((&first["device"]["tag"], &first["answer"]), (&json!("T1"), &json!("not-affected")));
+    assert_eq!((&first["device"]["tag"], &first["answer"]), (&json!("T1"), &json!("affected")));
     let verdict = &first["verdicts"][0];
     assert_eq!(verdict["answer"], "affected");
     assert_eq!(

@@ -169,6 +169,10 @@ fn what_no_feed_speaks_of_counts_as_unknown() {
     let known = "pkg:deb/debian/pump@1:2.4-3?arch=source&distro=bookworm";
     let out = done(cordonctl(&["match", "--purl", npm, "--purl", known, "--debian", &table]));
     assert!(out.contains("1 affected, 1 unknown, 1 fixed, 0 not affected, of 2 components\n"), "{out}");
+    // A binary's own name is no source's: that nothing is known under it is no answer.
+    let binary = "pkg:deb/debian/libpump3@2?arch=amd64&distro=bookworm";
+    let out = done(cordonctl(&["match", "--purl", binary, "--debian", &table]));
+    assert!(out.contains("0 affected, 1 unknown, 0 fixed, 0 not affected, of 1 components\n"), "{out}");
 }
 
 #[test]

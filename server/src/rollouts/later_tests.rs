@@ -120,7 +120,7 @@ async fn who_comes_to_fit_is_taken_into_a_wave_of_facts_and_no_other() {
     let turn = Turn { now: NOW, lease: None };
     let mut woken = BTreeSet::new();
     for _ in 0..3 {
-        woken.extend(rollouts.tick_with(turn, look, strangers).await.expect("ticks").devices);
+        woken.extend(rollouts.tick_with(turn, || turn.now, (look, strangers)).await.expect("ticks").devices);
     }
     let members = rollouts.book().rollouts[&name("r-1")].waves[0].devices.clone();
     let wanted: BTreeSet<DeviceId> = [first.id, later.id].into();
@@ -128,6 +128,33 @@ async fn who_comes_to_fit_is_taken_into_a_wave_of_facts_and_no_other() {
     assert!(woken.contains(&later.id), "it is told at once");
     assert!(rollouts.tell(&later, NOW).0.permit.is_some(), "it takes part as everybody does");
     assert!(journal(&*store).await.iter().any(|action| action == "rollout.join"));
+}
+
+#[tokio::test]
+async fn a_go_that_was_given_after_a_turn_began_is_not_taken_back_in_it() {
+    // Goal: a turn that takes long does not take a go of its own time for one of a time to come. Method: a pump has its go
+    // since a moment; a turn that began before it comes to the rollout only now.
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let desk = desk(&store);
+    let pump = asking(pump(1), "w1");
+    publish(&desk, &[order("w1", &[&pump])]).await;
+    let rollouts = Rollouts::load(Arc::clone(&store), desk.repositories.clone(), NOW).await.expect("loads");
+    let waves = vec![wave("a", "w1", &[&pump])];
+    let wanted = Wanted::new(name("r-1"), String::new(), waves, Policy::default());
+    rollouts.create(wanted, by(&person())).await.expect("creates");
+    let all = [Arc::new(pump.clone())];
+    let look = |id: DeviceId| all.iter().find(|device| device.id == id).cloned();
+    let nobody = |_: &cordon_server_core::rollout::Rollout| Vec::new();
+    let turn = |now| Turn { now, lease: None };
+    for _ in 0..2 {
+        rollouts.tick(turn(NOW), look).await.expect("gives the go");
+    }
+    let given = rollouts.tell(&pump, NOW).0.permit;
+    assert!(given.is_some());
+    let long_ago = turn(NOW.plus_seconds(-5));
+    rollouts.tick_with(long_ago, || NOW, (look, nobody)).await.expect("ticks");
+    assert_eq!(rollouts.tell(&pump, NOW).0.permit, given);
+    assert_eq!(rollouts.book().progress[&name("r-1")][&pump.id].taken_back, None);
 }
 
 #[tokio::test]

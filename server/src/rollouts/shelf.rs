@@ -266,6 +266,19 @@ impl Shelf {
         known.copied().filter_map(facts).collect()
     }
 
+    /// The facts of those devices of a rollout that have a go in force, by what is stored.
+    pub(super) fn fleet_with_gos<K: AsSeen>(
+        &self,
+        rollout: &Rollout,
+        look: &impl Fn(DeviceId) -> Option<Arc<K>>,
+        now: Timestamp,
+    ) -> Fleet {
+        let known = self.book.progress.get(&rollout.id).into_iter().flatten();
+        let going = known.filter(|(_, known)| goes(known, now) || goes_back(known, now));
+        let facts = |id| Some((id, self.book.facts_of(rollout, look(id)?.as_seen(), now)));
+        going.filter_map(|(id, _)| facts(*id)).collect()
+    }
+
     /// Whether fewer devices hold a go of a rollout than may, by what is stored.
     pub(super) fn has_place(&self, id: &Name, now: Timestamp) -> bool {
         let Some(rollout) = self.book.rollouts.get(id) else { return false };

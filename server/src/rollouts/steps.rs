@@ -78,16 +78,22 @@ impl Rollouts {
         turn: Turn<'_>,
         device: impl Fn(DeviceId) -> Option<Arc<K>> + Send + Sync,
     ) -> Result<Ticked, RolloutError> {
-        self.tick_with(turn, device, |_| Vec::new()).await
+        self.tick_with(turn, || turn.now, (device, |_: &Rollout| Vec::new())).await
     }
 
     /// The same where enrolled devices may have come to fit a wave that takes such in: `strangers` finds those that
     /// stand in no wave of a rollout. It is asked only for rollouts that have such a wave.
+    ///
+    /// Each rollout is planned by what `clock` says once nobody else gives gos: by an earlier time a go that a check-in was
+    /// given meanwhile would be one of a time to come, and taken back from a device that may be rebooting on it.
     pub async fn tick_with<K: AsSeen>(
         &self,
         turn: Turn<'_>,
-        device: impl Fn(DeviceId) -> Option<Arc<K>> + Send + Sync,
-        strangers: impl Fn(&Rollout) -> Vec<Arc<Device>> + Send + Sync,
+        clock: impl Fn() -> Timestamp + Send + Sync,
+        (device, strangers): (
+            impl Fn(DeviceId) -> Option<Arc<K>> + Send + Sync,
+            impl Fn(&Rollout) -> Vec<Arc<Device>> + Send + Sync,
+        ),
     ) -> Result<Ticked, RolloutError> {
         let mut ticked = Ticked::default();
         // One that stands still gives nothing, but places that nobody needs are taken back.
@@ -98,6 +104,7 @@ impl Rollouts {
         for id in at_work {
             // Who is given the go inside a check-in meanwhile takes one of the same places.
             let _giving = self.giving.turn.lock().await;
+            let turn = Turn { now: clock(), ..turn };
             self.giving.full().remove(&id);
             let Some(planned) = self.planned(&id, turn.now, (&device, &strangers)) else { continue };
             match self.execute(&planned, turn, &mut ticked).await {
@@ -126,12 +133,21 @@ impl Rollouts {
     ) -> Option<Planned> {
         self.read(|shelf| {
             let rollout = shelf.book.rollouts.get(id)?;
-            let mut fleet: Fleet = shelf.fleet_of(rollout, device, now);
-            if rollout.waves.iter().any(|wave| wave.joins && wave.started.is_some()) {
+            // One that stands still can only end gos: nobody else's facts are asked.
+            let mut fleet: Fleet = if rollout.moves() {
+                shelf.fleet_of(rollout, device, now)
+            } else {
+                shelf.fleet_with_gos(rollout, device, now)
+            };
+            if fleet.is_empty() && !rollout.moves() {
+                return None;
+            }
+            if rollout.runs() && rollout.waves.iter().any(|wave| wave.joins && wave.started.is_some()) {
                 let others = strangers(rollout).into_iter();
                 fleet.extend(others.map(|other| (other.id, shelf.book.facts(rollout, &other, now))));
             }
-            let room = IN_FLIGHT_TOTAL.saturating_sub(shelf.in_flight_beside(id, now));
+            let beside = if rollout.moves() { shelf.in_flight_beside(id, now) } else { IN_FLIGHT_TOTAL };
+            let room = IN_FLIGHT_TOTAL.saturating_sub(beside);
             let orders = shelf.book.orders_of(rollout);
             let sight = Sight { fleet: &fleet, orders: &orders, room, now };
             let (acts, violation) = passed(rollout, &sight, plan(rollout, &sight));

@@ -150,8 +150,6 @@ const NAMES: [(Column, &[&str]); 9] = [
             "firmwareversion",
             "fwversion",
             "fw",
-            "osversion",
-            "revision",
             "softwarestand",
         ],
     ),

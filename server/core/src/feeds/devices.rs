@@ -32,6 +32,8 @@ struct Indexed {
     advisory: usize,
     product: usize,
     names: Vec<Model>,
+    /// No maker is named.
+    nameless: bool,
 }
 
 /// Does a device have a weakness?
@@ -161,10 +163,11 @@ impl Catalogue {
                     product.versions_text.split(['|', '/']).filter(|text| is_code(text)).map(Into::into),
                 );
                 let names = names.iter().map(|name| aliases.model(name, &makers)).collect();
-                for maker in makers {
+                let nameless = makers.is_empty();
+                for maker in makers.into_iter().chain(nameless.then(String::new)) {
                     by_maker.entry(maker).or_default().push(products.len());
                 }
-                products.push(Indexed { advisory: at, product: place, names });
+                products.push(Indexed { advisory: at, product: place, names, nameless });
             }
         }
         Self { advisories, aliases, by_maker, products }
@@ -196,10 +199,19 @@ impl Catalogue {
     /// The products of each advisory that are most like the device, and how like they are.
     fn alike(&self, asset: &Asset) -> BTreeMap<usize, (Likeness, Vec<usize>)> {
         let makers = self.aliases.makers(&asset.maker);
-        let candidates: BTreeSet<usize> = if makers.is_empty() {
+        // A maker that no advisory knows may be written otherwise there: its models are looked for under all names.
+        let stranger = !makers.is_empty() && !makers.iter().any(|maker| self.by_maker.contains_key(maker));
+        let candidates: BTreeSet<usize> = if makers.is_empty() || stranger {
             (0..self.products.len()).collect()
         } else {
-            makers.iter().filter_map(|maker| self.by_maker.get(maker)).flatten().copied().collect()
+            let nameless = self.by_maker.get("").into_iter().flatten();
+            makers
+                .iter()
+                .filter_map(|maker| self.by_maker.get(maker))
+                .flatten()
+                .chain(nameless)
+                .copied()
+                .collect()
         };
         let (model, others) =
             (self.aliases.model(&asset.model, &makers), self.aliases.aliases_of(&makers, &asset.model));
@@ -216,7 +228,14 @@ impl Catalogue {
                     .any(|other| other.likeness(name).is_some_and(|likeness| likeness >= Likeness::Core))
             });
             let best = direct.chain(alias.then_some(Likeness::Alias)).max();
-            let Some(likeness) = best else { continue };
+            let Some(mut likeness) = best else { continue };
+            if !makers.is_empty() && (stranger || indexed.nameless) {
+                // One name without the other's maker proves nothing; it is for a person to compare.
+                if likeness < Likeness::Core {
+                    continue;
+                }
+                likeness = Likeness::Partly;
+            }
             let (held, places) = found.entry(indexed.advisory).or_insert((likeness, Vec::new()));
             if likeness > *held {
                 (*held, *places) = (likeness, Vec::new());
@@ -317,16 +336,17 @@ fn said<'a>(
         (Status::KnownNotAffected, Among::In(_)) if sure => {
             Some((if explicit { 4 } else { 1 }, Answer::NotAffected, None))
         }
+        (Status::Recommended, _) => None,
+        // It is named, and of this version nothing is said: that is no silence.
         (
-            Status::Recommended
-            | Status::KnownNotAffected
+            Status::KnownNotAffected
             | Status::Fixed
             | Status::FirstFixed
             | Status::UnderInvestigation
             | Status::FirstAffected
             | Status::LastAffected,
             _,
-        ) => None,
+        ) => Some((0, Answer::Unknown(Why::NoStatus), None)),
     }
 }
 

@@ -73,6 +73,8 @@ impl Index {
             },
         };
         match entries {
+            // A binary's name was taken for its source's, and nothing is known under it: that is no answer.
+            Some([]) if component.doubts.source => unjudged(component.ecosystem.to_string()),
             Some(entries) => self.answer(subject, entries, &mut matches.verdicts),
             None => unjudged(component.ecosystem.to_string()),
         }

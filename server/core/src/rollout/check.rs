@@ -131,7 +131,8 @@ fn one(rollout: &Rollout, sight: &Sight<'_>, act: &Act) -> Result<(), Violation>
             let (_, facts) = member(rollout, sight, *wave, *device)?;
             let go = Go::of(facts, *action).ok_or(Violation::Nonsense)?;
             let over = facts.refused.is_some() || go.is_of_no_use(facts) || go.lies_too_long(sight.now);
-            let withheld = rollout.withholds(*action).is_some_and(|since| go.is_withheld(facts, since));
+            let withheld =
+                rollout.withholds(*action).is_some_and(|since| go.is_withheld(facts, since, sight.now));
             holds(over || withheld, Violation::TakenWithoutCause)
         }
         Act::Silent { wave, device, action } => {
@@ -235,11 +236,17 @@ impl Go {
             || (facts.held && (knows_hold || self.told == GoTold::NotYet))
     }
 
-    /// Nobody answers with it any more, and its device never had it or has said since that it waits for one.
-    fn is_withheld(&self, facts: &DeviceFacts, since: Timestamp) -> bool {
-        let stands = matches!(facts.state, Some(UpdateState::Waiting | UpdateState::Armed));
-        let never = self.told == GoTold::NotYet && facts.state != Some(UpdateState::Trial);
-        never || (stands && facts.heard.is_some_and(|heard| since < heard))
+    /// Nobody answers with it any more, and its device never had it, or has said since that it lacks one or fetches.
+    fn is_withheld(&self, facts: &DeviceFacts, since: Timestamp, now: Timestamp) -> bool {
+        let told = match self.told {
+            GoTold::NotYet => return facts.state != Some(UpdateState::Trial),
+            GoTold::At(told) => told,
+            GoTold::Unwritten => self.at,
+        };
+        let lacks = facts.rules.iter().any(|code| code.as_str() == "no-permit");
+        let stands = matches!(facts.state, Some(UpdateState::Waiting | UpdateState::Armed)) && lacks;
+        let spoke = facts.heard.is_some_and(|heard| told < heard && (since > now || since < heard));
+        spoke && (stands || facts.state == Some(UpdateState::Fetching))
     }
 
     /// It was given, and its device never came for it.

@@ -203,13 +203,21 @@ impl DeviceFacts {
     }
 
     /// Whether it stands before the reboot without its go for this act, which is withheld since then: it never heard of it,
-    /// or has spoken of waiting since, and so been told that it has none. Who tries the image has rebooted, whatever is
-    /// stored of what it heard.
-    pub(super) fn stands_without(&self, action: Action, since: Timestamp) -> bool {
-        let before = matches!(self.state, Some(UpdateState::Waiting | UpdateState::Armed));
-        let spoke = self.heard.is_some_and(|heard| heard > since);
-        let unheard_of = self.told_of(action) == GoTold::NotYet && self.state != Some(UpdateState::Trial);
-        unheard_of || (before && spoke)
+    /// or has said since, and since it was told, that it misses one or fetches again. Who tries the image has rebooted,
+    /// whatever is stored of what it heard. A time that has not come bounds nothing.
+    pub(super) fn stands_without(&self, action: Action, since: Timestamp, now: Timestamp) -> bool {
+        let told = match self.told_of(action) {
+            GoTold::NotYet => return self.state != Some(UpdateState::Trial),
+            GoTold::At(told) => Some(told),
+            GoTold::Unwritten => self.go_of(action),
+        };
+        let misses = self.rules.iter().any(|code| code.as_str() == NO_PERMIT);
+        let before = match self.state {
+            Some(UpdateState::Waiting | UpdateState::Armed) => misses,
+            state => state == Some(UpdateState::Fetching),
+        };
+        let last = told.max(Some(since).filter(|since| *since <= now));
+        before && self.heard > last
     }
 
     /// When the go for this act was given that is in force.

@@ -220,7 +220,9 @@ impl Book {
             let gone = gone || self.has_moved_on(rollout, device.id);
             return (open && outcome == Some(Outcome::Confirmed) && !gone).then_some((order, Action::Back));
         }
-        (rollout.offers() && outcome.is_none() && now < order.expires).then_some((order, Action::Install))
+        // A return that was stopped brings nobody what the others left.
+        let installs = rollout.offers() && rollout.way_back.is_none();
+        (installs && outcome.is_none() && now < order.expires).then_some((order, Action::Install))
     }
 
     fn go(

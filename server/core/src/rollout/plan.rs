@@ -177,7 +177,8 @@ fn ended_go(
     action: Action,
     sight: &Sight<'_>,
 ) -> Option<Act> {
-    let withheld = rollout.withholds(action).is_some_and(|since| facts.stands_without(action, since));
+    let withheld =
+        rollout.withholds(action).is_some_and(|since| facts.stands_without(action, since, sight.now));
     if withheld || facts.is_kept() || facts.refused.is_some() || facts.is_unclaimed(action, sight.now) {
         return Some(Act::TakeBack { wave, device, action });
     }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::{Answer, Catalogue, Verdict};
-use crate::feeds::asset::Asset;
+use crate::feeds::asset::{Asset, Assets};
 use crate::feeds::csaf;
 use crate::feeds::naming::Aliases;
 
@@ -130,6 +130,27 @@ fn a_model_that_is_named_itself_is_not_judged_by_its_neighbours() {
         assert_eq!(catalogue.counts(), (1, 1));
         assert_eq!(judged(&catalogue, &asset("Abbott", "Promote", "5")), "fixed 2 name");
     }
+}
+
+#[test]
+fn who_is_named_is_never_counted_as_not_named() {
+    // Goal: no advisory about a model is lost in silence. Method: words that say nothing of the version that is here, a product
+    // without a maker, a maker written otherwise; a model that is another one; a column of another software.
+    let only = |maker: &str, row| Catalogue::new([document("A-1", maker, &[row])].into(), Aliases::default());
+    let fixed = only("Acme", ("Pump 500", "=2.0", "fixed"));
+    assert_eq!(judged(&fixed, &asset("Acme", "Pump 500", "1.0")), "unknown no-status same");
+    let looking = only("Acme", ("Pump 500", "<5", "under_investigation"));
+    assert_eq!(judged(&looking, &asset("Acme", "Pump 500", "")), "unknown no-status same");
+    let nobody = only("", ("Pump 500", "<5", AFFECTED));
+    assert_eq!(judged(&nobody, &asset("Acme", "Pump 500", "1")), "unknown model-in-part name-in-part");
+    let otherwise = only("Acme", ("Pump 500", "<5", AFFECTED));
+    assert_eq!(judged(&otherwise, &asset("Akme", "Pump 500", "1")), "unknown model-in-part name-in-part");
+    assert_eq!(judged(&otherwise, &asset("Akme", "Pump 700", "1")), "");
+    let mut list = Assets::default();
+    for row in [["Manufacturer", "Model", "OS Version"], ["Acme", "Pump 500", "10.0.19045"]] {
+        list.row(&row).expect("a row");
+    }
+    assert_eq!(list.finish().expect("a list").assets[0].version, "");
 }
 
 #[test]
