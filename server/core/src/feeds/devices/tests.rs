@@ -138,9 +138,9 @@ fn who_is_named_is_never_counted_as_not_named() {
     // without a maker, a maker written otherwise; a model that is another one; a column of another software.
     let only = |maker: &str, row| Catalogue::new([document("A-1", maker, &[row])].into(), Aliases::default());
     let fixed = only("Acme", ("Pump 500", "=2.0", "fixed"));
-    assert_eq!(judged(&fixed, &asset("Acme", "Pump 500", "1.0")), "unknown no-status same");
+    assert_eq!(judged(&fixed, &asset("Acme", "Pump 500", "1.0")), "unknown no-status name");
     let looking = only("Acme", ("Pump 500", "<5", "under_investigation"));
-    assert_eq!(judged(&looking, &asset("Acme", "Pump 500", "")), "unknown no-status same");
+    assert_eq!(judged(&looking, &asset("Acme", "Pump 500", "")), "unknown no-status name");
     let nobody = only("", ("Pump 500", "<5", AFFECTED));
     assert_eq!(judged(&nobody, &asset("Acme", "Pump 500", "1")), "unknown model-in-part name-in-part");
     let otherwise = only("Acme", ("Pump 500", "<5", AFFECTED));
