@@ -286,9 +286,8 @@ fn who_is_out_of_service_is_named_so_and_not_as_unreached_or_held() {
     assert_eq!(devices, [id(0), id(1)]);
 }
 
-#[test]
-fn a_pause_leaves_the_go_to_whoever_came_for_it_and_frees_the_other_places() {
-    // Goal: a rollout that is paused for weeks keeps no place that nobody uses. Method: two of three came for their go.
+/// Three pumps with the go, of which two came for it.
+fn two_of_three_came() -> Ward {
     let mut ward = Ward::new(rollout(3, 0));
     ward.rollout().waves.truncate(1);
     for number in 0..3 {
@@ -298,6 +297,13 @@ fn a_pause_leaves_the_go_to_whoever_came_for_it_and_frees_the_other_places() {
     for number in 0..2 {
         ward.waits(number, "w1", FREE, at(1));
     }
+    ward
+}
+
+#[test]
+fn a_pause_leaves_the_go_to_whoever_came_for_it_and_frees_the_other_places() {
+    // Goal: a rollout that is paused for weeks keeps no place that nobody uses. Method: two of three came for their go.
+    let mut ward = two_of_three_came();
     ward.by("pause", at(2));
     assert_eq!(ward.step(at(900)), []);
     let taken = Act::TakeBack { wave: 0, device: id(2), action: Action::Install };
@@ -309,16 +315,8 @@ fn a_pause_leaves_the_go_to_whoever_came_for_it_and_frees_the_other_places() {
 #[test]
 fn a_stop_takes_the_go_back_from_all_who_still_wait_and_leaves_the_place_to_who_rebooted() {
     // Goal: what stands still keeps no place but of those who may be on their way. Method: of three one never heard of its go,
-    // one says after the stop that it waits, one has rebooted.
-    let mut ward = Ward::new(rollout(3, 0));
-    ward.rollout().waves.truncate(1);
-    for number in 0..3 {
-        ward.waits(number, "w1", FREE, NOW);
-    }
-    assert_eq!(ward.step(NOW).len(), 3);
-    for number in 0..2 {
-        ward.waits(number, "w1", FREE, at(1));
-    }
+    // one says after the stop that it misses one, one has rebooted.
+    let mut ward = two_of_three_came();
     ward.by("stop", at(2));
     let taken = |number| Act::TakeBack { wave: 0, device: id(number), action: Action::Install };
     assert_eq!(ward.step(at(2)), [taken(2)]);
@@ -327,4 +325,29 @@ fn a_stop_takes_the_go_back_from_all_who_still_wait_and_leaves_the_place_to_who_
     assert_eq!(ward.step(at(5)), [], "the other one may be rebooting");
     let silent = Act::Silent { wave: 0, device: id(1), action: Action::Install };
     assert_eq!((ward.step(at(86_400)), ward.gos()), ([silent].into(), 0));
+}
+
+#[test]
+fn who_speaks_after_a_stop_with_the_go_in_hand_keeps_its_place() {
+    // Goal: a place is free when the device says that it misses the go, not when it says anything. Method: after a stop one reads
+    // its slot back and names nothing in its way, one fetches anew; then the first misses its go.
+    let mut ward = two_of_three_came();
+    ward.by("stop", at(2));
+    assert_eq!(ward.step(at(2)).len(), 1);
+    ward.waits(0, "w1", &[], at(3));
+    ward.say(1, at(3), report(UpdateState::Fetching, Some("w1"), &[]), Action::Install);
+    let taken = |number| Act::TakeBack { wave: 0, device: id(number), action: Action::Install };
+    assert_eq!(ward.step(at(4)), [taken(1)], "who fetches again cannot reboot");
+    ward.waits(0, "w1", FREE, at(5));
+    assert_eq!(ward.step(at(6)), [taken(0)]);
+}
+
+#[test]
+fn a_stop_by_a_clock_ahead_keeps_no_place_until_its_time_comes() {
+    // Goal: a time that has not come bounds nothing. Method: stopped a year from now; the clock is set right; one misses its go.
+    let mut ward = two_of_three_came();
+    ward.by("stop", at(365 * 86_400));
+    ward.waits(0, "w1", FREE, at(3));
+    let taken = |number| Act::TakeBack { wave: 0, device: id(number), action: Action::Install };
+    assert_eq!(ward.step(at(4)), [taken(0), taken(2)]);
 }

@@ -129,3 +129,17 @@ fn a_pump_in_use_keeps_its_place_free_on_the_way_back_too() {
     assert_eq!(ward.step(NOW), [taken, Act::Back { wave: 0, device: id(1) }]);
     assert!(ward.tell(0, NOW).permit.is_none() && ward.tell(1, NOW).permit.is_some());
 }
+
+#[test]
+fn a_return_that_is_stopped_brings_nobody_the_release_that_the_others_left() {
+    // Goal: installs end with the return, for good. Method: the third pump is offered the install before, and nothing while the
+    // return goes on or is stopped.
+    let mut ward = returning();
+    assert_eq!(ward.tell(2, NOW).order, None);
+    ward.by("stop", NOW);
+    assert_eq!(ward.tell(2, NOW).order, None);
+    ward.by("resume", NOW);
+    ward.rollout().way_back = None;
+    let offered = ward.tell(2, NOW).order.map(|offer| offer.action);
+    assert_eq!(offered, Some(Action::Install), "without a return it would be");
+}
