@@ -229,6 +229,42 @@ pub const ENGINE: &[Breakage] = &[
         "rollout::absence_tests::a_stop_takes_the_go_back_from_all_who_still_wait_and_leaves_the_place_to_who_rebooted",
     ),
     ground(
+        "a word after a stop is taken for a missing go",
+        "server/core/src/rollout/facts.rs",
+        (
+            "Some(UpdateState::Waiting | UpdateState::Armed) => misses,",
+            "Some(UpdateState::Waiting | UpdateState::Armed) => misses || !misses,",
+        ),
+        "rollout::absence_tests::who_speaks_after_a_stop_with_the_go_in_hand_keeps_its_place",
+    ),
+    ground(
+        "a stop of a time to come keeps places",
+        "server/core/src/rollout/facts.rs",
+        (
+            "let last = told.max(Some(since).filter(|since| *since <= now));",
+            "let last = told.max(Some(since).filter(|_| now == now));",
+        ),
+        "rollout::absence_tests::a_stop_by_a_clock_ahead_keeps_no_place_until_its_time_comes",
+    ),
+    ground(
+        "a stopped return installs",
+        "server/core/src/rollout/offer.rs",
+        (
+            "let installs = rollout.offers() && rollout.way_back.is_none();",
+            "let installs = rollout.offers();",
+        ),
+        "rollout::return_tests::a_return_that_is_stopped_brings_nobody_the_release_that_the_others_left",
+    ),
+    server(
+        "a tick plans by the time it began",
+        "server/src/rollouts/steps.rs",
+        (
+            "let turn = Turn { now: clock(), ..turn };",
+            "let turn = Turn { now: turn.now.min(clock()), ..turn };",
+        ),
+        "rollouts::later_tests::a_go_that_was_given_after_a_turn_began_is_not_taken_back_in_it",
+    ),
+    ground(
         "what a clock ahead told is told",
         "server/core/src/rollout/progress.rs",
         ("Self::At(told) => told > now,", "Self::At(_) => false,"),
