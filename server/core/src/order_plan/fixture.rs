@@ -1,14 +1,18 @@
-//! A pump for tests of filters and previews, and what it says.
+//! A pump for tests of filters and previews, what it says, and a release for it.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use cordon_proto::checkin::{InterlockState, SensorReport, Software, UpdateReport, UpdateState};
 use cordon_proto::ids::{DeviceId, Hardware, Sha256, Text};
 use cordon_proto::time::Timestamp;
+use cordon_proto::update::release::{Confirm, Image, InterlockClass, Needs, Recall, Release};
 
 use crate::device::{Device, DeviceKind, Placement, Report, Source, State};
+use crate::import::KnownRelease;
 use crate::risk::facts::Reach;
 use crate::risk::noticed::Noticed;
 
@@ -83,4 +87,50 @@ pub(crate) fn runs(pump: Device, counter: u64) -> Device {
         voice: None,
     };
     Device { report: Some(report), ..pump }
+}
+
+/// A release of the pump with this counter, installable from that one on, with this floor after it.
+pub(crate) fn release(counter: u64, min_from: u64, floor: u64) -> Release {
+    let path = format!("vp-3/{counter}");
+    Release {
+        image: Image {
+            release: path.parse().expect("a path"),
+            length: 9,
+            sha256: Sha256::of(path.as_bytes()),
+        },
+        model: text("VP-3"),
+        hardware: vec![text("C")],
+        counter,
+        floor,
+        min_from,
+        interlock: InterlockClass::Application,
+        confirm: Confirm::Checkin,
+        recall: Recall::None,
+        needs: Needs::None,
+        support: BTreeMap::new(),
+        sbom: None,
+        vex: None,
+        mud: None,
+        deltas: vec![],
+    }
+}
+
+/// The same as it was taken in.
+pub(crate) fn known(release: &Release) -> KnownRelease {
+    KnownRelease {
+        v: 1,
+        repository: "halden".parse().expect("a name"),
+        release: release.image.release.clone(),
+        model: release.model.clone(),
+        counter: release.counter,
+        floor: release.floor,
+        sha256: release.image.sha256,
+        length: 9,
+        imported: NOW,
+        listed: true,
+        statement: String::from_utf8(release.custom().json()).expect("text"),
+        signers: vec![],
+        expires: None,
+        forms: BTreeMap::new(),
+    }
 }

@@ -1,64 +1,18 @@
 //! Tests of the preview: one made-up fleet, and each rule by itself.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 
-use cordon_proto::ids::{Sha256, Text};
-use cordon_proto::update::release::{Confirm, Image, Needs, Recall};
+use cordon_proto::ids::Text;
 
-use super::fixture::{NOW, pump, runs};
+use super::fixture::{NOW, known, pump, release, runs};
 use super::*;
 use crate::paths_up::steps_of;
 use crate::risk::facts::{Freshness, Impact, Posture, Reach};
 
 fn text(value: &str) -> Text {
     Text::lossy(value)
-}
-
-fn release(counter: u64, min_from: u64, floor: u64) -> Release {
-    let path = format!("vp-3/{counter}");
-    Release {
-        image: Image {
-            release: path.parse().expect("a path"),
-            length: 9,
-            sha256: Sha256::of(path.as_bytes()),
-        },
-        model: text("VP-3"),
-        hardware: vec![text("C")],
-        counter,
-        floor,
-        min_from,
-        interlock: InterlockClass::Application,
-        confirm: Confirm::Checkin,
-        recall: Recall::None,
-        needs: Needs::None,
-        support: BTreeMap::new(),
-        sbom: None,
-        vex: None,
-        mud: None,
-        deltas: vec![],
-    }
-}
-
-fn known(release: &Release) -> KnownRelease {
-    KnownRelease {
-        v: 1,
-        repository: "halden".parse().expect("a name"),
-        release: release.image.release.clone(),
-        model: release.model.clone(),
-        counter: release.counter,
-        floor: release.floor,
-        sha256: release.image.sha256,
-        length: 9,
-        imported: NOW,
-        listed: true,
-        statement: String::from_utf8(release.custom().json()).expect("text"),
-        signers: vec![],
-        expires: None,
-        forms: BTreeMap::new(),
-    }
 }
 
 /// A dozen devices of every fate.

@@ -3,64 +3,14 @@
 //! The release is number 42, from 30 on, with the floor 41 after it; 30 may be installed from 10 on. It waits for the word of
 //! an application. Read next: [`crate::order_plan`].
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 
-use cordon_proto::ids::Sha256;
-use cordon_proto::update::release::{Confirm, Image, InterlockClass, Needs, Recall, Release};
-
 use super::super::fixture::{NOW, text};
-use crate::import::KnownRelease;
-use crate::order_plan::fixture::{pump, runs};
+use crate::order_plan::fixture::{known, pump, release, runs};
 use crate::order_plan::{BackPreview, Case, Fate, Meant, fate, way_back};
 use crate::paths_up::steps_of;
-
-fn release(counter: u64, min_from: u64, floor: u64) -> Release {
-    let path = format!("vp-3/{counter}");
-    Release {
-        image: Image {
-            release: path.parse().expect("a path"),
-            length: 9,
-            sha256: Sha256::of(path.as_bytes()),
-        },
-        model: text("VP-3"),
-        hardware: vec![text("C")],
-        counter,
-        floor,
-        min_from,
-        interlock: InterlockClass::Application,
-        confirm: Confirm::Checkin,
-        recall: Recall::None,
-        needs: Needs::None,
-        support: BTreeMap::new(),
-        sbom: None,
-        vex: None,
-        mud: None,
-        deltas: vec![],
-    }
-}
-
-fn known(release: &Release) -> KnownRelease {
-    KnownRelease {
-        v: 1,
-        repository: "halden".parse().expect("a name"),
-        release: release.image.release.clone(),
-        model: release.model.clone(),
-        counter: release.counter,
-        floor: release.floor,
-        sha256: release.image.sha256,
-        length: 9,
-        imported: NOW,
-        listed: true,
-        statement: String::from_utf8(release.custom().json()).expect("text"),
-        signers: vec![],
-        expires: None,
-        forms: BTreeMap::new(),
-    }
-}
 
 /// `preview runs=41`, `preview runs=41 floor=50`, `preview runs=41 no-lease`, `preview`.
 pub(super) fn fate_of(words: &[&str]) -> String {
