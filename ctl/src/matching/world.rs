@@ -27,6 +27,8 @@ use crate::session::Session;
 
 /// Folders within folders that are read.
 const FOLDERS: usize = 12;
+/// Lines of one cell of a table: a quotation mark that is never closed would swallow all rows behind it.
+const CELL_LINES: usize = 12;
 
 /// What is known of the world, and a hospital's own list of devices.
 #[derive(Clone, Debug, Default, Args)]
@@ -308,9 +310,13 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Fa
     }
     for entry in std::fs::read_dir(path).map_err(wrong)? {
         let file = entry.map_err(wrong)?.path();
-        if file.is_dir() && depth > 0 && !file.is_symlink() {
-            collect(&file, depth - 1, files)?;
-        } else if file.extension().is_some_and(|ending| ending == "json") && file.is_file() {
+        if file.is_dir() && !file.is_symlink() {
+            let Some(left) = depth.checked_sub(1) else {
+                return Err(refused(&file, format!("more than {FOLDERS} folders deep: name it by itself")));
+            };
+            collect(&file, left, files)?;
+        } else if file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json")) && file.is_file()
+        {
             files.push(file);
         }
         if files.len() > limits::FEED_ROWS {
@@ -336,6 +342,14 @@ pub(super) fn rows(path: &Path, mut take: impl FnMut(&[&str]) -> Result<(), Fail
         .from_reader(text.as_bytes());
     for record in reader.records() {
         let record = record.map_err(|error| refused(path, error))?;
+        let lines = record.iter().map(|cell| cell.lines().count()).max().unwrap_or_default();
+        if lines > CELL_LINES {
+            let line = record.position().map_or(0, csv::Position::line);
+            let why = format!(
+                "a cell of {lines} lines in the row that begins at line {line}: close its quotation mark"
+            );
+            return Err(refused(path, why));
+        }
         take(&record.iter().collect::<Vec<_>>())?;
     }
     Ok(())

@@ -140,14 +140,15 @@ impl Why {
 }
 
 impl Catalogue {
-    /// Sorts advisories by the makers of their products. Of two documents of one name the newer counts.
+    /// Sorts advisories by the makers of their products. Of two documents of one publisher and one name the newer counts.
     #[must_use]
     pub fn new(advisories: Vec<Advisory>, aliases: Aliases) -> Self {
-        let mut newest: BTreeMap<String, Advisory> = BTreeMap::new();
+        let mut newest: BTreeMap<(String, String), Advisory> = BTreeMap::new();
         for advisory in advisories {
-            let newer = newest.get(&advisory.id).is_none_or(|held| held.updated < advisory.updated);
+            let name = (advisory.id.clone(), advisory.publisher.clone());
+            let newer = newest.get(&name).is_none_or(|held| held.updated < advisory.updated);
             if newer {
-                newest.insert(advisory.id.clone(), advisory);
+                newest.insert(name, advisory);
             }
         }
         let advisories: Vec<Advisory> = newest.into_values().collect();
@@ -248,6 +249,11 @@ impl Catalogue {
     }
 }
 
+/// What this very version's being named as safe weighs, and above which only "affected" and "still looking" stand.
+const SAID_SAFE: u8 = 4;
+/// What a version that cannot be placed weighs.
+const IN_DOUBT: u8 = 3;
+
 /// The word of one advisory about one weakness: the worst, but for what names this very version.
 fn verdict<'a>(
     advisory: &'a Advisory,
@@ -256,18 +262,24 @@ fn verdict<'a>(
     places: &[usize],
     asset: &Asset,
 ) -> Option<Verdict<'a>> {
-    let mut best: Option<(u8, Verdict<'a>)> = None;
+    let (mut best, mut doubt): (Option<(u8, Verdict<'a>)>, Option<Verdict<'a>>) = (None, None);
     for place in places {
         let Some((status, product)) = weakness.statuses.get(place).zip(advisory.products.get(*place)) else {
             continue;
         };
         let Some((weight, answer, bound)) = said(*status, product, asset) else { continue };
         let verdict = Verdict { advisory, weakness, product, place: *place, likeness, answer, bound };
+        if weight == IN_DOUBT {
+            doubt = doubt.or(Some(verdict));
+        }
         if best.as_ref().is_none_or(|(held, _)| weight > *held) {
             best = Some((weight, verdict));
         }
     }
+    // That one product is said to be safe clears no doubt about another that the device may be as well.
+    let other = |safe: &Verdict<'_>| doubt.filter(|doubt| doubt.product.model != safe.product.model);
     let mut verdict = match best {
+        Some((SAID_SAFE, safe)) => other(&safe).unwrap_or(safe),
         Some((_, verdict)) => verdict,
         None => unsaid(advisory, weakness, likeness, places)?,
     };
@@ -323,7 +335,7 @@ fn said<'a>(
             Some((6, Answer::Affected { fixed }, fixed))
         }
         (Status::KnownAffected | Status::LastAffected | Status::FirstAffected, Among::Unknown(why)) => {
-            Some((3, Answer::Unknown(Why::Version(why)), None))
+            Some((IN_DOUBT, Answer::Unknown(Why::Version(why)), None))
         }
         (Status::KnownAffected, Among::Above(bound)) => Some((2, Answer::Fixed, Some(bound))),
         (Status::KnownAffected, Among::Below(bound)) => Some((1, Answer::NotAffected, Some(bound))),
@@ -331,10 +343,10 @@ fn said<'a>(
             Some((5, Answer::Unknown(Why::UnderInvestigation), None))
         }
         (Status::Fixed | Status::FirstFixed, Among::In(_)) if explicit && sure => {
-            Some((4, Answer::Fixed, None))
+            Some((SAID_SAFE, Answer::Fixed, None))
         }
         (Status::KnownNotAffected, Among::In(_)) if sure => {
-            Some((if explicit { 4 } else { 1 }, Answer::NotAffected, None))
+            Some((if explicit { SAID_SAFE } else { 1 }, Answer::NotAffected, None))
         }
         (Status::Recommended, _) => None,
         // It is named, and of this version nothing is said: that is no silence.

@@ -264,6 +264,7 @@ impl Aliases {
 
 impl Model {
     fn new(words: Vec<String>, text: &str) -> Self {
+        let words = joined(words);
         let mut core: BTreeSet<String> =
             words.iter().filter(|word| !GENERIC.contains(&word.as_str())).cloned().collect();
         if core.is_empty() {
@@ -341,6 +342,24 @@ pub fn words(text: &str) -> Vec<String> {
     }
     words.extend(Some(word).filter(|word| !word.is_empty()));
     words
+}
+
+/// A model's letters and its number as one word: `MX 40` is `MX40`. Only letters that can stand for a model: at most three.
+fn joined(words: Vec<String>) -> Vec<String> {
+    let mut out: Vec<String> = Vec::with_capacity(words.len());
+    for word in words {
+        let is_number = word.len() >= 2 && word.bytes().all(|byte| byte.is_ascii_digit());
+        let letters = out.last_mut().filter(|last| {
+            last.len() <= 3
+                && last.bytes().all(|byte| byte.is_ascii_alphabetic())
+                && !GENERIC.contains(&last.as_str())
+        });
+        match letters {
+            Some(letters) if is_number => letters.push_str(&word),
+            Some(_) | None => out.push(word),
+        }
+    }
+    out
 }
 
 /// Small letters, without the marks that keyboards of other countries lack.
@@ -488,6 +507,7 @@ mod tests {
                 "IntelliVue MX40 Patient Worn Monitor (WLAN only)",
                 Some("model-code"),
             ),
+            ("Philips", "IntelliVue MX 40", "IntelliVue MX40 (WLAN only)", Some("model-code")),
             ("Philips", "MX450", "IntelliVue Patient Monitors MX (MX400-550)", Some("model-code")),
             ("Philips", "IntelliVue MP50", "IntelliVue patient monitor MP2-MP90", Some("model-code")),
             ("Philips", "MX950", "IntelliVue Patient Monitors MX (MX400-550)", None),

@@ -154,6 +154,33 @@ fn who_is_named_is_never_counted_as_not_named() {
 }
 
 #[test]
+fn a_neighbour_that_is_safe_clears_no_doubt() {
+    // Goal: of two products that a device may be, the one that is said to be safe does not speak for the other. Method: a code
+    // that stands in both, and the same for one product in two rows.
+    let rows = [("Pump 500 A", "< May 2018", AFFECTED), ("Pump 500 B", "=2.0", "known_not_affected")];
+    let catalogue = Catalogue::new([document("A-1", "Acme", &rows)].into(), Aliases::default());
+    assert_eq!(
+        judged(&catalogue, &asset("Acme", "Pump 500", "2.0")),
+        "unknown range-not-understood model-code"
+    );
+    let rows = [("Pump 500", "< May 2018", AFFECTED), ("Pump 500", "=2.0", "known_not_affected")];
+    let catalogue = Catalogue::new([document("A-1", "Acme", &rows)].into(), Aliases::default());
+    assert_eq!(judged(&catalogue, &asset("Acme", "Pump 500", "2.0")), "not-affected  name");
+}
+
+#[test]
+fn two_publishers_may_use_one_number() {
+    // Goal: no document takes the place of another publisher's. Method: one number, two publishers, the newer one milder.
+    let worse = document("A-1", "Acme", &[("Pump 500", "< 9", AFFECTED)]);
+    let mut milder = document("A-1", "Acme", &[("Pump 500", "< 2", AFFECTED)]);
+    milder.publisher = "Q".into();
+    milder.updated = milder.updated.map(|at| at.plus_seconds(1));
+    let catalogue = Catalogue::new([worse, milder].into(), Aliases::default());
+    assert_eq!(catalogue.counts(), (2, 2));
+    assert_eq!(judged(&catalogue, &asset("Acme", "Pump 500", "5")), "affected 9 name");
+}
+
+#[test]
 fn of_two_advisories_the_worse_word_counts() {
     // Goal: a repair in one record is no safety before another. Method: the same weakness in two documents, a site's alias.
     let advisories = alloc::vec![

@@ -254,12 +254,14 @@ impl Vulnerability {
             let versions =
                 if affected.versions.0.is_empty() { alloc::vec![whole] } else { affected.versions.0 };
             for version in versions {
+                let names_one = version.version.is_some() || version.range.is_some();
                 let status = match version.status.as_deref() {
-                    None => state,
-                    Some("affected") if state == Status::NotAffected || state == Status::Fixed => {
+                    None if !names_one => state,
+                    // The schema's own default for a version that is named.
+                    None | Some("affected") if state == Status::NotAffected || state == Status::Fixed => {
                         Status::Affected
                     }
-                    Some("affected") => state,
+                    None | Some("affected") => state,
                     Some("unaffected") if state == Status::Fixed => Status::Fixed,
                     Some("unaffected") => Status::NotAffected,
                     Some("unknown") => Status::UnderInvestigation,

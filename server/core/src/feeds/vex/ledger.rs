@@ -1,7 +1,7 @@
 //! Which VEX statement counts for a finding.
 //!
 //! The most specific one wins: one that names the version before one that does not, one about the device's release before one
-//! about the component alone; then the newest; of two alike the worse. Only an issuer that the owner believes takes anything
+//! about the component alone; then the newest; of two alike the worse. `fixed` counts only with a version. Only an issuer that the owner believes takes anything
 //! off a list, and nothing is deleted: the caller shows what suppressed it. A statement that met nothing is told by
 //! [`Ledger::silent`] with the reason. Read next: [`super::subject`].
 
@@ -43,6 +43,8 @@ pub enum Met {
     NoWeakness,
     /// The weakness, but not its product.
     NoProduct,
+    /// Its product, which it calls fixed without saying in which version.
+    NoVersion,
     /// Its issuer is not believed.
     NotBelieved,
     /// A finding that it speaks of.
@@ -56,6 +58,7 @@ impl Met {
         match self {
             Self::NoWeakness => "no-such-finding",
             Self::NoProduct => "no-such-product",
+            Self::NoVersion => "fixed-in-no-version",
             Self::NotBelieved => "issuer-not-believed",
             Self::Finding => "matched",
         }
@@ -119,11 +122,13 @@ impl Ledger {
             let rank = rank(&row.statement, finding, &self.aliases);
             let met = match (rank, believed) {
                 (None, _) => Met::NoProduct,
+                // A repair is a repair of some version: without one it would clear every older one too.
+                (Some((false, _)), _) if row.statement.status == Status::Fixed => Met::NoVersion,
                 (Some(_), false) => Met::NotBelieved,
                 (Some(_), true) => Met::Finding,
             };
             row.met = row.met.max(met);
-            if let Some((versioned, product)) = rank.filter(|_| believed) {
+            if let Some((versioned, product)) = rank.filter(|_| met == Met::Finding) {
                 let place = (versioned, product, row.statement.at, row.statement.status, at);
                 best = best.max(Some(place));
             }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::{By, Subject};
 use crate::feeds::naming::{Aliases, Likeness, names_of};
-use crate::feeds::span::{Among, Versions};
+use crate::feeds::span::{Among, Order, Versions};
 use crate::matching::component::Component;
 use crate::matching::ecosystem::of_distro;
 use crate::matching::purl::Purl;
@@ -110,6 +110,7 @@ impl Subject {
             By::Purl(purl) => {
                 let best = thing.purls.iter().map(|here| fits_purl(purl, here));
                 match best.fold(Fit::Not, Fit::surer) {
+                    Fit::Is { versioned: false } if is_packaged(purl) => self.by_packaged_versions(thing),
                     Fit::Is { versioned: false } => self.by_versions(thing),
                     fit => fit,
                 }
@@ -121,11 +122,31 @@ impl Subject {
                     return Fit::Not;
                 }
                 let here = aliases.model(&thing.name, &ours);
+                // Where a maker is missing, only the very same name is the same.
+                let enough = if said { Likeness::Core } else { Likeness::Same };
                 let same = |name: &String| {
-                    here.likeness(&aliases.model(name, &theirs)).is_some_and(|like| like >= Likeness::Core)
+                    here.likeness(&aliases.model(name, &theirs)).is_some_and(|like| like >= enough)
                 };
                 if names_of(name).iter().any(same) { self.by_versions(thing) } else { Fit::Not }
             }
+        }
+    }
+
+    /// The same for what a package manager installs: by its own order, or by the very same text. An epoch or a revision has no
+    /// place in the order of devices, by which `1:2.0` stands before `2.0`.
+    fn by_packaged_versions(&self, thing: &Thing) -> Fit {
+        match (&self.versions, &thing.version) {
+            (Versions::Listed(versions), Some(version)) if versions.contains(version) => {
+                Fit::Is { versioned: true }
+            }
+            (Versions::Listed(_) | Versions::Ranges { order: Order::Device, .. }, _) => Fit::Not,
+            (
+                Versions::Unsaid
+                | Versions::All
+                | Versions::NotUnderstood
+                | Versions::Ranges { order: Order::Scheme(_), .. },
+                _,
+            ) => self.by_versions(thing),
         }
     }
 
@@ -146,6 +167,11 @@ impl Fit {
             (Self::Not, fit) | (fit, Self::Not) => fit,
         }
     }
+}
+
+/// Whether a package manager with an order of its own installs it.
+fn is_packaged(purl: &Purl) -> bool {
+    matches!(purl.kind.as_str(), "deb" | "rpm" | "apk" | "pypi" | "npm" | "cargo" | "golang")
 }
 
 /// Whether what is `here` is what a statement names.

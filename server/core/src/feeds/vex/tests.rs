@@ -89,11 +89,11 @@ fn the_most_specific_statement_counts_then_the_newest_then_the_worse() {
         (stated(purl, "not_affected", &at(1)), stated(purl, "affected", &at(9)), "affected"),
         (stated(purl, "not_affected", &at(9)), stated(purl, "affected", &at(1)), "not_affected"),
         (stated(purl, "not_affected", &at(1)), stated(purl, "affected", &at(1)), "affected"),
-        (stated(purl, "fixed", &at(1)), stated(purl, "under_investigation", &at(1)), "under_investigation"),
+        (stated(exact, "fixed", &at(1)), stated(exact, "under_investigation", &at(1)), "under_investigation"),
         (
-            stated(purl, "affected", &at(9)),
+            stated(exact, "affected", &at(9)),
             stated(
-                purl,
+                exact,
                 "fixed",
                 r#","timestamp":"2023-01-01T00:00:00Z","last_updated":"2024-03-01T00:00:00Z""#,
             ),
@@ -103,6 +103,68 @@ fn the_most_specific_statement_counts_then_the_newest_then_the_worse() {
         for documents in [[openvex(&first), openvex(&second)], [openvex(&second), openvex(&first)]] {
             assert_eq!(judged(&documents, &attr(), None), (Some(wanted), 0), "{first} {second}");
         }
+    }
+}
+
+#[test]
+fn a_repair_without_a_version_clears_nothing() {
+    // Goal: "fixed" in some version is no word about the one that is here. Method: without a version, with it, beside others.
+    let (purl, exact) = ("pkg:deb/debian/attr", "pkg:deb/debian/attr@1:2.4.47-2%2Bb1");
+    let one = |product: &str| [openvex(&stated(product, "fixed", ""))];
+    assert_eq!(judged(&one(purl), &attr(), None), (None, 1));
+    assert_eq!(judged(&one(exact), &attr(), None), (Some("fixed"), 0));
+    let beside = [one(purl), [openvex(&stated(purl, "affected", ""))]].concat();
+    assert_eq!(judged(&beside, &attr(), None), (Some("affected"), 1));
+    let mut ledger = Ledger::new(Aliases::default());
+    ledger.add(document(&one(purl)[0]), true);
+    assert_eq!(ledger.judge(Finding { names: &["CVE-2024-0001"], component: &attr(), product: None }), None);
+    assert_eq!(ledger.silent().map(|(_, _, met)| met.word()).collect::<Vec<_>>(), ["fixed-in-no-version"]);
+}
+
+#[test]
+fn without_its_maker_a_product_is_only_met_by_its_very_name() {
+    // Goal: a word that tells nothing apart makes no two products one. Method: a name with one more such word, maker known
+    // on both sides, on one.
+    let vex = |maker: &str| {
+        let supplier =
+            if maker.is_empty() { String::new() } else { format!(r#","supplier":{{"name":"{maker}"}}"#) };
+        format!(
+            r#"{{"bomFormat":"CycloneDX","specVersion":"1.5","metadata":{{"component":{{"bom-ref":"p","name":"PrisMax System"{supplier}}}}},
+            "vulnerabilities":[{{"id":"CVE-2024-0001","analysis":{{"state":"not_affected","justification":"code_not_present"}},"affects":[{{"ref":"p"}}]}}]}}"#
+        )
+    };
+    let thing =
+        |maker: &str, name: &str| Thing { maker: maker.into(), name: name.into(), ..Thing::default() };
+    for (supplier, maker, name, meets) in [
+        ("Baxter", "Baxter", "PrisMax", true),
+        ("Baxter", "", "PrisMax", false),
+        ("", "Baxter", "PrisMax", false),
+        ("", "Baxter", "prismax  system", true),
+        ("Baxter", "Acme", "PrisMax System", false),
+    ] {
+        let (said, _) = judged(&[vex(supplier)], &thing(maker, name), None);
+        assert_eq!(said.is_some(), meets, "{supplier} {maker} {name}");
+    }
+}
+
+#[test]
+fn a_version_that_is_named_without_a_status_is_affected() {
+    // Goal: the schema's default, where a writer left it out. Method: CycloneDX with one named version and no status; with one.
+    let vex = |version: &str| {
+        format!(
+            r#"{{"bomFormat":"CycloneDX","specVersion":"1.5","components":[{{"bom-ref":"p","name":"attr","purl":"pkg:deb/debian/attr"}}],
+            "vulnerabilities":[{{"id":"CVE-2024-0001","analysis":{{"state":"not_affected","justification":"code_not_present"}},"affects":[{{"ref":"p","versions":[{version}]}}]}}]}}"#
+        )
+    };
+    for (version, wanted) in [
+        (r#"{"version":"1:2.4.47-2+b1"}"#, Some("affected")),
+        (r#"{"version":"1:2.4.47-2+b1","status":"unaffected"}"#, Some("not_affected")),
+        (r#"{"range":"vers:deb/<1:3"}"#, Some("affected")),
+        (r#"{"range":"vers:deb/<2:0","status":"unaffected"}"#, Some("not_affected")),
+        (r#"{"range":"< 2.0","status":"unaffected"}"#, None),
+        (r#"{"version":"1.2.4.47-2+b1","status":"unaffected"}"#, None),
+    ] {
+        assert_eq!(judged(&[vex(version)], &attr(), None).0, wanted, "{version}");
     }
 }
 
