@@ -17,6 +17,7 @@ use cordon_server_core::matching::verdict::Answer;
 
 use crate::program::program;
 
+pub mod trees;
 pub mod world;
 
 /// A weakness and a binary package that has it.
@@ -111,8 +112,13 @@ impl Judge<'_> {
 /// What our matcher says of the same database.
 #[must_use]
 pub fn ours(status: &str, ecosystem: &Ecosystem, index: &Index) -> Ours {
-    let set = ComponentSet::new(dpkg::read(status, ecosystem).components);
-    let matches = index.matches(&set);
+    of_set(&ComponentSet::new(dpkg::read(status, ecosystem).components), index)
+}
+
+/// What our matcher says of components.
+#[must_use]
+pub fn of_set(set: &ComponentSet, index: &Index) -> Ours {
+    let matches = index.matches(set);
     let mut ours = Ours { unjudged: matches.unjudged.values().sum(), ..Ours::default() };
     for verdict in &matches.verdicts {
         let pairs =

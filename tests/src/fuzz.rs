@@ -192,18 +192,38 @@ impl Failure {
     }
 }
 
-/// The rounds of `soak fuzz`.
-#[derive(Debug)]
-pub struct Fuzzing;
+/// The readers of what strangers publish of weaknesses and of components.
+const OF_FEEDS: [&str; 8] = ["version", "osv", "debian", "purl", "csaf", "vex", "tables", "assets"];
+
+/// The rounds of `soak fuzz` and of `soak fuzz-feeds`.
+pub struct Fuzzing {
+    title: &'static str,
+    targets: Vec<&'static Target>,
+}
+
+impl Fuzzing {
+    /// Every target.
+    #[must_use]
+    pub fn all() -> Self {
+        Self { title: "Fuzz: every reader of outside bytes", targets: TARGETS.iter().collect() }
+    }
+
+    /// Those of strangers' feeds, which are many and quick.
+    #[must_use]
+    pub fn of_feeds() -> Self {
+        let targets = TARGETS.iter().filter(|target| OF_FEEDS.contains(&target.name)).collect();
+        Self { title: "Fuzz: every reader of feeds and of lists of components", targets }
+    }
+}
 
 impl Rounds for Fuzzing {
     fn title(&self) -> &'static str {
-        "Fuzz: every reader of outside bytes"
+        self.title
     }
 
     fn play(&mut self, seed: u64) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::default();
-        for target in &TARGETS {
+        for target in &self.targets {
             let tally = feed(target, seed, Until::Executions(ROUND));
             outcome.counts.push((target.name, tally.executions));
             outcome.counts.push((target.parsed, tally.parsed));

@@ -11,6 +11,7 @@ use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
+use crate::debsecan::trees::Trees;
 use crate::faults::Verdict;
 use crate::faults::kills::Kills;
 use crate::faults::powercut::PowerCuts;
@@ -69,6 +70,10 @@ pub enum Name {
     UpdateSparse,
     /// Random worlds of the rollout engine; no engine of a store matters.
     Planner,
+    /// Bent bytes for the readers of strangers' feeds alone; no engine matters.
+    FuzzFeeds,
+    /// Unpacked Debians, asked by debsecan and by us; no engine matters.
+    DebianTrees,
 }
 
 impl Name {
@@ -81,6 +86,7 @@ impl Name {
             Self::Scan | Self::Fuzz | Self::TufConformance | Self::TufOracles => None,
             Self::UpdatePowercut | Self::UpdateKills | Self::UpdateCalls => None,
             Self::UpdateSwaps | Self::UpdateSparse | Self::Planner => None,
+            Self::FuzzFeeds | Self::DebianTrees => None,
         }
     }
 }
@@ -197,7 +203,9 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::Kills => Box::new(Kills::new(sim, options.engine)),
         Name::Servers => Box::new(UnderFire),
         Name::Scan => Box::new(Scans),
-        Name::Fuzz => Box::new(Fuzzing),
+        Name::Fuzz => Box::new(Fuzzing::all()),
+        Name::FuzzFeeds => Box::new(Fuzzing::of_feeds()),
+        Name::DebianTrees => Box::new(Trees::new(folder(options).join("debian-trees"))?),
         Name::TufConformance => Box::new(Suite),
         Name::TufOracles => Box::new(Oracles::new()?),
         Name::UpdatePowercut => Box::new(Strikes::new(sim, Fate::Cut)?),

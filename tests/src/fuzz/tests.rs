@@ -36,7 +36,7 @@ fn a_planted_fault_is_found_and_the_same_seed_finds_it_again() {
 #[test]
 fn the_control_of_the_soak_is_caught() {
     // Goal: a driver that finds nothing is noticed. Method: the planted target of the soak.
-    assert!(Fuzzing.control(1).expect("found").contains("planted"));
+    assert!(Fuzzing::all().control(1).expect("found").contains("planted"));
 }
 
 #[test]
