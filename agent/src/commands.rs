@@ -6,6 +6,8 @@
 
 mod bundle;
 mod local;
+#[cfg(feature = "observe")]
+mod observing;
 mod owner;
 #[cfg(feature = "tuf-conformance")]
 mod tuf_conformance;
@@ -17,6 +19,8 @@ use std::process::ExitCode;
 use cordon_proto::limits;
 
 use crate::config::{Config, Sources};
+#[cfg(feature = "observe")]
+use crate::observe::Request;
 
 const USAGE: &str = "\
 cordon-agent [--state DIR] [--config FILE] COMMAND
@@ -41,6 +45,15 @@ cordon-agent [--state DIR] [--config FILE] COMMAND
   retire                    sign a farewell, hand it in if the server can be reached, then forget as above
 ";
 
+#[cfg(feature = "observe")]
+const USAGE_OF_OBSERVE: &str = "  observe --read FILE.pcap|--read-conn conn.log --out FILE.jsonl [--device IP|MAC]… [--local CIDR]… [--from T] [--until T]
+          [--learn 7d|12h|all] [--profile FILE] [--save-profile FILE]
+                            what the sensor makes of a recording: flows, findings and a summary as JSON lines; - for
+                            standard output. Watched is who speaks from a private address, unless devices are named
+";
+#[cfg(not(feature = "observe"))]
+const USAGE_OF_OBSERVE: &str = "";
+
 /// Seconds that `enrol` waits for a person's approval unless told otherwise.
 const WAIT_S: u64 = 300;
 
@@ -64,6 +77,8 @@ enum Command {
     Interlock {
         free_s: Option<u32>,
     },
+    #[cfg(feature = "observe")]
+    Observe(Box<Request>),
     InstallBundle(bundle::Handing),
     TrustDirector {
         root: PathBuf,
@@ -85,7 +100,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let (sources, command) = match parse(args) {
         Ok(parsed) => parsed,
         Err(error) => {
-            eprint!("cordon-agent: {error}\n\n{USAGE}");
+            eprint!("cordon-agent: {error}\n\n{USAGE}{USAGE_OF_OBSERVE}");
             return ExitCode::from(2);
         }
     };
@@ -109,9 +124,11 @@ fn told(error: &anyhow::Error) -> String {
 fn execute(sources: &Sources, command: Command) -> anyhow::Result<ExitCode> {
     let config = || Config::load(sources);
     match command {
-        Command::Help => print!("{USAGE}"),
+        Command::Help => print!("{USAGE}{USAGE_OF_OBSERVE}"),
         Command::Version => println!("cordon-agent {}", env!("CARGO_PKG_VERSION")),
         Command::Inventory { root } => local::inventory(&root)?,
+        #[cfg(feature = "observe")]
+        Command::Observe(request) => return observing::observed(&request),
         Command::Enrol { with, wait_s } => local::enrol(&config()?, &with, wait_s)?,
         Command::Run { once: false } => return local::run(config()?),
         Command::Run { once: true } => return local::once(config()?),
@@ -155,6 +172,11 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Sources, Command),
                 *hand_over = Some(parser.value()?.into());
             }
             (Long("root"), Some(Command::Inventory { root })) => *root = parser.value()?.into(),
+            #[cfg(feature = "observe")]
+            (Long(flag), Some(Command::Observe(request))) => {
+                let flag = flag.to_owned();
+                observing::asked(request, &flag, parser.value()?)?;
+            }
             (Value(word), None) => command = Some(named(&word, &mut parser)?),
             (arg, _) => return Err(arg.unexpected()),
         }
@@ -162,6 +184,10 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Sources, Command),
     match command {
         Some(Command::Enrol { with, .. }) if with.as_os_str().is_empty() => {
             Err("enrol needs --with FILE, or --with - for standard input".into())
+        }
+        #[cfg(feature = "observe")]
+        Some(Command::Observe(request)) if !observing::is_whole(&request) => {
+            Err("observe needs --out FILE, and either --read FILE or --read-conn FILE".into())
         }
         Some(command) => Ok((sources, command)),
         None => Err("a command is missing".into()),
@@ -174,6 +200,8 @@ fn named(word: &OsStr, parser: &mut lexopt::Parser) -> Result<Command, lexopt::E
         "run" => Command::Run { once: false },
         "status" => Command::Status { json: false },
         "inventory" => Command::Inventory { root: PathBuf::from("/") },
+        #[cfg(feature = "observe")]
+        "observe" => Command::Observe(Box::default()),
         "interlock" => match parser.value()?.to_str() {
             Some("hold") => Command::Interlock { free_s: None },
             Some("release") => Command::Interlock { free_s: Some(limits::INTERLOCK_RELEASE_S) },

@@ -2,10 +2,13 @@
 //!
 //! Reads are bounded, nothing is executed, nothing leaves the root it was given. What cannot be read becomes a row that
 //! says so: unknown is never taken for no, and an absent row never looks safe. No host name, no user name, no process
-//! arguments. Read next: [`root`] for safe reading, [`packages`], [`posture`].
+//! arguments. Figures that change by the hour are [`machine`]'s. Read next: [`root`] for safe reading, [`packages`], [`posture`].
 
+pub mod accounts;
+pub mod attached;
 pub mod hardware;
 pub mod live;
+pub mod machine;
 pub mod packages;
 pub mod posture;
 pub mod root;
@@ -18,6 +21,7 @@ use std::io::{self, ErrorKind};
 
 use cordon_proto::ids::Text;
 use cordon_proto::inventory::{Inventory, Row, Section};
+use cordon_proto::limits;
 
 pub use root::Root;
 
@@ -52,7 +56,9 @@ pub fn take(root: &Root) -> Inventory {
     hardware::read(root, &mut rows);
     packages::read(root, &mut rows);
     posture::read(root, &mut rows);
+    accounts::read(root, &mut rows);
     if root.is_live() {
+        attached::read(root, &mut rows);
         live::read(root, &mut rows);
     }
     Inventory::new(rows.rows)
@@ -67,8 +73,11 @@ pub struct Rows {
 impl Rows {
     /// Adds a row. Values are cut to what a row may hold.
     pub fn add<'a>(&mut self, section: Section, key: &str, fields: impl IntoIterator<Item = &'a str>) {
-        let fields =
-            fields.into_iter().take(FIELDS).map(|field| Text::lossy(field).as_str().to_owned()).collect();
+        let fields = fields
+            .into_iter()
+            .take(limits::ROW_FIELDS)
+            .map(|field| Text::lossy(field).as_str().to_owned())
+            .collect();
         self.rows.push(Row { section, key: Text::lossy(key), fields });
     }
 
@@ -85,6 +94,3 @@ impl Rows {
         }
     }
 }
-
-/// Values of one row, as the wire allows.
-const FIELDS: usize = 16;

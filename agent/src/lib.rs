@@ -16,6 +16,8 @@ pub mod install;
 pub mod interlock;
 pub mod link;
 pub mod log;
+#[cfg(feature = "observe")]
+mod observe;
 pub mod program;
 pub mod run;
 pub mod slot;

@@ -12,6 +12,7 @@ mod entering;
 pub(crate) mod evidence;
 mod health;
 pub(crate) mod keeping;
+mod kept;
 pub(crate) mod leaving;
 mod messages;
 pub mod ports;

@@ -29,6 +29,10 @@ const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 const TOKEN_BYTES: u64 = 1024;
 /// Seconds for a whole ordinary exchange.
 const EXCHANGE_S: u64 = 60;
+/// The same of a list of a whole hospital, which is committed before the answer comes.
+const TABLE_S: u64 = 600;
+/// Seconds in which a whole file must be sent and judged.
+const UPLOAD_S: u64 = 15 * 60;
 /// Bytes read of an upload at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -57,6 +61,8 @@ enum Payload<'a> {
     Json(&'a Value),
     Message(Vec<u8>),
     Bytes(Vec<u8>),
+    Table(Vec<u8>),
+    Whole { header: Option<(&'static str, String)>, bytes: Vec<u8> },
     File(&'a Path),
 }
 
@@ -119,7 +125,10 @@ impl Api {
     /// Refused, or the server was not reached.
     pub fn lines(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Vec<u8>, Failure> {
         let mut url = self.url(path);
-        url.query_pairs_mut().extend_pairs(query);
+        // Touched at all, it would leave a `?` behind.
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         match self.send(Method::GET, url, Payload::Nothing)? {
             (200..300, body) => Ok(body),
             (status, body) => Err(Failure::from_server(status, &body)),
@@ -209,6 +218,21 @@ impl Api {
         self.exchange(Method::POST, self.url(path), Payload::Message(bytes))
     }
 
+    /// Hands in a table as a spreadsheet wrote it.
+    ///
+    /// # Errors
+    /// Refused, or the server was not reached.
+    pub fn post_table(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        bytes: Vec<u8>,
+    ) -> Result<Value, Failure> {
+        let mut url = self.url(path);
+        url.query_pairs_mut().extend_pairs(query);
+        self.exchange(Method::POST, url, Payload::Table(bytes))
+    }
+
     /// Uploads bytes as they are.
     ///
     /// # Errors
@@ -235,6 +259,24 @@ impl Api {
     /// Refused, the file cannot be read, or the server was not reached.
     pub fn put_file(&self, path: &[&str], file: &Path) -> Result<Value, Failure> {
         self.exchange(Method::PUT, self.url(path), Payload::File(file))
+    }
+
+    /// Uploads a whole file that is in memory, with what is said of it; the server reads it before it answers.
+    ///
+    /// # Errors
+    /// Refused, or the server was not reached.
+    pub fn put_whole(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        header: Option<(&'static str, String)>,
+        bytes: Vec<u8>,
+    ) -> Result<Value, Failure> {
+        let mut url = self.url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.exchange(Method::PUT, url, Payload::Whole { header, bytes })
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -286,8 +328,16 @@ fn with(builder: RequestBuilder, payload: Payload<'_>) -> Result<RequestBuilder,
         Payload::Bytes(bytes) => {
             builder.timeout(exchange).header(CONTENT_TYPE, "application/json").body(bytes)
         }
+        Payload::Whole { header, bytes } => {
+            let builder = builder.timeout(Duration::from_secs(UPLOAD_S));
+            let builder = builder.header(CONTENT_TYPE, "application/octet-stream").body(bytes);
+            header.into_iter().fold(builder, |builder, (name, value)| builder.header(name, value))
+        }
         Payload::Message(bytes) => {
             builder.timeout(exchange).header(CONTENT_TYPE, "application/cbor").body(bytes)
+        }
+        Payload::Table(bytes) => {
+            builder.timeout(Duration::from_secs(TABLE_S)).header(CONTENT_TYPE, "text/csv").body(bytes)
         }
         Payload::File(path) => {
             let wrong = |error: std::io::Error| Failure::file("read", path, &error);

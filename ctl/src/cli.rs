@@ -11,8 +11,9 @@ use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
-    approvals, audit, bundle, content, devices, evidence, expiries, holds, keys, makers, matching, order,
-    owner, receipts, release, repo, rollouts, score, tokens, version_compare,
+    advisories, approvals, audit, bundle, content, devices, evidence, exceptions, expiries, export, feeds,
+    holds, keys, makers, matching, order, owner, receipts, release, repo, risk, rollouts, sbom, score,
+    tokens, version_compare,
 };
 
 /// Keys, signing, approving, asking.
@@ -83,7 +84,7 @@ pub enum Command {
     /// Answer keys that ask for a device's identity.
     #[command(subcommand)]
     Approvals(approvals::Command),
-    /// List and show devices and their history; quarantine, release, retire.
+    /// List, import and show devices and their history; quarantine, release, retire.
     #[command(subcommand)]
     Devices(devices::Command),
     /// Pin makers: which models a repository may list, and its first root.
@@ -95,16 +96,34 @@ pub enum Command {
     /// Keep a ward, a site or a model from rebooting.
     #[command(subcommand)]
     Holds(holds::Command),
+    /// Accept a risk for some devices until a day, with a second person's yes.
+    #[command(subcommand)]
+    Exceptions(exceptions::Command),
     /// Read the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
     /// Fetch and check evidence packs.
     #[command(subcommand)]
     Evidence(evidence::Command),
-    /// List what ends within 90, 30 and 7 days: signatures, orders, authorities, tokens, holds.
+    /// List what ends within 90, 30 and 7 days: signatures, orders, authorities, tokens, holds, feeds.
     Expiries(expiries::Expiries),
+    /// Show the fleet's risk and its reasons, what to do, what a release would change, and the model's figures.
+    #[command(subcommand)]
+    Risk(risk::Command),
+    /// Write the risk register, a model's security sheet, or the versions that run, as a table.
+    #[command(subcommand)]
+    Export(export::Command),
+    /// List, bring, sign and show what the server knows of the world: advisories, what is exploited, ends of life.
+    #[command(subcommand)]
+    Feeds(feeds::Command),
+    /// List weaknesses, and the devices that an advisory is about.
+    #[command(subcommand)]
+    Advisories(advisories::Command),
     /// Tell which known weaknesses the packages of a device have.
     Match(matching::Match),
+    /// Look at bills of materials, convert them, compare shipped with found.
+    #[command(subcommand)]
+    Sbom(sbom::Command),
     /// Compute a device's risk score from its facts, without a server.
     Score(score::Score),
     /// Tell which of two versions is newer.
@@ -132,10 +151,16 @@ impl Command {
             Self::Makers(command) => command.run(session),
             Self::Rollouts(command) => command.run(session),
             Self::Holds(command) => command.run(session),
+            Self::Exceptions(command) => command.run(session),
             Self::Audit(command) => command.run(session),
             Self::Evidence(command) => command.run(session),
             Self::Expiries(expiries) => expiries.run(session),
+            Self::Risk(command) => command.run(session),
+            Self::Export(command) => command.run(session),
+            Self::Feeds(command) => command.run(session),
+            Self::Advisories(command) => command.run(session),
             Self::Match(matching) => matching.run(session),
+            Self::Sbom(command) => command.run(session),
             Self::Score(score) => score.run(session),
             Self::VersionCompare(compare) => compare.run(session),
         }

@@ -1,4 +1,4 @@
-//! `cordonctl devices`: list, show, the history of an identity, and what people do to identities.
+//! `cordonctl devices`: list, import, show, what a device is made of, and what people do to identities.
 //!
 //! Every act needs a reason, which stands in the audit log; none touches therapy or network. What a device does about
 //! an end (it wipes what it knows of its owner) is said before a person agrees. Read next: [`crate::api`].
@@ -11,12 +11,14 @@ use cordon_proto::limits;
 use serde_json::{Value, json};
 
 use crate::api::{Api, Pages};
+use crate::assets::{Import, coverage};
 use crate::failure::Failure;
 use crate::report::Report;
 use crate::session::Session;
 
 /// What the list shows.
-const COLUMNS: [&str; 8] = ["id", "model", "serial", "site", "ward", "state", "band", "seen"];
+const COLUMNS: [&str; 10] =
+    ["id", "model", "serial", "asset_tag", "site", "ward", "source", "state", "band", "seen"];
 /// Where they are.
 const FLEET: Pages<'static> = Pages { path: &["devices"], rows: "devices", cursor: "after" };
 
@@ -31,10 +33,20 @@ pub enum Command {
         /// Only in this state.
         #[arg(long)]
         state: Option<String>,
+        /// Only known like this: agent, observed, imported.
+        #[arg(long)]
+        source: Option<String>,
+        /// Only those that have this weakness, or one that this advisory is about.
+        #[arg(long, value_name = "ID")]
+        advisory: Option<String>,
         /// So many at most.
         #[arg(long, default_value_t = limits::PAGE_ROWS)]
         limit: usize,
     },
+    /// Import devices from a list of assets (a CMMS export as CSV): devices without an agent, too, are known then.
+    Import(Import),
+    /// Tell of which devices how much is known, and what cannot be seen.
+    Coverage,
     /// Show one device.
     Show {
         /// Its id.
@@ -55,6 +67,20 @@ pub enum Command {
         /// The file to write.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+    },
+    /// Take the bill of materials of a device as found, in CycloneDX 1.6.
+    Sbom {
+        /// Its id.
+        id: DeviceId,
+        /// The file to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Tell what differs between what a device was shipped with and what is found on it, by the SBOM of the release that it
+    /// runs.
+    Drift {
+        /// Its id.
+        id: DeviceId,
     },
     /// Stop trusting a device within a second; it may only check status and take updates. Therapy and network stay
     /// untouched.
@@ -115,13 +141,15 @@ impl Command {
     pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
         let api = Api::new(session.options)?;
         match self {
-            Self::List { search, state, limit } => {
-                let given = [("q", search), ("state", state)]
+            Self::List { search, state, source, advisory, limit } => {
+                let given = [("q", search), ("state", state), ("source", source), ("advisory", advisory)]
                     .map(|(name, text)| text.clone().map(|text| (name, text)));
                 let query: Vec<_> = given.into_iter().flatten().collect();
                 let rows = api.list(&FLEET, &query, *limit)?;
                 Ok(Report::table(&COLUMNS, &rows, Value::Array(rows.clone())))
             }
+            Self::Import(import) => import.run(session),
+            Self::Coverage => coverage(session),
             Self::Show { id } => Ok(Report::document(api.get(&["devices", &id.to_string()], &[])?)),
             Self::History { id, limit } => history(&api, id, *limit),
             Self::Farewell { id, out } => {
@@ -130,6 +158,15 @@ impl Command {
                 crate::folder::write_whole(out, &bytes.ok_or_else(none)?)?;
                 let out = out.display().to_string();
                 Ok(Report::new(format!("{out} written"), json!({"file": out})))
+            }
+            Self::Sbom { id, out } => {
+                crate::folder::write_whole(out, &api.lines(&["devices", &id.to_string(), "sbom"], &[])?)?;
+                let out = out.display().to_string();
+                Ok(Report::new(format!("{out} written"), json!({"file": out})))
+            }
+            Self::Drift { id } => {
+                let answer = api.get(&["devices", &id.to_string(), "drift"], &[])?;
+                Ok(Report::new(crate::sbom::told(&answer), answer))
             }
             Self::Quarantine { id, reason } => act(&api, id, "quarantine", reason),
             Self::Release { id, reason } => act(&api, id, "release", reason),

@@ -1,8 +1,8 @@
 //! `cordonctl`: keys, signing, approving, asking, on people's own workstations.
 //!
 //! Two halves that share nothing but the command line. The first works on files alone and needs no network: `keys`,
-//! `repo`, `release`, `order`, `content`, `bundle`, `owner`, `match`, `score`, `version-compare`. The second speaks to the operator plane of a server: `tokens`, `devices`,
-//! `makers`, `rollouts`, `holds`, `audit`, `receipts`, `expiries`, `evidence pack`, `order draft`, `order plan`, `repo publish`, `repo fetch`. It
+//! `repo`, `release`, `order`, `content`, `bundle`, `owner`, `feeds sign`, `match`, `sbom`, `score`, `version-compare`. The second speaks to the operator plane of a server: `tokens`, `devices`,
+//! `feeds`, `advisories`, `makers`, `rollouts`, `holds`, `audit`, `receipts`, `expiries`, `evidence pack`, `order draft`, `order plan`, `repo publish`, `repo fetch`. It
 //! must never believe a fact that it signs because a server says so: a draft that a server carried is recomputed from the
 //! own folders. It shares no code with the server: a stolen server cannot make a person sign something else than what is
 //! shown.
@@ -16,9 +16,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+pub mod advisories;
 pub mod api;
 pub mod approvals;
 pub mod arguments;
+pub mod assets;
 pub mod audit;
 pub mod bundle;
 pub mod chain;
@@ -29,8 +31,11 @@ pub mod devices;
 pub mod diff;
 pub mod evidence;
 pub mod example;
+pub mod exceptions;
 pub mod expiries;
+pub mod export;
 pub mod failure;
+pub mod feeds;
 pub mod fetch;
 pub mod folder;
 pub mod holds;
@@ -45,7 +50,9 @@ pub mod receipts;
 pub mod release;
 pub mod repo;
 pub mod report;
+pub mod risk;
 pub mod rollouts;
+pub mod sbom;
 pub mod score;
 pub mod session;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `cordonctl match`: which known weaknesses a device or an unpacked image has, from files, without a server.
 //!
-//! For whoever has no fleet yet, an auditor who repeats an answer, an air-gapped bench. A server matches no advisories yet;
-//! what decides here stands in its own ground, `cordon_server_core::matching`, so that the two cannot come to differ. Every
+//! For whoever has no fleet yet, an auditor who repeats an answer, an air-gapped bench. What decides here stands in the server's
+//! own ground, `cordon_server_core::matching`, so that the two cannot come to differ. Every
 //! answer carries what it stands on; what cannot be judged is counted as unknown beside what is affected, and a feed of
 //! which nothing could be read is refused, for silence would look like safety. Read next: [`subject`] for what is matched,
 //! [`feeds`] for what is known.
@@ -24,11 +24,11 @@ use crate::session::Session;
 
 mod assets;
 mod feeds;
-mod subject;
+pub(crate) mod subject;
 mod world;
 
 /// Columns of the table.
-const COLUMNS: [&str; 6] = ["weakness", "package", "installed", "answer", "repaired", "by"];
+const COLUMNS: [&str; 7] = ["weakness", "cvss", "package", "installed", "answer", "repaired", "by"];
 
 /// Tell which known weaknesses the packages of a device have: affected, unknown, fixed or not affected.
 #[derive(Clone, Debug, Args)]
@@ -45,7 +45,10 @@ pub struct Match {
     /// Instead of those: what `cordon-agent inventory` printed.
     #[arg(long, value_name = "FILE", conflicts_with = "dpkg_status")]
     pub inventory: Option<PathBuf>,
-    /// Instead of both: a package by its URL, such as pkg:deb/debian/curl@7.88.1-10?arch=source&distro=debian-12; may be
+    /// Instead of those: a bill of materials, CycloneDX or SPDX.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dpkg_status", "inventory", "purl"])]
+    pub sbom: Option<PathBuf>,
+    /// Instead of all: a package by its URL, such as pkg:deb/debian/curl@7.88.1-10?arch=source&distro=debian-12; may be
     /// given several times.
     #[arg(long, value_name = "PURL", conflicts_with_all = ["dpkg_status", "inventory"])]
     pub purl: Vec<String>,
@@ -180,6 +183,7 @@ fn document(verdict: &Verdict<'_>) -> Value {
             "bound": bound.map(|bound| bound.version), "event": bound.map(|bound| bound.role.word()),
         },
         "doubts": component.doubts.words(),
+        "cvss": verdict.severity.map(|vector| json!({"vector": vector.to_string(), "tenths": vector.scores().base})),
     })
 }
 
@@ -194,12 +198,17 @@ fn row(verdict: &Verdict<'_>) -> Value {
     let none = matches!(verdict.answer, Answer::Affected { .. }).then_some("no repair is known");
     json!({
         "weakness": verdict.group,
+        "cvss": verdict.severity.map(|vector| tenths(vector.scores().base)),
         "package": verdict.component.name,
         "installed": verdict.component.version,
         "answer": answer,
         "repaired": verdict.repair().or(none),
         "by": verdict.evidence.advisory,
     })
+}
+
+fn tenths(score: u8) -> String {
+    format!("{}.{}", score / 10, score % 10)
 }
 
 fn release(text: &str) -> Result<Ecosystem, NotOfDpkg> {

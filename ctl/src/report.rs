@@ -100,6 +100,12 @@ fn cell(value: Option<&Value>) -> String {
     }
 }
 
+/// One value as the text of a table's cell; nothing is empty.
+#[must_use]
+pub fn cell_text(value: Option<&Value>) -> String {
+    if value.is_none_or(Value::is_null) { String::new() } else { cell(value) }
+}
+
 /// A text without control characters.
 #[must_use]
 pub fn plain(text: &str) -> String {

@@ -4,12 +4,14 @@
 //! page; whoever doubts the page saves its facts, changes one and sees one row move. It must ask nobody, and must take no
 //! fact that it does not understand for none. Read next: `cordon_server_core::risk`, `docs/schemas/facts.json`.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::risk::model::RISK_V1;
 use cordon_server_core::risk::{self, Facts, Model};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::arguments::{read_file, time};
@@ -19,6 +21,8 @@ use crate::session::Session;
 
 /// Bytes of a file of facts.
 const FACTS_BYTES: u64 = 16 << 20;
+/// Bytes of a table of figures.
+const MODEL_BYTES: u64 = 64 << 10;
 
 /// Compute a risk score.
 #[derive(Clone, Debug, Args)]
@@ -30,9 +34,12 @@ pub struct Score {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub at: Option<String>,
     /// Score as if the site had set a figure of the model otherwise, such as default_credentials=6000; may be given several
-    /// times. Servers score by the model's own figures.
+    /// times.
     #[arg(long, value_name = "NAME=VALUE")]
     pub figure: Vec<String>,
+    /// Score by this table of figures: what `cordonctl --output json risk model show` or `score --figures` prints.
+    #[arg(long, value_name = "FILE", conflicts_with = "figure")]
+    pub model: Option<PathBuf>,
     /// List the model's figures instead.
     #[arg(long, conflicts_with_all = ["facts", "at"])]
     pub figures: bool,
@@ -44,7 +51,10 @@ impl Score {
     /// # Errors
     /// The file is none of facts, or a figure is none of the model's.
     pub fn run(&self, session: &Session<'_>) -> Result<Report, Failure> {
-        let model = model(&self.figure)?;
+        let model = match &self.model {
+            Some(path) => table(path)?,
+            None => model(&self.figure)?,
+        };
         let Some(path) = self.facts.as_ref().filter(|_| !self.figures) else { return Ok(figures(&model)) };
         let at = self.at.as_deref().map_or(Ok(session.now), |text| moment(text, session.now))?;
         let bytes = read_file(path, FACTS_BYTES)?;
@@ -52,7 +62,7 @@ impl Score {
             let file = path.display();
             Failure::refused("no facts", format!("{file} does not hold the facts of a device: {why}"))
         })?;
-        Ok(told(&risk::score(&facts, &model, at), &model))
+        Ok(told(&risk::score(&facts, &model, at)))
     }
 }
 
@@ -88,6 +98,65 @@ fn model(figures: &[String]) -> Result<Model, Failure> {
     RISK_V1.with_all(set).map_err(|error| Failure::Usage(error.to_string()))
 }
 
+/// The model of a file: every figure by its name, in the form of the API or in that of `--figures`. The hash that the file
+/// states must be that of its figures.
+fn table(path: &Path) -> Result<Model, Failure> {
+    let refused = |why: String| Failure::refused("no table of figures", format!("{}: {why}", path.display()));
+    let bytes = read_file(path, MODEL_BYTES)?;
+    let table: Table = serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
+    if table.model != RISK_V1.id {
+        return Err(refused(format!(
+            "it is of the model {}, this program has {}",
+            plain(&table.model),
+            RISK_V1.id
+        )));
+    }
+    let figures = match table.figures {
+        Figures::Named(named) => named,
+        Figures::Listed(listed) => listed.into_iter().map(|one| (one.figure, one.value)).collect(),
+    };
+    let missing: Vec<&str> = RISK_V1
+        .figures()
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| !figures.contains_key(*name))
+        .collect();
+    if let Some(first) = missing.first() {
+        return Err(refused(format!("it lacks the figure {first}; take a whole table and change it")));
+    }
+    let model = RISK_V1.with_all(figures.iter().map(|(name, value)| (name.as_str(), *value)));
+    let model = model.map_err(|error| refused(error.to_string()))?;
+    match table.model_sha256 {
+        Some(stated) if stated != model.sha256_hex() => Err(refused(format!(
+            "it states the hash {}, its figures have {}",
+            plain(&stated),
+            model.sha256_hex()
+        ))),
+        Some(_) | None => Ok(model),
+    }
+}
+
+/// A table of figures in a file; further fields are for people.
+#[derive(Deserialize)]
+struct Table {
+    model: String,
+    model_sha256: Option<String>,
+    figures: Figures,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Figures {
+    Named(BTreeMap<String, u32>),
+    Listed(Vec<Listed>),
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    figure: String,
+    value: u32,
+}
+
 fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     match text.parse() {
         Ok(seconds) => Ok(Timestamp(seconds)),
@@ -105,7 +174,7 @@ fn figures(model: &Model) -> Report {
 }
 
 /// The score for people, and `docs/schemas/score.json` for programs.
-fn told(score: &risk::Score, model: &Model) -> Report {
+pub(crate) fn told(score: &risk::Score) -> Report {
     let rows: Vec<Value> = score
         .contributions
         .iter()
@@ -140,8 +209,8 @@ fn told(score: &risk::Score, model: &Model) -> Report {
         ),
         format!("model {}, table {}", score.model, score.model_sha256),
     ];
-    let set = model.set_by_site();
-    lines.extend(set.iter().map(|(name, ours, site)| format!("set by site: {name} {ours} -> {site}")));
+    let set = score.set_by_site.iter();
+    lines.extend(set.map(|one| format!("set by site: {} {} -> {}", plain(&one.figure), one.ours, one.site)));
     let mut text = format!("{}\n\n{}", lines.join("\n"), table.text);
     for (what, words) in
         [("not known, so neither safe nor counted", &score.unknown), ("assumed", &score.assumed)]

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 mod assets;
 mod audit;
+mod bills;
 mod bundles;
 mod clocks;
 mod content;
@@ -33,6 +34,7 @@ mod owners;
 mod planning;
 mod printed;
 mod reports;
+mod risks;
 mod rotation;
 mod scoring;
 mod sealing;

@@ -318,6 +318,12 @@ pub struct CheckinAnswer {
     /// The content that applies.
     #[n(11)]
     pub content: Option<ContentOffer>,
+    /// Root of the inventory that the server holds instead of the one it lacks: what changed since then is enough.
+    #[n(12)]
+    pub inventory_base: Option<Sha256>,
+    /// Whether the server reads a packed inventory; `None` from one that never heard of it.
+    #[n(13)]
+    pub reads_packed: Option<bool>,
 }
 
 /// A content that the server believes applies. The device looks for it in the owner's metadata, as for an order.

@@ -18,7 +18,10 @@ use crate::checkin::{
     WaitRequest,
 };
 use crate::farewell::{Cause, Farewell, FarewellBody};
+use crate::health;
 use crate::ids::{DeviceId, Hardware, Sha256, Text};
+use crate::inventory::delta::{Delta, RowName};
+use crate::inventory::packed::Packed;
 use crate::inventory::{Inventory, Row, Section};
 use crate::receipt::{Outcome, Receipt, ReceiptBody};
 use crate::telemetry::{
@@ -110,6 +113,11 @@ fn content_answer() -> CheckinAnswer {
     CheckinAnswer { ca_version: 2, content_version: 3, content: Some(offer), ..answer() }
 }
 
+/// As [`content_answer`], from a server that holds an earlier inventory.
+fn base_answer() -> CheckinAnswer {
+    CheckinAnswer { inventory_base: Some(Sha256([0x99; 32])), reads_packed: Some(true), ..content_answer() }
+}
+
 fn answer() -> CheckinAnswer {
     CheckinAnswer {
         time: Timestamp(1_795_251_907),
@@ -132,6 +140,8 @@ fn answer() -> CheckinAnswer {
         wait_token: 77,
         ca_version: 0,
         content: None,
+        inventory_base: None,
+        reads_packed: None,
     }
 }
 
@@ -194,6 +204,25 @@ fn batch() -> Batch {
         body.record(Position { boot: 7, sequence }, Millis(1_795_251_906_123))
     };
     Batch { records: (1..).zip(&bodies).map(record).collect() }
+}
+
+/// Bodies of kinds that were added after [`batch`].
+fn later_batch() -> Batch {
+    let name = RowName { section: Section::Package, key: text("deb/libgone/amd64") };
+    let row = Row {
+        section: Section::Package,
+        key: text("deb/openssl/amd64"),
+        fields: vec!["3.0.20-1".to_owned(), "openssl".to_owned(), "3.0.20-1".to_owned()],
+    };
+    let delta =
+        Delta { base: Sha256([0x22; 32]), root: Sha256([0x99; 32]), removed: vec![name], added: vec![row] };
+    let packed = Packed::of(&Inventory::new(delta.added.clone())).expect("no value holds a mark");
+    let bodies =
+        [Body::Health(health::tests::sample()), Body::InventoryDelta(delta), Body::InventoryPacked(packed)];
+    let record = |(sequence, body): (u64, &Body)| {
+        body.record(Position { boot: 7, sequence }, Millis(1_795_251_906_123))
+    };
+    Batch { records: (7..).zip(&bodies).map(record).collect() }
 }
 
 fn receipt() -> Receipt {
@@ -290,7 +319,9 @@ fn samples_of_version_one_parse_for_ever() {
         include_str!("../golden/v1/wait-answer.hex"),
         &WaitAnswer { token: 78, changed: true },
     );
+    same("checkin-answer-4", include_str!("../golden/v1/checkin-answer-4.hex"), &base_answer());
     same("batch", include_str!("../golden/v1/batch.hex"), &batch());
+    same("batch-2", include_str!("../golden/v1/batch-2.hex"), &later_batch());
     let stored = BatchAnswer { stored_through: Position { boot: 7, sequence: 6 }, duplicates: 1 };
     same("batch-answer", include_str!("../golden/v1/batch-answer.hex"), &stored);
     same("receipt", include_str!("../golden/v1/receipt.hex"), &receipt());
@@ -300,6 +331,7 @@ fn samples_of_version_one_parse_for_ever() {
 fn bodies_of_a_batch_read_back_and_unknown_kinds_survive() {
     // Goal: an older server keeps what a newer agent sends. Method: every known kind, then a kind of the future.
     let mut batch = batch();
+    batch.records.extend(later_batch().records);
     for record in &batch.records {
         let body = Body::of(record).expect("reads").expect("known");
         assert_eq!(&body.record(record.position, record.time), record);

@@ -15,7 +15,18 @@ use crate::limits;
 use crate::sorting::sort;
 use crate::wire::{self, WireError};
 
+pub mod apk;
+pub mod database;
+pub mod delta;
 pub mod dpkg;
+pub mod ndb;
+pub mod node;
+pub mod opkg;
+pub mod packed;
+pub mod python;
+pub mod rpm;
+pub mod sqlite;
+pub mod text;
 
 /// What a row is about.
 #[derive(
@@ -35,16 +46,17 @@ pub mod dpkg;
 #[cbor(index_only)]
 #[serde(rename_all = "kebab-case")]
 pub enum Section {
-    /// Operating system: keys such as `id`, `version-id`, `pretty-name`, `kernel`, `architecture`, `boot-id`.
+    /// Operating system: keys such as `id`, `version-id`, `pretty-name`, `kernel`, `architecture`, `boot-id`, `accounts-with-shell`.
     #[n(0)]
     System,
-    /// Hardware as the machine says: `manufacturer`, `product`, `memory-bytes`, `cpus`, `disk-bytes`.
+    /// Hardware as the machine says: `manufacturer`, `product`, `memory-bytes`, `cpus`, `disk-bytes`, `usb/vendor:product`, `serial/port`.
     #[n(1)]
     Hardware,
-    /// A package: key `ecosystem/name/architecture`, fields version, source name, source version.
+    /// A package: key `deb|apk|opkg|rpm/name/architecture`, fields version, source name, source version, module stream; or
+    /// `pypi|npm/name/version`, field version. Of an `rpm` installed in several versions, all but one have `=version` in their key.
     #[n(2)]
     Package,
-    /// A listening socket: key `protocol/address/port`.
+    /// A listening socket: key `protocol/address/port`, fields `device` or `network`, the program that holds it.
     #[n(3)]
     Listener,
     /// A security fact: keys `secure-boot`, `disk-encryption`, …; first field `yes`, `no` or `unknown`, second its source.
@@ -123,13 +135,16 @@ impl Inventory {
         if self.rows.len() > limits::INVENTORY_ROWS {
             return Err(WireError::TooMany { limit: limits::INVENTORY_ROWS });
         }
-        let fields_fit = |row: &Row| {
-            row.fields.len() <= 16 && row.fields.iter().all(|f| f.len() <= 4 * limits::TEXT_CHARS)
-        };
-        let in_order = self.rows.windows(2).all(|pair| match pair {
-            [earlier, later] => (earlier.section, &earlier.key) < (later.section, &later.key),
-            _ => true,
-        });
-        if in_order && self.rows.iter().all(fields_fit) { Ok(self) } else { Err(WireError::Malformed) }
+        if in_order(&self.rows) && self.rows.iter().all(fits) { Ok(self) } else { Err(WireError::Malformed) }
     }
+}
+
+/// Whether rows stand in order, each section and key once.
+fn in_order(rows: &[Row]) -> bool {
+    rows.is_sorted_by(|earlier, later| (earlier.section, &earlier.key) < (later.section, &later.key))
+}
+
+/// Whether a row is as wide as rows are.
+fn fits(row: &Row) -> bool {
+    row.fields.len() <= limits::ROW_FIELDS && row.fields.iter().all(|f| f.len() <= 4 * limits::TEXT_CHARS)
 }

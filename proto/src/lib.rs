@@ -18,6 +18,7 @@ pub mod enrol;
 pub mod farewell;
 #[cfg(test)]
 mod golden;
+pub mod health;
 pub mod ids;
 pub mod inventory;
 pub mod limits;

@@ -121,6 +121,10 @@ pub const RELEASE_ENTRIES: usize = 16;
 pub const SBOM_BYTES: u64 = 32 * 1024 * 1024;
 /// Components of an SBOM, or entries of a VEX.
 pub const SBOM_COMPONENTS: usize = 100_000;
+/// Dependencies that an SBOM names.
+pub const SBOM_NEEDS: usize = 1_000_000;
+/// Characters kept of a name, a version or a licence in an SBOM.
+pub const SBOM_TEXT: usize = 512;
 /// Windows of one order.
 pub const WINDOWS: usize = 16;
 /// Longest life of a permit that an order may set.
@@ -212,6 +216,8 @@ pub const INTERLOCK_LINE_BYTES: usize = 128;
 
 /// Live flows in the device's table.
 pub const FLOWS: usize = 14_336;
+/// Flows that are told at once when a recording ends.
+pub const FLOWS_AT_ONCE: usize = 1024;
 /// Bytes of all detector state together.
 pub const DETECTOR_BYTES: usize = 512 * 1024;
 /// Keys in a learned profile.
@@ -226,8 +232,45 @@ pub const BATCH_RECORDS: usize = 1000;
 pub const RECORD_BYTES: usize = 512 * 1024;
 /// Rows of one inventory.
 pub const INVENTORY_ROWS: usize = 20_000;
+/// Values of one row of an inventory.
+pub const ROW_FIELDS: usize = 16;
+/// File systems in one record of health.
+pub const HEALTH_DISKS: usize = 16;
+/// Drives and arrays in one record of health.
+pub const HEALTH_DRIVES: usize = 16;
+/// Points that are kept of a device's health.
+pub const HEALTH_POINTS: usize = 160;
+/// Of these, the ones of the last days that may stand as they came.
+pub const HEALTH_FINE_POINTS: usize = 64;
 /// Evidence entries of one finding.
 pub const EVIDENCE: usize = 32;
+
+/// Extension headers of one IPv6 packet that are looked past.
+pub const IPV6_EXTENSIONS: usize = 8;
+/// Records of one DNS answer that are read.
+pub const DNS_ANSWERS: u16 = 64;
+/// Options of one DHCP message that are read.
+pub const DHCP_OPTIONS: usize = 64;
+/// Extensions of one ClientHello that are read.
+pub const TLS_EXTENSIONS: usize = 48;
+/// Bytes of a host name (RFC 1035, 2.3.4).
+pub const HOST_NAME_BYTES: usize = 253;
+/// Addresses whose names are remembered from DNS answers.
+pub const ADDRESS_NAMES: usize = 2048;
+/// Neighbours whose hardware addresses are remembered.
+pub const NEIGHBOURS: usize = 1024;
+/// Bytes of one packet in a recording: as much as tcpdump ever writes.
+pub const RECORDED_PACKET_BYTES: usize = 262_144;
+/// Interfaces of one recording.
+pub const RECORDED_INTERFACES: usize = 256;
+/// Bytes of one line of a recorded list of connections.
+pub const RECORDED_LINE_BYTES: usize = 64 * 1024;
+/// Connections of a recorded list that are held back to be brought into order of time.
+pub const RECORDED_REORDER: usize = 8192;
+/// Devices that one recording is watched for; those beyond are not judged.
+pub const RECORDED_DEVICES: usize = 1024;
+/// Bytes of a file of learned profiles.
+pub const PROFILES_BYTES: usize = 16 * 1024 * 1024;
 
 /// Seconds without a sighting after which a flow that was never established, or has no connection, has ended.
 pub const FLOW_IDLE_SHORT_S: i64 = 60;
@@ -265,6 +308,20 @@ pub const FINDING_REPEAT_S: i64 = 3600;
 pub const BEACON_TRACKS: usize = 128;
 /// Starts remembered of one watched destination.
 pub const BEACON_STARTS: usize = 64;
+/// Those who may be searching the network that are told apart, the device itself included.
+pub const SCAN_WALKERS: usize = 64;
+/// Contacts remembered of each of them.
+pub const SCAN_CONTACTS: usize = 64;
+/// Contacts that may still be answered.
+pub const PENDING_CONTACTS: usize = 64;
+/// Services at which logins are counted.
+pub const LOGIN_TRACKS: usize = 64;
+/// Registered names whose questions are counted.
+pub const TUNNEL_TRACKS: usize = 64;
+/// Different questions below one of them that are told apart.
+pub const TUNNEL_NAMES: usize = 64;
+/// Different clients of DHCP that are told apart: from so many within a minute on it is a flood.
+pub const DHCP_CLIENTS: usize = 32;
 /// Bytes read from the spool for one batch; a single larger record makes a batch of its own.
 pub const SPOOL_READ_BYTES: usize = 256 * 1024;
 
@@ -281,10 +338,28 @@ pub const INVENTORY_FILE_BYTES: u64 = 64 * 1024;
 pub const PACKAGE_DATABASE_BYTES: u64 = 32 * 1024 * 1024;
 /// Bytes of a line of it that are looked at: fields of interest are far shorter, descriptions do not matter.
 pub const PACKAGE_LINE_BYTES: usize = 4096;
+/// Tags of one header of RPM's database; a package has about a hundred.
+pub const RPM_TAGS: usize = 65_536;
+/// Bytes of one header that are read: what names a package stands in front of its files.
+pub const RPM_HEADER_BYTES: usize = 2 * 1024 * 1024;
+/// Pages of slots of RPM's own database, of 255 packages each.
+pub const RPM_SLOT_PAGES: usize = 256;
+/// Bytes of the pages of a database of packages that are read.
+pub const DATABASE_BYTES: usize = 1024 * 1024 * 1024;
+/// Folders of languages' packages that are looked at, in all.
+pub const LANGUAGE_FOLDERS: usize = 8192;
+/// Bytes of the front of such a package's own metadata.
+pub const LANGUAGE_FILE_BYTES: u64 = 16 * 1024;
+/// Packages in packages of Node's.
+pub const LANGUAGE_DEPTH: usize = 8;
 /// Files read of a folder of the inventory.
 pub const INVENTORY_FOLDER_FILES: usize = 4096;
 /// Network interfaces in one inventory.
 pub const INTERFACES: usize = 64;
+/// Devices that are plugged in, and sensors of heat, in one look.
+pub const ATTACHED: usize = 256;
+/// Hardware monitors that are asked.
+pub const MONITORS: usize = 64;
 /// Processes looked at to name the program behind a new listening socket.
 pub const PROCESSES: usize = 4096;
 
@@ -388,8 +463,12 @@ pub const ADVISORY_VERSIONS: usize = 20_000;
 pub const ALIASES: usize = 256;
 /// Bytes of one file of a feed of advisories, and of a folder of them.
 pub const FEED_BYTES: u64 = 256 * 1024 * 1024;
+/// Feeds that are in force on one server.
+pub const FEEDS: usize = 256;
 /// Statements about a package in all feeds together, and files of a folder.
 pub const FEED_ROWS: usize = 2_000_000;
+/// Characters of a CVSS vector.
+pub const CVSS_CHARS: usize = 256;
 /// Characters of a package URL.
 pub const PURL_CHARS: usize = 1024;
 /// Versions and ranges that one product of an advisory is told by.
@@ -416,6 +495,14 @@ pub const EPSS_ROWS: usize = 2_000_000;
 pub const EOL_ROWS: usize = 2_000;
 /// Rows of a list of assets.
 pub const ASSET_ROWS: usize = 200_000;
+/// Bytes of a list of assets that is imported.
+pub const ASSET_LIST_BYTES: usize = 32 * 1024 * 1024;
+/// Days that an accepted risk lives at most.
+pub const EXCEPTION_DAYS: i64 = 366;
+/// Accepted risks that have not been taken back.
+pub const EXCEPTIONS: usize = 1000;
+/// Lists of assets that are remembered.
+pub const ASSET_LISTS: usize = 64;
 /// Bytes of one cell of a list of assets that are kept.
 pub const ASSET_CELL: usize = 256;
 /// Days after which what a feed says is old news, and that itself a finding.

@@ -11,8 +11,11 @@ use alloc::vec::Vec;
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
+use crate::health::Health;
 use crate::ids::{Name, Text};
 use crate::inventory::Inventory;
+use crate::inventory::delta::Delta;
+use crate::inventory::packed::Packed;
 use crate::limits;
 use crate::time::{Millis, Timestamp};
 use crate::wire::{self, WireError};
@@ -92,6 +95,12 @@ pub enum Body {
     Sensor(SensorChange),
     /// A step of the update machine.
     Update(UpdateEvent),
+    /// The machine's own figures of one moment.
+    Health(Health),
+    /// What changed of the inventory that the server says it holds.
+    InventoryDelta(Delta),
+    /// The whole inventory in columns, for a server that says that it reads them.
+    InventoryPacked(Packed),
 }
 
 impl Body {
@@ -105,6 +114,9 @@ impl Body {
             Self::Gap(_) => 4,
             Self::Sensor(_) => 5,
             Self::Update(_) => 6,
+            Self::Health(_) => 7,
+            Self::InventoryDelta(_) => 8,
+            Self::InventoryPacked(_) => 9,
         }
     }
 
@@ -118,6 +130,9 @@ impl Body {
             Self::Gap(gap) => wire::write(gap),
             Self::Sensor(change) => wire::write(change),
             Self::Update(event) => wire::write(event),
+            Self::Health(health) => wire::write(health),
+            Self::InventoryDelta(delta) => wire::write(delta),
+            Self::InventoryPacked(packed) => wire::write(packed),
         };
         Record { position, time, kind: self.kind(), body: body.into() }
     }
@@ -133,6 +148,9 @@ impl Body {
             4 => Self::Gap(wire::read(bytes, limit)?),
             5 => Self::Sensor(wire::read(bytes, limit)?),
             6 => Self::Update(wire::read(bytes, limit)?),
+            7 => Self::Health(wire::read::<Health>(bytes, limit)?.bounded()?),
+            8 => Self::InventoryDelta(wire::read::<Delta>(bytes, limit)?.bounded()?),
+            9 => Self::InventoryPacked(wire::read(bytes, limit)?),
             _ => return Ok(None),
         }))
     }
@@ -177,6 +195,17 @@ pub enum Direction {
     /// The peer did.
     #[n(1)]
     Inbound,
+}
+
+impl Direction {
+    /// The same seen from the other end.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        match self {
+            Self::Outbound => Self::Inbound,
+            Self::Inbound => Self::Outbound,
+        }
+    }
 }
 
 /// Transport protocol.

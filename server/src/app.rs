@@ -29,19 +29,24 @@ use crate::connections::Connections;
 use crate::fleet::{Fleet, Followed, Member};
 use crate::follow::Following;
 use crate::http::rate::Rates;
+use crate::knowledge::Knowledge;
 use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::online::OnlineKeys;
+use crate::risk_book::RiskBook;
 use crate::store::blobs::Blobs;
 use crate::store::{Answer, Change, Committed, Cursor, Index, Key, Kind, Store, StoreError};
 use crate::token_book::TokenBook;
 use crate::waits::Waits;
 
+mod assets;
 mod authority;
 mod doubt;
 mod enrol;
 mod farewell;
+mod health;
 mod keep;
+mod machine;
 mod people;
 mod proofs;
 mod report;
@@ -49,6 +54,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
+pub use assets::{AssetsError, Brought};
 pub use authority::CrlError;
 pub use doubt::Speaker;
 pub use enrol::{EnrolError, Granted, Guesses, Line};
@@ -80,6 +86,8 @@ pub struct App {
     pub audit: Arc<AuditLog>,
     /// The fleet in memory.
     pub fleet: Fleet,
+    /// What is known of weaknesses.
+    pub knowledge: Knowledge,
     /// Open device connections.
     pub connections: Arc<Connections>,
     /// Waiting devices.
@@ -106,6 +114,8 @@ pub struct App {
     pub guesses: Guesses,
     /// Which tokens there are.
     pub token_book: TokenBook,
+    /// The site's risk model, and the record of what was said.
+    pub risk: RiskBook,
     director: OnceLock<Arc<dyn Director>>,
     work: Arc<Semaphore>,
     turns: Vec<Arc<tokio::sync::Mutex<()>>>,
@@ -122,6 +132,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Images.
     pub blobs: Blobs,
+    /// Files of feeds.
+    pub feeds: Blobs,
     /// The certificate authorities.
     pub ca: Authority,
     /// The director's snapshot and timestamp keys.
@@ -187,7 +199,8 @@ impl CommitError {
 impl App {
     /// Puts an application together and rebuilds the fleet view from the store.
     pub async fn open(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { config, clock, store, blobs, ca, online, audit, drain } = parts;
+        let Parts { config, clock, store, blobs, feeds, ca, online, audit, drain } = parts;
+        let fleet = Fleet::default();
         // Asked before anything is read: whatever is committed from now on is followed, so nothing is missed.
         let begun = store.health().await?.revision;
         let app = Self {
@@ -202,6 +215,7 @@ impl App {
             refusal_rates: Rates::new(config.enrolment.refusals, config.enrolment.refusals_per_minute),
             guesses: Guesses::default(),
             token_book: TokenBook::default(),
+            risk: RiskBook::default(),
             work: Arc::new(Semaphore::new(config.limits.requests)),
             turns: std::iter::repeat_with(Arc::default).take(TURNS).collect(),
             audit: Arc::new(AuditLog::new(store.clone(), audit)),
@@ -213,7 +227,8 @@ impl App {
             lists: Lists::default(),
             online: Arc::new(online),
             director: OnceLock::new(),
-            fleet: Fleet::default(),
+            knowledge: Knowledge::new(feeds, fleet.holdings().clone()),
+            fleet,
             connections: Arc::default(),
             waits: Waits::default(),
             metrics: Metrics::default(),
@@ -229,6 +244,7 @@ impl App {
     /// Takes in every document of the fleet that is stored, and says which there are. What is held stays meanwhile.
     pub async fn rebuild(&self) -> Result<(Followed, HashSet<Key>), StoreError> {
         let (mut followed, mut read) = (Followed::default(), HashSet::new());
+        self.risk.load(&*self.store).await?;
         // Devices first: what belongs to one is kept at it.
         for kind in [Kind::Device, Kind::Inventory, Kind::Finding, Kind::Receipt] {
             let mut cursor = Some(Cursor::First);
@@ -243,6 +259,7 @@ impl App {
                 cursor = page.next;
             }
         }
+        self.knowledge.rebuild(&*self.store).await?;
         Ok((followed, read))
     }
 
@@ -252,6 +269,8 @@ impl App {
         let changes = commit.changes().to_vec();
         let committed = self.store.commit(commit).await?;
         if !committed.repeated {
+            self.knowledge.follow(&changes, committed.revision);
+            self.risk.follow(&changes, committed.revision);
             self.after(self.fleet.follow(&changes, committed.revision));
         }
         Ok(committed)
@@ -318,8 +337,15 @@ impl App {
     /// Devices by state and certificates seen, as the metrics want them.
     pub fn gauge(&self) {
         let counts = self.fleet.count();
-        let states =
-            [State::Expected, State::Pending, State::Active, State::Quarantined, State::Retired, State::Lost];
+        let states = [
+            State::Listed,
+            State::Expected,
+            State::Pending,
+            State::Active,
+            State::Quarantined,
+            State::Retired,
+            State::Lost,
+        ];
         let count = |state| counts.get(&state).map_or(0, |count| i64::try_from(*count).unwrap_or(i64::MAX));
         self.metrics.view(self.following.age(), self.leases.held());
         self.metrics.gauge(states.map(|state| (state.word(), count(state))), self.connections.distinct());

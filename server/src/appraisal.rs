@@ -4,15 +4,18 @@
 //! `risk::gather` for which stored fact becomes which.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cordon_proto::ids::{Name, Text};
 use cordon_proto::time::Timestamp;
+use cordon_server_core::device::State;
+use cordon_server_core::exposure::Exposed;
 use cordon_server_core::risk::gather::{End, Ends, Known, Newest, gather};
-use cordon_server_core::risk::model::RISK_V1;
 use cordon_server_core::risk::noticed::Noticed;
-use cordon_server_core::risk::{Facts, NextStep, Score, plan, score};
+use cordon_server_core::risk::{Facts, Model, NextStep, Score, plan, score};
 
 use crate::fleet::{Member, ReceiptView};
+use crate::knowledge::Matched;
 
 /// What scores depend on beside the device itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +24,10 @@ pub struct Published {
     pub newest: BTreeMap<Text, Newest>,
     /// The orders that are listed, or that a rollout or a list of devices names: those that were published here.
     pub orders: BTreeSet<Name>,
+    /// What is known of weaknesses.
+    pub matched: Matched,
+    /// The table of figures in force here.
+    pub model: Arc<Model>,
 }
 
 /// A device with its score.
@@ -35,7 +42,7 @@ pub struct Appraised {
 }
 
 /// What is known of one device.
-fn known<'a>(member: &'a Member, published: &'a Published) -> Known<'a> {
+fn known<'a>(member: &'a Member, published: &'a Published, exposed: Option<&'a Exposed>) -> Known<'a> {
     Known {
         device: &member.device,
         report: member.report.as_deref(),
@@ -44,6 +51,7 @@ fn known<'a>(member: &'a Member, published: &'a Published) -> Known<'a> {
         inventory: member.inventory.as_ref().map(|inventory| inventory.rows.as_slice()),
         newest: published.newest.get(&member.device.hardware.model),
         ends: ends(member, published),
+        exposed,
     }
 }
 
@@ -69,20 +77,27 @@ pub fn returned(member: &Member, published: &Published) -> Option<Timestamp> {
 /// Since when something holds of a device that nothing else dates.
 #[must_use]
 pub fn noticed(member: &Member) -> Noticed {
-    Noticed::of(&known(member, &Published::default()))
+    Noticed::of(&known(member, &Published::default(), None))
 }
 
 /// The facts of one device.
 #[must_use]
 pub fn facts(member: &Member, published: &Published) -> Facts {
-    gather(&known(member, published), member.findings.values().map(AsRef::as_ref))
+    let exposed = published.matched.exposed(member);
+    gather(&known(member, published, exposed.as_ref()), member.findings.values().map(AsRef::as_ref))
 }
 
 /// One device, appraised.
 #[must_use]
 pub fn appraise(member: &Member, published: &Published, now: Timestamp) -> Appraised {
-    let model = RISK_V1;
+    let model = &published.model;
     let facts = facts(member, published);
-    let (score, steps) = (score(&facts, &model, now), plan(&facts, &model, now));
+    let (score, steps) = (score(&facts, model, now), plan(&facts, model, now));
     Appraised { facts, score, steps }
+}
+
+/// Whether a device belongs to the fleet that is counted: neither still to come nor gone.
+#[must_use]
+pub fn is_counted(member: &Member) -> bool {
+    !matches!(member.device.state, State::Expected | State::Retired)
 }

@@ -15,8 +15,10 @@ use crate::ca::key::KeySetting;
 use crate::files::{self, FileError};
 
 mod enrolment;
+mod feeds;
 
 pub use enrolment::{AnchorSettings, Enrolment};
+pub use feeds::Feeds;
 
 /// All settings of one server.
 #[derive(Clone, Debug, Deserialize)]
@@ -85,6 +87,9 @@ pub struct Config {
     /// The operator plane.
     #[serde(default)]
     pub operator: OperatorPlane,
+    /// Whose signatures feeds need.
+    #[serde(default)]
+    pub feeds: Feeds,
     /// Bounds on what outsiders may hold.
     #[serde(default)]
     pub limits: Bounds,

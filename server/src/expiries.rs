@@ -4,11 +4,14 @@
 
 use cordon_proto::ids::Text;
 use cordon_proto::limits;
+use cordon_proto::time::Timestamp;
 use cordon_server_core::change::{Index, Kind};
 use cordon_server_core::expiry::{Lapse, What, Whose};
+use cordon_server_core::feeds::intake::Feed;
 
 use crate::app::{ApiToken, App};
 use crate::http::operator::Operator;
+use crate::http::operator::risk::versions::spread;
 use crate::repositories::PublishError;
 use crate::store::{Cursor, StoreError};
 
@@ -19,7 +22,20 @@ pub async fn all(operator: &Operator) -> Result<Vec<Lapse>, PublishError> {
     ends.extend(authorities(&operator.app));
     ends.extend(tokens(&operator.app).await?);
     ends.extend(holds(operator));
+    ends.extend(feeds(&operator.app));
+    ends.extend(exceptions(&operator.app).await?);
+    ends.extend(support(operator, now).await?);
     Ok(ends)
+}
+
+/// Feeds that grow old.
+fn feeds(app: &App) -> Vec<Lapse> {
+    let feeds = app.knowledge.feeds();
+    let lapse = |feed: &Feed| {
+        let name = Text::lossy(&format!("the feed {} ({})", feed.name, feed.kind.word()));
+        Some(Lapse { what: What::Feed, name, at: feed.stale_at()?, whose: Whose::Staff })
+    };
+    feeds.iter().filter_map(lapse).collect()
 }
 
 fn authorities(app: &App) -> Vec<Lapse> {
@@ -50,6 +66,36 @@ async fn tokens(app: &App) -> Result<Vec<Lapse>, StoreError> {
             }));
         }
         from = page.next;
+    }
+    Ok(ends)
+}
+
+/// Accepted risks in force, and those that are over until somebody takes them back: what they covered is covered no more.
+async fn exceptions(app: &App) -> Result<Vec<Lapse>, StoreError> {
+    let all = crate::exceptions::all(app).await?;
+    let ends = all.iter().filter(|exception| exception.is_announced()).map(|exception| {
+        let words = format!(
+            "exception {}: {}, accepted by {}",
+            exception.id,
+            exception.about.name(),
+            exception.owner
+        );
+        Lapse { what: What::Exception, name: Text::lossy(&words), at: exception.until, whose: Whose::Staff }
+    });
+    Ok(ends.collect())
+}
+
+/// The ends of the maker's support of every release that devices run: the next of each, and what is over.
+async fn support(operator: &Operator, now: Timestamp) -> Result<Vec<Lapse>, StoreError> {
+    let releases = operator.repositories.releases().await?;
+    let mut ends = Vec::new();
+    for row in spread(operator, None, &releases, now) {
+        let Some(at) = row.support.next_end(now) else { continue };
+        let devices =
+            if row.devices == 1 { "1 device".to_owned() } else { format!("{} devices", row.devices) };
+        let release = row.release.as_deref().unwrap_or("what runs");
+        let name = Text::lossy(&format!("support of {release}, on {devices}"));
+        ends.push(Lapse { what: What::Support, name, at, whose: Whose::Maker });
     }
     Ok(ends)
 }

@@ -11,18 +11,20 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use cordon_proto::checkin::{InterlockState, UpdateState};
 use cordon_proto::ids::{DeviceId, HardwareId, Sha256, Text};
 use cordon_proto::inventory::{Inventory, Row, Section};
-use cordon_proto::receipt::ReceiptBody;
 use cordon_proto::time::{Millis, Timestamp};
 use cordon_server_core::clone::{ALIVE_MS, Ended, Kept, Suspicion, Trace, Word};
-use cordon_server_core::device::{Device, Proof, Report, State};
+use cordon_server_core::device::{Device, Report, State};
+use cordon_server_core::exposure::Holdings;
 use cordon_server_core::triage;
 use tokio::sync::watch;
 
 use crate::appraisal::noticed;
 use crate::store::{Change, Key, Revision};
 
+pub use self::receipt::ReceiptView;
 use self::view::View;
 
+mod receipt;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -96,17 +98,6 @@ pub struct InventoryView {
     pub packages: usize,
 }
 
-/// A receipt that was verified when it came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReceiptView {
-    /// SHA-256 of the receipt, its name in the store.
-    pub digest: Sha256,
-    /// When it came.
-    pub received: Timestamp,
-    /// What the device stated.
-    pub body: ReceiptBody,
-}
-
 /// What a commit changed for those outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Followed {
@@ -128,6 +119,8 @@ impl Followed {
 #[derive(Debug, Default)]
 pub struct Fleet {
     state: RwLock<View>,
+    /// What is installed on its devices, each distinct thing once.
+    holdings: Arc<RwLock<Holdings>>,
     version: watch::Sender<u64>,
 }
 
@@ -228,6 +221,12 @@ fn is_other_ask(written: Option<&Report>, now: &Report) -> bool {
 }
 
 impl Fleet {
+    /// What is installed on its devices.
+    #[must_use]
+    pub fn holdings(&self) -> &Arc<RwLock<Holdings>> {
+        &self.holdings
+    }
+
     /// One device.
     #[must_use]
     pub fn get(&self, device: DeviceId) -> Option<Arc<Member>> {
@@ -430,8 +429,11 @@ impl Fleet {
             Key::Device(_) => {
                 Device::from_body(body).map(|device| self.put_device(device, revision, followed))
             }
-            Key::Inventory(id) => InventoryView::read(body).map(|view| {
-                self.change(*id, |member| member.put_inventory(view, revision));
+            Key::Inventory(id) => read_inventory(body).map(|inventory| {
+                let view = InventoryView::of(&inventory);
+                if self.change(*id, |member| member.put_inventory(view, revision)) {
+                    self.holdings.write().unwrap_or_else(PoisonError::into_inner).put(*id, &inventory);
+                }
                 *id
             }),
             Key::Finding { device, finding } => serde_json::from_slice(body).ok().map(|record| {
@@ -464,7 +466,11 @@ impl Fleet {
 
     /// Forgets a device that asked to come in and never did. No other is ever deleted.
     fn remove(&self, device: DeviceId, revision: Revision) -> Option<DeviceId> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner).remove(device, revision)
+        let removed = self.state.write().unwrap_or_else(PoisonError::into_inner).remove(device, revision);
+        if removed.is_some() {
+            self.holdings.write().unwrap_or_else(PoisonError::into_inner).remove(device);
+        }
+        removed
     }
 
     fn put_device(&self, device: Device, revision: Revision, followed: &mut Followed) -> DeviceId {
@@ -529,10 +535,13 @@ impl Member {
         }
     }
 
-    fn put_inventory(&mut self, inventory: InventoryView, revision: Revision) {
-        if self.applied.inventory < Some(revision) {
+    /// Takes an inventory, unless it is older than the one held; says whether it did.
+    fn put_inventory(&mut self, inventory: InventoryView, revision: Revision) -> bool {
+        let is_newer = self.applied.inventory < Some(revision);
+        if is_newer {
             (self.inventory, self.applied.inventory) = (Some(Arc::new(inventory)), Some(revision));
         }
+        is_newer
     }
 
     fn put_finding(&mut self, finding: Sha256, record: triage::Record, revision: Revision) {
@@ -562,18 +571,18 @@ impl Member {
     }
 }
 
+/// Reads the document under `Key::Inventory`.
+fn read_inventory(body: &[u8]) -> Option<Inventory> {
+    cordon_proto::wire::read(body, cordon_proto::limits::RECORD_BYTES).ok()
+}
+
 impl InventoryView {
-    /// Reads the document under `Key::Inventory`.
+    /// The same without its packages.
     #[must_use]
-    pub fn read(body: &[u8]) -> Option<Self> {
-        let inventory: Inventory = cordon_proto::wire::read(body, cordon_proto::limits::RECORD_BYTES).ok()?;
+    pub fn of(inventory: &Inventory) -> Self {
         let (packages, rows): (Vec<&Row>, Vec<&Row>) =
             inventory.rows().iter().partition(|row| row.section == Section::Package);
-        Some(Self {
-            root: inventory.root(),
-            packages: packages.len(),
-            rows: rows.into_iter().cloned().collect(),
-        })
+        Self { root: inventory.root(), packages: packages.len(), rows: rows.into_iter().cloned().collect() }
     }
 
     /// The first field of a row.
@@ -581,12 +590,5 @@ impl InventoryView {
     pub fn field(&self, section: Section, key: &str) -> Option<&str> {
         let row = self.rows.iter().find(|row| row.section == section && row.key.as_str() == key)?;
         row.fields.first().map(String::as_str)
-    }
-}
-
-impl ReceiptView {
-    fn read(body: &[u8], digest: Sha256) -> Option<Self> {
-        let proof = Proof::from_body(body)?;
-        Some(Self { digest, received: proof.received, body: proof.opened()? })
     }
 }

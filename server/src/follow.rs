@@ -184,7 +184,9 @@ async fn take(operator: &Operator, commits: &[Changed]) -> Result<(), StoreError
     let last = last_touches(commits);
     let orders = last.iter().any(|touch| moves_orders(operator, touch));
     let is_news = |touch: &Touch| {
-        !app.fleet.has(&touch.key, touch.revision) || !rollouts.has(&touch.key, touch.revision)
+        let held = app.fleet.has(&touch.key, touch.revision) && rollouts.has(&touch.key, touch.revision);
+        let known = app.knowledge.has(&touch.key, touch.revision) && app.risk.has(&touch.key, touch.revision);
+        !(held && known)
     };
     let loads: Vec<_> =
         last.into_iter().filter(is_news).map(|touch| load(app.store.clone(), touch)).collect();
@@ -194,8 +196,10 @@ async fn take(operator: &Operator, commits: &[Changed]) -> Result<(), StoreError
     loaded.sort_by(|(one, _), (other, _)| one.key().cmp(other.key()));
     let (mut followed, mut concerned) = (Followed::default(), Concerned::default());
     for (change, revision) in &loaded {
+        app.knowledge.follow([change], *revision);
         followed.add(app.fleet.follow([change], *revision));
         concerned.add(rollouts.follow(change, *revision));
+        concerned.changed |= app.risk.follow([change], *revision);
     }
     if orders {
         let others = read_orders(operator).await?;

@@ -12,14 +12,16 @@ use std::time::Duration;
 use cordon_server_core::expiry::due;
 use cordon_server_core::rollout::Rollout;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, interval_at};
 
 use crate::app::App;
 use crate::ca::steps;
 use crate::care;
+use crate::exceptions;
 use crate::expiries;
 use crate::http::operator::Operator;
 use crate::log::chain;
+use crate::risk_book::{self, RecordError};
 use crate::rollouts::{RolloutError, Turn};
 use crate::store::{Key, Lease, StoreError};
 use crate::tls::ServerCertificate;
@@ -34,16 +36,23 @@ const ROLLOUTS: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(5);
 /// How often new audit entries are sealed.
 const SEAL: Duration = Duration::from_secs(1);
+/// How often it is noted that an accepted risk is over.
+const LAPSE: Duration = Duration::from_secs(60);
 /// How often every sealed entry is compared with its hash.
 const DAILY: Duration = Duration::from_secs(24 * 3600);
 /// How often signatures, certificate and retention are looked at.
 const HOURLY: Duration = Duration::from_secs(3600);
+
+/// How often scores that moved are written down, and how long after a start the first time: devices are heard first.
+const RISK: Duration = Duration::from_secs(600);
+const RISK_FIRST: Duration = Duration::from_secs(60);
 
 /// The jobs that have a lease.
 pub(crate) const ROLLOUTS_JOB: &str = "rollouts";
 const RENEWAL_JOB: &str = "renewal";
 const RETENTION_JOB: &str = "retention";
 const BACKUP_JOB: &str = "backup";
+const RISK_JOB: &str = "risk";
 
 /// Starts all jobs.
 pub fn start(tasks: &mut JoinSet<()>, operator: &Operator, certificate: ServerCertificate) {
@@ -59,6 +68,7 @@ pub fn start(tasks: &mut JoinSet<()>, operator: &Operator, certificate: ServerCe
     tasks.spawn(each(HOURLY, app.clone(), forget));
     tasks.spawn(each(HOURLY, app.clone(), forget_waiting));
     tasks.spawn(each(WRITE_DOWN, app.clone(), write_guesses));
+    tasks.spawn(each(LAPSE, app.clone(), lapse_exceptions));
     tasks.spawn(each(LOOK, app.clone(), care::watch::look));
     tasks.spawn(each(HOURLY, app.clone(), scrub));
     tasks.spawn(each(HOURLY, app.clone(), back_up));
@@ -66,6 +76,7 @@ pub fn start(tasks: &mut JoinSet<()>, operator: &Operator, certificate: ServerCe
     tasks.spawn(each(DAILY, app.clone(), check_audit));
     tasks.spawn(each(HOURLY, app.clone(), thin_heads));
     tasks.spawn(keep_certificate(app.clone(), certificate));
+    tasks.spawn(record_risk(operator.clone()));
     let (told, people) = (Arc::default(), operator.clone());
     tasks.spawn(each(HOURLY, app.clone(), move |_| warn_of_ends(people.clone(), Arc::clone(&told))));
 }
@@ -190,6 +201,15 @@ async fn forget_waiting(app: Arc<App>) {
     }
 }
 
+async fn lapse_exceptions(app: Arc<App>) {
+    if app.care.trouble().is_some() {
+        return;
+    }
+    if let Err(error) = exceptions::lapse(&app).await {
+        tracing::error!(error = chain(&error), "it could not be noted which accepted risks are over");
+    }
+}
+
 async fn write_guesses(app: Arc<App>) {
     if let Err(error) = app.write_guesses().await {
         tracing::error!(error = chain(&error), "guessed tokens could not be told to the journal");
@@ -232,6 +252,31 @@ async fn check_audit(app: Arc<App>) {
 async fn thin_heads(app: Arc<App>) {
     if let Err(error) = app.audit.thin(app.clock.now()).await {
         tracing::error!(error = chain(&error), "old heads of the audit log could not be thinned out");
+    }
+}
+
+/// Writes down what is said of the risk of devices and of the fleet, if it is this server's turn.
+async fn record_risk(operator: Operator) {
+    let app = operator.app.clone();
+    let first = tokio::time::Instant::now() + RISK_FIRST;
+    let mut times = interval_at(first, RISK);
+    times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = app.drained() => return,
+            _ = times.tick() => {}
+        }
+        if app.following.is_stale() || app.care.trouble().is_some() {
+            continue;
+        }
+        let Some(lease) = turn(&app, RISK_JOB).await else { continue };
+        match risk_book::record(&operator, Some(&lease)).await {
+            Ok(recorded) => tracing::debug!(recorded.devices, recorded.waiting, "scores were written down"),
+            Err(RecordError::Store(StoreError::Conflict(Key::Lease(_)))) => app.leases.lost(RISK_JOB),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "the history of scores could not be written")
+            }
+        }
     }
 }
 

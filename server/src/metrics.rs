@@ -133,7 +133,7 @@ impl Metrics {
         self.checkins.inc();
     }
 
-    /// Telemetry records met this fate: `stored`, `duplicate`, `unreadable`, `over-limit`.
+    /// Telemetry records met this fate: `stored`, `duplicate`, `unreadable`, `over-limit`, `mismatch`.
     pub fn records(&self, fate: &'static str, count: u64) {
         self.records.get_or_create(&[("fate", fate)]).inc_by(count);
     }

@@ -373,9 +373,12 @@ impl Rollouts {
         self.read(|shelf| shelf.newest.clone())
     }
 
-    /// What scores depend on beside the devices themselves.
+    /// What scores depend on beside the devices themselves, as far as it was published; the table of figures is the
+    /// operator's to add.
     #[must_use]
     pub fn published(&self) -> Published {
+        let app = self.app.get().and_then(Weak::upgrade);
+        let matched = app.map(|app| app.knowledge.matched()).unwrap_or_default();
         self.read(|shelf| {
             let rollouts = shelf.book.rollouts.values();
             let waves = rollouts
@@ -383,7 +386,12 @@ impl Rollouts {
                 .flat_map(|rollout| &rollout.waves);
             let listed = shelf.book.orders.keys().chain(shelf.past.keys()).chain(shelf.book.lists.keys());
             let orders = listed.chain(waves.map(|wave| &wave.order)).cloned().collect();
-            Published { newest: shelf.newest.clone(), orders }
+            Published {
+                newest: shelf.newest.clone(),
+                orders,
+                matched: matched.clone(),
+                ..Published::default()
+            }
         })
     }
 

@@ -33,6 +33,7 @@ use crate::http::shared_port::SharedPort;
 use crate::http::{self, Limits, Plane, device, est, probes};
 use crate::init;
 use crate::jobs;
+use crate::knowledge;
 use crate::online::{OnlineError, OnlineKeys};
 use crate::repositories::Repositories;
 use crate::rollouts::{RolloutError, Rollouts};
@@ -213,17 +214,23 @@ pub async fn assemble(
         return Err(ServeError::ExampleRoot(root));
     }
     let folder = config.path(&config.blobs);
-    let blobs =
-        if store.is_shared() { Blobs::open_beside(folder).await? } else { Blobs::open(folder).await? };
-    let blobs = blobs.with_reserve(config.reserve_bytes());
+    let blobs = open_files(&config, folder.clone(), store.is_shared()).await?;
+    let feeds = open_files(&config, folder.join(knowledge::FOLDER), store.is_shared()).await?;
     let (drain, draining) = watch::channel(false);
-    let parts = Parts { config, clock, store, blobs, ca, online, audit, drain: draining };
+    let parts = Parts { config, clock, store, blobs, feeds, ca, online, audit, drain: draining };
     let app = Arc::new(App::open(parts).await?);
+    app.knowledge.sweep(&app).await;
     let repositories = Repositories::new(app.store.clone(), app.online.clone());
     let rollouts = Rollouts::load(app.store.clone(), repositories.clone(), app.clock.now()).await?;
     rollouts.belong_to(&app);
     app.set_director(Arc::new(rollouts.clone()));
     Ok((Operator { app, rollouts, repositories }, drain))
+}
+
+/// A folder of files by their hash.
+async fn open_files(config: &Config, folder: PathBuf, is_shared: bool) -> Result<Blobs, BlobError> {
+    let files = if is_shared { Blobs::open_beside(folder).await? } else { Blobs::open(folder).await? };
+    Ok(files.with_reserve(config.reserve_bytes()))
 }
 
 impl Server {
@@ -254,6 +261,7 @@ impl Server {
         server.planes(&certificate, operator.clone()).await?;
         server.tasks.spawn(control::serve(control, app));
         server.tasks.spawn(follow::run(operator.clone()));
+        server.tasks.spawn(knowledge::run(operator.app.clone()));
         jobs::start(&mut server.tasks, &operator, certificate);
         Ok(server)
     }

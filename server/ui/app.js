@@ -164,7 +164,7 @@
   };
 
   // Keys act only when no field has focus.
-  const go = { o: "/", d: "/devices", f: "/findings", r: "/rollouts", a: "/audit" };
+  const go = { o: "/", d: "/devices", f: "/findings", v: "/vulnerabilities", r: "/rollouts", l: "/releases", e: "/evidence", a: "/audit" };
   let going = false;
   const press = (selector) => {
     const element = one(selector);

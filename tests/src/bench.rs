@@ -1,8 +1,8 @@
 //! Benches: figures beside a peer, both measured in one run, printed with process, command line and CPU ticks.
 //!
 //! A missing peer ends the bench with 1: a figure without its pair says nothing. Read next: [`agent_footprint`], [`store`],
-//! [`ingest`], [`handshake`], [`firmware`], [`chunk_delta`], [`version_order`], [`matching`], and [`rollout`], which has no
-//! peer.
+//! [`ingest`], [`handshake`], [`firmware`], [`chunk_delta`], [`version_order`], [`matching`], [`sbom`], [`inventory`],
+//! [`flow_meter`], and [`rollout`] and [`risk`], which have no peer.
 
 use clap::ValueEnum;
 
@@ -10,11 +10,15 @@ pub mod agent_footprint;
 pub mod chunk_delta;
 pub mod debian_pair;
 pub mod firmware;
+pub mod flow_meter;
 pub mod footprint;
 pub mod handshake;
 pub mod ingest;
+pub mod inventory;
 pub mod matching;
+pub mod risk;
 pub mod rollout;
+pub mod sbom;
 pub mod store;
 pub mod version_order;
 
@@ -39,6 +43,14 @@ pub enum Name {
     VersionOrder,
     /// 1,000 packages against 200,000 ranges, and 10,000 devices against a new advisory, beside debsecan.
     Match,
+    /// 100,000 devices with 20 exposures each, scored anew, beside formulas that others publish.
+    Risk,
+    /// Metering flows out of recordings, honest and hostile, beside softflowd.
+    FlowMeter,
+    /// A reading of a machine and what of it travels, beside dpkg-query.
+    Inventory,
+    /// The greatest bill of materials and hostile ones: peak memory of reading them, beside Python's JSON parser.
+    Sbom,
 }
 
 /// Runs one bench.
@@ -53,5 +65,9 @@ pub fn run(name: Name, rollout: &rollout::Options) -> anyhow::Result<()> {
         Name::Rollout => rollout::run(rollout),
         Name::VersionOrder => version_order::run(),
         Name::Match => matching::run(),
+        Name::Risk => risk::run(),
+        Name::FlowMeter => flow_meter::run(),
+        Name::Inventory => inventory::run(),
+        Name::Sbom => sbom::run(),
     }
 }

@@ -38,6 +38,9 @@ enum Command {
     /// The memory of an index, in a process of its own.
     #[command(hide = true)]
     MatchSide(bench::matching::Task),
+    /// A bill of materials, in a process of its own.
+    #[command(hide = true)]
+    SbomSide(bench::sbom::Task),
     /// Rounds until the time is over, with a dated report.
     Soak(soak::Options),
     /// Bent bytes for every reader of outside bytes.
@@ -91,6 +94,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::Bench { name, rollout } => bench::run(name, &rollout),
         Command::BenchSide(task) => bench::store::side::run(&task),
         Command::MatchSide(task) => bench::matching::side(&task),
+        Command::SbomSide(task) => bench::sbom::side(&task),
         Command::Soak(options) => soak::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::StoreWriter(task) => writer::run(&task),

@@ -23,7 +23,10 @@ pub mod feeds;
 pub mod leaf;
 pub mod matching;
 pub mod mutate;
+pub mod packages;
+pub mod packets;
 pub mod samples;
+pub mod sboms;
 pub mod targets;
 #[cfg(test)]
 mod tests;
@@ -193,7 +196,8 @@ impl Failure {
 }
 
 /// The readers of what strangers publish of weaknesses and of components.
-const OF_FEEDS: [&str; 8] = ["version", "osv", "debian", "purl", "csaf", "vex", "tables", "assets"];
+const OF_FEEDS: [&str; 11] =
+    ["version", "osv", "debian", "purl", "csaf", "vex", "tables", "assets", "folders", "sbom", "cvss"];
 
 /// The rounds of `soak fuzz` and of `soak fuzz-feeds`.
 pub struct Fuzzing {

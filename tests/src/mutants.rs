@@ -12,16 +12,21 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub mod air_gap;
+pub mod assets;
 pub mod chunk_delta;
 pub mod content;
 pub mod desk;
 pub mod engine;
 pub mod evidence;
 pub mod installers;
+pub mod inventory;
 pub mod matching;
 pub mod owner;
 pub mod refusals;
+pub mod risk;
 pub mod rollouts;
+pub mod sboms;
+pub mod sensor;
 pub mod shortcuts;
 pub mod signing;
 pub mod table;
@@ -41,12 +46,17 @@ pub const ALL: &[&[Breakage]] = &[
     chunk_delta::CHUNK_DELTA,
     content::CONTENT,
     desk::DESK,
+    assets::LISTS,
     engine::ENGINE,
     evidence::EVIDENCE,
     installers::INSTALLERS,
+    inventory::INVENTORY,
     matching::MATCHING,
     refusals::REFUSALS,
+    risk::RISK,
     rollouts::ROLLOUTS,
+    sboms::SBOMS,
+    sensor::SENSOR,
     shortcuts::SHORTCUTS,
     signing::SIGNING,
     transport::TRANSPORT,

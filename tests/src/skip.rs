@@ -48,6 +48,7 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("psql", "postgresql-15"),
     ("rauc", "rauc"),
     ("rpm", "rpm"),
+    ("rpmbuild", "rpm"),
     ("softflowd", "softflowd"),
     ("softhsm2-util", "softhsm2"),
     ("strace", "strace"),

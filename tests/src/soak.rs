@@ -25,6 +25,7 @@ use crate::oracles::Oracles;
 use crate::planner::Planner;
 use crate::reconnect::Reconnect;
 use crate::scan::Scans;
+use crate::score_cases::ScoreCases;
 use crate::servers::UnderFire;
 use crate::tuf_suite::Suite;
 
@@ -74,6 +75,8 @@ pub enum Name {
     FuzzFeeds,
     /// Unpacked Debians, asked by debsecan and by us; no engine matters.
     DebianTrees,
+    /// Random devices, every promise of the score; no engine matters.
+    Score,
 }
 
 impl Name {
@@ -85,7 +88,7 @@ impl Name {
             Self::Reconnect => Some(Engine::Redb),
             Self::Scan | Self::Fuzz | Self::TufConformance | Self::TufOracles => None,
             Self::UpdatePowercut | Self::UpdateKills | Self::UpdateCalls => None,
-            Self::UpdateSwaps | Self::UpdateSparse | Self::Planner => None,
+            Self::UpdateSwaps | Self::UpdateSparse | Self::Planner | Self::Score => None,
             Self::FuzzFeeds | Self::DebianTrees => None,
         }
     }
@@ -214,6 +217,7 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::UpdateSwaps => Box::new(Swaps::new(sim)?),
         Name::UpdateSparse => Box::new(Sparse::new(sim)),
         Name::Planner => Box::new(Planner::default()),
+        Name::Score => Box::new(ScoreCases::default()),
         Name::Reconnect => Box::new(Reconnect { devices: options.devices }),
     })
 }

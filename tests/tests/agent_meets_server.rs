@@ -14,10 +14,13 @@ use cordon_agent::link::{Link, LinkError, Patience, Repository};
 use cordon_agent::tls::Route;
 use cordon_proto::checkin::{CheckinRequest, WaitRequest};
 use cordon_proto::enrol::EnrolmentString;
+use cordon_proto::health::{ClockState, Health};
 use cordon_proto::ids::{Hardware, Sha256, Text};
+use cordon_proto::inventory::delta::Delta;
+use cordon_proto::inventory::packed::Packed;
 use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::telemetry::{Batch, Body, Position, Record};
-use cordon_proto::time::Millis;
+use cordon_proto::time::{Millis, Timestamp};
 use cordon_server::clock::Clock;
 use cordon_server::config::Config;
 use cordon_server::init;
@@ -167,6 +170,75 @@ async fn an_agent_enrols_checks_in_tells_waits_and_fetches() {
         let start = usize::try_from(from).expect("small");
         assert_eq!((download.start(), bytes == image[start..]), (from, true));
     }
+    meeting.server.stop().await;
+}
+
+#[tokio::test]
+async fn what_changed_of_an_inventory_is_applied_and_a_wrong_change_is_asked_for_whole() {
+    // Goal: a change leads the server to the device's very rows, and never to others. Method: the whole, a change, a change
+    // of something else, the whole again; health beside it.
+    let meeting = Meeting::start().await;
+    let app = &meeting.server.app;
+    let identity = meeting.enrol("A").await;
+    let mut link = link(&identity);
+    let of = |version: &str| {
+        let row = |n: usize| Row {
+            section: Section::Package,
+            key: text(&format!("deb/p{n}/all")),
+            fields: [if n == 3 { version } else { "1" }, "p", "1"].map(str::to_owned).to_vec(),
+        };
+        Inventory::new((0..50).map(row).collect())
+    };
+    let (one, two, three) = (of("1"), of("2"), of("3"));
+    let mut sequence = 0;
+    let mut record = |body: &Body| {
+        sequence += 1;
+        Batch { records: vec![body.record(Position { boot: 1, sequence }, Millis(1))] }
+    };
+    let answer = link.checkin(&checkin("A", &one)).await.expect("answered");
+    assert_eq!((answer.want_inventory, answer.inventory_base), (true, None), "nothing is held");
+    link.telemetry(&record(&Body::Inventory(one.clone()))).await.expect("stored");
+    let answer = link.checkin(&checkin("A", &two)).await.expect("answered");
+    assert_eq!((answer.want_inventory, answer.inventory_base), (true, Some(one.root())));
+    let change = Body::InventoryDelta(Delta::between(&one, &two));
+    link.telemetry(&record(&change)).await.expect("stored");
+    let answer = link.checkin(&checkin("A", &two)).await.expect("answered");
+    assert_eq!((answer.want_inventory, answer.inventory_base), (false, None));
+    assert_eq!(app.inventory(identity.device).await.expect("read"), Some(two.clone()));
+    let member = app.fleet.get(identity.device).expect("in the fleet");
+    assert_eq!(member.inventory.as_ref().map(|view| (view.root, view.packages)), Some((two.root(), 50)));
+    // The change before is no way from here; it is kept as a record and moves nothing.
+    let astray = Body::InventoryDelta(Delta::between(&one, &three));
+    link.telemetry(&record(&astray)).await.expect("stored");
+    let answer = link.checkin(&checkin("A", &three)).await.expect("answered");
+    assert_eq!((answer.want_inventory, answer.inventory_base), (true, Some(two.root())));
+    assert_eq!(answer.reads_packed, Some(true));
+    let packed = Packed::of(&three).expect("no value holds a mark");
+    link.telemetry(&record(&Body::InventoryPacked(packed))).await.expect("stored");
+    assert!(!link.checkin(&checkin("A", &three)).await.expect("answered").want_inventory);
+
+    let health = |uptime_s| Health {
+        time: Clock::system().now(),
+        uptime_s: Some(uptime_s),
+        disks: Vec::new(),
+        drives: Vec::new(),
+        hottest_mc: Some(41_000),
+        memory_bytes: None,
+        available_bytes: None,
+        corrected: None,
+        uncorrected: None,
+        clock: ClockState::default(),
+        boots: 1,
+        starts: 1,
+        crashes: None,
+        memory_kills: None,
+    };
+    let body = Body::Health(health(60));
+    link.telemetry(&record(&body)).await.expect("stored");
+    let later = Health { time: Timestamp(health(0).time.0 - 1), ..health(0) };
+    link.telemetry(&record(&Body::Health(later))).await.expect("stored");
+    let points = app.health(identity.device).await.expect("read");
+    assert_eq!(points.all().iter().map(|point| point.uptime_s).collect::<Vec<_>>(), [Some(60)]);
     meeting.server.stop().await;
 }
 

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use cordon_sim::skip;
 
+#[path = "matching/cvss.rs"]
+mod cvss;
 #[path = "matching/debian.rs"]
 mod debian;
 #[path = "matching/osv.rs"]
@@ -16,6 +18,8 @@ mod osv;
 mod own_machine;
 #[path = "matching/purl.rs"]
 mod purl;
+#[path = "matching/sbom.rs"]
+mod sbom;
 
 /// A folder of the data of others, or nothing after saying so.
 fn data(name: &str) -> Option<PathBuf> {

@@ -64,7 +64,10 @@ fn flow(line: &str) -> Option<Flow> {
         end: at,
         state: State::New,
         traffic: Traffic::default(),
+        total: Traffic::default(),
+        answered: true,
         name: name(rule),
+        asked_for: None,
     };
     (!unset && !flow.stays_on_device()).then_some(flow)
 }

@@ -1,15 +1,21 @@
 //! The detectors: each says what changed, why it matters, how sure it is and what to do, or says nothing.
 //!
-//! They compare flows and listening sockets with the learned profile. A detector never acts, never judges twice what is
-//! already an open finding ([`ledger`]), and holds bounded state whatever the network does: all of it together at most
-//! `limits::DETECTOR_BYTES`. While the profile learns they are silent. Read next: [`destination`] for the simplest one,
-//! [`words`] for the rules of the sentences, [`crate::sensor`] for who calls them.
+//! Some compare flows and listening sockets with the learned profile and are silent while it learns; the others know an
+//! attack by its form and need none. A detector never acts, never judges twice what is already an open finding
+//! ([`ledger`]), and holds bounded state whatever the network does: all of it together at most `limits::DETECTOR_BYTES`.
+//! Read next: [`destination`] for the simplest one that compares, [`identity`] for the simplest of the others, [`words`]
+//! for the rules of the sentences, [`crate::sensor`] for who calls them.
 
 pub mod beacon;
+pub mod brute_force;
 pub mod destination;
+pub mod flood;
+pub mod identity;
 pub mod ledger;
 pub mod listener;
 pub mod pressure;
+pub mod scan;
+pub mod tunnel;
 pub mod words;
 
 #[cfg(test)]
@@ -24,11 +30,18 @@ use cordon_proto::update::content;
 use cordon_proto::wire::{self, WireError};
 use minicbor::{Decode, Encode};
 
+use crate::dissect::dhcp;
 use crate::flow::{Flow, Listener};
+use crate::neighbour;
 use crate::profile::key::Key;
-use crate::profile::{Learning, Profile};
+use crate::profile::{Knowledge, Learning, Profile};
 use beacon::Beacons;
+use brute_force::Logins;
+use core::net::IpAddr;
+use flood::Floods;
 use ledger::Ledger;
+use scan::Scans;
+use tunnel::Tunnels;
 
 /// What is kept across restarts: the profile, what was reported, and the networks that were noticed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -83,7 +96,13 @@ impl Thresholds {
 pub struct Detectors {
     kept: Kept,
     learning: Learning,
+    /// There is no profile to compare with, and none is learned.
+    without_profile: bool,
     beacons: Beacons,
+    scans: Scans,
+    logins: Logins,
+    tunnels: Tunnels,
+    floods: Floods,
     thresholds: Thresholds,
 }
 
@@ -92,6 +111,12 @@ impl Detectors {
     #[must_use]
     pub fn new(profile: Profile, learning: Learning) -> Self {
         Self { kept: Kept { profile, ..Kept::default() }, learning, ..Self::default() }
+    }
+
+    /// Detectors of a device of which nothing is learned: those that need a profile are off.
+    #[must_use]
+    pub fn without_profile() -> Self {
+        Self { without_profile: true, ..Self::default() }
     }
 
     /// Detectors as they were kept by [`Detectors::keep`].
@@ -117,6 +142,12 @@ impl Detectors {
         &self.kept.profile
     }
 
+    /// Whether there is a profile to compare with, or one is learned.
+    #[must_use]
+    pub fn compares(&self) -> bool {
+        !self.without_profile
+    }
+
     /// From now on they speak from these thresholds on.
     pub fn set_thresholds(&mut self, thresholds: Thresholds) {
         self.thresholds = thresholds;
@@ -127,26 +158,83 @@ impl Detectors {
         self.kept.profile.freeze(now.seconds());
     }
 
-    /// Takes the beginning of a flow: learns it, or looks at it. At most one finding of each detector.
+    /// Takes the beginning of a flow: learns it, and looks at it. At most one finding of each detector.
     pub fn observe(&mut self, flow: &Flow, now: Millis) -> Vec<Finding> {
         if flow.stays_on_device() {
             return Vec::new();
         }
+        let known = self.usual(flow);
         let Kept { profile, ledger, noticed } = &mut self.kept;
+        let mut findings: Vec<Finding> = self.scans.began(flow, (known, now), ledger).into_iter().collect();
+        findings.extend(self.floods.began(flow, ledger, now));
+        if self.without_profile {
+            return findings;
+        }
         if profile.learns() {
             profile.learn(flow, now.seconds());
-            return Vec::new();
+            return findings;
         }
         let wide = self.thresholds.wide_networks;
-        let new = destination::observe(flow, (profile, noticed, wide), ledger, now.seconds());
+        findings.extend(destination::observe(flow, (profile, noticed, wide), ledger, now.seconds()));
         let profile = (&self.kept.profile, &self.thresholds);
-        let beacon = self.beacons.observe(flow, profile, &mut self.kept.ledger, now.seconds());
-        new.into_iter().chain(beacon).collect()
+        findings.extend(self.beacons.observe(flow, profile, &mut self.kept.ledger, now.seconds()));
+        findings
+    }
+
+    /// Takes the first answer of whoever was called.
+    pub fn answered(&mut self, flow: &Flow, now: Millis) -> Vec<Finding> {
+        self.floods.answered(flow, now);
+        self.scans.answered(flow, now, &mut self.kept.ledger).into_iter().collect()
+    }
+
+    /// Takes the end of a flow.
+    pub fn ended(&mut self, flow: &Flow, now: Millis) -> Vec<Finding> {
+        if flow.stays_on_device() {
+            return Vec::new();
+        }
+        let known = self.usual(flow);
+        let ledger = &mut self.kept.ledger;
+        let scan = self.scans.ended(flow, (known, now), ledger);
+        scan.into_iter().chain(self.logins.ended(flow, ledger)).collect()
+    }
+
+    /// Takes a question to DNS: a name, and its keyed hash.
+    pub fn asked(&mut self, question: (&str, u64), now: Millis) -> Option<Finding> {
+        self.tunnels.asked(question, &mut self.kept.ledger, now.seconds())
+    }
+
+    /// Takes a search for a neighbour.
+    pub fn searched(&mut self, neighbour: IpAddr, now: Millis) -> Option<Finding> {
+        self.scans.searched(neighbour, now, &mut self.kept.ledger)
+    }
+
+    /// A neighbour that was searched for is there.
+    pub fn found(&mut self, neighbour: IpAddr) {
+        self.scans.found(neighbour);
+    }
+
+    /// Takes what a client says to the DHCP servers.
+    pub fn lease_asked(&mut self, message: &dhcp::Message, now: Millis) -> Option<Finding> {
+        self.floods.lease_asked(message, &mut self.kept.ledger, now)
+    }
+
+    /// Takes a change of a neighbour's hardware address.
+    pub fn changed_hands(&mut self, change: &neighbour::Change, now: Millis) -> Option<Finding> {
+        identity::observe(change, &mut self.kept.ledger, now.seconds())
+    }
+
+    /// Whether a flow is in a finished profile.
+    fn usual(&self, flow: &Flow) -> bool {
+        let profile = &self.kept.profile;
+        !self.without_profile && !profile.learns() && profile.knows(flow, &[]) == Knowledge::Known
     }
 
     /// Takes a listening socket that has appeared: learns it, or looks at it.
     pub fn listening(&mut self, listener: &Listener, now: Millis) -> Option<Finding> {
         let Kept { profile, ledger, .. } = &mut self.kept;
+        if self.without_profile {
+            return None;
+        }
         if profile.learns() {
             profile.learn_listener(listener, now.seconds());
             return None;
@@ -159,9 +247,10 @@ impl Detectors {
         pressure::observe(forced, &mut self.kept.ledger, now.seconds())
     }
 
-    /// Lets time pass; `true` if the profile was frozen now.
-    pub fn pass(&mut self, now: Millis) -> bool {
-        self.kept.profile.pass(now.seconds(), &self.learning)
+    /// Lets time pass: `true` if the profile was frozen now, and what has shown by staying away.
+    pub fn pass(&mut self, now: Millis) -> (bool, Option<Finding>) {
+        let finding = self.scans.pass(now, &mut self.kept.ledger);
+        (!self.without_profile && self.kept.profile.pass(now.seconds(), &self.learning), finding)
     }
 
     /// Bytes of memory that all detectors hold together.
@@ -173,5 +262,9 @@ impl Detectors {
             + self.kept.noticed.capacity() * size_of::<Key>()
             + noticed
             + self.beacons.bytes()
+            + self.scans.bytes()
+            + self.logins.bytes()
+            + self.tunnels.bytes()
+            + self.floods.bytes()
     }
 }

@@ -5,13 +5,20 @@
 //! guess costs two false alarms a device and day): the capture knows who listens. No payload exists here. Read next:
 //! [`table`] for the bounds, [`crate::detect`] for what is made of flows.
 
+pub mod community;
+pub mod names;
+pub mod packet;
 pub mod table;
 
 use alloc::sync::Arc;
+use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
 
 use cordon_proto::telemetry::{Direction, Protocol};
 use cordon_proto::time::Millis;
+
+use crate::dissect::Mac;
+use crate::dissect::flags::{ACK, SYN};
 
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +30,7 @@ pub struct Endpoint {
 }
 
 /// What makes two sightings one flow, seen from the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tuple {
     /// Transport.
     pub protocol: Protocol,
@@ -31,6 +38,38 @@ pub struct Tuple {
     pub local: Endpoint,
     /// The peer's end.
     pub remote: Endpoint,
+}
+
+impl Tuple {
+    /// The same connection seen from its other end.
+    #[must_use]
+    pub fn flipped(self) -> Self {
+        Self { protocol: self.protocol, local: self.remote, remote: self.local }
+    }
+}
+
+/// In one write: a keyed hash of many small ones costs several times as much, for every packet.
+impl Hash for Tuple {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut bytes = [0; 40];
+        let (ends, ports) = bytes.split_at_mut(32);
+        let (local, remote) = ends.split_at_mut(16);
+        let put = |place: &mut [u8], address| match address {
+            IpAddr::V4(v4) => place.iter_mut().zip(v4.octets()).for_each(|(to, from)| *to = from),
+            IpAddr::V6(v6) => place.copy_from_slice(&v6.octets()),
+        };
+        put(local, self.local.address);
+        put(remote, self.remote.address);
+        let ([a, b], [c, d]) = (self.local.port.to_be_bytes(), self.remote.port.to_be_bytes());
+        let protocol = match self.protocol {
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+            Protocol::Icmp => 1,
+        };
+        let versions = u8::from(self.local.address.is_ipv6()) * 2 + u8::from(self.remote.address.is_ipv6());
+        ports.copy_from_slice(&[a, b, c, d, protocol, versions, 0, 0]);
+        state.write(&bytes);
+    }
 }
 
 /// How a flow is, or how it ended.
@@ -110,6 +149,17 @@ impl Traffic {
         }
     }
 
+    /// The same seen from the other end.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        Self {
+            packets_out: self.packets_in,
+            bytes_out: self.bytes_in,
+            packets_in: self.packets_out,
+            bytes_in: self.bytes_out,
+        }
+    }
+
     /// What this has above `earlier`.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
@@ -144,6 +194,32 @@ pub enum Phase {
     Over(State),
     /// A remnant of an ended connection (`TIME_WAIT`): news only if the connection itself was never sighted.
     Lingering,
+    /// A TCP segment with these flags ([`crate::dissect::flags`]).
+    Segment {
+        /// Whether the local end sent it.
+        from_local: bool,
+        /// Its flags.
+        flags: u8,
+    },
+    /// A packet of a protocol without connections.
+    Datagram {
+        /// Whether the local end sent it.
+        from_local: bool,
+    },
+    /// Word that a packet of the connection did not arrive; no news where the connection was never sighted.
+    Undelivered,
+}
+
+impl Phase {
+    /// Whether a connection begins, or has begun, with this: on the ports of one that has ended, a new one.
+    #[must_use]
+    pub fn opens(self) -> bool {
+        match self {
+            Self::Opening | Self::Open | Self::Datagram { .. } => true,
+            Self::Segment { flags, .. } => flags & (SYN | ACK) == SYN,
+            Self::Over(_) | Self::Lingering | Self::Undelivered => false,
+        }
+    }
 }
 
 /// One sighting of a connection.
@@ -172,6 +248,17 @@ pub struct Listener {
     pub program: Option<Arc<str>>,
 }
 
+/// Somebody's claim that an address has a hardware address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The address.
+    pub address: IpAddr,
+    /// The hardware address that is claimed for it.
+    pub mac: Mac,
+    /// Whom it was said to, where to one alone.
+    pub told: Option<IpAddr>,
+}
+
 /// What was sighted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -179,6 +266,8 @@ pub enum Seen {
     Connection(Connection),
     /// A listening socket.
     Listener(Listener),
+    /// A neighbour and its hardware address.
+    Neighbour(Claim),
 }
 
 /// One look at one thing.
@@ -205,8 +294,14 @@ pub struct Flow {
     pub state: State,
     /// Its traffic since it was last reported.
     pub traffic: Traffic,
-    /// The peer's name, where one is known.
+    /// Its traffic since it began.
+    pub total: Traffic,
+    /// Whether the peer, or the device where the peer opened it, has said anything to it.
+    pub answered: bool,
+    /// The peer's name, where one was known when it began.
     pub name: Option<Arc<str>>,
+    /// The name that the one who opened it asked for later: what it says, proof of nothing.
+    pub asked_for: Option<Arc<str>>,
 }
 
 impl Flow {
@@ -216,6 +311,18 @@ impl Flow {
         match self.direction {
             Direction::Outbound => self.tuple.remote.port,
             Direction::Inbound => self.tuple.local.port,
+        }
+    }
+
+    /// The same flow seen from its other end.
+    #[must_use]
+    pub fn flipped(&self) -> Self {
+        Self {
+            tuple: self.tuple.flipped(),
+            direction: self.direction.turned(),
+            traffic: self.traffic.turned(),
+            total: self.total.turned(),
+            ..self.clone()
         }
     }
 

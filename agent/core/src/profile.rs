@@ -6,6 +6,7 @@
 //! Then the list is frozen: what is new is reported, never learned silently. Bounded in keys and bytes; the same
 //! observations give the same bytes. Read next: [`key`] for what counts as the same, [`crate::detect`] for its use.
 
+pub mod kept;
 pub mod key;
 
 #[cfg(test)]

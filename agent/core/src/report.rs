@@ -129,7 +129,10 @@ mod tests {
             end: Millis(minute * 60_000 + 1),
             state: State::Closed,
             traffic: Traffic { bytes_out, bytes_in: 1, ..Traffic::default() },
+            total: Traffic::default(),
+            answered: true,
             name: None,
+            asked_for: None,
         }
     }
 

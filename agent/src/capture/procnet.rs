@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
-use cordon_agent_core::flow::Endpoint;
+use cordon_agent_core::flow::{Claim, Endpoint};
 use cordon_proto::limits;
 use cordon_proto::telemetry::Protocol;
 
@@ -17,6 +17,9 @@ use super::sockets::{Socket, Stand};
 const TABLE_BYTES: u64 = 256 * limits::FLOWS as u64;
 /// Bytes that are asked for at once: the kernel looks for its place in the table anew at every read.
 const READ_BYTES: usize = 8 * 1024;
+
+/// The flag of a neighbour that has answered (`ATF_COM` in Linux's if_arp.h).
+const NEIGHBOUR_COMPLETE: u32 = 2;
 
 /// The tables under one folder.
 #[derive(Debug)]
@@ -54,6 +57,24 @@ impl ProcNet {
             _ => Ok((sockets, bad)),
         }
     }
+}
+
+impl ProcNet {
+    /// The neighbours that the kernel knows by their hardware addresses.
+    pub fn neighbours(&self) -> io::Result<Vec<Claim>> {
+        let mut text = String::with_capacity(READ_BYTES);
+        File::open(self.folder.join("arp"))?.take(TABLE_BYTES).read_to_string(&mut text)?;
+        Ok(text.lines().skip(1).take(limits::NEIGHBOURS).filter_map(neighbour).collect())
+    }
+}
+
+/// A line of the table of neighbours: address, type, flags, hardware address. One that has not answered claims nothing.
+fn neighbour(line: &str) -> Option<Claim> {
+    let mut words = line.split_ascii_whitespace();
+    let address = words.next()?.parse().ok()?;
+    let flags = words.nth(1)?.strip_prefix("0x").and_then(|flags| u32::from_str_radix(flags, 16).ok())?;
+    let mac = words.next()?.parse().ok()?;
+    (flags & NEIGHBOUR_COMPLETE != 0).then_some(Claim { address, mac, told: None })
 }
 
 /// Appends the sockets of one table; returns the lines that are none.
@@ -161,6 +182,20 @@ mod tests {
                 "10.0.0.2:40000 203.0.113.9:53 Open 998",
             ]
         );
+    }
+
+    #[test]
+    fn neighbours_that_have_answered_are_read() {
+        // Goal: address and hardware address. Method: the kernel's form, with one that has not answered and a broken line.
+        let text = "IP address       HW type     Flags       HW address            Mask     Device\n\
+            10.0.0.1         0x1         0x2         02:00:00:00:00:01     *        eth0\n\
+            10.0.0.9         0x1         0x0         00:00:00:00:00:00     *        eth0\nnonsense\n";
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("arp"), text).expect("writes");
+        let claims = ProcNet::new(folder.path()).neighbours().expect("reads");
+        let told: Vec<String> =
+            claims.iter().map(|claim| format!("{} {}", claim.address, claim.mac)).collect();
+        assert_eq!(told, ["10.0.0.1 02:00:00:00:00:01"]);
     }
 
     #[test]

@@ -194,6 +194,7 @@ mod tests {
         );
         let word = |sighting: Sighting| match sighting.seen {
             Seen::Listener(listener) => format!("listens {} {:?}", listener.local.port, listener.program),
+            Seen::Neighbour(claim) => format!("{claim:?}"),
             Seen::Connection(connection) => {
                 let tuple = connection.tuple;
                 format!(

@@ -1,12 +1,13 @@
 //! Tier 0: the sockets of the real machine, without any privilege.
 //!
 //! By netlink where the kernel lets us, with byte counts and word of every ended connection; by /proc/net where not.
-//! Which of both it is, what is missing and why, and whether events were lost, shows in its sight at once, so that the
-//! server hears of it with the next report. Better means are tried again once a minute.
+//! Neighbours and their hardware addresses come from /proc/net alone. Which means it is, what is missing and why, and
+//! whether events were lost, shows in its sight at once, so that the server hears of it with the next report. Better means
+//! are tried again once a minute.
 
 use std::io;
 
-use cordon_agent_core::flow::Sighting;
+use cordon_agent_core::flow::{Seen, Sighting};
 use cordon_proto::time::Millis;
 
 use super::diag::{Diag, Events, Heard};
@@ -17,6 +18,8 @@ use super::{Capture, Sight};
 
 /// Milliseconds until a refused means is tried again, and for which an overrun shows.
 const AGAIN_MS: i64 = 60_000;
+/// Milliseconds between two looks at the neighbours.
+const NEIGHBOURS_MS: i64 = 5000;
 
 /// A means of looking: open, or refused at some time for some reason.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub struct Tier0 {
     programs: Programs,
     sockets: Sockets,
     overrun: Option<Millis>,
+    /// When the neighbours were last looked at.
+    neighbours: Option<Millis>,
     sight: Sight,
 }
 
@@ -55,6 +60,7 @@ impl Tier0 {
             programs: Programs::new("/proc"),
             sockets: Sockets::default(),
             overrun: None,
+            neighbours: None,
             sight: Sight { tier: None, note: "not looked yet".to_owned() },
         }
     }
@@ -88,6 +94,16 @@ impl Tier0 {
         }
     }
 
+    /// The neighbours, where it is time; a kernel that does not tell them is no blindness to connections.
+    fn look_at_neighbours(&mut self, now: Millis, seen: &mut Vec<Sighting>) {
+        if self.neighbours.is_some_and(|last| now.since(last) < NEIGHBOURS_MS && now >= last) {
+            return;
+        }
+        self.neighbours = Some(now);
+        let claims = self.tables.neighbours().unwrap_or_default();
+        seen.extend(claims.into_iter().map(|claim| Sighting { at: now, seen: Seen::Neighbour(claim) }));
+    }
+
     /// What the sight is after a look that worked.
     fn now_seen(&self, now: Millis) -> Sight {
         let overrun = self.overrun.is_some_and(|at| now.since(at) < AGAIN_MS);
@@ -109,6 +125,7 @@ impl Tier0 {
 
 impl Capture for Tier0 {
     fn poll(&mut self, now: Millis, seen: &mut Vec<Sighting>) {
+        self.look_at_neighbours(now, seen);
         // The groups are joined before the first list, and heard after each: no end can fall between the two.
         self.events.with(now, Events::open, |_| Ok(()));
         let Some(sockets) = self.list(now) else { return };

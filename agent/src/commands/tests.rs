@@ -171,3 +171,29 @@ fn a_cause_is_told_once() {
     assert_eq!(told(&error), "cannot look at /nowhere: No such file or directory (os error 2)");
     assert_eq!(told(&anyhow::anyhow!("why").context("what")), "what: why");
 }
+
+#[test]
+#[cfg(feature = "observe")]
+fn observe_takes_what_the_contract_says_and_refuses_the_rest() {
+    // Goal: the fixed flags; a mistake is usage, not a quiet result. Method: everything at once; then each mistake.
+    let line = "observe --read a.pcap --device 10.0.0.7 --device 00:1b:44:11:3a:b7 --local 192.0.2.0/24 --learn 7d \
+        --profile p --save-profile q --from 2026-01-01T00:00:00Z --until 2026-01-02T00:00:00Z --out -";
+    let (_, command) = parsed(line).expect("parses");
+    let Command::Observe(request) = command else { panic!("{command:?}") };
+    let named = (request.devices.len(), request.local.len(), request.learn);
+    assert_eq!(named, (2, 1, Some(cordon_agent_core::watched::Learn::Seconds(604_800))));
+    assert_eq!(request.until.zip(request.from).map(|(until, from)| until.seconds_since(from)), Some(86_400));
+    for (line, said) in [
+        ("observe --read a.pcap", "needs --out"),
+        ("observe --out b", "needs --out"),
+        ("observe --read a --read-conn b --out c", "either"),
+        ("observe --read a --out b --device pump", "hardware address"),
+        ("observe --read a --out b --local 10.0.0.0/33", "prefix"),
+        ("observe --read a --out b --learn long", "7d"),
+        ("observe --read a --out b --from yesterday", "YYYY"),
+        ("observe --read a --out b --mood good", "no option --mood"),
+    ] {
+        let error = parsed(line).expect_err(line);
+        assert!(error.contains(said), "{line}: {error}");
+    }
+}

@@ -250,6 +250,8 @@ impl Books {
             wait_token: 1,
             ca_version: u64::try_from(self.bundles.len()).expect("few"),
             content: None,
+            inventory_base: None,
+            reads_packed: None,
         }))
     }
 

@@ -1,42 +1,36 @@
 //! Facts that only the running machine has: memory, processors, disks, interfaces, listening sockets.
 //!
-//! Disks and interfaces by sysinfo, asked for exactly these: its `new_all` and `refresh_all` walk every process and cost
-//! a hundred times as much. Memory and processors are two lines of /proc, for which its system half is not linked. No
-//! host name and no hardware address is taken.
-
-use std::ffi::OsStr;
+//! Interfaces by sysinfo, asked for exactly these: its `new_all` and `refresh_all` walk every process and cost a hundred times
+//! as much. All else is a line of /proc or /sys each, for which its other halves are not linked. No host name and no hardware
+//! address is taken, and of a program that listens its short name only. What changes by the hour is [`super::machine`]'s.
 
 use cordon_agent_core::profile::key::{EPHEMERAL, protocol_word};
 use cordon_proto::inventory::Section;
 use cordon_proto::limits;
 use cordon_proto::sorting::{sort, sort_by};
 use cordon_proto::telemetry::Protocol;
-use sysinfo::{DiskRefreshKind, Disks, Networks};
+use cordon_proto::time::Millis;
+use sysinfo::Networks;
 
-use super::{Root, Rows};
+use super::machine::{BLOCKS, is_drive, kibibytes};
+use super::{Root, Rows, UNKNOWN};
 use crate::capture::procnet::ProcNet;
+use crate::capture::program::Programs;
 use crate::capture::sockets::Stand;
 
 /// Adds the rows of the running machine.
 pub fn read(root: &Root, rows: &mut Rows) {
     machine(root, rows);
-    disks(rows);
+    disks(root, rows);
     interfaces(rows);
     listeners(rows);
 }
 
 fn machine(root: &Root, rows: &mut Rows) {
-    let memory = root.text("proc/meminfo").ok().and_then(|text| memory_bytes(&text));
+    let memory = root.text("proc/meminfo").ok().and_then(|text| kibibytes(&text, "MemTotal:"));
     let processors = root.text("proc/stat").ok().and_then(|text| processors(&text));
     rows.add_known(Section::Hardware, "memory-bytes", memory.map(|bytes| bytes.to_string()).as_deref());
     rows.add_known(Section::Hardware, "cpus", processors.map(|count| count.to_string()).as_deref());
-}
-
-/// The machine's memory (proc_meminfo(5): `MemTotal`, in KiB).
-fn memory_bytes(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.trim_end().parse().ok()?;
-    kib.checked_mul(1024).filter(|bytes| *bytes > 0)
 }
 
 /// The processors at work (proc_stat(5): one `cpuN` line each, below the line of all).
@@ -47,22 +41,17 @@ fn processors(stat: &str) -> Option<usize> {
     Some(stat.lines().filter(numbered).count()).filter(|count| *count > 0)
 }
 
-/// The bytes of all fixed disks, each counted once however often it is mounted.
-fn disks(rows: &mut Rows) {
-    let disks = Disks::new_with_refreshed_list_specifics(DiskRefreshKind::nothing().with_storage());
-    let total = disks.ok().map(|disks| {
-        let fixed = disks.iter().filter(|disk| !disk.is_removable());
-        let mut sizes: Vec<(&OsStr, u64)> = Vec::new();
-        for disk in fixed {
-            let bytes = disk.total_space();
-            match sizes.iter_mut().find(|(name, _)| *name == disk.name()) {
-                Some((_, least)) => *least = bytes.min(*least),
-                None => sizes.push((disk.name(), bytes)),
-            }
-        }
-        sizes.iter().map(|(_, bytes)| bytes).sum::<u64>().to_string()
+/// The bytes of all drives that are built in.
+fn disks(root: &Root, rows: &mut Rows) {
+    let names = root.names(BLOCKS).unwrap_or_default();
+    let line = |name: &String, file: &str| root.line(&format!("{BLOCKS}/{name}/{file}"));
+    let built_in = names.iter().filter(|name| {
+        is_drive(name) && !name.starts_with("md") && line(name, "removable").as_deref() == Some("0")
     });
-    rows.add_known(Section::Hardware, "disk-bytes", total.as_deref());
+    // Sectors of 512 bytes, whatever the drive's own are.
+    let sizes = built_in.map(|name| line(name, "size")?.parse::<u64>().ok()?.checked_mul(512));
+    let bytes = sizes.reduce(|sum, one| sum?.checked_add(one?)).flatten();
+    rows.add_known(Section::Hardware, "disk-bytes", bytes.map(|bytes| bytes.to_string()).as_deref());
 }
 
 fn interfaces(rows: &mut Rows) {
@@ -87,11 +76,14 @@ fn listeners(rows: &mut Rows) {
     let listens = sockets.iter().filter(|socket| {
         socket.stand == Stand::Listens && (socket.protocol == Protocol::Tcp || socket.local.port < EPHEMERAL)
     });
+    let mut programs = Programs::new("/proc");
     for socket in listens.take(limits::PROFILE_LISTENERS) {
         let protocol = protocol_word(socket.protocol).to_lowercase();
         let key = format!("{protocol}/{}/{}", socket.local.address, socket.local.port);
         let reach = if socket.local.address.is_loopback() { "device" } else { "network" };
-        rows.add(Section::Listener, &key, [reach]);
+        // All of them are of one look, so /proc is walked once.
+        let program = programs.name(socket.inode, Millis(0));
+        rows.add(Section::Listener, &key, [reach, program.as_deref().unwrap_or(UNKNOWN)]);
     }
 }
 
@@ -103,7 +95,7 @@ mod tests {
     fn memory_and_processors_come_from_the_lines_that_say_so() {
         // Goal: the two numbers, and none from other text. Method: lines as the kernel writes them, then damaged ones.
         let meminfo = "MemTotal:       24570380 kB\nMemFree:         1000 kB\n";
-        assert_eq!(memory_bytes(meminfo), Some(24_570_380 * 1024));
+        assert_eq!(kibibytes(meminfo, "MemTotal:"), Some(24_570_380 * 1024));
         for damaged in [
             "",
             "MemFree: 1000 kB\n",
@@ -111,7 +103,7 @@ mod tests {
             "MemTotal: 0 kB\n",
             "MemTotal: 18446744073709551615 kB",
         ] {
-            assert_eq!(memory_bytes(damaged), None, "{damaged:?}");
+            assert_eq!(kibibytes(damaged, "MemTotal:"), None, "{damaged:?}");
         }
         let stat = "cpu  1 2 3\ncpu0 1 2\ncpu1 3 4\ncpu10 5 6\nintr 1 2\ncpus 7\n";
         assert_eq!(processors(stat), Some(3));

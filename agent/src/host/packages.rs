@@ -1,66 +1,116 @@
-//! Installed packages, read from the dpkg database itself: `status`, and `status.d` of images without dpkg.
+//! Installed packages, read from the databases themselves: those of dpkg, apk and opkg here, RPM's in [`rpm`], and what the
+//! installers of languages put beside them in [`languages`].
 //!
-//! What an entry says is `cordon_proto::inventory::dpkg`'s to tell; here stand the files. A broken entry is counted and the
-//! others are read; a package without a status of installed is not there. The database is read line by line, so that a
+//! What an entry says is the ground's to tell (`cordon_proto::inventory`); here stand the files. A broken entry is counted and
+//! the others are read; a package without a status of installed is not there. A database is read line by line, so that a
 //! million bytes of it cost some kilobytes of memory.
+
+pub mod languages;
+pub mod rpm;
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use cordon_proto::inventory::Section;
-use cordon_proto::inventory::dpkg::{Broken, Entry, Package};
+use cordon_proto::inventory::dpkg::{Broken, Package};
+use cordon_proto::inventory::text::Entry;
+use cordon_proto::inventory::{Section, apk, dpkg, opkg};
 use cordon_proto::limits;
 
 use super::{Root, Rows};
 
-const STATUS: &str = "var/lib/dpkg/status";
-const STATUS_FOLDER: &str = "var/lib/dpkg/status.d";
-
-/// Takes a package into the rows.
-type Add<'a> = &'a mut dyn FnMut(Package, &mut Rows);
+const DPKG: &str = "var/lib/dpkg/status";
+const DPKG_FOLDER: &str = "var/lib/dpkg/status.d";
+const APK: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
+const OPKG: [&str; 2] = ["usr/lib/opkg", "var/lib/opkg"];
 
 /// Adds a row for each installed package.
 pub fn read(root: &Root, rows: &mut Rows) {
-    let mut count = 0;
-    let mut add = |package: Package, rows: &mut Rows| {
-        count += 1;
-        if count <= limits::INVENTORY_ROWS {
-            let key = format!("deb/{}/{}", package.name, package.architecture);
-            rows.add(Section::Package, &key, [&*package.version, &*package.source, &*package.source_version]);
-        }
-    };
-    one(root, STATUS, true, (rows, &mut add));
-    match root.names(STATUS_FOLDER) {
+    let mut list = List { root, rows, count: 0 };
+    list.text(DPKG, Entry::Dpkg(dpkg::Entry::default()), &|package| row("deb", package));
+    match root.names(DPKG_FOLDER) {
         Ok(names) => {
             for name in names.iter().filter(|name| !name.ends_with(".md5sums")) {
-                one(root, &format!("{STATUS_FOLDER}/{name}"), false, (rows, &mut add));
+                let entry = Entry::DpkgImage(dpkg::Entry::default());
+                list.text(&format!("{DPKG_FOLDER}/{name}"), entry, &|package| row("deb", package));
             }
         }
-        Err(error) => rows.unread(STATUS_FOLDER, &error),
+        Err(error) => list.rows.unread(DPKG_FOLDER, &error),
     }
-    if count > limits::INVENTORY_ROWS {
-        let reason = format!("{count} packages, only {} are listed", limits::INVENTORY_ROWS);
+    if let Some(path) = APK.into_iter().find(|path| root.exists(path)) {
+        list.text(path, Entry::Apk(apk::Entry::default()), &|package| row("apk", package));
+    }
+    if let Some(folder) = OPKG.into_iter().find(|folder| root.exists(&format!("{folder}/status"))) {
+        let entry = Entry::Opkg(opkg::Entry::default());
+        list.text(&format!("{folder}/status"), entry, &|package| row("opkg", sourced(root, folder, package)));
+    }
+    rpm::read(&mut list);
+    // What a distribution installed of a language is in its own list already, under the version that its advisories speak of.
+    let distributed = list.count > 0;
+    languages::read(&mut list, distributed);
+    if list.count > limits::INVENTORY_ROWS {
+        let reason = format!("{} packages, only {} are listed", list.count, limits::INVENTORY_ROWS);
         rows.add(Section::Unread, "packages", [&*reason]);
     }
 }
 
-/// Reads one file of the database. `stated` says whether entries carry a status.
-fn one(root: &Root, path: &str, stated: bool, (rows, add): (&mut Rows, Add<'_>)) {
-    let parsed = root.open(path).and_then(|file| {
-        let reader = BufReader::new(file.take(limits::PACKAGE_DATABASE_BYTES));
-        parse(reader, stated, &mut |package| add(package, rows))
-    });
-    match parsed {
-        Ok(0) => {}
-        Ok(broken) => {
-            rows.add(Section::Unread, path, [&*format!("{broken} entries are broken and were left out")])
+/// The list in the making.
+struct List<'a> {
+    root: &'a Root,
+    rows: &'a mut Rows,
+    count: usize,
+}
+
+impl List<'_> {
+    /// Adds a package. Those beyond the limit are counted.
+    fn add<'f>(&mut self, key: &str, fields: impl IntoIterator<Item = &'f str>) {
+        self.count += 1;
+        if self.count <= limits::INVENTORY_ROWS {
+            self.rows.add(Section::Package, key, fields);
         }
-        Err(error) => rows.unread(path, &error),
+    }
+
+    /// Says how many entries of a source were left out.
+    fn broken(&mut self, source: &str, entries: usize) {
+        if entries > 0 {
+            self.rows.add(
+                Section::Unread,
+                source,
+                [&*format!("{entries} entries are broken and were left out")],
+            );
+        }
+    }
+
+    /// Reads one text database.
+    fn text(&mut self, path: &str, entry: Entry, row: &dyn Fn(Package) -> (String, [String; 3])) {
+        let parsed = self.root.open(path).and_then(|file| {
+            let reader = BufReader::new(file.take(limits::PACKAGE_DATABASE_BYTES));
+            parse(reader, entry, &mut |package| {
+                let (key, fields) = row(package);
+                self.add(&key, fields.iter().map(String::as_str));
+            })
+        });
+        match parsed {
+            Ok(broken) => self.broken(path, broken),
+            Err(error) => self.rows.unread(path, &error),
+        }
+    }
+}
+
+fn row(kind: &str, package: Package) -> (String, [String; 3]) {
+    let key = format!("{kind}/{}/{}", package.name, package.architecture);
+    (key, [package.version, package.source, package.source_version])
+}
+
+/// The package with the source that its control file names.
+fn sourced(root: &Root, folder: &str, package: Package) -> Package {
+    let control = root.text(&format!("{folder}/info/{}.control", package.name)).unwrap_or_default();
+    match opkg::source(&control) {
+        Some(source) => Package { source: source.to_owned(), ..package },
+        None => package,
     }
 }
 
 /// Reads a database, handing out each installed package; returns how many entries were broken.
-pub fn parse(mut reader: impl BufRead, stated: bool, each: &mut dyn FnMut(Package)) -> io::Result<usize> {
-    let mut entry = Entry::default();
+pub fn parse(mut reader: impl BufRead, mut entry: Entry, each: &mut dyn FnMut(Package)) -> io::Result<usize> {
     let mut line = Vec::with_capacity(256);
     let mut broken = 0;
     loop {
@@ -72,7 +122,7 @@ pub fn parse(mut reader: impl BufRead, stated: bool, each: &mut dyn FnMut(Packag
             }
         }
         if line.is_empty() || end == End::File {
-            match entry.finish(stated) {
+            match entry.finish() {
                 Ok(package) => package.into_iter().for_each(&mut *each),
                 Err(Broken) => broken += 1,
             }
@@ -120,8 +170,10 @@ mod tests {
         let word = |p: Package| {
             format!("{} {} {} {} {}", p.name, p.version, p.architecture, p.source, p.source_version)
         };
+        let entry = dpkg::Entry::default();
+        let entry = if stated { Entry::Dpkg(entry) } else { Entry::DpkgImage(entry) };
         let broken =
-            parse(text, stated, &mut |package| packages.push(word(package))).expect("memory can be read");
+            parse(text, entry, &mut |package| packages.push(word(package))).expect("memory can be read");
         (packages, broken)
     }
 

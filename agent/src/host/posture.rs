@@ -1,4 +1,4 @@
-//! Security facts: secure boot, disk encryption, kernel lockdown. Each is `yes`, `no` or `unknown`, with its source.
+//! Security facts: secure boot, disk encryption, kernel lockdown, TPM, integrity measurement. Each is `yes`, `no` or `unknown`, with its source.
 //!
 //! `no` is said only where a source says so. Of a machine that does not run (`--root`), all of them are unknown.
 
@@ -8,6 +8,8 @@ use super::{Root, Rows, UNKNOWN};
 
 /// The EFI variable, with the GUID of the UEFI specification's global variables.
 const SECURE_BOOT: &str = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+const TPMS: &str = "sys/class/tpm";
+const SECURITY: &str = "sys/kernel/security";
 const LOCKDOWN: &str = "sys/kernel/security/lockdown";
 /// Layers of block devices below the root file system that are followed.
 const LAYERS: usize = 8;
@@ -20,8 +22,13 @@ type Reader = fn(&Root) -> Fact;
 /// Adds the rows of the posture.
 pub fn read(root: &Root, rows: &mut Rows) {
     let offline = (UNKNOWN, "the machine does not run");
-    let facts: [(&str, Reader); 3] =
-        [("secure-boot", secure_boot), ("disk-encryption", disk_encryption), ("kernel-lockdown", lockdown)];
+    let facts: [(&str, Reader); 5] = [
+        ("secure-boot", secure_boot),
+        ("disk-encryption", disk_encryption),
+        ("kernel-lockdown", lockdown),
+        ("tpm", tpm),
+        ("integrity-measurement", measurement),
+    ];
     for (key, fact) in facts {
         let (value, source) = if root.is_live() { fact(root) } else { offline };
         rows.add(Section::Posture, key, [value, source]);
@@ -87,5 +94,30 @@ pub(super) fn lockdown(root: &Root) -> Fact {
         }
         Some(_) => (UNKNOWN, "securityfs is not of the known form"),
         None => (UNKNOWN, "the kernel does not say"),
+    }
+}
+
+/// Whether the kernel drives a TPM. A kernel without that driver cannot say whether there is one.
+pub(super) fn tpm(root: &Root) -> Fact {
+    match root.names(TPMS) {
+        Ok(names) => match names.iter().find(|name| name.starts_with("tpm")) {
+            Some(name) => match root.line(&format!("{TPMS}/{name}/tpm_version_major")).as_deref() {
+                Some("2") => ("yes", "version 2"),
+                Some("1") => ("yes", "version 1"),
+                Some(_) | None => ("yes", "of a version that the kernel does not say"),
+            },
+            None => ("no", "sysfs"),
+        },
+        Err(_) => (UNKNOWN, "the kernel has no driver for one"),
+    }
+}
+
+/// Whether the kernel keeps a list of what was measured (IMA).
+pub(super) fn measurement(root: &Root) -> Fact {
+    match root.names(SECURITY) {
+        Ok(names) if names.is_empty() => (UNKNOWN, "securityfs is not mounted"),
+        Ok(names) if names.iter().any(|name| name == "ima") => ("yes", "securityfs"),
+        Ok(_) => ("no", "securityfs"),
+        Err(_) => (UNKNOWN, "securityfs cannot be read"),
     }
 }

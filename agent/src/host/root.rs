@@ -91,6 +91,18 @@ impl Root {
         self.resolve(path, OFlags::PATH).is_ok()
     }
 
+    /// How full the file system is that a folder lies in.
+    #[must_use]
+    pub fn usage(&self, path: &str) -> Option<Usage> {
+        let said = rustix::fs::fstatvfs(self.resolve(path, OFlags::PATH).ok()?).ok()?;
+        Some(Usage {
+            bytes: said.f_blocks.checked_mul(said.f_frsize)?,
+            free: said.f_bavail.checked_mul(said.f_frsize)?,
+            files: said.f_files,
+            files_free: said.f_favail,
+        })
+    }
+
     fn resolve(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
         let flags = flags | OFlags::CLOEXEC;
         if self.live {
@@ -99,6 +111,19 @@ impl Root {
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         Ok(rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), inside)?)
     }
+}
+
+/// How full a file system is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes it can hold.
+    pub bytes: u64,
+    /// Bytes that ordinary programs may still write.
+    pub free: u64,
+    /// Files it can hold; 0 where it does not count them.
+    pub files: u64,
+    /// Files that ordinary programs may still make.
+    pub files_free: u64,
 }
 
 fn open_folder(path: &Path) -> io::Result<OwnedFd> {

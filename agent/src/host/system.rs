@@ -6,8 +6,9 @@ use cordon_proto::inventory::Section;
 use super::{Root, Rows};
 
 /// The facts of os-release(5) that are kept.
-const FACTS: [(&str, &str); 4] = [
+const FACTS: [(&str, &str); 5] = [
     ("ID", "id"),
+    ("ID_LIKE", "id-like"),
     ("VERSION_ID", "version-id"),
     ("VERSION_CODENAME", "version-codename"),
     ("PRETTY_NAME", "pretty-name"),
@@ -26,6 +27,9 @@ pub fn read(root: &Root, rows: &mut Rows) {
     let live = |path: &str| if root.is_live() { root.line(path) } else { None };
     rows.add_known(Section::System, "kernel", live("proc/sys/kernel/osrelease").as_deref());
     rows.add_known(Section::System, "architecture", root.is_live().then_some(std::env::consts::ARCH));
+    // What the kernel was told at its start may name hosts and volumes: its hash tells a change as well.
+    let told = live("proc/cmdline").map(|line| Sha256::of(line.as_bytes()).to_string());
+    rows.add_known(Section::System, "command-line", told.as_deref().and_then(|hash| hash.get(..16)));
     // The boot's own number could follow a device through networks; its hash tells boots apart as well.
     let boot = live("proc/sys/kernel/random/boot_id").map(|id| Sha256::of(id.as_bytes()).to_string());
     rows.add_known(Section::System, "boot-id", boot.as_deref().and_then(|hash| hash.get(..16)));

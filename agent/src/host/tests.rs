@@ -41,9 +41,12 @@ fn the_inventory_of_a_folder_is_this() {
     assert_eq!(
         laid_out(&inventory),
         [
+            "System accounts-with-shell = unknown",
             "System architecture = unknown",
             "System boot-id = unknown",
+            "System command-line = unknown",
             "System id = wardos",
+            "System id-like = unknown",
             "System kernel = unknown",
             "System pretty-name = Ward OS 3",
             "System version-codename = unknown",
@@ -54,8 +57,13 @@ fn the_inventory_of_a_folder_is_this() {
             "Package deb/base/all = 12 | base | 12",
             "Package deb/pumpd/arm64 = 1:2.4-3 | pump | 1:2.4-3",
             "Posture disk-encryption = unknown | the machine does not run",
+            "Posture empty-password = unknown | shadow",
+            "Posture integrity-measurement = unknown | the machine does not run",
             "Posture kernel-lockdown = unknown | the machine does not run",
+            "Posture other-root-account = unknown | passwd",
+            "Posture root-locked = unknown | shadow",
             "Posture secure-boot = unknown | the machine does not run",
+            "Posture tpm = unknown | the machine does not run",
             "Unread var/lib/dpkg/status = 1 entries are broken and were left out",
         ]
     );
@@ -63,6 +71,207 @@ fn the_inventory_of_a_folder_is_this() {
     assert_eq!(inventory.root(), again.root(), "the same machine has the same root");
     put(folder.path(), "var/lib/dpkg/status.d/base", "Package: base\nVersion: 13\nArchitecture: all\n");
     assert_ne!(inventory.root(), take(&Root::at(folder.path()).expect("opens")).root());
+}
+
+/// The rows of packages, and of what could not be read.
+fn packages_of(folder: &Path) -> Vec<String> {
+    let inventory = take(&Root::at(folder).expect("opens"));
+    let is_told = |line: &String| line.starts_with("Package ") || line.starts_with("Unread ");
+    laid_out(&inventory).into_iter().filter(is_told).collect()
+}
+
+#[test]
+fn an_alpine_image_is_read_with_its_origins() {
+    // Goal: apk's packages and what pip put beside them. Method: a made tree; Python packages of the distribution, of pip,
+    // and one that does not say what it is.
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    put(root, "etc/os-release", "ID=alpine\nVERSION_ID=3.19.1\n");
+    put(root, "lib/apk/db/installed", "P:libcrypto3\nV:3.1.4-r5\nA:x86_64\no:openssl\n\nP:broken\n\n");
+    let site = "usr/lib/python3.11/site-packages";
+    put(root, &format!("{site}/requests-2.31.0.dist-info/METADATA"), "Name: requests\nVersion: 2.31.0\n");
+    put(
+        root,
+        &format!("{site}/flask-3.0.0.dist-info/METADATA"),
+        "Name: Flask\nVersion: 3.0.0\n\nVersion: 9\n",
+    );
+    put(root, &format!("{site}/flask-3.0.0.dist-info/INSTALLER"), "pip\n");
+    put(root, "opt/ward/venv/lib/python3.11/site-packages/odd.dist-info/METADATA", "Name: odd\n");
+    put(root, "opt/ward/venv/lib/python3.11/site-packages/old-1.egg-info", "Name: old\nVersion: 1\n");
+    let expected = [
+        "Package apk/libcrypto3/x86_64 = 3.1.4-r5 | openssl | 3.1.4-r5",
+        "Package pypi/Flask/3.0.0 = 3.0.0",
+        "Package pypi/old/1 = 1",
+        "Unread lib/apk/db/installed = 1 entries are broken and were left out",
+        "Unread python packages = 1 entries are broken and were left out",
+    ];
+    assert_eq!(packages_of(root), expected);
+    fs::remove_dir_all(root.join("lib/apk")).expect("removes");
+    let without = packages_of(root);
+    assert!(
+        without.contains(&"Package pypi/requests/2.31.0 = 2.31.0".to_owned()),
+        "no list has it: {without:?}"
+    );
+}
+
+#[test]
+fn an_openwrt_image_names_its_sources_where_its_control_files_do() {
+    // Goal: opkg's packages. Method: a made tree, one package with its control file and one without.
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    let entry = |name: &str, status: &str| {
+        format!("Package: {name}\nVersion: 3.0.13-1\nStatus: install {status}\nArchitecture: mips_24kc\n\n")
+    };
+    let status = entry("libopenssl3", "user installed")
+        + &entry("gone", "ok not-installed")
+        + &entry("busybox", "ok installed");
+    put(root, "usr/lib/opkg/status", status);
+    put(root, "usr/lib/opkg/info/libopenssl3.control", "Package: libopenssl3\nSourceName: openssl\n");
+    let expected = [
+        "Package opkg/busybox/mips_24kc = 3.0.13-1 | busybox | 3.0.13-1",
+        "Package opkg/libopenssl3/mips_24kc = 3.0.13-1 | openssl | 3.0.13-1",
+    ];
+    assert_eq!(packages_of(root), expected);
+}
+
+#[test]
+fn a_fedora_image_is_read_from_rpms_own_database() {
+    // Goal: RPM's packages, and a database that is not read is told. Method: the ground's golden file; a log beside it; the
+    // file cut off; the old form.
+    const GOLDEN: &[u8] = include_bytes!("../../../proto/golden/inventory/rpmdb.sqlite");
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    put(root, "usr/lib/sysimage/rpm/rpmdb.sqlite", GOLDEN);
+    let found = packages_of(root);
+    assert_eq!(found.len(), 15);
+    assert_eq!(
+        found[0],
+        "Package rpm/ward-00/x86_64 = 1:3.0.7-24.el9 | openssl | 1:3.0.7-24.el9 | openssl:3:9050:a75119d5"
+    );
+    let told = "Unread usr/lib/sysimage/rpm/rpmdb.sqlite = 1 entries are broken and were left out";
+    assert_eq!(found[14], told);
+    put(root, "usr/lib/sysimage/rpm/rpmdb.sqlite-wal", "x");
+    let log =
+        "Unread usr/lib/sysimage/rpm/rpmdb.sqlite-wal = changes wait in it that are not in the database yet";
+    assert_eq!(packages_of(root)[15], log);
+    put(root, "usr/lib/sysimage/rpm/rpmdb.sqlite", &GOLDEN[..2048]);
+    let cut = packages_of(root);
+    assert!(cut.iter().any(|line| line.starts_with("Unread") && line.contains("ends before")), "{cut:?}");
+    let old = tempfile::tempdir().expect("a folder");
+    put(old.path(), "var/lib/rpm/Packages", "x");
+    assert_eq!(
+        packages_of(old.path()),
+        ["Unread var/lib/rpm/Packages = a Berkeley DB, which is not read here"]
+    );
+}
+
+#[test]
+fn node_packages_are_found_within_packages_and_a_walk_has_its_end() {
+    // Goal: what an application brought with it. Method: packages in packages, a scope, a link that bites its own tail.
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    let package = |path: &str, name: &str, version: &str| {
+        put(
+            root,
+            &format!("{path}/package.json"),
+            format!("{{\"name\": \"{name}\", \"version\": \"{version}\"}}"),
+        );
+    };
+    package("opt/ward/app/node_modules/express", "express", "4.18.2");
+    package("opt/ward/app/node_modules/express/node_modules/debug", "debug", "2.6.9");
+    package("opt/ward/app/node_modules/@ward/pump", "@ward/pump", "1.0.0");
+    package("usr/lib/node_modules/npm", "npm", "10.0.0");
+    put(root, "opt/ward/app/node_modules/odd/package.json", "{}");
+    symlink("/opt/ward/app", root.join("opt/ward/app/node_modules/express/node_modules/tail"))
+        .expect("links");
+    symlink(
+        "/opt/ward/app/node_modules",
+        root.join("opt/ward/app/node_modules/express/node_modules/debug/node_modules"),
+    )
+    .expect("links");
+    let found = packages_of(root);
+    for row in ["npm/express/4.18.2", "npm/debug/2.6.9", "npm/@ward/pump/1.0.0", "npm/npm/10.0.0"] {
+        assert!(found.iter().any(|line| line.starts_with(&format!("Package {row} = "))), "{row}: {found:?}");
+    }
+    assert!(found.iter().any(|line| line.starts_with("Unread node packages")), "{found:?}");
+}
+
+#[test]
+fn what_is_attached_is_told_without_its_owner() {
+    // Goal: a stick and an instrument, and no serial number. Method: a made sysfs.
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    let usb =
+        |name: &str, file: &str, text: &str| put(root, &format!("sys/bus/usb/devices/{name}/{file}"), text);
+    for name in ["1-1", "1-2"] {
+        usb(name, "idVendor", "0781\n");
+        usb(name, "idProduct", "5567\n");
+        usb(name, "serial", "ANNA-4711\n");
+        usb(&format!("{name}:1.0"), "bInterfaceClass", "08\n");
+    }
+    usb("usb1", "idVendor", "1d6b\n");
+    usb("usb1", "idProduct", "0002\n");
+    put(root, "sys/class/tty/ttyUSB0/device/uevent", "DRIVER=ftdi_sio\n");
+    put(root, "sys/class/tty/ttyS1/device/uevent", "DRIVER=serial8250\n");
+    put(root, "sys/class/tty/ttyS1/type", "0\n");
+    put(root, "sys/class/tty/tty0/dev", "4:0\n");
+    let mut rows = Rows::default();
+    attached::read(&Root::at(root).expect("opens"), &mut rows);
+    let expected = ["Hardware serial/ttyUSB0 = ftdi_sio", "Hardware usb/0781:5567 = storage | 2"];
+    assert_eq!(laid_out(&Inventory::new(rows.rows)), expected);
+}
+
+#[test]
+fn the_figures_of_a_machine_are_read_from_its_files() {
+    // Goal: each figure from its source, and none from nothing. Method: a made machine, then an empty one.
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    put(root, "proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 400 kB\n");
+    put(root, "proc/uptime", "86400.12 1.00\n");
+    put(root, "proc/vmstat", "nr_free_pages 1\noom_kill 3\n");
+    put(
+        root,
+        "proc/self/mountinfo",
+        "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n26 1 8:1 /x /x rw - ext4 /dev/sda1 rw\n",
+    );
+    put(root, "sys/dev/block/8:1/uevent", "DEVNAME=sda1\n");
+    put(root, "sys/fs/ext4/sda1/errors_count", "2\n");
+    put(root, "sys/block/mmcblk0/device/life_time", "0x02 0x03\n");
+    put(root, "sys/block/mmcblk0/device/pre_eol_info", "0x01\n");
+    put(root, "sys/block/mmcblk0/stat", "1 2 3 4 5 6 100 8\n");
+    put(root, "sys/block/loop0/stat", "1\n");
+    put(root, "sys/class/thermal/thermal_zone0/temp", "41000\n");
+    put(root, "sys/class/hwmon/hwmon0/temp1_input", "52500\n");
+    put(root, "sys/class/hwmon/hwmon0/temp2_input", "-273000\n");
+    put(root, "sys/devices/system/edac/mc/mc0/ce_count", "7\n");
+    put(root, "sys/devices/system/edac/mc/mc0/ue_count", "0\n");
+    put(root, "var/crash/one.core", "");
+    put(root, "sys/fs/pstore/dmesg-efi-1", "");
+    put(root, "run/systemd/timesync/synchronized", "");
+    let moment = machine::Moment {
+        now: cordon_proto::time::Timestamp(1_800_000_000),
+        ahead_ms: Some(-2000),
+        boots: 3,
+        starts: 5,
+    };
+    let health = machine::read(&Root::at(root).expect("opens"), moment);
+    assert_eq!((health.memory_bytes, health.available_bytes), (Some(1_024_000), Some(409_600)));
+    assert_eq!((health.uptime_s, health.memory_kills, health.crashes), (Some(86_400), Some(3), Some(2)));
+    assert_eq!((health.hottest_mc, health.corrected, health.uncorrected), (Some(52_500), Some(7), Some(0)));
+    assert_eq!((health.clock.synchronised, health.clock.ahead_ms), (Some(true), Some(-2000)));
+    let [disk] = &*health.disks else { panic!("one disk, once: {:?}", health.disks) };
+    assert_eq!((disk.mount.as_str(), disk.errors, disk.read_only), ("/", Some(2), false));
+    assert!(disk.bytes > 0 && disk.used <= disk.bytes);
+    let [drive] = &*health.drives else { panic!("one drive: {:?}", health.drives) };
+    assert_eq!(
+        (drive.worn_percent, drive.failing, drive.written_bytes),
+        (Some(30), Some(false), Some(51_200))
+    );
+    let empty = tempfile::tempdir().expect("a folder");
+    let health = machine::read(&Root::at(empty.path()).expect("opens"), moment);
+    assert_eq!((health.memory_bytes, health.hottest_mc, health.crashes), (None, None, None));
+    assert_eq!((health.corrected, health.clock.synchronised, health.uptime_s), (None, None, None));
+    assert!(health.disks.is_empty() && health.drives.is_empty());
 }
 
 #[test]
@@ -134,6 +343,18 @@ fn posture_facts_come_from_their_sources_only() {
         posture::lockdown(&Root::at(folder.path()).expect("opens")).0
     };
     assert_eq!(["[none] integrity", "none [integrity]", "odd"].map(lockdown), ["no", "yes", "unknown"]);
+
+    let of = |paths: &[(&str, &str)], fact: fn(&Root) -> (&'static str, &'static str)| {
+        let folder = tempfile::tempdir().expect("a folder");
+        paths.iter().for_each(|(path, text)| put(folder.path(), path, text));
+        fact(&Root::at(folder.path()).expect("opens"))
+    };
+    assert_eq!(of(&[("sys/class/tpm/tpm0/tpm_version_major", "2\n")], posture::tpm), ("yes", "version 2"));
+    assert_eq!(of(&[("sys/class/tpm/x", "")], posture::tpm).0, "no");
+    assert_eq!(of(&[], posture::tpm).0, UNKNOWN);
+    assert_eq!(of(&[("sys/kernel/security/ima/violations", "0")], posture::measurement).0, "yes");
+    assert_eq!(of(&[("sys/kernel/security/lsm", "x")], posture::measurement).0, "no");
+    assert_eq!(of(&[], posture::measurement).0, UNKNOWN);
 }
 
 #[test]

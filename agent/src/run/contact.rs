@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::content::Applied;
 use super::keeping::Keeping;
-use super::messages::{Heard, SensorView, ToLink, ToSensor, UpdateView};
+use super::messages::{Heard, Lacking, SensorView, ToLink, ToSensor, UpdateView};
 use crate::clock::TrustedClock;
 use crate::identity::InForce;
 use crate::link::mirrors;
@@ -269,7 +269,9 @@ impl Contact {
         self.wait_token = answer.wait_token;
         let next_ms = u64::from(answer.next_s.max(1)).saturating_mul(1000);
         if answer.want_inventory {
-            self.tell(ToSensor::WantInventory).await;
+            let packed = answer.reads_packed == Some(true);
+            let lacking = Lacking { held: answer.inventory_base, packed };
+            self.tell(ToSensor::WantInventory(lacking)).await;
         }
         let (time, now) = (answer.time, self.clock.raw().seconds());
         self.peers.view.send_modify(|view| {

@@ -66,6 +66,15 @@ pub(crate) struct Heard {
     pub(crate) arrived: Millis,
 }
 
+/// How the server wants the inventory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lacking {
+    /// Root of the one that it holds instead.
+    pub(crate) held: Option<Sha256>,
+    /// Whether it reads a packed one.
+    pub(crate) packed: bool,
+}
+
 /// Calls to the sensor.
 #[derive(Debug)]
 pub(crate) enum ToSensor {
@@ -76,7 +85,7 @@ pub(crate) enum ToSensor {
     /// The server holds everything up to here.
     Stored(Position),
     /// The server lacks the inventory.
-    WantInventory,
+    WantInventory(Lacking),
 }
 
 /// Calls to the link.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cordon_proto::health::Health;
 use cordon_proto::ids::Sha256;
 use cordon_proto::inventory::Inventory;
 use cordon_proto::update::refusal::Power;
@@ -24,6 +25,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::files::Folder;
 use crate::host;
+use crate::host::machine::Moment;
 use crate::install::handed::Handed;
 use crate::install::tree::Tree;
 use crate::install::{self, Place};
@@ -35,6 +37,8 @@ use crate::slot::Slots;
 const POWER: &str = "/sys/class/power_supply";
 /// The operating system's identifier of the machine, below its root.
 const MACHINE_ID: &str = "etc/machine-id";
+/// The kernel's number of the boot, below the machine's root.
+const BOOT_ID: &str = "proc/sys/kernel/random/boot_id";
 /// The kernel's network interfaces, below the machine's root.
 const INTERFACES: &str = "sys/class/net";
 const MACHINE_LABEL: &[u8] = b"cordon machine v1\0";
@@ -43,6 +47,14 @@ const MACHINE_LABEL: &[u8] = b"cordon machine v1\0";
 pub trait Host: Send {
     /// What the machine is made of.
     fn inventory(&mut self) -> Inventory;
+    /// The figures of the machine that change by the hour; `None` where there is no machine.
+    fn health(&mut self, _at: Moment) -> Option<Health> {
+        None
+    }
+    /// The hash of what of a boot tells it from all others; `None` where it cannot be told.
+    fn boot(&mut self) -> Option<Sha256> {
+        None
+    }
     /// The hash of what tells this machine from all others; `None` where it cannot be told.
     fn machine(&mut self) -> Option<Sha256> {
         None
@@ -164,6 +176,14 @@ impl Machine {
 impl Host for Machine {
     fn inventory(&mut self) -> Inventory {
         host::take(&self.root)
+    }
+
+    fn health(&mut self, at: Moment) -> Option<Health> {
+        Some(host::machine::read(&self.root, at))
+    }
+
+    fn boot(&mut self) -> Option<Sha256> {
+        self.root.line(BOOT_ID).map(|id| Sha256::of(id.as_bytes()))
     }
 
     fn machine(&mut self) -> Option<Sha256> {

@@ -23,11 +23,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::content::Applied;
-use super::messages::{SensorView, ToSensor};
+use super::kept::{self, Told};
+use super::messages::{Lacking, SensorView, ToSensor};
 use super::ports::Host;
 use crate::capture::{Capture, Sight};
 use crate::clock::TrustedClock;
 use crate::files::{FileError, Folder};
+use crate::host::machine::Moment;
 use crate::spool_file::SpoolFolder;
 
 /// The detectors' memory in the state folder.
@@ -78,6 +80,9 @@ pub(crate) struct Sensing {
     inventory_waits: Option<Position>,
     unsaved: bool,
     content: Option<watch::Receiver<Applied>>,
+    /// Starts of the machine.
+    boots: u64,
+    told: Told,
 }
 
 impl Sensing {
@@ -95,6 +100,8 @@ impl Sensing {
             spool_fault: None,
             urgent: 0,
         };
+        let mut eyes = eyes;
+        let boots = kept::boots(&state, eyes.host.boot());
         let mut sensing = Self {
             eyes,
             state,
@@ -106,8 +113,11 @@ impl Sensing {
             inventory_waits: None,
             unsaved: false,
             content: None,
+            boots,
+            told: Told::default(),
         };
         drop(sensing.read_inventory());
+        sensing.read_health();
         sensing.look();
         Ok(sensing)
     }
@@ -155,7 +165,10 @@ impl Sensing {
         loop {
             tokio::select! {
                 _ = look.tick() => self.look(),
-                _ = inventory.tick() => drop(self.read_inventory()),
+                _ = inventory.tick() => {
+                    drop(self.read_inventory());
+                    self.read_health();
+                }
                 _ = save.tick() => self.save(),
                 Some(call) = calls.recv() => self.serve(call),
                 _ = stop.wait_for(|stop| *stop) => break,
@@ -186,8 +199,8 @@ impl Sensing {
     /// Keeps what a look brought, all of it in one group.
     fn take(&mut self, output: Output, change: Option<Body>) {
         let Output { findings, rows, flows: _, frozen } = output;
-        let urgent = findings.iter().any(|finding| finding.severity >= Severity::Medium);
-        let findings = findings.into_iter().map(Body::Finding);
+        let urgent = findings.iter().any(|(_, finding)| finding.severity >= Severity::Medium);
+        let findings = findings.into_iter().map(|(_, finding)| Body::Finding(finding));
         let bodies: Vec<Body> =
             change.into_iter().chain(findings).chain(rows.into_iter().map(Body::Flows)).collect();
         if frozen {
@@ -226,7 +239,7 @@ impl Sensing {
                 self.inventory_waits = self.inventory_waits.filter(|waits| *waits > position);
                 self.show();
             }
-            ToSensor::WantInventory => self.hand_in_inventory(),
+            ToSensor::WantInventory(lacking) => self.hand_in_inventory(lacking),
         }
     }
 
@@ -245,12 +258,28 @@ impl Sensing {
         inventory
     }
 
-    /// The server lacks the inventory: one copy goes into the spool, not one a report while it waits there.
-    fn hand_in_inventory(&mut self) {
+    /// Reads the figures of the machine and keeps them, if they are worth telling now.
+    fn read_health(&mut self) {
+        let (clock, now) = (&self.eyes.clock, self.eyes.clock.raw());
+        let server: Option<Millis> = clock.heard().map(Into::into);
+        let moment = Moment {
+            now: now.seconds(),
+            ahead_ms: server.map(|server| now.since(server)),
+            boots: self.boots,
+            starts: self.spool.boot(),
+        };
+        if let Some(health) = self.eyes.host.health(moment).and_then(|health| self.told.tell(health)) {
+            self.keep(vec![Body::Health(health)]);
+        }
+    }
+
+    /// The server lacks the inventory: one copy, or what changed, goes into the spool, not one a report while it waits there.
+    fn hand_in_inventory(&mut self, lacking: Lacking) {
         if self.inventory_waits.is_none() {
             let inventory = self.read_inventory();
             let rows = inventory.rows().len();
-            match self.spool.append(&[(self.eyes.clock.raw(), Body::Inventory(inventory))]) {
+            let body = kept::hand_in(&self.state, lacking, inventory);
+            match self.spool.append(&[(self.eyes.clock.raw(), body)]) {
                 Kept::Stored(position) => self.inventory_waits = Some(position),
                 Kept::Lost { fault, .. } => tracing::error!(%fault, "the inventory could not be kept"),
                 Kept::TooLarge => tracing::error!(
@@ -341,9 +370,10 @@ pub(crate) fn storage(state: &Folder) -> Result<SpoolFolder, FileError> {
     SpoolFolder::open(state.path().join(SPOOL))
 }
 
-/// Removes profile and spool, for a device that leaves its site.
+/// Removes profile, spool and the inventory that was handed in, for a device that leaves its site.
 pub fn forget(state: &Folder) -> Result<(), FileError> {
     state.remove(PROFILE)?;
+    kept::forget(state)?;
     let spool = state.inside(SPOOL)?;
     for name in spool.names()? {
         spool.remove(&name)?;

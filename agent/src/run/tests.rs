@@ -233,6 +233,8 @@ impl World {
             wait_token: 1,
             ca_version: 0,
             content: self.content.as_ref().map(|(offer, _)| offer.clone()),
+            inventory_base: None,
+            reads_packed: None,
         }))
     }
 

@@ -116,6 +116,7 @@ fn read_osv(path: &Path, builder: &mut Builder) -> Result<Feed, Failure> {
                     ("packages-without-a-name", read.without_package),
                     ("ranges-without-a-beginning", read.without_introduced),
                     ("ranges-with-two-ends", read.two_ends),
+                    ("severities-not-understood", read.bad_severities),
                 ] {
                     if count > 0 {
                         *feed.mended.entry(what).or_default() += count;

@@ -1,4 +1,4 @@
-//! What is matched: the packages of a device or an image by dpkg's database, an agent's inventory, or package URLs.
+//! What is matched: packages by dpkg's database, an agent's inventory, a bill of materials, or package URLs.
 //!
 //! A release is taken where it is said and never guessed; what was not understood is counted and shown. Read next:
 //! `cordon_server_core::matching::component`.
@@ -17,6 +17,7 @@ use cordon_server_core::matching::{dpkg, inventory, json};
 use super::Match;
 use crate::arguments::read_file;
 use crate::failure::Failure;
+use crate::sbom;
 
 /// Bytes of an os-release file.
 const OS_RELEASE_BYTES: u64 = 64 * 1024;
@@ -33,13 +34,15 @@ impl Subject {
     /// # Errors
     /// It names nothing, or a file cannot be read or holds nothing.
     pub(super) fn of(command: &Match, shown: &mut dyn Write) -> Result<Self, Failure> {
-        match (&command.dpkg_status, &command.inventory) {
-            (Some(path), _) => from_dpkg(path, release(command)?),
-            (None, Some(path)) => from_inventory(path, shown),
-            (None, None) if command.purl.is_empty() => Err(Failure::Usage(
-                "name what is installed: --dpkg-status FILE, --inventory FILE or --purl PURL".to_owned(),
+        match (&command.dpkg_status, &command.inventory, &command.sbom) {
+            (Some(path), _, _) => from_dpkg(path, release(command)?),
+            (None, Some(path), _) => from_inventory(path, shown),
+            (None, None, Some(path)) => from_sbom(path),
+            (None, None, None) if command.purl.is_empty() => Err(Failure::Usage(
+                "name what is installed: --dpkg-status FILE, --inventory FILE, --sbom FILE or --purl PURL"
+                    .to_owned(),
             )),
-            (None, None) => from_purls(&command.purl),
+            (None, None, None) => from_purls(&command.purl),
         }
     }
 }
@@ -72,8 +75,23 @@ fn from_dpkg(path: &Path, release: Ecosystem) -> Result<Subject, Failure> {
     Ok(Subject { components: packages.components, left_out })
 }
 
-/// The rows that `cordon-agent inventory` printed, one JSON object a line.
-fn from_inventory(path: &Path, shown: &mut dyn Write) -> Result<Subject, Failure> {
+/// The components of a bill of materials; what nobody can be asked about is counted.
+fn from_sbom(path: &Path) -> Result<Subject, Failure> {
+    let matchable = sbom::read(path)?.matchable();
+    if matchable.components.is_empty() {
+        let why: Vec<_> = matchable.left_out.iter().map(|(word, count)| format!("{count} {word}")).collect();
+        let detail = format!(
+            "{} names no package by a package URL with a version ({}): have it written with package URLs",
+            path.display(),
+            why.join(", ")
+        );
+        return Err(Failure::refused("no packages", detail));
+    }
+    Ok(Subject { components: matchable.components, left_out: matchable.left_out })
+}
+
+/// The rows that `cordon-agent inventory` printed, one JSON object a line, and how many were lost: twice, or too many.
+pub(crate) fn read_inventory(path: &Path) -> Result<(Inventory, usize), Failure> {
     let text = text(path, limits::PACKAGE_DATABASE_BYTES)?;
     let mut rows: Vec<Row> = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -84,6 +102,12 @@ fn from_inventory(path: &Path, shown: &mut dyn Write) -> Result<Subject, Failure
     }
     let all = rows.len();
     let inventory = Inventory::new(rows);
+    let lost = all - inventory.rows().len();
+    Ok((inventory, lost))
+}
+
+fn from_inventory(path: &Path, shown: &mut dyn Write) -> Result<Subject, Failure> {
+    let (inventory, lost) = read_inventory(path)?;
     let found = inventory::components(&inventory);
     if let Err(why) = found.place {
         let note =
@@ -94,10 +118,9 @@ fn from_inventory(path: &Path, shown: &mut dyn Write) -> Result<Subject, Failure
     if found.components.is_empty() {
         return Err(Failure::refused("no packages", format!("{} lists no package", path.display())));
     }
-    let kept = inventory.rows().len();
     let left_out = counted([
         ("rows-not-understood", found.not_understood),
-        ("rows-twice-or-too-many", all - kept),
+        ("rows-twice-or-too-many", lost),
         ("unread-by-the-agent", found.unread.len()),
     ]);
     Ok(Subject { components: found.components, left_out })

@@ -34,7 +34,7 @@ const CELL_LINES: usize = 12;
 #[derive(Clone, Debug, Default, Args)]
 pub struct World {
     /// Instead of packages: a list of devices as CSV, such as a CMMS export; needs --csaf.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["dpkg_status", "inventory", "purl", "osv", "debian"], requires = "csaf")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dpkg_status", "inventory", "sbom", "purl", "osv", "debian"], requires = "csaf")]
     pub devices: Option<PathBuf>,
     /// A folder of CSAF advisories such as CISA's, subfolders included, or one of them; may be given several times.
     #[arg(long, value_name = "PATH", requires = "devices")]
@@ -234,9 +234,11 @@ fn read_csaf(path: &Path, now: Timestamp, advisories: &mut Vec<Advisory>) -> Res
             Ok(advisory) => {
                 records += 1;
                 newest = newest.max(advisory.updated);
-                for (what, count) in
-                    [("products-nowhere", advisory.nowhere), ("products-unresolved", advisory.unresolved)]
-                {
+                for (what, count) in [
+                    ("products-nowhere", advisory.nowhere),
+                    ("products-unresolved", advisory.unresolved),
+                    ("scores-miscounted", advisory.miscounted),
+                ] {
                     if count > 0 {
                         *counts.entry(what).or_default() += count;
                     }

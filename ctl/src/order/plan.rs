@@ -32,7 +32,7 @@ pub struct Plan {
     /// The maker's repository, by the name under which the server knows it.
     #[arg(long, value_name = "NAME")]
     pub repository: Name,
-    /// Which devices of its model: band, from, release, site, ward, kind or tag. Repeat; all must fit.
+    /// Which devices of its model: band, from, release, site, ward, kind, tag, source or device. Repeat; all must fit.
     #[arg(long, value_name = "NAME=VALUE")]
     pub filter: Vec<String>,
     /// The release to which devices may return.

@@ -29,7 +29,7 @@ fn advisory(id: &str, (maker, model, range): (&str, &str, &str), cve: &str) -> S
         }]}]},
         "vulnerabilities": [{
             "cve": cve, "product_status": {"known_affected": ["P"]},
-            "scores": [{"cvss_v3": {"vectorString": "CVSS:3.1/AV:N", "baseScore": 9.8}, "products": ["P"]}],
+            "scores": [{"cvss_v3": {"vectorString": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", "baseScore": 9.8}, "products": ["P"]}],
             "remediations": [{"category": "mitigation", "details": "Wall it off.", "product_ids": ["P"]}],
         }],
     })

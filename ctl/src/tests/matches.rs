@@ -32,7 +32,8 @@ bullseye,ward,CVE-2024-0005,8,DSA-4-1
 hamm,ward,CVE-2024-0006,8,DSA-4-1
 ";
 
-const RECORD: &str = r#"{"id":"DEBIAN-CVE-2024-0007","upstream":["CVE-2024-0007"],"affected":[
+const RECORD: &str = r#"{"id":"DEBIAN-CVE-2024-0007","upstream":["CVE-2024-0007"],
+    "severity":[{"type":"CVSS_V3","score":"CVSS:3.1/AV:L/AC:L/PR:L/UI:N/S:U/C:H/I:H/A:H"}],"affected":[
     {"package":{"ecosystem":"Debian:12","name":"ward"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"}]}]}]}"#;
 
 /// The folder of a test with a device's database and two feeds.
@@ -60,12 +61,12 @@ fn a_device_is_matched_from_files_alone() {
     let out = done(matched(&desk, &["--release", "Debian:12", "--all"]));
     let folder = desk.path("");
     let wanted = "\
-WEAKNESS       PACKAGE  INSTALLED  ANSWER                                    REPAIRED            BY
-CVE-2024-0001  pump     1:2.4-3    AFFECTED                                  1:2.4-4             DSA-1-1
-CVE-2024-0002  pump     1:2.4-3    fixed                                     1:2.4-3             DSA-2-1
-CVE-2024-0003  ward     7          unknown: its publisher has not judged it  -                   DSA-3-1
-CVE-2024-0004  ward     7          not affected                              -                   DSA-3-1
-CVE-2024-0007  ward     7          AFFECTED                                  no repair is known  DEBIAN-CVE-2024-0007
+WEAKNESS       CVSS  PACKAGE  INSTALLED  ANSWER                                    REPAIRED            BY
+CVE-2024-0001  -     pump     1:2.4-3    AFFECTED                                  1:2.4-4             DSA-1-1
+CVE-2024-0002  -     pump     1:2.4-3    fixed                                     1:2.4-3             DSA-2-1
+CVE-2024-0003  -     ward     7          unknown: its publisher has not judged it  -                   DSA-3-1
+CVE-2024-0004  -     ward     7          not affected                              -                   DSA-3-1
+CVE-2024-0007  7.8   ward     7          AFFECTED                                  no repair is known  DEBIAN-CVE-2024-0007
 2 affected, 1 unknown, 1 fixed, 1 not affected, of 2 components
 FOLDERosv: 1 left out: no-json
 FOLDERosv: the first of them is FOLDERosv/a.json: it is no JSON: EOF while parsing a value at line 1 column 6
@@ -103,9 +104,12 @@ fn programs_get_every_answer_by_the_schema() {
         "component": {"ecosystem": "Debian:12", "name": "pump", "version": "1:2.4-3", "binaries": ["libpump2", "pumpd"]},
         "answer": "affected", "fixed_version": "1:2.4-4", "why": null,
         "evidence": {"advisory": "DSA-1-1", "scheme": "deb", "installed": "1:2.4-3", "bound": "1:2.4-4", "event": "fixed"},
-        "doubts": [],
+        "doubts": [], "cvss": null,
     });
     assert_eq!(document["verdicts"][0], first);
+    let last = document["verdicts"].as_array().and_then(|all| all.last()).expect("answers");
+    let vector = "CVSS:3.1/AV:L/AC:L/PR:L/UI:N/S:U/C:H/I:H/A:H";
+    assert_eq!(last["cvss"], json!({"vector": vector, "tenths": 78}));
     assert_eq!(document["counts"], json!({"affected": 2, "unknown": 1, "fixed": 1, "not-affected": 1}));
     assert_eq!(document["feeds"][0]["refused"], json!({"no-json": 1}));
     let why = "it is no JSON: EOF while parsing a value at line 1 column 6";
@@ -123,7 +127,7 @@ fn another_release_is_told_and_never_guessed() {
     desk.file("os", b"ID=debian\nVERSION_ID=\"11\"\n");
     desk.file("derived", b"ID=raspbian\nID_LIKE=debian\nVERSION_ID=\"12\"\n");
     let out = done(matched(&desk, &["--os-release", &desk.path("os")]));
-    assert!(out.contains("CVE-2024-0005  ward     7          AFFECTED  8"), "{out}");
+    assert!(out.contains("CVE-2024-0005  -     ward     7          AFFECTED  8"), "{out}");
     assert!(out.contains("1 affected, 0 unknown, 0 fixed, 0 not affected, of 2 components\n"), "{out}");
     let derived = refused(matched(&desk, &["--os-release", &desk.path("derived")]));
     assert!(derived.contains("it is a derivative") && derived.contains("write --release"), "{derived}");
@@ -208,7 +212,7 @@ fn a_package_is_matched_by_its_url() {
     assert_eq!(last["evidence"], evidence);
     let people = done(cordonctl(&["match", "--purl", "pkg:npm/%40ward/pump@1.11.0", "--osv", &osv, "--all"]));
     let line = people.lines().nth(1).unwrap_or_default();
-    let words = ["GHSA-1", "@ward/pump", "1.11.0", "fixed", "-", "GHSA-1"];
+    let words = ["GHSA-1", "-", "@ward/pump", "1.11.0", "fixed", "-", "GHSA-1"];
     assert!(line.split_whitespace().eq(words), "the last affected version repairs nothing: {line}");
     for (purl, words) in [
         ("pump", "no package URL"),
@@ -219,7 +223,10 @@ fn a_package_is_matched_by_its_url() {
         assert!(status == 2 && told.contains(words) && told.contains(purl), "{purl}: {told}");
     }
     let (status, _, told) = cordonctl(&["match", "--debian", &table]);
-    assert!(status == 2 && told.contains("--dpkg-status FILE, --inventory FILE or --purl PURL"), "{told}");
+    assert!(
+        status == 2 && told.contains("--dpkg-status FILE, --inventory FILE, --sbom FILE or --purl PURL"),
+        "{told}"
+    );
     misused(cordonctl(&["match", "--release", "Debian:12", "--debian", &table]));
 }
 
@@ -247,7 +254,7 @@ fn a_folder_of_records_is_read_with_its_subfolders() {
         let (status, path) = (desk.path("status"), desk.path(name));
         cordonctl(&["match", "--dpkg-status", &status, "--release", "Debian:12", "--osv", &path])
     };
-    assert!(done(with("deep")).contains("CVE-2024-0007  ward     7          AFFECTED"));
+    assert!(done(with("deep")).contains("CVE-2024-0007  7.8   ward     7          AFFECTED"));
     std::fs::create_dir_all(desk.path("deep/1/2/3/4/5/6/7/8/9")).unwrap();
     let told = refused(with("deep"));
     assert!(told.contains("7/8/9 lies more than 8 folders deep"), "{told}");
@@ -268,7 +275,10 @@ fn an_inventory_is_matched_as_the_agent_printed_it() {
         desk.file("rows", text.as_bytes());
         cordonctl(&["match", "--inventory", &desk.path("rows"), "--debian", &desk.path("fixes.csv")])
     };
-    assert!(done(matched(&lines("debian"))).contains("CVE-2024-0001  pump     1:2.4-3    AFFECTED  1:2.4-4"));
+    assert!(
+        done(matched(&lines("debian")))
+            .contains("CVE-2024-0001  -     pump     1:2.4-3    AFFECTED  1:2.4-4")
+    );
     let (status, out, err) = matched(&lines("raspbian"));
     assert!(status == 0 && err.starts_with("note: advisories cannot be placed on this host"), "{err}");
     assert!(out.contains("1 components of raspbian are unknown"), "{out}");

@@ -85,6 +85,46 @@ fn a_figure_set_by_the_site_is_shown_and_changes_the_hash() {
 }
 
 #[test]
+fn a_sites_table_in_a_file_gives_the_servers_number() {
+    // Goal: an auditor recomputes the score of a site with figures of its own. Method: the printed table with one figure changed, in
+    // both forms; a stated hash that is another's, a table that lacks a figure, one of another model, one that is turned round.
+    let printed = done(cordonctl(&["--output", "json", "score", "--figures"]));
+    let mut table: Value = serde_json::from_str(&printed).expect("JSON");
+    let write = |table: &Value| file(&table.to_string());
+    let (_whole, path) = write(&table);
+    assert_eq!(scored(&example(), &["--model", &path]), scored(&example(), &[]));
+    table["figures"]["secure_boot_off"] = 9000.into();
+    let (_stale, path) = write(&table);
+    let (_facts, facts) = file(&example().to_string());
+    let told = refused(cordonctl(&["score", "--facts", &facts, "--model", &path]));
+    assert!(told.contains("it states the hash ") && told.contains("its figures have "), "{told}");
+    table.as_object_mut().expect("fields").remove("model_sha256");
+    let (_changed, path) = write(&table);
+    let by_file = scored(&example(), &["--model", &path]);
+    assert_eq!(by_file, scored(&example(), &["--figure", "secure_boot_off=9000"]));
+    assert_eq!(by_file.set_by_site.len(), 1);
+    let named = table["figures"].as_object().expect("figures").clone();
+    let listed: Vec<Value> =
+        named.iter().map(|(name, value)| json!({"figure": name, "value": value, "ours": 1})).collect();
+    let (_listed, path) = write(&json!({"model": "risk-v1", "figures": listed, "orders": []}));
+    assert_eq!(scored(&example(), &["--model", &path]), by_file, "as the server answers");
+    for (change, words) in [
+        (json!({"model": "risk-v2"}), "it is of the model risk-v2"),
+        (json!({"figures": {"silent": 1}}), "it lacks the figure probability_most"),
+    ] {
+        let mut wrong = table.clone();
+        wrong.as_object_mut().expect("fields").extend(change.as_object().expect("fields").clone());
+        let (_wrong, path) = write(&wrong);
+        let told = refused(cordonctl(&["score", "--facts", &facts, "--model", &path]));
+        assert!(told.contains(words), "{told}");
+    }
+    table["figures"]["zone_internet"] = 1.into();
+    let (_turned, path) = write(&table);
+    let told = refused(cordonctl(&["score", "--facts", &facts, "--model", &path]));
+    assert!(told.contains("a wider network reaches more"), "{told}");
+}
+
+#[test]
 fn what_is_no_file_of_facts_is_refused_with_what_is_wrong() {
     // Goal: a typing error is never silently safe. Method: spoilt files, each with the words that name the fault.
     let spoilt = |change: &dyn Fn(&mut Value)| {

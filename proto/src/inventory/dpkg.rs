@@ -118,7 +118,7 @@ fn is_present(status: &str) -> Result<bool, Broken> {
     }
 }
 
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b'_');
     (1..=100).contains(&text.len()) && text.bytes().all(allowed)
 }

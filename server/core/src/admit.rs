@@ -28,6 +28,7 @@ mod tests;
 mod token;
 
 pub use anchor::{Admit, Anchor};
+pub use newcomer::is_the_one;
 use newcomer::newcomer;
 pub use queue::{Denied, Left, NotAsking, approve, cleared, deny, stale, waiting};
 pub use renew::{Renewal, RenewalRefused, Renewed, Renewing, first_word, renew};
@@ -234,9 +235,10 @@ pub fn decide(
         token.pays(now)?;
     }
     let may_come_in = match known.device {
-        None if known.elsewhere => Verdict::Ask,
-        None => unknown(&warrant),
-        Some(device) => returning(device, &warrant, request),
+        Some(device) if !device.is_listed_only() => returning(device, &warrant, request),
+        // A list of assets announces nobody and keeps nobody out: the serial counts as one that nobody knows.
+        Some(_) | None if known.elsewhere => Verdict::Ask,
+        Some(_) | None => unknown(&warrant),
     };
     match may_come_in {
         Verdict::In => Ok(Admission::Issue(Box::new(admitted(&warrant, request, known, fresh, now)))),
@@ -340,14 +342,14 @@ fn returning(known: &Device, warrant: &Warrant<'_>, request: &Request) -> Verdic
         known.doubt.is_none() && known.identity.as_ref().is_some_and(|identity| identity.key == request.key);
     let welcome = match (warrant, known.state) {
         (Warrant::Nothing, _) | (_, State::Quarantined) => false,
-        (Warrant::Token(_), State::Expected | State::Pending) => true,
+        (Warrant::Token(_), State::Listed | State::Expected | State::Pending) => true,
         (Warrant::Token(token), State::Active) => same_key || token.order.binding.replaces(),
         (Warrant::Token(token), State::Retired | State::Lost) => {
             token.order.binding.serial().is_some() && token.created >= known.since
         }
         (Warrant::Birth(anchor), State::Expected) => anchor.admit != Admit::Approval,
         (Warrant::Birth(anchor), State::Active) => same_key && anchor.admit != Admit::Approval,
-        (Warrant::Birth(anchor), State::Pending) => anchor.admit == Admit::All,
+        (Warrant::Birth(anchor), State::Listed | State::Pending) => anchor.admit == Admit::All,
         (Warrant::Birth(_), State::Retired | State::Lost) => false,
     };
     if welcome { Verdict::In } else { Verdict::Ask }

@@ -212,7 +212,7 @@ pub fn revoked(device: &Device) -> Vec<Revoked> {
         State::Quarantined => Some(Reason::Hold),
         State::Retired => Some(Reason::Ceased),
         State::Lost => Some(Reason::KeyCompromise),
-        State::Active | State::Expected | State::Pending => None,
+        State::Active | State::Listed | State::Expected | State::Pending => None,
     };
     let mut revoked: Vec<Revoked> = Vec::new();
     if let Some(reason) = reason {

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::clone::Suspicion;
 use crate::risk::noticed::Noticed;
 
+pub mod asset;
 mod placement;
 mod proof;
 mod report;
@@ -26,6 +27,7 @@ mod report;
 mod tests;
 mod unsaid;
 
+pub use asset::AssetRecord;
 pub use placement::{DeviceKind, Placement};
 pub use proof::Proof;
 pub use report::{OtherHardware, Report, Voice, Wanted};
@@ -96,6 +98,9 @@ pub struct Device {
     /// Since when something weighs in its score that nothing else dates.
     #[serde(default, skip_serializing_if = "Noticed::is_empty")]
     pub noticed: Noticed,
+    /// What the owner's list of assets says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asset: Option<AssetRecord>,
 }
 
 /// How a device is known.
@@ -110,10 +115,24 @@ pub enum Source {
     Imported,
 }
 
+impl Source {
+    /// The word on the wire, in the store and in lists.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Observed => "observed",
+            Self::Imported => "imported",
+        }
+    }
+}
+
 /// Where a device's identity is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
+    /// It stands in a list of assets and nothing else is known: it holds no identity, and the list lets nobody in.
+    Listed,
     /// A token was made for it; it has not come yet.
     Expected,
     /// It asked, and waits for a person.
@@ -321,6 +340,7 @@ impl State {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
+            Self::Listed => "listed",
             Self::Expected => "expected",
             Self::Pending => "pending",
             Self::Active => "active",
@@ -339,17 +359,38 @@ pub fn step(from: State, act: Act) -> Result<State, NotPossible> {
         (Act::ReportLost, State::Active | State::Quarantined) => Ok(State::Lost),
         (
             Act::Retire,
-            State::Expected | State::Pending | State::Active | State::Quarantined | State::Lost,
+            State::Listed
+            | State::Expected
+            | State::Pending
+            | State::Active
+            | State::Quarantined
+            | State::Lost,
         ) => Ok(State::Retired),
         (
             Act::Quarantine,
-            State::Expected | State::Pending | State::Quarantined | State::Retired | State::Lost,
+            State::Listed
+            | State::Expected
+            | State::Pending
+            | State::Quarantined
+            | State::Retired
+            | State::Lost,
         )
-        | (Act::Release, State::Expected | State::Pending | State::Active | State::Retired | State::Lost)
-        | (Act::ReportLost, State::Expected | State::Pending | State::Retired | State::Lost)
+        | (
+            Act::Release,
+            State::Listed | State::Expected | State::Pending | State::Active | State::Retired | State::Lost,
+        )
+        | (
+            Act::ReportLost,
+            State::Listed | State::Expected | State::Pending | State::Retired | State::Lost,
+        )
         | (
             Act::Find,
-            State::Expected | State::Pending | State::Active | State::Quarantined | State::Retired,
+            State::Listed
+            | State::Expected
+            | State::Pending
+            | State::Active
+            | State::Quarantined
+            | State::Retired,
         )
         | (Act::Retire, State::Retired) => Err(NotPossible { from }),
     }
@@ -426,7 +467,7 @@ pub fn may(device: Option<&Device>, leaf: &Sha256, access: Access, now: Timestam
         (State::Retired, _) => Err(Refused::Retired),
         (State::Lost, _) => Err(Refused::Lost),
         // An identity is given in the commit that makes a device active, and stays known for ever.
-        (State::Expected | State::Pending, _) => Err(Refused::UnknownDevice),
+        (State::Listed | State::Expected | State::Pending, _) => Err(Refused::UnknownDevice),
     }
 }
 
@@ -508,7 +549,7 @@ impl Device {
     #[must_use]
     pub fn is_cut_off(&self) -> bool {
         match self.state {
-            State::Active | State::Expected | State::Pending => false,
+            State::Active | State::Listed | State::Expected | State::Pending => false,
             State::Quarantined | State::Retired | State::Lost => true,
         }
     }

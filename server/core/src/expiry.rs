@@ -38,6 +38,12 @@ pub enum What {
     ApiToken,
     /// A hold: then devices may reboot again.
     Hold,
+    /// A feed: then what it says is old news.
+    Feed,
+    /// An accepted risk: then it is accepted no more.
+    Exception,
+    /// The maker's support of a release that runs, or a part of it.
+    Support,
 }
 
 /// Who must act.
@@ -81,7 +87,12 @@ impl What {
             | Self::Order
             | Self::WayBack
             | Self::Hold => &limits::EXPIRY_WARNING_DAYS,
-            Self::Renewed => &[1],
+            // A feed lives a week at most.
+            Self::Renewed | Self::Feed => &[1],
+            // It lives for months by design: a quarter of a year ahead would be its whole life.
+            Self::Exception => &[30, 7],
+            // A replacement is planned and paid for; a quarter is not enough.
+            Self::Support => &[365, 90, 30],
         }
     }
 
@@ -93,9 +104,15 @@ impl What {
         match self {
             Self::Authority | Self::Hold => false,
             Self::Order | Self::WayBack => within <= last,
-            Self::Root | Self::Targets | Self::Role | Self::Freshness | Self::Renewed | Self::ApiToken => {
-                true
-            }
+            Self::Support => within > 0,
+            Self::Root
+            | Self::Targets
+            | Self::Role
+            | Self::Freshness
+            | Self::Renewed
+            | Self::ApiToken
+            | Self::Exception
+            | Self::Feed => true,
         }
     }
 }
@@ -117,7 +134,14 @@ impl Lapse {
             (What::Renewed, _) => "the server renews it by itself and has not: look at its log",
             (What::Authority, _) => "cordon-server ca renew-issuing, or ca stage, switch and finish",
             (What::ApiToken, _) => "make the tool another token",
+            (What::Exception, _) => {
+                "repair it, or ask for another exception; then take this one back: cordonctl exceptions withdraw"
+            }
             (What::Hold, _) => "set it anew if devices must still not reboot",
+            (What::Feed, _) => "cordonctl feeds import with the newest file of its publisher",
+            (What::Support, _) => {
+                "plan a newer release or another device: its maker repairs less from then on, or nothing"
+            }
         }
     }
 
@@ -176,7 +200,15 @@ mod tests {
         assert_eq!(told(What::Root), [true; 4]);
         assert_eq!(told(What::Order), [false, false, true, true], "it lives a few weeks by design");
         assert_eq!(told(What::Hold), [false; 4]);
+        assert_eq!(words(What::Exception), "- - - 30 30 7 7 0 0");
         assert_eq!(words(What::Renewed), "- - - - - - 1 0 0", "three days are its whole life");
+        let support = [366, 365, 91, 90, 31, 30, 0].map(|days| lapse(What::Support, days).within(NOW));
+        assert_eq!(support, [None, Some(365), Some(365), Some(90), Some(90), Some(30), Some(0)]);
+        assert_eq!(
+            [365, 0].map(|days| What::Support.is_news(days)),
+            [true, false],
+            "what has ended is on the list"
+        );
         let second = Lapse { at: NOW.plus_seconds(1), ..lapse(What::Root, 0) };
         assert_eq!(second.within(NOW), Some(7), "an end is the first second in which it counts no more");
     }

@@ -6,6 +6,7 @@
 //! safe. Nothing here reads a file, nothing guesses by CPE. Read next: [`csaf`], then [`span`].
 
 pub mod age;
+pub mod archive;
 pub mod asset;
 pub mod csaf;
 pub mod date;
@@ -13,6 +14,7 @@ pub mod device_version;
 pub mod devices;
 pub mod eol;
 pub mod epss;
+pub mod intake;
 pub mod kev;
 pub mod naming;
 pub mod span;

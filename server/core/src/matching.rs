@@ -15,8 +15,10 @@ mod group;
 pub mod index;
 pub mod inventory;
 pub mod json;
+pub mod lookup;
 mod matcher;
 pub mod osv;
+pub mod osv_text;
 #[cfg(test)]
 mod properties;
 pub mod purl;

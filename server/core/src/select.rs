@@ -6,9 +6,9 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use cordon_proto::ids::{TargetPath, Text};
+use cordon_proto::ids::{DeviceId, TargetPath, Text};
 
-use crate::device::{Device, Report};
+use crate::device::{Device, Report, Source};
 use crate::risk::Band;
 
 /// What a device must be; what is not given fits every one.
@@ -30,13 +30,21 @@ pub struct Filter {
     pub kind: Option<String>,
     /// A tag of it.
     pub tag: Option<Text>,
+    /// A weakness that it has, or an advisory that is about one: `CVE-2021-44228`, `DSA-5020-1`.
+    pub advisory: Option<Text>,
+    /// How it is known: `agent`, `observed`, `imported`.
+    pub source: Option<Source>,
+    /// The very device.
+    pub device: Option<DeviceId>,
 }
 
 /// Why a filter is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FilterRefused {
     /// No filter of that name.
-    #[error("`{0}` is no filter: use band, model, from, release, site, ward, kind or tag, as NAME=VALUE")]
+    #[error(
+        "`{0}` is no filter: use band, model, from, release, site, ward, kind, tag, advisory, source or device, as NAME=VALUE"
+    )]
     Unknown(String),
     /// The same name twice.
     #[error("the filter `{0}` is given twice")]
@@ -50,8 +58,13 @@ pub enum FilterRefused {
         value: String,
     },
     /// There is nothing to compare with.
-    #[error("devices cannot be chosen by advisory: no advisories were imported")]
+    #[error(
+        "devices cannot be chosen by advisory: no advisories were imported, or they are still being read"
+    )]
     NoAdvisories,
+    /// Nothing that is known here has this name.
+    #[error("`{0}` is no weakness or advisory that is known here: import a feed that has it")]
+    NoSuchAdvisory(String),
 }
 
 /// What is known of a device.
@@ -63,6 +76,8 @@ pub struct Seen<'a> {
     pub report: Option<&'a Report>,
     /// The band of its score.
     pub band: Band,
+    /// Whether it has what the filter's advisory is about; what nobody can judge is not taken as fitting.
+    pub is_affected: bool,
 }
 
 impl Filter {
@@ -98,7 +113,9 @@ impl Filter {
             "ward" => self.ward = Some(text()?),
             "kind" => self.kind = Some(text()?.to_string()),
             "tag" => self.tag = Some(text()?),
-            "advisory" => return Err(FilterRefused::NoAdvisories),
+            "advisory" => self.advisory = Some(text()?),
+            "source" => self.source = Some(source(value).ok_or_else(wrong)?),
+            "device" => self.device = Some(value.parse().map_err(|_| wrong())?),
             _ => return Err(FilterRefused::Unknown(name.chars().take(80).collect())),
         }
         Ok(())
@@ -125,12 +142,19 @@ impl Filter {
             && self.release.as_ref().is_none_or(runs)
             && self.kind.as_ref().is_none_or(kind)
             && self.tag.as_ref().is_none_or(|tag| placement.tags.contains(tag))
+            && (self.advisory.is_none() || seen.is_affected)
+            && self.source.is_none_or(|source| source == seen.device.source)
+            && self.device.is_none_or(|device| device == seen.device.id)
     }
 }
 
 fn band(word: &str) -> Option<Band> {
     let bands = [Band::Low, Band::Medium, Band::High, Band::Critical];
     bands.into_iter().find(|band| serde_json::to_value(band).is_ok_and(|known| known == word))
+}
+
+fn source(word: &str) -> Option<Source> {
+    [Source::Agent, Source::Observed, Source::Imported].into_iter().find(|source| source.word() == word)
 }
 
 fn counters(text: &str) -> Option<(u64, u64)> {
@@ -148,7 +172,8 @@ mod tests {
     fn every_named_value_must_fit_and_what_cannot_be_judged_is_refused() {
         // Goal: a filter means what it says. Method: one pump; each filter that fits it and one that does not; wrong ones.
         let device = runs(pump("1"), 41);
-        let seen = Seen { device: &device, report: device.report.as_ref(), band: Band::High };
+        let seen =
+            Seen { device: &device, report: device.report.as_ref(), band: Band::High, is_affected: true };
         for (fits, other) in [
             ("band=high", "band=low"),
             ("model=VP-3", "model=vp-3"),
@@ -158,6 +183,8 @@ mod tests {
             ("ward=ICU 2", "ward=4B"),
             ("kind=infusion-pump", "kind=kiosk"),
             ("tag=week-47", "tag=week-48"),
+            ("source=agent", "source=imported"),
+            ("device=31313131-3131-4131-b131-313131313131", "device=32323232-3232-4232-b232-323232323232"),
         ] {
             assert!(Filter::read([fits]).expect(fits).fits(&seen), "{fits}");
             assert!(!Filter::read([other]).expect(other).fits(&seen), "{other}");
@@ -166,10 +193,21 @@ mod tests {
         assert!(Filter::default().fits(&seen));
         let silent = Seen { report: None, ..seen };
         assert!(!Filter::read(["from=0:99"]).expect("a filter").fits(&silent), "nobody knows what it runs");
-        for wrong in ["band=red", "from=9:1", "from=9", "ward", "name=x", "ward=", "release=A B"] {
+        for wrong in [
+            "band=red",
+            "source=list",
+            "device=1",
+            "from=9:1",
+            "from=9",
+            "ward",
+            "name=x",
+            "ward=",
+            "release=A B",
+        ] {
             assert!(Filter::read([wrong]).is_err(), "{wrong}");
         }
         assert!(matches!(Filter::read(["site=a", "site=b"]), Err(FilterRefused::Twice(_))));
-        assert_eq!(Filter::read(["advisory=CVE-2026-1107"]), Err(FilterRefused::NoAdvisories));
+        let advisory = Filter::read(["advisory=CVE-2026-1107", "model=VP-3"]).expect("a filter");
+        assert!(advisory.fits(&seen) && !advisory.fits(&Seen { is_affected: false, ..seen }));
     }
 }

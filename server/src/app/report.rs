@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use cordon_proto::checkin::{CheckinAnswer, CheckinRequest};
 use cordon_proto::enrol::from_base64url;
+use cordon_proto::health::Health;
 use cordon_proto::ids::{DeviceId, Sha256, Text};
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody, ReceiptError};
 use cordon_proto::telemetry::{Batch, BatchAnswer, Body, Finding, Position, Record};
@@ -21,6 +22,7 @@ use cordon_server_core::change::delivery::watermark_of;
 use cordon_server_core::device::{Access, Leaf, OtherHardware, Proof, Refused, Report, may};
 use cordon_server_core::triage;
 
+use super::machine::Restated;
 use super::{App, CommitError, Orders, Speaker, StatementError, name, server, statement};
 use crate::ca::PeerLeaf;
 use crate::fleet::{FINDINGS, Member, Pulse};
@@ -92,6 +94,7 @@ impl App {
         let member = self.fleet.get(id).unwrap_or_else(|| member.clone());
         let Orders { order, permit, content } = self.orders_for(&member, request, now).await?;
         let held = member.inventory.as_ref().map(|inventory| inventory.root);
+        let want_inventory = held != Some(request.inventory_root);
         self.metrics.checkin();
         Ok(CheckinAnswer {
             time: now,
@@ -101,11 +104,13 @@ impl App {
             ca_bundle: Some(self.ca_bundle()),
             audit_head: self.audit.standing().head.map(|head| head.to_bytes().into()),
             next_s: self.config.device.checkin_s,
-            want_inventory: held != Some(request.inventory_root),
+            want_inventory,
             director_version: self.director().map_or(0, |director| director.director_version()),
             wait_token,
             ca_version: self.ca.standing().state.version,
             content: content.map(|(offer, _)| offer),
+            inventory_base: held.filter(|_| want_inventory),
+            reads_packed: want_inventory.then_some(true),
         })
     }
 
@@ -147,10 +152,11 @@ impl App {
         news: News,
         stored: &(Key, Expected),
     ) -> Result<(), CheckinError> {
-        if let Some(inventory) = news.inventory {
-            let draft = Commit::draft(self.clock.now(), Actor::Device(device));
-            let draft = draft.expect(stored.0.clone(), stored.1);
-            self.commit(draft.put(Key::Inventory(device), inventory)).await?;
+        self.restate_inventory(device, news.inventory, stored).await?;
+        let tells_health = !news.health.is_empty();
+        self.keep_health(device, news.health, stored).await?;
+        if tells_health {
+            self.judge_health(device, stored).await?;
         }
         let findings: Vec<(Sha256, Finding)> = news.findings.into_iter().collect();
         for some in findings.chunks(FINDINGS_A_COMMIT) {
@@ -260,7 +266,7 @@ impl App {
         Err(StoreError::Conflict(Key::Device(id)).into())
     }
 
-    /// What of a batch has consequences beyond being kept: the last inventory, and each finding once.
+    /// What of a batch has consequences beyond being kept: the inventory, health, and each finding once.
     fn news(&self, batch: &Batch, stored: Option<Position>) -> News {
         let mut news = News::default();
         for record in batch.records.iter().filter(|record| Some(record.position) > stored) {
@@ -274,7 +280,7 @@ impl App {
         news
     }
 
-    async fn take_in(
+    pub(super) async fn take_in(
         &self,
         device: DeviceId,
         findings: &[(Sha256, Finding)],
@@ -317,7 +323,8 @@ impl App {
 /// What of a batch has consequences.
 #[derive(Debug, Default)]
 struct News {
-    inventory: Option<Vec<u8>>,
+    inventory: Restated,
+    health: Vec<Health>,
     findings: BTreeMap<Sha256, Finding>,
     unreadable: u64,
 }
@@ -325,7 +332,13 @@ struct News {
 impl News {
     fn add(&mut self, body: Body, record: &Record) {
         match body {
-            Body::Inventory(_) => self.inventory = Some(record.body.to_vec()),
+            Body::Inventory(_) => self.inventory.whole(record.body.to_vec()),
+            Body::InventoryDelta(delta) => self.inventory.change(delta),
+            Body::InventoryPacked(packed) => match packed.unpack() {
+                Ok(inventory) => self.inventory.whole(wire::write(&inventory)),
+                Err(_) => self.unreadable += 1,
+            },
+            Body::Health(health) => self.health.push(health),
             Body::Finding(finding) => {
                 self.findings.insert(finding_digest(&finding), finding);
             }

@@ -4,10 +4,12 @@ use cordon_proto::checkin::{
     Action, Blocked, InterlockState, SensorReport, Software, UpdateReport, UpdateState,
 };
 use cordon_proto::ids::{Hardware, Name, Text, TokenId};
-use cordon_proto::receipt::{Outcome, Receipt};
+use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
 use cordon_proto::telemetry::{Finding, Severity};
 use cordon_proto::wire;
-use cordon_server_core::device::{Act, Asking, DeviceKind, Identity, Placement, Source, VERSION, Wanted};
+use cordon_server_core::device::{
+    Act, Asking, DeviceKind, Identity, Placement, Proof, Source, VERSION, Wanted,
+};
 use cordon_server_core::risk::facts::{Impact, Reach};
 use proptest::prelude::*;
 
@@ -66,6 +68,7 @@ fn device(byte: u8, leaf: u8) -> Device {
         spoke: None,
         listens: None,
         noticed: cordon_server_core::risk::noticed::Noticed::default(),
+        asset: None,
     }
 }
 

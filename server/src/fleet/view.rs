@@ -9,11 +9,19 @@ use cordon_proto::time::Timestamp;
 use cordon_server_core::admit;
 use cordon_server_core::device::Device;
 
-use super::Member;
+use super::{Fleet, Member};
 use crate::store::Revision;
 
 /// Removed devices that are remembered, so that a document of theirs that is delivered late does not bring one back.
 const REMOVED: usize = 4096;
+
+impl Fleet {
+    /// The devices that only a list of assets names, of any model with this serial, in whatever letters.
+    #[must_use]
+    pub fn listed_as(&self, serial: &Text) -> Vec<Arc<Member>> {
+        self.read().listed_as(serial).cloned().collect()
+    }
+}
 
 /// The members and their indexes.
 #[derive(Debug, Default)]
@@ -24,6 +32,8 @@ pub(super) struct View {
     pub(super) by_machine: HashMap<Sha256, BTreeSet<DeviceId>>,
     pub(super) urgent: BTreeSet<DeviceId>,
     by_serial: HashMap<Text, BTreeSet<DeviceId>>,
+    /// Devices that only a list of assets names, by their serial in plain letters.
+    listed: HashMap<String, BTreeSet<DeviceId>>,
     /// Those at which a key asks; whether its time is over is asked of the member.
     asking: BTreeSet<DeviceId>,
     removed: VecDeque<(DeviceId, Revision)>,
@@ -44,6 +54,12 @@ impl View {
         devices.filter_map(|device| self.members.get(device))
     }
 
+    /// The devices that only a list of assets names, of any model with this serial, in whatever letters.
+    pub(super) fn listed_as(&self, serial: &Text) -> impl Iterator<Item = &Arc<Member>> {
+        let devices = self.listed.get(&plain(serial)).into_iter().flatten();
+        devices.filter_map(|device| self.members.get(device))
+    }
+
     /// How many keys wait for a person.
     pub(super) fn waiting(&self, now: Timestamp) -> usize {
         let asking = self.asking.iter().filter_map(|device| self.members.get(device));
@@ -58,8 +74,14 @@ impl View {
         }
         let held = device.identities().map(|identity| identity.leaf);
         self.by_leaf.extend(device.superseded.iter().copied().chain(held).map(|leaf| (leaf, id)));
-        self.by_hardware.insert(device.hardware.identity(), id);
+        // What only a list names is nobody yet: it must not stand in the place of a device that spoke.
+        if !device.is_listed_only() {
+            self.by_hardware.insert(device.hardware.identity(), id);
+        }
         self.by_serial.entry(device.hardware.serial.clone()).or_default().insert(id);
+        if device.is_listed_only() {
+            self.listed.entry(plain(&device.hardware.serial)).or_default().insert(id);
+        }
         match device.asking {
             Some(_) => self.asking.insert(id),
             None => self.asking.remove(&id),
@@ -86,26 +108,32 @@ impl View {
         if self.by_hardware.get(&hardware) == Some(&device.id) {
             self.by_hardware.remove(&hardware);
         }
-        if let Some(devices) = self.by_serial.get_mut(&device.hardware.serial) {
-            devices.remove(&device.id);
-            if devices.is_empty() {
-                self.by_serial.remove(&device.hardware.serial);
-            }
-        }
+        let serial = &device.hardware.serial;
+        drop_from(&mut self.by_serial, serial, device.id);
+        drop_from(&mut self.listed, &plain(serial), device.id);
     }
 
     /// A device says that it is on another machine than `before`.
     pub(super) fn moved(&mut self, device: DeviceId, before: Option<Sha256>, now: Option<Sha256>) {
-        if let Some(before) = before
-            && let Some(devices) = self.by_machine.get_mut(&before)
-        {
-            devices.remove(&device);
-            if devices.is_empty() {
-                self.by_machine.remove(&before);
-            }
+        if let Some(before) = before {
+            drop_from(&mut self.by_machine, &before, device);
         }
         if let Some(now) = now {
             self.by_machine.entry(now).or_default().insert(device);
+        }
+    }
+}
+
+/// A serial as it is compared where a person typed it.
+fn plain(serial: &Text) -> String {
+    serial.as_str().trim().to_ascii_lowercase()
+}
+
+fn drop_from<K: std::hash::Hash + Eq>(index: &mut HashMap<K, BTreeSet<DeviceId>>, key: &K, device: DeviceId) {
+    if let Some(devices) = index.get_mut(key) {
+        devices.remove(&device);
+        if devices.is_empty() {
+            index.remove(key);
         }
     }
 }

@@ -16,7 +16,6 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use cordon_proto::time::Timestamp;
-use cordon_server_core::risk::model::RISK_V1;
 use cordon_server_core::rollout::{Rollout, State as Standing};
 
 use super::operator::Operator;
@@ -27,6 +26,7 @@ use crate::ui::{Clock, Frame, Said};
 use fault::Fault;
 use live::Live;
 use roster::{Roster, Rosters};
+use survey::Surveys;
 use visitor::{Toasts, Visitor};
 
 mod acceptance;
@@ -37,22 +37,32 @@ mod calendar;
 mod device;
 mod devices;
 mod door;
+mod drift;
 mod evidence;
+mod exceptions;
 mod expiries;
+mod exposures;
 mod fault;
+mod feeds;
 mod findings;
+mod fleet_risk;
 mod identity;
 pub mod live;
 mod network;
 mod orders;
 mod overview;
 mod releases;
+mod risk_history;
 mod rollout;
 mod rollouts;
 mod roster;
 mod standing;
+mod survey;
 mod tokens;
+mod upload;
 mod visitor;
+mod vulnerabilities;
+mod vulnerability;
 
 #[cfg(test)]
 mod tests;
@@ -61,6 +71,7 @@ mod tests;
 pub(super) struct Desk {
     operator: Operator,
     rosters: Rosters,
+    surveys: Surveys,
     toasts: Toasts,
     shown: tokens::Shown,
 }
@@ -76,6 +87,7 @@ pub fn router(operator: Operator) -> (Router, Live) {
     let desk = Arc::new(Desk {
         operator,
         rosters: Rosters::default(),
+        surveys: Surveys::default(),
         toasts: Toasts::default(),
         shown: tokens::Shown::default(),
     });
@@ -86,6 +98,8 @@ pub fn router(operator: Operator) -> (Router, Live) {
         .route("/devices/quarantine", get(acts::ask_quarantine).post(acts::quarantine))
         .route("/devices/{id}", get(device::show))
         .route("/devices/{id}/software", get(device::software))
+        .route("/devices/{id}/vulnerabilities", get(exposures::show))
+        .route("/devices/{id}/drift", get(drift::show))
         .route("/devices/{id}/identity", get(identity::show))
         .route("/devices/{id}/{act}", get(acts::ask_device).post(acts::device))
         .route("/approvals", get(approvals::list))
@@ -96,6 +110,13 @@ pub fn router(operator: Operator) -> (Router, Live) {
         .route("/findings", get(findings::list))
         .route("/findings/{id}", get(findings::show))
         .route("/findings/{id}/{verb}", get(acts::ask_finding).post(acts::finding))
+        .route("/vulnerabilities", get(vulnerabilities::list))
+        .route("/vulnerabilities/export", get(vulnerabilities::export))
+        .route("/vulnerabilities/{id}", get(vulnerability::show))
+        .route("/feeds", get(feeds::list))
+        .route("/feeds/new", get(feeds::ask).post(feeds::bring))
+        .route("/feeds/{name}", get(feeds::show))
+        .route("/risk", get(fleet_risk::show))
         .route("/orders", get(orders::list))
         .route("/orders/{id}", get(orders::show))
         .route("/releases", get(releases::list))
@@ -109,6 +130,10 @@ pub fn router(operator: Operator) -> (Router, Live) {
         .route("/calendar", get(calendar::show))
         .route("/evidence", get(evidence::show).post(evidence::pack))
         .route("/expiries", get(expiries::show))
+        .route("/exceptions", get(exceptions::list))
+        .route("/exceptions/new", get(exceptions::ask).post(exceptions::request))
+        .route("/exceptions/{id}", get(exceptions::show))
+        .route("/exceptions/{id}/{act}", get(exceptions::ask_act).post(exceptions::act))
         .route("/audit", get(audit::show))
         .route("/sign-out", post(door::sign_out))
         .route("/theme", post(door::theme))
@@ -183,17 +208,26 @@ impl Desk {
                 devices: roster.summary.total,
                 waiting: roster.waiting(self.now()),
                 findings: count(open),
+                vulnerabilities: self.surveys.known(),
                 rollouts,
                 halted,
             },
             person: Person { name: visitor.caller.name.as_str().into(), role: visitor.role_word().into() },
             theme: visitor.theme,
             csrf: visitor.csrf().to_owned(),
-            model: model_words(&RISK_V1),
-            advisories: None,
+            model: model_words(&self.operator.app.risk.model()),
+            advisories: self.newest_advisories(),
             here: visitor.here.clone(),
             toast: self.toasts.take(visitor.csrf()),
         }
+    }
+}
+
+impl Desk {
+    /// Of when the newest advisories are.
+    fn newest_advisories(&self) -> Option<Timestamp> {
+        let feeds = self.operator.app.knowledge.feeds();
+        feeds.iter().filter(|feed| feed.kind.is_of_advisories()).map(|feed| feed.as_of).max()
     }
 }
 

@@ -20,19 +20,26 @@ use utoipa::OpenApi;
 
 use super::problem::Problem;
 use crate::app::{ActError, App};
+use crate::appraisal::Published;
 use crate::people::Caller;
 use crate::repositories::{PublishError, Repositories};
 use crate::rollouts::{RolloutError, Rollouts};
 
+pub mod advisories;
 pub mod approvals;
+pub mod assets;
 pub mod audit;
 pub mod calendar;
+pub mod coverage;
 pub mod crl;
 pub mod devices;
 pub mod drafts;
 pub mod events;
 pub mod evidence;
+pub mod exceptions;
 pub mod expiries;
+pub mod exposures;
+pub mod feeds;
 pub mod findings;
 pub mod history;
 pub mod makers;
@@ -40,7 +47,9 @@ pub mod orders;
 pub mod receipts;
 pub mod releases;
 pub mod repositories;
+pub mod risk;
 pub mod rollouts;
+pub mod sboms;
 pub mod tokens;
 
 /// The cookie of a session. Over TLS it could carry the `__Host-` prefix; on loopback without TLS it may not.
@@ -59,6 +68,14 @@ pub struct Operator {
     pub repositories: Repositories,
 }
 
+impl Operator {
+    /// What scores depend on beside the devices themselves.
+    #[must_use]
+    pub fn published(&self) -> Published {
+        Published { model: self.app.risk.model(), ..self.rollouts.published() }
+    }
+}
+
 /// The description of this API.
 #[derive(OpenApi)]
 #[openapi(
@@ -68,9 +85,14 @@ pub struct Operator {
         license(name = "Apache-2.0 OR MIT")
     ),
     paths(
+        advisories::list,
+        advisories::show,
+        advisories::devices,
         approvals::list,
         approvals::answer,
         approvals::answer_list,
+        assets::import,
+        assets::lists,
         audit::list,
         audit::head,
         audit::heads,
@@ -78,6 +100,7 @@ pub struct Operator {
         audit::inclusion,
         audit::consistency,
         calendar::show,
+        coverage::show,
         crl::list,
         crl::of_issuer,
         devices::fleet,
@@ -99,7 +122,16 @@ pub struct Operator {
         receipts::import,
         events::stream,
         evidence::pack,
+        exceptions::list,
+        exceptions::request,
+        exceptions::show,
+        exceptions::act,
         expiries::list,
+        exposures::list,
+        feeds::list,
+        feeds::show,
+        feeds::put,
+        feeds::end,
         findings::list,
         findings::decide,
         releases::list,
@@ -108,6 +140,16 @@ pub struct Operator {
         repositories::put_director,
         repositories::put_image,
         repositories::put_target,
+        risk::device_history,
+        risk::fleet,
+        risk::fleet_history,
+        risk::model::set,
+        risk::model::show,
+        risk::register::list,
+        risk::versions::list,
+        risk::versions::sheet,
+        risk::versions::support,
+        risk::what_if::show,
         rollouts::list,
         rollouts::create,
         rollouts::show,
@@ -123,6 +165,9 @@ pub struct Operator {
         rollouts::holds::set,
         rollouts::holds::end,
         rollouts::members::list,
+        sboms::of_release,
+        sboms::of_device,
+        sboms::drift,
         tokens::list,
         tokens::create,
         tokens::create_list,
@@ -166,15 +211,21 @@ fn write_lines(value: &serde_json::Value, level: usize, text: &mut String) {
 /// The routes, all behind the door.
 pub fn router(operator: Operator) -> Router {
     Router::new()
+        .merge(advisories::routes())
         .merge(approvals::routes())
+        .merge(assets::routes())
         .merge(audit::routes())
         .merge(calendar::routes())
+        .merge(coverage::routes())
         .merge(crl::routes())
         .merge(devices::routes())
         .merge(drafts::routes())
         .merge(events::routes())
         .merge(evidence::routes())
+        .merge(exceptions::routes())
         .merge(expiries::routes())
+        .merge(exposures::routes())
+        .merge(feeds::routes())
         .merge(findings::routes())
         .merge(history::routes())
         .merge(makers::routes())
@@ -182,7 +233,9 @@ pub fn router(operator: Operator) -> Router {
         .merge(receipts::routes())
         .merge(releases::routes())
         .merge(repositories::routes())
+        .merge(risk::routes())
         .merge(rollouts::routes())
+        .merge(sboms::routes())
         .merge(tokens::routes())
         .route_layer(from_fn_with_state(operator.clone(), door))
         .route("/api/v1/openapi.json", get(async || ([("content-type", "application/json")], openapi())))

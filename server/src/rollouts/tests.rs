@@ -189,6 +189,7 @@ pub(super) fn pump(number: u8) -> Device {
         spoke: None,
         listens: Some(Timestamp(i64::MAX)),
         noticed: cordon_server_core::risk::noticed::Noticed::default(),
+        asset: None,
     }
 }
 

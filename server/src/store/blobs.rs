@@ -158,6 +158,19 @@ impl Blobs {
         blocking(move || this.put_aside(&blob)).await
     }
 
+    /// Removes a blob. Whoever reads it goes on reading it.
+    pub async fn remove(&self, sha256: Sha256) -> Result<(), BlobError> {
+        let this = self.clone();
+        blocking(move || {
+            let path = this.path(sha256);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(this.failed(&path, error)),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
     /// The blobs that were set aside and have not come back.
     #[must_use]
     pub fn damaged(&self) -> Vec<Sha256> {

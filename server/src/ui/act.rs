@@ -13,6 +13,7 @@ use super::state::DeviceState;
 use super::words::{number, plural};
 use super::{Frame, Markup, paths};
 
+mod exceptions;
 mod identity;
 mod rollouts;
 

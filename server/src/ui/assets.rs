@@ -32,7 +32,8 @@ pub const STYLE: &str = concat!(
     include_str!("../../ui/tokens.css"),
     include_str!("../../ui/app.css"),
     include_str!("../../ui/pages.css"),
-    include_str!("../../ui/reflow.css")
+    include_str!("../../ui/reflow.css"),
+    include_str!("../../ui/knowledge.css")
 );
 const SCRIPT: &str = include_str!("../../ui/app.js");
 

@@ -6,7 +6,10 @@
 use cordon_server_core::risk::facts::FindingSeverity;
 use cordon_server_core::risk::{Band, Owner, Value};
 
+use super::devices::Step;
 use super::marks::{Markup, band_class, band_word, glyph};
+use super::vulnerabilities::cvss_band;
+use super::words::Clock;
 
 /// Glyph, number and word; named "Risk 79, critical".
 #[must_use]
@@ -17,6 +20,35 @@ pub fn risk(value: Value) -> Markup {
         word.to_lowercase(),
         glyph(value.band)
     ))
+}
+
+/// Glyph, score and word of a severity, from CVSS times ten; named "Severity 9.8, critical".
+#[must_use]
+pub fn cvss(tenths: u8) -> Markup {
+    let band = cvss_band(tenths);
+    let (class, word) = (band_class(band), band_word(band));
+    let score = format!("{}.{}", tenths / 10, tenths % 10);
+    Markup::new(format!(
+        "<span class=\"risk {class}\" role=\"img\" aria-label=\"Severity {score}, {}\">{}<b>{score}</b> <span>{word}</span></span>",
+        word.to_lowercase(),
+        glyph(band)
+    ))
+}
+
+/// By when a step is due in a column; where it waits for its maker, since when, in grey: nobody here can act.
+#[must_use]
+pub fn due(step: &Step, clock: &Clock) -> Markup {
+    match (step.due, step.waiting_since) {
+        (Some(at), _) => {
+            let due = clock.due(at);
+            let class = if due.pressing { " class=\"is-high\"" } else { "" };
+            Markup::new(format!("<span{class}>{}</span>", due.words))
+        }
+        (None, Some(at)) => {
+            Markup::new(format!("<span class=\"is-quiet\">since {}</span>", clock.month_words(at)))
+        }
+        (None, None) => Markup::new("<span class=\"is-quiet\">no date</span>".into()),
+    }
 }
 
 /// Glyph and word, for a gravity without a number.

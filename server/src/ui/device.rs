@@ -34,6 +34,8 @@ pub struct Head {
     pub trusted: bool,
     /// Rows of its software inventory; none: nothing was reported, and the page is not offered.
     pub software: Option<u64>,
+    /// Weaknesses that it has or may have; none: nothing can be said about it.
+    pub vulnerabilities: Option<u64>,
 }
 
 /// A label over a value.
@@ -87,6 +89,8 @@ pub struct Device {
     pub steps: Vec<StepView>,
     /// What changed, newest first; five are shown.
     pub events: Vec<Change>,
+    /// What was said of its risk lately, in whole points, oldest first.
+    pub line: Vec<u32>,
     /// The audit entries about it.
     pub history_href: Option<String>,
     /// Its connections of the last 24 hours, or why they are not known.
@@ -160,14 +164,21 @@ pub fn render(frame: &Frame, page: &Device) -> String {
     super::page(&Page { frame, head: &page.head, tab: "summary", page, rows })
 }
 
-/// The page behind a part of the score: findings have one.
+/// The page behind a part of the score: findings and vulnerabilities have one. Of a vulnerability the part is named by its
+/// source package as well.
 fn href(part: &Contribution) -> Option<String> {
-    (part.kind == Kind::Behaviour).then(|| paths::finding(&part.id))
+    match part.kind {
+        Kind::Behaviour => Some(paths::finding(&part.id)),
+        Kind::Vulnerability => Some(paths::vulnerability(part.id.split(':').next().unwrap_or(&part.id))),
+        Kind::Freshness | Kind::Posture | Kind::Impact => None,
+    }
 }
 
 impl Head {
     pub(super) fn tabs(&self) -> Vec<(&'static str, &'static str, String, String)> {
         let mut tabs = vec![("summary", "Summary", paths::device(&self.id), String::new())];
+        let known = self.vulnerabilities.map(super::words::number).unwrap_or_default();
+        tabs.push(("vulnerabilities", "Vulnerabilities", paths::exposures(&self.id), known));
         if let Some(count) = self.software {
             tabs.push(("software", "Software", paths::software(&self.id), super::words::number(count)));
         }
@@ -300,6 +311,10 @@ impl Page<'_> {
 
     fn two(&self, value: &u16) -> String {
         hundredths(*value)
+    }
+
+    fn line(&self) -> Markup {
+        chart::spark(&self.page.line)
     }
 
     fn events(&self) -> Vec<&Change> {

@@ -244,18 +244,7 @@ impl Page<'_> {
     }
 
     fn due(&self, step: &Step) -> Markup {
-        let clock = &self.frame.clock;
-        match (step.due, step.waiting_since) {
-            (Some(at), _) => {
-                let due = clock.due(at);
-                let class = if due.pressing { " class=\"is-high\"" } else { "" };
-                Markup::new(format!("<span{class}>{}</span>", due.words))
-            }
-            (None, Some(at)) => {
-                Markup::new(format!("<span class=\"is-quiet\">since {}</span>", clock.month_words(at)))
-            }
-            (None, None) => Markup::new("<span class=\"is-quiet\">no date</span>".into()),
-        }
+        badge::due(step, &self.frame.clock)
     }
 
     /// "1 to 50 of 1,379", and the pages before and after.

@@ -53,6 +53,8 @@ pub enum Section {
     Tokens,
     /// Findings.
     Findings,
+    /// Vulnerabilities, and the feeds that name them.
+    Vulnerabilities,
     /// Rollouts and holds.
     Rollouts,
     /// Signed orders.
@@ -72,6 +74,8 @@ pub struct Counts {
     pub waiting: u64,
     /// Open findings.
     pub findings: u64,
+    /// Weaknesses that hit or may hit a device; none: nothing is known.
+    pub vulnerabilities: Option<u64>,
     /// Rollouts that run.
     pub rollouts: u64,
     /// Rollouts that stopped themselves and wait for a person.
@@ -145,7 +149,12 @@ pub struct Toast {
 #[must_use]
 pub fn model_words(model: &Model) -> String {
     let hash = model.sha256_hex();
-    format!("{} {}", model.id, hash.get(..12).unwrap_or(&hash))
+    let set = match model.set_by_site().len() {
+        0 => String::new(),
+        1 => ", one figure set by site".to_owned(),
+        many => format!(", {many} figures set by site"),
+    };
+    format!("{} {}{set}", model.id, hash.get(..12).unwrap_or(&hash))
 }
 
 /// One item of the navigation, as the template wants it.
@@ -181,6 +190,9 @@ impl Frame {
         }
         let mut findings = item(Section::Findings, Icon::Findings, "Findings", paths::FINDINGS);
         (findings.count, findings.live) = (number(self.counts.findings), key::FINDINGS);
+        let mut vulnerabilities =
+            item(Section::Vulnerabilities, Icon::Vulnerabilities, "Vulnerabilities", paths::VULNERABILITIES);
+        vulnerabilities.count = self.counts.vulnerabilities.map(number).unwrap_or_default();
         let mut rollouts = item(Section::Rollouts, Icon::Rollouts, "Rollouts", paths::ROLLOUTS);
         rollouts.alarm = self.counts.halted > 0;
         if rollouts.alarm {
@@ -193,6 +205,7 @@ impl Frame {
             devices,
             waiting,
             findings,
+            vulnerabilities,
             rollouts,
             item(Section::Orders, Icon::Orders, "Orders", paths::ORDERS),
             item(Section::Tokens, Icon::Tokens, "Tokens", paths::TOKENS),
@@ -258,6 +271,7 @@ impl Frame {
             "menu" => Icon::Menu,
             "theme" => Icon::Theme,
             "leave" => Icon::Leave,
+            "export" => Icon::Export,
             _ => Icon::Warning,
         })
     }

@@ -234,6 +234,8 @@ pub enum Icon {
     Devices,
     /// Findings.
     Findings,
+    /// Vulnerabilities: a shield with a mark.
+    Vulnerabilities,
     /// Rollouts.
     Rollouts,
     /// Signed orders: a sheet with a signature.
@@ -272,6 +274,8 @@ pub enum Icon {
     Theme,
     /// Leave.
     Leave,
+    /// A file to be saved.
+    Export,
     /// Something is wrong.
     Warning,
 }
@@ -324,6 +328,10 @@ pub fn icon(icon: Icon) -> Markup {
         Icon::Leave => {
             "<path d=\"M9.4 2.6H4a1.4 1.4 0 00-1.4 1.4v8A1.4 1.4 0 004 13.4h5.4M6.6 8h7M11 5.2L13.8 8 11 10.8\"/>"
         }
+        Icon::Vulnerabilities => {
+            "<path d=\"M8 1.8l5.4 2v4.1c0 3.1-2.2 5.2-5.4 6.3-3.2-1.1-5.4-3.2-5.4-6.3V3.8zM8 5.2v3.2M8 10.6v.2\"/>"
+        }
+        Icon::Export => "<path d=\"M8 2.2v7.6M4.9 7L8 10.1 11.1 7M2.6 13.6h10.8\"/>",
         Icon::Warning => "<path d=\"M8 2.2l6.4 11.4H1.6zM8 6.4v3.4M8 11.6v.2\"/>",
     };
     Markup::new(format!(

@@ -7,7 +7,7 @@
 //! text unescaped. There is no `style` attribute and no inline script anywhere: lengths are SVG attributes.
 //!
 //! Read next: [`paths`] for every address a page links to (the router serves exactly those), [`frame`] for the
-//! chrome, then the page you need: [`overview`], [`devices`], [`device`], [`findings`], [`rollouts`], [`audit`],
+//! chrome, then the page you need: [`overview`], [`devices`], [`device`], [`findings`], [`vulnerabilities`], [`rollouts`], [`audit`],
 //! [`act`] for what changes something, [`entry`] for sign-in, [`error`]. Templates, style sheet and script lie in
 //! `server/ui`, served by [`assets`].
 
@@ -22,11 +22,16 @@ pub mod chart;
 pub mod device;
 pub mod device_query;
 pub mod devices;
+pub mod drift;
 pub mod entry;
 pub mod error;
 pub mod evidence;
+pub mod exceptions;
 pub mod expiries;
+pub mod exposures;
+pub mod feeds;
 pub mod findings;
+pub mod fleet_risk;
 pub mod frame;
 pub mod identity;
 pub mod live;
@@ -41,6 +46,8 @@ pub mod score_bar;
 pub mod software;
 pub mod state;
 pub mod tokens;
+pub mod vulnerabilities;
+pub mod vulnerability;
 pub mod wave_bar;
 pub mod words;
 

@@ -4,10 +4,12 @@
 //! `/devices/{id}/identity`, `/devices/{id}/{quarantine|release|retire|report-lost|find|clear-doubt}`,
 //! `/devices/quarantine?device=…`, `/approvals`, `/approvals/{approve|deny}?key=…`, `/tokens`, `/tokens/new`,
 //! `/tokens/{id}/revoke`, `/findings`, `/findings/{id}`,
-//! `/findings/{id}/{acknowledge|mute|close|reopen}`, `/rollouts`, `/rollouts/{id}`,
+//! `/findings/{id}/{acknowledge|mute|close|reopen}`, `/vulnerabilities`, `/vulnerabilities/export?form=csv|json`,
+//! `/vulnerabilities/{id}`, `/devices/{id}/vulnerabilities`, `/devices/{id}/drift`, `/feeds`, `/feeds/new`,
+//! `/feeds/{name}`, `/risk`, `/rollouts`, `/rollouts/{id}`,
 //! `/rollouts/{id}/{pause|stop|resume|back|finish|abort}`, `/rollouts/{id}/devices/{device}/accept`, `/releases`, `/releases/{repository}/{release}`,
 //! `/orders`, `/orders/{id}`, `/evidence`, `/holds/new`, `/holds/{id}/lift`,
-//! `/expiries`, `/calendar`, `/audit`, `/sign-in`, `/sign-in/{secret}`.
+//! `/expiries`, `/exceptions`, `/exceptions/new`, `/exceptions/{id}`, `/exceptions/{id}/{approve|withdraw}`, `/calendar`, `/audit`, `/sign-in`, `/sign-in/{secret}`.
 //! Every act is posted to the address of its GET page (bodies: [`super::act`]), `/sign-in/{secret}`, `/sign-out` and
 //! `/theme` likewise. Files: `/assets/…`. Stream: [`EVENTS`]. Read next: [`super::devices::DeviceQuery`].
 
@@ -25,6 +27,16 @@ pub const TOKENS: &str = "/tokens";
 pub const NEW_TOKEN: &str = "/tokens/new";
 /// The list of findings.
 pub const FINDINGS: &str = "/findings";
+/// The list of vulnerabilities.
+pub const VULNERABILITIES: &str = "/vulnerabilities";
+/// That list as a file (`form=csv|json`, and its filters).
+pub const VULNERABILITIES_EXPORT: &str = "/vulnerabilities/export";
+/// What the server knows of the world: its feeds.
+pub const FEEDS: &str = "/feeds";
+/// A feed to be brought.
+pub const NEW_FEED: &str = "/feeds/new";
+/// The risk of the fleet by where it stands, and what to do about it.
+pub const RISK: &str = "/risk";
 /// The list of rollouts.
 pub const ROLLOUTS: &str = "/rollouts";
 /// The list of releases.
@@ -37,6 +49,10 @@ pub const EVIDENCE: &str = "/evidence";
 pub const NEW_HOLD: &str = "/holds/new";
 /// What ends soon.
 pub const EXPIRIES: &str = "/expiries";
+/// Accepted risks.
+pub const EXCEPTIONS: &str = "/exceptions";
+/// Asking to accept a risk.
+pub const NEW_EXCEPTION: &str = "/exceptions/new";
 /// Windows and holds by ward and day.
 pub const CALENDAR: &str = "/calendar";
 /// The audit log.
@@ -50,6 +66,18 @@ pub const THEME: &str = "/theme";
 /// The live stream (server-sent events, see [`super::live`]).
 pub const EVENTS: &str = "/api/v1/events";
 
+/// An accepted risk's own page.
+#[must_use]
+pub fn exception(id: &str) -> String {
+    format!("{EXCEPTIONS}/{}", encode(id))
+}
+
+/// An act on an accepted risk: `approve` or `withdraw`.
+#[must_use]
+pub fn exception_act(id: &str, act: &str) -> String {
+    format!("{}/{act}", exception(id))
+}
+
 /// A device's own page.
 #[must_use]
 pub fn device(id: &str) -> String {
@@ -60,6 +88,36 @@ pub fn device(id: &str) -> String {
 #[must_use]
 pub fn software(id: &str) -> String {
     format!("{}/software", device(id))
+}
+
+/// The vulnerabilities of a device.
+#[must_use]
+pub fn exposures(id: &str) -> String {
+    format!("{}/vulnerabilities", device(id))
+}
+
+/// How the software of a device differs from what its release shipped.
+#[must_use]
+pub fn drift(id: &str) -> String {
+    format!("{}/drift", device(id))
+}
+
+/// The software of a device as a CycloneDX file, as it was found.
+#[must_use]
+pub fn device_sbom(id: &str) -> String {
+    format!("/api/v1/devices/{}/sbom", encode(id))
+}
+
+/// A vulnerability's own page.
+#[must_use]
+pub fn vulnerability(id: &str) -> String {
+    format!("{VULNERABILITIES}/{}", encode(id))
+}
+
+/// A feed's own page.
+#[must_use]
+pub fn feed(name: &str) -> String {
+    format!("{FEEDS}/{}", encode(name))
 }
 
 /// The identity of a device: its certificates, its tokens, its history.

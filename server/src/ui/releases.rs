@@ -10,7 +10,7 @@ use super::device::Fact;
 use super::marks::{Markup, Shape, shape};
 use super::said::Said;
 use super::words::{bytes, number, plural};
-use super::{Frame, paths};
+use super::{Frame, chart, paths};
 
 /// The list.
 #[derive(Clone, Debug, Default)]
@@ -68,8 +68,55 @@ pub struct Release {
     pub files: Vec<FileRow>,
     /// What installing it would change: a label and a sentence each.
     pub effect: Vec<(String, Said)>,
+    /// What it would change about risk, device by device; none: it fits no device, or its maker lists it no more.
+    pub what_if: Option<WhatIf>,
+    /// Its bill of materials: a label and a sentence each; empty: it has none.
+    pub sbom: Vec<(String, Said)>,
     /// Orders in the newest document that install it.
     pub orders: Vec<Said>,
+}
+
+/// What a release would change about risk, over all devices that it fits.
+#[derive(Clone, Debug, Default)]
+pub struct WhatIf {
+    /// The first line: "lowers fleet risk by 2,483 points; 12 devices leave critical".
+    pub words: Said,
+    /// Devices that it fits.
+    pub devices: u64,
+    /// These by risk now: critical, high, medium, low.
+    pub before: [u64; 4],
+    /// The same with it.
+    pub after: [u64; 4],
+    /// What would be gone, be new or weigh otherwise, on how many devices, the most first.
+    pub rows: Vec<WhatIfRow>,
+    /// Rows that are not shown.
+    pub more: u64,
+    /// What stays unknown, in a sentence; empty: nothing.
+    pub unknown: Said,
+}
+
+/// One part of risk that a release would change.
+#[derive(Clone, Debug)]
+pub struct WhatIfRow {
+    /// How.
+    pub how: How,
+    /// What: a vulnerability, an age, a failed update.
+    pub what: Said,
+    /// Its page.
+    pub href: Option<String>,
+    /// On how many devices.
+    pub devices: u64,
+}
+
+/// How a part of risk would change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It would be gone.
+    Removed,
+    /// It would be new.
+    Added,
+    /// It would weigh otherwise.
+    Changed,
 }
 
 /// A file that the maker names.
@@ -162,7 +209,36 @@ impl ListPage<'_> {
     }
 }
 
+impl WhatIfRow {
+    /// Shape and word of how it would change.
+    fn mark(&self) -> Markup {
+        let (drawn, class, word) = match self.how {
+            How::Removed => (Shape::Tick, "is-good", "Gone"),
+            How::Added => (Shape::Cross, "is-critical", "New"),
+            How::Changed => (Shape::HalfRing, "is-plain", "Other weight"),
+        };
+        Markup::new(format!("<span class=\"state {class}\">{}<span>{word}</span></span>", shape(drawn)))
+    }
+
+    fn count(&self) -> String {
+        plural(self.devices, "device", "devices")
+    }
+}
+
 impl Page<'_> {
+    fn bars(&self, what_if: &WhatIf) -> [(&'static str, Markup, String); 2] {
+        let bar = |label, counts: [u64; 4]| {
+            let [critical, high, ..] = counts;
+            let words = format!("{} critical, {} high", number(critical), number(high));
+            (label, chart::stack(counts), words)
+        };
+        [bar("Now", what_if.before), bar("With it", what_if.after)]
+    }
+
+    fn more(&self, what_if: &WhatIf) -> Option<String> {
+        (what_if.more > 0).then(|| format!("and {} more", number(what_if.more)))
+    }
+
     fn mark(&self) -> Markup {
         mark(self.page.row.standing)
     }

@@ -6,9 +6,10 @@ use askama::Template;
 use cordon_proto::time::Timestamp;
 
 use super::device::Head;
+use super::marks::Markup;
 use super::said::Said;
 use super::words::number;
-use super::{Frame, paths};
+use super::{Frame, badge, paths};
 
 /// Rows of one page of the table.
 pub const PAGE_ROWS: usize = 200;
@@ -43,6 +44,32 @@ pub struct Package {
     pub source: Said,
     /// Its architecture.
     pub architecture: Said,
+    /// What is known of it.
+    pub known: Known,
+}
+
+/// What advisories say of a package.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing was matched: no advisories are here, or the list is new.
+    #[default]
+    Unmatched,
+    /// No advisories are published for packages of its kind, or none are here.
+    Unmatchable,
+    /// Weaknesses that it has, those of which nobody can say, and the gravest severity among them.
+    Matched {
+        /// It has them.
+        affected: u64,
+        /// Nobody can say.
+        unknown: u64,
+        /// CVSS times ten.
+        worst: Option<u8>,
+    },
+}
+
+/// Words in grey.
+fn quiet(words: &str) -> Markup {
+    Markup::new(format!("<span class=\"is-quiet\">{words}</span>"))
 }
 
 #[derive(Template)]
@@ -63,6 +90,29 @@ pub fn render(frame: &Frame, page: &Software) -> String {
 impl Page<'_> {
     fn here(&self) -> String {
         paths::software(&self.head.id)
+    }
+
+    fn sbom(&self) -> String {
+        paths::device_sbom(&self.head.id)
+    }
+
+    fn drift(&self) -> String {
+        paths::drift(&self.head.id)
+    }
+
+    /// What is known of a package: its worst severity and how many, or why nothing is said.
+    fn known(&self, row: &Package) -> Markup {
+        let (affected, unknown, worst) = match row.known {
+            Known::Unmatched => return quiet("not matched"),
+            Known::Unmatchable => return quiet("no advisories for its kind"),
+            Known::Matched { affected: 0, unknown: 0, .. } => return quiet("none known"),
+            Known::Matched { affected, unknown, worst } => (affected, unknown, worst),
+        };
+        let counts = [(affected, "known"), (unknown, "unknown")].into_iter().filter(|(count, _)| *count > 0);
+        let words: Vec<String> = counts.map(|(count, word)| format!("{} {word}", number(count))).collect();
+        let mark = worst.map(badge::cvss).unwrap_or_default();
+        let href = paths::exposures(&self.head.id);
+        Markup::new(format!("<a class=\"quiet-link\" href=\"{href}\">{mark} {}</a>", words.join(", ")))
     }
 
     fn pages(&self) -> (String, Option<String>, Option<String>) {

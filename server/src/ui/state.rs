@@ -35,6 +35,8 @@ pub enum DeviceState {
     Online,
     /// It asked to enrol and waits for a person.
     ToApprove,
+    /// It stands in a list of assets; nothing of it was measured.
+    Listed,
     /// A token was made for it; it has not come yet.
     Expected,
     /// Nobody knows where it is.
@@ -58,8 +60,9 @@ impl DeviceState {
             Self::ToApprove => 7,
             Self::Standby => 8,
             Self::Online => 9,
-            Self::Expected => 10,
-            Self::Retired => 11,
+            Self::Listed => 10,
+            Self::Expected => 11,
+            Self::Retired => 12,
         }
     }
 
@@ -76,6 +79,7 @@ impl DeviceState {
             Self::Standby => "standby",
             Self::Online => "online",
             Self::ToApprove => "to-approve",
+            Self::Listed => "listed",
             Self::Expected => "expected",
             Self::Lost => "lost",
             Self::Retired => "retired",
@@ -96,6 +100,7 @@ impl DeviceState {
             Self::Standby => "Standby".into(),
             Self::Online => "Online".into(),
             Self::ToApprove => "To approve".into(),
+            Self::Listed => "Listed only".into(),
             Self::Expected => "Not enrolled".into(),
             Self::Lost => "Lost".into(),
             Self::Retired => "Retired".into(),
@@ -122,6 +127,7 @@ impl DeviceState {
             | Self::Standby
             | Self::Online
             | Self::ToApprove
+            | Self::Listed
             | Self::Expected
             | Self::Lost
             | Self::Retired => self.mark(clock),
@@ -143,7 +149,7 @@ impl DeviceState {
             Self::Updating | Self::ToApprove => Shape::HalfRing,
             Self::InUse { .. } => Shape::RingDot,
             Self::Standby | Self::Online => Shape::Dot,
-            Self::Expected | Self::Retired => Shape::ThinRing,
+            Self::Listed | Self::Expected | Self::Retired => Shape::ThinRing,
         }
     }
 
@@ -155,7 +161,7 @@ impl DeviceState {
             Self::Silent { .. } => "is-medium",
             Self::Updating | Self::InUse { .. } => "is-accent",
             Self::ToApprove | Self::Standby | Self::Online => "is-plain",
-            Self::Expected | Self::Retired => "is-quiet",
+            Self::Listed | Self::Expected | Self::Retired => "is-quiet",
         }
     }
 }

@@ -228,6 +228,16 @@ pub fn percent(permille: u32) -> String {
     }
 }
 
+/// A chance in millionths as a percentage: `99.3 %`, `0.06 %`, `< 0.01 %`.
+#[must_use]
+pub fn chance(millionths: u32) -> String {
+    match millionths {
+        0..100 => format!("< 0.01{NARROW}%"),
+        100..10_000 => format!("0.{:02}{NARROW}%", millionths / 100),
+        _ => percent(millionths.min(1_000_000) / 1000),
+    }
+}
+
 /// A share between 0 and 1 as rounded thousandths.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "between 0 and 1000 by the clamp")]
@@ -414,6 +424,17 @@ mod tests {
             ["0\u{202f}B", "412\u{202f}B", "4.0\u{202f}kB", "22\u{202f}kB", "1.2\u{202f}MB"]
         );
         assert_eq!([length(1, 3), length(0, 0), length(127, 127)], ["33.33%", "0%", "100.00%"]);
+        assert_eq!(
+            [chance(0), chance(600), chance(9_999), chance(10_000), chance(992_700), chance(1_000_000)],
+            [
+                "< 0.01\u{202f}%",
+                "0.06\u{202f}%",
+                "0.99\u{202f}%",
+                "1\u{202f}%",
+                "99.2\u{202f}%",
+                "100\u{202f}%"
+            ]
+        );
         assert_eq!(plural(1, "device", "devices"), "1 device");
         assert_eq!(list(&["a".into(), "b".into(), "c".into()]), "a, b and c");
         assert_eq!(hundredths(7973), "79.73");

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod contrast;
 #[cfg(test)]
+mod exceptions;
+#[cfg(test)]
 mod fleet;
 #[cfg(test)]
 mod golden;
@@ -14,6 +16,8 @@ mod golden;
 mod html;
 #[cfg(test)]
 mod identities;
+#[cfg(test)]
+mod knowledge;
 #[cfg(test)]
 mod orders;
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use cordon_server::ui::device::Fact;
 use cordon_server::ui::frame::Section;
-use cordon_server::ui::releases::{FileRow, Release, ReleaseRow, Releases, Standing, render, render_list};
+use cordon_server::ui::releases::{
+    FileRow, How, Release, ReleaseRow, Releases, Standing, WhatIf, WhatIfRow, render, render_list,
+};
 
 use crate::sample::{Sample, ago};
 
@@ -51,6 +53,8 @@ pub(crate) fn release_pages(sample: Sample) -> Vec<(&'static str, String)> {
             ("Devices".to_owned(), "412 run it, 1,391 run an older one".into()),
             ("Vulnerabilities".to_owned(), "Unknown: no advisories have been matched yet.".into()),
         ],
+        what_if: Some(what_if(sample)),
+        sbom: vec![("Components".to_owned(), sample.said("213, of which 4 cannot be matched"))],
     };
     let best = Some((sample.said("vp-3/4.2.2"), 248_300));
     vec![
@@ -58,4 +62,26 @@ pub(crate) fn release_pages(sample: Sample) -> Vec<(&'static str, String)> {
         ("releases-empty", render_list(&frame, &Releases::default())),
         ("release", render(&frame, &release)),
     ]
+}
+
+fn what_if(sample: Sample) -> WhatIf {
+    let row = |how, what: &str, href: Option<&str>| WhatIfRow {
+        how,
+        what: sample.said(what),
+        href: href.map(Into::into),
+        devices: 40,
+    };
+    WhatIf {
+        words: sample.said("Release 4.2.2 lowers fleet risk by 2,483 points on 40 devices"),
+        devices: 40,
+        before: [12, 28, 0, 0],
+        after: [0, 1, 4, 35],
+        rows: vec![
+            row(How::Removed, "CVE-2020-1938 in tomcat9", Some("/vulnerabilities/CVE-2020-1938")),
+            row(How::Added, "CVE-2026-9 in zlib", Some("/vulnerabilities/CVE-2026-9")),
+            row(How::Changed, "Behind the newest release for 90 days", None),
+        ],
+        more: 11,
+        unknown: sample.said("Of 4 components nobody could say afterwards whether they are hit."),
+    }
 }

@@ -13,13 +13,13 @@ use cordon_server::ui::error::{self, Error};
 use cordon_server::ui::expiries::{self, Expiries};
 use cordon_server::ui::findings::{self, Finding, FindingRow, Findings, Tab};
 use cordon_server::ui::frame::{Counts, Person, Section, Toast, model_words};
-use cordon_server::ui::software::{self, Package, Software};
+use cordon_server::ui::software::{self, Known, Package, Software};
 use cordon_server::ui::{Clock, DeviceState, Frame, Said, Theme, act, device, devices, overview};
 use cordon_server_core::risk::facts::*;
 use cordon_server_core::risk::model::RISK_V1;
 use cordon_server_core::risk::{Band, Facts, plan, score};
 
-use crate::{fleet, identities, orders, releases};
+use crate::{exceptions, fleet, identities, knowledge, orders, releases};
 
 /// Friday 20 November 2026, 14:26 UTC.
 pub(crate) const NOW: Timestamp = Timestamp(1_795_184_760);
@@ -99,6 +99,8 @@ impl Sample {
         pages.extend(releases::release_pages(self));
         pages.extend(orders::order_pages(self));
         pages.extend(identities::pages(self));
+        pages.extend(knowledge::pages(self));
+        pages.extend(exceptions::pages(self));
         pages
     }
 
@@ -162,7 +164,14 @@ impl Sample {
             owner: self.said("St. Brigid, all sites"),
             clock: Clock::utc(NOW),
             section,
-            counts: Counts { devices: 4812, waiting: 3, findings: 27, rollouts: 2, halted: 1 },
+            counts: Counts {
+                devices: 4812,
+                waiting: 3,
+                findings: 27,
+                vulnerabilities: Some(318),
+                rollouts: 2,
+                halted: 1,
+            },
             person: Person { name: self.said("M. Okafor"), role: self.said("analyst") },
             theme: Theme::System,
             csrf: "token".into(),
@@ -260,6 +269,7 @@ impl Sample {
             quarantined: false,
             trusted: true,
             software: Some(412),
+            vulnerabilities: Some(16),
         }
     }
 
@@ -341,6 +351,7 @@ impl Sample {
                 change(18, "Tag act-this-week added", "M. Okafor: monthly review", None),
                 change(90, "Release 4.1.0 confirmed", "Receipt 9f41 c07e, slot A", Some(-11)),
             ],
+            line: Vec::new(),
             history_href: Some("/audit?object=d1".into()),
             network: Ok(self.network()),
             facts,
@@ -382,6 +393,7 @@ impl Sample {
             notes: Vec::new(),
             steps: Vec::new(),
             events: Vec::new(),
+            line: Vec::new(),
             history_href: None,
             network,
         }
@@ -393,6 +405,12 @@ impl Sample {
             version: self.said(version),
             source: self.said(&format!("{name} {version}")),
             architecture: self.said("amd64"),
+            known: match name {
+                "adduser" => Known::Unmatched,
+                "apt" => Known::Unmatchable,
+                "base-files" => Known::Matched { affected: 0, unknown: 0, worst: None },
+                _ => Known::Matched { affected: 2, unknown: 1, worst: Some(98) },
+            },
         };
         let rows = vec![
             package("adduser", "3.134"),

@@ -45,7 +45,7 @@ pub fn run() -> anyhow::Result<()> {
     runtime.block_on(compare(folder.path(), &agent, &peer))
 }
 
-fn which(name: &str) -> Option<PathBuf> {
+pub(super) fn which(name: &str) -> Option<PathBuf> {
     ["/usr/bin", "/usr/local/bin", "/usr/sbin"]
         .map(|folder| Path::new(folder).join(name))
         .into_iter()

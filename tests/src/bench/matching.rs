@@ -2,7 +2,7 @@
 //!
 //! A made-up Debian in both forms: the tracker's JSON for us, debsecan's own feed for debsecan. What is measured is reading
 //! the feed into an index (time and resident memory), asking it about one device, and asking about one new advisory on
-//! 10,000 devices. Both sides must list the same pairs. debsecan reads its feed anew each time, so its figure stands
+//! 10,000 devices: each of them in turn, and as a server does, through what is installed, each distinct thing once. Both sides must list the same pairs. debsecan reads its feed anew each time, so its figure stands
 //! beside reading and asking together. Read next: `debsecan/world.rs`.
 
 use std::collections::BTreeSet;
@@ -12,6 +12,11 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use cordon_proto::ids::{DeviceId, Text};
+use cordon_proto::inventory::{Inventory, Row, Section};
+use cordon_server_core::exposure::topic::devices_with;
+use cordon_server_core::exposure::{self, Holdings, Word};
+use cordon_server_core::feeds::intake;
 use cordon_server_core::matching::advisory::{Advisory, Affected, Range, Stated};
 use cordon_server_core::matching::component::ComponentSet;
 use cordon_server_core::matching::ecosystem::Ecosystem;
@@ -19,6 +24,7 @@ use cordon_server_core::matching::index::{Builder, Full, Index};
 use cordon_server_core::matching::verdict::Answer;
 use cordon_server_core::matching::{debian, dpkg};
 use fastrand::Rng;
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::footprint::Footprint;
@@ -36,8 +42,9 @@ const RANGES: usize = 200_000;
 const PACKAGES: usize = 1_000;
 /// The suite of the device.
 const SUITE: usize = 3;
-/// Devices of the fleet, and different inventories among them.
+/// Devices of the fleet, and different inventories among them; images of a server's fleet.
 const DEVICES: usize = 10_000;
+const IMAGES: usize = 200;
 const KINDS: usize = 10;
 /// Repetitions; the best counts.
 const ROUNDS: usize = 11;
@@ -84,12 +91,24 @@ pub fn run() -> anyhow::Result<()> {
     ensure!(tally.is_alike() && said.unknown.is_empty(), "the two sides differ");
 
     let fleet = fleet(&place)?;
+    let server = server_way(&world, &text, &place)?;
     println!("\n{:<58} {:>10}", "", "ms");
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     println!("{:<58} {:>10.2}", "cordon: the tracker's JSON read into an index", ms(index_time));
     println!("{:<58} {:>10.2}", "cordon: the device asked about", ms(asked));
     println!("{:<58} {:>10.2}", "debsecan: its feed read and the device asked about", ms(debsecan_time));
     println!("{:<58} {:>10.2}", "cordon: one new advisory, 10,000 devices, each asked", ms(fleet));
+    println!("{:<58} {:>10.2}", "server: the feed with one advisory more read into a world", ms(server.read));
+    println!(
+        "{:<58} {:>10.2}",
+        "server: the packages that are installed asked anew, once each",
+        ms(server.asked)
+    );
+    println!(
+        "{:<58} {:>10.2}",
+        "server: from the advisory to its devices, each with evidence",
+        ms(server.found)
+    );
     println!("the index: {mib:.1} MiB resident");
     ensure!(ranges >= RANGES, "only {ranges} ranges");
     for (what, held) in [
@@ -97,6 +116,7 @@ pub fn run() -> anyhow::Result<()> {
         ("the index", index_time <= BAR_INDEX),
         ("its memory", mib <= BAR_MIB),
         ("a new advisory", fleet < BAR_FLEET),
+        ("a new advisory on a server, its feed read", server.asked + server.found < BAR_FLEET),
     ] {
         println!("{} {what}", if held { "held" } else { "MISSED" });
         ensure!(held, "a bar was missed: {what}");
@@ -105,7 +125,7 @@ pub fn run() -> anyhow::Result<()> {
 }
 
 /// The first entries of a database.
-fn entries(status: &str, count: usize) -> String {
+pub(super) fn entries(status: &str, count: usize) -> String {
     let mut text = String::new();
     for entry in status.split_inclusive("\n\n").filter(|entry| entry.contains(" installed\n")).take(count) {
         text.push_str(entry);
@@ -174,6 +194,84 @@ fn peer(run: impl Fn() -> anyhow::Result<BTreeSet<Pair>>) -> anyhow::Result<(BTr
         }
     }
     best.context("a run")
+}
+
+/// What a new advisory costs a server.
+struct ServerWay {
+    /// Reading the whole feed again.
+    read: Duration,
+    /// Asking about everything that is installed, each distinct thing once.
+    asked: Duration,
+    /// From the advisory to its devices.
+    found: Duration,
+}
+
+/// A server's fleet of as many devices of many images, and a feed that says one thing more than before.
+fn server_way(made: &World, text: &str, place: &Ecosystem) -> anyhow::Result<ServerWay> {
+    let mut rng = Rng::with_seed(3);
+    let mut holdings = Holdings::default();
+    let inventories: Vec<Inventory> = (0..IMAGES)
+        .map(|_| {
+            let status = entries(&made.inventory(&mut rng, SUITE, Packages::Own).status, PACKAGES);
+            inventory(&ComponentSet::new(dpkg::read(&status, place).components), place)
+        })
+        .collect();
+    let resident = || Footprint::of(std::process::id()).map(|footprint| footprint.anon_kib);
+    let before = resident()?;
+    for (number, inventory) in (0_u128..).zip(inventories.iter().cycle().take(DEVICES)) {
+        holdings.put(DeviceId::from_bytes(number.to_be_bytes()), inventory);
+    }
+    let (counts, mib) = (holdings.counts(), resident()?.saturating_sub(before) as f64 / 1024.0);
+    println!(
+        "a server's fleet: {} devices, {} compositions, {} distinct components, {mib:.1} MiB",
+        counts.devices, counts.compositions, counts.components
+    );
+    let (_, component) = holdings.components().next().context("a package")?;
+    let (suite, _) = SUITES.get(SUITE).copied().context("a suite")?;
+    let open = json!({"status": "open", "urgency": "low", "repositories": {suite: "1"}});
+    let new =
+        json!({component.name.as_str(): {"CVE-2026-0001": {"scope": "local", "releases": {suite: open}}}});
+    let begun = Instant::now();
+    let (mut builder, mut tally) = (exposure::Builder::default(), intake::Tally::default());
+    builder.debian(text.as_bytes(), &mut tally)?;
+    builder.debian(new.to_string().as_bytes(), &mut tally)?;
+    let world = builder.finish()?;
+    let read = begun.elapsed();
+    let begun = Instant::now();
+    let hits: usize = holdings.components().map(|(_, component)| world.ask(component).hits.len()).sum();
+    let asked = begun.elapsed();
+    let begun = Instant::now();
+    let topic = world.topic("CVE-2026-0001").context("the advisory is known")?;
+    let rows = world.components_about(&holdings, &topic);
+    let devices = devices_with(&holdings, &rows);
+    let found = begun.elapsed();
+    let affected = devices.values().filter(|(_, row)| row.answer == Word::Affected).count();
+    println!(
+        "{hits} weaknesses of components; the new advisory is about {} devices, {affected} have it",
+        devices.len()
+    );
+    ensure!(affected > 0 && affected < DEVICES, "everybody or nobody is affected: nothing was told apart");
+    Ok(ServerWay { read, asked, found })
+}
+
+/// The inventory that an agent would send of these packages.
+fn inventory(set: &ComponentSet, place: &Ecosystem) -> Inventory {
+    let row = |section, key: &str, fields: &[&str]| Row {
+        section,
+        key: Text::lossy(key),
+        fields: fields.iter().map(|field| (*field).to_owned()).collect(),
+    };
+    let mut rows = Vec::new();
+    for component in set.items() {
+        for binary in &component.binaries {
+            let version = component.version.as_str();
+            let key = format!("deb/{binary}/arm64");
+            rows.push(row(Section::Package, &key, &[version, component.name.as_str(), version]));
+        }
+    }
+    rows.push(row(Section::System, "id", &["debian"]));
+    rows.push(row(Section::System, "version-id", &[place.release().unwrap_or_default()]));
+    Inventory::new(rows)
 }
 
 /// One advisory that is new, and all devices asked about it.

@@ -17,6 +17,7 @@ use cordon_agent::capture::{Capture, Sight};
 use cordon_agent::clock::{Clock, SystemClock};
 use cordon_agent::config::{Config, Sources};
 use cordon_agent::files::Folder;
+use cordon_agent::host::machine::Moment;
 use cordon_agent::interlock::{Client, Shared};
 use cordon_agent::run::ports::{Host, PowerSource, installer};
 use cordon_agent::run::sensing::teach;
@@ -25,6 +26,7 @@ use cordon_agent::store::SecurityStore;
 use cordon_agent_core::flow::{Connection, Counted, Endpoint, Phase, Seen, Sighting, State, Traffic, Tuple};
 use cordon_agent_core::interlock::Claim;
 use cordon_agent_core::update::{Installed, Record, Slot};
+use cordon_proto::health::{ClockState, Disk, Drive, Health};
 use cordon_proto::ids::{Sha256, TargetPath, Text};
 use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::time::{Millis, Timestamp};
@@ -180,7 +182,10 @@ pub fn ports(config: &Config, unit: &Unit, capture: Arc<Mutex<Fed>>, clock: Arc<
     let lasting = Lasting { fed: capture, sight };
     Ports {
         capture: Box::new(lasting),
-        host: Box::new(Described(described(unit))),
+        host: Box::new(Described {
+            inventory: described(unit),
+            number: u64::try_from(unit.number).unwrap_or(0),
+        }),
         power: Box::new(Plugged),
         interlock: Shared::new(Arc::clone(&clock)),
         installer: installer(config),
@@ -210,11 +215,54 @@ impl Capture for Lasting {
 }
 
 /// A machine that is described.
-struct Described(Inventory);
+struct Described {
+    inventory: Inventory,
+    number: u64,
+}
 
 impl Host for Described {
     fn inventory(&mut self) -> Inventory {
-        self.0.clone()
+        self.inventory.clone()
+    }
+
+    fn health(&mut self, at: Moment) -> Option<Health> {
+        Some(figures(self.number, at))
+    }
+}
+
+/// The figures of a simulated machine: a flash disk half full and a little worn, no two machines alike.
+fn figures(number: u64, at: Moment) -> Health {
+    let (percent, bytes) = (40 + number % 45, 4 << 30);
+    let disk = Disk {
+        mount: Text::lossy("/"),
+        bytes,
+        used: bytes / 100 * percent,
+        files: 260_000,
+        files_used: 2_600 * percent,
+        read_only: false,
+        errors: Some(0),
+    };
+    let drive = Drive {
+        name: Text::lossy("mmcblk0"),
+        worn_percent: u8::try_from(10 * (1 + number % 4)).ok(),
+        failing: Some(false),
+        written_bytes: Some(bytes / 50),
+    };
+    Health {
+        time: at.now,
+        uptime_s: Some(86_400 * (1 + number % 30)),
+        disks: vec![disk],
+        drives: vec![drive],
+        hottest_mc: i64::try_from(38_000 + number % 17 * 1000).ok(),
+        memory_bytes: Some(1 << 30),
+        available_bytes: Some(600 << 20),
+        corrected: None,
+        uncorrected: None,
+        clock: ClockState { synchronised: Some(true), ahead_ms: at.ahead_ms },
+        boots: 1 + number % 9,
+        starts: at.starts,
+        crashes: Some(0),
+        memory_kills: Some(0),
     }
 }
 

@@ -3,8 +3,15 @@
 //! Whatever comes out keeps its promises: places that exist, reasons where they are owed, safe only beyond a bound. Read next:
 //! [`super::targets`].
 
+use cordon_proto::ids::Name;
+use cordon_proto::time::Timestamp;
+use cordon_server_core::assets::{Arrival, plan};
+use cordon_server_core::device::Device;
+use cordon_server_core::exposure::Builder;
+use cordon_server_core::feeds::archive::{self, BLOCK};
 use cordon_server_core::feeds::asset::{Asset, Assets};
 use cordon_server_core::feeds::devices::{Answer, Catalogue};
+use cordon_server_core::feeds::intake::Tally;
 use cordon_server_core::feeds::naming::Aliases;
 use cordon_server_core::feeds::span::{Among, Versions};
 use cordon_server_core::feeds::vex::Status;
@@ -56,6 +63,44 @@ pub fn tables() -> Vec<Vec<u8>> {
 #[must_use]
 pub fn lists() -> Vec<Vec<u8>> {
     vec![LIST.as_bytes().to_vec()]
+}
+
+/// Folders of documents as they travel.
+#[must_use]
+pub fn folders() -> Vec<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for (name, text) in [("a/icsma.json", CSAF), ("debian.json", EOL)] {
+        let length = u64::try_from(text.len()).unwrap_or_default();
+        bytes.extend(archive::header(name, length).into_iter().flatten());
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+    }
+    bytes.extend_from_slice(&archive::ENDING);
+    vec![bytes]
+}
+
+/// Reads a folder into a world, each member by every reader that takes documents one by one.
+pub fn folder(input: &[u8]) -> bool {
+    let (mut rest, mut builder, mut tally) = (input, Builder::default(), Tally::default());
+    let mut members = 0_u64;
+    while let Some((head, after)) = rest.split_first_chunk::<BLOCK>() {
+        let Ok(Some(member)) = archive::member(head) else { break };
+        let whole = member.length.checked_add(archive::filling(member.length));
+        let Some(whole) = whole.and_then(|whole| usize::try_from(whole).ok()) else { return false };
+        assert_eq!(whole % BLOCK, 0, "a member that ends amid a block");
+        let Some((content, after)) = after.split_at_checked(whole) else { return false };
+        let length = usize::try_from(member.length).unwrap_or(usize::MAX);
+        let content = content.get(..length).expect("the filling is behind it");
+        assert!(!member.name.chars().any(char::is_control), "a name that a terminal obeys");
+        builder.csaf(&member.name, content, &mut tally);
+        builder.eol(&member.name, content, &mut tally);
+        let _ = builder.osv(&member.name, content, None, &mut tally);
+        members += 1;
+        rest = after;
+    }
+    let refused: u64 = tally.refused.values().sum();
+    assert!(tally.records + refused >= members, "a document that is neither taken nor counted");
+    builder.finish().is_ok() && tally.records > 0
 }
 
 /// Reads an advisory and asks it about a device.
@@ -116,5 +161,14 @@ pub fn list(input: &[u8]) -> bool {
             return false;
         }
     }
-    assets.finish().is_ok()
+    let Ok(assets) = assets.finish() else { return false };
+    let name: Name = "fuzz".parse().expect("a name");
+    let arrival = Arrival { list: &name, site: None, now: Timestamp(0) };
+    let first = plan(&assets, [], &arrival);
+    let rows = assets.assets.len() + assets.left_out.len();
+    assert_eq!(first.new.len() + first.refused.len(), rows, "a row is neither taken nor refused");
+    let known: Vec<Device> = first.new.into_iter().map(|one| one.device).collect();
+    let again = plan(&assets, &known, &arrival);
+    assert!(again.new.is_empty() && again.changed.is_empty(), "the same list says something new");
+    true
 }

@@ -11,6 +11,8 @@ use cordon_proto::checkin::{Action, CheckinRequest, InterlockState, PermitReques
 use cordon_proto::enrol::{EnrolmentString, HARDWARE_HEADER, hardware_header};
 use cordon_proto::farewell::{Cause, Farewell, FarewellBody};
 use cordon_proto::ids::{DeviceId, HardwareId, Sha256, Text};
+use cordon_proto::inventory::delta::Delta;
+use cordon_proto::inventory::packed::Packed;
 use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
 use cordon_proto::telemetry::{Batch, Body, Finding, Gap, GapReason, Position, Severity};
@@ -168,7 +170,16 @@ pub fn batches() -> Vec<Vec<u8>> {
         what_to_do: text("Quarantine it."),
     };
     let gap = Gap { after: at(1), before: at(9), count: 7, reason: GapReason::DiskFull };
-    let bodies = [Body::Inventory(Inventory::new(rows.into())), Body::Finding(finding), Body::Gap(gap)];
+    let inventory = Inventory::new(rows.into());
+    let packed = Packed::of(&inventory).expect("no value holds a mark");
+    let delta = Delta::between(&Inventory::default(), &inventory);
+    let bodies = [
+        Body::Inventory(inventory),
+        Body::Finding(finding),
+        Body::Gap(gap),
+        Body::InventoryPacked(packed),
+        Body::InventoryDelta(delta),
+    ];
     let records =
         bodies.iter().zip(1..).map(|(body, sequence)| body.record(at(sequence), Millis(1))).collect();
     vec![wire::write(&light::flows(1, 5, Timestamp(1_790_000_000))), wire::write(&Batch { records })]

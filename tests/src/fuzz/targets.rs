@@ -30,7 +30,7 @@ use minicbor::{Decode, Encode};
 use rcgen::PublicKeyData;
 use rustls::pki_types::CertificateDer;
 
-use super::{der, est, feeds, leaf, matching, samples};
+use super::{der, est, feeds, leaf, matching, packages, packets, samples, sboms};
 
 /// One kind of bytes from outside.
 #[derive(Debug)]
@@ -48,13 +48,34 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 26] = [
+pub const TARGETS: [Target; 37] = [
     Target {
         name: "archive",
         parsed: "archive parsed",
         der: false,
         samples: samples::archives,
         run: archive,
+    },
+    Target {
+        name: "packet",
+        parsed: "packet read",
+        der: false,
+        samples: packets::packets,
+        run: packets::run_packet,
+    },
+    Target {
+        name: "capture",
+        parsed: "capture read",
+        der: false,
+        samples: packets::captures,
+        run: packets::run_capture,
+    },
+    Target {
+        name: "conn-log",
+        parsed: "conn-log read",
+        der: false,
+        samples: packets::lists,
+        run: packets::run_list,
     },
     Target { name: "csr", parsed: "csr issued", der: true, samples: samples::requests, run: csr },
     Target {
@@ -189,6 +210,56 @@ pub const TARGETS: [Target; 26] = [
     Target { name: "vex", parsed: "VEX read", der: false, samples: feeds::statements, run: feeds::statement },
     Target { name: "tables", parsed: "tables read", der: false, samples: feeds::tables, run: feeds::table },
     Target { name: "assets", parsed: "lists read", der: false, samples: feeds::lists, run: feeds::list },
+    Target {
+        name: "folders",
+        parsed: "folders read",
+        der: false,
+        samples: feeds::folders,
+        run: feeds::folder,
+    },
+    Target {
+        name: "apk",
+        parsed: "apk databases read",
+        der: false,
+        samples: packages::apk_databases,
+        run: packages::apk_database,
+    },
+    Target {
+        name: "opkg",
+        parsed: "opkg databases read",
+        der: false,
+        samples: packages::opkg_databases,
+        run: packages::opkg_database,
+    },
+    Target {
+        name: "rpm-header",
+        parsed: "headers read",
+        der: false,
+        samples: packages::headers,
+        run: packages::header,
+    },
+    Target {
+        name: "rpm-database",
+        parsed: "databases read",
+        der: false,
+        samples: packages::databases,
+        run: packages::database,
+    },
+    Target {
+        name: "language-package",
+        parsed: "packages read",
+        der: false,
+        samples: packages::language_files,
+        run: packages::language_file,
+    },
+    Target {
+        name: "sbom",
+        parsed: "SBOMs read",
+        der: false,
+        samples: sboms::documents,
+        run: sboms::document,
+    },
+    Target { name: "cvss", parsed: "vectors read", der: false, samples: sboms::vectors, run: sboms::vector },
 ];
 
 /// A target with a fault in it, that must be found: it fails where a part at least two levels down holds 80 bytes or more.
@@ -275,7 +346,11 @@ fn batch(input: &[u8]) -> bool {
     let Ok(batch) = Batch::read(input) else { return false };
     let again = Batch::read(&wire::write(&batch)).expect("our own writing is readable");
     assert_eq!(again, batch);
-    batch.records.iter().all(|record| Body::of(record).is_ok())
+    batch.records.iter().all(|record| match Body::of(record) {
+        Ok(Some(Body::InventoryPacked(packed))) => packages::unpacks(&packed),
+        Ok(Some(Body::InventoryDelta(delta))) => packages::applies(delta),
+        read => read.is_ok(),
+    })
 }
 
 fn receipt(input: &[u8]) -> bool {

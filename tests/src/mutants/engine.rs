@@ -367,8 +367,8 @@ pub const ENGINE: &[Breakage] = &[
         "a clinical engineer cannot stop",
         "server/src/http/console/visitor.rs",
         (
-            "if !self.caller.role.may(access) {",
-            "if !self.caller.role.may(access) || !self.caller.role.may(Access::Change) {",
+            "if self.caller.role.may(access) {",
+            "if self.caller.role.may(access) && self.caller.role.may(Access::Change) {",
         ),
         "http::console::tests::rollouts::a_clinical_engineer_stops_and_holds_and_sets_nothing_going",
     ),

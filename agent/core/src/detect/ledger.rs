@@ -16,6 +16,8 @@ use minicbor::{Decode, Encode};
 /// The key under which a detector's further findings are counted together.
 pub const COMMON: &str = "many";
 const DAY_S: i64 = 24 * 3600;
+/// How many detectors there are.
+const DETECTORS: usize = 9;
 /// Bytes of a key that are kept.
 const KEY_BYTES: usize = 128;
 
@@ -35,6 +37,21 @@ pub enum Detector {
     /// More flows than the table holds.
     #[n(3)]
     TablePressure,
+    /// An address with another hardware address.
+    #[n(4)]
+    PeerIdentity,
+    /// A search for hosts or services.
+    #[n(5)]
+    Scan,
+    /// Logins tried one after the other.
+    #[n(6)]
+    BruteForce,
+    /// Other traffic inside DNS.
+    #[n(7)]
+    DnsTunnel,
+    /// A flood.
+    #[n(8)]
+    Volume,
 }
 
 impl Detector {
@@ -46,6 +63,11 @@ impl Detector {
             Self::Listener => "listener",
             Self::Beacon => "beacon",
             Self::TablePressure => "table-pressure",
+            Self::PeerIdentity => "peer-identity",
+            Self::Scan => "scan",
+            Self::BruteForce => "brute-force",
+            Self::DnsTunnel => "dns-tunnel",
+            Self::Volume => "volume",
         }
     }
 }
@@ -131,7 +153,7 @@ impl Ledger {
 
     /// The ledger if it keeps its bounds, as it must after it was read back.
     pub fn bounded(self) -> Result<Self, WireError> {
-        let limit = 4 * (limits::OPEN_FINDINGS + 1);
+        let limit = DETECTORS * (limits::OPEN_FINDINGS + 1);
         let fits = self.entries.iter().all(|entry| entry.key.len() <= limits::TEXT_CHARS);
         if self.entries.len() <= limit && fits { Ok(self) } else { Err(WireError::TooMany { limit }) }
     }

@@ -51,7 +51,7 @@ fn feed(sensor: &mut Sense, mut sightings: Vec<Sighting>) -> Vec<Finding> {
         sensor.observe(sighting, &mut output);
     }
     sensor.pass(clock.plus(60_000), &mut output);
-    output.findings
+    output.findings.into_iter().map(|(_, finding)| finding).collect()
 }
 
 fn flow(remote: &str, port: u16, second: i64) -> Flow {
@@ -66,7 +66,10 @@ fn flow(remote: &str, port: u16, second: i64) -> Flow {
         end: Millis(second * 1000),
         state: State::New,
         traffic: Traffic::default(),
+        total: Traffic::default(),
+        answered: false,
         name: None,
+        asked_for: None,
     }
 }
 
@@ -210,6 +213,13 @@ fn a_search_of_the_network_is_a_handful_of_findings() {
                 .observe(&flow(&remote, 1 + target % 900, after), Millis(after * 1000 + i64::from(target))),
         );
     }
+    let by_search = |finding: &Finding| matches!(finding.detector.as_str(), "scan" | "volume");
+    assert_eq!(
+        findings.iter().filter(|finding| by_search(finding)).count(),
+        2,
+        "the search and the flood are one each"
+    );
+    findings.retain(|finding| !by_search(finding));
     assert_eq!(findings.len(), 9, "eight one by one, then one for all");
     assert_eq!(findings.last().map(|finding| finding.key.as_str()), Some("many"));
 }
@@ -342,7 +352,7 @@ fn a_flood_is_one_finding_that_names_the_pressure() {
         }
     }
     let pressure: Vec<_> =
-        output.findings.iter().filter(|f| f.detector.as_str() == "table-pressure").collect();
+        output.findings.iter().filter(|(_, f)| f.detector.as_str() == "table-pressure").collect();
     assert_eq!((pressure.len(), sensor.table().peak()), (1, limits::FLOWS));
 }
 

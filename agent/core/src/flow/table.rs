@@ -18,7 +18,9 @@ use cordon_proto::telemetry::{Direction, Protocol};
 use cordon_proto::time::Millis;
 use hashbrown::HashTable;
 
+use super::names::Names;
 use super::{Connection, Counted, Flow, Phase, State, Traffic, Tuple};
+use crate::dissect::flags::{ACK, FIN, RST, SYN};
 
 /// No slot.
 const NONE: u32 = u32::MAX;
@@ -30,6 +32,8 @@ const GROWTH: usize = 512;
 pub enum Change {
     /// A flow has begun. Its traffic so far is told with its end.
     Began(Flow),
+    /// Who was called has answered for the first time.
+    Answered(Flow),
     /// A long flow goes on; its traffic since the last report.
     Continues(Flow),
     /// A flow has ended; its traffic since the last report.
@@ -90,6 +94,20 @@ impl Hash {
     }
 }
 
+/// What is remembered of a flow's packets, as bits.
+mod mark {
+    /// The local end has said its last.
+    pub(super) const LOCAL_ENDS: u8 = 1;
+    /// The remote end has said its last.
+    pub(super) const REMOTE_ENDS: u8 = 2;
+    /// Who was called has answered.
+    pub(super) const ANSWERED: u8 = 4;
+    /// The name was learned after the beginning.
+    pub(super) const NAMED_LATE: u8 = 8;
+    /// Both have said their last.
+    pub(super) const BOTH_END: u8 = LOCAL_ENDS | REMOTE_ENDS;
+}
+
 #[derive(Clone, Debug)]
 struct Slot {
     tuple: Tuple,
@@ -97,6 +115,7 @@ struct Slot {
     direction: Direction,
     state: State,
     queue: Queue,
+    marks: u8,
     start: Millis,
     last: Millis,
     /// Seconds from `start` to the last report.
@@ -122,6 +141,7 @@ struct Rows {
     free: Vec<u32>,
     index: HashTable<u32>,
     queues: [Ends; 3],
+    names: Names,
     timeouts: Timeouts,
     capacity: usize,
     peak: usize,
@@ -143,6 +163,7 @@ impl<S: BuildHasher> FlowTable<S> {
             free: Vec::new(),
             index: HashTable::new(),
             queues: [Ends { oldest: NONE, newest: NONE }; 3],
+            names: Names::default(),
             timeouts,
             capacity: capacity.clamp(1, limits::FLOWS),
             peak: 0,
@@ -175,7 +196,23 @@ impl<S: BuildHasher> FlowTable<S> {
         self.rows.forced
     }
 
-    /// Takes one sighting; what it changed is appended to `changes` (at most three).
+    /// The names of peers, for what begins from now on.
+    pub fn names_mut(&mut self) -> &mut Names {
+        &mut self.rows.names
+    }
+
+    /// Notes the name that somebody asked for on a flow that has begun without one.
+    pub fn name(&mut self, tuple: &Tuple, name: &str) {
+        let hash = Hash::of(self.hasher.hash_one(tuple));
+        self.rows.name(hash, tuple, name);
+    }
+
+    /// A keyed hash of a name, for counting different ones.
+    pub fn hash_name(&self, name: &str) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
+    /// Takes one sighting; what it changed is appended to `changes` (at most four).
     pub fn observe(&mut self, seen: &Connection, now: Millis, changes: &mut Vec<Change>) {
         let hash = Hash::of(self.hasher.hash_one(seen.tuple));
         self.rows.observe(hash, seen, now, changes);
@@ -186,21 +223,35 @@ impl<S: BuildHasher> FlowTable<S> {
         self.rows.expire(now, changes);
     }
 
-    /// Ends every flow, for a file that has been read to its end.
-    pub fn finish(&mut self, changes: &mut Vec<Change>) {
-        self.rows.finish(changes);
+    /// Tells at most so many flows as they stand, for a file that has been read to its end; whether there are more.
+    pub fn finish(&mut self, most: usize, changes: &mut Vec<Change>) -> bool {
+        self.rows.finish(most, changes);
+        !self.is_empty()
     }
 }
 
 impl Rows {
     fn observe(&mut self, hash: Hash, seen: &Connection, now: Millis, changes: &mut Vec<Change>) {
-        let slots = &self.slots;
-        let known = self
-            .index
-            .find(hash.spread(), |slot| slots.get(as_usize(*slot)).is_some_and(|s| s.tuple == seen.tuple));
-        match known.copied() {
+        match self.find(hash, &seen.tuple) {
             Some(slot) => self.again(slot, seen, now, changes),
+            None if seen.phase == Phase::Undelivered => {}
             None => self.begin(hash, seen, now, changes),
+        }
+    }
+
+    fn find(&self, hash: Hash, tuple: &Tuple) -> Option<u32> {
+        let slots = &self.slots;
+        let same = |slot: &u32| slots.get(as_usize(*slot)).is_some_and(|s| s.tuple == *tuple);
+        self.index.find(hash.spread(), same).copied()
+    }
+
+    fn name(&mut self, hash: Hash, tuple: &Tuple, name: &str) {
+        let found = self.find(hash, tuple);
+        if let Some(slot) = found.and_then(|slot| self.slots.get_mut(as_usize(slot)))
+            && slot.name.is_none()
+        {
+            slot.name = Some(Arc::from(name));
+            slot.marks |= mark::NAMED_LATE;
         }
     }
 
@@ -215,16 +266,16 @@ impl Rows {
                 if now.since(slot.last) <= timeout {
                     break;
                 }
-                self.give_up(queue, changes);
+                self.give_up(queue, true, changes);
             }
         }
     }
 
-    fn finish(&mut self, changes: &mut Vec<Change>) {
-        for queue in [Queue::Ended, Queue::Short, Queue::Long] {
-            while self.oldest(queue).is_some() {
-                self.give_up(queue, changes);
-            }
+    fn finish(&mut self, most: usize, changes: &mut Vec<Change>) {
+        for _ in 0..most {
+            let mut queues = [Queue::Ended, Queue::Short, Queue::Long].into_iter();
+            let Some(queue) = queues.find(|queue| self.oldest(*queue).is_some()) else { return };
+            self.give_up(queue, false, changes);
         }
     }
 
@@ -233,8 +284,9 @@ impl Rows {
         let Some(slot) = self.slots.get_mut(as_usize(number)) else { return };
         if slot.state.ended() {
             // Remnants of an ended connection are no news; a new handshake on the same ports is.
-            if matches!(seen.phase, Phase::Opening | Phase::Open) {
+            if seen.phase.opens() {
                 slot.restart(seen, now);
+                slot.named(&self.names);
                 let queue = slot.wanted_queue();
                 changes.push(Change::Began(slot.flow(Traffic::default())));
                 self.requeue(number, queue);
@@ -246,12 +298,11 @@ impl Rows {
         if slot.name.is_none() {
             slot.name.clone_from(&seen.name);
         }
-        slot.state = match seen.phase {
-            Phase::Opening => slot.state,
-            Phase::Open => State::Established,
-            Phase::Over(state) => state,
-            Phase::Lingering => State::Closed,
-        };
+        let answered = slot.marks & mark::ANSWERED;
+        slot.state = slot.after(seen.phase);
+        if slot.marks & mark::ANSWERED != answered {
+            changes.push(Change::Answered(slot.flow(Traffic::default())));
+        }
         if slot.state.ended() {
             changes.push(Change::Ended(slot.report()));
         } else if now.since(slot.start) - i64::from(slot.reported_s) * 1000 >= self.timeouts.active_ms {
@@ -269,10 +320,11 @@ impl Rows {
                 .find(|queue| self.oldest(*queue).is_some());
             if let Some(queue) = queue {
                 self.forced += u64::from(queue != Queue::Ended);
-                self.give_up(queue, changes);
+                self.give_up(queue, true, changes);
             }
         }
         let mut slot = Slot::new(hash, seen, now);
+        slot.named(&self.names);
         changes.push(Change::Began(slot.flow(Traffic::default())));
         if slot.state.ended() {
             changes.push(Change::Ended(slot.report()));
@@ -305,12 +357,18 @@ impl Rows {
     }
 
     /// Takes the oldest flow of a queue out of the table, and tells its end if that was not told before.
-    fn give_up(&mut self, queue: Queue, changes: &mut Vec<Change>) {
+    fn give_up(&mut self, queue: Queue, expired: bool, changes: &mut Vec<Change>) {
         let number = self.ends(queue).oldest;
         self.unlink(number);
         let Some(slot) = self.slots.get_mut(as_usize(number)) else { return };
         if !slot.state.ended() {
-            slot.state = State::Expired;
+            // Only the last acknowledgement of an orderly end was not seen.
+            let closed = slot.marks & mark::BOTH_END == mark::BOTH_END;
+            slot.state = match (closed, expired) {
+                (true, _) => State::Closed,
+                (false, true) => State::Expired,
+                (false, false) => slot.state,
+            };
             changes.push(Change::Ended(slot.report()));
         }
         slot.name = None;
@@ -381,6 +439,7 @@ impl Slot {
             direction: seen.direction,
             state: State::New,
             queue: Queue::Short,
+            marks: 0,
             start: now,
             last: now,
             reported_s: 0,
@@ -396,16 +455,82 @@ impl Slot {
 
     fn restart(&mut self, seen: &Connection, now: Millis) {
         self.direction = seen.direction;
-        self.state = match seen.phase {
-            Phase::Opening => State::New,
-            Phase::Open => State::Established,
-            Phase::Over(state) => state,
-            Phase::Lingering => State::Closed,
-        };
+        (self.state, self.marks) = (State::New, 0);
+        self.state = self.after(seen.phase);
         (self.start, self.last, self.reported_s) = (now, now, 0);
         (self.traffic, self.reported) = (Traffic::default(), Traffic::default());
         self.name.clone_from(&seen.name);
         self.count(seen.counted);
+    }
+
+    /// The state after a sighting in this phase; what it leaves behind is marked.
+    fn after(&mut self, phase: Phase) -> State {
+        match phase {
+            Phase::Opening => self.state,
+            Phase::Open => {
+                self.marks |= mark::ANSWERED;
+                State::Established
+            }
+            Phase::Over(State::Closed) | Phase::Lingering => {
+                // An end in order is one of both sides.
+                self.marks |= mark::ANSWERED;
+                State::Closed
+            }
+            Phase::Over(state) => state,
+            Phase::Segment { from_local, flags } => self.after_segment(from_local, flags),
+            Phase::Datagram { from_local } => {
+                if self.called_sent(from_local) {
+                    self.marks |= mark::ANSWERED;
+                    State::Established
+                } else {
+                    self.state
+                }
+            }
+            Phase::Undelivered if self.state == State::New => State::Refused,
+            Phase::Undelivered => self.state,
+        }
+    }
+
+    /// RFC 9293, 3.3.2, as far as one who only looks on can tell.
+    fn after_segment(&mut self, from_local: bool, flags: u8) -> State {
+        let called = self.called_sent(from_local);
+        let answered = self.marks & mark::ANSWERED != 0;
+        if flags & RST != 0 {
+            let refused = self.state == State::New && called && !answered;
+            return if refused { State::Refused } else { State::Reset };
+        }
+        if called {
+            self.marks |= mark::ANSWERED;
+        }
+        if self.marks & mark::BOTH_END == mark::BOTH_END && flags & (SYN | FIN) == 0 {
+            return State::Closed;
+        }
+        // A FIN counts where there is a connection; alone it is a probe.
+        if flags & FIN != 0 && self.state == State::Established {
+            self.marks |= if from_local { mark::LOCAL_ENDS } else { mark::REMOTE_ENDS };
+        }
+        let shakes_hands = flags & SYN != 0;
+        if self.state == State::New && !shakes_hands && flags & ACK != 0 {
+            State::Established
+        } else {
+            self.state
+        }
+    }
+
+    /// Whether a packet comes from the end that did not open the flow.
+    fn called_sent(&self, from_local: bool) -> bool {
+        (self.direction == Direction::Inbound) == from_local
+    }
+
+    /// Takes the name of the end that was called, if it has none.
+    fn named(&mut self, names: &Names) {
+        if self.name.is_none() {
+            let called = match self.direction {
+                Direction::Outbound => self.tuple.remote,
+                Direction::Inbound => self.tuple.local,
+            };
+            self.name = names.of(called.address);
+        }
     }
 
     fn count(&mut self, counted: Counted) {
@@ -433,6 +558,8 @@ impl Slot {
     }
 
     fn flow(&self, traffic: Traffic) -> Flow {
+        let late = self.marks & mark::NAMED_LATE != 0;
+        let (name, asked_for) = if late { (None, self.name.clone()) } else { (self.name.clone(), None) };
         Flow {
             tuple: self.tuple,
             direction: self.direction,
@@ -440,7 +567,10 @@ impl Slot {
             end: self.last,
             state: self.state,
             traffic,
-            name: self.name.clone(),
+            total: self.traffic,
+            answered: self.marks & mark::ANSWERED != 0,
+            name,
+            asked_for,
         }
     }
 }

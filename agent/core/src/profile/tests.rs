@@ -25,7 +25,10 @@ fn flow(remote: &str, port: u16, name: Option<&str>) -> Flow {
         end: Millis(0),
         state: State::New,
         traffic: Traffic::default(),
+        total: Traffic::default(),
+        answered: false,
         name: name.map(Arc::from),
+        asked_for: None,
     }
 }
 

@@ -50,7 +50,7 @@ fn listener(seen: &[Seen], protocol: Protocol, address: SocketAddr) -> Option<Li
             let place = SocketAddr::new(listener.local.address, listener.local.port);
             (place == address).then(|| listener.clone())
         }
-        Seen::Listener(_) | Seen::Connection(_) => None,
+        Seen::Listener(_) | Seen::Connection(_) | Seen::Neighbour(_) => None,
     })
 }
 

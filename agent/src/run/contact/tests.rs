@@ -90,7 +90,7 @@ impl Rig {
                         let _ = back.send(kept.iter().take(some).cloned().collect());
                     }
                     ToSensor::Stored(position) => kept.retain(|record| record.position > position),
-                    ToSensor::Keep(_) | ToSensor::WantInventory => {}
+                    ToSensor::Keep(_) | ToSensor::WantInventory(_) => {}
                 }
             }
         });
@@ -138,6 +138,8 @@ fn checked_in(next_s: u32) -> Reply {
         wait_token: 5,
         ca_version: 0,
         content: None,
+        inventory_base: None,
+        reads_packed: None,
     };
     Reply::ok(wire::write(&answer))
 }

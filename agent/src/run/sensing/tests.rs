@@ -179,14 +179,14 @@ async fn calls_are_served_and_the_inventory_waits_once() {
     };
     let inventories = |records: &[Record]| records.iter().filter(|record| record.kind == 3).count();
     for _ in 0..2 {
-        calls.send(ToSensor::WantInventory).await.expect("is there");
+        calls.send(ToSensor::WantInventory(Lacking::default())).await.expect("is there");
     }
     let records = take().await;
     assert_eq!(inventories(&records), 1);
     let last = records.last().expect("is not empty").position;
     calls.send(ToSensor::Stored(last)).await.expect("is there");
     assert!(take().await.is_empty());
-    calls.send(ToSensor::WantInventory).await.expect("is there");
+    calls.send(ToSensor::WantInventory(Lacking::default())).await.expect("is there");
     assert_eq!(inventories(&take().await), 1, "the server may ask again");
     stop.send_replace(true);
     running.await.expect("ends");

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use cordon_proto::ids::{DeviceId, Hardware, Text};
 use cordon_proto::time::Timestamp;
 
-use super::{Request, Warrant};
+use super::{Credential, Request, Token, Warrant};
 use crate::device::{self, Device, Placement, Source, State};
 use crate::risk::noticed::Noticed;
 
@@ -43,6 +43,27 @@ pub(super) fn newcomer(warrant: &Warrant<'_>, request: &Request, model: Option<&
     }
 }
 
+/// Whether a device that stands under the serial of a request is the one that asks. Only of a device that a list of assets
+/// alone names can it be another: then the list keeps its line, and the serial goes to whoever proved something.
+#[must_use]
+pub fn is_the_one(device: &Device, request: &Request, token: Option<&Token>, model: &Text) -> bool {
+    if !device.is_listed_only() {
+        return true;
+    }
+    let maker = match (&request.credential, token) {
+        (Credential::Birth { anchor, .. }, _) => Some(anchor.manufacturer.clone()),
+        (Credential::Token(_), Some(token)) => token.order.manufacturer.clone(),
+        (Credential::Token(_) | Credential::Nothing, _) => None,
+    };
+    let unstated = || Hardware {
+        manufacturer: maker.unwrap_or_else(|| Text::lossy("")),
+        model: model.clone(),
+        revision: Text::lossy(""),
+        serial: request.serial.clone(),
+    };
+    device.is_listed_as(&request.hardware.clone().unwrap_or_else(unstated))
+}
+
 impl Newcomer {
     pub(super) fn device(self, id: DeviceId, state: State, since: Timestamp) -> Device {
         Device {
@@ -68,17 +89,19 @@ impl Newcomer {
             spoke: None,
             listens: None,
             noticed: Noticed::default(),
+            asset: None,
         }
     }
 
     /// The known device with what the request says of it. Where a person moved it is where it stays.
     pub(super) fn taking_over(self, known: &Device, request: &Request, board: bool) -> Device {
         let announced = known.state == State::Expected;
-        let first = announced || known.state == State::Pending;
+        let listed = known.is_listed_only();
+        let first = announced || listed || known.state == State::Pending;
         let says = request.hardware.is_some() || first || board;
         let hardware = if says { self.hardware } else { known.hardware.clone() };
         let unplaced = first && known.placement.is_nowhere();
-        let own = !self.placement.is_nowhere() && (announced || unplaced);
+        let own = !self.placement.is_nowhere() && (announced || listed || unplaced);
         let placement = if own { self.placement } else { known.placement.clone() };
         let stated = self.stated || (known.stated && !board);
         Device { hardware, stated, placement, source: Source::Agent, ..known.clone() }

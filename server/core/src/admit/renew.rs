@@ -203,7 +203,7 @@ fn entitled<'a>(
         State::Quarantined => return Err(device::Refused::Quarantined),
         State::Retired => return Err(device::Refused::Retired),
         State::Lost => return Err(device::Refused::Lost),
-        State::Expected | State::Pending => return Err(device::Refused::UnknownDevice),
+        State::Listed | State::Expected | State::Pending => return Err(device::Refused::UnknownDevice),
     }
     let grace_s = i64::from(terms.grace_days) * DAY_S;
     if now > identity.not_after.plus_seconds(grace_s) {

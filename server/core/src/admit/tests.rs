@@ -12,6 +12,7 @@ use crate::device::{self, Act, DeviceKind, Doubt, DoubtKind, Placement};
 use crate::risk::facts::Reach;
 
 mod birth;
+mod listed;
 mod queue;
 mod renew;
 

@@ -131,7 +131,7 @@ fn the_list_holds_what_people_decided_and_no_ordinary_renewal() {
                 let lost = Reason::KeyCompromise;
                 vec![(2, lost, Some(held)), (3, lost, Some(held)), replaced]
             }
-            State::Active | State::Expected | State::Pending => vec![replaced],
+            State::Active | State::Listed | State::Expected | State::Pending => vec![replaced],
         };
         assert_eq!(found, wanted, "{state:?}");
     }

@@ -127,6 +127,10 @@ pub enum Key {
     ContentState(Name),
     /// A pack of evidence that was made.
     Pack(Name),
+    /// The last figures of a device's health.
+    Health(DeviceId),
+    /// What was said of a device's risk over time.
+    RiskHistory(DeviceId),
     /// Up to which position a device's telemetry is stored. Moved by the store's `append` alone.
     Watermark(DeviceId),
     /// Who does a job. Written by the store's `lease` alone; its revision is the fencing token.
@@ -184,6 +188,8 @@ pub enum Kind {
     Maker = 0x1f,
     ContentState = 0x20,
     Pack = 0x21,
+    Health = 0x22,
+    RiskHistory = 0x23,
     Watermark = 0xe0,
     Lease = 0xe1,
     Idempotency = 0xe2,
@@ -217,7 +223,7 @@ pub enum Index {
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::Meta,
         Self::Device,
         Self::DeviceByHardware,
@@ -251,6 +257,8 @@ impl Kind {
         Self::Maker,
         Self::ContentState,
         Self::Pack,
+        Self::Health,
+        Self::RiskHistory,
         Self::Watermark,
         Self::Lease,
         Self::Idempotency,
@@ -322,6 +330,8 @@ impl Key {
             Self::Maker(_) => Kind::Maker,
             Self::ContentState(_) => Kind::ContentState,
             Self::Pack(_) => Kind::Pack,
+            Self::Health(_) => Kind::Health,
+            Self::RiskHistory(_) => Kind::RiskHistory,
             Self::Watermark(_) => Kind::Watermark,
             Self::Lease(_) => Kind::Lease,
             Self::Idempotency(_) => Kind::Idempotency,
@@ -335,9 +345,12 @@ impl Key {
     pub fn to_bytes(&self) -> Vec<u8> {
         let out = Out::of(self.kind());
         match self {
-            Self::Device(id) | Self::Inventory(id) | Self::Profile(id) | Self::Watermark(id) => {
-                out.fixed(id.as_bytes())
-            }
+            Self::Device(id)
+            | Self::Inventory(id)
+            | Self::Profile(id)
+            | Self::Health(id)
+            | Self::RiskHistory(id)
+            | Self::Watermark(id) => out.fixed(id.as_bytes()),
             Self::DeviceByHardware(id) => out.fixed(id.as_bytes()),
             Self::Leaf(digest) | Self::Pending(digest) | Self::Idempotency(digest) => {
                 out.fixed(digest.as_bytes())
@@ -421,6 +434,8 @@ impl Key {
             Kind::Maker => Self::Maker(from.text()?),
             Kind::ContentState => Self::ContentState(from.text()?),
             Kind::Pack => Self::Pack(from.text()?),
+            Kind::Health => Self::Health(from.device()?),
+            Kind::RiskHistory => Self::RiskHistory(from.device()?),
             Kind::Watermark => Self::Watermark(from.device()?),
             Kind::Lease => Self::Lease(from.text()?),
             Kind::Idempotency => Self::Idempotency(Sha256(from.fixed()?)),
@@ -464,9 +479,12 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind();
         match self {
-            Self::Device(id) | Self::Inventory(id) | Self::Profile(id) | Self::Watermark(id) => {
-                write!(f, "{kind:?} {id}")
-            }
+            Self::Device(id)
+            | Self::Inventory(id)
+            | Self::Profile(id)
+            | Self::Health(id)
+            | Self::RiskHistory(id)
+            | Self::Watermark(id) => write!(f, "{kind:?} {id}"),
             Self::DeviceByHardware(id) => write!(f, "{kind:?} {id}"),
             Self::Leaf(digest) | Self::Pending(digest) | Self::Idempotency(digest) => {
                 write!(f, "{kind:?} {digest}")

@@ -15,8 +15,15 @@ use crate::risk::facts::{Impact, Reach};
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const LEAF: Sha256 = Sha256([1; 32]);
-const STATES: [State; 6] =
-    [State::Expected, State::Pending, State::Active, State::Quarantined, State::Retired, State::Lost];
+const STATES: [State; 7] = [
+    State::Listed,
+    State::Expected,
+    State::Pending,
+    State::Active,
+    State::Quarantined,
+    State::Retired,
+    State::Lost,
+];
 const ACTS: [Act; 5] = [Act::Quarantine, Act::Release, Act::Retire, Act::ReportLost, Act::Find];
 
 fn text(text: &str) -> Text {
@@ -66,6 +73,7 @@ fn device(state: State) -> Device {
         spoke: None,
         listens: None,
         noticed: Noticed::default(),
+        asset: None,
     }
 }
 
@@ -98,7 +106,7 @@ fn checkin() -> CheckinRequest {
 #[test]
 fn the_life_of_an_identity_is_exactly_this_table() {
     // Goal: no surprising move. Method: every act in every state against the list of what is possible.
-    let possible = "quarantine active>quarantined, release quarantined>active, retire expected>retired, \
+    let possible = "quarantine active>quarantined, release quarantined>active, retire listed>retired, retire expected>retired, \
                     retire pending>retired, retire active>retired, retire quarantined>retired, retire lost>retired, \
                     report-lost active>lost, report-lost quarantined>lost, find lost>quarantined";
     let mut found = BTreeSet::new();

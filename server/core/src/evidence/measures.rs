@@ -40,6 +40,48 @@ pub struct Case {
     pub installed: Vec<Timestamp>,
 }
 
+/// One hole on one device, dated by what the server wrote down of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dated<'a> {
+    /// The hole.
+    pub hole: &'a str,
+    /// When it became known of the device.
+    pub known: Timestamp,
+    /// When a release that closes it was here.
+    pub available: Option<Timestamp>,
+    /// When the device proved that it runs such a release.
+    pub deployed: Option<Timestamp>,
+}
+
+/// The cases of dated rows, one for each hole: known since its first day, its repair available since the first one's.
+#[must_use]
+pub fn cases_of<'a>(rows: impl IntoIterator<Item = Dated<'a>>) -> Vec<Case> {
+    let mut cases: BTreeMap<&str, Case> = BTreeMap::new();
+    for row in rows {
+        let case = cases.entry(row.hole).or_insert_with(|| Case {
+            name: row.hole.into(),
+            known: row.known,
+            available: row.available,
+            devices: 0,
+            installed: Vec::new(),
+        });
+        case.known = case.known.min(row.known);
+        case.available = case.available.into_iter().chain(row.available).min();
+        case.devices = case.devices.saturating_add(1);
+        case.installed.extend(row.deployed);
+    }
+    cases.into_values().collect()
+}
+
+/// Holes that are closed on every device that had them, in thousandths; none without holes.
+#[must_use]
+pub fn holes_closed_permille(cases: &[Case]) -> Option<u64> {
+    let count = |cases: usize| u64::try_from(cases).unwrap_or(u64::MAX);
+    let is_closed = |case: &&Case| case.devices > 0 && count(case.installed.len()) >= case.devices;
+    let closed = cases.iter().filter(is_closed).count();
+    count(closed).saturating_mul(1000).checked_div(count(cases.len()))
+}
+
 /// How times are spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quartiles {
@@ -190,6 +232,41 @@ mod tests {
         assert_eq!(found.available_to_deployed, quartiles(30, 50, 90, 400), "of 10, 30, 50, 90 and 400");
         let open = |devices, for_s| OpenCase { name: "CVE-2026-1".into(), devices, for_s };
         assert_eq!(found.open, vec![open(1, 1000), open(9, 960)]);
+    }
+
+    #[test]
+    fn dated_rows_of_devices_are_joined_by_hole() {
+        // Goal: the three measures from what a server wrote down day by day. Method: two holes, three devices, the first days of
+        // each; a hole is closed only when every device proved it.
+        let row = |hole, known, available: Option<i64>, deployed: Option<i64>| Dated {
+            hole,
+            known: Timestamp(known),
+            available: available.map(Timestamp),
+            deployed: deployed.map(Timestamp),
+        };
+        let rows = [
+            row("CVE-2026-2", 100, None, None),
+            row("CVE-2026-1", 50, Some(80), Some(90)),
+            row("CVE-2026-1", 40, Some(70), Some(170)),
+        ];
+        let cases = cases_of(rows);
+        assert_eq!(
+            cases,
+            [
+                case(40, Some(70), 2, &[90, 170]),
+                Case { name: "CVE-2026-2".into(), ..case(100, None, 1, &[]) }
+            ]
+        );
+        assert_eq!((holes_closed_permille(&cases), holes_closed_permille(&[])), (Some(500), None));
+        let found = measures(&cases, Timestamp(1000));
+        assert_eq!(
+            (found.patched_permille, found.identified_to_available.map(|one| one.median_s)),
+            (Some(666), Some(30))
+        );
+        assert_eq!(found.available_to_deployed.map(|one| (one.lower_s, one.most_s)), Some((20, 100)));
+        let late =
+            cases_of([row("CVE-2026-1", 50, Some(80), Some(90)), row("CVE-2026-1", 50, Some(80), None)]);
+        assert_eq!(holes_closed_permille(&late), Some(0), "one of two is not closed");
     }
 
     #[test]

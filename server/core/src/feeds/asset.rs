@@ -4,7 +4,8 @@
 //! without a model, or with a cell nobody could show, is refused with a word and counted. Nothing is matched here. Read next:
 //! [`super::devices`].
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -28,6 +29,12 @@ pub struct Asset {
     pub serial: String,
     /// Where it stands.
     pub ward: String,
+    /// At which site.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub site: String,
+    /// What it is for, in the list's words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kind: String,
     /// Its name in the network.
     pub hostname: String,
     /// Its address.
@@ -43,11 +50,24 @@ pub struct Assets {
     pub assets: Vec<Asset>,
     /// Rows that were not taken, by reason.
     pub refused: BTreeMap<&'static str, usize>,
+    /// The same rows, one by one.
+    pub left_out: Vec<LeftOut>,
     /// Columns that nobody asked for, as they were written.
     pub passed_over: Vec<String>,
     columns: Option<BTreeMap<Column, usize>>,
     rows: usize,
-    seen: BTreeSet<(String, String)>,
+    seen: BTreeMap<(String, String), usize>,
+}
+
+/// A row that was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its row, the header being the first.
+    pub row: usize,
+    /// The reason's word.
+    pub why: &'static str,
+    /// For one that stands there twice: the first of the two rows.
+    pub first: Option<usize>,
 }
 
 /// Why a list is refused.
@@ -55,7 +75,7 @@ pub struct Assets {
 pub enum NoList {
     /// No header with a column for the model.
     #[error(
-        "no column for the model in its first row ({found}): name one `model`, and beside it manufacturer, version, serial, department, hostname, ip, mac, tag"
+        "no column for the model in its first row ({found}): name one `model`, and beside it manufacturer, version, serial, site, department, type, hostname, ip, mac, tag"
     )]
     NoModel {
         /// The columns that are there.
@@ -80,13 +100,15 @@ enum Column {
     Version,
     Serial,
     Ward,
+    Site,
+    Kind,
     Hostname,
     Ip,
     Mac,
 }
 
 /// The names that exports give a column, without case and signs.
-const NAMES: [(Column, &[&str]); 9] = [
+const NAMES: [(Column, &[&str]); 11] = [
     (
         Column::Tag,
         &[
@@ -163,11 +185,25 @@ const NAMES: [(Column, &[&str]); 9] = [
             "location",
             "unit",
             "clinic",
-            "site",
             "costcenter",
             "owningdepartment",
             "station",
             "abteilung",
+        ],
+    ),
+    (Column::Site, &["site", "sitename", "facility", "hospital", "campus", "building", "standort"]),
+    (
+        Column::Kind,
+        &[
+            "kind",
+            "type",
+            "devicetype",
+            "equipmenttype",
+            "assettype",
+            "category",
+            "devicecategory",
+            "equipmentcategory",
+            "geraeteart",
         ],
     ),
     (Column::Hostname, &["hostname", "host", "computername", "networkname", "dnsname", "fqdn"]),
@@ -201,12 +237,17 @@ impl Assets {
             version: cell(Column::Version).to_string(),
             serial: cell(Column::Serial).to_string(),
             ward: cell(Column::Ward).to_string(),
+            site: cell(Column::Site).to_string(),
+            kind: cell(Column::Kind).to_string(),
             hostname: cell(Column::Hostname).to_string(),
             ip: cell(Column::Ip).to_string(),
             mac: cell(Column::Mac).to_string(),
         };
         match self.fault(&asset) {
-            Some(why) => *self.refused.entry(why).or_default() += 1,
+            Some((why, first)) => {
+                *self.refused.entry(why).or_default() += 1;
+                self.left_out.push(LeftOut { row: asset.row, why, first });
+            }
             None => self.assets.push(asset),
         }
         Ok(())
@@ -247,22 +288,29 @@ impl Assets {
         Ok(())
     }
 
-    /// Why a row is not taken.
-    fn fault(&mut self, asset: &Asset) -> Option<&'static str> {
-        let Asset { tag, maker, model, version, serial, ward, hostname, ip, mac, .. } = asset;
-        let cells = [tag, maker, model, version, serial, ward, hostname, ip, mac];
+    /// Why a row is not taken, and the row that it repeats.
+    fn fault(&mut self, asset: &Asset) -> Option<(&'static str, Option<usize>)> {
+        let Asset { row, tag, maker, model, version, serial, ward, site, kind, hostname, ip, mac } = asset;
+        let cells = [tag, maker, model, version, serial, ward, site, kind, hostname, ip, mac];
         if model.is_empty() {
-            return Some("no-model");
+            return Some(("no-model", None));
         }
         if cells.iter().any(|cell| cell.len() > limits::ASSET_CELL) {
-            return Some("cell-too-long");
+            return Some(("cell-too-long", None));
         }
         if cells.iter().any(|cell| cell.chars().any(char::is_control)) {
-            return Some("control-character");
+            return Some(("control-character", None));
         }
-        let named = !(tag.is_empty() && serial.is_empty());
-        let new = !named || self.seen.insert((tag.clone(), serial.clone()));
-        (!new).then_some("twice")
+        if tag.is_empty() && serial.is_empty() {
+            return None;
+        }
+        match self.seen.entry((tag.clone(), serial.clone())) {
+            Entry::Occupied(first) => Some(("twice", Some(*first.get()))),
+            Entry::Vacant(place) => {
+                place.insert(*row);
+                None
+            }
+        }
     }
 }
 
@@ -318,6 +366,10 @@ mod tests {
         assert_eq!(one.assets, other.assets);
         assert_eq!((one.assets[0].row, one.assets[0].tag.as_str()), (2, "T1"));
         assert_eq!(one.passed_over, ["Price"]);
+        let placed = list(&["Model;Site;Department;Device Type", "MX40;St. Anna;ICU;Patient Monitor"])
+            .expect("a list");
+        let asset = &placed.assets[0];
+        assert_eq!((&*asset.site, &*asset.ward, &*asset.kind), ("St. Anna", "ICU", "Patient Monitor"));
     }
 
     #[test]
@@ -342,6 +394,17 @@ mod tests {
         assert_eq!(
             read.refused,
             [("cell-too-long", 1), ("control-character", 1), ("no-model", 2), ("twice", 1)].into()
+        );
+        let rows: Vec<_> = read.left_out.iter().map(|left| (left.row, left.why, left.first)).collect();
+        assert_eq!(
+            rows,
+            [
+                (4, "no-model", None),
+                (5, "cell-too-long", None),
+                (6, "control-character", None),
+                (7, "twice", Some(2)),
+                (9, "no-model", None)
+            ]
         );
     }
 

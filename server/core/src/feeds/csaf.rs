@@ -15,6 +15,7 @@ use serde::Deserialize;
 use self::form::{Document, Members, Vulnerability};
 use self::tree::{ByName, Product};
 use super::date;
+use crate::cvss::Vector;
 use crate::matching::json::{self, Refused};
 
 mod form;
@@ -47,6 +48,8 @@ pub struct Advisory {
     pub nowhere: usize,
     /// Branches deeper than they are followed, or relationships that go round in a circle.
     pub unresolved: usize,
+    /// Scores that are not what their vectors say, and vectors that are none: the vector counts where there is one.
+    pub miscounted: usize,
 }
 
 /// What a document says of one weakness.
@@ -140,8 +143,10 @@ impl RemedyKind {
 pub struct Score {
     /// The CVSS vector.
     pub vector: String,
-    /// The base score in tenths, 0 to 100.
+    /// The base score in tenths, 0 to 100: what the vector says, or what is written where that cannot be read.
     pub base_tenths: u8,
+    /// The vector, where it is one of version 3 or 4.
+    pub severity: Option<Vector>,
     /// For which products; empty: for all.
     pub products: Vec<usize>,
 }
@@ -202,6 +207,7 @@ pub fn read(bytes: &[u8]) -> Result<Advisory, Refused> {
         weaknesses: Vec::new(),
         nowhere: 0,
         unresolved: tree.unresolved,
+        miscounted: 0,
     };
     let mut left = limits::CSAF_MEMBERS;
     for (at, vulnerability) in vulnerabilities.0.into_iter().enumerate() {
@@ -249,9 +255,17 @@ impl Advisory {
             let members = Members { product_ids: score.products, ..Members::default() };
             let products = self.members(members, names, left)?;
             // Of several versions of CVSS the newest that is here.
-            let found = [score.cvss_v4, score.cvss_v3, score.cvss_v2].into_iter().flatten().next();
-            if let Some((vector, base_tenths)) = found.and_then(form::Cvss::whole) {
-                weakness.scores.push(Score { vector: short(&vector), base_tenths, products });
+            let newer = [score.cvss_v4, score.cvss_v3].into_iter().flatten();
+            let newer: Vec<_> = newer.filter_map(form::Cvss::whole).collect();
+            let severity = |(vector, _): &(String, u8)| Vector::parse(vector.trim()).ok();
+            let older = score.cvss_v2.and_then(form::Cvss::whole);
+            let found = newer.iter().find(|one| severity(one).is_some()).or(newer.first()).or(older.as_ref());
+            if let Some((vector, stated)) = found {
+                let severity = Vector::parse(vector.trim()).ok();
+                let base_tenths = severity.map_or(*stated, |vector| vector.scores().base);
+                self.miscounted +=
+                    usize::from(base_tenths != *stated || (severity.is_none() && !newer.is_empty()));
+                weakness.scores.push(Score { vector: short(vector), base_tenths, severity, products });
             }
         }
         for flag in from.flags.0 {

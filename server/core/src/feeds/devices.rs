@@ -19,7 +19,7 @@ use super::span::{self, Among};
 mod tests;
 
 /// Advisories by the makers of their products.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Catalogue {
     advisories: Vec<Advisory>,
     aliases: Aliases,
@@ -178,6 +178,12 @@ impl Catalogue {
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         (self.advisories.len(), self.products.len())
+    }
+
+    /// The advisories by their names.
+    #[must_use]
+    pub fn advisories(&self) -> &[Advisory] {
+        &self.advisories
     }
 
     /// The answers about one device, the worst for each weakness, in the order of their names.

@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::Part;
+use crate::sbom::{self, Format};
 
 /// Characters kept of a version.
 const VERSION_CHARS: usize = 16;
@@ -22,7 +23,7 @@ const VERSION_CHARS: usize = 16;
 pub enum Kind {
     /// CycloneDX in JSON (ECMA-424).
     CycloneDx,
-    /// SPDX 2 in JSON (ISO/IEC 5962).
+    /// SPDX 2 in JSON or tag-value (ISO/IEC 5962).
     Spdx,
     /// CSAF (OASIS).
     Csaf,
@@ -102,12 +103,12 @@ impl Form {
     #[must_use]
     pub fn of(part: Part, bytes: &[u8]) -> Self {
         let seen = serde_json::from_slice::<Seen>(bytes).ok();
-        let form = seen.and_then(|seen| match part {
-            Part::Sbom => seen.sbom(),
-            Part::Vex => seen.vex(),
-            Part::Mud => seen.usage(),
+        let form = match part {
+            Part::Sbom => seen.map_or_else(|| Self::of_tags(bytes), |seen| seen.sbom()),
+            Part::Vex => seen.and_then(|seen| seen.vex()),
+            Part::Mud => seen.and_then(|seen| seen.usage()),
             Part::Image | Part::Delta => None,
-        });
+        };
         let within = form.filter(|form| form.count <= as_u64(limits::SBOM_COMPONENTS));
         within.unwrap_or_else(Self::not_readable)
     }
@@ -116,6 +117,13 @@ impl Form {
     #[must_use]
     pub fn not_readable() -> Self {
         Self { kind: Kind::NotReadable, version: String::new(), count: 0 }
+    }
+
+    /// SPDX as lines of tags and values, which is no JSON.
+    fn of_tags(bytes: &[u8]) -> Option<Self> {
+        let sbom = sbom::read(bytes).ok().filter(|sbom| sbom.format == Format::SpdxTags)?;
+        let count = sbom.components.len() + usize::from(sbom.subject.is_some());
+        Some(Self { kind: Kind::Spdx, version: sbom.version, count: as_u64(count) })
     }
 
     fn new<T>(kind: Kind, version: &str, counted: Option<&Vec<T>>) -> Option<Self> {
@@ -193,6 +201,12 @@ mod tests {
         assert_eq!(seen(Part::Vex, cyclone), "CycloneDX 1.6 1");
         let spdx = r#"{"spdxVersion":"SPDX-2.3","packages":[{},{},{}]}"#;
         assert_eq!(seen(Part::Sbom, spdx), "SPDX 2.3 3");
+        let tags =
+            "SPDXVersion: SPDX-2.2\nPackageName: a\nSPDXID: SPDXRef-1\nPackageName: b\nSPDXID: SPDXRef-2\n";
+        assert_eq!(
+            (seen(Part::Sbom, tags), seen(Part::Vex, tags)),
+            ("SPDX 2.2 2".into(), "not readable  0".into())
+        );
         let csaf = r#"{"document":{"category":"csaf_vex","csaf_version":"2.0"},"vulnerabilities":[{},{}]}"#;
         assert_eq!(seen(Part::Vex, csaf), "CSAF 2.0 2");
         let open = r#"{"@context":"https://openvex.dev/ns/v0.2.0","version":1,"statements":[{}]}"#;

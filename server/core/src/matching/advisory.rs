@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::ecosystem::Ecosystem;
+use crate::cvss::Vector;
 
 /// One advisory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub struct Advisory {
     /// Taken back by who published it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub withdrawn: bool,
+    /// How grave it is: of several vectors that it has, the one that goes before the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Vector>,
     /// What it says of which package.
     #[serde(default)]
     pub affected: Vec<Affected>,

@@ -82,7 +82,7 @@ impl Component {
 
     /// Where a Debian backport came from: `1.2-3~bpo12+1` is `1.2-3` of release 13, rebuilt for 12 (backports.debian.org).
     #[must_use]
-    pub(super) fn backport(&self) -> Option<(Ecosystem, &str)> {
+    pub(crate) fn backport(&self) -> Option<(Ecosystem, &str)> {
         if self.ecosystem.family() != "Debian" {
             return None;
         }

@@ -14,6 +14,10 @@ use cordon_proto::limits;
 use super::advisory::{Advisory, Affected, Edge, Order, Stated};
 use super::ecosystem::Ecosystem;
 use super::group::{self, Names};
+use crate::cvss::Vector;
+
+/// What stands for a severity that no record says.
+const UNSAID: u32 = u32::MAX;
 
 /// More statements than an index holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +47,13 @@ pub struct Index {
     records: Vec<Record>,
     record_groups: Vec<u32>,
     /// Sorted.
-    groups: Vec<String>,
+    pub(super) groups: Vec<String>,
+    /// Which statements are counted under which group, sorted.
+    pub(super) group_entries: Vec<(u32, u32)>,
+    /// Of each group: which of the severities is its own, [`UNSAID`] where no record says.
+    group_severities: Vec<u32>,
+    /// Each once: thousands of weaknesses share a vector.
+    severities: Vec<Vector>,
     ranges: Vec<Stretch>,
     events: Vec<Mark>,
     versions: Vec<Piece>,
@@ -56,6 +66,9 @@ pub struct Builder {
     index: Index,
     names: Vec<(Run, Run)>,
     pieces: Vec<Piece>,
+    /// Of each record.
+    severities: Vec<u32>,
+    places: BTreeMap<Vector, u32>,
 }
 
 /// A part of the text.
@@ -145,7 +158,15 @@ impl Builder {
         let first = self.pieces.len();
         self.pieces_of(&advisory.upstream)?;
         self.names.push((ids, Run::since(&self.pieces, first)?));
+        let severity = advisory.severity.map(|vector| self.severity(vector)).transpose()?;
+        self.severities.push(severity.unwrap_or(UNSAID));
         Ok(())
+    }
+
+    /// How many records were taken: the number of the next one.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.index.records.len()
     }
 
     /// All taken: sorts them and gives each record its groups.
@@ -153,7 +174,7 @@ impl Builder {
     /// # Errors
     /// There are too many.
     pub fn finish(self) -> Result<Index, Full> {
-        let Self { mut index, names, pieces } = self;
+        let Self { mut index, names, pieces, severities, .. } = self;
         let text = core::mem::take(&mut index.text);
         let words = |run: Run| run.of(&pieces).iter().map(|piece| piece.of(&text)).collect();
         let names: Vec<_> = names
@@ -173,6 +194,7 @@ impl Builder {
             record.groups = Run::since(&index.record_groups, first)?;
         }
         index.groups = all.into_iter().map(String::from).collect();
+        index.judge_groups(&severities);
         let id = |entry: &Entry| {
             index.records.get(as_usize(entry.record)).map_or("", |record| record.id.of(&text))
         };
@@ -181,6 +203,7 @@ impl Builder {
             places.then_with(|| id(a).cmp(id(b))).then_with(|| a.record.cmp(&b.record))
         });
         index.text = text;
+        index.group_entries()?;
         Ok(index)
     }
 
@@ -220,6 +243,16 @@ impl Builder {
         Ok(next)
     }
 
+    fn severity(&mut self, vector: Vector) -> Result<u32, Full> {
+        if let Some(known) = self.places.get(&vector) {
+            return Ok(*known);
+        }
+        let next = u32::try_from(self.index.severities.len()).map_err(|_| Full)?;
+        self.index.severities.push(vector);
+        self.places.insert(vector, next);
+        Ok(next)
+    }
+
     fn pieces_of(&mut self, texts: &[String]) -> Result<(), Full> {
         for text in texts {
             let piece = self.piece(text)?;
@@ -246,6 +279,25 @@ impl Index {
             builder.add(advisory)?;
         }
         builder.finish()
+    }
+
+    fn group_entries(&mut self) -> Result<(), Full> {
+        let mut pairs = Vec::new();
+        for (place, entry) in self.entries.iter().enumerate() {
+            let place = u32::try_from(place).map_err(|_| Full)?;
+            pairs.extend(self.groups_of(entry).iter().map(|group| (*group, place)));
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        self.group_entries = pairs;
+        Ok(())
+    }
+
+    /// The ecosystem and the package of a statement.
+    pub(super) fn package(&self, entry: &Entry) -> Option<(&Ecosystem, &str)> {
+        let mut all = self.ecosystems.iter();
+        let ecosystem = all.find(|(_, place)| **place == entry.ecosystem).map(|(ecosystem, _)| ecosystem)?;
+        Some((ecosystem, self.word(entry.name)))
     }
 
     /// What went into it.
@@ -275,9 +327,37 @@ impl Index {
         let record = self.records.get(as_usize(entry.record));
         record.map_or(&[], |record| record.groups.of(&self.record_groups))
     }
+
     /// The name of a group.
     pub(super) fn group(&self, group: u32) -> &str {
         self.groups.get(as_usize(group)).map_or("", String::as_str)
+    }
+
+    /// How grave a group is, by whichever record says so, whatever packages that one speaks of.
+    pub(super) fn severity(&self, group: u32) -> Option<Vector> {
+        let place = *self.group_severities.get(as_usize(group))?;
+        self.severities.get(as_usize(place)).copied()
+    }
+
+    /// Gives each group the severity of the record that speaks of it alone, and of several the one that goes before.
+    fn judge_groups(&mut self, of_records: &[u32]) {
+        let weights: Vec<_> = self.severities.iter().map(Vector::weight).collect();
+        self.group_severities = alloc::vec![UNSAID; self.groups.len()];
+        let mut best = alloc::vec![None; self.groups.len()];
+        for (record, severity) in self.records.iter().zip(of_records) {
+            let Some(weight) = weights.get(as_usize(*severity)) else { continue };
+            let groups = record.groups.of(&self.record_groups);
+            let weight = Some((groups.len() == 1, weight));
+            for group in groups.iter().map(|group| as_usize(*group)) {
+                let (Some(held), Some(place)) = (best.get_mut(group), self.group_severities.get_mut(group))
+                else {
+                    continue;
+                };
+                if weight > *held {
+                    (*held, *place) = (weight, *severity);
+                }
+            }
+        }
     }
 
     pub(super) fn ranges(&self, entry: &Entry) -> &[Stretch] {

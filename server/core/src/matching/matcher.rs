@@ -56,6 +56,14 @@ impl Index {
         matches
     }
 
+    /// What is known of one component.
+    #[must_use]
+    pub fn matches_one<'a>(&'a self, component: &'a Component) -> Matches<'a> {
+        let mut matches = Matches::default();
+        self.ask(component, &mut matches);
+        matches
+    }
+
     fn ask<'a>(&'a self, component: &'a Component, matches: &mut Matches<'a>) {
         let scheme = component.ecosystem.scheme();
         let module = component.module.is_some().then_some(Why::ModuleStream);
@@ -111,8 +119,8 @@ impl Index {
         };
         let (group, _) = words.first()?;
         let evidence = Evidence { advisory: self.id(deciding.entry), compared: deciding.held.compared };
-        let (group, component) = (self.group(*group), subject.component);
-        Some(Verdict { group, component, answer, evidence })
+        let (severity, component) = (self.severity(*group), subject.component);
+        Some(Verdict { group: self.group(*group), component, answer, evidence, severity })
     }
 
     /// The lowest version at which no record says "affected", found by going from repair to repair.

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::advisory::{Advisory, Affected, Event, Order, Range, Stated};
 use super::ecosystem::Ecosystem;
 use super::json::{self, AtMost, Refused};
+use crate::cvss::Vector;
 
 /// A record, and what of it could not be taken or had to be mended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Read {
     pub without_introduced: usize,
     /// Ranges with both a repair and a last affected version, which the schema forbids: both are judged.
     pub two_ends: usize,
+    /// CVSS vectors that are none: what they would say is not known.
+    pub bad_severities: usize,
 }
 
 #[derive(Deserialize)]
@@ -36,6 +39,8 @@ struct Record {
     #[serde(default)]
     withdrawn: Option<String>,
     #[serde(default)]
+    severity: Severities,
+    #[serde(default)]
     affected: AtMost<Entry, { limits::ADVISORY_AFFECTED }>,
 }
 
@@ -47,6 +52,17 @@ struct Entry {
     ranges: AtMost<Stretch, { limits::ADVISORY_EVENTS }>,
     #[serde(default)]
     versions: AtMost<String, { limits::ADVISORY_VERSIONS }>,
+    #[serde(default)]
+    severity: Severities,
+}
+
+type Severities = AtMost<Severity, { limits::ALIASES }>;
+
+/// A severity: of CVSS, or in a publisher's own words, which stay its own.
+#[derive(Deserialize)]
+struct Severity {
+    r#type: String,
+    score: String,
 }
 
 #[derive(Deserialize)]
@@ -98,10 +114,17 @@ pub fn read(bytes: &[u8]) -> Result<Read, Refused> {
             return Err(Refused::OtherForm("a name that is none".into()));
         }
     }
-    let mut read =
-        Read { advisory: Advisory::default(), without_package: 0, without_introduced: 0, two_ends: 0 };
+    let mut read = Read {
+        advisory: Advisory::default(),
+        without_package: 0,
+        without_introduced: 0,
+        two_ends: 0,
+        bad_severities: 0,
+    };
+    let mut severity = read.gravest(None, record.severity);
     let mut affected = Vec::with_capacity(record.affected.0.len());
     for entry in record.affected.0 {
+        severity = read.gravest(severity, entry.severity);
         match entry.package {
             None => read.without_package += 1,
             Some(Package { ecosystem, name }) => {
@@ -116,12 +139,27 @@ pub fn read(bytes: &[u8]) -> Result<Read, Refused> {
         aliases: record.aliases.0,
         upstream: record.upstream.0,
         withdrawn: record.withdrawn.is_some(),
+        severity,
         affected,
     };
     Ok(read)
 }
 
 impl Read {
+    /// The vector that goes before the others.
+    fn gravest(&mut self, known: Option<Vector>, said: Severities) -> Option<Vector> {
+        let mut vectors: Vec<Vector> = known.into_iter().collect();
+        for severity in
+            said.0.iter().filter(|severity| matches!(severity.r#type.as_str(), "CVSS_V3" | "CVSS_V4"))
+        {
+            match Vector::parse(severity.score.trim()) {
+                Ok(vector) => vectors.push(vector),
+                Err(_) => self.bad_severities += 1,
+            }
+        }
+        vectors.into_iter().max_by_key(Vector::weight)
+    }
+
     fn range(&mut self, stretch: Stretch) -> Range {
         let order = match stretch.r#type {
             Kind::Ecosystem => Order::Ecosystem,
@@ -161,7 +199,8 @@ mod tests {
     use super::*;
 
     const WHOLE: &str = r#"{"schema_version":"1.7.0","id":"DSA-1-1","aliases":null,"upstream":["CVE-2024-0001"],"withdrawn":null,
-        "details":"…","severity":[{"type":"CVSS_V3","score":"CVSS:3.1/AV:N"},{"type":"Ubuntu","score":"low"}],
+        "details":"…","severity":[{"type":"CVSS_V3","score":"CVSS:3.1/AV:N"},{"type":"Ubuntu","score":"low"},
+        {"type":"CVSS_V3","score":"CVSS:3.0/AV:N/AC:L/PR:N/UI:N/S:C/C:H/I:H/A:H"},{"type":"CVSS_V3","score":"CVSS:3.1/AV:L/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
         "affected":[{"package":{"ecosystem":"Debian:12","name":"pump","purl":"pkg:deb/debian/pump"},
             "ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"1.2-3"}],"database_specific":{}}],
             "versions":["1.1-1"],"ecosystem_specific":{"urgency":"high"}},
@@ -169,13 +208,15 @@ mod tests {
 
     #[test]
     fn a_record_is_read_in_our_words() {
-        // Goal: all that decides, nothing else. Method: a record with what real ones carry, golden.
+        // Goal: all that decides, nothing else. Method: a record with what real ones carry, golden; of its severities the newest
+        // version of CVSS speaks, and half a vector is counted.
         let read = read(WHOLE.as_bytes()).expect("a record");
         let text = serde_json::to_string(&read.advisory).expect("JSON");
-        let wanted = r#"{"id":"DSA-1-1","upstream":["CVE-2024-0001"],"affected":[{"ecosystem":"Debian:12","name":"pump","ranges":[{"order":"ecosystem","events":[{"introduced":"0"},{"fixed":"1.2-3"}]}],"versions":["1.1-1"]}]}"#;
+        let wanted = r#"{"id":"DSA-1-1","upstream":["CVE-2024-0001"],"severity":"CVSS:3.1/AV:L/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H","affected":[{"ecosystem":"Debian:12","name":"pump","ranges":[{"order":"ecosystem","events":[{"introduced":"0"},{"fixed":"1.2-3"}]}],"versions":["1.1-1"]}]}"#;
         assert_eq!(text, wanted);
         assert_eq!(serde_json::from_str::<Advisory>(&text).expect("the same"), read.advisory);
-        assert_eq!((read.without_package, read.without_introduced, read.two_ends), (1, 0, 0));
+        let counts = [read.without_package, read.without_introduced, read.two_ends, read.bad_severities];
+        assert_eq!(counts, [1, 0, 0, 1]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::component::{Component, ComponentSet};
 use super::dpkg;
 use super::ecosystem::Ecosystem;
 use super::index::{Counts, Index};
-use super::verdict::{Answer, Why};
+use super::verdict::{Answer, Verdict, Why};
 
 fn place(text: &str) -> Ecosystem {
     text.parse().expect("an ecosystem")
@@ -346,4 +346,27 @@ fn only_a_repair_is_told_as_one() {
     let both = [ends(Event::LastAffected("5".into())), also(ends(Event::Fixed("4".into())), &["DSA-1-1"])];
     let said = stands_on(&both, Component::new(place("Debian:12"), "pump", "6"));
     assert_eq!(said, "fixed: deb 6 Some(\"fixed 4\") Some(\"4\")");
+}
+
+#[test]
+fn a_weakness_is_as_grave_as_the_record_that_speaks_of_it_alone() {
+    // Goal: one severity a weakness, from whoever knows it best. Method: a distribution's record of two weaknesses, records of
+    // one in other ecosystems, in either order; a weakness of which only the first speaks; one of which nobody says.
+    let grave = |record: Advisory, vector: &str| Advisory { severity: vector.parse().ok(), ..record };
+    let both = grave(
+        also(fixed("DSA-1-1", "Debian:12", "9"), &[CVE, "CVE-2024-0002"]),
+        "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:H/SI:H/SA:H",
+    );
+    let old = grave(fixed(CVE, "Debian:11", "9"), "CVSS:3.0/AV:N/AC:L/PR:N/UI:N/S:C/C:H/I:H/A:H");
+    let new =
+        grave(also(fixed("GHSA-1", "npm", "9"), &[CVE]), "CVSS:3.1/AV:L/AC:L/PR:L/UI:N/S:U/C:H/I:H/A:H");
+    let silent = fixed("CVE-2024-0003", "Debian:12", "9");
+    for records in [[&both, &old, &new, &silent], [&silent, &new, &old, &both]] {
+        let index = Index::build(records).expect("few records");
+        let set = ComponentSet::new(vec![Component::new(place("Debian:12"), "pump", "1")]);
+        let verdicts = index.matches(&set).verdicts;
+        let tenths = |verdict: &Verdict<'_>| verdict.severity.map(|vector| vector.scores().base);
+        let told: Vec<_> = verdicts.iter().map(|verdict| (verdict.group, tenths(verdict))).collect();
+        assert_eq!(told, [(CVE, Some(78)), ("CVE-2024-0002", Some(100)), ("CVE-2024-0003", None)]);
+    }
 }

@@ -6,6 +6,7 @@
 use super::advisory::Edge;
 use super::component::Component;
 use super::version::Scheme;
+use crate::cvss::Vector;
 
 /// Does a component have a weakness?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +124,8 @@ pub struct Verdict<'a> {
     pub answer: Answer<'a>,
     /// What it stands on.
     pub evidence: Evidence<'a>,
+    /// How grave the weakness is, where a record says so; says nothing about this component.
+    pub severity: Option<Vector>,
 }
 
 impl<'a> Verdict<'a> {

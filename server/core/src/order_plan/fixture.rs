@@ -62,6 +62,7 @@ pub(crate) fn pump(serial: &str) -> Device {
         spoke: Some(NOW),
         listens: None,
         noticed: Noticed::default(),
+        asset: None,
     }
 }
 

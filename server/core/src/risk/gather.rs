@@ -22,6 +22,7 @@ use super::facts::{
 };
 use super::noticed::Noticed;
 use crate::device::{Device, Report};
+use crate::exposure::Exposed;
 use crate::import::KnownRelease;
 use crate::triage;
 
@@ -130,6 +131,8 @@ pub struct Known<'a> {
     pub newest: Option<&'a Newest>,
     /// The ends of its updates.
     pub ends: Ends,
+    /// What it is exposed to; none where nothing was ever imported to hold it against.
+    pub exposed: Option<&'a Exposed>,
 }
 
 /// The facts of one device.
@@ -143,6 +146,9 @@ pub fn gather<'a>(known: &Known<'_>, findings: impl IntoIterator<Item = &'a tria
         posture: posture(known, &noticed),
         freshness: freshness(known, &noticed),
         findings: findings.into_iter().filter(|record| record.weighs()).map(finding).collect(),
+        exposures: known.exposed.map(|exposed| exposed.exposures.clone()).unwrap_or_default(),
+        exposures_unknown: known.exposed.map_or(0, |exposed| exposed.unknown),
+        components_unmatchable: known.exposed.map_or(0, |exposed| exposed.unmatchable),
         ..Facts::unknown(known.device.hardware.serial.as_str())
     }
 }
@@ -197,7 +203,10 @@ fn posture(known: &Known<'_>, noticed: &Noticed) -> Posture {
         secure_boot_off: known.lacks("secure-boot"),
         disk_unencrypted: known.lacks("disk-encryption"),
         patient_data_at_rest: if is_read { holds_data } else { Answer::Unknown },
-        os_support: os_support(known.field(Section::System, "support-end")),
+        os_support: match known.exposed.map(|exposed| exposed.os_support) {
+            None | Some(OsSupport::Unknown) => os_support(known.field(Section::System, "support-end")),
+            Some(said) => said,
+        },
         key_protection: known.key_protection(),
         identity_doubted: known.device.doubt.as_ref().map(|doubt| doubt.at),
         ..Posture::default()
@@ -231,7 +240,7 @@ fn freshness(known: &Known<'_>, noticed: &Noticed) -> Freshness {
         release,
         update_failed: known.ends.failed.or(noticed.failing),
         rolled_back: known.ends.strayed.or(noticed.fell.filter(is_sure)),
-        feed_updated: None,
+        feed_updated: known.exposed.and_then(|exposed| exposed.as_of),
     }
 }
 

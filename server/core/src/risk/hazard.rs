@@ -90,14 +90,39 @@ impl<'a> Cause<'a> {
 /// Every part of a device's risk, in no particular order.
 #[must_use]
 pub fn parts<'a>(facts: &'a Facts, model: &Model, now: Timestamp) -> Vec<Part<'a>> {
-    let mut parts = Vec::new();
-    let mut add = |part| parts.push(part);
+    let mut parts = Vec::with_capacity(facts.exposures.len().saturating_add(facts.findings.len()));
+    each_part(facts, model, now, &mut |part| parts.push(part));
+    parts
+}
+
+/// The sum of all parts' hazards in micro-nepers, without keeping one.
+#[must_use]
+pub fn total(facts: &Facts, model: &Model, now: Timestamp) -> u64 {
+    let mut total = 0;
+    each_part(facts, model, now, &mut |part| total += u64::from(part.hazard));
+    total
+}
+
+/// Gives every part of a device's risk to `take`.
+fn each_part<'a>(facts: &'a Facts, model: &Model, now: Timestamp, take: &mut impl FnMut(Part<'a>)) {
+    let mut add = |part: Part<'a>| {
+        if part.hazard > 0 {
+            take(part);
+        }
+    };
     posture(&facts.posture, model, now, &mut add);
     freshness(facts, model, now, &mut add);
     findings(facts, model, now, &mut add);
-    exposures(facts, model, &mut parts);
-    parts.retain(|part| part.hazard > 0);
-    parts
+    exposures(&facts.exposures, &facts.reach, model, &mut add);
+}
+
+/// The sum of the hazards of some exposures on a device with this reach, in micro-nepers: devices with the same packages and
+/// the same reach share it.
+#[must_use]
+pub fn of_exposures(all: &[Exposure], reach: &Reach, model: &Model) -> u64 {
+    let mut total = 0;
+    exposures(all, reach, model, &mut |part| total += u64::from(part.hazard));
+    total
 }
 
 /// Hazard of a probability in ten-thousandths.
@@ -109,6 +134,11 @@ pub fn of_ten_thousandths(p: u32, model: &Model) -> u32 {
 /// Hazard of one exposure on a device with this reach (CONSOLE "vulnerability": p = T × CVSS/10 × R × M).
 #[must_use]
 pub fn of_exposure(exposure: &Exposure, reach: &Reach, model: &Model) -> u32 {
+    weigh(exposure, reach_share(exposure.vector, reach, model), model)
+}
+
+/// The same where the share R of attackers who can reach it is known.
+fn weigh(exposure: &Exposure, reach: u32, model: &Model) -> u32 {
     let left = match exposure.treatment {
         Treatment::NotAffected | Treatment::Fixed => return 0,
         Treatment::Workaround => f64::from(model.workaround) / 10_000.0,
@@ -122,10 +152,7 @@ pub fn of_exposure(exposure: &Exposure, reach: &Reach, model: &Model) -> u32 {
     let severity = f64::from(tenths) / 100.0;
     match source {
         CvssSource::MakerEnvironmental => of_probability(threat * severity, model),
-        CvssSource::Base => {
-            let reach = f64::from(reach_share(exposure.vector, reach, model)) / 10_000.0;
-            of_probability(threat * severity * reach * left, model)
-        }
+        CvssSource::Base => of_probability(threat * severity * (f64::from(reach) / 10_000.0) * left, model),
     }
 }
 
@@ -301,9 +328,29 @@ fn of_finding(finding: &Finding, model: &Model, now: Timestamp) -> u32 {
     of_probability(f64::from(fresh) / 10_000.0 * libm::exp2(-age_s / half_life_s), model)
 }
 
-fn exposures<'a>(facts: &'a Facts, model: &Model, parts: &mut Vec<Part<'a>>) {
-    let weighed = |exposure: &'a Exposure| (exposure, of_exposure(exposure, &facts.reach, model));
-    let mut all: Vec<(&Exposure, u32)> = facts.exposures.iter().map(weighed).collect();
+fn exposures<'a>(given: &'a [Exposure], reach: &Reach, model: &Model, add: &mut impl FnMut(Part<'a>)) {
+    let share = |vector| reach_share(vector, reach, model);
+    let [physical, local] = [share(Vector::Physical), share(Vector::Local)];
+    let [adjacent, network] = [share(Vector::Adjacent), share(Vector::Network)];
+    let weighed = |exposure: &'a Exposure| {
+        let reach = match exposure.vector {
+            Vector::Physical => physical,
+            Vector::Local => local,
+            Vector::Adjacent => adjacent,
+            Vector::Network => network,
+        };
+        (exposure, weigh(exposure, reach, model))
+    };
+    let part = |(exposure, hazard): (&'a Exposure, u32)| Part { cause: Cause::Exposure(exposure), hazard };
+    // As a matcher lists them, by name and none twice, there is nothing to choose between.
+    let rises = |a: &Exposure, b: &Exposure| {
+        a.id.cmp(&b.id).then_with(|| a.source_name().cmp(b.source_name())).is_lt()
+    };
+    if given.windows(2).all(|pair| matches!(pair, [a, b] if rises(a, b))) {
+        given.iter().for_each(|exposure| add(part(weighed(exposure))));
+        return;
+    }
+    let mut all: Vec<(&Exposure, u32)> = given.iter().map(weighed).collect();
     let key = |exposure: &'a Exposure| (exposure.id.as_str(), exposure.source_name());
     // Of equal keys the heaviest stands first and is the one that stays; of equal ones that without a remedy.
     all.sort_by(|(a, a_weighs), (b, b_weighs)| {
@@ -311,7 +358,7 @@ fn exposures<'a>(facts: &'a Facts, model: &Model, parts: &mut Vec<Part<'a>>) {
         key(a).cmp(&key(b)).then(heavier).then_with(|| a.cmp(b))
     });
     all.dedup_by(|(later, _), (kept, _)| key(later) == key(kept));
-    parts.extend(all.into_iter().map(|(exposure, hazard)| Part { cause: Cause::Exposure(exposure), hazard }));
+    all.into_iter().for_each(|one| add(part(one)));
 }
 
 fn older_than(at: Timestamp, now: Timestamp, days: u32) -> bool {

@@ -49,6 +49,7 @@ fn known<'a>(device: &'a Device, newest: Option<&'a Newest>, ends: &[End]) -> Kn
         inventory: None,
         newest,
         ends,
+        exposed: None,
     }
 }
 

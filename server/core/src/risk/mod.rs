@@ -9,14 +9,24 @@
 //! [`next_step`] for what to do. `docs/schemas/facts.json` and `score.json` describe the same types for people.
 
 pub mod apportion;
+pub mod board;
+#[cfg(any(test, feature = "world"))]
+pub mod cases;
 pub mod facts;
 pub mod gather;
 pub mod hazard;
+pub mod history;
 pub mod model;
 pub mod next_step;
 pub mod noticed;
 pub mod reason;
+pub mod register;
+pub mod remedy;
 pub mod score;
+pub mod sheet;
+pub mod spread;
+pub mod support;
+pub mod what_if;
 
 pub use facts::Facts;
 pub use model::Model;

@@ -2,15 +2,20 @@
 //!
 //! Sources (`docs/decisions`, evidence on risk): EPSS and its group rule from FIRST, the floor for exploited
 //! vulnerabilities from CISA KEV, the order of zones and vectors from CVSS and SSVC, the order of harm from ISO 14971
-//! and SSVC human impact. All other magnitudes are judgement, so tests hold their order, not their size. A figure can be
-//! changed ([`Model::with`]), so far on `cordonctl`'s command line only: the hash then differs and the report says "set by
-//! site". The hash is over [`Model::canonical_text`]; the rules that use the figures are named by the model's id.
+//! and SSVC human impact. All other magnitudes are judgement, so tests hold their order, not their size. A site may set
+//! figures of its own ([`Model::with_all`]) within bounds and without turning an order round ([`order`]): the hash then
+//! differs, and the score names what was set. The hash is over [`Model::canonical_text`]; the rules that use the figures are
+//! named by the model's id. Read next: [`site`] for what a site's own table is.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+pub mod order;
+pub mod site;
 
 macro_rules! figures {
     ($($(#[$doc:meta])* $name:ident = $value:literal),+ $(,)?) => {
@@ -183,6 +188,40 @@ pub enum ModelError {
     /// The bands do not rise.
     #[error("the bands must rise: medium_points < high_points < critical_points")]
     Bands,
+    /// An order that holds for every table is turned round.
+    #[error(
+        "{lower} is {lower_value} and {upper} is {upper_value}: the first may not be above the second, because {why}; set both"
+    )]
+    Order {
+        /// The figure that may not be above the other.
+        lower: &'static str,
+        /// What it would be.
+        lower_value: u32,
+        /// The other.
+        upper: &'static str,
+        /// What it would be.
+        upper_value: u32,
+        /// The rule, in words.
+        why: &'static str,
+    },
+}
+
+/// A figure that a site set otherwise than the model of this release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetFigure {
+    /// Its name.
+    pub figure: String,
+    /// What the model of this release says.
+    pub ours: u32,
+    /// What the site says.
+    pub site: u32,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        RISK_V1
+    }
 }
 
 impl Model {
@@ -213,6 +252,19 @@ impl Model {
         pairs.filter(|(a, b)| a != b).map(|((name, a), (_, b))| (name, a, b)).collect()
     }
 
+    /// The same as a score carries it.
+    #[must_use]
+    pub fn site_figures(&self) -> Vec<SetFigure> {
+        let set = self.set_by_site().into_iter();
+        set.map(|(name, ours, site)| SetFigure { figure: name.into(), ours, site }).collect()
+    }
+
+    /// The value of a figure by its name.
+    #[must_use]
+    pub fn figure(&self, name: &str) -> Option<u32> {
+        self.figures().into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
     /// The text whose SHA-256 names this table: one `name=value` a line, in fixed order.
     #[must_use]
     pub fn canonical_text(&self) -> String {
@@ -239,12 +291,16 @@ impl Model {
             }
         }
         let rising = self.medium_points < self.high_points && self.high_points < self.critical_points;
-        if rising { Ok(()) } else { Err(ModelError::Bands) }
+        if !rising {
+            return Err(ModelError::Bands);
+        }
+        order::check(self)
     }
 }
 
 /// Least and most of a figure, told by the ending of its name.
-fn range(figure: &str) -> (u32, u32) {
+#[must_use]
+pub fn range(figure: &str) -> (u32, u32) {
     if figure.ends_with("_days") {
         (1, 3650)
     } else if figure.ends_with("_points") || figure.ends_with("_tenths") {
@@ -281,6 +337,11 @@ mod tests {
         let changed = RISK_V1.with("default_credentials", 9000).unwrap();
         assert_ne!(changed.sha256_hex(), RISK_V1.sha256_hex());
         assert_eq!(changed.set_by_site(), [("default_credentials", 5000, 9000)]);
+        let said =
+            crate::risk::score(&crate::risk::Facts::unknown("P"), &changed, crate::risk::examples::NOW)
+                .set_by_site;
+        let said: Vec<_> = said.iter().map(|set| (set.figure.as_str(), set.ours, set.site)).collect();
+        assert_eq!(said, [("default_credentials", 5000, 9000)], "each score says so");
         assert_eq!(RISK_V1.with("luck", 1), Err(ModelError::NoSuchFigure("luck".into())));
         assert!(matches!(
             RISK_V1.with("silent_days", 0),

@@ -5,7 +5,7 @@
 //! A low score asks for nothing but a decision on findings and the search for a silent device. What blocks a step right now
 //! (in use, window) is the device's own knowledge and not here. Deadlines of vulnerabilities follow the table of CISA
 //! BOD 26-04 ([`remediation`]); the others are judgement, all in one place below. They count from when something became
-//! known and never from now: a date that slides with every look is none. Read next: [`super::score`].
+//! known and never from now: a date that slides with every look is none. Read next: [`super::remedy`] for each exposure by itself.
 
 use alloc::format;
 use alloc::string::String;
@@ -106,7 +106,7 @@ const EXPLAIN_DAYS: i64 = 1;
 const CLOSE_SERVICE_DAYS: i64 = 7;
 const HARDEN_DAYS: i64 = 60;
 const SETTLE_DOUBT_DAYS: i64 = 1;
-const SEGMENT_DAYS: i64 = 14;
+pub(super) const SEGMENT_DAYS: i64 = 14;
 const BEHIND_DAYS: i64 = 60;
 /// Most steps shown.
 const STEPS: usize = 3;
@@ -115,8 +115,7 @@ const STEPS: usize = 3;
 #[must_use]
 pub fn plan(facts: &Facts, model: &Model, now: Timestamp) -> Vec<NextStep> {
     let parts = parts(facts, model, now);
-    let case =
-        Case { facts, model, now, total: sum(&parts), impact_e8: impact_e8(facts, model), parts: &parts };
+    let case = Case::of(facts, model, now, &parts);
     let before = case.value(case.total);
     let mut steps: Vec<NextStep> = candidates(&case)
         .into_iter()
@@ -158,13 +157,13 @@ pub fn remediation(exploited: bool, exposed: bool, automatable: bool, total: boo
 }
 
 /// One device under consideration.
-struct Case<'a> {
-    facts: &'a Facts,
+pub(super) struct Case<'a> {
+    pub(super) facts: &'a Facts,
     model: &'a Model,
     now: Timestamp,
     total: u64,
     impact_e8: u32,
-    parts: &'a [Part<'a>],
+    pub(super) parts: &'a [Part<'a>],
 }
 
 /// A step before its effect is known.
@@ -233,6 +232,13 @@ impl Draft {
     }
 }
 
+impl<'a> Case<'a> {
+    /// A device of which these are the parts.
+    pub(super) fn of(facts: &'a Facts, model: &'a Model, now: Timestamp, parts: &'a [Part<'a>]) -> Self {
+        Self { facts, model, now, total: sum(parts), impact_e8: impact_e8(facts, model), parts }
+    }
+}
+
 impl Case<'_> {
     fn value(&self, hazard: u64) -> Value {
         Value::of(hazard, self.impact_e8, self.model)
@@ -291,17 +297,17 @@ fn candidates(case: &Case<'_>) -> Vec<Draft> {
 }
 
 /// The release that a device should run.
-struct Target<'a> {
-    name: &'a str,
-    counter: Option<u64>,
+pub(super) struct Target<'a> {
+    pub(super) name: &'a str,
+    pub(super) counter: Option<u64>,
     /// Since when there is something newer than what runs, if it is known what runs.
-    since: Option<Timestamp>,
+    pub(super) since: Option<Timestamp>,
 }
 
 impl<'a> Case<'a> {
     /// The newest release if the device is behind; where nobody knows what it runs, the newest of those that would remove
     /// something from it.
-    fn target(&self) -> Option<Target<'a>> {
+    pub(super) fn target(&self) -> Option<Target<'a>> {
         match &self.facts.freshness.release {
             ReleaseAge::Current => None,
             ReleaseAge::Behind { newest, since, counter } => {
@@ -317,12 +323,12 @@ impl<'a> Case<'a> {
     }
 
     /// The exposures that weigh.
-    fn exposures(&self) -> impl Iterator<Item = &'a Exposure> {
+    pub(super) fn exposures(&self) -> impl Iterator<Item = &'a Exposure> {
         self.parts.iter().filter_map(|part| part.cause.exposure())
     }
 
     /// What the directive wants done about an exposure.
-    fn remedy(&self, exposure: &Exposure) -> Option<Remedy> {
+    pub(super) fn remedy(&self, exposure: &Exposure) -> Option<Remedy> {
         let exposed = self.facts.reach.zone.unwrap_or(ASSUMED_ZONE) == Zone::Internet;
         let automatable = exposure.automatable != Answer::No;
         let total = exposure.total_control != Answer::No;
@@ -374,7 +380,7 @@ fn install_or_find(case: &Case<'_>) -> Option<Draft> {
 
 /// When an exposure is to be gone, counted from when it became known of this device, else from when something newer than
 /// what runs became known.
-fn exposure_due(exposure: &Exposure, newest: &Target<'_>, case: &Case<'_>) -> Option<Timestamp> {
+pub(super) fn exposure_due(exposure: &Exposure, newest: &Target<'_>, case: &Case<'_>) -> Option<Timestamp> {
     let remedy = case.remedy(exposure)?;
     let known = exposure.known_since.or(newest.since)?;
     Some(known.plus_seconds(remedy.days * DAY_S))
@@ -492,7 +498,7 @@ fn wait_for_maker(case: &Case<'_>) -> Option<Draft> {
 }
 
 /// An act as a sentence and as a column.
-fn words(act: &Act) -> (String, String) {
+pub(super) fn words(act: &Act) -> (String, String) {
     let same = |text: &str| (String::from(text), String::from(text));
     match act {
         Act::Install(release) => (format!("Install release {release}"), format!("Install {release}")),

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::apportion::{Share, apportion};
 use super::facts::Facts;
-use super::hazard::{Part, parts};
-use super::model::Model;
+use super::hazard::{Part, parts, total};
+use super::model::{Model, SetFigure};
 use super::reason;
 
 /// The score of one device at one time, with everything needed to check it by hand.
@@ -45,6 +45,9 @@ pub struct Score {
     pub unknown: Vec<String>,
     /// What had to be assumed.
     pub assumed: Vec<String>,
+    /// Figures of the model that the site set otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_by_site: Vec<SetFigure>,
 }
 
 /// One part of a score.
@@ -97,6 +100,67 @@ pub enum Band {
     High,
     /// 70 points and more.
     Critical,
+}
+
+/// Hundredths of a score, or of many, by kind of part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ByKind {
+    /// Components that an advisory hits.
+    pub vulnerability: u64,
+    /// What devices do.
+    pub behaviour: u64,
+    /// How current they are.
+    pub freshness: u64,
+    /// How they are set up.
+    pub posture: u64,
+    /// What a failure or a leak would mean, above the least impact.
+    pub impact: u64,
+}
+
+impl ByKind {
+    /// The place of a kind.
+    fn of(&mut self, kind: Kind) -> &mut u64 {
+        match kind {
+            Kind::Vulnerability => &mut self.vulnerability,
+            Kind::Behaviour => &mut self.behaviour,
+            Kind::Freshness => &mut self.freshness,
+            Kind::Posture => &mut self.posture,
+            Kind::Impact => &mut self.impact,
+        }
+    }
+
+    /// Takes in another one.
+    pub fn add(&mut self, other: &Self) {
+        let mut other = *other;
+        for kind in Kind::ALL {
+            *self.of(kind) += *other.of(kind);
+        }
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn total(mut self) -> u64 {
+        Kind::ALL.into_iter().map(|kind| *self.of(kind)).sum()
+    }
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 5] =
+        [Self::Vulnerability, Self::Behaviour, Self::Freshness, Self::Posture, Self::Impact];
+
+    /// The word, as it is written.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Vulnerability => "vulnerability",
+            Self::Behaviour => "behaviour",
+            Self::Freshness => "freshness",
+            Self::Posture => "posture",
+            Self::Impact => "impact",
+        }
+    }
 }
 
 /// A score without its reasons.
@@ -186,13 +250,47 @@ pub fn score(facts: &Facts, model: &Model, now: Timestamp) -> Score {
         contributions: rows,
         unknown: reason::unknown(facts),
         assumed: reason::assumed(facts, model),
+        set_by_site: model.site_figures(),
     }
 }
 
 /// The score of a device without its reasons: what lists and counts need, without writing a word.
 #[must_use]
 pub fn value(facts: &Facts, model: &Model, now: Timestamp) -> Value {
-    Value::of(sum(&parts(facts, model, now)), impact_e8(facts, model), model)
+    Value::of(total(facts, model, now), impact_e8(facts, model), model)
+}
+
+/// The score of a device whose exposures were weighed before, once for all devices that share them: `facts` names none, and
+/// `exposures_micronepers` is what [`super::hazard::of_exposures`] says of them.
+#[must_use]
+pub fn value_sharing(facts: &Facts, exposures_micronepers: u64, model: &Model, now: Timestamp) -> Value {
+    let total = total(facts, model, now).saturating_add(exposures_micronepers);
+    Value::of(total, impact_e8(facts, model), model)
+}
+
+/// The same with its hundredths shared out by kind of part, without writing a word. The shares sum to the score; each may
+/// differ by a hundredth from the sum of the rows of its kind, which are rounded one by one.
+#[must_use]
+pub fn value_by_kind(facts: &Facts, model: &Model, now: Timestamp) -> (Value, ByKind) {
+    let parts = parts(facts, model, now);
+    let (hazard_micronepers, impact_e8) = (sum(&parts), impact_e8(facts, model));
+    let value = Value::of(hazard_micronepers, impact_e8, model);
+    let least_e8 = least_e8(model);
+    let sums =
+        Sum { hazard_micronepers, likelihood_e12: likelihood_e12(hazard_micronepers), impact_e8, least_e8 };
+    let mut hazards = ByKind::default();
+    for part in &parts {
+        *hazards.of(part.cause.kind()) += u64::from(part.hazard);
+    }
+    let shares =
+        Kind::ALL.map(|kind| Share { weight: sums.weight(kind, *hazards.of(kind)), id: kind.word() });
+    let hundredths =
+        apportion(u64::from(value.hundredths), &shares, HUNDREDTH * u128::from(hazard_micronepers));
+    let mut kinds = ByKind::default();
+    for (kind, hundredths) in Kind::ALL.into_iter().zip(hundredths) {
+        *kinds.of(kind) = hundredths;
+    }
+    (value, kinds)
 }
 
 /// Impact `I = 1 - (1 - S)(1 - D)` in hundred-millionths.
@@ -273,19 +371,26 @@ struct Sum {
     least_e8: u32,
 }
 
+impl Sum {
+    /// The exact part of what has this kind and hazard, times the sum of all hazards.
+    fn weight(&self, kind: Kind, hazard_micronepers: u64) -> u128 {
+        match kind {
+            Kind::Impact => {
+                let above = self.impact_e8.saturating_sub(self.least_e8);
+                exact(above, self.likelihood_e12) * u128::from(self.hazard_micronepers)
+            }
+            Kind::Vulnerability | Kind::Behaviour | Kind::Freshness | Kind::Posture => {
+                let base = self.impact_e8.min(self.least_e8);
+                exact(base, self.likelihood_e12) * u128::from(hazard_micronepers)
+            }
+        }
+    }
+}
+
 /// Gives each row its hundredths and its whole points.
 fn share_out(rows: &mut [Contribution], value: Value, sum: &Sum) {
     let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
-    let weights = rows.iter().map(|row| match row.kind {
-        Kind::Impact => {
-            let above = sum.impact_e8.saturating_sub(sum.least_e8);
-            exact(above, sum.likelihood_e12) * u128::from(sum.hazard_micronepers)
-        }
-        Kind::Vulnerability | Kind::Behaviour | Kind::Freshness | Kind::Posture => {
-            let base = sum.impact_e8.min(sum.least_e8);
-            exact(base, sum.likelihood_e12) * u128::from(row.hazard_micronepers)
-        }
-    });
+    let weights = rows.iter().map(|row| sum.weight(row.kind, u64::from(row.hazard_micronepers)));
     let shares: Vec<Share<'_>> = weights.zip(&ids).map(|(weight, id)| Share { weight, id }).collect();
     let unit = HUNDREDTH * u128::from(sum.hazard_micronepers);
     let hundredths = apportion(u64::from(value.hundredths), &shares, unit);

@@ -156,6 +156,7 @@ pub(super) fn pump(number: u8) -> Device {
         spoke: None,
         listens: Some(Timestamp(i64::MAX)),
         noticed: crate::risk::noticed::Noticed::default(),
+        asset: None,
     }
 }
 

@@ -567,7 +567,9 @@ fn said(facts: &mut DeviceFacts, report: &Report, order: &Name, live: Option<&Or
 pub fn fits(order: &Order, device: &Device) -> bool {
     let Scope::Match { model, hardware, from_least, from_most } = &order.scope else { return false };
     let counter = device.report.as_ref().map_or(0, |report| report.software.counter);
-    device.hardware.model == *model
+    // What only a list of assets names has no agent that could take an order.
+    !device.is_listed_only()
+        && device.hardware.model == *model
         && device.hardware.revision == *hardware
         && (*from_least..=*from_most).contains(&counter)
 }
@@ -582,6 +584,6 @@ pub fn ward_name(site: &str, ward: &str) -> String {
 pub(super) fn trusted(device: &Device) -> bool {
     match device.state {
         Trust::Active | Trust::Quarantined => true,
-        Trust::Expected | Trust::Pending | Trust::Retired | Trust::Lost => false,
+        Trust::Listed | Trust::Expected | Trust::Pending | Trust::Retired | Trust::Lost => false,
     }
 }

@@ -73,13 +73,38 @@ impl App {
             let device = self.load_device(serial_row(&key, &found.body)?).await?;
             loaded.device = Some(device.ok_or_else(|| StoreError::Corrupt(key.to_string()))?);
         }
+        self.load_listed(&mut loaded, request, &key).await?;
         loaded.serial = Some((key, serial));
-        loaded.elsewhere = loaded.device.is_none() && self.is_elsewhere(request);
+        let is_nobody = loaded.device.as_ref().is_none_or(|(device, _)| device.is_listed_only());
+        loaded.elsewhere = is_nobody && self.is_elsewhere(request);
         self.load_board(&mut loaded).await?;
         if loaded.device.is_some() || loaded.token.is_none() {
             loaded.denied = self.store.get(Key::Pending(request.key)).await?.is_some();
         }
         Ok(loaded)
+    }
+
+    /// What a list of assets names: it counts if it is the very thing that asks, also where a person typed its model or its
+    /// serial in other letters.
+    async fn load_listed(
+        &self,
+        loaded: &mut Loaded,
+        request: &admit::Request,
+        key: &Key,
+    ) -> Result<(), StoreError> {
+        let Key::DeviceBySerial { model, serial: _ } = key else { return Ok(()) };
+        let token = loaded.token.as_ref().map(|(token, _)| token);
+        let is_the_one = |device: &Device| admit::is_the_one(device, request, token, model);
+        if loaded.device.as_ref().is_some_and(|(device, _)| is_the_one(device)) {
+            return Ok(());
+        }
+        let listed = self.fleet.listed_as(&request.serial);
+        let found = listed.iter().find(|member| is_the_one(&member.device)).map(|member| member.id());
+        loaded.device = match found {
+            Some(id) => self.load_device(id).await?.filter(|(device, _)| is_the_one(device)),
+            None => None,
+        };
+        Ok(())
     }
 
     /// For a new board: the device that it was built into, instead of whoever has its serial.
@@ -116,7 +141,7 @@ impl App {
         // Whoever only asks may state any model; it counts for its own key alone.
         let counts = |device: &Device| {
             let own = device.asking.as_ref().is_some_and(|asking| asking.key == request.key);
-            own || device.state != State::Pending
+            own || !matches!(device.state, State::Pending | State::Listed)
         };
         let members = self.fleet.by_serial(&request.serial);
         let devices = members.iter().map(|member| &*member.device).filter(|device| counts(device));
@@ -158,18 +183,16 @@ impl App {
         if !leads_here {
             draft = draft.put(key.clone(), device.id.as_bytes().to_vec());
         }
-        // Whoever had an identity is somebody: the policy refuses before it comes to this.
-        let asked_only = loaded.holder.as_ref().filter(|(holder, _)| holder.identity.is_none());
+        // Whoever had an identity is somebody: the policy refuses before it comes to this. A line of a list stays.
+        let is_only_asking = |holder: &Device| holder.identity.is_none() && !holder.is_listed_only();
+        let asked_only = loaded.holder.as_ref().filter(|(holder, _)| is_only_asking(holder));
         if let Some((holder, row)) = asked_only {
             let key = Key::Device(holder.id);
             draft = draft.expect(key.clone(), Expected::of(Some(row))).delete(key);
         }
         let Some((before, _)) = &loaded.device else { return Ok(draft) };
-        if before.hardware.serial != device.hardware.serial {
-            let former = Key::DeviceBySerial {
-                model: before.hardware.model.clone(),
-                serial: before.hardware.serial.clone(),
-            };
+        if key_of(before) != key_of(device) {
+            let former = key_of(before);
             let row = self.store.get(former.clone()).await?;
             if row.as_ref().is_some_and(|row| row.body == before.id.as_bytes()) {
                 draft = draft.expect(former.clone(), Expected::of(row.as_ref())).delete(former);
@@ -177,6 +200,11 @@ impl App {
         }
         Ok(draft)
     }
+}
+
+/// Under which key a device's serial is looked for.
+fn key_of(device: &Device) -> Key {
+    Key::DeviceBySerial { model: device.hardware.model.clone(), serial: device.hardware.serial.clone() }
 }
 
 /// The queue of requests about one device.

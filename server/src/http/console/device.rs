@@ -7,26 +7,30 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Html;
-use cordon_proto::ids::DeviceId;
+use cordon_proto::ids::{DeviceId, Text};
 use cordon_proto::inventory::{Inventory, Row, Section as Part};
 use cordon_proto::receipt::Outcome;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::admit::waiting;
-use cordon_server_core::device::{Source, State as Trust};
-use cordon_server_core::risk::model::RISK_V1;
+use cordon_server_core::device::{AssetRecord, Source, State as Trust};
+use cordon_server_core::risk::facts::{Exposure, Treatment};
+use cordon_server_core::risk::history::Said as RiskSaid;
 use cordon_server_core::risk::next_step::Act;
-use cordon_server_core::risk::{NextStep, Score};
+use cordon_server_core::risk::{Model, NextStep, Score};
 use cordon_server_core::rollout::Hold;
 
 use super::audit::about;
+use super::exposures::Marks;
 use super::fault::Fault;
 use super::identity::doubt_words;
 use super::network::network;
+use super::risk_history::{line, moves};
 use super::roster::cut;
 use super::standing::{covers, kind_words, place_words, release_words, states_of};
 use super::visitor::Known;
 use super::{Desk, Page, count};
 use crate::appraisal::{Published, appraise, returned};
+use crate::exceptions;
 use crate::fleet::{Member, ReceiptView};
 use crate::ui::device::{Change, Device, Fact, Head, StepView, render};
 use crate::ui::devices::DeviceQuery;
@@ -46,18 +50,20 @@ pub(super) async fn show(
 ) -> Page {
     let member = member_of(&desk, &id)?;
     let (roster, now) = (desk.roster(), desk.now());
-    let published = desk.operator.rollouts.published();
+    let published = desk.operator.published();
     let appraised = appraise(&member, &published, now);
+    let said = desk.operator.app.risk_history(member.id()).await?;
     let page = Device {
         head: head_of(&desk, &member, now),
-        notes: notes(&desk, &member, &published, &appraised.steps),
+        notes: all_notes(&desk, &member, &published, &appraised.steps).await?,
         steps: appraised.steps.into_iter().map(|step| step_view(&desk, &member, step)).collect(),
-        events: events(&desk, &member, &appraised.score).await?,
+        events: events(&desk, &member, &appraised.score, &said).await?,
+        line: line(&said),
         history_href: Some(paths::identity(&id)),
         network: network(&desk, &member, None).await?,
         facts: appraised.facts,
         score: appraised.score,
-        model: RISK_V1,
+        model: Model::clone(&published.model),
     };
     Ok(Html(render(&desk.frame(&visitor, Section::Devices, &roster), &page)))
 }
@@ -77,6 +83,7 @@ pub(super) async fn software(
     let word = text.to_lowercase();
     let fits = |row: &&Row| word.is_empty() || row.key.as_str().to_lowercase().contains(&word);
     let (rows, matching) = cut(inventory.section(Part::Package).filter(fits), number, PAGE_ROWS);
+    let marks = Marks::of(&desk.operator.published().matched, &member);
     let page = Software {
         head: head_of(&desk, &member, now),
         read_at: member.seen.unwrap_or(member.device.since),
@@ -84,7 +91,7 @@ pub(super) async fn software(
         text,
         matching,
         page: number,
-        rows: rows.into_iter().map(package).collect(),
+        rows: rows.into_iter().map(|row| package(row, &marks)).collect(),
     };
     Ok(Html(render_software(&desk.frame(&visitor, Section::Devices, &roster), &page)))
 }
@@ -101,7 +108,7 @@ fn system_words(inventory: &Inventory) -> Said {
 }
 
 /// A package: key `ecosystem/name/architecture`, fields version, source name, source version.
-fn package(row: &Row) -> Package {
+fn package(row: &Row, marks: &Marks) -> Package {
     let key = row.key.as_str();
     let (rest, architecture) = key.rsplit_once('/').unwrap_or((key, ""));
     let name = rest.split_once('/').map_or(rest, |(_, name)| name);
@@ -111,11 +118,12 @@ fn package(row: &Row) -> Package {
         version: field(0).into(),
         source: format!("{} {}", field(1), field(2)).trim().into(),
         architecture: architecture.into(),
+        known: marks.known(if field(1).is_empty() { name } else { field(1) }),
     }
 }
 
 pub(super) fn head_of(desk: &Desk, member: &Member, now: Timestamp) -> Head {
-    let (device, hardware) = (&member.device, &member.device.hardware);
+    let device = &member.device;
     let (one, many) = kind_words(device.placement.kind);
     let list = |query: DeviceQuery| query.address();
     let site = device.placement.site.as_str().to_owned();
@@ -124,22 +132,37 @@ pub(super) fn head_of(desk: &Desk, member: &Member, now: Timestamp) -> Head {
     let by_ward = list(DeviceQuery { site: Some(site), ward: Some(ward), ..DeviceQuery::default() });
     Head {
         id: member.id().to_string(),
-        name: hardware.serial.as_str().into(),
+        name: device.called().as_str().into(),
         trail: vec![(many.into(), by_kind), (place_words(device).into(), by_ward)],
         states: states_of(member, now),
-        facts: vec![
-            model_fact(member),
-            Fact::new("Where", place_words(device)),
-            release_fact(desk, member),
-            content_fact(member),
-            seen_fact(member, now),
-            source_fact(member),
-            identity_fact(member, now),
-        ],
+        facts: match &device.asset {
+            Some(asset) if device.is_listed_only() => listed_facts(member, asset),
+            Some(_) | None => vec![
+                model_fact(member),
+                Fact::new("Where", place_words(device)),
+                release_fact(desk, member),
+                content_fact(member),
+                seen_fact(member, now),
+                source_fact(member),
+                identity_fact(member, now),
+            ],
+        },
         quarantined: device.state == Trust::Quarantined,
         trusted: device.state == Trust::Active,
         software: member.inventory.as_ref().map(|inventory| count(inventory.packages)),
+        vulnerabilities: vulnerabilities(desk, member),
     }
+}
+
+/// Weaknesses that it has or may have, where anything can be said.
+fn vulnerabilities(desk: &Desk, member: &Member) -> Option<u64> {
+    let matched = desk.operator.published().matched;
+    matched.made.as_ref().filter(|_| matched.can_ask(member))?;
+    let exposed = matched.exposed(member)?;
+    let is_open =
+        |exposure: &&Exposure| matches!(exposure.treatment, Treatment::None | Treatment::Workaround);
+    let affected = exposed.exposures.iter().filter(is_open).count();
+    Some(count(affected) + u64::from(exposed.unknown))
 }
 
 fn model_fact(member: &Member) -> Fact {
@@ -147,6 +170,26 @@ fn model_fact(member: &Member) -> Fact {
     let query = DeviceQuery { model: Some(hardware.model.as_str().into()), ..DeviceQuery::default() };
     let words = format!("{} {}", hardware.manufacturer, hardware.model);
     Fact::new("Model", words).note(format!("rev {}", hardware.revision)).to(query.address())
+}
+
+/// What a list says of a device, in the place of what an agent would measure.
+fn listed_facts(member: &Member, asset: &AssetRecord) -> Vec<Fact> {
+    let hardware = &member.device.hardware;
+    let query = DeviceQuery { model: Some(hardware.model.as_str().into()), ..DeviceQuery::default() };
+    let model = Fact::new("Model", format!("{} {}", hardware.manufacturer, hardware.model));
+    let said = |label, text: &Option<Text>| match text {
+        Some(text) => Fact::new(label, text.as_str()).note("by the list"),
+        None => Fact::new(label, "unknown"),
+    };
+    vec![
+        model.to(query.address()),
+        Fact::new("Where", place_words(&member.device)),
+        said("Software", &asset.version),
+        said("Asset tag", &asset.tag),
+        said("Address", &asset.ip),
+        source_fact(member).note(asset.list.as_str()),
+        Fact::new("Identity", "none"),
+    ]
 }
 
 /// The settings and thresholds in force, and what the device says of one that is not.
@@ -213,7 +256,43 @@ fn identity_fact(member: &Member, now: Timestamp) -> Fact {
     }
 }
 
-/// Lines under the answer that change no score.
+/// Lines under the answer that change no score: how it is known, what people accept for it, and what else they should know.
+async fn all_notes(
+    desk: &Desk,
+    member: &Member,
+    published: &Published,
+    steps: &[NextStep],
+) -> Result<Vec<Said>, Fault> {
+    let app = &desk.operator.app;
+    let mut all = Vec::new();
+    if let Some(asset) = &member.device.asset {
+        let lists = app.asset_lists().await?;
+        let came = lists.lists.get(&asset.list).map_or(asset.imported, |list| list.imported);
+        let day = Clock::utc(desk.now()).day_words(came);
+        let words = match (&asset.unlisted, member.device.is_listed_only()) {
+            (None, true) => {
+                format!("It is known from the asset list {} of {day}; nothing of it was measured", asset.list)
+            }
+            (None, false) => format!("It stands in the asset list {} of {day}", asset.list),
+            (Some(since), _) => format!(
+                "The asset list {} names it no more since {since}: retire it, or look for it",
+                asset.list
+            ),
+        };
+        all.push(Said::sentence(words));
+    }
+    let accepted = exceptions::all(app).await?;
+    let beside = exceptions::beside(&accepted, member, published, desk.now());
+    all.extend(
+        beside
+            .into_iter()
+            .map(|one| Said::sentence(format!("{}. It changes no score", one.line(desk.now())))),
+    );
+    all.extend(notes(desk, member, published, steps));
+    Ok(all)
+}
+
+/// What is in its way or in doubt.
 fn notes(desk: &Desk, member: &Member, published: &Published, steps: &[NextStep]) -> Vec<Said> {
     let mut notes = Vec::new();
     if let Some(asking) = waiting(&member.device, desk.now()) {
@@ -292,10 +371,12 @@ fn rollout_act(desk: &Desk, member: &Member) -> (String, String) {
     }
 }
 
-/// What changed: receipts, findings, people's acts and the identity, newest first.
-async fn events(desk: &Desk, member: &Member, score: &Score) -> Result<Vec<Change>, Fault> {
+/// What changed: receipts, findings, moves of the score, people's acts and the identity, newest first.
+async fn events(desk: &Desk, member: &Member, score: &Score, said: &RiskSaid) -> Result<Vec<Change>, Fault> {
+    let model = desk.operator.app.risk.model();
     let mut events: Vec<Change> = member.receipts.iter().map(of_receipt).collect();
-    events.extend(member.findings.values().filter_map(|record| of_finding(record, score)));
+    events.extend(member.findings.values().filter_map(|record| of_finding(record, score, &model)));
+    events.extend(moves(said));
     for entry in about(desk, member.id()).await? {
         // Findings and receipts tell of themselves, with their pages.
         let told = ["finding.", "receipt."].iter().any(|kind| entry.action.starts_with(kind));
@@ -332,6 +413,7 @@ pub(super) fn act_words(action: &str) -> String {
         "device.report-lost" => "Reported lost".into(),
         "device.find" => "Found again".into(),
         "device.place" => "Moved".into(),
+        "assets.change" => "Its asset list says something new".into(),
         "device.state-hardware" => "Stated its hardware".into(),
         other => other.to_owned(),
     }
@@ -355,11 +437,15 @@ fn of_receipt(receipt: &Arc<ReceiptView>) -> Change {
 }
 
 /// A finding when it was opened, with the points that it weighs now.
-fn of_finding(record: &Arc<cordon_server_core::triage::Record>, score: &Score) -> Option<Change> {
+fn of_finding(
+    record: &Arc<cordon_server_core::triage::Record>,
+    score: &Score,
+    model: &Model,
+) -> Option<Change> {
     let opened = record.history.first()?;
     let id = record.id.to_string();
     let part = score.contributions.iter().find(|part| part.id == id);
-    let without = part.map(|part| score.without(&[&part.id], &RISK_V1).points());
+    let without = part.map(|part| score.without(&[&part.id], model).points());
     let weight = without.map(|without| i64::from(score.points()) - i64::from(without));
     Some(Change {
         at: opened.at,

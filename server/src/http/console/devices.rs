@@ -15,13 +15,14 @@ use crate::ui::frame::Section;
 /// Values that the filter menu offers for one field at most.
 const VALUES: usize = 200;
 /// States that are counted above the list, with their words; those without a device are left out but the first two.
-const STATES: [(DeviceState, &str); 7] = [
+const STATES: [(DeviceState, &str); 8] = [
     (DeviceState::Silent { last_seen: None }, "Not seen 24 h"),
     (DeviceState::Quarantined, "Quarantined"),
     (DeviceState::RolledBack, "Rolled back"),
     (DeviceState::Refused, "Refused"),
     (DeviceState::Lost, "Lost"),
     (DeviceState::ToApprove, "To approve"),
+    (DeviceState::Listed, "Listed only"),
     (DeviceState::Expected, "Not enrolled"),
 ];
 /// States that are always counted.

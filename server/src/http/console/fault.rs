@@ -159,6 +159,7 @@ fn section_of(here: &str) -> Section {
         Some("approvals") => Section::Waiting,
         Some("tokens") => Section::Tokens,
         Some("findings") => Section::Findings,
+        Some("vulnerabilities" | "feeds") => Section::Vulnerabilities,
         Some("rollouts" | "holds" | "releases" | "evidence") => Section::Rollouts,
         Some("orders") => Section::Orders,
         Some("audit") => Section::Audit,

@@ -63,6 +63,10 @@ fn standing(member: &Member, now: Timestamp) -> (String, String) {
     let reason = Said::sentence(device.reason.as_str()).to_string();
     let told = |answer: &str, means: &str| (answer.to_owned(), means.to_owned());
     match device.state {
+        Trust::Listed => told(
+            "It has none: it stands in a list of assets.",
+            "The list lets nobody in. To enrol it, make a token for its model and serial; its record here stays.",
+        ),
         Trust::Expected => {
             told("It has not come yet.", "A token was made for it; it gets its identity with that.")
         }
@@ -170,7 +174,7 @@ fn acts(device: &Device) -> Vec<(&'static str, String, bool)> {
         act("Retire", "retire", true),
     );
     match device.state {
-        Trust::Expected | Trust::Pending => vec![retire],
+        Trust::Listed | Trust::Expected | Trust::Pending => vec![retire],
         Trust::Active => vec![quarantine, lost, retire],
         Trust::Quarantined => vec![act("Lift quarantine", "release", false), lost, retire],
         Trust::Lost => vec![act("It was found", "find", false), retire],

@@ -1,7 +1,7 @@
 //! The overview: what needs a person first, then figures and charts over all devices.
 //!
-//! Everything is counted over the roster and carries the address of the list it counts. Scores are not kept over time
-//! yet, so the chart says that instead of drawing a line. Read next: `roster`, `ui::overview`.
+//! Everything is counted over the roster and carries the address of the list it counts; the trend is drawn from what was
+//! said. Read next: `roster`, `risk_history`, `ui::overview`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,19 +12,21 @@ use cordon_proto::time::Timestamp;
 use cordon_server_core::admit::waiting as waits;
 use cordon_server_core::approval::replaces_living;
 use cordon_server_core::device::Asking;
+use cordon_server_core::exception::{Exception, Standing as Lapsing};
 use cordon_server_core::risk::{Band, Owner};
 use cordon_server_core::rollout::State as Standing;
 
 use super::super::operator::rollouts::fleet_of;
 use super::audit::last_change;
 use super::identity::doubt_words;
+use super::risk_history::{trend, week_ago};
 use super::rollouts::row_of;
 use super::roster::{Entry, Found, Roster};
 use super::standing::{SILENT_S, place_words, severity_of};
 use super::visitor::Known;
 use super::{Desk, Page, count};
+use crate::exceptions;
 use crate::ui::badge::severity_band;
-use crate::ui::chart::NoChart;
 use crate::ui::devices::DeviceQuery;
 use crate::ui::frame::Section;
 use crate::ui::overview::{BandCount, Detector, Figure, Going, Need, Overview, Range, Ward, When, render};
@@ -44,25 +46,25 @@ const SILENT: DeviceState = DeviceState::Silent { last_seen: None };
 /// The page.
 pub(super) async fn show(State(desk): State<Arc<Desk>>, Known(visitor): Known) -> Page {
     let (roster, now) = (desk.roster(), desk.now());
+    let accepted = exceptions::all(&desk.operator.app).await?;
     let range = Range::from_value(visitor.asked("range").unwrap_or_default());
     let days = (range.seconds() / DAY_S).max(STRIP_MIN);
+    let said = desk.operator.app.fleet_risk_history().await?;
     let summary = &roster.summary;
     let highest = roster.entries.iter().find(|entry| entry.counted).map(|entry| entry.row.risk);
     let heard = |entry: &&Arc<Entry>| {
         entry.counted && entry.member.seen.is_some_and(|seen| now.seconds_since(seen) <= 3600)
     };
     let page = Overview {
-        needs: needs(&desk, &roster, now),
+        needs: needs(&desk, &roster, &accepted, now),
         going: going(&desk, now),
         visit: None,
         last_change: last_change(&desk).await?,
         reported: count(roster.entries.iter().filter(heard).count()),
         figures: figures(&roster, now),
         range,
-        trend: Err(NoChart(
-            "No line yet: scores are computed when you look, and are not kept over time.".into(),
-        )),
-        bands: summary.bands.map(|count| BandCount { count, change: None }),
+        trend: trend(&said, range, now),
+        bands: bands(summary.bands, week_ago(&said, now)),
         index: summary.index().zip(highest),
         detectors: detectors(&roster, now, days),
         strip_days: u32::try_from(days).unwrap_or(0),
@@ -72,9 +74,21 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Known(visitor): Known) -
     Ok(Html(render(&desk.frame(&visitor, Section::Overview, &roster), &page)))
 }
 
-fn needs(desk: &Desk, roster: &Roster, now: Timestamp) -> Vec<Need> {
+/// Devices by band and how that changed within a week.
+fn bands(now: [u64; 4], before: Option<[u64; 4]>) -> [BandCount; 4] {
+    let moved =
+        |count: u64, before: u64| i64::try_from(count).unwrap_or(0) - i64::try_from(before).unwrap_or(0);
+    let mut before = before.map(IntoIterator::into_iter);
+    now.map(|count| {
+        let was = before.as_mut().and_then(Iterator::next);
+        BandCount { count, change: was.map(|was| moved(count, was)) }
+    })
+}
+
+fn needs(desk: &Desk, roster: &Roster, accepted: &[Exception], now: Timestamp) -> Vec<Need> {
     let mut needs = of_the_server(desk, now);
     needs.extend(halted(desk));
+    needs.extend(lapsed(accepted, now));
     needs.extend(waiting(roster, now));
     needs.extend(doubted(roster));
     needs.extend(grave(roster, now));
@@ -158,6 +172,21 @@ fn halted(desk: &Desk) -> Vec<Need> {
         };
         book.rollouts.values().filter_map(need).collect()
     })
+}
+
+/// Accepted risks that are over, until somebody has said that they saw it.
+fn lapsed(accepted: &[Exception], now: Timestamp) -> Vec<Need> {
+    let over =
+        |exception: &&Exception| exception.is_announced() && exception.standing(now) == Lapsing::Lapsed;
+    let need = |exception: &Exception| Need {
+        band: Band::High,
+        what: format!("The accepted risk {} is over.", exception.about.name()).into(),
+        more: format!("{} carried it: repair it, or decide anew", exception.owner).into(),
+        owner: Owner::Security,
+        when: When::Since(exception.until),
+        act: ("See it".into(), paths::exception(exception.id.as_str())),
+    };
+    accepted.iter().filter(over).take(NAMED).map(need).collect()
 }
 
 /// Keys that wait for a person: graver where a living identity would get another key.
@@ -383,7 +412,7 @@ fn detector_words(slug: &str) -> Said {
         "beacon" => "Beacon",
         "brute-force" => "Password guessing",
         "dns-tunnel" => "Name tunnel",
-        "host" => "Updates and feeds",
+        "host" => "Machine, updates and feeds",
         "listener" => "New listener",
         "mud" => "Manufacturer profile",
         "peer-identity" => "Peer identity",

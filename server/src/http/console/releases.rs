@@ -6,11 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::response::Html;
 use cordon_proto::ids::{Name, TargetPath};
 use cordon_server_core::import::{FormKind, KnownRelease, Part};
 
+use super::super::operator::risk::what_if::{self, WhatIfQuery};
+use super::super::operator::sboms;
 use super::fault::Fault;
 use super::roster::{Entry, Roster};
 use super::visitor::Known;
@@ -19,9 +21,22 @@ use crate::http::problem::Problem;
 use crate::ui::device::Fact;
 use crate::ui::devices::DeviceQuery;
 use crate::ui::frame::Section;
-use crate::ui::releases::{FileRow, Release, ReleaseRow, Releases, Standing, render, render_list};
+use crate::ui::releases::{
+    FileRow, How, Release, ReleaseRow, Releases, Standing, WhatIf, WhatIfRow, render, render_list,
+};
 use crate::ui::words::{hundredths, number, plural};
-use crate::ui::{Clock, Said};
+use crate::ui::{Clock, Said, paths};
+
+/// Rows of what a release would change that are shown.
+const WHAT_IF_ROWS: usize = 40;
+/// Parts of risk that a release can change beside vulnerabilities, in words.
+const PARTS: [(&str, &str); 5] = [
+    ("freshness:behind", "Behind the newest release"),
+    ("freshness:update-failed", "The last update failed"),
+    ("freshness:rolled-back", "Went back to an older release"),
+    ("freshness:silent", "Silent"),
+    ("freshness:advisories", "Old advisories"),
+];
 
 /// The list.
 pub(super) async fn list(State(desk): State<Arc<Desk>>, Known(visitor): Known) -> Page {
@@ -56,6 +71,8 @@ pub(super) async fn show(
         facts: facts(known, &Clock::utc(desk.now())),
         files: files(&desk, known).await?,
         effect: effect(known, &roster),
+        what_if: what_if(&desk, known).await?,
+        sbom: sbom(&desk, known).await,
         orders: desk.operator.rollouts.look(|book| {
             let installs = book
                 .orders
@@ -173,6 +190,94 @@ fn form_words(known: &KnownRelease, part: Part) -> (Said, String) {
         (_, FormKind::CycloneDx | FormKind::Csaf | FormKind::OpenVex) => counted("component", "components"),
     };
     (format!("{} {}", form.kind.word(), form.version).into(), counts)
+}
+
+/// What it would change about risk, by the API's own reckoning; none where its details were not kept or its maker lists it no
+/// more, for then nobody could order it.
+async fn what_if(desk: &Desk, known: &KnownRelease) -> Result<Option<WhatIf>, Fault> {
+    if known.stated().is_none() || !known.listed {
+        return Ok(None);
+    }
+    let of = Path((known.repository.to_string(), known.release.to_string()));
+    let none = WhatIfQuery { limit: Some(0), ..WhatIfQuery::default() };
+    let axum::Json(answer) = what_if::show(State(desk.operator.clone()), of, Query(none)).await?;
+    let fleet = &answer.fleet;
+    if fleet.devices == 0 {
+        return Ok(None);
+    }
+    let lists = [(How::Added, &fleet.added), (How::Removed, &fleet.removed), (How::Changed, &fleet.other)];
+    let mut rows: Vec<WhatIfRow> = Vec::new();
+    for (how, parts) in lists {
+        let mut of: Vec<_> = parts.iter().map(|(id, devices)| part_row(how, id, *devices)).collect();
+        of.sort_by(|a, b| b.devices.cmp(&a.devices).then_with(|| a.what.cmp(&b.what)));
+        rows.extend(of);
+    }
+    let more = count(rows.len().saturating_sub(WHAT_IF_ROWS));
+    rows.truncate(WHAT_IF_ROWS);
+    let bands = |[low, medium, high, critical]: [u32; 4]| [critical, high, medium, low].map(u64::from);
+    let unknown = match (answer.matched, fleet.unknown_devices) {
+        (0, _) => "Its bill of materials was not matched: of vulnerabilities only what advisories say of their remedies counts here.".to_owned(),
+        (_, 0) => String::new(),
+        (_, devices) => format!("Of {} something would still be unknown.", plural(devices.into(), "device", "devices")),
+    };
+    Ok(Some(WhatIf {
+        words: answer.words.as_str().into(),
+        devices: fleet.devices.into(),
+        before: bands(fleet.bands_before),
+        after: bands(fleet.bands_after),
+        rows,
+        more,
+        unknown: Said::sentence(unknown),
+    }))
+}
+
+/// What its bill of materials holds, and of how much of it advisories can speak.
+async fn sbom(desk: &Desk, known: &KnownRelease) -> Vec<(String, Said)> {
+    let file = known.files().into_iter().find(|(part, _)| *part == Part::Sbom);
+    let Some((_, file)) = file.filter(|(_, file)| file.length <= cordon_proto::limits::SBOM_BYTES) else {
+        return Vec::new();
+    };
+    let sbom = match sboms::shipped(&desk.operator, file).await {
+        Ok(sbom) => sbom,
+        Err(problem) => return vec![("Not read".to_owned(), Said::sentence(problem.detail().to_owned()))],
+    };
+    let matchable = sbom.matchable();
+    let all = sbom.sorted().len();
+    let asked = count(matchable.components.len());
+    let mut rows = vec![
+        ("Form".to_owned(), format!("{} {}", sbom.format.word(), sbom.version).into()),
+        (
+            "Components".to_owned(),
+            format!("{}, of {} advisories can be asked", number(count(all)), number(asked)).into(),
+        ),
+    ];
+    if matchable.without_release > 0 {
+        let words = format!(
+            "{} name no release of their distribution and stay unknown",
+            number(count(matchable.without_release))
+        );
+        rows.push(("Unknown".to_owned(), words.into()));
+    }
+    for (why, left) in &matchable.left_out {
+        rows.push((
+            "Not asked".to_owned(),
+            format!("{}: {}", number(count(*left)), why.replace('-', " ")).into(),
+        ));
+    }
+    rows
+}
+
+/// A part of risk by its identity in the score: a vulnerability is named with its package.
+fn part_row(how: How, id: &str, devices: u32) -> WhatIfRow {
+    let known = PARTS.iter().find(|(known, _)| *known == id).map(|(_, words)| Said::from(*words));
+    let (what, href) = match (known, id.split_once(':')) {
+        (Some(words), _) => (words, None),
+        (None, Some(("posture" | "freshness", _)) | None) => (Said::from(id), None),
+        (None, Some((weakness, package))) => {
+            (format!("{weakness} in {package}").into(), Some(paths::vulnerability(weakness)))
+        }
+    };
+    WhatIfRow { how, what, href, devices: devices.into() }
 }
 
 /// What installing it would change, and what cannot be told.

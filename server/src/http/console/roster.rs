@@ -109,7 +109,7 @@ impl Rosters {
                 return made.roster.clone();
             }
         }
-        let published = operator.rollouts.published();
+        let published = operator.published();
         let old = made
             .take()
             .filter(|made| made.published == published)
@@ -177,7 +177,7 @@ impl Entry {
         let said = |text: &str| Said::from(text);
         let row = DeviceRow {
             id: id.to_string(),
-            name: said(device.hardware.serial.as_str()),
+            name: said(device.called().as_str()),
             kind: said(kind_words(device.placement.kind).0),
             model: said(device.hardware.model.as_str()),
             site: said(device.placement.site.as_str()),

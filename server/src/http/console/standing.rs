@@ -7,6 +7,7 @@ use cordon_proto::checkin::{InterlockState, UpdateState};
 use cordon_proto::ids::TargetPath;
 use cordon_proto::telemetry::Severity;
 use cordon_proto::time::Timestamp;
+use cordon_server_core::admit::waiting;
 use cordon_server_core::device::{Device, DeviceKind, Source, State as Trust};
 use cordon_server_core::risk::facts::FindingSeverity;
 use cordon_server_core::rollout::{Covers, ward_name};
@@ -24,6 +25,8 @@ const UNKNOWN: &str = "unknown";
 pub(super) fn states_of(member: &Member, now: Timestamp) -> Vec<DeviceState> {
     let mut states = Vec::new();
     match member.device.state {
+        Trust::Listed if waiting(&member.device, now).is_some() => return vec![DeviceState::ToApprove],
+        Trust::Listed => return vec![DeviceState::Listed],
         Trust::Expected => return vec![DeviceState::Expected],
         Trust::Pending => return vec![DeviceState::ToApprove],
         Trust::Retired => return vec![DeviceState::Retired],
@@ -70,7 +73,7 @@ pub(super) fn silent_from(member: &Member) -> Timestamp {
 /// Whether a device belongs to the fleet that is counted: neither still to come nor gone.
 pub(super) fn is_counted(member: &Member) -> bool {
     match member.device.state {
-        Trust::Pending | Trust::Active | Trust::Quarantined | Trust::Lost => true,
+        Trust::Listed | Trust::Pending | Trust::Active | Trust::Quarantined | Trust::Lost => true,
         Trust::Expected | Trust::Retired => false,
     }
 }
@@ -145,7 +148,7 @@ pub(super) fn severity_of(severity: Severity) -> FindingSeverity {
 pub(super) fn thing_of(member: &Member, now: Timestamp) -> Thing {
     Thing {
         id: member.id().to_string(),
-        name: member.device.hardware.serial.as_str().into(),
+        name: member.device.called().as_str().into(),
         place: place_words(&member.device).into(),
         state: states_of(member, now).first().copied().unwrap_or(DeviceState::Online),
         key: None,

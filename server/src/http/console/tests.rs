@@ -1,10 +1,12 @@
 //! Tests of the console as a browser meets it: pages, counts and their lists, forms, the door, hostile text.
 
+mod assets;
 mod contents;
 mod endings;
 mod evidence;
 mod fixture;
 mod identities;
+mod knowledge;
 mod orders;
 mod releases;
 mod risk;

@@ -77,14 +77,16 @@ impl Visitor {
     /// Reads a form that this person may send.
     pub(super) async fn form_for(&self, access: Access, request: Request) -> Result<Posted, Fault> {
         let posted = Posted::read(request).await?;
-        let proof = self.csrf();
-        if proof.is_empty() || posted.get("csrf") != Some(proof) {
+        self.may_send(access, posted.get("csrf"))?;
+        Ok(posted)
+    }
+
+    /// Whether this person may send a form with this proof.
+    pub(super) fn may_send(&self, access: Access, proof: Option<&str>) -> Result<(), Fault> {
+        if self.csrf().is_empty() || proof != Some(self.csrf()) {
             return Err(Fault::FormExpired);
         }
-        if !self.caller.role.may(access) {
-            return Err(Fault::NotAllowed);
-        }
-        Ok(posted)
+        if self.caller.role.may(access) { Ok(()) } else { Err(Fault::NotAllowed) }
     }
 }
 
@@ -146,7 +148,7 @@ impl Posted {
 }
 
 /// Whether a browser says that another site sent this. Whoever is no browser says nothing and needs the proof.
-fn is_foreign(headers: &HeaderMap) -> bool {
+pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
 }
 

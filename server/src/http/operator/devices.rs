@@ -11,6 +11,7 @@ use cordon_proto::ids::{DeviceId, Text};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::device::{Act, State as Trust};
+use cordon_server_core::risk::remedy::of_exposures;
 use cordon_server_core::triage::REASON_CHARS_MIN;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -55,7 +56,11 @@ pub struct DeviceQuery {
     model: Option<String>,
     /// Only at this site.
     site: Option<String>,
-    /// Only devices whose serial, model, site or ward contains this text.
+    /// Only known like this: `agent`, `observed`, `imported`.
+    source: Option<String>,
+    /// Only devices that have this weakness, or one that this advisory is about.
+    advisory: Option<String>,
+    /// Only devices whose serial, model, site, ward or asset tag contains this text.
     q: Option<String>,
     /// Only devices after this one.
     after: Option<String>,
@@ -93,6 +98,10 @@ pub struct DeviceView {
     pub ward: String,
     /// What it is for.
     pub kind: String,
+    /// How it is known: `agent`, `observed`, `imported`.
+    pub source: String,
+    /// The owner's number for it, from a list of assets.
+    pub asset_tag: Option<String>,
     /// Whether we trust it.
     pub state: String,
     /// Last authenticated request, RFC 3339.
@@ -134,10 +143,15 @@ pub struct DeviceAnswer {
     /// What to do, at most three.
     #[schema(value_type = Object)]
     next_steps: Vec<cordon_server_core::risk::NextStep>,
+    /// What to do about each vulnerability, by whom and by when; or since when it waits for the maker.
+    #[schema(value_type = Vec<Object>)]
+    exposure_steps: Vec<cordon_server_core::risk::remedy::ExposureStep>,
     /// Root of its inventory, if the server has it.
     inventory_root: Option<String>,
     /// Packages in its inventory.
     packages: Option<usize>,
+    /// Whether it was held against what is known of weaknesses: `no-feeds`, `preparing`, `renewing` or `ready`.
+    matching: &'static str,
     /// SHA-256 of the certificate in force.
     leaf: Option<String>,
     /// The last second of its validity, RFC 3339.
@@ -152,6 +166,11 @@ pub struct DeviceAnswer {
     doubt: Option<DoubtView>,
     /// When its last signed receipt came in; it is served at `/api/v1/devices/{id}/farewell`.
     farewell: Option<String>,
+    /// What a list of assets says of it.
+    #[schema(value_type = Object)]
+    asset: Option<cordon_server_core::device::AssetRecord>,
+    /// Risks that people accept for it: asked for, in force, or over and not taken back. They change no score.
+    exceptions: Vec<super::exceptions::ExceptionView>,
 }
 
 /// Why there may be more than one machine behind one identity.
@@ -197,11 +216,17 @@ pub async fn list(
     let limit = query.limit.unwrap_or(limits::PAGE_ROWS).clamp(1, limits::PAGE_ROWS);
     let after = query.after.as_deref().map(DeviceId::from_str).transpose();
     let after = after.map_err(|_| refused("bad_query", "`after` is the `next` of the page before"))?;
-    let (published, now) = (operator.rollouts.published(), operator.app.clock.now());
+    let (published, now) = (operator.published(), operator.app.clock.now());
+    let members = operator.app.fleet.all();
+    let advisory = query.advisory.as_deref();
+    let affected =
+        advisory.map(|advisory| super::advisories::affected(&published.matched, &members, advisory));
+    let affected = affected.transpose()?;
     let mut devices = Vec::new();
     let mut more = false;
-    for member in operator.app.fleet.all() {
-        if after.is_some_and(|after| member.id() <= after) || !fits(&query, &member) {
+    for member in members {
+        let is_meant = affected.as_ref().is_none_or(|affected| affected.contains(&member.id()));
+        if after.is_some_and(|after| member.id() <= after) || !fits(&query, &member) || !is_meant {
             continue;
         }
         if devices.len() == limit {
@@ -219,10 +244,13 @@ fn fits(query: &DeviceQuery, member: &Member) -> bool {
     let (hardware, placement) = (&device.hardware, &device.placement);
     let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
     let text = query.q.as_deref().unwrap_or("").to_lowercase();
-    let mut places = [&hardware.serial, &hardware.model, &placement.site, &placement.ward].into_iter();
+    let tag = device.asset.as_ref().and_then(|asset| asset.tag.as_ref());
+    let places = [&hardware.serial, &hardware.model, &placement.site, &placement.ward];
+    let mut places = places.into_iter().chain(tag);
     is(&query.state, device.state.word())
         && is(&query.model, hardware.model.as_str())
         && is(&query.site, placement.site.as_str())
+        && is(&query.source, device.source.word())
         && (text.is_empty() || places.any(|place| place.as_str().to_lowercase().contains(&text)))
 }
 
@@ -233,16 +261,21 @@ pub async fn show(State(operator): State<Operator>, Path(id): Path<String>) -> A
     let id: DeviceId = parsed(&id, "device")?;
     let member = operator.app.fleet.get(id).ok_or_else(|| not_found("device"))?;
     let now = operator.app.clock.now();
-    let (device, appraised) = view(&member, &operator.rollouts.published(), now);
+    let published = operator.published();
+    let (device, appraised) = view(&member, &published, now);
+    let exceptions = crate::exceptions::all(&operator.app).await?;
+    let beside = crate::exceptions::beside(&exceptions, &member, &published, now);
     let identity = member.device.identity.as_ref();
     let doubt = member.device.doubt.as_ref();
     Ok(Json(DeviceAnswer {
         device,
+        exposure_steps: of_exposures(&appraised.facts, &published.model, now),
         facts: appraised.facts,
         score: appraised.score,
         next_steps: appraised.steps,
         inventory_root: member.inventory.as_ref().map(|inventory| inventory.root.to_string()),
         packages: member.inventory.as_ref().map(|inventory| inventory.packages),
+        matching: operator.app.knowledge.matched().readiness.word(),
         leaf: identity.map(|identity| identity.leaf.to_string()),
         not_after: identity.map(|identity| identity.not_after.to_string()),
         next_leaf: member.device.next.as_ref().map(|next| next.leaf.to_string()),
@@ -254,6 +287,8 @@ pub async fn show(State(operator): State<Operator>, Path(id): Path<String>) -> A
             evidence: doubt.evidence.to_string(),
         }),
         farewell: member.device.farewell.as_ref().map(|farewell| farewell.at.to_string()),
+        asset: member.device.asset.clone(),
+        exceptions: beside.into_iter().map(|one| super::exceptions::ExceptionView::of(one, now)).collect(),
     }))
 }
 
@@ -288,7 +323,7 @@ pub async fn act(
     let ask: ActAsk = json(request, "ActAsk").await?;
     deed.done(&operator, &caller, id, good_reason(&ask.reason)?).await?;
     let member = operator.app.fleet.get(id).ok_or_else(|| not_found("device"))?;
-    Ok(Json(view(&member, &operator.rollouts.published(), operator.app.clock.now()).0))
+    Ok(Json(view(&member, &operator.published(), operator.app.clock.now()).0))
 }
 
 /// What people do to an identity.
@@ -355,6 +390,8 @@ fn view(member: &Member, published: &Published, now: Timestamp) -> (DeviceView, 
         site: device.placement.site.to_string(),
         ward: device.placement.ward.to_string(),
         kind: word(serde_json::json!(device.placement.kind)),
+        source: device.source.word().to_owned(),
+        asset_tag: device.asset.as_ref().and_then(|asset| asset.tag.as_ref()).map(ToString::to_string),
         state: device.state.word().to_owned(),
         seen: member.seen.map(|seen| seen.to_string()),
         risk: appraised.score.points(),

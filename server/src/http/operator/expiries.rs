@@ -26,7 +26,8 @@ pub struct ExpiryQuery {
 /// One end.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExpiryView {
-    /// `root`, `targets`, `role`, `order`, `way-back`, `freshness`, `renewed`, `authority`, `api-token` or `hold`.
+    /// `root`, `targets`, `role`, `order`, `way-back`, `freshness`, `renewed`, `authority`, `api-token`, `hold`, `exception`, `feed`
+    /// or `support`.
     #[schema(value_type = String)]
     pub what: What,
     /// Which one.
@@ -65,7 +66,7 @@ impl ExpiryView {
     }
 }
 
-/// What ends: signed documents, orders and their ways back, authorities, tokens of tools, holds.
+/// What ends: signed documents, orders and their ways back, authorities, tokens of tools, holds, accepted risks, feeds.
 #[utoipa::path(get, path = "/api/v1/expiries", params(ExpiryQuery), responses((status = 200, body = ExpiryPage)))]
 pub async fn list(
     State(operator): State<Operator>,

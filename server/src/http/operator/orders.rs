@@ -3,7 +3,7 @@
 //! A preview changes nothing and proves nothing: it is for the eyes of the people who will sign, on their own
 //! workstations. Read next: `server/core`'s `order_plan` for every rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
@@ -16,9 +16,8 @@ use cordon_server_core::device::State as Trust;
 use cordon_server_core::import::KnownRelease;
 use cordon_server_core::order_plan::{BackPreview, Case, Fate, Meant, facts_after, fate, preview, way_back};
 use cordon_server_core::paths_up::steps_of;
-use cordon_server_core::risk::model::RISK_V1;
 use cordon_server_core::risk::score::value;
-use cordon_server_core::select::{Filter, Seen};
+use cordon_server_core::select::{Filter, FilterRefused, Seen};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -190,10 +189,12 @@ pub async fn plan(State(operator): State<Operator>, request: Request) -> Answere
     let filter = filter.map_err(|error| refused("bad_filter", error.to_string()))?;
     let releases = operator.repositories.releases().await?;
     let members = operator.app.fleet.all();
-    let (published, now) = (operator.rollouts.published(), operator.app.clock.now());
+    let (published, now) = (operator.published(), operator.app.clock.now());
     let planned = move || {
-        Planning { ask: &ask, filter: &filter, releases: &releases, published: &published, now }
-            .over(&members)
+        let affected = affected(&filter, &published, &members);
+        let affected = affected.map_err(|error| refused("bad_filter", error.to_string()))?;
+        let filter = (&filter, &affected);
+        Planning { ask: &ask, filter, releases: &releases, published: &published, now }.over(&members)
     };
     let planned = tokio::task::spawn_blocking(planned).await;
     planned.map_err(|error| Problem::internal(&error))?.map(Json)
@@ -212,19 +213,36 @@ pub(crate) async fn preview_of(
     let back = order.back.as_ref().map(|back| back.image.release.clone()).filter(is_known);
     let (repository, release) = (order.repository.clone(), order.image.release.clone());
     let ask = PreviewAsk { repository, release, filter: Vec::new(), back };
-    let (published, now) = (operator.rollouts.published(), operator.app.clock.now());
+    let (published, now) = (operator.published(), operator.app.clock.now());
     let planned = move || {
-        let filter = Filter::default();
-        Planning { ask: &ask, filter: &filter, releases: &releases, published: &published, now }
-            .over(&members)
+        let (filter, nobody) = (Filter::default(), BTreeSet::new());
+        let filter = (&filter, &nobody);
+        Planning { ask: &ask, filter, releases: &releases, published: &published, now }.over(&members)
     };
     tokio::task::spawn_blocking(planned).await.map_err(|error| Problem::internal(&error))?
+}
+
+/// The devices that have what a filter's advisory is about.
+fn affected(
+    filter: &Filter,
+    published: &Published,
+    members: &[Arc<Member>],
+) -> Result<BTreeSet<DeviceId>, FilterRefused> {
+    let Some(advisory) = &filter.advisory else { return Ok(BTreeSet::new()) };
+    let matched = &published.matched;
+    if !matched.readiness.has_answers() {
+        return Err(FilterRefused::NoAdvisories);
+    }
+    let topic = matched.topic(advisory.as_str());
+    let topic = topic.ok_or_else(|| FilterRefused::NoSuchAdvisory(advisory.to_string()))?;
+    Ok(matched.affected(&topic, members))
 }
 
 /// Everything that a preview is made from.
 struct Planning<'a> {
     ask: &'a PreviewAsk,
-    filter: &'a Filter,
+    /// Which devices are meant, and those of them that have what its advisory is about.
+    filter: (&'a Filter, &'a BTreeSet<DeviceId>),
     releases: &'a [KnownRelease],
     published: &'a Published,
     now: Timestamp,
@@ -254,11 +272,14 @@ impl Planning<'_> {
         let mut current = Vec::new();
         for member in members.iter().filter(may_take) {
             let facts = facts(member, self.published);
-            let before = value(&facts, &RISK_V1, self.now);
+            let model = &self.published.model;
+            let before = value(&facts, model, self.now);
             let device = member.current();
-            let seen = Seen { device: &device, report: member.report.as_deref(), band: before.band };
-            if self.filter.fits(&seen) {
-                let after = value(&facts_after(&facts), &RISK_V1, self.now);
+            let (filter, affected) = self.filter;
+            let (report, is_affected) = (member.report.as_deref(), affected.contains(&member.id()));
+            let seen = Seen { device: &device, report, band: before.band, is_affected };
+            if filter.fits(&seen) {
+                let after = value(&facts_after(&facts), model, self.now);
                 current.push((device, member.seen, (before.hundredths, after.hundredths)));
             }
         }

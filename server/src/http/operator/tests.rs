@@ -19,10 +19,13 @@ use crate::testing::{Bench, person, text};
 
 mod drafts;
 mod evidence;
+mod feeds;
 mod identities;
 mod import;
 mod receipts;
+mod risk;
 mod rollouts;
+mod sboms;
 
 /// A server, its API, and two tokens.
 struct Api {

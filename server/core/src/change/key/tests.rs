@@ -46,6 +46,8 @@ Draft 1e643100
 Maker 1f68616c64656e00
 ContentState 20633100
 Pack 21703100
+Health 2201010101010141018101010101010101
+RiskHistory 2301010101010141018101010101010101
 Watermark e001010101010141018101010101010101
 Lease e17365616c657200
 Idempotency e23333333333333333333333333333333333333333333333333333333333333333
@@ -93,6 +95,8 @@ fn samples() -> Vec<Key> {
         Key::Maker(name("halden")),
         Key::ContentState(name("c1")),
         Key::Pack(name("p1")),
+        Key::Health(device),
+        Key::RiskHistory(device),
         Key::Watermark(device),
         Key::Lease(name("sealer")),
         Key::Idempotency(digest),
@@ -179,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_key_in_its_one_form_or_refused(mut bytes: Vec<u8>, tag in 0_usize..38) {
+    fn any_bytes_are_a_key_in_its_one_form_or_refused(mut bytes: Vec<u8>, tag in 0_usize..39) {
         // Goal: no panic, no second spelling of a key. Method: arbitrary bytes behind every tag.
         if let Some(first) = bytes.first_mut() {
             *first = Kind::ALL[tag].tag();

@@ -29,7 +29,9 @@ const WEAKNESS: &str = r#""vulnerabilities":[{"cve":"CVE-2024-0001","ids":[{"sys
     "product_status":{"known_affected":["P1","R1","NOWHERE"],"fixed":["P2","P1"],"recommended":["P2"],"known_not_affected":["P3"]},
     "remediations":[{"category":"mitigation","details":"wall it off","group_ids":["G"]},{"category":"vendor_fix","details":"4.2","product_ids":["P1"],"url":"https://maker.example","date":"2024-02-01T00:00:00Z"},
         {"category":"no_fix_planned","details":"none"}],
-    "scores":[{"cvss_v3":{"vectorString":"CVSS:3.1/AV:N","baseScore":7.3},"products":["P1"]},{"cvss_v3":{"baseScore":11},"products":["P1"]}],
+    "scores":[{"cvss_v3":{"vectorString":"CVSS:3.1/AV:N","baseScore":7.3},"products":["P1"]},{"cvss_v3":{"baseScore":11},"products":["P1"]},
+        {"cvss_v3":{"vectorString":"CVSS:3.1/AV:P/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H","baseScore":2},"products":["P2"]},
+        {"cvss_v4":{"vectorString":"CVSS:4.0/AV:N","baseScore":1},"cvss_v3":{"vectorString":"CVSS:3.0/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H","baseScore":9.8},"products":["P3"]}],
     "flags":[{"label":"component_not_present","product_ids":["P3"]}],"threats":[{"category":"impact","details":"not there\n","product_ids":["P3"]},{"category":"exploit_status","details":"x"}]},
     {"product_status":{}}]"#;
 
@@ -89,7 +91,10 @@ fn what_is_said_of_a_product_is_the_worst_of_it() {
     assert_eq!(kinds(0), ["vendor_fix", "mitigation", "no_fix_planned"]);
     assert_eq!(kinds(1), ["no_fix_planned"]);
     assert_eq!(weakness.score_for(0).map(|score| score.base_tenths), Some(73));
-    assert_eq!(weakness.scores.len(), 1, "no score is above ten");
+    let scores: Vec<_> =
+        weakness.scores.iter().map(|score| (score.base_tenths, score.severity.is_some())).collect();
+    assert_eq!(scores, [(73, false), (68, true), (98, true)], "no score is above ten, and vectors count");
+    assert_eq!(advisory.miscounted, 2, "half a vector, and a score that is not the vector's");
     let reasons: Vec<_> =
         weakness.reasons.iter().map(|reason| (reason.text.as_str(), reason.label)).collect();
     assert_eq!(reasons, [("component_not_present", true), ("not there", false)]);

@@ -109,31 +109,63 @@ impl Ledger {
         }
     }
 
-    /// The statement that counts for a finding, if there is one.
+    /// The statement that counts for a finding, if there is one. What each candidate met is noted.
     pub fn judge(&mut self, finding: Finding<'_>) -> Option<Said<'_>> {
+        for at in self.candidates(finding) {
+            let Some((met, _)) = self.rows.get(at).map(|row| self.meets(row, finding)) else { continue };
+            if let Some(row) = self.rows.get_mut(at) {
+                row.met = row.met.max(met);
+            }
+        }
+        self.said(finding)
+    }
+
+    /// Whether any statement is about a weakness of this name.
+    #[must_use]
+    pub fn speaks_of(&self, name: &str) -> bool {
+        !self.rows.is_empty() && self.by_name.contains_key(&name.to_ascii_uppercase())
+    }
+
+    /// The statement that counts for a finding, if there is one. Other than [`Ledger::judge`] it notes nothing: for whoever
+    /// asks again and again.
+    #[must_use]
+    pub fn said(&self, finding: Finding<'_>) -> Option<Said<'_>> {
+        let rows = self.candidates(finding).into_iter().filter_map(|at| Some((at, self.rows.get(at)?)));
+        let places = rows.filter_map(|(at, row)| {
+            let (met, rank) = self.meets(row, finding);
+            let (versioned, product) = rank.filter(|_| met == Met::Finding)?;
+            Some((versioned, product, row.statement.at, row.statement.status, at))
+        });
+        let (.., at) = places.max()?;
+        self.said_by(at)
+    }
+
+    /// What a statement meets in a finding, and how specific it is for it.
+    fn meets(&self, row: &Row, finding: Finding<'_>) -> (Met, Option<(bool, bool)>) {
+        let rank = rank(&row.statement, finding, &self.aliases);
+        let met = match (rank, self.is_believed(row)) {
+            (None, _) => Met::NoProduct,
+            // A repair is a repair of some version: without one it would clear every older one too.
+            (Some((false, _)), _) if row.statement.status == Status::Fixed => Met::NoVersion,
+            (Some(_), false) => Met::NotBelieved,
+            (Some(_), true) => Met::Finding,
+        };
+        (met, rank)
+    }
+
+    fn candidates(&self, finding: Finding<'_>) -> Vec<usize> {
         let names = finding.names.iter().filter_map(|name| self.by_name.get(&name.to_ascii_uppercase()));
         let mut candidates: Vec<usize> = names.flatten().copied().collect();
         candidates.sort_unstable();
         candidates.dedup();
-        let mut best = None;
-        for at in candidates {
-            let Some(row) = self.rows.get_mut(at) else { continue };
-            let believed = self.documents.get(row.document).is_some_and(|source| source.believed);
-            let rank = rank(&row.statement, finding, &self.aliases);
-            let met = match (rank, believed) {
-                (None, _) => Met::NoProduct,
-                // A repair is a repair of some version: without one it would clear every older one too.
-                (Some((false, _)), _) if row.statement.status == Status::Fixed => Met::NoVersion,
-                (Some(_), false) => Met::NotBelieved,
-                (Some(_), true) => Met::Finding,
-            };
-            row.met = row.met.max(met);
-            if let Some((versioned, product)) = rank.filter(|_| met == Met::Finding) {
-                let place = (versioned, product, row.statement.at, row.statement.status, at);
-                best = best.max(Some(place));
-            }
-        }
-        let (.., at) = best?;
+        candidates
+    }
+
+    fn is_believed(&self, row: &Row) -> bool {
+        self.documents.get(row.document).is_some_and(|source| source.believed)
+    }
+
+    fn said_by(&self, at: usize) -> Option<Said<'_>> {
         let row = self.rows.get(at)?;
         let source = self.documents.get(row.document)?;
         let (document, issuer) = (source.id.as_str(), source.issuer.as_str());

@@ -288,6 +288,8 @@ words! {
         RolloutKind::Content => ["\ncontent 7\n"],
     }
     trusts: Trust {
+        // It holds no identity: no list and no fact of an order reaches it.
+        Trust::Listed => [],
         Trust::Expected => ["becomes expected"],
         Trust::Pending => ["becomes pending"],
         Trust::Active => ["becomes active"],

@@ -272,6 +272,7 @@ pub(super) fn device(now: Timestamp, number: usize) -> Device {
         spoke: None,
         listens: None,
         noticed: cordon_server_core::risk::noticed::Noticed::default(),
+        asset: None,
     }
 }
 

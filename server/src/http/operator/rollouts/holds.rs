@@ -86,7 +86,9 @@ fn covered(operator: &Operator, hold: &Hold) -> usize {
     let mut alone = Book::default();
     alone.holds.insert(hold.id.clone(), hold.clone());
     let all = operator.app.fleet.all();
-    all.iter().filter(|member| alone.holds_over(&member.device).next().is_some()).count()
+    // What only a list of assets names reboots by nothing of ours.
+    let own = all.iter().filter(|member| !member.device.is_listed_only());
+    own.filter(|member| alone.holds_over(&member.device).next().is_some()).count()
 }
 
 /// Sets a hold, for the API and the console.

@@ -9,7 +9,12 @@ use crate::testing::maker::{Bytes, file, publication, release};
 
 impl Api {
     /// Sends a publication to a repository; the answer to its last file, or to the first one that is refused.
-    async fn publish(&self, repository: &str, version: u64, releases: &[Release]) -> (StatusCode, Value) {
+    pub(super) async fn publish(
+        &self,
+        repository: &str,
+        version: u64,
+        releases: &[Release],
+    ) -> (StatusCode, Value) {
         let now = self.bench.app().clock.now();
         let mut last = (StatusCode::OK, Value::Null);
         for (file, bytes) in publication(now, version, releases) {
@@ -25,14 +30,14 @@ impl Api {
         self.ask("PUT", path, "*", bytes).await
     }
 
-    async fn send(&self, kept: &Bytes) {
+    pub(super) async fn send(&self, kept: &Bytes) {
         for (sha256, bytes) in kept {
             let (status, answer) = self.put(&format!("/api/v1/targets/{sha256}"), bytes.clone()).await;
             assert_eq!(status, StatusCode::OK, "{answer}");
         }
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(super) async fn get(&self, path: &str) -> Value {
         let (status, answer) = self.ask("GET", path, "read", vec![]).await;
         assert_eq!(status, StatusCode::OK, "{path}: {answer}");
         answer

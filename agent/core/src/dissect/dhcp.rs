@@ -1,0 +1,40 @@
+//! DHCP for IPv4: what kind of message it is and whose hardware address it names (RFC 2131, 2132).
+//!
+//! The host name and all other options are passed over: they may name a person.
+
+use cordon_proto::limits;
+
+use super::Mac;
+
+/// What a client or a server says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The hardware address of the client.
+    pub client: Mac,
+    /// DHCPDISCOVER is 1, OFFER 2, REQUEST 3, ACK 5 (option 53); 0 where the message does not say.
+    pub kind: u8,
+}
+
+/// A message, from a UDP payload.
+#[must_use]
+pub fn message(bytes: &[u8]) -> Option<Message> {
+    let (head, rest) = bytes.split_first_chunk::<34>()?;
+    let [1 | 2, 1, 6, ..] = *head else { return None };
+    let [.., a, b, c, d, e, f] = *head;
+    // Padding of the hardware address, server name, boot file; then the cookie that says that options follow.
+    let (_, rest) = rest.split_at_checked(10 + 64 + 128)?;
+    let options = rest.strip_prefix(&[0x63, 0x82, 0x53, 0x63])?;
+    Some(Message { client: Mac([a, b, c, d, e, f]), kind: kind(options) })
+}
+
+fn kind(mut options: &[u8]) -> u8 {
+    for _ in 0..limits::DHCP_OPTIONS {
+        options = match options {
+            [0, rest @ ..] => rest,
+            [53, 1, kind, ..] => return *kind,
+            [1..=254, length, rest @ ..] => rest.get(usize::from(*length)..).unwrap_or_default(),
+            _ => return 0,
+        };
+    }
+    0
+}

@@ -1,0 +1,105 @@
+//! `cordonctl export`: tables for auditors, buyers and regulators, from live data, as files.
+//!
+//! The register is CSV whose cells never begin like a formula; the sheet and the versions are CSV made here from the same rows
+//! that the API gives as JSON. Read next: [`crate::risk`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use cordon_server_core::risk::register::csv_line;
+use serde_json::Value;
+
+use crate::api::Api;
+use crate::failure::Failure;
+use crate::report::{Report, cell_text};
+use crate::risk::{Chosen, register, written};
+use crate::session::Session;
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The risk register: a row for each device with its reasons, what to do, by whom, by when.
+    Register {
+        /// Which devices.
+        #[command(flatten)]
+        chosen: Chosen,
+        /// Where to.
+        #[command(flatten)]
+        to: To,
+    },
+    /// A security sheet of one model, in the manner of MDS2: questions, and how many devices answer yes, no, or nothing.
+    Mds2 {
+        /// The model.
+        #[arg(long)]
+        model: String,
+        /// Where to.
+        #[command(flatten)]
+        to: To,
+    },
+    /// Which versions run, by model, and how long they are supported.
+    Versions {
+        /// Only this model.
+        #[arg(long)]
+        model: Option<String>,
+        /// Where to.
+        #[command(flatten)]
+        to: To,
+    },
+}
+
+/// Where a table goes.
+#[derive(Clone, Debug, Args)]
+pub struct To {
+    /// The file to write; without it the table is printed.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+const SHEET: [&str; 7] = ["topic", "question", "yes", "no", "unknown", "from", "id"];
+const VERSIONS: [&str; 11] = [
+    "model",
+    "release",
+    "counter",
+    "devices",
+    "newer",
+    "listed",
+    "stage",
+    "full_until",
+    "until",
+    "days_left",
+    "ending",
+];
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Refused, or the server was not reached.
+    pub fn run(&self, session: &mut Session<'_>) -> Result<Report, Failure> {
+        let api = Api::new(session.options)?;
+        match self {
+            Self::Register { chosen, to } => register(&api, chosen, to.out.as_deref()),
+            Self::Mds2 { model, to } => {
+                let answer = api.get(&["risk", "sheet"], &[("model", model.clone())])?;
+                table(&SHEET, answer.pointer("/sheet/answers"), to)
+            }
+            Self::Versions { model, to } => {
+                let query: Vec<_> = model.iter().map(|model| ("model", model.clone())).collect();
+                let answer = api.get(&["risk", "versions"], &query)?;
+                table(&VERSIONS, answer.get("rows"), to)
+            }
+        }
+    }
+}
+
+/// Rows as CSV, their columns named in the first line.
+fn table(columns: &[&str], rows: Option<&Value>, to: &To) -> Result<Report, Failure> {
+    let odd = || Failure::refused("unexpected answer", "the server sent no rows; is it of another version?");
+    let rows = rows.and_then(Value::as_array).ok_or_else(odd)?;
+    let mut text = csv_line(columns.iter().copied());
+    for row in rows {
+        let cells: Vec<String> = columns.iter().map(|column| cell_text(row.get(column))).collect();
+        text.push_str(&csv_line(cells.iter().map(String::as_str)));
+    }
+    written(text.into_bytes(), to.out.as_deref())
+}
