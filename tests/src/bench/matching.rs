@@ -216,14 +216,12 @@ fn server_way(made: &World, text: &str, place: &Ecosystem) -> anyhow::Result<Ser
             inventory(&ComponentSet::new(dpkg::read(&status, place).components), place)
         })
         .collect();
-    let resident = || Footprint::of(std::process::id()).map(|footprint| footprint.anon_kib);
-    let before = resident()?;
     for (number, inventory) in (0_u128..).zip(inventories.iter().cycle().take(DEVICES)) {
         holdings.put(DeviceId::from_bytes(number.to_be_bytes()), inventory);
     }
-    let (counts, mib) = (holdings.counts(), resident()?.saturating_sub(before) as f64 / 1024.0);
+    let counts = holdings.counts();
     println!(
-        "a server's fleet: {} devices, {} compositions, {} distinct components, {mib:.1} MiB",
+        "a server's fleet: {} devices, {} compositions, {} distinct components",
         counts.devices, counts.compositions, counts.components
     );
     let (_, component) = holdings.components().next().context("a package")?;
