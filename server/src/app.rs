@@ -36,7 +36,9 @@ use crate::online::OnlineKeys;
 use crate::risk_book::RiskBook;
 use crate::store::blobs::Blobs;
 use crate::store::{Answer, Change, Committed, Cursor, Index, Key, Kind, Store, StoreError};
+use crate::to_its_end::to_its_end;
 use crate::token_book::TokenBook;
+use crate::views::Views;
 use crate::waits::Waits;
 
 mod assets;
@@ -85,13 +87,13 @@ pub struct App {
     /// The sealed audit log.
     pub audit: Arc<AuditLog>,
     /// The fleet in memory.
-    pub fleet: Fleet,
+    pub fleet: Arc<Fleet>,
     /// What is known of weaknesses.
-    pub knowledge: Knowledge,
+    pub knowledge: Arc<Knowledge>,
     /// Open device connections.
     pub connections: Arc<Connections>,
     /// Waiting devices.
-    pub waits: Waits,
+    pub waits: Arc<Waits>,
     /// What is counted.
     pub metrics: Metrics,
     /// One-time links into the console.
@@ -115,7 +117,7 @@ pub struct App {
     /// Which tokens there are.
     pub token_book: TokenBook,
     /// The site's risk model, and the record of what was said.
-    pub risk: RiskBook,
+    pub risk: Arc<RiskBook>,
     director: OnceLock<Arc<dyn Director>>,
     work: Arc<Semaphore>,
     turns: Vec<Arc<tokio::sync::Mutex<()>>>,
@@ -200,7 +202,7 @@ impl App {
     /// Puts an application together and rebuilds the fleet view from the store.
     pub async fn open(parts: Parts) -> Result<Self, StoreError> {
         let Parts { config, clock, store, blobs, feeds, ca, online, audit, drain } = parts;
-        let fleet = Fleet::default();
+        let fleet = Arc::<Fleet>::default();
         // Asked before anything is read: whatever is committed from now on is followed, so nothing is missed.
         let begun = store.health().await?.revision;
         let app = Self {
@@ -215,7 +217,7 @@ impl App {
             refusal_rates: Rates::new(config.enrolment.refusals, config.enrolment.refusals_per_minute),
             guesses: Guesses::default(),
             token_book: TokenBook::default(),
-            risk: RiskBook::default(),
+            risk: Arc::default(),
             work: Arc::new(Semaphore::new(config.limits.requests)),
             turns: std::iter::repeat_with(Arc::default).take(TURNS).collect(),
             audit: Arc::new(AuditLog::new(store.clone(), audit)),
@@ -227,10 +229,10 @@ impl App {
             lists: Lists::default(),
             online: Arc::new(online),
             director: OnceLock::new(),
-            knowledge: Knowledge::new(feeds, fleet.holdings().clone()),
+            knowledge: Arc::new(Knowledge::new(feeds, fleet.holdings().clone())),
             fleet,
             connections: Arc::default(),
-            waits: Waits::default(),
+            waits: Arc::default(),
             metrics: Metrics::default(),
             sign_in: SignInLinks::default(),
             care: Care::default(),
@@ -263,17 +265,30 @@ impl App {
         Ok((followed, read))
     }
 
-    /// Stores a transaction and brings the view, the waiting devices and open connections after it.
+    /// Stores a transaction and brings the views, the waiting devices and open connections after it. Both or neither: a
+    /// caller that goes away meanwhile leaves nothing half done.
     pub async fn commit(&self, draft: Draft) -> Result<Committed, CommitError> {
         let commit = draft.finish()?;
         let changes = commit.changes().to_vec();
-        let committed = self.store.commit(commit).await?;
-        if !committed.repeated {
-            self.knowledge.follow(&changes, committed.revision);
-            self.risk.follow(&changes, committed.revision);
-            self.after(self.fleet.follow(&changes, committed.revision));
+        let (store, views) = (self.store.clone(), self.views());
+        let committed = to_its_end(async move {
+            let committed = store.commit(commit).await?;
+            if !committed.repeated {
+                views.follow(&changes, committed.revision);
+            }
+            Ok::<_, StoreError>(committed)
+        });
+        Ok(committed.await?)
+    }
+
+    fn views(&self) -> Views {
+        Views {
+            fleet: self.fleet.clone(),
+            knowledge: self.knowledge.clone(),
+            risk: self.risk.clone(),
+            connections: self.connections.clone(),
+            waits: self.waits.clone(),
         }
-        Ok(committed)
     }
 
     /// Sets who knows about orders. Can be done once; later calls change nothing.
@@ -373,13 +388,7 @@ impl App {
 
     /// Does what follows from a change for those outside: ends connections, wakes devices.
     pub(crate) fn after(&self, followed: Followed) {
-        for leaf in &followed.cut_off {
-            let cut = self.connections.cut(leaf);
-            if cut > 0 {
-                tracing::info!(%leaf, cut, "connections of an untrusted certificate were ended");
-            }
-        }
-        self.waits.ring_all(followed.devices);
+        self.views().after(followed);
     }
 
     /// The queue of requests that would change the same thing.

@@ -44,9 +44,11 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+mod to_its_end;
 pub mod token_book;
 pub mod ui;
 pub mod verifier;
+mod views;
 pub mod waits;
 
 pub use command::run;

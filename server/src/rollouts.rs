@@ -420,7 +420,8 @@ impl Rollouts {
         Err(StoreError::Conflict(key).into())
     }
 
-    /// Commits, and brings the book after it.
+    /// Commits, and brings the book after it. Of a caller that went away between the two, the follower hears a moment
+    /// later: schedulers are not dropped, and what people do is not in haste.
     async fn commit(&self, draft: Draft) -> Result<Concerned, RolloutError> {
         let commit = draft.finish()?;
         let changes = commit.changes().to_vec();

@@ -14,10 +14,9 @@ use cordon_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::device::asset::{AssetRecord, ip, is_like, is_same_thing, mac};
-use crate::device::{self, Device, DeviceKind, Placement, Source, State, is_unknown};
+use crate::device::{Device, DeviceKind, Placement, Source, State, is_unknown};
 use crate::feeds::asset::{Asset, Assets};
 use crate::risk::facts::Reach;
-use crate::risk::noticed::Noticed;
 
 #[cfg(test)]
 mod tests;
@@ -426,37 +425,19 @@ impl<'a> Said<'a> {
         let kind = kind_of(&self.asset.kind);
         let site = text(&self.asset.site).or_else(|| arrival.site.cloned());
         let unsaid = Placement::nowhere();
+        let placement = Placement {
+            site: site.unwrap_or(unsaid.site),
+            ward: self.record.department.clone().unwrap_or(unsaid.ward),
+            kind,
+            impact: kind.usual_impact(),
+            reach: Reach::default(),
+            tags: Vec::new(),
+        };
         Device {
-            v: device::VERSION,
-            id,
-            hardware: self.hardware.clone(),
-            stated: false,
             source: Source::Imported,
-            placement: Placement {
-                site: site.unwrap_or(unsaid.site),
-                ward: self.record.department.clone().unwrap_or(unsaid.ward),
-                kind,
-                impact: kind.usual_impact(),
-                reach: Reach::default(),
-                tags: Vec::new(),
-            },
-            state: State::Listed,
-            since: arrival.now,
             reason: Text::lossy(&alloc::format!("stands in the asset list {}", arrival.list)),
-            identity: None,
-            next: None,
-            superseded: Vec::new(),
-            replaced: Vec::new(),
-            asking: None,
-            doubt: None,
-            farewell: None,
-            report: None,
-            reported: None,
-            last_seen: None,
-            spoke: None,
-            listens: None,
-            noticed: Noticed::default(),
             asset: Some(self.record.clone()),
+            ..Device::bare(id, self.hardware.clone(), placement, State::Listed, arrival.now)
         }
     }
 

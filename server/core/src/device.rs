@@ -472,6 +472,42 @@ pub fn may(device: Option<&Device>, leaf: &Sha256, access: Access, now: Timestam
 }
 
 impl Device {
+    /// A device of which only this is known: it has no identity, and has said nothing yet.
+    #[must_use]
+    pub fn bare(
+        id: DeviceId,
+        hardware: Hardware,
+        placement: Placement,
+        state: State,
+        since: Timestamp,
+    ) -> Self {
+        Self {
+            v: VERSION,
+            id,
+            hardware,
+            stated: false,
+            source: Source::Agent,
+            placement,
+            state,
+            since,
+            reason: Text::lossy(""),
+            identity: None,
+            next: None,
+            superseded: Vec::new(),
+            replaced: Vec::new(),
+            asking: None,
+            doubt: None,
+            farewell: None,
+            report: None,
+            reported: None,
+            last_seen: None,
+            spoke: None,
+            listens: None,
+            noticed: Noticed::default(),
+            asset: None,
+        }
+    }
+
     /// The bytes under `Key::Device`.
     #[must_use]
     pub fn to_body(&self) -> Vec<u8> {

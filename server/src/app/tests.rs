@@ -36,6 +36,34 @@ async fn a_restart_rebuilds_the_fleet_from_the_store() {
 }
 
 #[tokio::test]
+async fn what_was_begun_is_stored_and_seen_even_if_whoever_began_it_goes_away() {
+    // Goal: no view stays behind the store because a client hung up. Method: a follower that sees nothing, so that the
+    // view is brought up by the commit alone; the caller is dropped while its commit waits for the store.
+    let [(bench, seat), _] = Bench::pair().await;
+    let device = bench.enrol("A").await;
+    seat.lose(true);
+    let (go, gone) = tokio::sync::oneshot::channel::<()>();
+    seat.before_commit(async move { gone.await.expect("is told") });
+    let actor = person();
+    let mut act = Box::pin(bench.app().act(device.id, Act::Quarantine, text("beacons"), &actor));
+    let limit = Duration::from_millis(200);
+    assert!(tokio::time::timeout(limit, &mut act).await.is_err(), "it waits for the store");
+    drop(act);
+    go.send(()).expect("it still goes on");
+    let trust = || bench.app().fleet.get(device.id).expect("there").device.state;
+    tokio::time::timeout(PATIENCE, async {
+        while trust() != Trust::Quarantined {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("is seen");
+    let row = bench.app().store.get(Key::Device(device.id)).await.expect("read").expect("there");
+    let stored = cordon_server_core::device::Device::from_body(&row.body).expect("a device");
+    assert_eq!(stored.state, Trust::Quarantined);
+}
+
+#[tokio::test]
 async fn writing_down_passes_over_a_device_that_was_changed_meanwhile() {
     // Goal: a heartbeat never undoes a person's act, and one conflict stops no other device. Method: change a device
     // behind the view's back, then write down.

@@ -7,9 +7,7 @@ use cordon_proto::ids::{Hardware, Name, Text, TokenId};
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
 use cordon_proto::telemetry::{Finding, Severity};
 use cordon_proto::wire;
-use cordon_server_core::device::{
-    Act, Asking, DeviceKind, Identity, Placement, Proof, Source, VERSION, Wanted,
-};
+use cordon_server_core::device::{Act, Asking, DeviceKind, Identity, Placement, Proof, Wanted};
 use cordon_server_core::risk::facts::{Impact, Reach};
 use proptest::prelude::*;
 
@@ -26,27 +24,22 @@ fn id(byte: u8) -> DeviceId {
 }
 
 fn device(byte: u8, leaf: u8) -> Device {
+    let hardware = Hardware {
+        manufacturer: text("Halden"),
+        model: text("VP-3"),
+        revision: text("C"),
+        serial: text(&format!("S{byte}")),
+    };
+    let placement = Placement {
+        site: text("St. Anna"),
+        ward: text("ICU 2"),
+        kind: DeviceKind::InfusionPump,
+        impact: Impact::default(),
+        reach: Reach::default(),
+        tags: vec![],
+    };
     Device {
-        v: VERSION,
-        id: id(byte),
-        hardware: Hardware {
-            manufacturer: text("Halden"),
-            model: text("VP-3"),
-            revision: text("C"),
-            serial: text(&format!("S{byte}")),
-        },
         stated: true,
-        source: Source::Agent,
-        placement: Placement {
-            site: text("St. Anna"),
-            ward: text("ICU 2"),
-            kind: DeviceKind::InfusionPump,
-            impact: Impact::default(),
-            reach: Reach::default(),
-            tags: vec![],
-        },
-        state: State::Active,
-        since: NOW,
         reason: text("enrolled with a token"),
         identity: Some(Identity {
             leaf: Sha256([leaf; 32]),
@@ -56,19 +49,7 @@ fn device(byte: u8, leaf: u8) -> Device {
             issued: NOW,
             not_after: NOW.plus_seconds(1000),
         }),
-        superseded: vec![],
-        replaced: Vec::new(),
-        asking: None,
-        next: None,
-        doubt: None,
-        farewell: None,
-        report: None,
-        reported: None,
-        last_seen: None,
-        spoke: None,
-        listens: None,
-        noticed: cordon_server_core::risk::noticed::Noticed::default(),
-        asset: None,
+        ..Device::bare(id(byte), hardware, placement, State::Active, NOW)
     }
 }
 

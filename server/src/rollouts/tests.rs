@@ -22,7 +22,7 @@ use cordon_proto::update::scope::Scope;
 use cordon_server_core::audit::Actor;
 use cordon_server_core::change::{Index, Kind};
 use cordon_server_core::device::{
-    Device, DeviceKind, Identity, Placement, Report, Source, State as Trust, Wanted as WantedGo,
+    Device, DeviceKind, Identity, Placement, Report, State as Trust, Wanted as WantedGo,
 };
 use cordon_server_core::risk::facts::Reach;
 use cordon_server_core::rollout::{Covers, Policy, State};
@@ -166,30 +166,14 @@ pub(super) fn pump(number: u8) -> Device {
         not_after: NOW.plus_seconds(86_400),
     };
     let serial = text(&format!("VP3-{number}"));
+    let hardware =
+        Hardware { manufacturer: text("Halden"), model: text("VP-3"), revision: text("C"), serial };
     Device {
-        v: 1,
-        id: DeviceId::from_random([number; 16]),
-        hardware: Hardware { manufacturer: text("Halden"), model: text("VP-3"), revision: text("C"), serial },
         stated: true,
-        source: Source::Agent,
-        placement,
-        state: Trust::Active,
-        since: NOW,
         reason: text("enrolled"),
         identity: Some(identity),
-        superseded: Vec::new(),
-        replaced: Vec::new(),
-        asking: None,
-        next: None,
-        doubt: None,
-        farewell: None,
-        report: None,
-        reported: None,
-        last_seen: None,
-        spoke: None,
         listens: Some(Timestamp(i64::MAX)),
-        noticed: cordon_server_core::risk::noticed::Noticed::default(),
-        asset: None,
+        ..Device::bare(DeviceId::from_random([number; 16]), hardware, placement, Trust::Active, NOW)
     }
 }
 

@@ -3,14 +3,11 @@
 //! Where a person placed a device is where it stays; what only a request says never moves it. Nothing is decided here:
 //! [`super::decide`] says who comes in.
 
-use alloc::vec::Vec;
-
 use cordon_proto::ids::{DeviceId, Hardware, Text};
 use cordon_proto::time::Timestamp;
 
 use super::{Credential, Request, Token, Warrant};
-use crate::device::{self, Device, Placement, Source, State};
-use crate::risk::noticed::Noticed;
+use crate::device::{Device, Placement, Source, State};
 
 /// What a request says about a device that is not known, or is announced only.
 pub(super) struct Newcomer {
@@ -66,31 +63,7 @@ pub fn is_the_one(device: &Device, request: &Request, token: Option<&Token>, mod
 
 impl Newcomer {
     pub(super) fn device(self, id: DeviceId, state: State, since: Timestamp) -> Device {
-        Device {
-            v: device::VERSION,
-            id,
-            hardware: self.hardware,
-            stated: self.stated,
-            source: Source::Agent,
-            placement: self.placement,
-            state,
-            since,
-            reason: Text::lossy(""),
-            identity: None,
-            next: None,
-            superseded: Vec::new(),
-            replaced: Vec::new(),
-            asking: None,
-            doubt: None,
-            farewell: None,
-            report: None,
-            reported: None,
-            last_seen: None,
-            spoke: None,
-            listens: None,
-            noticed: Noticed::default(),
-            asset: None,
-        }
+        Device { stated: self.stated, ..Device::bare(id, self.hardware, self.placement, state, since) }
     }
 
     /// The known device with what the request says of it. Where a person moved it is where it stays.

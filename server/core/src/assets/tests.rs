@@ -7,6 +7,7 @@ use alloc::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::device::Act;
 use crate::order_plan::fixture::pump;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -170,8 +171,7 @@ fn what_an_import_cannot_settle_it_refuses_with_what_to_do() {
     let row = "T2;A;M;1;S2";
     assert_eq!(codes(&server.plan("cmms", &[MONITOR, row], 60)), [(3, "two-devices")]);
     let listed = server.0.values().find(|device| device.called().as_str() == "T2").expect("listed").clone();
-    let retired =
-        listed.after(device::Act::Retire, Text::lossy("it is the enrolled one"), NOW).expect("possible");
+    let retired = listed.after(Act::Retire, Text::lossy("it is the enrolled one"), NOW).expect("possible");
     server.take(&[Arriving { row: None, device: retired, former: None, words: String::new() }]);
     assert_eq!(
         counts(&server.import(&[MONITOR, row], 120)),
@@ -180,7 +180,7 @@ fn what_an_import_cannot_settle_it_refuses_with_what_to_do() {
     );
     assert_eq!(codes(&server.plan("cmms", &["T2;A;M;1;"], 180)), []);
     let one = server.0.values().find(|device| device.called().as_str() == "S1").expect("listed").clone();
-    let retired = one.after(device::Act::Retire, Text::lossy("sold to another"), NOW).expect("possible");
+    let retired = one.after(Act::Retire, Text::lossy("sold to another"), NOW).expect("possible");
     server.take(&[Arriving { row: None, device: retired, former: None, words: String::new() }]);
     assert_eq!(codes(&server.plan("cmms", &[MONITOR, row], 240)), [(2, "retired")]);
 }

@@ -4,17 +4,15 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
-use alloc::vec::Vec;
 
 use cordon_proto::checkin::{InterlockState, SensorReport, Software, UpdateReport, UpdateState};
 use cordon_proto::ids::{DeviceId, Hardware, Sha256, Text};
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::release::{Confirm, Image, InterlockClass, Needs, Recall, Release};
 
-use crate::device::{Device, DeviceKind, Placement, Report, Source, State};
+use crate::device::{Device, DeviceKind, Placement, Report, State};
 use crate::import::KnownRelease;
 use crate::risk::facts::Reach;
-use crate::risk::noticed::Noticed;
 
 pub(crate) const NOW: Timestamp = Timestamp(1_795_251_906);
 
@@ -40,29 +38,11 @@ pub(crate) fn pump(serial: &str) -> Device {
     };
     let number = serial.bytes().fold(0, u8::wrapping_add);
     Device {
-        v: 1,
-        id: DeviceId::from_random([number; 16]),
-        hardware,
         stated: true,
-        source: Source::Agent,
-        placement,
-        state: State::Active,
-        since: NOW,
         reason: text("enrolled"),
-        identity: None,
-        next: None,
-        superseded: vec![],
-        replaced: Vec::new(),
-        asking: None,
-        doubt: None,
-        farewell: None,
-        report: None,
-        reported: None,
         last_seen: Some(NOW),
         spoke: Some(NOW),
-        listens: None,
-        noticed: Noticed::default(),
-        asset: None,
+        ..Device::bare(DeviceId::from_random([number; 16]), hardware, placement, State::Active, NOW)
     }
 }
 

@@ -16,7 +16,7 @@ use cordon_proto::update::release::Image;
 use cordon_proto::update::scope::Scope;
 
 use super::*;
-use crate::device::{Device, DeviceKind, Identity, Placement, Report, Source, State as Trust, Wanted};
+use crate::device::{Device, DeviceKind, Identity, Placement, Report, State as Trust, Wanted};
 
 pub(super) const NOW: Timestamp = Timestamp(1_795_251_906);
 /// The ordered image, and the one of the way back.
@@ -134,29 +134,12 @@ pub(super) fn pump(number: u8) -> Device {
         not_after: NOW.plus_seconds(86_400),
     };
     Device {
-        v: 1,
-        id: id(number),
-        hardware,
         stated: true,
-        source: Source::Agent,
-        placement,
-        state: Trust::Active,
-        since: NOW,
         reason: text("enrolled"),
         identity: Some(identity),
-        superseded: vec![],
-        replaced: Vec::new(),
-        asking: None,
-        next: None,
-        doubt: None,
-        farewell: None,
         report: Some(report(UpdateState::Idle, None, &[])),
-        reported: None,
-        last_seen: None,
-        spoke: None,
         listens: Some(Timestamp(i64::MAX)),
-        noticed: crate::risk::noticed::Noticed::default(),
-        asset: None,
+        ..Device::bare(id(number), hardware, placement, Trust::Active, NOW)
     }
 }
 

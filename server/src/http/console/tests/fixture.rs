@@ -21,9 +21,7 @@ use cordon_proto::time::Timestamp;
 use cordon_proto::wire;
 use cordon_server_core::audit::Actor;
 use cordon_server_core::change::{Commit, Draft};
-use cordon_server_core::device::{
-    Device, DeviceKind, Identity, Placement, Proof, Report, Source, State as Trust,
-};
+use cordon_server_core::device::{Device, DeviceKind, Identity, Placement, Proof, Report, State as Trust};
 use cordon_server_core::policy::{Role, Session};
 use cordon_server_core::risk::facts::Reach;
 use cordon_server_core::rollout::{
@@ -230,27 +228,18 @@ pub(super) fn device(now: Timestamp, number: usize) -> Device {
     let (maker, model) = if kiosk { ("Porta", "K-1") } else { ("Halden", "VP-3") };
     let mark = u8::try_from(number + 1).expect("small");
     let state = if number == 1 { Trust::Quarantined } else { Trust::Active };
+    let hardware =
+        Hardware { manufacturer: text(maker), model: text(model), revision: text("C"), serial: text(serial) };
+    let placement = Placement {
+        site: text("St. Brigid"),
+        ward: text(if kiosk { "Hall" } else { "4B" }),
+        kind,
+        impact: kind.usual_impact(),
+        reach: Reach::default(),
+        tags: if number == 0 { vec![text("act-this-week")] } else { Vec::new() },
+    };
     Device {
-        v: 1,
-        id: id(number),
-        hardware: Hardware {
-            manufacturer: text(maker),
-            model: text(model),
-            revision: text("C"),
-            serial: text(serial),
-        },
         stated: true,
-        source: Source::Agent,
-        placement: Placement {
-            site: text("St. Brigid"),
-            ward: text(if kiosk { "Hall" } else { "4B" }),
-            kind,
-            impact: kind.usual_impact(),
-            reach: Reach::default(),
-            tags: if number == 0 { vec![text("act-this-week")] } else { Vec::new() },
-        },
-        state,
-        since: now.plus_seconds(-20 * 86_400),
         reason: text("enrolled"),
         identity: Some(Identity {
             leaf: Sha256([mark; 32]),
@@ -260,19 +249,8 @@ pub(super) fn device(now: Timestamp, number: usize) -> Device {
             issued: now.plus_seconds(-86_400),
             not_after: now.plus_seconds(29 * 86_400),
         }),
-        superseded: Vec::new(),
-        replaced: Vec::new(),
-        asking: None,
-        next: None,
-        doubt: None,
-        farewell: None,
-        report: None,
-        reported: None,
         last_seen: Some(now.plus_seconds(if number == 2 { -9 * 86_400 } else { -30 })),
-        spoke: None,
-        listens: None,
-        noticed: cordon_server_core::risk::noticed::Noticed::default(),
-        asset: None,
+        ..Device::bare(id(number), hardware, placement, state, now.plus_seconds(-20 * 86_400))
     }
 }
 
