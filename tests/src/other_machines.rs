@@ -1,4 +1,4 @@
-//! The soak of other machines: what the ground computes with fractions, on processors of other kinds.
+//! The soak of other machines: the same fractions on other processors.
 //!
 //! The example `elsewhere` of the server's ground is built for each of them and run under an emulator; this process computes the
 //! same cases itself, and every digest must be the same. It asks for rustup's targets and for qemu, and says which one is missing.

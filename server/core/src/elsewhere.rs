@@ -1,4 +1,4 @@
-//! What the ground computes with fractions, digested, to compare machines.
+//! Digests of what the ground computes with fractions, to compare machines.
 //!
 //! A score, a finding of health and the stop of a wave must not depend on the processor: fractions go through `libm`, and nothing is
 //! left to a compiler that may fuse or widen. The cases are made from numbers by integers alone, so a number names the same case
