@@ -21,6 +21,7 @@ pub mod mutants;
 pub mod namespace;
 pub mod one_device;
 pub mod oracles;
+pub mod other_machines;
 pub mod patched_pump;
 pub mod planner;
 pub mod ports;

@@ -46,6 +46,8 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("pkcs11-tool", "opensc"),
     ("postgres", "postgresql-15"),
     ("psql", "postgresql-15"),
+    ("qemu-aarch64", "qemu-user"),
+    ("qemu-i386", "qemu-user"),
     ("rauc", "rauc"),
     ("rpm", "rpm"),
     ("rpmbuild", "rpm"),

@@ -22,6 +22,7 @@ use crate::faults::update::swaps::Swaps;
 use crate::faults::update::{Fate, Strikes};
 use crate::fuzz::Fuzzing;
 use crate::oracles::Oracles;
+use crate::other_machines::OtherMachines;
 use crate::planner::Planner;
 use crate::reconnect::Reconnect;
 use crate::scan::Scans;
@@ -77,6 +78,8 @@ pub enum Name {
     DebianTrees,
     /// Random devices, every promise of the score; no engine matters.
     Score,
+    /// The same scores on processors of other kinds; no engine matters.
+    OtherMachines,
 }
 
 impl Name {
@@ -89,7 +92,7 @@ impl Name {
             Self::Scan | Self::Fuzz | Self::TufConformance | Self::TufOracles => None,
             Self::UpdatePowercut | Self::UpdateKills | Self::UpdateCalls => None,
             Self::UpdateSwaps | Self::UpdateSparse | Self::Planner | Self::Score => None,
-            Self::FuzzFeeds | Self::DebianTrees => None,
+            Self::FuzzFeeds | Self::DebianTrees | Self::OtherMachines => None,
         }
     }
 }
@@ -218,6 +221,7 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::UpdateSparse => Box::new(Sparse::new(sim)),
         Name::Planner => Box::new(Planner::default()),
         Name::Score => Box::new(ScoreCases::default()),
+        Name::OtherMachines => Box::new(OtherMachines::new()?),
         Name::Reconnect => Box::new(Reconnect { devices: options.devices }),
     })
 }

@@ -52,6 +52,19 @@ impl Version {
             Self::V40 => &metrics::V4,
         }
     }
+
+    /// The text of some vector of this version: `choice` gives a number for each metric.
+    #[cfg(any(test, feature = "world"))]
+    pub(crate) fn spell(self, mut choice: impl FnMut() -> usize) -> String {
+        let mut text = self.prefix().to_string();
+        for metric in self.metrics() {
+            let choice = choice();
+            if !metric.optional || choice % 2 == 0 {
+                text = text + "/" + metric.name + ":" + metric.nth(choice / 2);
+            }
+        }
+        text
+    }
 }
 
 /// A vector. It has every mandatory metric, and no value that its metric does not know.

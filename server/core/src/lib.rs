@@ -18,6 +18,8 @@ pub mod clone;
 pub mod coverage;
 pub mod cvss;
 pub mod device;
+#[cfg(any(test, feature = "world"))]
+pub mod elsewhere;
 pub mod evidence;
 pub mod exception;
 pub mod expiry;

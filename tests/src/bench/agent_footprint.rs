@@ -54,9 +54,14 @@ pub(super) fn which(name: &str) -> Option<PathBuf> {
 
 /// The agent as it ships.
 pub(super) fn build() -> anyhow::Result<PathBuf> {
+    built_by("agent")
+}
+
+/// The device program that one of cargo's aliases builds.
+pub(super) fn built_by(alias: &str) -> anyhow::Result<PathBuf> {
     let root = crate::tidy::tree::root();
-    let built = program("cargo").arg("agent").current_dir(&root).status()?;
-    ensure!(built.success(), "`cargo agent` failed, which builds the device program as it ships");
+    let built = program("cargo").arg(alias).current_dir(&root).status()?;
+    ensure!(built.success(), "`cargo {alias}` failed, which builds the device program");
     Ok(root.join("target/agent/cordon-agent"))
 }
 

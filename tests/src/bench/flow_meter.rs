@@ -1,5 +1,6 @@
-//! `bench flow-meter`: what metering costs, the shipped device program beside softflowd, on the same recordings.
+//! `bench flow-meter`: what metering costs, the device program beside softflowd, on the same recordings.
 //!
+//! It is built as it ships, but with `observe`, which alone reads recordings and which ships without (decision 6).
 //! Two made-up recordings of headers alone: a long honest one (a few hundred connections at a time, answered, ended), and
 //! a flood of a million SYNs of a million tuples. Rounds of the sides alternate. CPU is what the kernel counted for the
 //! process and its children, memory the most that it held. Bars: the constants below.
@@ -13,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use fastrand::Rng;
 
-use super::agent_footprint::build;
+use super::agent_footprint::built_by;
 use super::footprint::{Footprint, TICKS_PER_S, family_ticks};
 use crate::command::Folder;
 use crate::program::program;
@@ -44,8 +45,10 @@ struct Cost {
 /// Makes both recordings, runs both sides over both, prints, and fails where a bar is missed.
 pub fn run() -> anyhow::Result<()> {
     let peer = skip::look_up("softflowd").context("the peer is missing: apt-get install softflowd")?;
-    let agent = build()?;
     let folder = Folder::open(None)?;
+    // A copy, since the next `cargo agent` puts the shipped one in its place.
+    let agent = folder.path().join("cordon-agent");
+    std::fs::copy(built_by("agent-observe")?, &agent)?;
     let (long, flood) = (folder.path().join("long.pcap"), folder.path().join("flood.pcap"));
     record(&long, LONG, conversation())?;
     record(&flood, FLOOD, syn)?;

@@ -3,6 +3,8 @@
 //! Whatever comes out keeps its promises: places that exist, reasons where they are owed, safe only beyond a bound. Read next:
 //! [`super::targets`].
 
+use std::sync::LazyLock;
+
 use cordon_proto::ids::Name;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::assets::{Arrival, plan};
@@ -40,6 +42,10 @@ const EPSS: &str =
 
 const LIST: &str =
     "Asset Tag;Manufacturer;Model;SW Version\nT1;Maker;PUMP-500;4.1\nT2;Maker, Inc.;Pump 500 MX400-550;n/a\n";
+
+/// The names that ship, and a world with nothing else in it: reading them would be most of a short input's time.
+static ALIASES: LazyLock<Aliases> = LazyLock::new(Aliases::default);
+static EMPTY: LazyLock<Builder> = LazyLock::new(Builder::default);
 
 /// Documents of advisories.
 #[must_use]
@@ -81,7 +87,7 @@ pub fn folders() -> Vec<Vec<u8>> {
 
 /// Reads a folder into a world, each member by every reader that takes documents one by one.
 pub fn folder(input: &[u8]) -> bool {
-    let (mut rest, mut builder, mut tally) = (input, Builder::default(), Tally::default());
+    let (mut rest, mut builder, mut tally) = (input, EMPTY.clone(), Tally::default());
     let mut members = 0_u64;
     while let Some((head, after)) = rest.split_first_chunk::<BLOCK>() {
         let Ok(Some(member)) = archive::member(head) else { break };
@@ -113,7 +119,7 @@ pub fn advisory(input: &[u8]) -> bool {
     }
     let asset =
         Asset { maker: "Maker".into(), model: "Pump 500".into(), version: "4.1".into(), ..Asset::default() };
-    let catalogue = Catalogue::new(vec![advisory], Aliases::default());
+    let catalogue = Catalogue::new(vec![advisory], ALIASES.clone());
     for verdict in catalogue.judge(&asset) {
         let lost = verdict.product.versions == Versions::NotUnderstood;
         assert!(!(lost && matches!(verdict.answer, Answer::Fixed | Answer::NotAffected)), "safe by nothing");
@@ -146,15 +152,14 @@ pub fn table(input: &[u8]) -> bool {
 /// Reads a list of devices; each cell is also a range, a version and a name.
 pub fn list(input: &[u8]) -> bool {
     let (text, mut assets) = (String::from_utf8_lossy(input), Assets::default());
-    let aliases = Aliases::default();
     for line in text.lines() {
         let cells: Vec<&str> = line.split(';').collect();
         for pair in cells.windows(2) {
             let [a, b] = pair else { continue };
-            let (range, makers) = (Versions::range(a), aliases.makers(a));
+            let (range, makers) = (Versions::range(a), ALIASES.makers(a));
             let outside = matches!(range.among(Some(b)), Among::Above(_) | Among::Below(_));
             assert!(!outside || matches!(range, Versions::Ranges { .. }), "outside of nothing");
-            let (one, other) = (aliases.model(a, &makers), aliases.model(b, &makers));
+            let (one, other) = (ALIASES.model(a, &makers), ALIASES.model(b, &makers));
             let _ = one.likeness(&other);
         }
         if assets.row(&cells).is_err() {

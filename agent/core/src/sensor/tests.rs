@@ -143,7 +143,8 @@ fn told(output: &Output) -> Vec<String> {
 
 #[test]
 fn a_connection_is_told_whole_from_the_end_that_opened_it() {
-    // Goal: direction, state, exact counts, name. Method: a look-up, a connection out, one in, one refused, one broken off.
+    // Goal: direction, state, exact counts, name. Method: a look-up, a connection out, one in, one refused, one broken off, two
+    // that are seen from the middle on, one of them from the answer of its handshake, between ports that tell nothing.
     let mut wire = Wire::new(Learn::Off);
     wire.udp((ROUTER, 53), (PUMP, 40_000), &question("cloud.example", Some(CLOUD)));
     wire.call((PUMP, 50_000), (CLOUD, 443), b"hello");
@@ -154,6 +155,7 @@ fn a_connection_is_told_whole_from_the_end_that_opened_it() {
     wire.tcp((CLOUD, 445), (PUMP, 50_002), SYN | ACK, b"");
     wire.tcp((PUMP, 50_002), (CLOUD, 445), RST, b"");
     wire.tcp((CLOUD, 443), (PUMP, 50_003), ACK, b"from the middle");
+    wire.tcp((CLOUD, 4460), (PUMP, 50_004), SYN | ACK, b"");
     let output = wire.ends();
     let flows: Vec<String> = output
         .flows
@@ -172,6 +174,7 @@ fn a_connection_is_told_whole_from_the_end_that_opened_it() {
         "Outbound 444 refused cloud.example [1, 40, 1, 40]",
         "Outbound 445 reset cloud.example [2, 80, 1, 40]",
         "Inbound 53 established - [1, 75, 0, 0]",
+        "Outbound 4460 new cloud.example [0, 0, 1, 40]",
         "Outbound 443 established cloud.example [0, 0, 1, 55]",
     ];
     assert_eq!(flows, expected);

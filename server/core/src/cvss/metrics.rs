@@ -42,7 +42,7 @@ impl Metric {
     }
 
     /// Any of its values.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "world"))]
     pub(super) fn nth(&self, number: usize) -> &'static str {
         self.values.get(number % self.values.len()).expect("a remainder")
     }

@@ -2,7 +2,6 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
@@ -110,15 +109,8 @@ fn the_makers_own_score_counts_only_where_the_maker_speaks_of_an_environment() {
 /// Any vector, written with as many optional metrics as chance wants.
 fn any_vector() -> impl Strategy<Value = String> {
     (0..3_usize, proptest::collection::vec(0..64_usize, METRICS)).prop_map(|(version, choices)| {
-        let version = Version::ALL[version];
-        let parts: Vec<String> = version
-            .metrics()
-            .iter()
-            .zip(choices)
-            .filter(|(metric, choice)| !metric.optional || choice % 2 == 0)
-            .map(|(metric, choice)| format!("/{}:{}", metric.name, metric.nth(choice / 2)))
-            .collect();
-        version.prefix().to_string() + &parts.concat()
+        let mut choices = choices.into_iter();
+        Version::ALL[version].spell(|| choices.next().expect("one for each metric"))
     })
 }
 

@@ -401,23 +401,17 @@ fn words(text: &str) -> Option<Versions> {
             return Some(to(None, strip_words(version), inclusive));
         }
     }
-    for word in
-        ["earlier", "prior", "below", "older", "lower", "previous", "prior versions", "earlier versions"]
-    {
-        for joint in ["and", "or"] {
-            let ending = alloc::format!(" {joint} {word}");
-            if let Some(version) = plain.strip_suffix(ending.as_str()) {
-                return Some(to(None, version.trim_end_matches(','), true));
-            }
-        }
+    let before = |word: &str| {
+        let front = plain.strip_suffix(word)?;
+        front.strip_suffix(" and ").or_else(|| front.strip_suffix(" or "))
+    };
+    let earlier =
+        ["earlier", "prior", "below", "older", "lower", "previous", "prior versions", "earlier versions"];
+    if let Some(version) = earlier.into_iter().find_map(before) {
+        return Some(to(None, version.trim_end_matches(','), true));
     }
-    for word in ["later", "newer", "above", "higher", "greater"] {
-        for joint in ["and", "or"] {
-            let ending = alloc::format!(" {joint} {word}");
-            if let Some(version) = plain.strip_suffix(ending.as_str()) {
-                return Some(from(version));
-            }
-        }
+    if let Some(version) = ["later", "newer", "above", "higher", "greater"].into_iter().find_map(before) {
+        return Some(from(version));
     }
     let (low, high) = plain.split_once(" through ").or_else(|| plain.split_once(" to "))?;
     Some(to(Some(low), strip_words(high), true))

@@ -3,7 +3,8 @@
 //! Facts go in ([`Facts`]), a [`Score`] comes out; nothing here reads a clock, a file or another device. A question
 //! nobody answered is listed as unknown: it adds no points and is never shown as safe. Exceptions and service visits
 //! change no score, so they are not facts. Hazards are integer micro-nepers and every later step is integer
-//! arithmetic, so order of input, machine and compiler cannot change a byte of the result.
+//! arithmetic, so order of input, machine and compiler cannot change a byte of the result; `cordon-sim soak other-machines` compares
+//! x86-64 with i686 and aarch64.
 //!
 //! Read next: [`model`] for every figure, [`hazard`] for what each fact adds, [`score`] for the sum and its parts,
 //! [`next_step`] for what to do. `docs/schemas/facts.json` and `score.json` describe the same types for people.
