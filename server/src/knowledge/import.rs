@@ -101,6 +101,7 @@ impl Knowledge {
                     // Names of feeds that never were are a person's mistakes; so many are enough to show.
                     if refused.len() < limits::FEEDS * 8 || refused.contains_key(&(name.clone(), why.word()))
                     {
+                        app.metrics.feed_refused(&name, why.word());
                         *refused.entry((name, why.word())).or_default() += 1;
                     }
                 }
