@@ -108,7 +108,14 @@ impl Knowledge {
                 self.forget(file.sha256).await;
             }
             // A commit of which nobody knows whether it was made may name the file: it stays.
-            Err(_) => {}
+            Err(FeedError::Store(error)) if !matches!(error, StoreError::Full) => {}
+            Err(
+                FeedError::Store(_)
+                | FeedError::Unknown(_)
+                | FeedError::Moved
+                | FeedError::File(_)
+                | FeedError::TooMuch(_),
+            ) => self.forget(file.sha256).await,
         }
         taken.map(|(feed, _)| feed)
     }
