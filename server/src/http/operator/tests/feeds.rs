@@ -347,7 +347,7 @@ async fn where_the_owner_named_a_key_only_what_it_signed_is_taken() {
         use base64::Engine;
         let statement = Statement {
             feed: feed.parse().expect("a name"),
-            kind: cordon_server_core::feeds::intake::Kind::Kev,
+            kind: Kind::Kev,
             sha256: cordon_proto::ids::Sha256::of(KEV.as_bytes()),
             length: KEV.len() as u64,
             made: cordon_proto::time::Timestamp(1_714_600_000),
@@ -445,14 +445,14 @@ async fn bring(app: &Arc<App>, name: &str, file: &str) {
     let incoming = app.knowledge.receive(1 << 20).await.expect("room");
     let incoming = incoming.write(bytes::Bytes::copy_from_slice(file.as_bytes())).await.expect("room");
     let stored = incoming.finish(None).await.expect("kept");
-    let brought = crate::knowledge::import::Brought {
+    let brought = Brought {
         name: name.parse().expect("a name"),
-        kind: cordon_server_core::feeds::intake::Kind::Debian,
+        kind: Kind::Debian,
         as_of: None,
         signature: None,
         confirmed: false,
     };
     let (actor, now) = (person(), app.clock.now());
-    let by = crate::people::Doer { actor: &actor, now };
+    let by = Doer { actor: &actor, now };
     app.knowledge.import(app, brought, stored, by).await.expect("taken");
 }
