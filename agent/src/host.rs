@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod attached;
+pub mod declared;
 pub mod hardware;
 pub mod live;
 pub mod machine;
@@ -57,6 +58,7 @@ pub fn take(root: &Root) -> Inventory {
     packages::read(root, &mut rows);
     posture::read(root, &mut rows);
     accounts::read(root, &mut rows);
+    declared::read(root, &mut rows);
     if root.is_live() {
         attached::read(root, &mut rows);
         live::read(root, &mut rows);

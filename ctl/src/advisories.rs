@@ -3,12 +3,15 @@
 //! Asked by a CVE, another name of a weakness, or an advisory's own name. Until a server has read its feeds it says so, and
 //! this command refuses: an empty list would look like safety. Read next: [`crate::feeds`].
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::api::{Api, Pages};
 use crate::failure::Failure;
 use crate::report::Report;
+use crate::risk::written;
 use crate::session::Session;
 
 /// What the lists show.
@@ -35,6 +38,27 @@ pub enum Command {
         /// So many at most.
         #[arg(long, default_value_t = 50)]
         limit: usize,
+    },
+    /// Write the console's list of vulnerabilities, with what to do first, as a file.
+    Export {
+        /// Words to look for: a name, a package, a model.
+        #[arg(long)]
+        search: Option<String>,
+        /// Only of this severity: critical, high, medium, low.
+        #[arg(long)]
+        severity: Option<String>,
+        /// Only what is exploited in the wild.
+        #[arg(long)]
+        exploited: bool,
+        /// Only this model.
+        #[arg(long)]
+        model: Option<String>,
+        /// csv or json.
+        #[arg(long, default_value = "csv")]
+        format: String,
+        /// The file to write, instead of printing it.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Show all about one weakness or advisory: its texts, its packages and products, how the fleet stands to it.
     Show {
@@ -69,6 +93,14 @@ impl Command {
                 query.extend(exploited.then(|| ("exploited", "true".to_owned())));
                 query.extend(all.then(|| ("all", "true".to_owned())));
                 list(&api, &query, *limit)
+            }
+            Self::Export { search, severity, exploited, model, format, out } => {
+                let mut query: Vec<(&str, &str)> = vec![("format", format)];
+                query.extend(search.as_deref().map(|text| ("q", text)));
+                query.extend(severity.as_deref().map(|word| ("severity", word)));
+                query.extend(exploited.then_some(("exploited", "exploited")));
+                query.extend(model.as_deref().map(|model| ("model", model)));
+                written(api.lines(&["vulnerabilities"], &query)?, out.as_deref())
             }
             Self::Show { id } => Ok(Report::document(api.get(&["advisories", id], &[])?)),
             Self::Devices { id, answer, limit } => devices(&api, id, answer.as_deref(), *limit),

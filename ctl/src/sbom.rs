@@ -233,6 +233,15 @@ pub(crate) fn told(drift: &Value) -> String {
     let same = &drift["same"];
     let _ =
         writeln!(text, "{missing} missing, {extra} extra, {changed} in another version, {same} as shipped");
+    // What a server answers about a device has these too.
+    if let Some(count) = drift.pointer("/files/count").and_then(Value::as_str) {
+        let _ = writeln!(text, "{} files that the image declares are as declared", plain(count));
+        let differing = drift.pointer("/files/differing").and_then(Value::as_array);
+        for file in differing.into_iter().flatten().take(LINES) {
+            let [path, found] = ["path", "found"].map(|name| plain(file[name].as_str().unwrap_or_default()));
+            let _ = writeln!(text, "FILE     {path}: {found}");
+        }
+    }
     for side in ["shipped", "found"] {
         let counts = drift.pointer(&format!("/not_compared/{side}")).and_then(Value::as_object);
         for (word, count) in counts.into_iter().flatten() {

@@ -60,6 +60,8 @@ pub enum Section {
     #[n(3)]
     Listener,
     /// A security fact: keys `secure-boot`, `disk-encryption`, …; first field `yes`, `no` or `unknown`, second its source.
+    /// `declared-files`: whether the files of the image's own list are as it says, how many, the list's SHA-256; and
+    /// `declared-file/PATH` for each that is not, with what was found.
     #[n(4)]
     Posture,
     /// A network interface: key is its name, fields addresses without host names.

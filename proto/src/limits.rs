@@ -117,6 +117,10 @@ pub const IMAGE_BYTES: u64 = 16 * 1024 * 1024 * 1024;
 pub const RELEASE_HARDWARE: usize = 32;
 /// Deltas, or dates of support, of one release.
 pub const RELEASE_ENTRIES: usize = 16;
+/// Files of an image's own list that a device hashes.
+pub const DECLARED_FILES: u32 = 256;
+/// Bytes of all of them together that it reads.
+pub const DECLARED_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of an SBOM, VEX or MUD file that the server reads to say what it is; a longer one is kept and not read.
 pub const SBOM_BYTES: u64 = 32 * 1024 * 1024;
 /// Components of an SBOM, or entries of a VEX.

@@ -366,6 +366,7 @@ impl App {
         self.metrics.gauge(states.map(|state| (state.word(), count(state))), self.connections.distinct());
         let audit = self.audit.standing();
         self.metrics.audit(&audit, self.clock.now());
+        self.metrics.feeds(&self.knowledge.seen(self.clock.now()));
         for ca in self.ca.standing().in_force() {
             let (issuing, root) = ca.ends();
             self.metrics.authority(&ca.key_identifier(), issuing, root);

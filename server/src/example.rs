@@ -148,6 +148,35 @@ mod tests {
         assert_eq!(ExampleDirector::sign(NOW), director, "the same bytes again");
     }
 
+    #[tokio::test]
+    async fn a_server_believes_no_feed_by_an_example_key_outside_a_trial() {
+        // Goal: advisories that anybody could have signed are nobody's word. Method: settings that name such a key beside one of
+        // our own, with and without the trial; then our own alone.
+        let folder = crate::testing::Bench::laid().await;
+        let hex = |key: &PublicKey| key.material().map(|bytes| hex_of(bytes)).expect("bytes");
+        let own = PublicKey::ed25519(SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes());
+        let (own, example) = (hex(&own), hex(&public("image-targets-1")));
+        let start = async |keys: &str, is_trial: bool| {
+            let planes = ["enrolment", "device", "operator"];
+            let mut sets: Vec<String> =
+                planes.map(|plane| format!("{plane}.listen=127.0.0.1:0")).into_iter().collect();
+            sets.push(format!("feeds.keys.debian=[{keys}]"));
+            sets.push(format!("allow_example_keys={is_trial}"));
+            let settings = folder.path().join(crate::init::CONFIG);
+            let config = crate::config::Config::load(&settings, &sets).expect("settings");
+            crate::serve::assemble(Arc::new(Memory::new()), config, crate::clock::Clock::system()).await
+        };
+        let refused = start(&format!("\"{own}\", \"{example}\""), false).await.err().expect("refused");
+        let words = refused.to_string();
+        assert!(words.contains("the feed debian") && words.contains("cordonctl keys generate"), "{words}");
+        assert!(start(&format!("\"{example}\""), true).await.is_ok(), "a trial on loopback");
+        assert!(start(&format!("\"{own}\""), false).await.is_ok());
+    }
+
+    fn hex_of(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     #[test]
     fn what_is_no_root_gives_nobody_a_role() {
         // Goal: damage is not taken for an example. Method: rubbish, and a targets document.

@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use cordon_proto::ids::{Name, Sha256};
+use cordon_proto::time::Timestamp;
 use cordon_server_core::change::{Index, Kind};
 use cordon_server_core::exposure::{Holdings, Since, since};
 use cordon_server_core::feeds::intake::Feed;
 use tokio::sync::Notify;
 
+use crate::metrics::FeedSeen;
 use crate::store::blobs::Blobs;
 use crate::store::{Change, Cursor, Key, Revision, Store, StoreError};
 
@@ -87,6 +89,24 @@ impl Knowledge {
     #[must_use]
     pub fn feed(&self, name: &Name) -> Option<Feed> {
         self.read(|state| state.feeds.get(name).and_then(|held| held.feed.clone()))
+    }
+
+    /// How each feed stands, as the metrics want it.
+    #[must_use]
+    pub fn seen(&self, now: Timestamp) -> Vec<FeedSeen> {
+        let seen = |feed: Feed, made: Option<&Made>| FeedSeen {
+            kind: feed.kind.word(),
+            age_s: now.seconds_since(feed.as_of),
+            is_stale: feed.stale_at().is_some_and(|at| at <= now),
+            is_missing: made.is_some_and(|made| made.missing.contains_key(&feed.name)),
+            records: feed.records,
+            refused: feed.refused.values().sum(),
+            name: feed.name,
+        };
+        self.read(|state| {
+            let feeds = state.feeds.values().filter_map(|held| held.feed.clone());
+            feeds.map(|feed| seen(feed, state.made.as_deref())).collect()
+        })
     }
 
     /// How many files were refused since this server started, by feed and reason.
@@ -173,6 +193,11 @@ impl Knowledge {
             },
             _ => true,
         })
+    }
+
+    /// The folder of feeds' files, for backups.
+    pub(crate) fn folder(&self) -> &Blobs {
+        &self.files
     }
 
     /// The files that are kept.

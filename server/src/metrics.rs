@@ -2,12 +2,14 @@
 //!
 //! Counters only rise; gauges are set from the fleet view when somebody asks. No label names a device or a person.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use cordon_proto::ids::Name;
 use cordon_proto::time::Timestamp;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -47,6 +49,84 @@ pub struct Metrics {
     audit_sealed: Gauge<i64, AtomicI64>,
     audit_unsealed_s: Gauge<i64, AtomicI64>,
     audit_broken: Gauge<i64, AtomicI64>,
+    feeds: FeedGauges,
+}
+
+/// What is shown of a feed; the owner gave it its name, and there are [`cordon_proto::limits::FEEDS`] at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedSeen {
+    /// Its name.
+    pub name: Name,
+    /// The word of its kind.
+    pub kind: &'static str,
+    /// Seconds since the day that it is of.
+    pub age_s: i64,
+    /// Whether it is older than its kind may be.
+    pub is_stale: bool,
+    /// Whether its file cannot be read, so that what it spoke of is unknown.
+    pub is_missing: bool,
+    /// Records that were understood.
+    pub records: u64,
+    /// Records that were not.
+    pub refused: u64,
+}
+
+type FeedLabels = [(&'static str, String); 2];
+
+#[derive(Clone, Default)]
+struct FeedGauges {
+    age: Family<FeedLabels, Gauge>,
+    stale: Family<FeedLabels, Gauge>,
+    missing: Family<FeedLabels, Gauge>,
+    records: Family<FeedLabels, Gauge>,
+    refused: Family<FeedLabels, Gauge>,
+    files_refused: Family<FeedLabels, Counter>,
+    /// Those that are shown: one that was removed is to go.
+    shown: Arc<Mutex<BTreeSet<FeedLabels>>>,
+}
+
+impl FeedGauges {
+    fn all(&self) -> [(&'static str, &'static str, &Family<FeedLabels, Gauge>); 5] {
+        [
+            ("feed_age_seconds", "Seconds since the day that a feed in force is of", &self.age),
+            ("feed_stale", "1 if a feed is older than its kind may be", &self.stale),
+            ("feed_missing", "1 if a feed's file cannot be read: what it spoke of is unknown", &self.missing),
+            ("feed_records", "Records of a feed that were understood", &self.records),
+            ("feed_refused_records", "Records of a feed that were not understood", &self.refused),
+        ]
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        for (name, help, family) in self.all() {
+            registry.register(name, help, family.clone());
+        }
+        registry.register(
+            "feed_files_refused",
+            "Files that were brought for a feed and not taken, by reason",
+            self.files_refused.clone(),
+        );
+    }
+
+    fn set(&self, feeds: &[FeedSeen]) {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = std::mem::take(&mut *shown);
+        for feed in feeds {
+            let labels = [("feed", feed.name.to_string()), ("kind", feed.kind.to_owned())];
+            self.age.get_or_create(&labels).set(feed.age_s);
+            self.stale.get_or_create(&labels).set(feed.is_stale.into());
+            self.missing.get_or_create(&labels).set(feed.is_missing.into());
+            self.records.get_or_create(&labels).set(count(feed.records));
+            self.refused.get_or_create(&labels).set(count(feed.refused));
+            gone.remove(&labels);
+            shown.insert(labels);
+        }
+        for labels in &gone {
+            for (_, _, family) in self.all() {
+                family.remove(labels);
+            }
+        }
+    }
 }
 
 /// The counters of one plane.
@@ -84,6 +164,7 @@ impl Default for Metrics {
             audit_sealed: Gauge::default(),
             audit_unsealed_s: Gauge::default(),
             audit_broken: Gauge::default(),
+            feeds: FeedGauges::default(),
         };
         registry.register(
             "connections",
@@ -106,6 +187,7 @@ impl Default for Metrics {
         metrics.register_care(&mut registry);
         metrics.register_sharing(&mut registry);
         metrics.register_audit(&mut registry);
+        metrics.feeds.register(&mut registry);
         registry.register(
             "authority_end_seconds",
             "When an authority's certificate ends, Unix time, by issuing key and tier",
@@ -229,6 +311,17 @@ impl Metrics {
         self.audit_broken.set(i64::from(standing.fault().is_some()));
     }
 
+    /// Sets how the feeds stand that are in force; one that is no longer named is shown no more.
+    pub fn feeds(&self, feeds: &[FeedSeen]) {
+        self.feeds.set(feeds);
+    }
+
+    /// A file that was brought for a feed was not taken.
+    pub fn feed_refused(&self, feed: &Name, reason: &'static str) {
+        let labels = [("feed", feed.to_string()), ("reason", reason.to_owned())];
+        self.feeds.files_refused.get_or_create(&labels).inc();
+    }
+
     /// Sets when an issuing certificate and the root above it end.
     pub fn authority(&self, issuing_key: &str, issuing: Timestamp, root: Timestamp) {
         for (tier, end) in [("issuing", issuing), ("root", root)] {
@@ -334,6 +427,18 @@ mod tests {
         metrics.gauge([("active", 3)], 7);
         metrics.stale();
         metrics.authority("a1", Timestamp(7), Timestamp(8));
+        let feed = |name: &str, age_s| FeedSeen {
+            name: name.parse().expect("a name"),
+            kind: "osv",
+            age_s,
+            is_stale: age_s > 10,
+            is_missing: false,
+            records: 5,
+            refused: 2,
+        };
+        metrics.feeds(&[feed("one", 11), feed("two", 9)]);
+        metrics.feeds(&[feed("one", 12)]);
+        metrics.feed_refused(&feed("one", 0).name, "much-less");
         metrics.view(Duration::from_millis(250), [("rollouts", true)]);
         assert_eq!((plane.open(), plane.connections(), plane.count_shed("slow")), (1, 2, 1));
         let text = metrics.text();
@@ -348,11 +453,18 @@ mod tests {
             "cordon_device_leaves 7",
             "cordon_view_age_seconds 0.25",
             "cordon_stale_total 1",
+            r#"cordon_feed_age_seconds{feed="one",kind="osv"} 12"#,
+            r#"cordon_feed_stale{feed="one",kind="osv"} 1"#,
+            r#"cordon_feed_missing{feed="one",kind="osv"} 0"#,
+            r#"cordon_feed_records{feed="one",kind="osv"} 5"#,
+            r#"cordon_feed_refused_records{feed="one",kind="osv"} 2"#,
+            r#"cordon_feed_files_refused_total{feed="one",reason="much-less"} 1"#,
             r#"cordon_authority_end_seconds{issuer="a1",tier="root"} 8"#,
             r#"cordon_lease_held{job="rollouts"} 1"#,
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
+        assert!(!text.contains(r#"feed="two""#), "a feed that was removed is no longer shown");
     }
 }

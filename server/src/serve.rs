@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use axum::{Extension, Router};
 use cordon_proto::enrol;
+use cordon_proto::ids::Name;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -59,6 +60,13 @@ pub enum ServeError {
          own keys, or, for a trial, set `allow_example_keys = true` and every `listen` to a loopback address"
     )]
     ExampleRoot(String),
+    /// A feed that everybody could sign.
+    #[error(
+        "`feeds.keys` names a key of keys-example for the feed {0}, and everybody has its private half: make your own with \
+         `cordonctl keys generate` and name that, or, for a trial, set `allow_example_keys = true` and every `listen` to a \
+         loopback address"
+    )]
+    ExampleFeedKey(Name),
     /// A listener that would speak without encryption to the network, or cannot be had.
     #[error(
         "cannot listen on {address} for the {plane} plane: is another program there, or is the address not ours?"
@@ -204,6 +212,9 @@ pub async fn assemble(
     let audit = audit_key(&config)?;
     if (online.are_examples() || audit.is_example()) && !is_trial {
         return Err(ServeError::ExampleKeys);
+    }
+    if let Some(feed) = config.feeds.signed_by_anybody().filter(|_| !is_trial) {
+        return Err(ServeError::ExampleFeedKey(feed.clone()));
     }
     let ca = Authority::open(&config)?;
     tidy_at_start(&ca, &config.folder.join(init::CA), clock.now());

@@ -2,7 +2,7 @@
 //!
 //! A missing peer ends the bench with 1: a figure without its pair says nothing. Read next: [`agent_footprint`], [`store`],
 //! [`ingest`], [`handshake`], [`firmware`], [`chunk_delta`], [`version_order`], [`matching`], [`sbom`], [`inventory`],
-//! [`flow_meter`], and [`rollout`] and [`risk`], which have no peer.
+//! [`flow_meter`], and [`rollout`], [`risk`] and [`knowledge`], which have no peer.
 
 use clap::ValueEnum;
 
@@ -15,6 +15,7 @@ pub mod footprint;
 pub mod handshake;
 pub mod ingest;
 pub mod inventory;
+pub mod knowledge;
 pub mod matching;
 pub mod risk;
 pub mod rollout;
@@ -51,6 +52,8 @@ pub enum Name {
     Inventory,
     /// The greatest bill of materials and hostile ones: peak memory of reading them, beside Python's JSON parser.
     Sbom,
+    /// Memory of a server with 20,000 inventories, and its answers while 200,000 ranges are read in. Without a peer.
+    Knowledge,
 }
 
 /// Runs one bench.
@@ -69,5 +72,6 @@ pub fn run(name: Name, rollout: &rollout::Options) -> anyhow::Result<()> {
         Name::FlowMeter => flow_meter::run(),
         Name::Inventory => inventory::run(),
         Name::Sbom => sbom::run(),
+        Name::Knowledge => knowledge::run(),
     }
 }

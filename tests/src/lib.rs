@@ -4,6 +4,7 @@
 //! `main.rs` for the commands, `skip.rs` for how a test says that it cannot run, `tidy.rs` for the rules.
 
 pub mod advisories;
+pub mod answering;
 pub mod archive;
 pub mod bench;
 pub mod browser;

@@ -18,6 +18,7 @@ pub mod content;
 pub mod desk;
 pub mod engine;
 pub mod evidence;
+pub mod feeds;
 pub mod installers;
 pub mod inventory;
 pub mod matching;
@@ -49,6 +50,7 @@ pub const ALL: &[&[Breakage]] = &[
     assets::LISTS,
     engine::ENGINE,
     evidence::EVIDENCE,
+    feeds::FEEDS,
     installers::INSTALLERS,
     inventory::INVENTORY,
     matching::MATCHING,

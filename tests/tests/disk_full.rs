@@ -107,6 +107,73 @@ async fn a_full_disk_stops_writing_and_nothing_else_and_goes_on_by_itself() {
     hospital.stop().await.expect("drains");
 }
 
+/// Debian's data about so many packages.
+fn table(rows: usize) -> String {
+    let mut text = String::from("release,source,cve,fixed_version,advisory\n");
+    for row in 0..rows {
+        text.push_str(&format!("bookworm,package{row},CVE-2024-{},2-1,\n", 10_000 + row));
+    }
+    text
+}
+
+/// All files below a folder, with their lengths.
+fn files(folder: &Path) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let length = entry.metadata().map(|metadata| metadata.len()).unwrap_or_default();
+            found.push((path.display().to_string(), length));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_finds_the_disk_full_leaves_the_former_one_in_force_and_nothing_of_itself() {
+    // Goal: a full disk makes nothing safe. Method: a feed in force; the disk filled so that the next one breaks off half-way, by
+    // `cordonctl`; what is in force, what is known, what lies there; freed, the same file comes in.
+    let Some(disk) = SmallDisk::of(96, "a full disk under a feed") else { return };
+    let settings = ["reserve_mib=16"];
+    let mut hospital =
+        Hospital::open(Path::new(SIM), &disk.path().join("hospital"), &settings).await.expect("opens");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let file = elsewhere.path().join("debian.csv");
+    let path = file.display().to_string();
+    let import = ["feeds", "import", "debian", path.as_str(), "--kind", "debian"];
+    std::fs::write(&file, table(500)).expect("written");
+    hospital.ctl(&import).await.expect("taken");
+    waited_for("knowledge", || async {
+        hospital.api("/api/v1/feeds").await.expect("feeds")["matching"] == "ready"
+    })
+    .await;
+    let held = hospital.api("/api/v1/feeds/debian").await.expect("the feed")["sha256"].clone();
+    let folder = hospital.folder().join("server/blobs/feeds");
+    let before = files(&folder);
+    assert_eq!(before.len(), 1, "{before:?}");
+
+    std::fs::write(&file, table(200_000)).expect("written");
+    let length = std::fs::metadata(&file).expect("there").len();
+    let ballast = disk.fill(16 * MIB + length / 2);
+    let free = disk.free();
+    let refused = hospital.ctl(&import).await.expect_err("refused").to_string();
+    assert!(refused.contains("disk") && refused.contains("full"), "{refused}");
+    assert_eq!(files(&folder), before, "nothing of it stays");
+    assert!(disk.free() + MIB > free, "{free} bytes were free, and {} are", disk.free());
+    let feed = hospital.api("/api/v1/feeds/debian").await.expect("the feed");
+    assert_eq!((&feed["sha256"], &feed["in_force"]), (&held, &true.into()));
+    let hit = hospital.api("/api/v1/advisories?all=true&q=CVE-2024-10499").await.expect("a list");
+    assert_eq!(hit["total"], 1, "what it said is known");
+    std::fs::remove_file(&ballast).expect("freed");
+    hospital.ctl(&import).await.expect("taken, once there is room");
+    assert_ne!(hospital.api("/api/v1/feeds/debian").await.expect("the feed")["sha256"], held);
+    waited_for("the former file to go", || async { files(&folder).len() == 1 }).await;
+    hospital.stop().await.expect("drains");
+}
+
 fn place() -> cordon_sim::hospital::Place<'static> {
     cordon_sim::hospital::Place { site: "St. Anna", ward: "ICU 2", kind: "infusion-pump" }
 }

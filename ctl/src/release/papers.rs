@@ -2,11 +2,12 @@
 //!
 //! They are signed with the image and shown to people for years, so a file that is not what it is named for must be
 //! seen before the signature. Only the form is looked at: which standard it claims, and the fields without which nobody
-//! can read it. What it says is the maker's word. Read next: [`super::sign`].
+//! can read it; a bill of materials is read by the servers' own reader. What it says is the maker's word. Read next: [`super::sign`].
 
 use std::path::Path;
 
 use cordon_proto::limits;
+use cordon_server_core::sbom;
 use serde_json::Value;
 
 use crate::arguments::read_file;
@@ -35,7 +36,19 @@ impl Paper {
         self.form(&bytes).map_err(|wanted| {
             let detail = format!("{} is {wanted}; nothing was signed", path.display());
             Failure::refused("wrong paper", detail)
-        })
+        })?;
+        if self == Self::Sbom {
+            // Signed, it stays for years: one that no server reads would say nothing about any weakness in all that time.
+            sbom::read(&bytes).map_err(|why| {
+                let detail = format!(
+                    "{} cannot be read by the owners' servers: {why}. Nothing was signed. `cordonctl sbom check FILE` says \
+                     whether a file is read; `cordonctl sbom convert FILE --out NEW` writes what is read as CycloneDX 1.6",
+                    path.display()
+                );
+                Failure::refused("unreadable sbom", detail)
+            })?;
+        }
+        Ok(())
     }
 
     /// The most bytes that it may have.
@@ -138,6 +151,40 @@ fn is_notes(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bill_of_materials_that_no_server_reads_is_not_signed() {
+        // Goal: the maker hears it, not the hospital a year later. Method: forms of the standards that are read and that are not,
+        // and what each is told to do.
+        let folder = tempfile::tempdir().expect("a folder");
+        let checked = |text: &str| {
+            let file = folder.path().join("sbom");
+            std::fs::write(&file, text).expect("written");
+            Paper::Sbom.check(&file).map_err(|failure| failure.to_string())
+        };
+        for read in [
+            r#"{"bomFormat":"CycloneDX","specVersion":"1.6","components":[]}"#,
+            r#"{"spdxVersion":"SPDX-2.3","SPDXID":"SPDXRef-DOCUMENT","packages":[]}"#,
+            "SPDXVersion: SPDX-2.3\nDataLicense: CC0-1.0\nPackageName: a\nSPDXID: SPDXRef-1\n",
+        ] {
+            assert_eq!(checked(read), Ok(()), "{read}");
+        }
+        for (text, word) in [
+            (
+                r#"<?xml version="1.0"?><bom xmlns="http://cyclonedx.org/schema/bom/1.6"/>"#,
+                "write it as JSON",
+            ),
+            (
+                r#"{"@context":"https://spdx.org/rdf/3.0.1/spdx-context.jsonld"}"#,
+                "write SPDX 2.3 or CycloneDX 1.6",
+            ),
+            (r#"{"bomFormat":"CycloneDX","specVersion":"2.9"}"#, "CycloneDX 1.2 to 1.6"),
+        ] {
+            let told = checked(text).expect_err("refused");
+            assert!(told.contains(word) && told.contains("Nothing was signed"), "{told}");
+            assert!(told.contains("cordonctl sbom convert"), "{told}");
+        }
+    }
 
     #[test]
     fn a_paper_is_what_it_is_named_for() {

@@ -151,7 +151,7 @@ fn a_server_is_asked_what_a_device_is_made_of() {
     let (server, stored) = online::server::start("");
     let id = "00000000-0000-4000-8000-000000000001";
     let served = b"{\"z\":1,\"a\":2}\n".to_vec();
-    let drift = br#"{"missing":[],"extra":[{"purl":"pkg:deb/debian/nc\u001b","versions":["1"]}],"changed":[],"same":3,"not_compared":{"shipped":{},"found":{"unread-by-the-agent":1}}}"#;
+    let drift = br#"{"missing":[],"extra":[{"purl":"pkg:deb/debian/nc\u001b","versions":["1"]}],"changed":[],"same":3,"not_compared":{"shipped":{},"found":{"unread-by-the-agent":1}},"files":{"sound":"no","count":"2 of 3","list":"ab","differing":[{"path":"opt/pump\u001b","sound":"no","found":"missing"}]}}"#;
     for (path, bytes) in [("sbom", served.clone()), ("drift", drift.to_vec())] {
         stored.lock().unwrap().insert(format!("/api/v1/devices/{id}/{path}"), bytes);
     }
@@ -162,6 +162,8 @@ fn a_server_is_asked_what_a_device_is_made_of() {
     let wanted = "\
 EXTRA    pkg:deb/debian/nc\u{fffd} 1
 0 missing, 1 extra, 0 in another version, 3 as shipped
+2 of 3 files that the image declares are as declared
+FILE     opt/pump\u{fffd}: missing
 1 not compared, found: sources could not be read on the device: what they hold is not known
 ";
     assert_eq!(told, wanted);

@@ -20,6 +20,7 @@ use crate::matching::purl::Purl;
 pub mod cyclonedx;
 pub mod drift;
 mod edges;
+pub mod files;
 pub mod found;
 pub mod matchable;
 pub mod spdx;

@@ -1,10 +1,11 @@
 //! A backup: one age file with everything that a server needs to be itself again, written while it works.
 //!
 //! In it: the settings, the keys of the `keys` folder, the authority's certificates, the store as of one moment, the
-//! list of images, and the images themselves where they are asked for. **The issuing key only where it is asked for,
-//! the root's key never.** The file is written beside its name, synced, then renamed, mode 0600; an existing file is
+//! files of feeds, the list of images, and the images themselves where they are asked for. **The issuing key only where it
+//! is asked for, the root's key never.** The file is written beside its name, synced, then renamed, mode 0600; an existing file is
 //! never replaced, and nothing is ever on the disk unsealed. Read next: `restore`.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, PipeReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -26,7 +27,7 @@ use crate::ca::ROOT_KEY;
 use crate::ca::key::is_issuing_key;
 use crate::config::Config;
 use crate::files::{self, FileError};
-use crate::store::blobs::{BlobError, Blobs};
+use crate::store::blobs::{Blob, BlobError, Blobs};
 use crate::store::{Store, StoreError};
 
 /// Entry that says what the backup is, always the first.
@@ -43,6 +44,8 @@ pub(super) const STORE: &str = "store";
 pub(super) const BLOB_LIST: &str = "blobs.txt";
 /// Entries of images.
 pub(super) const BLOBS: &str = "blobs/";
+/// Entries of feeds' files: which of them is in force stands in the store.
+pub(super) const FEEDS: &str = "feeds/";
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -73,7 +76,7 @@ pub struct About {
 }
 
 /// A backup that was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
     /// Documents, audit entries included.
     pub documents: u64,
@@ -83,6 +86,10 @@ pub struct Made {
     pub blobs: u64,
     /// Images that are damaged on the server's disk.
     pub damaged: Vec<Sha256>,
+    /// Files of feeds that it holds.
+    pub feeds: u64,
+    /// Files of feeds that are damaged on the server's disk.
+    pub damaged_feeds: Vec<Sha256>,
     /// Bytes of the file.
     pub bytes: u64,
 }
@@ -158,6 +165,8 @@ pub struct Source<'a> {
     pub store: &'a dyn Store,
     /// Images.
     pub blobs: &'a Blobs,
+    /// Files of feeds.
+    pub feeds: &'a Blobs,
 }
 
 /// Writes a backup. It takes as long as it takes; nothing else waits for it.
@@ -175,6 +184,9 @@ pub async fn run(
         return Err(BackupError::Exists(order.to.clone()));
     }
     let head = head(source.config, order, now)?;
+    // Opened before the store's moment, and looked for again after it: a feed that is replaced meanwhile loses its file.
+    let mut feeds = BTreeMap::new();
+    open_all(source.feeds, &mut feeds).await?;
     write_down(source.store, order, now).await?;
     let (reading, writing) = io::pipe().map_err(failed(&order.to))?;
     let to = order.to.clone();
@@ -190,8 +202,14 @@ pub async fn run(
     // Whatever broke the seal broke the store's pipe too, and is the better reason.
     let mut file = sealing.await.map_err(lost(&order.to))??;
     let stored = stored?;
-    let mut made =
-        Made { documents: stored.documents, events: stored.events, blobs: 0, damaged: vec![], bytes: 0 };
+    open_all(source.feeds, &mut feeds).await?;
+    let mut made = Made { documents: stored.documents, events: stored.events, ..Made::default() };
+    for blob in feeds.into_values() {
+        made.feeds = made.feeds.saturating_add(1);
+        let (name, whole);
+        (file, name, whole) = file.with_blob(FEEDS, blob, &order.to).await?;
+        made.damaged_feeds.extend(Some(name).filter(|_| !whole));
+    }
     let mut list = String::new();
     let mut images = Vec::new();
     for sha256 in source.blobs.list().await? {
@@ -204,18 +222,24 @@ pub async fn run(
     for sha256 in images.into_iter().filter(|_| order.with_blobs) {
         // One that was set aside meanwhile is in the list, so a restore misses it by name.
         let Some(blob) = source.blobs.get(sha256).await? else { continue };
-        let name = format!("{BLOBS}{sha256}");
-        let mut hashed = Hashed { reader: blob.reader(), hasher: sha2::Digest::new() };
         let whole;
-        (file, whole) = blocking(&order.to, move || {
-            let file = file.with(&name, &mut hashed)?;
-            Ok((file, Sha256(sha2::Digest::finalize(hashed.hasher).into()) == sha256))
-        })
-        .await?;
+        (file, _, whole) = file.with_blob(BLOBS, blob, &order.to).await?;
         made.damaged.extend(Some(sha256).filter(|_| !whole));
     }
     made.bytes = blocking(&order.to, move || file.finish()).await?;
     Ok(made)
+}
+
+/// Opens what is not open yet: an open file stays readable although its name goes.
+async fn open_all(blobs: &Blobs, held: &mut BTreeMap<Sha256, Blob>) -> Result<(), BlobError> {
+    for sha256 in blobs.list().await? {
+        if !held.contains_key(&sha256)
+            && let Some(blob) = blobs.get(sha256).await?
+        {
+            held.insert(sha256, blob);
+        }
+    }
+    Ok(())
 }
 
 /// The journal's entry, before the first byte. On a full disk a backup is needed more than its entry; one with the
@@ -323,6 +347,22 @@ impl Sealed {
         self.add(name, from).map(|()| self)
     }
 
+    /// Adds a blob; says its name, and whether its bytes are those of the name.
+    async fn with_blob(
+        self,
+        folder: &'static str,
+        blob: Blob,
+        to: &Path,
+    ) -> Result<(Self, Sha256, bool), BackupError> {
+        let sha256 = blob.info().sha256;
+        let mut hashed = Hashed { reader: blob.reader(), hasher: sha2::Digest::new() };
+        blocking(to, move || {
+            let file = self.with(&format!("{folder}{sha256}"), &mut hashed)?;
+            Ok((file, sha256, Sha256(sha2::Digest::finalize(hashed.hasher).into()) == sha256))
+        })
+        .await
+    }
+
     fn store(self, mut from: PipeReader) -> Result<Self, BackupError> {
         self.with(STORE, &mut from)
     }
@@ -363,7 +403,7 @@ impl Write for Counted {
 #[error("given up")]
 struct GivenUp;
 
-/// An image on its way into a backup, hashed as it goes.
+/// An image or a feed on its way into a backup, hashed as it goes.
 struct Hashed<R> {
     reader: R,
     hasher: sha2::Sha256,

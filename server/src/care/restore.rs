@@ -13,12 +13,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use cordon_proto::ids::Sha256;
+use cordon_proto::ids::{Name, Sha256};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
+use cordon_server_core::feeds::intake::{Feed, Kind as FeedKind};
 use zeroize::Zeroizing;
 
-use super::backup::{ABOUT, About, BLOB_LIST, BLOBS, CA, KEYS, SETTINGS, STORE, is_plain};
+use super::backup::{ABOUT, About, BLOB_LIST, BLOBS, CA, FEEDS, KEYS, SETTINGS, STORE, is_plain};
 use super::bundle::Contents;
 use crate::age::keys::KeyError;
 use crate::age::{AgeError, Identity, Opener};
@@ -29,13 +30,14 @@ use crate::ca::{CaError, ROOT_CERTIFICATE};
 use crate::config::{Config, ConfigError};
 use crate::files::{self, FileError};
 use crate::init;
+use crate::knowledge;
 use crate::online::{OnlineError, OnlineKeys};
 use crate::people::Doer;
 use crate::repositories::Repositories;
 use crate::serve;
 use crate::store::blobs::{BlobError, Blobs};
 use crate::store::open::StoreOpenError;
-use crate::store::{Backup, StoreError};
+use crate::store::{Backup, Cursor, Index, Kind, Store, StoreError};
 
 /// The form of backups known here.
 const FORM: u32 = 1;
@@ -72,6 +74,10 @@ pub struct Restored {
     pub blobs: PathBuf,
     /// Images that have to be copied there.
     pub missing: Vec<Sha256>,
+    /// Feeds that are in force again.
+    pub feeds: usize,
+    /// Feeds whose file has to be brought again, and what they hold.
+    pub missing_feeds: Vec<(Name, FeedKind)>,
     /// Where the issuing key belongs, if it is missing.
     pub issuing_key: Option<PathBuf>,
     /// Why snapshot and timestamp could not be signed anew, if so.
@@ -151,7 +157,9 @@ pub async fn run(order: &Order, now: Timestamp) -> Result<Restored, RestoreError
     let (settings, config) = settle(&known.settings, order)?;
     files::create_folder(&order.folder)?;
     let blobs = Blobs::open(config.path(&config.blobs)).await?;
-    let unpack = Unpack { from: order.from.clone(), config: config.clone(), blobs: blobs.clone() };
+    let feeds = Blobs::open(config.path(&config.blobs).join(knowledge::FOLDER)).await?;
+    let (to, files) = (config.clone(), [blobs.clone(), feeds.clone()]);
+    let unpack = Unpack { from: order.from.clone(), config: to, files };
     let listed = tokio::task::spawn_blocking(move || unpack.run(&identities)).await??;
     let online = OnlineKeys::load(&config.path(&config.keys))?;
     let store = serve::open_store(&config).await?;
@@ -159,18 +167,19 @@ pub async fn run(order: &Order, now: Timestamp) -> Result<Restored, RestoreError
     let stored = store.restore(stage.clone()).await?;
     fs::remove_file(&stage).map_err(|source| RestoreError::Write { path: stage, source })?;
     files::create_public(&order.folder.join(init::ONLINE_KEYS), online.document().as_bytes())?;
+    let (in_force, missing_feeds) = settle_feeds(&*store, &feeds).await?;
     let actor = server("restore");
     let told = format!("from a backup of {}: what came later is not in it", known.about.made);
     let by = Doer { actor: &actor, now };
     let renewed = Repositories::new(store, Arc::new(online)).renew_after_restore(by, &told).await;
     let ca = config.path(&config.ca);
-    let in_force = State::read(&ca, &config.ca_key)?;
+    let authorities = State::read(&ca, &config.ca_key)?;
     let roots =
-        in_force.tiers().map(|tier| files::read(&ca.join(&tier.root))).collect::<Result<Vec<_>, _>>()?;
+        authorities.tiers().map(|tier| files::read(&ca.join(&tier.root))).collect::<Result<Vec<_>, _>>()?;
     files::create_public(&order.folder.join(init::CA), &roots.concat())?;
     let here = blobs.list().await?;
     let missing = listed.into_keys().filter(|sha256| here.binary_search(sha256).is_err()).collect();
-    let keys = in_force.tiers().filter_map(|tier| match &tier.key {
+    let keys = authorities.tiers().filter_map(|tier| match &tier.key {
         KeyPlace::File(name) => Some(ca.join(name)),
         KeyPlace::Token(_) => None,
     });
@@ -184,11 +193,35 @@ pub async fn run(order: &Order, now: Timestamp) -> Result<Restored, RestoreError
         store: stored,
         blobs: config.path(&config.blobs),
         missing,
+        feeds: in_force,
+        missing_feeds,
         issuing_key: key,
         unsigned: renewed.err().map(|error| crate::log::chain(&error)),
         settings_changed: settings != known.settings,
         about: known.about,
     })
+}
+
+/// How many feeds have their file, and which have not. A file that the store does not name was replaced while the backup
+/// was written, and goes.
+async fn settle_feeds(
+    store: &dyn Store,
+    files: &Blobs,
+) -> Result<(usize, Vec<(Name, FeedKind)>), RestoreError> {
+    let (mut named, mut from) = (Vec::new(), Some(Cursor::First));
+    while let Some(cursor) = from {
+        let page = store.scan(Index::All(Kind::Feed), cursor, limits::PAGE_ROWS).await?;
+        named.extend(page.rows.iter().filter_map(|(_, row)| Feed::from_body(&row.body)));
+        from = page.next;
+    }
+    let here = files.list().await?;
+    for sha256 in here.iter().filter(|here| named.iter().all(|feed| feed.sha256 != **here)) {
+        files.remove(*sha256).await?;
+    }
+    let is_missing = |feed: &Feed| here.binary_search(&feed.sha256).is_err();
+    let missing: Vec<_> =
+        named.iter().filter(|feed| is_missing(feed)).map(|feed| (feed.name.clone(), feed.kind)).collect();
+    Ok((named.len().saturating_sub(missing.len()), missing))
 }
 
 /// The new folder, emptied again unless it is kept.
@@ -300,6 +333,7 @@ enum Place {
     Store,
     BlobList,
     Blob(Sha256),
+    Feed(Sha256),
 }
 
 fn place(name: &str) -> Result<Place, RestoreError> {
@@ -310,12 +344,17 @@ fn place(name: &str) -> Result<Place, RestoreError> {
         SETTINGS => Ok(Place::Settings),
         STORE => Ok(Place::Store),
         BLOB_LIST => Ok(Place::BlobList),
-        _ => match (name.strip_prefix(KEYS), name.strip_prefix(CA), name.strip_prefix(BLOBS)) {
-            (Some(key), _, _) => plain(key).map(Place::Key),
-            (_, Some(file), _) => plain(file).map(Place::Authority),
-            (_, _, Some(sha256)) => sha256.parse().map(Place::Blob).map_err(|_| unknown()),
-            (None, None, None) => Err(unknown()),
-        },
+        _ => {
+            let (folder, file) = name.split_at(name.find('/').map_or(0, |at| at.saturating_add(1)));
+            let digest = || file.parse().map_err(|_| unknown());
+            match folder {
+                KEYS => plain(file).map(Place::Key),
+                CA => plain(file).map(Place::Authority),
+                BLOBS => digest().map(Place::Blob),
+                FEEDS => digest().map(Place::Feed),
+                _ => Err(unknown()),
+            }
+        }
     }
 }
 
@@ -355,7 +394,8 @@ fn leaves(path: &Path) -> bool {
 struct Unpack {
     from: PathBuf,
     config: Config,
-    blobs: Blobs,
+    /// Images, then feeds.
+    files: [Blobs; 2],
 }
 
 impl Unpack {
@@ -366,6 +406,7 @@ impl Unpack {
         files::create_folder(&ca)?;
         let mut listed = BTreeMap::new();
         let mut contents = open(&self.from, identities)?;
+        let [images, feeds] = &self.files;
         while let Some(name) = contents.next().map_err(RestoreError::Read)? {
             match place(&name)? {
                 Place::About | Place::Settings => {}
@@ -373,7 +414,8 @@ impl Unpack {
                 Place::Authority(name) => file(&ca.join(name), &small(&mut contents, SMALL_BYTES)?)?,
                 Place::Store => self.stage(&mut contents)?,
                 Place::BlobList => listed = list(&small(&mut contents, LIST_BYTES)?)?,
-                Place::Blob(sha256) => self.blob(sha256, &mut contents)?,
+                Place::Blob(sha256) => blob((images, limits::IMAGE_BYTES), sha256, &mut contents)?,
+                Place::Feed(sha256) => blob((feeds, limits::FEED_BYTES), sha256, &mut contents)?,
             }
         }
         Ok(listed)
@@ -387,24 +429,24 @@ impl Unpack {
         let copied = io::copy(contents, &mut file).and_then(|_| file.flush());
         copied.map_err(unwritten)
     }
+}
 
-    /// An image that was damaged when it was backed up counts as missing.
-    fn blob(&self, sha256: Sha256, contents: &mut Open) -> Result<(), RestoreError> {
-        const PIECE_BYTES: u64 = 1024 * 1024;
-        let runtime = tokio::runtime::Handle::current();
-        let mut incoming = runtime.block_on(self.blobs.put(limits::IMAGE_BYTES))?;
-        loop {
-            let mut piece = Vec::new();
-            contents.take(PIECE_BYTES).read_to_end(&mut piece).map_err(RestoreError::Read)?;
-            if piece.is_empty() {
-                break;
-            }
-            incoming = runtime.block_on(incoming.write(piece.into()))?;
+/// A file that was damaged when it was backed up counts as missing. Blocks.
+fn blob((to, most): (&Blobs, u64), sha256: Sha256, contents: &mut Open) -> Result<(), RestoreError> {
+    const PIECE_BYTES: u64 = 1024 * 1024;
+    let runtime = tokio::runtime::Handle::current();
+    let mut incoming = runtime.block_on(to.put(most))?;
+    loop {
+        let mut piece = Vec::new();
+        contents.take(PIECE_BYTES).read_to_end(&mut piece).map_err(RestoreError::Read)?;
+        if piece.is_empty() {
+            break;
         }
-        match runtime.block_on(incoming.finish(Some(sha256))) {
-            Ok(_) | Err(BlobError::WrongHash { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        incoming = runtime.block_on(incoming.write(piece.into()))?;
+    }
+    match runtime.block_on(incoming.finish(Some(sha256))) {
+        Ok(_) | Err(BlobError::WrongHash { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -469,11 +511,23 @@ mod tests {
             ("keys/audit.key.pem".to_owned(), Place::Key("audit.key.pem".to_owned())),
             ("ca/root.pem".to_owned(), Place::Authority("root.pem".to_owned())),
             (format!("blobs/{digest}"), Place::Blob(digest)),
+            (format!("feeds/{digest}"), Place::Feed(digest)),
         ] {
             assert_eq!(place(&name).expect("known"), wanted);
         }
-        for name in ["", "keys/", "keys/../x", "keys/.x", "keys/a/b", "ca/..", "blobs/x", "other", "store/x"]
-        {
+        for name in [
+            "",
+            "keys/",
+            "keys/../x",
+            "keys/.x",
+            "keys/a/b",
+            "ca/..",
+            "blobs/x",
+            "feeds/x",
+            "/x",
+            "other",
+            "store/x",
+        ] {
             assert!(place(name).is_err(), "{name}");
         }
     }

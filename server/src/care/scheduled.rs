@@ -47,7 +47,8 @@ pub async fn run_if_due(app: &Arc<App>) -> Result<Option<(PathBuf, Made)>, Backu
 /// Writes a backup of a running server, unless one is being written; given up when the server drains.
 pub async fn now_of(app: &Arc<App>, order: &Order, progress: Arc<Progress>) -> Result<Made, BackupError> {
     let Ok(_turn) = app.care.backing_up.clone().try_lock_owned() else { return Err(BackupError::Busy) };
-    let source = Source { config: &app.config, store: &*app.store, blobs: &app.blobs };
+    let feeds = app.knowledge.folder();
+    let source = Source { config: &app.config, store: &*app.store, blobs: &app.blobs, feeds };
     let now = app.clock.now();
     let work = backup::run(source, order, now, progress.clone());
     tokio::pin!(work);

@@ -14,6 +14,7 @@ use crate::care::restore::Restored;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, ControlError, Question, Reply};
+use crate::knowledge;
 use crate::serve;
 use crate::store::blobs::Blobs;
 
@@ -32,10 +33,11 @@ pub(super) async fn by_hand(config: &Config, order: Order) -> anyhow::Result<()>
         Err(error) => return Err(error.into()),
     };
     say(&format!(
-        "{}: {} documents, {} telemetry records, {} images listed, {} bytes, sealed for {}",
+        "{}: {} documents, {} telemetry records, {} feeds, {} images listed, {} bytes, sealed for {}",
         to.display(),
         made.documents,
         made.events,
+        made.feeds,
         made.blobs,
         made.bytes,
         config
@@ -45,6 +47,9 @@ pub(super) async fn by_hand(config: &Config, order: Order) -> anyhow::Result<()>
     ));
     for sha256 in &made.damaged {
         tell(&format!("The image {sha256} is damaged on the server's disk: send it again."));
+    }
+    for sha256 in &made.damaged_feeds {
+        tell(&format!("The feed's file {sha256} is damaged on the server's disk: import that feed again."));
     }
     if order.with_ca_key {
         tell(
@@ -62,7 +67,8 @@ pub(super) fn nobody(error: &std::io::Error) -> bool {
 async fn alone(config: &Config, order: &Order) -> anyhow::Result<Made> {
     let store = serve::open_store(config).await?;
     let blobs = Blobs::open(config.path(&config.blobs)).await?;
-    let source = Source { config, store: &*store, blobs: &blobs };
+    let feeds = Blobs::open(config.path(&config.blobs).join(knowledge::FOLDER)).await?;
+    let source = Source { config, store: &*store, blobs: &blobs, feeds: &feeds };
     Ok(backup::run(source, order, Clock::system().now(), Arc::new(Progress::default())).await?)
 }
 
@@ -77,8 +83,8 @@ fn progress(bytes: u64) {
 pub(super) fn restored(restored: &Restored) {
     let Restored { about, store, .. } = restored;
     say(&format!(
-        "restored the backup of {}: {} documents, {} telemetry records",
-        about.made, store.documents, store.events
+        "restored the backup of {}: {} documents, {} telemetry records, {} feeds",
+        about.made, store.documents, store.events, restored.feeds
     ));
     if restored.settings_changed {
         tell(
@@ -101,6 +107,13 @@ pub(super) fn restored(restored: &Restored) {
         if restored.missing.len() > NAMED {
             tell(&format!("  and {} more", restored.missing.len() - NAMED));
         }
+    }
+    for (feed, kind) in &restored.missing_feeds {
+        tell(&format!(
+            "The file of the feed {feed} is not in this backup: what it spoke of is unknown until you bring it again by \
+             `cordonctl feeds import {feed} FILE --kind {}`.",
+            kind.word()
+        ));
     }
     if let Some(error) = &restored.unsigned {
         tell(&format!(

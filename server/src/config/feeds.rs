@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use cordon_proto::canonical::Value;
 use cordon_proto::ids::Name;
+use cordon_proto::update::deny::is_example_key;
 use cordon_proto::update::{PublicKey, Scheme};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -28,6 +29,13 @@ impl Feeds {
     #[must_use]
     pub fn keys_of(&self, feed: &Name) -> Vec<PublicKey> {
         self.keys.get(feed).into_iter().flatten().map(|key| key.0.clone()).collect()
+    }
+
+    /// A feed that would be believed by a key whose private half everybody has.
+    #[must_use]
+    pub fn signed_by_anybody(&self) -> Option<&Name> {
+        let by_anybody = |keys: &Vec<Key>| keys.iter().any(|key| is_example_key(&key.0));
+        self.keys.iter().find(|(_, keys)| by_anybody(keys)).map(|(feed, _)| feed)
     }
 
     /// The feeds that must be signed.

@@ -32,6 +32,7 @@ use visitor::{Toasts, Visitor};
 mod acceptance;
 mod acts;
 mod approvals;
+mod asset_import;
 mod audit;
 mod calendar;
 mod device;
@@ -61,7 +62,7 @@ mod survey;
 mod tokens;
 mod upload;
 mod visitor;
-mod vulnerabilities;
+pub(super) mod vulnerabilities;
 mod vulnerability;
 
 #[cfg(test)]
@@ -74,6 +75,7 @@ pub(super) struct Desk {
     surveys: Surveys,
     toasts: Toasts,
     shown: tokens::Shown,
+    lists: asset_import::Shown,
 }
 
 /// A page as HTML, or why there is none.
@@ -90,11 +92,13 @@ pub fn router(operator: Operator) -> (Router, Live) {
         surveys: Surveys::default(),
         toasts: Toasts::default(),
         shown: tokens::Shown::default(),
+        lists: asset_import::Shown::default(),
     });
     let pages = Router::new()
         .route("/", get(overview::show))
         .route("/devices", get(devices::show))
         .route("/devices/enrol", get(devices::enrol))
+        .route("/devices/import", get(asset_import::ask).post(asset_import::bring))
         .route("/devices/quarantine", get(acts::ask_quarantine).post(acts::quarantine))
         .route("/devices/{id}", get(device::show))
         .route("/devices/{id}/software", get(device::software))
@@ -111,7 +115,6 @@ pub fn router(operator: Operator) -> (Router, Live) {
         .route("/findings/{id}", get(findings::show))
         .route("/findings/{id}/{verb}", get(acts::ask_finding).post(acts::finding))
         .route("/vulnerabilities", get(vulnerabilities::list))
-        .route("/vulnerabilities/export", get(vulnerabilities::export))
         .route("/vulnerabilities/{id}", get(vulnerability::show))
         .route("/feeds", get(feeds::list))
         .route("/feeds/new", get(feeds::ask).post(feeds::bring))

@@ -51,6 +51,7 @@ pub mod risk;
 pub mod rollouts;
 pub mod sboms;
 pub mod tokens;
+pub mod vulnerabilities;
 
 /// The cookie of a session. Over TLS it could carry the `__Host-` prefix; on loopback without TLS it may not.
 pub const SESSION_COOKIE: &str = "cordon-session";
@@ -173,6 +174,7 @@ impl Operator {
         tokens::create_list,
         tokens::revoke,
         tokens::take_back,
+        vulnerabilities::list,
     )
 )]
 struct Api;
@@ -237,6 +239,7 @@ pub fn router(operator: Operator) -> Router {
         .merge(rollouts::routes())
         .merge(sboms::routes())
         .merge(tokens::routes())
+        .merge(vulnerabilities::routes())
         .route_layer(from_fn_with_state(operator.clone(), door))
         .route("/api/v1/openapi.json", get(async || ([("content-type", "application/json")], openapi())))
         .with_state(operator)

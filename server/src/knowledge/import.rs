@@ -101,13 +101,21 @@ impl Knowledge {
                     // Names of feeds that never were are a person's mistakes; so many are enough to show.
                     if refused.len() < limits::FEEDS * 8 || refused.contains_key(&(name.clone(), why.word()))
                     {
+                        app.metrics.feed_refused(&name, why.word());
                         *refused.entry((name, why.word())).or_default() += 1;
                     }
                 }
                 self.forget(file.sha256).await;
             }
             // A commit of which nobody knows whether it was made may name the file: it stays.
-            Err(_) => {}
+            Err(FeedError::Store(error)) if !matches!(error, StoreError::Full) => {}
+            Err(
+                FeedError::Store(_)
+                | FeedError::Unknown(_)
+                | FeedError::Moved
+                | FeedError::File(_)
+                | FeedError::TooMuch(_),
+            ) => self.forget(file.sha256).await,
         }
         taken.map(|(feed, _)| feed)
     }

@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     After,
     /// Nothing is written, because somebody else was faster.
     Conflict,
+    /// Nothing is written, because the disk is full.
+    Full,
 }
 
 /// The store.
@@ -53,11 +55,13 @@ impl Store for Faulty {
         Box::pin(async move {
             let failed = || StoreError::unavailable("commit", std::io::Error::other("a fault of the test"));
             // What the server writes by itself meanwhile is not meant.
-            let meant = commit.changes().iter().any(|change| matches!(change.key(), Key::Device(_)));
+            let meant =
+                commit.changes().iter().any(|change| matches!(change.key(), Key::Device(_) | Key::Feed(_)));
             let fault = meant.then(|| self.faults.lock().expect("nobody panicked").pop_front()).flatten();
             match fault {
                 None => self.store.commit(commit).await,
                 Some(Fault::Before) => Err(failed()),
+                Some(Fault::Full) => Err(StoreError::Full),
                 Some(Fault::After) => {
                     self.store.commit(commit).await?;
                     Err(failed())

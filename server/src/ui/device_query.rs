@@ -31,6 +31,8 @@ pub struct DeviceQuery {
     pub model: Option<String>,
     /// A tag.
     pub tag: Option<String>,
+    /// Whose the next step is, by `Owner::word`; `nobody` where there is none.
+    pub owner: Option<String>,
     /// The order.
     pub sort: Sort,
     /// The page, from 1; 0 counts as 1.
@@ -89,6 +91,7 @@ impl DeviceQuery {
                 "kind" => query.kind = text,
                 "model" => query.model = text,
                 "tag" => query.tag = text,
+                "owner" => query.owner = text,
                 "sort" => {
                     query.sort =
                         SORTS.iter().find(|(_, v, _)| *v == value).map_or(Sort::Risk, |found| found.0)
@@ -128,6 +131,7 @@ impl DeviceQuery {
             ("kind", self.kind.as_deref()),
             ("model", self.model.as_deref()),
             ("tag", self.tag.as_deref()),
+            ("owner", self.owner.as_deref()),
         ]
         .into_iter()
         .filter_map(|(name, value)| value.map(|value| (name, value)))
@@ -161,6 +165,7 @@ impl DeviceQuery {
             && is(&self.kind, &row.kind)
             && is(&self.model, &row.model)
             && self.tag.as_ref().is_none_or(|tag| row.tags.iter().any(|said| said.raw() == tag))
+            && self.owner.as_ref().is_none_or(|owner| owner == row.owner_word())
             && self.text.as_ref().is_none_or(|text| text.split_whitespace().all(|word| holds(row, word)))
     }
 
@@ -204,6 +209,7 @@ pub(super) fn field(name: &str) -> &'static str {
         "ward" => "Ward",
         "kind" => "Kind",
         "model" => "Model",
+        "owner" => "Whose",
         _ => "Tag",
     }
 }
@@ -243,6 +249,8 @@ mod tests {
             ("ward=4", false),
             ("tag=act-this-week", true),
             ("tag=other", false),
+            ("owner=nobody", true),
+            ("owner=it", false),
             ("band=nonsense", true),
         ] {
             let (name, value) = address.split_once('=').unwrap();
@@ -284,7 +292,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_address_is_read_and_written_to_the_same_state(
-            pairs in proptest::collection::vec(("(q|band|state|site|ward|kind|model|tag|sort|page|other)", any::<String>()), 0..8)
+            pairs in proptest::collection::vec(("(q|band|state|site|ward|kind|model|tag|owner|sort|page|other)", any::<String>()), 0..8)
         ) {
             let query = DeviceQuery::from_pairs(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
             let filters = query.filters();

@@ -45,6 +45,14 @@ pub struct DeviceRow {
     pub state: DeviceState,
 }
 
+impl DeviceRow {
+    /// Whose its next step is, as lists are filtered by it.
+    #[must_use]
+    pub fn owner_word(&self) -> &'static str {
+        self.step.as_ref().map_or("nobody", |step| step.owner.word())
+    }
+}
+
 /// The next step in columns.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -77,12 +85,16 @@ pub struct Devices {
     pub choices: Vec<Choice>,
     /// Where nothing fits: how many would fit without each filter, by the form's name.
     pub without: Vec<(&'static str, u64)>,
+    /// How the devices are known: by our agent, from traffic, from lists alone.
+    pub sources: [u64; 3],
+    /// Whether this person may import a list.
+    pub may_import: bool,
 }
 
 /// Values that the filter menu offers for one field.
 #[derive(Clone, Debug)]
 pub struct Choice {
-    /// Name in the form: `site`, `ward`, `kind`, `model`, `state` or `tag`.
+    /// Name in the form: `site`, `ward`, `kind`, `model`, `state`, `tag` or `owner`.
     pub name: &'static str,
     /// Its label.
     pub label: &'static str,
@@ -276,6 +288,18 @@ impl Page<'_> {
     fn no_match(&self) -> String {
         let count = u64::try_from(self.filter_count()).unwrap_or(0);
         format!("No device matches {}", plural(count, "filter", "filters"))
+    }
+
+    /// "1,204 with our agent, 41 seen in traffic, 134 known from lists alone."; empty without devices.
+    fn coverage(&self) -> String {
+        let [agent, observed, imported] = self.page.sources;
+        let parts: Vec<String> =
+            [(agent, "with our agent"), (observed, "seen in traffic"), (imported, "known from lists alone")]
+                .into_iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, words)| format!("{} {words}", number(count)))
+                .collect();
+        if parts.is_empty() { String::new() } else { format!("{}.", parts.join(", ")) }
     }
 
     /// The filter in a sentence, for print.

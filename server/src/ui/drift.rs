@@ -37,6 +37,10 @@ pub struct Difference {
     pub other: Vec<(Said, Said, Said)>,
     /// Components without a name by which they could be compared, of either side.
     pub unnamed: u64,
+    /// How many of the files that the image declares are as declared: "198 of 200"; empty: it declares none.
+    pub declared: Said,
+    /// Those that are not, each with what was found.
+    pub files: Vec<(Said, Said)>,
 }
 
 /// What is on one side alone: its title, the title of its versions, the rows.
@@ -60,12 +64,17 @@ pub fn render(frame: &Frame, page: &Drift) -> String {
 impl Page<'_> {
     fn answer(&self, found: &Difference) -> String {
         let differs = found.missing.len() + found.extra.len() + found.other.len();
+        let files = match u64::try_from(found.files.len()).unwrap_or(u64::MAX) {
+            0 => String::new(),
+            count => format!("; {}", plural(count, "file is not as declared", "files are not as declared")),
+        };
         let release =
             if self.page.release.is_empty() { "its release".into() } else { self.page.release.to_string() };
         match u64::try_from(differs).unwrap_or(u64::MAX) {
-            0 => format!("It runs what {release} shipped"),
+            0 if files.is_empty() => format!("It runs what {release} shipped"),
+            0 => format!("Its packages are what {release} shipped{files}"),
             count => format!(
-                "{} from what {release} shipped",
+                "{} from what {release} shipped{files}",
                 plural(count, "component differs", "components differ")
             ),
         }
@@ -73,11 +82,15 @@ impl Page<'_> {
 
     fn under(&self, found: &Difference) -> String {
         let same = plural(found.same, "component is as shipped", "components are as shipped");
+        let declared = match found.declared.is_empty() {
+            true => "Its image declares no files.".to_owned(),
+            false => format!("{} files that its image declares are as declared.", found.declared),
+        };
         match found.unnamed {
-            0 => format!("{same}."),
+            0 => format!("{same}. {declared}"),
             unnamed => {
                 let lost = plural(unnamed, "component has", "components have");
-                format!("{same}. {lost} no name by which to compare, and could differ.")
+                format!("{same}. {lost} no name by which to compare, and could differ. {declared}")
             }
         }
     }
@@ -89,13 +102,17 @@ impl Page<'_> {
         ]
     }
 
+    fn files<'d>(&self, found: &'d Difference) -> &'d [(Said, Said)] {
+        cut(&found.files)
+    }
+
     fn other<'d>(&self, found: &'d Difference) -> &'d [(Said, Said, Said)] {
         cut(&found.other)
     }
 
     /// "and 212 more" of a list that is cut.
     fn more(&self, found: &Difference) -> Option<String> {
-        let all = [found.missing.len(), found.extra.len(), found.other.len()];
+        let all = [found.missing.len(), found.extra.len(), found.other.len(), found.files.len()];
         let left: usize = all.into_iter().map(|rows| rows.saturating_sub(ROWS)).sum();
         let left = u64::try_from(left).unwrap_or(u64::MAX);
         (left > 0).then(|| format!("and {} more, in the file", number(left)))

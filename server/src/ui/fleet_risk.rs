@@ -14,8 +14,8 @@ use super::words::{Clock, number, plural};
 use super::{Frame, badge, paths};
 
 /// By what the board is cut: the value, its word.
-pub const CUTS: [(&str, &str); 4] =
-    [("ward", "Ward"), ("model", "Model"), ("site", "Site"), ("kind", "Kind")];
+pub const CUTS: [(&str, &str); 5] =
+    [("ward", "Ward"), ("model", "Model"), ("site", "Site"), ("kind", "Kind"), ("owner", "Whose move")];
 
 /// The page.
 #[derive(Clone, Debug, Default)]

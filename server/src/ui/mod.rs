@@ -14,6 +14,7 @@
 pub mod acceptance;
 pub mod act;
 pub mod approvals;
+pub mod asset_import;
 pub mod assets;
 pub mod audit;
 pub mod badge;

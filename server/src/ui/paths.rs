@@ -1,10 +1,10 @@
 //! Every address that a page links to or posts to: the contract with the router.
 //!
-//! GET pages: `/`, `/devices`, `/devices/enrol`, `/devices/{id}`, `/devices/{id}/software`,
+//! GET pages: `/`, `/devices`, `/devices/enrol`, `/devices/import`, `/devices/{id}`, `/devices/{id}/software`,
 //! `/devices/{id}/identity`, `/devices/{id}/{quarantine|release|retire|report-lost|find|clear-doubt}`,
 //! `/devices/quarantine?device=…`, `/approvals`, `/approvals/{approve|deny}?key=…`, `/tokens`, `/tokens/new`,
 //! `/tokens/{id}/revoke`, `/findings`, `/findings/{id}`,
-//! `/findings/{id}/{acknowledge|mute|close|reopen}`, `/vulnerabilities`, `/vulnerabilities/export?form=csv|json`,
+//! `/findings/{id}/{acknowledge|mute|close|reopen}`, `/vulnerabilities`,
 //! `/vulnerabilities/{id}`, `/devices/{id}/vulnerabilities`, `/devices/{id}/drift`, `/feeds`, `/feeds/new`,
 //! `/feeds/{name}`, `/risk`, `/rollouts`, `/rollouts/{id}`,
 //! `/rollouts/{id}/{pause|stop|resume|back|finish|abort}`, `/rollouts/{id}/devices/{device}/accept`, `/releases`, `/releases/{repository}/{release}`,
@@ -19,6 +19,8 @@ pub const OVERVIEW: &str = "/";
 pub const DEVICES: &str = "/devices";
 /// How to enrol a device.
 pub const ENROL: &str = "/devices/enrol";
+/// A list of assets to be imported.
+pub const IMPORT_DEVICES: &str = "/devices/import";
 /// Keys that ask for an identity and wait for a person.
 pub const APPROVALS: &str = "/approvals";
 /// The list of enrolment tokens.
@@ -29,8 +31,8 @@ pub const NEW_TOKEN: &str = "/tokens/new";
 pub const FINDINGS: &str = "/findings";
 /// The list of vulnerabilities.
 pub const VULNERABILITIES: &str = "/vulnerabilities";
-/// That list as a file (`form=csv|json`, and its filters).
-pub const VULNERABILITIES_EXPORT: &str = "/vulnerabilities/export";
+/// That list as a file (`format=csv|json`, and its filters): the API's own.
+pub const VULNERABILITIES_EXPORT: &str = "/api/v1/vulnerabilities";
 /// What the server knows of the world: its feeds.
 pub const FEEDS: &str = "/feeds";
 /// A feed to be brought.

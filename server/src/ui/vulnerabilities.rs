@@ -471,7 +471,7 @@ impl Page<'_> {
     /// The list as the API gives it, with this filter.
     fn export(&self, form: &str) -> String {
         let filters = self.page.query.filters();
-        let pairs: Vec<(&str, &str)> = filters.into_iter().chain([("form", form)]).collect();
+        let pairs: Vec<(&str, &str)> = filters.into_iter().chain([("format", form)]).collect();
         paths::with_query(paths::VULNERABILITIES_EXPORT, &pairs)
     }
 

@@ -1,6 +1,7 @@
 //! The sample's vulnerabilities, feeds, drift and risk of the fleet, in the states that a reader meets.
 
 use cordon_server::ui::DeviceState;
+use cordon_server::ui::asset_import::{self, AddedRow, AssetImport, ChangeRow, ListRow, Preview};
 use cordon_server::ui::device::Fact;
 use cordon_server::ui::devices::{Choice, Step};
 use cordon_server::ui::drift::{self, Difference, Drift};
@@ -55,6 +56,8 @@ pub(crate) fn pages(sample: Sample) -> Vec<(&'static str, String)> {
         ("feeds-empty", feeds::render_list(&frame, &Feeds { missing: missing(), ..Feeds::default() })),
         ("feed", feeds::render(&frame, &feed(sample))),
         ("feed-new", feeds::render_form(&frame, &form(sample))),
+        ("asset-import", asset_import::render(&devices, &import_form(sample))),
+        ("asset-import-preview", asset_import::render(&devices, &import_preview(sample))),
         ("risk", fleet_risk::render(&sample.frame(Section::Overview), &risk(sample))),
         (
             "risk-empty",
@@ -64,6 +67,58 @@ pub(crate) fn pages(sample: Sample) -> Vec<(&'static str, String)> {
             ),
         ),
     ]
+}
+
+fn import_form(sample: Sample) -> AssetImport {
+    AssetImport {
+        list: sample.said("cmms"),
+        site: sample.said("St. Brigid"),
+        fault: sample.said("The list: it has no column `model`."),
+        lists: vec![ListRow {
+            name: sample.said("cmms"),
+            at: ago(6 * 86_400),
+            by: sample.said("ines"),
+            devices: 1240,
+            doubtful: 3,
+        }],
+        most: 32 * 1024 * 1024,
+        preview: None,
+    }
+}
+
+fn import_preview(sample: Sample) -> AssetImport {
+    let preview = Preview {
+        token: sample.text("0f3a"),
+        rows: 1243,
+        added: 2,
+        added_rows: vec![AddedRow {
+            row: 7,
+            name: sample.said("T-77"),
+            what: sample.said("Philips MX40"),
+            place: sample.said("St. Brigid / ICU 9"),
+        }],
+        changed: 1,
+        unchanged: 1236,
+        gone: 1,
+        changes: vec![
+            ChangeRow {
+                row: Some(9),
+                name: sample.said("T-78"),
+                href: "/devices/0f3a".into(),
+                what: sample.said("ward 4B, was 4A"),
+            },
+            ChangeRow {
+                row: None,
+                name: sample.said("T-79"),
+                href: "/devices/0f3b".into(),
+                what: sample.said("not in the list any more"),
+            },
+        ],
+        doubtful: 3,
+        doubtful_rows: vec![(12, sample.said("This device stands in row 14 too: leave one of the two."))],
+        passed_over: vec![sample.said("Price"), sample.said("Supplier")],
+    };
+    AssetImport { list: sample.said("cmms"), preview: Some(preview), ..AssetImport::default() }
 }
 
 fn install(sample: Sample) -> Step {
@@ -323,6 +378,8 @@ fn exposures_of(sample: Sample) -> Exposures {
 
 fn drift_of(sample: Sample) -> Drift {
     let found = Difference {
+        declared: sample.said("198 of 200"),
+        files: vec![(sample.said("opt/pump/therapy"), sample.said("missing"))],
         same: 208,
         missing: vec![(sample.said("pkg:deb/debian/rsyslog"), sample.said("8.2302.0-1"))],
         extra: vec![(sample.said("pkg:deb/debian/netcat"), sample.said("1.10-47"))],

@@ -9,10 +9,11 @@ use crate::html::{Element, read};
 use crate::sample::Sample;
 
 /// Addresses that exist: `*` is one segment.
-const ROUTES: [&str; 59] = [
+const ROUTES: [&str; 60] = [
     "/",
     "/devices",
     "/devices/enrol",
+    "/devices/import",
     "/devices/quarantine",
     "/devices/*",
     "/devices/*/software",
@@ -34,7 +35,7 @@ const ROUTES: [&str; 59] = [
     "/findings/*",
     "/findings/*/*",
     "/vulnerabilities",
-    "/vulnerabilities/export",
+    "/api/v1/vulnerabilities",
     "/vulnerabilities/*",
     "/devices/*/vulnerabilities",
     "/devices/*/drift",

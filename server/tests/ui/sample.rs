@@ -202,6 +202,8 @@ impl Sample {
     fn all_devices(self) -> Devices {
         let silent = DeviceState::Silent { last_seen: None };
         Devices {
+            sources: [1204, 41, 134],
+            may_import: true,
             query: DeviceQuery::default(),
             total: 4812,
             matching: 4812,

@@ -6,9 +6,10 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use cordon_proto::limits;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::Part;
@@ -63,9 +64,11 @@ struct Seen {
     mud: Option<Usage>,
     #[serde(default, rename = "ietf-access-control-list:acls")]
     lists: Option<Lists>,
-    // Elements without a size: only their number is kept.
     #[serde(default)]
-    components: Option<Vec<IgnoredAny>>,
+    metadata: Option<Metadata>,
+    #[serde(default)]
+    components: Option<Counted>,
+    // Elements without a size: only their number is kept.
     #[serde(default)]
     packages: Option<Vec<IgnoredAny>>,
     #[serde(default)]
@@ -79,6 +82,53 @@ struct Seen {
 enum Context {
     Address(String),
     Other(IgnoredAny),
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    component: Option<Inside>,
+}
+
+/// A component, of which only the parts count that lie in it.
+#[derive(Deserialize)]
+struct Inside {
+    #[serde(default)]
+    components: Option<Counted>,
+}
+
+/// How many components a list holds, with those that lie in them; the reader's own depth bounds it.
+#[derive(Clone, Copy, Default)]
+struct Counted(u64);
+
+impl<'de> Deserialize<'de> for Counted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Count)
+    }
+}
+
+struct Count;
+
+impl<'de> Visitor<'de> for Count {
+    type Value = Counted;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of components")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Counted, A::Error> {
+        let mut count = 0_u64;
+        while let Some(one) = list.next_element::<Inside>()? {
+            count = count.saturating_add(one.count()).saturating_add(1);
+        }
+        Ok(Counted(count))
+    }
+}
+
+impl Inside {
+    fn count(&self) -> u64 {
+        self.components.unwrap_or_default().0
+    }
 }
 
 #[derive(Deserialize)]
@@ -127,8 +177,11 @@ impl Form {
     }
 
     fn new<T>(kind: Kind, version: &str, counted: Option<&Vec<T>>) -> Option<Self> {
-        let version = version.chars().take(VERSION_CHARS).collect();
-        Some(Self { kind, version, count: as_u64(counted.map_or(0, Vec::len)) })
+        Self::counted(kind, version, as_u64(counted.map_or(0, Vec::len)))
+    }
+
+    fn counted(kind: Kind, version: &str, count: u64) -> Option<Self> {
+        Some(Self { kind, version: version.chars().take(VERSION_CHARS).collect(), count })
     }
 }
 
@@ -140,7 +193,14 @@ impl Seen {
     fn sbom(&self) -> Option<Form> {
         if self.is_cyclone_dx() {
             let version = self.spec_version.as_deref().unwrap_or_default();
-            return Form::new(Kind::CycloneDx, version, self.components.as_ref());
+            // What it is of is no part of itself; what that is made of is.
+            let of = self.metadata.as_ref().and_then(|metadata| metadata.component.as_ref());
+            let count = self.components.unwrap_or_default().0;
+            return Form::counted(
+                Kind::CycloneDx,
+                version,
+                count.saturating_add(of.map_or(0, Inside::count)),
+            );
         }
         let version = self.spdx_version.as_deref()?.strip_prefix("SPDX-")?;
         Form::new(Kind::Spdx, version, self.packages.as_ref())
@@ -199,6 +259,10 @@ mod tests {
         let cyclone = r#"{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"name":"a"},{"name":"b","x":[1]}],"vulnerabilities":[{}]}"#;
         assert_eq!(seen(Part::Sbom, cyclone), "CycloneDX 1.6 2");
         assert_eq!(seen(Part::Vex, cyclone), "CycloneDX 1.6 1");
+        let nested = r#"{"bomFormat":"CycloneDX","specVersion":"1.5","metadata":{"component":{"name":"pump","components":[{"name":"c"}]}},
+            "components":[{"name":"a","components":[{"name":"b","components":[{},{}]}]},{"name":"d","components":null}]}"#;
+        let read = sbom::read(nested.as_bytes()).expect("it is read");
+        assert_eq!((seen(Part::Sbom, nested), read.components.len()), ("CycloneDX 1.5 6".into(), 6));
         let spdx = r#"{"spdxVersion":"SPDX-2.3","packages":[{},{},{}]}"#;
         assert_eq!(seen(Part::Sbom, spdx), "SPDX 2.3 3");
         let tags =
@@ -218,6 +282,7 @@ mod tests {
             (Part::Vex, spdx),
             (Part::Mud, cyclone),
             (Part::Sbom, "{\"bomFormat\":\"CycloneDX\",\"components\":7}"),
+            (Part::Sbom, "{\"bomFormat\":\"CycloneDX\",\"components\":[{\"components\":7}]}"),
             (Part::Sbom, "[]"),
             (Part::Sbom, ""),
             (Part::Image, cyclone),
@@ -240,5 +305,9 @@ mod tests {
         };
         assert_eq!(list(limits::SBOM_COMPONENTS).count, as_u64(limits::SBOM_COMPONENTS));
         assert_eq!(list(limits::SBOM_COMPONENTS + 1), Form::not_readable());
+        let inside = ["{}"].repeat(limits::SBOM_COMPONENTS).join(",");
+        let nested =
+            alloc::format!("{{\"bomFormat\":\"CycloneDX\",\"components\":[{{\"components\":[{inside}]}}]}}");
+        assert_eq!(Form::of(Part::Sbom, nested.as_bytes()), Form::not_readable(), "those inside count too");
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cordon_proto::telemetry::{Batch, Position, Record};
 use cordon_proto::time::Millis;
 use cordon_server_core::change::Commit;
+use cordon_server_core::feeds::intake::Kind as FeedKind;
 
 use super::*;
 use crate::age::{AgeError, Identity};
@@ -14,6 +15,9 @@ use crate::app::server;
 use crate::care::bundle::Contents;
 use crate::care::restore::{self, RestoreError, Restored};
 use crate::care::scheduled;
+use crate::knowledge::Readiness;
+use crate::knowledge::import::Brought;
+use crate::people::Doer;
 use crate::store::{Cursor, Delivery, EventQuery, Index, Key, Kind};
 use crate::testing::{Bench, PATIENCE, checkin};
 
@@ -106,6 +110,72 @@ async fn a_server_is_restored_from_its_backup_and_its_devices_go_on() {
 
 fn loopback() -> Vec<String> {
     ["enrolment", "device", "operator"].map(|plane| format!("{plane}.listen=127.0.0.1:0")).into()
+}
+
+/// Brings a feed of Debian's with one weakness.
+async fn bring(bench: &Bench, name: &str, file: &str) -> Sha256 {
+    let app = bench.app();
+    let incoming = app.knowledge.receive(1 << 20).await.expect("begun");
+    let incoming = incoming.write(file.to_owned().into()).await.expect("written");
+    let stored = incoming.finish(None).await.expect("kept");
+    let brought = Brought {
+        name: name.parse().expect("a name"),
+        kind: FeedKind::Debian,
+        as_of: None,
+        signature: None,
+        confirmed: true,
+    };
+    let by = Doer { actor: &crate::testing::person(), now: app.clock.now() };
+    app.knowledge.import(app, brought, stored, by).await.expect("taken").sha256
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feeds_come_back_with_their_files_and_one_without_is_named() {
+    // Goal: at night nobody has to find last week's advisories. Method: three feeds, one with a damaged file and one that
+    // was replaced; a plain backup; restore, start: what is known is known again, and of the damaged one by name what to do.
+    const HEAD: &str = "release,source,cve,fixed_version,advisory\n";
+    let holder = Holder::new();
+    let bench = Bench::start(&["store=redb:store.redb", &holder.setting()]).await;
+    bring(&bench, "mine", &format!("{HEAD}bookworm,old,CVE-2024-0009,1-1,\n")).await;
+    let mine = bring(&bench, "mine", &format!("{HEAD}bookworm,pump,CVE-2024-0001,2-1,DSA-1-1\n")).await;
+    let rotten = bring(&bench, "rotten", &format!("{HEAD}bookworm,hose,CVE-2024-0002,2-1,\n")).await;
+    let name = rotten.to_string();
+    let folder = bench.app().config.path(&bench.app().config.blobs).join("feeds");
+    fs::write(folder.join(&name[..2]).join(&name), b"rotten").expect("damaged");
+    let order = Order { with_ca_key: true, ..plain(holder.path("b.age")) };
+    let made = back_up(&bench, order).await.expect("written");
+    assert_eq!((made.feeds, made.damaged_feeds, made.damaged), (2, vec![rotten], vec![]));
+    let names = holder.names("b.age");
+    assert_eq!(names.iter().filter(|name| name.starts_with("feeds/")).count(), 2, "{names:?}");
+    bench.server.stop().await;
+    let restored = holder.restore("b.age", "new").await.expect("restored");
+    assert_eq!(restored.feeds, 1);
+    let missing: Vec<_> =
+        restored.missing_feeds.iter().map(|(name, kind)| (name.as_str(), kind.word())).collect();
+    assert_eq!(missing, [("rotten", "debian")]);
+    let config = Config::load(&holder.path("new/cordon.toml"), &loopback()).expect("settings");
+    let server = crate::serve::Server::start(config, crate::clock::Clock::system()).await.expect("starts");
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while server.app.knowledge.matched().readiness != Readiness::Ready {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    waited.await.expect("knowledge is made of the restored file");
+    assert_eq!(server.app.knowledge.files().await, [mine]);
+    let matched = server.app.knowledge.matched();
+    let known = matched.made.as_ref().expect("made");
+    assert_eq!(known.missing.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["rotten"]);
+    assert_eq!(known.world.index.counts().statements, 1);
+    server.app.gauge();
+    let text = server.app.metrics.text();
+    for line in [
+        r#"cordon_feed_missing{feed="rotten",kind="debian"} 1"#,
+        r#"cordon_feed_missing{feed="mine",kind="debian"} 0"#,
+        r#"cordon_feed_records{feed="mine",kind="debian"} 1"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+    server.stop().await;
 }
 
 #[tokio::test]

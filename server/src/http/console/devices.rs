@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Html;
+use cordon_server_core::device::Source;
+use cordon_server_core::policy::Access;
 
 use super::roster::{Entry, Roster, cut};
 use super::visitor::{Known, Visitor};
@@ -39,6 +41,8 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Known(visitor): Known) -
         matching,
         bands: roster.summary.bands,
         states: states(&roster),
+        sources: sources(&roster),
+        may_import: visitor.caller.role.may(Access::Change),
         rows,
         choices: choices(&roster),
         without,
@@ -77,13 +81,14 @@ fn states(roster: &Roster) -> Vec<(DeviceState, String, u64)> {
 }
 
 fn choices(roster: &Roster) -> Vec<Choice> {
-    const FIELDS: [(&str, &str); 6] = [
+    const FIELDS: [(&str, &str); 7] = [
         ("site", "Site"),
         ("ward", "Ward"),
         ("kind", "Kind"),
         ("model", "Model"),
         ("state", "State"),
         ("tag", "Tag"),
+        ("owner", "Whose"),
     ];
     let choice = |(name, label)| {
         let values = roster.summary.values.get(name)?;
@@ -91,6 +96,15 @@ fn choices(roster: &Roster) -> Vec<Choice> {
         Some(Choice { name, label, values })
     };
     FIELDS.into_iter().filter_map(choice).collect()
+}
+
+/// Devices by how they are known: by our agent, from traffic, from lists alone.
+fn sources(roster: &Roster) -> [u64; 3] {
+    let of = |source: Source| {
+        let known = |entry: &&Arc<Entry>| entry.counted && entry.member.device.source == source;
+        count(roster.entries.iter().filter(known).count())
+    };
+    [Source::Agent, Source::Observed, Source::Imported].map(of)
 }
 
 /// How many devices would be listed without each filter.

@@ -22,7 +22,7 @@ use super::{Desk, Page, count};
 use crate::ui::devices::{DeviceQuery, Step};
 use crate::ui::fleet_risk::{BoardRow, CUTS, FleetRisk, SupportRow, Unseen, render};
 use crate::ui::frame::Section;
-use crate::ui::{DeviceState, Said, paths};
+use crate::ui::{DeviceState, Said, badge, paths};
 
 /// Seconds within which a step is due this week.
 const WEEK_S: i64 = 7 * 86_400;
@@ -105,6 +105,7 @@ fn board(roster: &Roster, cut: &str) -> Vec<BoardRow> {
             "model" => ("", row.model.raw()),
             "site" => ("", row.site.raw()),
             "kind" => ("", row.kind.raw()),
+            "owner" => ("", row.owner_word()),
             _ => (row.site.raw(), row.ward.raw()),
         };
         parts.entry((site.to_owned(), of.to_owned())).or_default().add(entry);
@@ -122,6 +123,7 @@ fn board_row(cut: &str, (site, of): (&str, &str), part: &Part) -> BoardRow {
         "model" => (of.to_owned(), DeviceQuery { model: some(of), ..all }),
         "site" => (of.to_owned(), DeviceQuery { site: some(of), ..all }),
         "kind" => (of.to_owned(), DeviceQuery { kind: some(of), ..all }),
+        "owner" => (owner_words(part).to_owned(), DeviceQuery { owner: some(of), ..all }),
         _ => (place_words(site, of), DeviceQuery { site: some(site), ward: some(of), ..all }),
     };
     BoardRow {
@@ -132,6 +134,11 @@ fn board_row(cut: &str, (site, of): (&str, &str), part: &Part) -> BoardRow {
         hundredths: part.hundredths,
         step: part.step(),
     }
+}
+
+/// Whose move it is in a part that was cut by that.
+fn owner_words(part: &Part) -> &'static str {
+    part.steps.values().next().map_or("Nobody's: nothing is to be done", |(step, _)| badge::owner(step.owner))
 }
 
 /// A ward and its site in words.

@@ -231,6 +231,7 @@ impl Summary {
             for (field, said) in fields {
                 summary.note(field, said.raw());
             }
+            summary.note("owner", row.owner_word());
             for tag in &row.tags {
                 summary.note("tag", tag.raw());
             }

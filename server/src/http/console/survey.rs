@@ -81,7 +81,7 @@ impl Surveys {
 }
 
 impl Survey {
-    fn of(roster: &Roster, published: &Published, now: Timestamp) -> Self {
+    pub(super) fn of(roster: &Roster, published: &Published, now: Timestamp) -> Self {
         let (mut survey, mut tallies) = (Self::default(), BTreeMap::new());
         for entry in roster.entries.iter().filter(|entry| entry.counted) {
             survey.add(&mut tallies, entry, published, now);

@@ -1,4 +1,4 @@
-//! The list of vulnerabilities, and the same as a file.
+//! The list of vulnerabilities, and its rows for the API.
 //!
 //! Rows and counts are those of the survey. Read next: `super::survey`, `super::vulnerability` for one of them,
 //! `ui::vulnerabilities`.
@@ -7,49 +7,30 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::response::{Html, IntoResponse};
-use cordon_server_core::risk::register::csv_line;
-use serde_json::json;
+use axum::response::Html;
 
+use super::super::operator::Operator;
 use super::super::operator::advisories::{self, AdvisoryQuery};
-use super::fault::Fault;
-use super::roster::cut;
+use super::roster::{Rosters, cut};
 use super::survey::{Survey, exploited, ground};
 use super::visitor::{Known, Visitor};
-use super::{Desk, Done, Page, count};
+use super::{Desk, Page, count};
+use crate::http::problem::Problem;
 use crate::ui::Said;
 use crate::ui::devices::Choice;
 use crate::ui::frame::Section;
 use crate::ui::vulnerabilities::{
-    self as list_page, Counts, Exploited, PAGE_ROWS, Vulnerabilities, VulnerabilityQuery, VulnerabilityRow,
+    self as list_page, Counts, PAGE_ROWS, Vulnerabilities, VulnerabilityQuery, VulnerabilityRow,
 };
 
 /// Models that the filter menu offers at most.
 const MODELS: usize = 200;
-/// Columns of the list as a file.
-const COLUMNS: [&str; 13] = [
-    "vulnerability",
-    "cvss",
-    "exploited",
-    "epss",
-    "affected",
-    "unknown",
-    "in_use",
-    "wards",
-    "next_step",
-    "owner",
-    "due",
-    "packages",
-    "models",
-];
-
 /// The list.
 pub(super) async fn list(State(desk): State<Arc<Desk>>, Known(visitor): Known) -> Page {
     let (roster, now) = (desk.roster(), desk.now());
     let survey = desk.surveys.current(&desk, &roster).await?;
     let query = query_of(&visitor);
-    let mut rows = rows_of(&desk, &survey, &query)?;
+    let mut rows = rows_of(&desk.operator, &survey, &query)?;
     rows.retain(|row| query.fits(row, now));
     query.arrange(&mut rows);
     let (shown, matching) = cut(rows.into_iter(), query.page, PAGE_ROWS);
@@ -76,12 +57,16 @@ fn query_of(visitor: &Visitor) -> VulnerabilityQuery {
 }
 
 /// The rows of the survey and, for a search, those that feeds name and no device here has.
-fn rows_of(desk: &Desk, survey: &Survey, query: &VulnerabilityQuery) -> Result<Vec<VulnerabilityRow>, Fault> {
+fn rows_of(
+    operator: &Operator,
+    survey: &Survey,
+    query: &VulnerabilityQuery,
+) -> Result<Vec<VulnerabilityRow>, Problem> {
     let mut rows = survey.rows.clone();
     let Some(text) = query.text.as_deref().filter(|text| text.trim().chars().count() >= 3) else {
         return Ok(rows);
     };
-    let matched = desk.operator.app.knowledge.matched();
+    let matched = operator.app.knowledge.matched();
     let ask = AdvisoryQuery {
         q: Some(text.to_owned()),
         all: true,
@@ -111,62 +96,19 @@ fn choices(survey: &Survey) -> Vec<Choice> {
     if values.is_empty() { Vec::new() } else { vec![Choice { name: "model", label: "Model", values }] }
 }
 
-/// The list of this filter as a file.
-pub(super) async fn export(State(desk): State<Arc<Desk>>, Known(visitor): Known) -> Done {
-    let (roster, now) = (desk.roster(), desk.now());
-    let survey = desk.surveys.current(&desk, &roster).await?;
-    let query = query_of(&visitor);
-    let mut rows = rows_of(&desk, &survey, &query)?;
-    rows.retain(|row| query.fits(row, now));
-    query.arrange(&mut rows);
-    let (content, name, body) = match visitor.asked("form") {
-        Some("json") => ("application/json", "vulnerabilities.json", json_of(&rows)),
-        _ => ("text/csv; charset=utf-8", "vulnerabilities.csv", csv_of(&rows)),
+/// The rows that the list would show, all of them, for whoever has no page.
+pub(in crate::http) async fn rows(
+    operator: &Operator,
+    query: VulnerabilityQuery,
+) -> Result<Vec<VulnerabilityRow>, Problem> {
+    let operator = operator.clone();
+    let work = move || {
+        let (published, now) = (operator.published(), operator.app.clock.now());
+        let survey = Survey::of(&Rosters::default().current(&operator), &published, now);
+        let mut rows = rows_of(&operator, &survey, &query)?;
+        rows.retain(|row| query.fits(row, now));
+        query.arrange(&mut rows);
+        Ok(rows)
     };
-    let file = format!("attachment; filename=\"{name}\"");
-    Ok(([(CONTENT_TYPE, content.to_owned()), (CONTENT_DISPOSITION, file)], body).into_response())
-}
-
-/// The cells of a row, as a file has them.
-fn cells(row: &VulnerabilityRow) -> [String; 13] {
-    let raw = |texts: &[Said]| texts.iter().map(Said::raw).collect::<Vec<_>>().join("; ");
-    let step = row.step.as_ref();
-    let exploited = match row.exploited {
-        Exploited::Unknown => "unknown",
-        Exploited::NotListed => "no",
-        Exploited::Listed => "yes",
-        Exploited::Ransomware => "ransomware",
-    };
-    let owner = step.map(|step| json!(step.owner).as_str().unwrap_or_default().to_owned());
-    [
-        row.name.raw().to_owned(),
-        row.cvss_tenths.map(|tenths| format!("{}.{}", tenths / 10, tenths % 10)).unwrap_or_default(),
-        exploited.to_owned(),
-        row.epss_millionths
-            .map(|chance| format!("{}.{:06}", chance / 1_000_000, chance % 1_000_000))
-            .unwrap_or_default(),
-        row.affected.to_string(),
-        row.unknown.to_string(),
-        row.in_use.to_string(),
-        row.wards.to_string(),
-        step.map(|step| step.short.raw().to_owned()).unwrap_or_default(),
-        owner.unwrap_or_default(),
-        step.and_then(|step| step.due).map(|due| due.to_string()).unwrap_or_default(),
-        raw(&row.packages),
-        raw(&row.models),
-    ]
-}
-
-fn csv_of(rows: &[VulnerabilityRow]) -> String {
-    let mut text = csv_line(COLUMNS);
-    rows.iter().for_each(|row| text.push_str(&csv_line(cells(row).iter().map(String::as_str))));
-    text
-}
-
-fn json_of(rows: &[VulnerabilityRow]) -> String {
-    let object = |row: &VulnerabilityRow| -> serde_json::Map<String, serde_json::Value> {
-        COLUMNS.iter().map(|name| (*name).to_owned()).zip(cells(row).map(serde_json::Value::from)).collect()
-    };
-    let rows: Vec<_> = rows.iter().map(object).collect();
-    json!({ "vulnerabilities": rows }).to_string()
+    tokio::task::spawn_blocking(work).await.map_err(|error| Problem::internal(&error))?
 }

@@ -40,53 +40,72 @@ pub struct ImportQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ImportAnswer {
     /// The list.
-    list: String,
+    pub(crate) list: String,
     /// Whether nothing was changed.
-    preview: bool,
+    pub(crate) preview: bool,
     /// Rows about devices, the header not counted.
-    rows: usize,
+    pub(crate) rows: usize,
     /// Devices that nobody knew.
-    new: usize,
+    pub(crate) new: usize,
+    /// These, the first 500.
+    pub(crate) new_devices: Vec<NewView>,
     /// Known devices of which the list says something new.
-    changed: usize,
+    pub(crate) changed: usize,
     /// Known devices of which it says nothing new.
-    unchanged: usize,
+    pub(crate) unchanged: usize,
     /// Devices that it named before and names no more. They stay; a person retires them.
-    unlisted: usize,
+    pub(crate) unlisted: usize,
     /// Of these, told by an earlier import already.
-    unlisted_before: usize,
+    pub(crate) unlisted_before: usize,
     /// Rows that were not taken, by reason.
-    refused: BTreeMap<String, usize>,
+    pub(crate) refused: BTreeMap<String, usize>,
     /// These rows, the first 500.
-    refused_rows: Vec<RefusedView>,
+    pub(crate) refused_rows: Vec<RefusedView>,
     /// Changed devices and those that it names no more, the first 500.
-    changes: Vec<ChangeView>,
+    pub(crate) changes: Vec<ChangeView>,
     /// Columns that nobody asked for, as they were written.
-    columns_passed_over: Vec<String>,
+    pub(crate) columns_passed_over: Vec<String>,
 }
 
 /// A row that was not taken.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RefusedView {
     /// The row, the header being the first.
-    row: usize,
+    pub(crate) row: usize,
     /// The reason for programs.
-    code: String,
+    pub(crate) code: String,
     /// The reason for people, with what to do.
-    why: String,
+    pub(crate) why: String,
 }
 
 /// A device that the list changes.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ChangeView {
     /// The row; none where the list names it no more.
-    row: Option<usize>,
+    pub(crate) row: Option<usize>,
     /// The device.
-    device: String,
+    pub(crate) device: String,
     /// What people call it.
-    name: String,
+    pub(crate) name: String,
     /// What changes.
-    what: String,
+    pub(crate) what: String,
+}
+
+/// A device that nobody knew.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NewView {
+    /// Its row.
+    pub(crate) row: Option<usize>,
+    /// What people call it.
+    pub(crate) name: String,
+    /// Its maker.
+    pub(crate) manufacturer: String,
+    /// Its model.
+    pub(crate) model: String,
+    /// Its site.
+    pub(crate) site: String,
+    /// Its ward.
+    pub(crate) ward: String,
 }
 
 /// The lists that came in.
@@ -133,7 +152,7 @@ pub async fn import(
     let (parts, sent) = request.into_parts();
     let bytes = body::read(&parts.headers, sent, limits::ASSET_LIST_BYTES).await?;
     let sha256 = Sha256::of(&bytes);
-    let assets = tokio::task::spawn_blocking(move || read(&bytes)).await;
+    let assets = tokio::task::spawn_blocking(move || read_list(&bytes)).await;
     let assets = assets.map_err(|error| Problem::internal(&error))??;
     let preview = matches!(query.preview.as_deref(), Some("1" | "true"));
     let brought = Brought { list, site, assets: Arc::new(assets), sha256 };
@@ -172,7 +191,8 @@ impl From<NoTable> for Unread {
     }
 }
 
-fn read(bytes: &[u8]) -> Result<Assets, Problem> {
+/// Reads a list as the spreadsheet wrote it.
+pub(crate) fn read_list(bytes: &[u8]) -> Result<Assets, Problem> {
     let mut assets = Assets::default();
     let taken = table::rows(bytes, |cells| assets.row(cells).map_err(Unread::List));
     match taken.and_then(|()| assets.finish().map_err(Unread::List)) {
@@ -182,13 +202,22 @@ fn read(bytes: &[u8]) -> Result<Assets, Problem> {
     }
 }
 
-fn answer(brought: &Brought, plan: &Plan, preview: bool) -> ImportAnswer {
+/// What a plan did, or would do.
+pub(crate) fn answer(brought: &Brought, plan: &Plan, preview: bool) -> ImportAnswer {
     let assets = &brought.assets;
     let change = |one: &Arriving| ChangeView {
         row: one.row,
         device: one.device.id.to_string(),
         name: one.device.called().to_string(),
         what: one.words.clone(),
+    };
+    let new = |one: &Arriving| NewView {
+        row: one.row,
+        name: one.device.called().to_string(),
+        manufacturer: one.device.hardware.manufacturer.to_string(),
+        model: one.device.hardware.model.to_string(),
+        site: one.device.placement.site.to_string(),
+        ward: one.device.placement.ward.to_string(),
     };
     let refused_row = |refused: &cordon_server_core::assets::RefusedRow| RefusedView {
         row: refused.row,
@@ -200,6 +229,7 @@ fn answer(brought: &Brought, plan: &Plan, preview: bool) -> ImportAnswer {
         preview,
         rows: assets.assets.len().saturating_add(assets.left_out.len()),
         new: plan.new.len(),
+        new_devices: plan.new.iter().take(limits::PAGE_ROWS).map(new).collect(),
         changed: plan.changed.len(),
         unchanged: plan.unchanged,
         unlisted: plan.unlisted.len(),

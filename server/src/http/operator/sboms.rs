@@ -20,6 +20,7 @@ use cordon_proto::{limits, wire};
 use cordon_server_core::change::Key;
 use cordon_server_core::import::{KnownRelease, Part};
 use cordon_server_core::sbom::drift::{Drift, between};
+use cordon_server_core::sbom::files::{self, Files};
 use cordon_server_core::sbom::found::of_inventory;
 use cordon_server_core::sbom::write::About;
 use cordon_server_core::sbom::{self, Component, Kind, Sbom};
@@ -122,6 +123,10 @@ pub struct DriftAnswer {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     pub drift: Drift,
+    /// Files that the image declares, as the device hashed them: whether they are `sound`, the `count`, the `list`'s SHA-256, and
+    /// the `differing` ones; null where the image declares none.
+    #[schema(value_type = Object)]
+    pub files: Option<Files>,
 }
 
 /// The bill of materials of a release, read; or as CycloneDX 1.6.
@@ -155,7 +160,7 @@ pub async fn of_device(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id: DeviceId = parsed(&id, "device")?;
-    let (sbom, _) = found(&operator, id).await?;
+    let Found { sbom, .. } = found(&operator, id).await?;
     Ok(document(&sbom))
 }
 
@@ -164,7 +169,7 @@ pub async fn of_device(
     responses((status = 200, body = DriftAnswer), (status = 404), (status = 422)))]
 pub async fn drift(State(operator): State<Operator>, Path(id): Path<String>) -> Answered<DriftAnswer> {
     let id: DeviceId = parsed(&id, "device")?;
-    let (found, inventory_root) = found(&operator, id).await?;
+    let Found { sbom: found, inventory_root, files } = found(&operator, id).await?;
     let member = operator.app.fleet.get(id).ok_or_else(|| not_found("device"))?;
     let releases = operator.repositories.releases().await?;
     let known = running(&member, &releases)?;
@@ -177,6 +182,7 @@ pub async fn drift(State(operator): State<Operator>, Path(id): Path<String>) -> 
         sbom: file.sha256,
         inventory_root,
         drift: between(&shipped, &found),
+        files,
     }))
 }
 
@@ -263,8 +269,18 @@ pub(crate) async fn shipped(operator: &Operator, file: FileRef) -> Result<Sbom, 
     read.map_err(|why| refused("sbom_refused", format!("the SBOM {} is not read: {why}", file.sha256)))
 }
 
-/// What is found on a device, and the root of the inventory that says so.
-pub(crate) async fn found(operator: &Operator, id: DeviceId) -> Result<(Sbom, String), Problem> {
+/// What is found on a device.
+pub(crate) struct Found {
+    /// Its software.
+    pub(crate) sbom: Sbom,
+    /// The root of the inventory that says so.
+    pub(crate) inventory_root: String,
+    /// The files that its image declares.
+    pub(crate) files: Option<Files>,
+}
+
+/// What is found on a device, as its inventory says.
+pub(crate) async fn found(operator: &Operator, id: DeviceId) -> Result<Found, Problem> {
     let member = operator.app.fleet.get(id).ok_or_else(|| not_found("device"))?;
     let row = operator.app.store.get(Key::Inventory(id)).await?;
     let row = row.ok_or_else(|| lacking("the device has sent no inventory"))?;
@@ -287,7 +303,7 @@ pub(crate) async fn found(operator: &Operator, id: DeviceId) -> Result<(Sbom, St
         Some(report) if report.inventory_root == root => sbom.made = member.reported.map(Millis::seconds),
         Some(_) | None => _ = sbom.told.insert("inventory-outdated", 1),
     }
-    Ok((sbom, root.to_string()))
+    Ok(Found { sbom, inventory_root: root.to_string(), files: files::declared(&inventory) })
 }
 
 fn document(sbom: &Sbom) -> Response {

@@ -90,10 +90,15 @@ async fn a_file_brought_on_a_page_leads_to_its_devices() {
     let software = console.get(&format!("/devices/{}/software", id(0))).await;
     software.must("1 known").must("1 unknown");
     console.get(&format!("/devices/{}", id(0))).await.must("/vulnerabilities/CVE-2020-1938");
-    let csv = console.get("/vulnerabilities/export?form=csv&exploited=exploited").await;
+    let csv = console.get("/api/v1/vulnerabilities?format=csv&exploited=exploited").await;
     assert_eq!(csv.text.lines().count(), 2, "{}", csv.text);
     csv.must("CVE-2020-1938,").must(",ransomware,");
-    console.get("/vulnerabilities/export?form=json").await.must("\"in_use\":\"1\"");
+    list.must("/api/v1/vulnerabilities?format=csv").must("/api/v1/vulnerabilities?format=json");
+    console
+        .get("/api/v1/vulnerabilities?format=json")
+        .await
+        .must("\"in_use\":1")
+        .must("\"matching\":\"ready\"");
     console.get("/feeds").await.must("plain file").must("debian");
     console.get("/feeds/debian").await.must("Nothing of it was refused");
 }

@@ -4,11 +4,18 @@ use cordon_proto::ids::{DeviceId, Text};
 use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::wire;
 use cordon_server_core::feeds::archive;
+use cordon_server_core::feeds::intake::Kind;
 use cordon_server_core::feeds::intake::signed::Statement;
 use ed25519_dalek::{Signer as _, SigningKey};
 
 use super::*;
+use crate::clock::Clock;
+use crate::knowledge::import::{Brought, FeedError};
+use crate::people::Doer;
+use crate::store::StoreError;
+use crate::store::memory::Memory;
 use crate::testing::PATIENCE;
+use crate::testing::faulty::{Fault, Faulty};
 
 const DEBIAN: &str = "release,source,cve,fixed_version,advisory\n\
     bookworm,pump,CVE-2024-0001,2-1,DSA-1-1\n\
@@ -167,6 +174,77 @@ async fn an_advisory_leads_to_its_devices_by_any_of_its_names() {
 }
 
 #[tokio::test]
+async fn the_list_of_vulnerabilities_is_a_file_of_the_api() {
+    // Goal: what the console lists, programs get whole, and never as an empty file before anything is known. Method: before any
+    // feed; four feeds; JSON and CSV of the same question; each filter, and values that are none.
+    let api = Api::start().await;
+    three_pumps(&api).await;
+    let (status, problem) = api.ask("GET", "/api/v1/vulnerabilities", "read", vec![]).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("no_advisories")));
+    four_feeds(&api).await;
+    let names = |list: &Value| -> Vec<String> {
+        let rows = list["vulnerabilities"].as_array().expect("a list");
+        sorted(rows.iter().filter_map(|row| row["vulnerability"].as_str().map(str::to_owned)).collect())
+    };
+    let all = api.get("/api/v1/vulnerabilities").await;
+    assert_eq!(names(&all), ["CVE-2024-0001", "CVE-2024-0002", "CVE-2024-0007", "CVE-2024-0009"]);
+    let rows = all["vulnerabilities"].as_array().expect("a list");
+    let first = rows.iter().find(|row| row["vulnerability"] == "CVE-2024-0001").expect("listed");
+    assert_eq!(
+        (&first["affected"], &first["unknown"], &first["exploited"]),
+        (&json!(1), &json!(1), &json!("ransomware"))
+    );
+    assert_eq!((&first["fix"], &first["packages"]), (&json!("version"), &json!(["pump"])));
+    assert!(first["next_step"].is_string() && first["owner"].is_string(), "{first}");
+    let exploited = api.get("/api/v1/vulnerabilities?exploited=exploited").await;
+    assert_eq!(names(&exploited), ["CVE-2024-0001"]);
+    let unknown = names(&api.get("/api/v1/vulnerabilities?answer=unknown&sort=name").await);
+    assert!(unknown.contains(&"CVE-2024-0002".to_owned()), "{unknown:?}");
+    assert_eq!(names(&api.get("/api/v1/vulnerabilities?q=nothing-of-the-kind").await).len(), 0);
+    for wrong in ["exploited=yes", "severity=huge", "format=xml", "sort=colour", "due=never", "fix=soon"] {
+        let (status, _) = api.ask("GET", &format!("/api/v1/vulnerabilities?{wrong}"), "read", vec![]).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_stays_only_where_its_commit_may_have_been_made() {
+    // Goal: no byte of a refused import stays on a full disk, and none goes that a commit may name. Method: a feed in force; the
+    // store finds its disk full, says that somebody was faster, or does not say what it did.
+    let store = Arc::new(Faulty::new(Arc::new(Memory::new())));
+    let clock = Clock::held(Clock::system().now_ms());
+    let bench = Bench::over(store.clone(), Bench::laid().await, &["store=memory"], clock).await;
+    let app = bench.app();
+    let bring = async |file: String| {
+        let incoming = app.knowledge.receive(1 << 20).await.expect("begun");
+        let stored = incoming.write(file.into()).await.expect("written").finish(None).await.expect("kept");
+        let brought = Brought {
+            name: "debian".parse().expect("a name"),
+            kind: Kind::Debian,
+            as_of: None,
+            signature: None,
+            confirmed: false,
+        };
+        let by = Doer { actor: &person(), now: app.clock.now() };
+        app.knowledge.import(app, brought, stored, by).await.map(|feed| feed.sha256)
+    };
+    let held = bring(DEBIAN.to_owned()).await.expect("taken");
+    for fault in [Fault::Full, Fault::Conflict] {
+        store.next(fault);
+        let refused =
+            bring(format!("{DEBIAN}bookworm,more,CVE-2024-0010,1-1,\n")).await.expect_err("refused");
+        assert!(matches!(refused, FeedError::Store(StoreError::Full) | FeedError::Moved), "{refused}");
+        assert_eq!(app.knowledge.files().await, [held], "{fault:?}");
+        store.next(fault);
+        bring(DEBIAN.to_owned()).await.expect_err("refused");
+        assert_eq!(app.knowledge.files().await, [held], "{fault:?}: the file that is in force stays");
+    }
+    store.next(Fault::Before);
+    bring(format!("{DEBIAN}bookworm,more,CVE-2024-0010,1-1,\n")).await.expect_err("nobody knows");
+    assert_eq!(app.knowledge.files().await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_device_says_what_it_is_exposed_to_and_its_score_rises() {
     // Goal: reasons and scores follow an import. Method: the same pumps and feeds, asked by device and by feed.
     let api = Api::start().await;
@@ -269,7 +347,7 @@ async fn where_the_owner_named_a_key_only_what_it_signed_is_taken() {
         use base64::Engine;
         let statement = Statement {
             feed: feed.parse().expect("a name"),
-            kind: cordon_server_core::feeds::intake::Kind::Kev,
+            kind: Kind::Kev,
             sha256: cordon_proto::ids::Sha256::of(KEV.as_bytes()),
             length: KEV.len() as u64,
             made: cordon_proto::time::Timestamp(1_714_600_000),
@@ -367,14 +445,14 @@ async fn bring(app: &Arc<App>, name: &str, file: &str) {
     let incoming = app.knowledge.receive(1 << 20).await.expect("room");
     let incoming = incoming.write(bytes::Bytes::copy_from_slice(file.as_bytes())).await.expect("room");
     let stored = incoming.finish(None).await.expect("kept");
-    let brought = crate::knowledge::import::Brought {
+    let brought = Brought {
         name: name.parse().expect("a name"),
-        kind: cordon_server_core::feeds::intake::Kind::Debian,
+        kind: Kind::Debian,
         as_of: None,
         signature: None,
         confirmed: false,
     };
     let (actor, now) = (person(), app.clock.now());
-    let by = crate::people::Doer { actor: &actor, now };
+    let by = Doer { actor: &actor, now };
     app.knowledge.import(app, brought, stored, by).await.expect("taken");
 }

@@ -33,6 +33,8 @@ async fn device(api: &Api) -> String {
         row(Section::Package, "deb/apt/amd64", &["2.6.1", "apt", "2.6.1"]),
         row(Section::Package, "deb/curl/amd64", &["7.88.1-10", "curl", "7.88.1-10"]),
         row(Section::Package, "deb/nc/amd64", &["1.10", "netcat", "1.10"]),
+        row(Section::Posture, "declared-files", &["no", "2 of 3", "ab12"]),
+        row(Section::Posture, "declared-file/opt/pump", &["no", "missing"]),
     ]);
     let draft = Commit::draft(app.clock.now(), person());
     app.commit(draft.put(Key::Inventory(enrolled.id), wire::write(&inventory))).await.expect("commits");
@@ -83,6 +85,8 @@ async fn a_release_a_device_and_what_differs_are_told_by_three_answers() {
     let apt = json!([{"purl": "pkg:deb/debian/apt", "shipped": ["2.6.0"], "found": ["2.6.1"]}]);
     assert_eq!((&drift["changed"], &drift["same"]), (&apt, &json!(1)));
     assert_eq!(drift["not_compared"]["shipped"], json!({"no-purl": 1}));
+    assert_eq!(drift["files"]["count"], "2 of 3");
+    assert_eq!(drift["files"]["differing"], json!([{"path": "opt/pump", "sound": "no", "found": "missing"}]));
 }
 
 #[tokio::test]
