@@ -28,7 +28,7 @@ use crate::ui::vulnerabilities::{
 /// Models that the filter menu offers at most.
 const MODELS: usize = 200;
 /// Columns of the list as a file.
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "vulnerability",
     "cvss",
     "exploited",
@@ -36,6 +36,7 @@ const COLUMNS: [&str; 13] = [
     "affected",
     "unknown",
     "in_use",
+    "accepted",
     "wards",
     "next_step",
     "owner",
@@ -128,7 +129,7 @@ pub(super) async fn export(State(desk): State<Arc<Desk>>, Known(visitor): Known)
 }
 
 /// The cells of a row, as a file has them.
-fn cells(row: &VulnerabilityRow) -> [String; 13] {
+fn cells(row: &VulnerabilityRow) -> [String; 14] {
     let raw = |texts: &[Said]| texts.iter().map(Said::raw).collect::<Vec<_>>().join("; ");
     let step = row.step.as_ref();
     let exploited = match row.exploited {
@@ -148,6 +149,7 @@ fn cells(row: &VulnerabilityRow) -> [String; 13] {
         row.affected.to_string(),
         row.unknown.to_string(),
         row.in_use.to_string(),
+        row.accepted.to_string(),
         row.wards.to_string(),
         step.map(|step| step.short.raw().to_owned()).unwrap_or_default(),
         owner.unwrap_or_default(),
