@@ -36,6 +36,21 @@ pub enum Command {
         #[command(flatten)]
         to: To,
     },
+    /// How fast vulnerabilities are closed (section 524B): a line for each with its dates; the three measures are printed.
+    Measures {
+        /// Only devices of this model.
+        #[arg(long)]
+        model: Option<String>,
+        /// Only what became known from this day on, such as 2026-01-01.
+        #[arg(long, value_name = "DAY")]
+        from: Option<String>,
+        /// Only what became known before this day.
+        #[arg(long, value_name = "DAY")]
+        until: Option<String>,
+        /// Where to.
+        #[command(flatten)]
+        to: To,
+    },
     /// Which versions run, by model, and how long they are supported.
     Versions {
         /// Only this model.
@@ -56,6 +71,16 @@ pub struct To {
 }
 
 const SHEET: [&str; 7] = ["topic", "question", "yes", "no", "unknown", "from", "id"];
+const CASES: [&str; 8] = [
+    "vulnerability",
+    "known",
+    "available",
+    "devices",
+    "patched",
+    "first_patched",
+    "last_patched",
+    "open_days",
+];
 const VERSIONS: [&str; 11] = [
     "model",
     "release",
@@ -83,6 +108,13 @@ impl Command {
                 let answer = api.get(&["risk", "sheet"], &[("model", model.clone())])?;
                 table(&SHEET, answer.pointer("/sheet/answers"), to)
             }
+            Self::Measures { model, from, until, to } => {
+                let given = [("model", model), ("from", from), ("until", until)];
+                let query: Vec<_> =
+                    given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
+                let answer = api.get(&["risk", "measures"], &query)?;
+                measures(&answer, to)
+            }
             Self::Versions { model, to } => {
                 let query: Vec<_> = model.iter().map(|model| ("model", model.clone())).collect();
                 let answer = api.get(&["risk", "versions"], &query)?;
@@ -90,6 +122,34 @@ impl Command {
             }
         }
     }
+}
+
+/// The three measures for people, and the cases as a file or as JSON.
+fn measures(answer: &Value, to: &To) -> Result<Report, Failure> {
+    let share = |name: &str| {
+        let permille = answer.get(name).and_then(Value::as_u64);
+        permille.map_or("not known".to_owned(), |share| format!("{}.{} %", share / 10, share % 10))
+    };
+    let days = |name: &str| {
+        let part = |part: &str| answer.pointer(&format!("/{name}/{part}")).and_then(Value::as_i64);
+        let spread = part("median_s").zip(part("most_s"));
+        spread.map_or("not known".to_owned(), |(half, all)| {
+            format!("half within {} days, all within {}", half.div_euclid(86_400), all.div_euclid(86_400))
+        })
+    };
+    let mut text = format!(
+        "patched: {}\nidentified to available: {}\navailable to deployed: {}\nclosed on every device: {} of {} vulnerabilities\n",
+        share("patched_permille"),
+        days("identified_to_available"),
+        days("available_to_deployed"),
+        share("closed_permille"),
+        cell_text(answer.get("vulnerabilities")),
+    );
+    for line in answer.get("explained").and_then(Value::as_array).into_iter().flatten() {
+        text.push_str(&format!("  {}\n", cell_text(Some(line))));
+    }
+    let cases = table(&CASES, answer.get("cases"), to)?;
+    Ok(Report::new(format!("{text}{}", cases.text), answer.clone()))
 }
 
 /// Rows as CSV, their columns named in the first line.

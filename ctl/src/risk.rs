@@ -336,11 +336,7 @@ fn what_if(api: &Api, (repository, release): (&Name, &TargetPath), limit: usize)
     for (why, devices) in answer.get("left_out").and_then(Value::as_object).into_iter().flatten() {
         text.push_str(&format!("left out, {why}: {devices}\n"));
     }
-    if answer.get("matched").and_then(Value::as_u64) == Some(0) {
-        text.push_str(
-            "no bill of materials was matched: of vulnerabilities only those count as gone whose remedy is known\n",
-        );
-    }
+    text.push_str(&format!("{}\n", word(&answer, "by_words")));
     let rows: Vec<Value> = rows_of(&answer, "devices")
         .iter()
         .map(|one| {

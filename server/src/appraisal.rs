@@ -10,12 +10,14 @@ use cordon_proto::ids::{Name, Text};
 use cordon_proto::time::Timestamp;
 use cordon_server_core::device::State;
 use cordon_server_core::exposure::Exposed;
-use cordon_server_core::risk::gather::{End, Ends, Known, Newest, gather};
+use cordon_server_core::risk::gather::{End, Ends, Known, Newest, gather, gather_own};
 use cordon_server_core::risk::noticed::Noticed;
+use cordon_server_core::risk::rescore::{Rescoring, Shared};
+use cordon_server_core::risk::score::{ByKind, Value};
 use cordon_server_core::risk::{Facts, Model, NextStep, Score, plan, score};
 
 use crate::fleet::{Member, ReceiptView};
-use crate::knowledge::Matched;
+use crate::knowledge::{Matched, Numbered};
 
 /// What scores depend on beside the device itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,7 +86,28 @@ pub fn noticed(member: &Member) -> Noticed {
 #[must_use]
 pub fn facts(member: &Member, published: &Published) -> Facts {
     let exposed = published.matched.exposed(member);
-    gather(&known(member, published, exposed.as_ref()), member.findings.values().map(AsRef::as_ref))
+    gather(&known(member, published, exposed.as_deref()), member.findings.values().map(AsRef::as_ref))
+}
+
+/// Scores devices anew, each given to `take` with its hundredths by kind of part. What devices share is found and weighed once.
+pub fn rescore<'a>(
+    members: &'a [Arc<Member>],
+    published: &'a Published,
+    now: Timestamp,
+    mut take: impl FnMut(&'a Member, Value, &ByKind),
+) {
+    let mut sets = Numbered::new(&published.matched);
+    let mut rescoring = Rescoring::new(&published.model, now);
+    for member in members {
+        let number = sets.of(member);
+        let exposed = number.and_then(|number| sets.set(number));
+        let known = known(member, published, exposed.map(AsRef::as_ref));
+        let own = gather_own(&known, member.findings.values().map(AsRef::as_ref));
+        let shared = number.zip(exposed);
+        let shared = shared.map(|(number, set)| Shared { number, exposures: &set.exposures });
+        let (value, kinds) = rescoring.by_kind(&own, shared);
+        take(member, value, &kinds);
+    }
 }
 
 /// One device, appraised.

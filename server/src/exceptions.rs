@@ -3,18 +3,20 @@
 //! They are few and are read when they are asked for; of two people who act at once one is told to look again. Nothing here
 //! touches a score. Read next: `cordon_server_core::exception` for what is allowed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cordon_proto::ids::{Name, Text};
 use cordon_proto::limits;
+use cordon_proto::time::Timestamp;
 use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::{Commit, Index, Kind};
-use cordon_server_core::device::Device;
-use cordon_server_core::exception::{Asked, Exception, Refused, Standing, Word};
-use cordon_server_core::select::Seen;
+use cordon_server_core::exception::{About, Asked, Exception, Refused, Standing, Word};
+use cordon_server_core::risk::{Band, Score};
+use cordon_server_core::select::{Filter, Seen};
 
 use crate::app::{App, CommitError, name, server};
-use crate::appraisal::{Appraised, Published, appraise};
+use crate::appraisal::{Published, appraise};
 use crate::chance;
 use crate::fleet::Member;
 use crate::store::{Cursor, Expected, Key, StoreError};
@@ -176,17 +178,66 @@ pub fn beside<'a>(
     exceptions: &'a [Exception],
     member: &Member,
     published: &Published,
-    now: cordon_proto::time::Timestamp,
+    now: Timestamp,
 ) -> Vec<&'a Exception> {
     if exceptions.is_empty() {
         return Vec::new();
     }
-    let appraised = appraise(member, published, now);
-    let device = member.current();
-    let seen = seen(member, &device, &appraised);
+    let seen = seen_as(member, appraise(member, published, now).score.band);
     let shown =
         |exception: &&Exception| exception.standing(now) != Standing::Withdrawn && exception.covers(&seen);
     exceptions.iter().filter(shown).collect()
+}
+
+/// Accepted risks whose filters were read, for a look at many devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepted(Vec<(Exception, Filter)>);
+
+impl Accepted {
+    /// Those that are in force, or were and are over without anybody having taken them back.
+    #[must_use]
+    pub fn announced(all: Vec<Exception>) -> Self {
+        Self::read(all.into_iter().filter(Exception::is_announced))
+    }
+
+    /// Those that are in force.
+    #[must_use]
+    pub fn in_force(all: Vec<Exception>, now: Timestamp) -> Self {
+        Self::read(all.into_iter().filter(|one| one.standing(now) == Standing::Approved))
+    }
+
+    /// One whose filter cannot be judged any more means no device.
+    fn read(all: impl Iterator<Item = Exception>) -> Self {
+        let filter = |one: &Exception| Filter::read(one.filter.iter().map(String::as_str)).ok();
+        Self(all.filter_map(|one| filter(&one).map(|filter| (one, filter))).collect())
+    }
+
+    /// Those that cover a device and are about a part of its score, each in a line.
+    #[must_use]
+    pub fn lines(&self, member: &Member, score: &Score) -> Vec<String> {
+        let seen = seen_as(member, score.band);
+        let has = |one: &Exception| score.contributions.iter().any(|part| one.about.is(part));
+        let own = self.0.iter().filter(|(one, filter)| filter.fits(&seen) && has(one));
+        own.map(|(one, _)| one.line(score.at)).collect()
+    }
+
+    /// The weaknesses that somebody accepts, each with the filters of the devices that are meant.
+    #[must_use]
+    pub fn weaknesses(&self) -> BTreeMap<String, Vec<&Filter>> {
+        let mut found: BTreeMap<String, Vec<&Filter>> = BTreeMap::new();
+        for (one, filter) in &self.0 {
+            if let About::Weakness(name) = &one.about {
+                found.entry(name.as_str().to_ascii_uppercase()).or_default().push(filter);
+            }
+        }
+        found
+    }
+}
+
+/// A device as the filter of an exception sees it, which never asks for an advisory.
+#[must_use]
+pub fn seen_as(member: &Member, band: Band) -> Seen<'_> {
+    Seen { device: &member.device, report: member.report.as_deref(), band, is_affected: false }
 }
 
 /// The devices that an exception covers now, and whether each has what is accepted in its score.
@@ -196,18 +247,10 @@ pub fn covered(app: &App, published: &Published, exception: &Exception) -> Vec<(
     let mut covered = Vec::new();
     for member in app.fleet.all() {
         let appraised = appraise(&member, published, now);
-        let device = member.current();
-        let seen = seen(&member, &device, &appraised);
-        if exception.covers(&seen) {
+        if exception.covers(&seen_as(&member, appraised.score.band)) {
             let has = appraised.score.contributions.iter().any(|part| exception.about.is(part));
             covered.push((member, has));
         }
     }
     covered
-}
-
-/// A device as the filter of an exception sees it, which never asks for an advisory.
-fn seen<'a>(member: &'a Member, device: &'a Device, appraised: &Appraised) -> Seen<'a> {
-    let (report, band) = (member.report.as_deref(), appraised.score.band);
-    Seen { device, report, band, is_affected: false }
 }

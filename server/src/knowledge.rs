@@ -25,12 +25,15 @@ mod days;
 pub mod import;
 pub mod matched;
 mod read;
+mod sets;
+mod shelf;
 pub mod text;
 mod unknowns;
 
 pub use self::build::run;
 use self::matched::Made;
 pub use self::matched::{Matched, Readiness};
+pub use self::sets::Numbered;
 
 /// The folder of feeds' files, below that of images.
 pub const FOLDER: &str = "feeds";
@@ -56,6 +59,7 @@ struct State {
     since: Arc<Since>,
     days: BTreeMap<u8, Revision>,
     shipped: matched::Shipping,
+    sets: Arc<sets::Sets>,
 }
 
 /// A feed that is in force, or was: a removed one is remembered so that an older document does not bring it back.
@@ -179,6 +183,7 @@ impl Knowledge {
                 tracing::warn!(shelf, "the days on which weaknesses were found first cannot be read");
             }
             state.days.insert(shelf, revision);
+            state.sets = Arc::default();
         });
     }
 

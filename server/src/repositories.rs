@@ -36,7 +36,7 @@ mod image;
 mod makers;
 mod withdrawn;
 
-pub use image::Incoming;
+pub use image::{Incoming, releases_in};
 pub use withdrawn::TakenBack;
 
 /// The name of the director's repository. No manufacturer's repository may have it.

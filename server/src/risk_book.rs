@@ -17,11 +17,11 @@ use cordon_server_core::risk::Model;
 use cordon_server_core::risk::history::fleet::{FleetPoint, FleetSaid};
 use cordon_server_core::risk::history::{Last, Said};
 use cordon_server_core::risk::model::site::{Changes, SiteModel, SiteRefused, summary};
-use cordon_server_core::risk::score::{Score, score, value_by_kind};
+use cordon_server_core::risk::score::{Score, score};
 use tokio::sync::Mutex;
 
 use crate::app::{App, CommitError, name, server};
-use crate::appraisal::{Published, facts, is_counted};
+use crate::appraisal::{Published, facts, is_counted, rescore};
 use crate::fleet::Member;
 use crate::http::operator::Operator;
 use crate::people::Doer;
@@ -278,18 +278,17 @@ fn look(
     let model = &*published.model;
     let (mut point, mut devices, mut known) = (FleetPoint::begin(now, model), BTreeSet::new(), 0);
     let mut due: Vec<(u16, DeviceId)> = Vec::new();
-    for member in members {
+    rescore(members, published, now, |member, value, kinds| {
         let id = member.id();
-        let (value, kinds) = value_by_kind(&facts(member, published), model, now);
         let before = last.get(&id);
-        point.add(value, &kinds, before.map(|last| last.value.band));
+        point.add(value, kinds, before.map(|last| last.value.band));
         devices.insert(id);
         known += usize::from(before.is_some());
         let moved = before.map_or(u16::MAX, |last| last.value.hundredths.abs_diff(value.hundredths));
         if before.is_none_or(|last| last.is_due(value, now)) {
             due.push((moved, id));
         }
-    }
+    });
     due.sort_by(|(one, a), (other, b)| other.cmp(one).then_with(|| a.cmp(b)));
     Seen { point, due: due.into_iter().map(|(_, id)| id).collect(), devices, known }
 }

@@ -51,7 +51,8 @@ fn the_history_prints_what_moved_a_score_under_it() {
 fn what_a_release_would_change_is_a_sentence_then_counts_then_devices() {
     // Goal: a decision on one screen. Method: an answer without a matched bill of materials, and one device.
     let answer = json!({
-        "words": "Release vp-3/4.43 lowers fleet risk by 12.00 points on 1 device", "matched": 0, "left_out": {"unknown": 2},
+        "words": "Release vp-3/4.43 lowers fleet risk by 12.00 points on 1 device", "matched": 0,
+        "by": "remedies", "by_words": "By remedies only: the maker shipped no SBOM", "left_out": {"unknown": 2},
         "fleet": {"removed": {"freshness:behind": 1}, "added": {}, "other": {}},
         "devices": [{"serial": "VP3-1", "ward": "ICU 2", "before_hundredths": 2000, "after_hundredths": 800, "after_band": "low",
                      "removed": [{}], "added": [], "unknown": 0}],
@@ -65,7 +66,7 @@ fn what_a_release_would_change_is_a_sentence_then_counts_then_devices() {
         ),
         "{text}"
     );
-    assert!(text.contains("left out, unknown: 2\nno bill of materials was matched: "), "{text}");
+    assert!(text.contains("left out, unknown: 2\nBy remedies only: the maker shipped no SBOM\n"), "{text}");
     assert!(
         text.lines().any(|line| line
             .split_whitespace()
@@ -135,4 +136,34 @@ fn exports_are_tables_whose_cells_never_begin_like_a_formula() {
     let told = done(desk.online(&address, &["export", "register", "--band", "high", "--out", &out]));
     assert!(told.ends_with("register.csv written\n"), "{told}");
     assert_eq!(std::fs::read(&out).unwrap(), b"device\r\nd-1\r\n");
+}
+
+#[test]
+fn the_three_measures_are_printed_with_what_they_mean_and_each_vulnerability_is_a_line() {
+    // Goal: a report for a regulator in one command. Method: an answer of the server, with a figure that is not known.
+    let answer = json!({
+        "at": "2026-11-20T14:26:00Z", "vulnerabilities": 2, "devices": 15, "patched_permille": 333, "closed_permille": 500,
+        "identified_to_available": {"lower_s": 1, "median_s": 864_000, "upper_s": 1, "most_s": 2_592_000},
+        "available_to_deployed": null, "explained": ["Patched: devices that proved it."],
+        "cases": [{"vulnerability": "CVE-2026-1", "known": "2026-01-01T00:00:00Z", "available": null, "devices": 10, "patched": 0,
+                   "first_patched": null, "last_patched": null, "open_days": 323}],
+    });
+    let (desk, address, _) = answering(&[("risk/measures?model=VP-3&from=2026-01-01", answer)]);
+    let ask = ["export", "measures", "--model", "VP-3", "--from", "2026-01-01"];
+    let text = done(desk.online(&address, &ask));
+    assert!(
+        text.starts_with("patched: 33.3 %\nidentified to available: half within 10 days, all within 30\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("available to deployed: not known\n")
+            && text.contains("  Patched: devices that proved it.\n"),
+        "{text}"
+    );
+    assert!(text.contains("closed on every device: 50.0 % of 2 vulnerabilities\n"), "{text}");
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with("CVE-2026-1,2026-01-01T00:00:00Z,") && line.ends_with(",323")),
+        "{text}"
+    );
 }

@@ -7,10 +7,13 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use cordon_proto::ids::Name;
 use cordon_proto::time::Timestamp;
 use serde::Serialize;
 
 use crate::device::{Device, Report, Source, State, is_unknown};
+use crate::feeds::age::Age;
+use crate::feeds::intake::{Feed, Kind};
 
 /// Seconds without a word after which an agent sees nothing for us.
 pub const SILENT_S: i64 = 86_400;
@@ -50,6 +53,8 @@ pub struct Coverage {
     pub unmatchable: u32,
     /// Of those that a list names: left out of its last import.
     pub unlisted: u32,
+    /// Feeds behind which nothing is seen: too old, not readable, or never imported.
+    pub feeds: Vec<FeedGap>,
     /// What cannot be seen, in sentences, the gravest first.
     pub blind_spots: Vec<String>,
 }
@@ -63,8 +68,90 @@ pub fn is_counted(device: &Device) -> bool {
     }
 }
 
-/// Counts a fleet. `feeds` are sentences about feeds of advisories that are stale or never came.
-pub fn coverage<'a>(fleet: impl IntoIterator<Item = Seen<'a>>, feeds: &[String], now: Timestamp) -> Coverage {
+/// A feed behind which nothing is seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FeedGap {
+    /// Its name; of a kind that never came none.
+    pub feed: Option<String>,
+    /// What it holds.
+    pub kind: &'static str,
+    /// `stale`, `ahead`, `unreadable` or `never`.
+    pub why: &'static str,
+    /// How old it is, in whole days, where that is known.
+    pub age_days: Option<i64>,
+    /// What that hides, in a sentence.
+    pub words: String,
+}
+
+/// What the feeds of a server hide: those that are too old or of a day to come, those whose file cannot be read, and kinds that
+/// never came.
+#[must_use]
+pub fn feed_gaps(feeds: &[Feed], unreadable: &BTreeMap<Name, String>, now: Timestamp) -> Vec<FeedGap> {
+    let gap = |feed: &Feed| gap_of(feed, unreadable.get(&feed.name).map(String::as_str), now);
+    let mut gaps: Vec<FeedGap> = feeds.iter().filter_map(gap).collect();
+    gaps.sort_by(|a, b| b.age_days.cmp(&a.age_days).then_with(|| a.feed.cmp(&b.feed)));
+    let has = |kind: Kind| feeds.iter().any(|feed| feed.kind == kind);
+    let has_packages = has(Kind::Osv) || has(Kind::Debian);
+    let never = NEVER.into_iter().filter(|(kind, _)| !(has(*kind) || *kind == Kind::Osv && has_packages));
+    gaps.extend(never.map(|(kind, words)| FeedGap {
+        feed: None,
+        kind: kind.word(),
+        why: "never",
+        age_days: None,
+        words: words.to_string(),
+    }));
+    gaps
+}
+
+/// What is not known where a kind of feed never came. Of advisories about packages one kind is enough.
+const NEVER: [(Kind, &str); 5] = [
+    (
+        Kind::Osv,
+        "advisories about packages (osv or debian) were never imported: what installed software has cannot be said",
+    ),
+    (
+        Kind::Csaf,
+        "advisories about devices (csaf) were never imported: devices without a list of software cannot be held against anything",
+    ),
+    (Kind::Kev, "CISA's catalogue (kev) was never imported: which weaknesses are exploited is not known"),
+    (Kind::Epss, "FIRST's chances (epss) were never imported: how likely an attack is is assumed"),
+    (
+        Kind::Eol,
+        "ends of life (eol) were never imported: which systems are repaired no more is known only where they say so themselves",
+    ),
+];
+
+fn gap_of(feed: &Feed, unreadable: Option<&str>, now: Timestamp) -> Option<FeedGap> {
+    let (name, kind, age) = (&feed.name, feed.kind.word(), feed.age(now));
+    let (why, words) = match (unreadable, age) {
+        (Some(error), _) => (
+            "unreadable",
+            alloc::format!("feed {name} cannot be read ({error}): what it spoke of is unknown"),
+        ),
+        (None, Age::Stale { days }) if feed.kind.ages() => (
+            age.word(),
+            alloc::format!(
+                "feed {name} ({kind}) is {days} days old: what was published since is not known here"
+            ),
+        ),
+        (None, Age::Ahead | Age::Undated) if feed.kind.ages() => (
+            age.word(),
+            alloc::format!(
+                "feed {name} ({kind}) does not say credibly of when it is: how old it is is not known"
+            ),
+        ),
+        (None, Age::Fresh { .. } | Age::Stale { .. } | Age::Ahead | Age::Undated) => return None,
+    };
+    Some(FeedGap { feed: Some(name.to_string()), kind, why, age_days: age.days(), words })
+}
+
+/// Counts a fleet, beside what its feeds hide; `lists` are sentences about lists of assets that are old.
+pub fn coverage<'a>(
+    fleet: impl IntoIterator<Item = Seen<'a>>,
+    feeds: Vec<FeedGap>,
+    lists: &[String],
+    now: Timestamp,
+) -> Coverage {
     let mut all = Coverage::default();
     for source in [Source::Agent, Source::Observed, Source::Imported] {
         all.sources.insert(source.word(), 0);
@@ -72,7 +159,8 @@ pub fn coverage<'a>(fleet: impl IntoIterator<Item = Seen<'a>>, feeds: &[String],
     for seen in fleet.into_iter().filter(|seen| is_counted(seen.device)) {
         all.add(&seen, now);
     }
-    all.blind_spots = all.words(feeds);
+    all.feeds = feeds;
+    all.blind_spots = all.words(lists);
     all
 }
 
@@ -103,7 +191,7 @@ impl Coverage {
         self.unlisted += u32::from(device.asset.as_ref().is_some_and(|asset| asset.unlisted.is_some()));
     }
 
-    fn words(&self, feeds: &[String]) -> Vec<String> {
+    fn words(&self, lists: &[String]) -> Vec<String> {
         let sensors = |name: &str| self.sensors.get(name).copied().unwrap_or(0);
         let unmeasured = self.devices.saturating_sub(self.sources.get("agent").copied().unwrap_or(0));
         let counted = [
@@ -123,7 +211,8 @@ impl Coverage {
             let devices = if count == 1 { "device" } else { "devices" };
             alloc::format!("{count} {devices}: {words}")
         };
-        said.map(line).chain(feeds.iter().cloned()).collect()
+        let feeds = self.feeds.iter().map(|gap| gap.words.clone());
+        said.map(line).chain(feeds).chain(lists.iter().cloned()).collect()
     }
 }
 
@@ -172,7 +261,8 @@ mod tests {
             of(&nameless, false),
             of(&retired, true),
         ];
-        let found = coverage(fleet, &["no advisories were ever imported".to_string()], NOW);
+        let feeds = feed_gaps(&[], &BTreeMap::new(), NOW).into_iter().take(1).collect();
+        let found = coverage(fleet, feeds, &["the asset list cmms is 99 days old".to_string()], NOW);
         assert_eq!(found.devices, 5);
         assert_eq!(found.sources, [("agent", 2), ("imported", 3), ("observed", 0)].into());
         assert_eq!(found.sensors, [("tier-0".to_string(), 1), ("unknown".to_string(), 1)].into());
@@ -188,9 +278,51 @@ mod tests {
                 "3 devices: no agent runs: nothing of them was measured, neither software nor behaviour",
                 "1 device: the agent has said nothing for a day: how they are now is not known",
                 "1 device: the sensor has not said what it sees",
-                "no advisories were ever imported",
+                "advisories about packages (osv or debian) were never imported: what installed software has cannot be said",
+                "the asset list cmms is 99 days old",
             ]
         );
+    }
+
+    fn feed(name: &str, kind: Kind, days: i64) -> Feed {
+        let body = alloc::format!(
+            r#"{{"v":1,"name":"{name}","kind":"{}","sha256":"{}","length":1,"as_of":{},"dated_by":"feed","received":0,"by":"x","records":1}}"#,
+            kind.word(),
+            cordon_proto::ids::Sha256([1; 32]),
+            NOW.0 - days * 86_400
+        );
+        Feed::from_body(body.as_bytes()).expect("a feed")
+    }
+
+    #[test]
+    fn an_old_feed_is_a_blind_spot_with_its_age_and_so_is_one_that_cannot_be_read_or_never_came() {
+        // Goal: nobody takes silence of last month for safety. Method: a fresh feed, a stale one, one of tomorrow's tomorrow, one
+        // whose file is gone, a maker's statements of years ago; three kinds that never came.
+        let feeds = [
+            feed("kev", Kind::Kev, 1),
+            feed("debian", Kind::Debian, 12),
+            feed("epss", Kind::Epss, -3),
+            feed("icsma", Kind::Csaf, 1),
+            feed("vex", Kind::Vex, 900),
+        ];
+        let gone = BTreeMap::from([("icsma".parse().expect("a name"), "it is not here".to_string())]);
+        let gaps = feed_gaps(&feeds, &gone, NOW);
+        let told: Vec<_> = gaps.iter().map(|gap| (gap.kind, gap.why, gap.age_days)).collect();
+        assert_eq!(
+            told,
+            [
+                ("debian", "stale", Some(12)),
+                ("csaf", "unreadable", Some(1)),
+                ("epss", "ahead", None),
+                ("eol", "never", None)
+            ]
+        );
+        assert_eq!(
+            gaps[0].words,
+            "feed debian (debian) is 12 days old: what was published since is not known here"
+        );
+        let words = coverage([], gaps, &[], NOW).blind_spots;
+        assert!(words[0].contains("12 days old") && words[1].contains("it is not here"), "{words:?}");
     }
 
     proptest! {
@@ -199,7 +331,7 @@ mod tests {
             // Goal: nobody is lost between the counts. Method: random fleets.
             let kinds = [runs(pump("1"), 41), pump("2"), listed("Halden", Some("1")), listed("", None), Device { state: State::Expected, ..pump("4") }];
             let fleet = picks.iter().map(|(kind, has)| of(&kinds[*kind], *has));
-            let found = coverage(fleet, &[], NOW);
+            let found = coverage(fleet, Vec::new(), &[], NOW);
             let expected = u32::try_from(picks.iter().filter(|(kind, _)| *kind != 4).count()).unwrap_or(0);
             prop_assert_eq!(found.devices, expected);
             prop_assert_eq!(found.sources.values().sum::<u32>(), expected);

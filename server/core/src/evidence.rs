@@ -22,7 +22,8 @@ mod verify;
 pub use gather::{Asked, Chosen, choose, choose_maker};
 pub use line::{Line, Unreadable};
 pub use measures::{
-    Case, Dated, Known, Measures, OpenCase, Quartiles, cases, cases_of, holes_closed_permille, measures,
+    Case, Cases, Dated, Known, Measures, OpenCase, Quartiles, cases, cases_of, holes_closed_permille,
+    measures,
 };
 pub use pack::{Builder, Seal, Sealed, tail};
 pub use report::{Field, maker_report};

@@ -25,8 +25,9 @@ pub const VERSION: u32 = 1;
 const DAY_S: i64 = 86_400;
 /// The rules of the score that a person can accept, as the parts of a score name them. What a device does is no rule: a
 /// finding is decided on, not accepted beforehand.
-const RULES: [&str; 11] = [
+const RULES: [&str; 12] = [
     "posture:default-credentials",
+    "posture:empty-password",
     "posture:cleartext-service",
     "posture:os-support",
     "posture:secure-boot",

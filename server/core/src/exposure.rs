@@ -7,10 +7,12 @@
 //! file. Read next: [`answers`].
 
 pub mod answers;
+pub mod closed;
 pub mod exposed;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod holdings;
+pub mod shipped;
 pub mod since;
 pub mod support;
 #[cfg(test)]
@@ -19,7 +21,8 @@ pub mod topic;
 pub mod world;
 
 pub use answers::{Hits, ModelHit, ModelKey, Row, Word};
-pub use exposed::{Case, Exposed, Open, Shipped};
+pub use exposed::{Case, Exposed};
 pub use holdings::{Composition, Holdings};
+pub use shipped::{Bill, Billed, Open, Shipped};
 pub use since::Since;
 pub use world::{Builder, Spot, World};

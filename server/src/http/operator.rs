@@ -144,6 +144,7 @@ impl Operator {
         risk::device_history,
         risk::fleet,
         risk::fleet_history,
+        risk::measures::show,
         risk::model::set,
         risk::model::show,
         risk::register::list,

@@ -62,10 +62,14 @@ impl Knowledge {
             _ => Some(self.make(app).await?),
         };
         let Some(made) = made else { return Ok(()) };
+        let shelf = self.shelf(app, &made).await.map_err(|error| chain(&error).to_string())?;
         let looker = app.clone();
-        let look = move || looker.knowledge.look_at_releases(&looker.fleet.all());
-        tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())?;
-        self.holding(|holdings| made.tidy(holdings));
+        let look = move || looker.knowledge.look_at_releases(&looker.fleet.all(), shelf);
+        if tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())? {
+            // What repairs something may be another release now.
+            app.fleet.nudge();
+        }
+        self.tidy(&made);
         self.write_days(app, &made).await.map_err(|error| chain(&error).to_string())
     }
 
@@ -105,7 +109,10 @@ impl Knowledge {
             took_ms = u64::try_from(made.took.as_millis()).unwrap_or(u64::MAX),
             "what is known of weaknesses was made anew"
         );
-        self.write(|state| state.made = Some(made.clone()));
+        self.write(|state| {
+            state.made = Some(made.clone());
+            state.sets = Arc::default();
+        });
         // Scores change with it.
         app.fleet.nudge();
         Ok(made)

@@ -10,16 +10,21 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use cordon_proto::ids::{DeviceId, Name, Sha256, Text};
+use cordon_proto::update::release::Release;
 use cordon_server_core::device::{State as Trust, is_unknown};
+use cordon_server_core::exposure::closed::Hole;
 use cordon_server_core::exposure::topic::{Topic, devices_with};
 use cordon_server_core::exposure::{
-    Case, Exposed, Hits, Holdings, ModelHit, ModelKey, Open, Row, Shipped, Since, Word, World,
+    Bill, Billed, Case, Composition, Exposed, Hits, Holdings, ModelHit, ModelKey, Open, Row, Shipped, Since,
+    Word, World,
 };
 use cordon_server_core::feeds::device_version::is_version;
 use cordon_server_core::feeds::vex::subject::Thing;
 use cordon_server_core::matching::component::Component;
 
 use super::Knowledge;
+use super::sets::{Alike, Sets, running as running_of};
+use super::shelf::{Bills, OnShelf};
 use crate::fleet::Member;
 
 /// Compositions that are looked at to say what is in one release.
@@ -86,12 +91,23 @@ pub struct Made {
     pub took: Duration,
     hits: RwLock<HashMap<u32, Arc<Hits>>>,
     models: RwLock<BTreeMap<ModelKey, Arc<Vec<ModelHit>>>>,
+    /// What bills of materials have or may have, by their files.
+    pub(super) bills: RwLock<Bills>,
 }
 
 impl Made {
     pub(super) fn new(number: u64, world: World, feeds: Vec<(Name, Sha256)>) -> Self {
         let (missing, took) = (BTreeMap::new(), Duration::ZERO);
-        Self { number, world, feeds, missing, took, hits: RwLock::default(), models: RwLock::default() }
+        Self {
+            number,
+            world,
+            feeds,
+            missing,
+            took,
+            hits: RwLock::default(),
+            models: RwLock::default(),
+            bills: RwLock::default(),
+        }
     }
 
     /// What is known of a component.
@@ -126,10 +142,10 @@ impl Made {
     }
 }
 
-/// What is in the releases of each model, as found on devices that run them; made anew when what is installed changes.
+/// What is in the releases of each model; made anew when what is known, installed or taken in changes.
 #[derive(Clone, Default)]
 pub(super) struct Shipping {
-    at: Option<(u64, u64)>,
+    at: Option<(u64, u64, Vec<OnShelf>, Running)>,
     of_model: Arc<BTreeMap<Text, Vec<Shipped>>>,
 }
 
@@ -143,6 +159,7 @@ pub struct Matched {
     since: Arc<Since>,
     holdings: Arc<RwLock<Holdings>>,
     shipped: Arc<BTreeMap<Text, Vec<Shipped>>>,
+    sets: Arc<Sets>,
 }
 
 impl PartialEq for Matched {
@@ -184,6 +201,7 @@ impl Knowledge {
                 since: state.since.clone(),
                 holdings: self.holdings.clone(),
                 shipped: state.shipped.of_model.clone(),
+                sets: state.sets.clone(),
             }
         })
     }
@@ -192,66 +210,143 @@ impl Knowledge {
         look(&self.holdings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks anew at what is in the releases that devices run, if what is installed or known has changed.
-    pub(super) fn look_at_releases(&self, members: &[Arc<Member>]) {
-        let Some(made) = self.read(|state| state.made.clone()) else { return };
-        let at = Some((made.number, self.holding(Holdings::version)));
+    /// Looks anew at what is in the releases that devices run or that were taken in, if what is installed, taken in or known
+    /// has changed. Says whether anything came of it.
+    pub(super) fn look_at_releases(&self, members: &[Arc<Member>], shelf: Vec<OnShelf>) -> bool {
+        let Some(made) = self.read(|state| state.made.clone()) else { return false };
+        // What is installed first: what comes in after it makes the next look see another version.
+        let version = self.holding(Holdings::version);
+        let at = Some((made.number, version, shelf, running(&self.holdings, members)));
         if self.read(|state| state.shipped.at == at) {
-            return;
+            return false;
         }
-        let of_model = Arc::new(shipped(&made, &self.holdings, members));
+        let Some((_, _, shelf, running)) = &at else { return false };
+        let of_model = Arc::new(shipped(&made, &self.holdings, members, (shelf, running)));
         self.write(|state| {
-            if state.shipped.of_model != of_model {
+            let is_other = state.shipped.of_model != of_model;
+            if is_other {
                 state.shipped.of_model = of_model;
+                state.sets = Arc::default();
             }
             state.shipped.at = at;
+            is_other
+        })
+    }
+
+    /// Forgets what was asked about things that nobody has any more.
+    pub(super) fn tidy(&self, made: &Made) {
+        let sets = self.read(|state| state.sets.clone());
+        self.holding(|holdings| {
+            made.tidy(holdings);
+            sets.tidy(holdings);
         });
     }
 }
 
-/// A release by its name, and a device for each distinct set of packages that runs it.
-type Running = (String, BTreeMap<Sha256, DeviceId>);
+/// The releases that devices run, by model and counter: the name, and a device for each distinct set of packages.
+type Running = BTreeMap<(Text, u64), (String, BTreeMap<Sha256, DeviceId>)>;
 
-/// What is in each release that devices run, by model and counter: all that was found on any of a few of them.
-fn shipped(made: &Made, held: &RwLock<Holdings>, members: &[Arc<Member>]) -> BTreeMap<Text, Vec<Shipped>> {
-    let holdings = || held.read().unwrap_or_else(PoisonError::into_inner);
-    let mut running: BTreeMap<(&Text, u64), Running> = BTreeMap::new();
+/// What is in each release that devices run or that was taken in, by model and counter. What was found on devices goes before
+/// what a bill says.
+fn shipped(
+    made: &Made,
+    held: &RwLock<Holdings>,
+    members: &[Arc<Member>],
+    (shelf, running): (&[OnShelf], &Running),
+) -> BTreeMap<Text, Vec<Shipped>> {
+    let mut of_model: BTreeMap<&Text, BTreeMap<u64, Shipped>> = BTreeMap::new();
+    for one in shelf {
+        let packages = one.open.as_deref().cloned();
+        let (release, counter) = (one.release.clone(), one.counter);
+        let shipped = Shipped { release, counter, packages, model: None };
+        of_model.entry(&one.model).or_default().insert(counter, shipped);
+    }
+    for ((model, counter), (release, devices)) in running {
+        let (of_model, counter) = (of_model.entry(model).or_default(), *counter);
+        let new = || Shipped { release: release.clone(), counter, ..Shipped::default() };
+        let one = of_model.entry(counter).or_insert_with(new);
+        one.packages = found(made, held, devices.values()).or(one.packages.take());
+    }
+    let makers: BTreeMap<&Text, &str> = members
+        .iter()
+        .map(|member| (&member.device.hardware.model, member.device.hardware.manufacturer.as_str()))
+        .collect();
+    let named = |model: &Text, mut one: Shipped| {
+        let key = ModelKey {
+            maker: makers.get(model).copied().unwrap_or_default().to_owned(),
+            model: model.to_string(),
+            version: version_in(&one.release).unwrap_or_default().to_owned(),
+        };
+        one.model = made.world.open_of_model(&key);
+        one
+    };
+    let all = of_model.into_iter().map(|(model, releases)| {
+        (model.clone(), releases.into_values().map(|one| named(model, one)).collect())
+    });
+    all.collect()
+}
+
+/// The releases that devices with a list of software run.
+fn running(held: &RwLock<Holdings>, members: &[Arc<Member>]) -> Running {
+    let mut running = Running::new();
     for member in members {
         let Some(software) = member.report.as_deref().map(|report| &report.software) else { continue };
-        let Some(digest) = holdings().of(member.id()).map(|(digest, _)| *digest) else { continue };
         let Some(release) = &software.release else { continue };
-        let place = (&member.device.hardware.model, software.counter);
+        let digest = {
+            // A device at a time: what comes in meanwhile need not wait for all of them.
+            let holdings = held.read().unwrap_or_else(PoisonError::into_inner);
+            holdings.digest_of(member.id()).copied()
+        };
+        let Some(digest) = digest else { continue };
+        let place = (member.device.hardware.model.clone(), software.counter);
         let (_, found) = running.entry(place).or_insert_with(|| (release.to_string(), BTreeMap::new()));
         if found.len() < FOUND_OF_RELEASE {
             found.entry(digest).or_insert_with(|| member.id());
         }
     }
-    let mut of_model: BTreeMap<Text, Vec<Shipped>> = BTreeMap::new();
-    for ((model, counter), (release, devices)) in running {
-        let mut open = Open::default();
-        for device in devices.values() {
-            // One at a time: what comes in meanwhile need not wait for all of them.
-            let holdings = holdings();
-            let Some((_, composition)) = holdings.of(*device) else { continue };
-            let known = |number: u32, component: &Component| made.hits(number, component);
-            open.join(&made.world.open(&holdings, composition, &known));
-        }
-        of_model.entry(model.clone()).or_default().push(Shipped { release, counter, open });
+    running
+}
+
+/// All that was found on any of a few devices.
+fn found<'a>(
+    made: &Made,
+    held: &RwLock<Holdings>,
+    devices: impl Iterator<Item = &'a DeviceId>,
+) -> Option<Open> {
+    let mut all: Option<Open> = None;
+    for device in devices {
+        let holdings = held.read().unwrap_or_else(PoisonError::into_inner);
+        let Some((_, composition)) = holdings.of(*device) else { continue };
+        let known = |number: u32, component: &Component| made.hits(number, component);
+        let open = made.world.open(&holdings, composition, &known);
+        all.get_or_insert_default().join(&open);
     }
-    of_model
+    all
 }
 
 /// As what advisories about devices are asked of a device. What runs by its own word goes before what a list says.
 #[must_use]
 pub fn model_of(member: &Member) -> ModelKey {
+    let [maker, model, version] = model_texts(member).map(ToOwned::to_owned);
+    ModelKey { maker, model, version }
+}
+
+/// The same as texts: maker, model, version; empty where nobody knows.
+pub(super) fn model_texts(member: &Member) -> [&str; 3] {
+    fn said(text: &Text) -> &str {
+        if is_unknown(text) { "" } else { text.as_str() }
+    }
     let hardware = &member.device.hardware;
-    let said = |text: &Text| if is_unknown(text) { String::new() } else { text.to_string() };
     let release = member.report.as_deref().and_then(|report| report.software.release.as_ref());
-    let named =
-        release.and_then(|release| release.as_str().rsplit('/').next()).filter(|name| is_version(name));
+    let named = release.and_then(|release| version_in(release.as_str()));
     let listed = member.device.asset.as_ref().and_then(|asset| asset.version.as_ref()).map(Text::as_str);
-    let version = named.or(listed).unwrap_or_default().to_owned();
-    ModelKey { maker: said(&hardware.manufacturer), model: said(&hardware.model), version }
+    [said(&hardware.manufacturer), said(&hardware.model), named.or(listed).unwrap_or_default()]
+}
+
+/// The version that the name of a release ends in, if it is one.
+#[must_use]
+pub fn version_in(release: &str) -> Option<&str> {
+    release.rsplit('/').next().filter(|name| is_version(name))
 }
 
 impl Matched {
@@ -262,33 +357,97 @@ impl Matched {
 
     /// What a device is exposed to; none where nothing was ever imported.
     #[must_use]
-    pub fn exposed(&self, member: &Member) -> Option<Exposed> {
+    pub fn exposed(&self, member: &Member) -> Option<Arc<Exposed>> {
+        self.exposed_as(member).map(|(_, exposed)| exposed)
+    }
+
+    /// The same with the hash of what is installed on it.
+    pub(super) fn exposed_as(&self, member: &Member) -> Option<(Option<Sha256>, Arc<Exposed>)> {
+        if self.knows_nothing() {
+            return None;
+        }
+        // One look for both: what is kept under a hash must be of that hash.
         let holdings = self.holdings.read().unwrap_or_else(PoisonError::into_inner);
-        let composition = holdings.of(member.id()).map(|(_, composition)| composition);
-        match (self.readiness, &self.made) {
-            (Readiness::NoFeeds, _) => None,
-            (Readiness::Preparing | Readiness::Renewing | Readiness::Ready, None) => {
+        let held = holdings.of(member.id());
+        let digest = held.map(|(digest, _)| *digest);
+        let expose = || self.expose(&holdings, held.map(|(_, composition)| composition), member);
+        Some((digest, self.sets.of(Alike::of(digest, member), expose)))
+    }
+
+    /// Whether nothing was ever imported.
+    pub(super) fn knows_nothing(&self) -> bool {
+        self.readiness == Readiness::NoFeeds
+    }
+
+    /// The hash of what is installed on a device, if that is known.
+    pub(super) fn composition_of(&self, member: &Member) -> Option<Sha256> {
+        self.holding(|holdings| holdings.digest_of(member.id()).copied())
+    }
+
+    fn expose(&self, holdings: &Holdings, composition: Option<&Composition>, member: &Member) -> Exposed {
+        match &self.made {
+            None => {
                 let parts = composition.map_or(0, |held| held.parts.len());
                 let parts = u32::try_from(parts).unwrap_or(u32::MAX);
                 let not_understood = composition.map_or(0, |held| held.not_understood);
-                Some(Exposed { unmatchable: parts.saturating_add(not_understood), ..Exposed::default() })
+                Exposed { unmatchable: parts.saturating_add(not_understood), ..Exposed::default() }
             }
-            (Readiness::Preparing | Readiness::Renewing | Readiness::Ready, Some(made)) => {
+            Some(made) => {
                 let model = model_of(member);
                 let said_of_model = made.said_of(&model);
                 let shipped = self.shipped.get(&member.device.hardware.model);
                 let case = Case {
-                    holdings: &holdings,
+                    holdings,
                     composition,
                     model: &model,
                     said_of_model: &said_of_model,
                     since: &self.since,
                     shipped: shipped.map(Vec::as_slice).unwrap_or_default(),
-                    running: member.report.as_deref().map(|report| report.software.counter),
+                    running: running_of(member),
                 };
-                Some(made.world.expose(&case, &|number, component| made.hits(number, component)))
+                made.world.expose(&case, &|number, component| made.hits(number, component))
             }
         }
+    }
+
+    /// What a release would be exposed to by its bill of materials on a device of this maker; none while nothing is known.
+    #[must_use]
+    pub fn expose_bill(&self, bill: &Bill, maker: &str, release: &Release) -> Option<Billed> {
+        let made = self.made.as_deref().filter(|_| !self.knows_nothing())?;
+        let version = version_in(release.image.release.as_str()).unwrap_or_default();
+        let model = ModelKey {
+            maker: maker.to_owned(),
+            model: release.model.to_string(),
+            version: version.to_owned(),
+        };
+        // Asked anew: what is remembered of models is what devices are.
+        let said_of_model = made.world.ask_model(&model);
+        let shipped = self.shipped.get(&release.model).map(Vec::as_slice).unwrap_or_default();
+        let none = Holdings::default();
+        let case = Case {
+            holdings: &none,
+            composition: None,
+            model: &model,
+            said_of_model: &said_of_model,
+            since: &self.since,
+            shipped,
+            running: Some(release.counter),
+        };
+        Some(made.world.expose_bill(&case, bill))
+    }
+
+    /// The weaknesses that were ever found here, each with the first day.
+    #[must_use]
+    pub fn holes(&self) -> Vec<Hole<'_>> {
+        let group = |name: &str| self.made.as_ref().and_then(|made| made.world.index.group_of(name));
+        let hole = |(name, source, known)| Hole { name, group: group(name), source, known };
+        self.since.all().map(hole).collect()
+    }
+
+    /// The releases of a model of which something is known, the lower counters first.
+    #[must_use]
+    pub fn shipped(&self, model: &Text) -> &[Shipped] {
+        self.shipped.get(model).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// All rows about one device, with what each stands on; `all` also what is fixed and what never was affected.

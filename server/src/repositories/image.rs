@@ -18,7 +18,7 @@ use futures_util::TryStreamExt;
 use super::{DIRECTOR, PublishError, Repositories, entry, rules};
 use crate::people::Doer;
 use crate::store::blobs::{Blob, Blobs};
-use crate::store::{Cursor, Row, StoreError};
+use crate::store::{Cursor, Row, Store, StoreError};
 
 /// A file of a maker's repository that comes in.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,22 @@ pub struct Incoming<'a> {
 struct Shelf {
     files: Files,
     expected: BTreeMap<String, Expected>,
+}
+
+/// Every release that was taken into a store, of all makers.
+pub async fn releases_in(store: &dyn Store) -> Result<Vec<KnownRelease>, StoreError> {
+    let mut releases = Vec::new();
+    let mut from = Some(Cursor::First);
+    while let Some(cursor) = from {
+        let page = store.scan(Index::All(Kind::Release), cursor, limits::PAGE_ROWS).await?;
+        for (key, row) in page.rows {
+            let release =
+                serde_json::from_slice(&row.body).map_err(|_| StoreError::Corrupt(key.to_string()))?;
+            releases.push(release);
+        }
+        from = page.next;
+    }
+    Ok(releases)
 }
 
 impl Repositories {
@@ -135,18 +151,7 @@ impl Repositories {
 
     /// All releases that were ever taken in; some are no longer listed.
     pub async fn releases(&self) -> Result<Vec<KnownRelease>, StoreError> {
-        let mut releases = Vec::new();
-        let mut from = Some(Cursor::First);
-        while let Some(cursor) = from {
-            let page = self.store.scan(Index::All(Kind::Release), cursor, 500).await?;
-            for (key, row) in page.rows {
-                let release =
-                    serde_json::from_slice(&row.body).map_err(|_| StoreError::Corrupt(key.to_string()))?;
-                releases.push(release);
-            }
-            from = page.next;
-        }
-        Ok(releases)
+        releases_in(&*self.store).await
     }
 
     /// One release that was taken in.

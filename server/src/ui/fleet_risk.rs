@@ -38,8 +38,19 @@ pub struct FleetRisk {
     pub support: Vec<SupportRow>,
     /// What we cannot see: a sentence, how many, and the list of them.
     pub unseen: Vec<Unseen>,
-    /// Files that the register can be saved as: label and address.
+    /// How fast vulnerabilities are closed; empty: none was ever found here.
+    pub measures: Vec<Measure>,
+    /// Files that the register and the measures can be saved as: label and address.
     pub exports: Vec<(&'static str, String)>,
+}
+
+/// A measure of how fast vulnerabilities are closed.
+#[derive(Clone, Debug)]
+pub struct Measure {
+    /// The figure.
+    pub figure: String,
+    /// What it means.
+    pub means: Said,
 }
 
 /// One part of the fleet.

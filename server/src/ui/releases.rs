@@ -91,7 +91,9 @@ pub struct WhatIf {
     pub rows: Vec<WhatIfRow>,
     /// Rows that are not shown.
     pub more: u64,
-    /// What stays unknown, in a sentence; empty: nothing.
+    /// Vulnerabilities in the rows, shown or not: gone on some device, and new.
+    pub vulnerabilities: [u64; 2],
+    /// On what its vulnerabilities stand, and what stays unknown.
     pub unknown: Said,
 }
 

@@ -7,7 +7,7 @@ use cordon_server::ui::devices::{Choice, Step};
 use cordon_server::ui::drift::{self, Difference, Drift};
 use cordon_server::ui::exposures::{self, Exposure, Exposures, Group};
 use cordon_server::ui::feeds::{self, Feed, FeedRow, Feeds, Form, Standing};
-use cordon_server::ui::fleet_risk::{self, BoardRow, FleetRisk, SupportRow, Unseen};
+use cordon_server::ui::fleet_risk::{self, BoardRow, FleetRisk, Measure, SupportRow, Unseen};
 use cordon_server::ui::frame::Section;
 use cordon_server::ui::vulnerabilities::{
     self, Counts, Exploited, Fix, Ground, Vulnerabilities, VulnerabilityQuery, VulnerabilityRow,
@@ -515,6 +515,13 @@ fn risk(sample: Sample) -> FleetRisk {
                 what: sample.said("feed is too old"),
                 means: sample.said("what came out since is not known"),
                 href: None,
+            },
+        ],
+        measures: vec![
+            Measure { figure: "41.2 %".into(), means: sample.said("Patched: devices that proved it.") },
+            Measure {
+                figure: "half within 9 days, all within 61".into(),
+                means: sample.said("Available to deployed."),
             },
         ],
         exports: vec![("Register as CSV", "/api/v1/risk/register?form=csv".into())],

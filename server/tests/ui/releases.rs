@@ -82,6 +82,7 @@ fn what_if(sample: Sample) -> WhatIf {
             row(How::Changed, "Behind the newest release for 90 days", None),
         ],
         more: 11,
+        vulnerabilities: [31, 1],
         unknown: sample.said("Of 4 components nobody could say afterwards whether they are hit."),
     }
 }

@@ -56,21 +56,35 @@ pub struct Dated<'a> {
 /// The cases of dated rows, one for each hole: known since its first day, its repair available since the first one's.
 #[must_use]
 pub fn cases_of<'a>(rows: impl IntoIterator<Item = Dated<'a>>) -> Vec<Case> {
-    let mut cases: BTreeMap<&str, Case> = BTreeMap::new();
-    for row in rows {
-        let case = cases.entry(row.hole).or_insert_with(|| Case {
-            name: row.hole.into(),
-            known: row.known,
-            available: row.available,
-            devices: 0,
-            installed: Vec::new(),
-        });
+    let mut cases = Cases::default();
+    rows.into_iter().for_each(|row| cases.add(&row));
+    cases.finish()
+}
+
+/// Cases while their rows come in.
+#[derive(Clone, Debug, Default)]
+pub struct Cases(BTreeMap<String, Case>);
+
+impl Cases {
+    /// Takes in a row.
+    pub fn add(&mut self, row: &Dated<'_>) {
+        if !self.0.contains_key(row.hole) {
+            let (name, installed) = (String::from(row.hole), Vec::new());
+            let case = Case { name, known: row.known, available: row.available, devices: 0, installed };
+            self.0.insert(row.hole.into(), case);
+        }
+        let Some(case) = self.0.get_mut(row.hole) else { return };
         case.known = case.known.min(row.known);
         case.available = case.available.into_iter().chain(row.available).min();
         case.devices = case.devices.saturating_add(1);
         case.installed.extend(row.deployed);
     }
-    cases.into_values().collect()
+
+    /// The cases, by name.
+    #[must_use]
+    pub fn finish(self) -> Vec<Case> {
+        self.0.into_values().collect()
+    }
 }
 
 /// Holes that are closed on every device that had them, in thousandths; none without holes.

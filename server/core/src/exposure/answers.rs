@@ -49,7 +49,7 @@ pub enum Sure {
 }
 
 /// A model in one version, as advisories about devices are asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelKey {
     /// Its maker.
     pub maker: String,

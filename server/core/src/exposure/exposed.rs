@@ -9,11 +9,11 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use cordon_proto::ids::Sha256;
 use cordon_proto::time::Timestamp;
 
 use super::answers::{Hits, ModelHit, ModelKey, StatedRow, Sure, Word};
 use super::holdings::{Composition, Holdings};
+use super::shipped::{Open, Shipped, first_without};
 use super::since::Since;
 use super::world::{Severity, World};
 use crate::feeds::intake::Kind;
@@ -34,46 +34,6 @@ pub struct Exposed {
     pub os_support: OsSupport,
     /// Of when the advisories are that it was held against.
     pub as_of: Option<Timestamp>,
-}
-
-/// A release of a device's model, as far as it is known what is in it: by its bill of materials, or as it was found on
-/// devices that run it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shipped {
-    /// The release.
-    pub release: String,
-    /// Its counter.
-    pub counter: u64,
-    /// What it has or may have.
-    pub open: Open,
-}
-
-/// Weaknesses that something has or may have, each in its source package, in a few bytes. Two packages may look alike in
-/// it: then something passes for weak that is not, never the other way round.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Open(BTreeSet<u64>);
-
-impl Open {
-    /// Takes a weakness of a package.
-    pub fn add(&mut self, group: u32, source: &str) {
-        self.0.insert(open_key(group, source));
-    }
-
-    /// Takes all of another one.
-    pub fn join(&mut self, other: &Self) {
-        self.0.extend(&other.0);
-    }
-
-    /// Whether it may have a weakness in a package.
-    #[must_use]
-    pub fn may_have(&self, group: u32, source: &str) -> bool {
-        self.0.contains(&open_key(group, source))
-    }
-}
-
-fn open_key(group: u32, source: &str) -> u64 {
-    let [a, b, c, d, ..] = *Sha256::of(source.as_bytes()).as_bytes();
-    u64::from(group) << 32 | u64::from(u32::from_be_bytes([a, b, c, d]))
 }
 
 /// How a component's answers are found again: made once, kept for all devices that have it.
@@ -102,13 +62,31 @@ impl World {
     /// What a device is exposed to.
     #[must_use]
     pub fn expose(&self, case: &Case<'_>, known: Known<'_>) -> Exposed {
+        let held = case.composition.iter().flat_map(|composition| &composition.parts);
+        let parts = held.filter_map(|part| {
+            let component = case.holdings.component(*part)?;
+            Some((&**component, known(*part, component)))
+        });
+        let (mut exposed, _) = self.judge(case, parts);
+        if let Some(composition) = case.composition {
+            exposed.unmatchable = exposed.unmatchable.saturating_add(composition.not_understood);
+            exposed.os_support = self.support(composition);
+        }
+        exposed
+    }
+
+    /// What these components and the model are exposed to, and of which weaknesses nobody can say.
+    pub(super) fn judge<'c>(
+        &self,
+        case: &Case<'_>,
+        parts: impl Iterator<Item = (&'c Component, Arc<Hits>)>,
+    ) -> (Exposed, BTreeSet<(String, String)>) {
         let product = case.model.thing();
+        let (mut has_packages, mut unmatchable) = (case.composition.is_some(), 0_u32);
         let mut found: BTreeMap<(String, String), Exposure> = BTreeMap::new();
         let mut unknown: BTreeSet<(String, String)> = BTreeSet::new();
-        let mut unmatchable = 0_u32;
-        for part in case.composition.iter().flat_map(|composition| &composition.parts) {
-            let Some(component) = case.holdings.component(*part) else { continue };
-            let hits = known(*part, component);
+        for (component, hits) in parts {
+            has_packages = true;
             unmatchable += u32::from(hits.unjudged);
             for hit in &hits.hits {
                 let name = self.index.group_name(hit.group);
@@ -146,16 +124,14 @@ impl World {
             }
         }
         unknown.retain(|key| !found.contains_key(key));
-        if let Some(composition) = case.composition {
-            unmatchable = unmatchable.saturating_add(composition.not_understood);
-        }
-        Exposed {
+        let exposed = Exposed {
             exposures: found.into_values().collect(),
             unknown: u32::try_from(unknown.len()).unwrap_or(u32::MAX),
             unmatchable,
-            os_support: case.composition.map(|composition| self.support(composition)).unwrap_or_default(),
-            as_of: self.of_when(case.composition.is_some()),
-        }
+            os_support: OsSupport::Unknown,
+            as_of: self.of_when(has_packages),
+        };
+        (exposed, unknown)
     }
 
     /// What a composition has or may have.
@@ -189,10 +165,7 @@ impl World {
         exposure.fixed_version = fixed.map(ToString::to_string);
         exposure.treatment = treatment(said.as_ref());
         exposure.known_since = case.since.of(name, &component.name);
-        if let Some(release) = first_without(case, group, &component.name) {
-            exposure.fixed_in = Some(release.release.clone());
-            exposure.fixed_counter = Some(release.counter);
-        }
+        repaired_by(&mut exposure, first_without(case, |release| release.may_have(group, &component.name)));
         exposure
     }
 
@@ -206,6 +179,7 @@ impl World {
         exposure.fixed_version.clone_from(&said.row.fixed_version);
         exposure.treatment = treatment(stated.as_ref());
         exposure.known_since = case.since.of(&said.row.id, &case.model.model);
+        repaired_by(&mut exposure, first_without(case, |release| release.model_may_have(&said.names)));
         exposure
     }
 
@@ -237,6 +211,13 @@ impl World {
     }
 }
 
+fn repaired_by(exposure: &mut Exposure, release: Option<&Shipped>) {
+    if let Some(release) = release {
+        exposure.fixed_in = Some(release.release.clone());
+        exposure.fixed_counter = Some(release.counter);
+    }
+}
+
 fn weigh(exposure: &mut Exposure, severity: Severity) {
     exposure.cvss = Some(severity.cvss);
     exposure.vector = severity.vector;
@@ -261,12 +242,4 @@ fn treatment_rank(treatment: Treatment) -> u8 {
         Treatment::Workaround => 2,
         Treatment::None => 3,
     }
-}
-
-/// The first release newer than what runs that does not have it, and behind which none has it again.
-fn first_without<'a>(case: &Case<'a>, group: u32, source: &str) -> Option<&'a Shipped> {
-    let newer =
-        case.shipped.iter().rev().take_while(|one| case.running.is_none_or(|runs| one.counter > runs));
-    let without = newer.take_while(|one| !one.open.may_have(group, source));
-    without.last()
 }

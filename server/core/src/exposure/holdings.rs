@@ -171,6 +171,18 @@ impl Holdings {
         self.of_device.get(&device).and_then(|digest| self.compositions.get_key_value(digest))
     }
 
+    /// The hash of a device's composition.
+    #[must_use]
+    pub fn digest_of(&self, device: DeviceId) -> Option<&Sha256> {
+        self.of_device.get(&device)
+    }
+
+    /// Whether some device has this composition.
+    #[must_use]
+    pub fn has_composition(&self, digest: &Sha256) -> bool {
+        self.compositions.contains_key(digest)
+    }
+
     /// The component of a number.
     #[must_use]
     pub fn component(&self, number: u32) -> Option<&Arc<Component>> {

@@ -50,6 +50,12 @@ impl Since {
         self.shelves.get(&shelf_of(&key))?.days.get(&key).copied()
     }
 
+    /// All first days: weakness, package, day.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str, Timestamp)> {
+        let days = self.shelves.values().flat_map(|shelf| &shelf.days);
+        days.filter_map(|(key, day)| key.split_once(' ').map(|(weakness, source)| (weakness, source, *day)))
+    }
+
     /// Takes a stored document in; an earlier day that is held stays. Says whether it could be read.
     pub fn take(&mut self, shelf: u8, body: &[u8]) -> bool {
         let Some(read) = serde_json::from_slice::<Shelf>(body).ok().filter(|read| read.v == 1) else {

@@ -137,7 +137,7 @@ fn a_release_repairs_what_it_and_all_later_ones_do_not_have() {
     let shipped = |counter: u64, has: bool| {
         let mut open = Open::default();
         open.add(group, if has { "pump" } else { "valve" });
-        Shipped { release: alloc::format!("vp-3/{counter}"), counter, open }
+        Shipped { release: alloc::format!("vp-3/{counter}"), counter, packages: Some(open), model: None }
     };
     let fixed = |releases: &[Shipped]| {
         let exposed = expose(&world, &holdings, 1, &key("9"), releases);

@@ -229,12 +229,14 @@ impl Catalogue {
                 // The name that is the product's whole one is the same; another of its names is an alias.
                 Some(if at > 0 && likeness >= Likeness::Core { Likeness::Alias } else { likeness })
             });
-            let alias = indexed.names.iter().any(|name| {
-                others
-                    .iter()
-                    .any(|other| other.likeness(name).is_some_and(|likeness| likeness >= Likeness::Core))
+            let pairs = indexed.names.iter().flat_map(|name| others.iter().map(move |other| (other, name)));
+            let by_alias = pairs.filter_map(|(other, name)| match other.likeness(name)? {
+                Likeness::Same | Likeness::Alias | Likeness::Core => Some(Likeness::Alias),
+                // What is found under its maker's name by its model's code is found under the site's name too.
+                Likeness::Code => Some(Likeness::Code),
+                Likeness::Partly => None,
             });
-            let best = direct.chain(alias.then_some(Likeness::Alias)).max();
+            let best = direct.chain(by_alias).max();
             let Some(mut likeness) = best else { continue };
             if !makers.is_empty() && (stranger || indexed.nameless) {
                 // One name without the other's maker proves nothing; it is for a person to compare.

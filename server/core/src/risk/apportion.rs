@@ -20,19 +20,58 @@ pub struct Share<'a> {
 /// and that sum plus the number of claimants, which holds for the sum of the parts itself, rounded either way.
 #[must_use]
 pub fn apportion(total: u64, shares: &[Share<'_>], unit: u128) -> Vec<u64> {
-    let unit = unit.max(1);
-    let mut parts: Vec<u64> =
-        shares.iter().map(|share| u64::try_from(share.weight / unit).unwrap_or(u64::MAX)).collect();
-    let given = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(*part));
-    let left = usize::try_from(total.saturating_sub(given)).unwrap_or(usize::MAX);
-    let mut order: Vec<(usize, &Share<'_>)> = shares.iter().enumerate().collect();
-    order.sort_by(|(_, a), (_, b)| (b.weight % unit).cmp(&(a.weight % unit)).then_with(|| a.id.cmp(b.id)));
-    for (index, _) in order.into_iter().take(left) {
-        if let Some(part) = parts.get_mut(index) {
-            *part += 1;
-        }
+    let mut claims: Vec<Claim<'_>> = Claim::all(shares.iter().copied(), unit).collect();
+    give_rest(total, &mut claims);
+    claims.sort_by_key(|claim| claim.place);
+    claims.into_iter().map(|claim| claim.part).collect()
+}
+
+/// The same for a number of claimants that is known beforehand, without asking for memory.
+#[must_use]
+pub fn apportion_few<const N: usize>(total: u64, shares: [Share<'_>; N], unit: u128) -> [u64; N] {
+    let mut place = 0;
+    let mut claims = shares.map(|share| {
+        place += 1;
+        Claim::of(place, share, unit)
+    });
+    give_rest(total, &mut claims);
+    claims.sort_unstable_by_key(|claim| claim.place);
+    claims.map(|claim| claim.part)
+}
+
+/// A claimant with its part rounded down and what is left over.
+struct Claim<'a> {
+    place: usize,
+    part: u64,
+    rest: u128,
+    id: &'a str,
+}
+
+impl<'a> Claim<'a> {
+    fn of(place: usize, share: Share<'a>, unit: u128) -> Self {
+        let unit = unit.max(1);
+        // A part of nothing needs no division of long numbers.
+        let (part, rest) =
+            if share.weight == 0 { (0, 0) } else { (share.weight / unit, share.weight % unit) };
+        Self { place, part: u64::try_from(part).unwrap_or(u64::MAX), rest, id: share.id }
     }
-    parts
+
+    fn all(shares: impl Iterator<Item = Share<'a>>, unit: u128) -> impl Iterator<Item = Self> {
+        shares.enumerate().map(move |(place, share)| Self::of(place, share, unit))
+    }
+}
+
+/// Gives what is left of the total to the greatest remainders, one each.
+fn give_rest(total: u64, claims: &mut [Claim<'_>]) {
+    let given = claims.iter().fold(0_u64, |sum, claim| sum.saturating_add(claim.part));
+    let left = usize::try_from(total.saturating_sub(given)).unwrap_or(usize::MAX);
+    if left == 0 {
+        return;
+    }
+    claims.sort_unstable_by(|a, b| {
+        b.rest.cmp(&a.rest).then_with(|| a.id.cmp(b.id)).then(a.place.cmp(&b.place))
+    });
+    claims.iter_mut().take(left).for_each(|claim| claim.part += 1);
 }
 
 #[cfg(test)]

@@ -107,11 +107,12 @@ fn posture(chance: &mut Chance) -> Posture {
     let mut answer = || chance.of(&ANSWERS);
     let (default_credentials, cleartext_service, secure_boot_off) = (answer(), answer(), answer());
     let (disk_unencrypted, patient_data_at_rest, debug_port) = (answer(), answer(), answer());
-    let measured_boot_mismatch = answer();
+    let (measured_boot_mismatch, empty_password) = (answer(), answer());
     Posture {
         read_at: Some(NOW),
         weak_since: chance.maybe(2, |c| c.ago(90)),
         default_credentials,
+        empty_password,
         cleartext_service,
         os_support: match chance.below(4) {
             0 => OsSupport::Unknown,
@@ -289,6 +290,7 @@ pub fn is_monotone(facts: &Facts, chance: &mut Chance, value: impl Fn(&Facts) ->
         && with(&mut |more| more.exposures.push(exposure.clone()))
         && with(&mut |more| more.posture.debug_port = Answer::Yes)
         && with(&mut |more| more.posture.default_credentials = Answer::Yes)
+        && with(&mut |more| more.posture.empty_password = Answer::Yes)
         && with(&mut |more| more.freshness.rolled_back = Some(NOW))
 }
 

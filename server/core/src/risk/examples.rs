@@ -250,7 +250,7 @@ fn what_nobody_knows_is_listed_and_adds_no_points() {
     // Goal: unknown is never safe and never guilt. Method: a device of which nothing is known.
     let score = score(&Facts::unknown("new"), &RISK_V1, NOW);
     assert_eq!((score.value_hundredths, score.contributions.len()), (0, 0));
-    assert_eq!(score.unknown.len(), 11);
+    assert_eq!(score.unknown.len(), 12);
     assert!(score.unknown.contains(&"secure boot".to_string()), "{:?}", score.unknown);
     assert_eq!(score.assumed.len(), 4);
 }

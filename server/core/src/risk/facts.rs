@@ -151,6 +151,30 @@ pub struct Reach {
     pub place: Option<Place>,
 }
 
+impl Reach {
+    /// How many there are.
+    pub const KINDS: usize = 20;
+
+    /// A number below [`Reach::KINDS`] for each.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        let zone = match self.zone {
+            None => 0,
+            Some(Zone::Isolated) => 1,
+            Some(Zone::Segmented) => 2,
+            Some(Zone::Flat) => 3,
+            Some(Zone::Internet) => 4,
+        };
+        let place = match self.place {
+            None => 0,
+            Some(Place::LockedRoom) => 1,
+            Some(Place::ClinicalArea) => 2,
+            Some(Place::Public) => 3,
+        };
+        zone * 4 + place
+    }
+}
+
 /// Who can reach the device over the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -187,6 +211,8 @@ pub struct Posture {
     pub weak_since: Option<Timestamp>,
     /// A password or key that the maker gives to every device of the model works.
     pub default_credentials: Answer,
+    /// An account that may sign in needs no password.
+    pub empty_password: Answer,
     /// A remote service speaks without encryption.
     pub cleartext_service: Answer,
     /// Support of the operating system.

@@ -28,6 +28,12 @@ use crate::triage;
 
 /// Seconds for which a device has to go on saying that its counter fell before that counts.
 pub const FELL_S: i64 = 900;
+/// Whether a password that the maker gives to every device still works: a row that a maker's own check may add.
+const DEFAULT_CREDENTIALS: &str = "default-credentials";
+/// Whether an account that may sign in needs no password.
+const EMPTY_PASSWORD: &str = "empty-password";
+/// Rows of the inventory that say that a weakness is there, where the others say that a protection is.
+pub(super) const WEAK: [&str; 2] = [DEFAULT_CREDENTIALS, EMPTY_PASSWORD];
 
 /// The newest release that its maker signed for a device's model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +131,7 @@ pub struct Known<'a> {
     pub reported: Option<Millis>,
     /// The last authenticated request.
     pub seen: Option<Timestamp>,
-    /// The rows of its inventory, packages left out.
+    /// The rows of its inventory in their order, packages left out.
     pub inventory: Option<&'a [Row]>,
     /// The newest release for its model.
     pub newest: Option<&'a Newest>,
@@ -138,6 +144,13 @@ pub struct Known<'a> {
 /// The facts of one device.
 #[must_use]
 pub fn gather<'a>(known: &Known<'_>, findings: impl IntoIterator<Item = &'a triage::Record>) -> Facts {
+    let exposures = known.exposed.map(|exposed| exposed.exposures.clone()).unwrap_or_default();
+    Facts { exposures, ..gather_own(known, findings) }
+}
+
+/// The same without its exposures, which devices of one image share.
+#[must_use]
+pub fn gather_own<'a>(known: &Known<'_>, findings: impl IntoIterator<Item = &'a triage::Record>) -> Facts {
     let placement = &known.device.placement;
     let noticed = Noticed::of(known);
     Facts {
@@ -146,7 +159,6 @@ pub fn gather<'a>(known: &Known<'_>, findings: impl IntoIterator<Item = &'a tria
         posture: posture(known, &noticed),
         freshness: freshness(known, &noticed),
         findings: findings.into_iter().filter(|record| record.weighs()).map(finding).collect(),
-        exposures: known.exposed.map(|exposed| exposed.exposures.clone()).unwrap_or_default(),
         exposures_unknown: known.exposed.map_or(0, |exposed| exposed.unknown),
         components_unmatchable: known.exposed.map_or(0, |exposed| exposed.unmatchable),
         ..Facts::unknown(known.device.hardware.serial.as_str())
@@ -156,8 +168,9 @@ pub fn gather<'a>(known: &Known<'_>, findings: impl IntoIterator<Item = &'a tria
 impl Known<'_> {
     /// The first field of a row of its inventory.
     fn field(&self, section: Section, key: &str) -> Option<&str> {
-        let row = self.inventory?.iter().find(|row| row.section == section && row.key.as_str() == key)?;
-        row.fields.first().map(String::as_str)
+        let rows = self.inventory?;
+        let place = rows.binary_search_by(|row| (row.section, row.key.as_str()).cmp(&(section, key))).ok()?;
+        rows.get(place)?.fields.first().map(String::as_str)
     }
 
     /// Whether a protection is missing. The inventory says whether it is there; the model asks whether it is not.
@@ -165,6 +178,15 @@ impl Known<'_> {
         match self.field(Section::Posture, key) {
             Some("yes") => Answer::No,
             Some("no") => Answer::Yes,
+            Some(_) | None => Answer::Unknown,
+        }
+    }
+
+    /// Whether a weakness is there, as the inventory says in the same sense as the model asks.
+    pub(super) fn has(&self, key: &str) -> Answer {
+        match self.field(Section::Posture, key) {
+            Some("yes") => Answer::Yes,
+            Some("no") => Answer::No,
             Some(_) | None => Answer::Unknown,
         }
     }
@@ -200,6 +222,8 @@ fn posture(known: &Known<'_>, noticed: &Noticed) -> Posture {
     Posture {
         read_at: known.seen,
         weak_since: noticed.weak,
+        default_credentials: known.has(DEFAULT_CREDENTIALS),
+        empty_password: known.has(EMPTY_PASSWORD),
         secure_boot_off: known.lacks("secure-boot"),
         disk_unencrypted: known.lacks("disk-encryption"),
         patient_data_at_rest: if is_read { holds_data } else { Answer::Unknown },

@@ -33,6 +33,8 @@ pub struct Part<'a> {
 pub enum Cause<'a> {
     /// A password of the maker's works.
     DefaultCredentials,
+    /// An account that may sign in needs no password.
+    EmptyPassword,
     /// A remote service without encryption.
     CleartextService,
     /// Operating system without support since then.
@@ -104,7 +106,12 @@ pub fn total(facts: &Facts, model: &Model, now: Timestamp) -> u64 {
 }
 
 /// Gives every part of a device's risk to `take`.
-fn each_part<'a>(facts: &'a Facts, model: &Model, now: Timestamp, take: &mut impl FnMut(Part<'a>)) {
+pub(super) fn each_part<'a>(
+    facts: &'a Facts,
+    model: &Model,
+    now: Timestamp,
+    take: &mut impl FnMut(Part<'a>),
+) {
     let mut add = |part: Part<'a>| {
         if part.hazard > 0 {
             take(part);
@@ -217,8 +224,14 @@ fn micro(nepers: f64) -> u32 {
 fn posture<'a>(posture: &'a Posture, model: &Model, now: Timestamp, add: &mut impl FnMut(Part<'a>)) {
     let on_disk = posture.patient_data_at_rest == Answer::Yes;
     let disk = if on_disk { model.disk_unencrypted_patient_data } else { model.disk_unencrypted };
+    // A known password and none at all are one open door: it counts once.
+    let empty_password = match posture.default_credentials {
+        Answer::Yes => Answer::No,
+        Answer::No | Answer::Unknown => posture.empty_password,
+    };
     let questions = [
         (posture.default_credentials, Cause::DefaultCredentials, model.default_credentials),
+        (empty_password, Cause::EmptyPassword, model.default_credentials),
         (posture.cleartext_service, Cause::CleartextService, model.cleartext_service),
         (posture.secure_boot_off, Cause::SecureBootOff, model.secure_boot_off),
         (posture.disk_unencrypted, Cause::DiskUnencrypted(on_disk), disk),

@@ -450,3 +450,50 @@ proptest! {
         prop_assert_eq!(value(&facts, &model, now), score(&facts, &model, now).value());
     }
 }
+
+#[test]
+fn an_account_without_a_password_weighs_as_a_known_password_does_and_counts_once_with_it() {
+    // Goal: the inventory's flags of accounts are read, and "no" only where somebody looked. Method: a pump with each flag.
+    let device = runs(pump("VP3-1"), 40);
+    let rows = |rows: &[(&str, &str)]| {
+        let row = |(key, answer): &(&str, &str)| InventoryRow {
+            section: Section::Posture,
+            key: Text::lossy(key),
+            fields: vec![(*answer).to_string()],
+        };
+        rows.iter().map(row).collect::<Vec<_>>()
+    };
+    let of = |rows: &[InventoryRow]| facts_of(&Known { inventory: Some(rows), ..known(&device, None, &[]) });
+    let ids = |facts: &Facts| -> Vec<String> {
+        let parts = score(facts, &RISK_V1, NOW).contributions;
+        parts
+            .into_iter()
+            .map(|part| part.id)
+            .filter(|id| id.contains("password") || id.contains("credentials"))
+            .collect()
+    };
+    let open = of(&rows(&[("empty-password", "yes")]));
+    assert_eq!(
+        (open.posture.empty_password, open.posture.default_credentials),
+        (Answer::Yes, Answer::Unknown)
+    );
+    assert_eq!(ids(&open), ["posture:empty-password"]);
+    assert_eq!(
+        open.posture.weak_since,
+        Some(NOW.plus_seconds(-60)),
+        "its deadline counts from when it was told"
+    );
+    let step =
+        plan(&open, &RISK_V1, NOW).into_iter().find(|step| step.act == Act::SetPassword).expect("a step");
+    assert_eq!((step.owner, step.due), (Owner::It, Some(NOW.plus_seconds(3 * 86_400 - 60))));
+    let both = of(&rows(&[("default-credentials", "yes"), ("empty-password", "yes")]));
+    assert_eq!(ids(&both), ["posture:default-credentials"], "one open door");
+    assert_eq!(value(&both, &RISK_V1, NOW), value(&open, &RISK_V1, NOW));
+    for (answer, wanted) in [("no", Answer::No), ("unknown", Answer::Unknown)] {
+        let safe = of(&rows(&[("empty-password", answer)]));
+        assert_eq!((safe.posture.empty_password, ids(&safe).len()), (wanted, 0));
+    }
+    let unread = of(&[]);
+    let asked = score(&unread, &RISK_V1, NOW).unknown;
+    assert!(asked.iter().any(|line| line == "whether an account needs no password"), "{asked:?}");
+}

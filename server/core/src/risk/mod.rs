@@ -23,6 +23,7 @@ pub mod noticed;
 pub mod reason;
 pub mod register;
 pub mod remedy;
+pub mod rescore;
 pub mod score;
 pub mod sheet;
 pub mod spread;

@@ -85,6 +85,8 @@ pub enum Act {
     Reinstall,
     /// Replace the maker's password.
     ReplacePassword,
+    /// Give every account that may sign in a password.
+    SetPassword,
     /// Close these services, or expect them.
     CloseServices(Vec<String>),
     /// Repair its set-up at the next service: encryption, secure boot, debug port.
@@ -223,6 +225,7 @@ impl Draft {
             | Act::ExplainUpdate
             | Act::Reinstall
             | Act::ReplacePassword
+            | Act::SetPassword
             | Act::CloseServices(_)
             | Act::Harden
             | Act::ProtectKey
@@ -451,6 +454,9 @@ fn set_up(case: &Case<'_>) -> Vec<Draft> {
         Draft::new(Act::ReplacePassword, Owner::It, "Everybody can read the maker's password in its manual.")
             .due(within(PASSWORD_DAYS))
             .removing(case.places(|cause| matches!(cause, Cause::DefaultCredentials))),
+        Draft::new(Act::SetPassword, Owner::It, "Whoever reaches it is let in without being asked.")
+            .due(within(PASSWORD_DAYS))
+            .removing(case.places(|cause| matches!(cause, Cause::EmptyPassword))),
         Draft::new(Act::CloseServices(services), Owner::It, "Nobody expects it to listen there.")
             .due(within(CLOSE_SERVICE_DAYS))
             .removing(case.places(|cause| matches!(cause, Cause::OpenService(_)))),
@@ -517,6 +523,10 @@ pub(super) fn words(act: &Act) -> (String, String) {
         Act::ReplacePassword => {
             (String::from("Replace the maker's password"), String::from("Replace password"))
         }
+        Act::SetPassword => (
+            String::from("Give every account that may sign in a password, or lock it"),
+            String::from("Set a password"),
+        ),
         Act::CloseServices(services) => match services.as_slice() {
             [one] => (format!("Close {one}, or expect it in the profile"), format!("Close {one}")),
             many => (

@@ -8,7 +8,7 @@ use cordon_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Answer, KeyProtection};
-use super::gather::Known;
+use super::gather::{Known, WEAK};
 
 /// Since when, as far as it holds at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,4 +50,5 @@ impl Noticed {
 fn is_weak(known: &Known<'_>) -> bool {
     known.key_protection() == KeyProtection::File
         || ["secure-boot", "disk-encryption"].iter().any(|key| known.lacks(key) == Answer::Yes)
+        || WEAK.iter().any(|key| known.has(key) == Answer::Yes)
 }

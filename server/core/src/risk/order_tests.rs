@@ -102,6 +102,7 @@ prop_compose! {
             read_at: Some(days_ago(1)),
             weak_since: None,
             default_credentials: answers[0],
+            empty_password: answers[1],
             cleartext_service: answers[1],
             os_support: ended.map_or(OsSupport::Unknown, |days| match days % 2 {
                 0 => OsSupport::Ended { at: days_ago(days) },

@@ -26,6 +26,7 @@ impl<'a> Cause<'a> {
     pub fn id(&self) -> Cow<'a, str> {
         Cow::Borrowed(match self {
             Self::DefaultCredentials => "posture:default-credentials",
+            Self::EmptyPassword => "posture:empty-password",
             Self::CleartextService => "posture:cleartext-service",
             Self::OsEnded(_) => "posture:os-support",
             Self::SecureBootOff => "posture:secure-boot",
@@ -50,6 +51,7 @@ impl<'a> Cause<'a> {
     pub fn kind(&self) -> Kind {
         match self {
             Self::DefaultCredentials
+            | Self::EmptyPassword
             | Self::CleartextService
             | Self::OsEnded(_)
             | Self::SecureBootOff
@@ -74,6 +76,7 @@ impl<'a> Cause<'a> {
     pub fn reason(&self, now: Timestamp) -> String {
         match self {
             Self::DefaultCredentials => "A password of the maker's still works".into(),
+            Self::EmptyPassword => "An account that may sign in needs no password".into(),
             Self::CleartextService => "A remote service speaks without encryption".into(),
             Self::OsEnded(_) => "Operating system without support".into(),
             Self::SecureBootOff => "Secure boot is off".into(),
@@ -114,6 +117,7 @@ impl<'a> Cause<'a> {
             }
             Self::Exposure(exposure) => exposure_evidence(exposure, facts),
             Self::DefaultCredentials
+            | Self::EmptyPassword
             | Self::CleartextService
             | Self::SecureBootOff
             | Self::DiskUnencrypted(_)
@@ -193,6 +197,7 @@ pub fn unknown(facts: &Facts) -> Vec<String> {
     let mut unknown = Vec::new();
     for (answer, words) in [
         (posture.default_credentials, "whether a password of the maker's works"),
+        (posture.empty_password, "whether an account needs no password"),
         (posture.cleartext_service, "whether a remote service speaks without encryption"),
         (posture.secure_boot_off, "secure boot"),
         (posture.disk_unencrypted, "disk encryption"),

@@ -12,9 +12,9 @@ use alloc::vec::Vec;
 use cordon_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::apportion::{Share, apportion};
+use super::apportion::{Share, apportion, apportion_few};
 use super::facts::Facts;
-use super::hazard::{Part, parts, total};
+use super::hazard::{Part, each_part, parts, total};
 use super::model::{Model, SetFigure};
 use super::reason;
 
@@ -272,20 +272,28 @@ pub fn value_sharing(facts: &Facts, exposures_micronepers: u64, model: &Model, n
 /// differ by a hundredth from the sum of the rows of its kind, which are rounded one by one.
 #[must_use]
 pub fn value_by_kind(facts: &Facts, model: &Model, now: Timestamp) -> (Value, ByKind) {
-    let parts = parts(facts, model, now);
-    let (hazard_micronepers, impact_e8) = (sum(&parts), impact_e8(facts, model));
+    by_kind_sharing(facts, 0, model, now)
+}
+
+/// The same of a device whose exposures were weighed before, as in [`value_sharing`].
+#[must_use]
+pub fn by_kind_sharing(
+    facts: &Facts,
+    exposures_micronepers: u64,
+    model: &Model,
+    now: Timestamp,
+) -> (Value, ByKind) {
+    let mut hazards = ByKind { vulnerability: exposures_micronepers, ..ByKind::default() };
+    each_part(facts, model, now, &mut |part| *hazards.of(part.cause.kind()) += u64::from(part.hazard));
+    let (hazard_micronepers, impact_e8) = (hazards.total(), impact_e8(facts, model));
     let value = Value::of(hazard_micronepers, impact_e8, model);
     let least_e8 = least_e8(model);
     let sums =
         Sum { hazard_micronepers, likelihood_e12: likelihood_e12(hazard_micronepers), impact_e8, least_e8 };
-    let mut hazards = ByKind::default();
-    for part in &parts {
-        *hazards.of(part.cause.kind()) += u64::from(part.hazard);
-    }
     let shares =
         Kind::ALL.map(|kind| Share { weight: sums.weight(kind, *hazards.of(kind)), id: kind.word() });
     let hundredths =
-        apportion(u64::from(value.hundredths), &shares, HUNDREDTH * u128::from(hazard_micronepers));
+        apportion_few(u64::from(value.hundredths), shares, HUNDREDTH * u128::from(hazard_micronepers));
     let mut kinds = ByKind::default();
     for (kind, hundredths) in Kind::ALL.into_iter().zip(hundredths) {
         *kinds.of(kind) = hundredths;

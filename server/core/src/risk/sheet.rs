@@ -76,7 +76,7 @@ pub struct Sheet {
     pub answers: Vec<Answers>,
 }
 
-const QUESTIONS: [Question; 18] = [
+const QUESTIONS: [Question; 19] = [
     question("data-held", "Data", "Can it reach data of patients?", "stated by the owner"),
     question("data-encrypted", "Data", "Is its disk encrypted?", "inventory of the device"),
     question(
@@ -96,6 +96,12 @@ const QUESTIONS: [Question; 18] = [
         "Access",
         "Is every password of the maker's replaced?",
         "checked on the device",
+    ),
+    question(
+        "passwords-set",
+        "Access",
+        "Does every account that may sign in need a password?",
+        "inventory of the device",
     ),
     question(
         "encrypted-services",
@@ -186,7 +192,7 @@ impl Sheet {
 }
 
 /// The answers of one device, in the order of the questions.
-fn answers(facts: &Facts, around: &Around, now: Timestamp) -> [Answer; 18] {
+fn answers(facts: &Facts, around: &Around, now: Timestamp) -> [Answer; 19] {
     let (posture, fresh) = (&facts.posture, &facts.freshness);
     let is = |yes: bool| if yes { Answer::Yes } else { Answer::No };
     let holds = match facts.impact.patient_data {
@@ -221,6 +227,7 @@ fn answers(facts: &Facts, around: &Around, now: Timestamp) -> [Answer; 18] {
         is(around.has_agent),
         key,
         not(posture.default_credentials),
+        not(posture.empty_password),
         not(posture.cleartext_service),
         posture.open_services.as_ref().map_or(Answer::Unknown, |services| is(services.is_empty())),
         not(posture.debug_port),

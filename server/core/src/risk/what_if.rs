@@ -6,7 +6,7 @@
 //! [`installed`] for the facts afterwards, [`super::score`] for the arithmetic.
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,6 +18,7 @@ use super::facts::{Exposure, Facts, Freshness, ReleaseAge};
 use super::hazard::{Cause, Part, parts};
 use super::model::Model;
 use super::score::{Band, Kind, Value, impact_e8, sum};
+use crate::exposure::Billed;
 
 /// A release that a device would run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +129,27 @@ pub fn installed(facts: &Facts, release: &Installed<'_>, left: Left) -> Facts {
         Left::Found { exposures, unknown, unmatchable } => (dated(exposures, facts), unknown, unmatchable),
     };
     Facts { freshness, exposures, exposures_unknown, components_unmatchable, ..facts.clone() }
+}
+
+impl Left {
+    /// What a match of a release's bill of materials leaves on a device. What the bill does not speak of, and what nobody can
+    /// judge in it, stays as it is on the device, unless its own remedy names the release.
+    #[must_use]
+    pub fn of_bill(billed: &Billed, facts: &Facts, release: &Installed<'_>) -> Self {
+        let key = |exposure: &Exposure| (exposure.id.clone(), String::from(exposure.source_name()));
+        let mut exposures = billed.exposed.exposures.clone();
+        let mut held: BTreeSet<(String, String)> = exposures.iter().map(key).collect();
+        for exposure in &facts.exposures {
+            let key = key(exposure);
+            let is_gone = billed.tells_of(&key.1) && !billed.unsure.contains(&key);
+            if !is_gone && !removes(release, exposure) && held.insert(key) {
+                exposures.push(exposure.clone());
+            }
+        }
+        let unknown = billed.unsure.iter().filter(|key| !held.contains(*key)).count();
+        let unknown = u32::try_from(unknown).unwrap_or(u32::MAX);
+        Self::Found { exposures, unknown, unmatchable: billed.exposed.unmatchable }
+    }
 }
 
 /// Whether a release removes an exposure, by what the exposure says of its remedy. Without counters only the release that is
@@ -276,6 +298,7 @@ mod tests {
     use crate::risk::model::RISK_V1;
     use crate::risk::order_tests::any_facts;
     use crate::risk::score::score;
+    use alloc::string::ToString;
     use alloc::vec;
     use proptest::prelude::*;
 
@@ -354,6 +377,28 @@ mod tests {
         let mut fleet = FleetEffect::default();
         fleet.add(&one);
         assert!(fleet.words("X").ends_with("; of 1 something stays unknown"), "{}", fleet.words("X"));
+    }
+
+    #[test]
+    fn a_bill_removes_only_what_it_speaks_of_and_can_judge() {
+        // Goal: no score falls because a bill is silent. Method: a pump with holes in three packages; a bill that repairs one,
+        // leaves one open for doubt, and does not name the third; the doubt about another one is counted.
+        let of =
+            |id: &str, source: &str| Exposure { source: Some(source.into()), ..exposure(id, 900_000, 90) };
+        let mut facts = flat_pump();
+        facts.exposures = vec![of("A", "pump"), of("B", "hose"), of("C", "valve"), of("D", "valve")];
+        facts.exposures[3].fixed_in = Some("4.2.2".into());
+        let told = ["pump".to_string(), "hose".to_string()].into();
+        let key = |id: &str, source: &str| (id.to_string(), source.to_string());
+        let unsure = [key("B", "hose"), key("E", "hose")].into();
+        let billed = Billed::told_of(told, unsure);
+        let Left::Found { exposures, unknown, unmatchable } = Left::of_bill(&billed, &facts, &current(42))
+        else {
+            panic!("a bill")
+        };
+        let ids: Vec<&str> = exposures.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(ids, ["B", "C"], "A is repaired; D is said to be, by its own remedy");
+        assert_eq!((unknown, unmatchable), (1, 0), "of E nobody knows; B counts already");
     }
 
     proptest! {

@@ -341,6 +341,7 @@ fn step_view(desk: &Desk, member: &Member, step: NextStep) -> StepView {
         | Act::Segment
         | Act::Reinstall
         | Act::ReplacePassword
+        | Act::SetPassword
         | Act::CloseServices(_)
         | Act::Harden
         | Act::ProtectKey

@@ -14,13 +14,14 @@ use cordon_server_core::risk::Band;
 use cordon_server_core::risk::support::Stage;
 
 use super::super::operator::coverage;
+use super::super::operator::risk::measures::{self, EXPLAINED, MeasuresQuery, SpreadView};
 use super::super::operator::risk::versions;
 use super::fault::Fault;
 use super::roster::{Entry, Roster};
 use super::visitor::Known;
 use super::{Desk, Page, count};
 use crate::ui::devices::{DeviceQuery, Step};
-use crate::ui::fleet_risk::{BoardRow, CUTS, FleetRisk, SupportRow, Unseen, render};
+use crate::ui::fleet_risk::{BoardRow, CUTS, FleetRisk, Measure, SupportRow, Unseen, render};
 use crate::ui::frame::Section;
 use crate::ui::{DeviceState, Said, badge, paths};
 
@@ -44,7 +45,12 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Known(visitor): Known) -
         rows: board(&roster, cut),
         support: support(&desk).await?,
         unseen: unseen(&desk).await?,
-        exports: vec![("Register as CSV", register("csv")), ("JSON", register("json"))],
+        measures: speed(&desk).await?,
+        exports: vec![
+            ("Register as CSV", register("csv")),
+            ("JSON", register("json")),
+            ("Measures as CSV", paths::with_query("/api/v1/risk/measures", &[("format", "csv")])),
+        ],
     };
     Ok(Html(render(&desk.frame(&visitor, Section::Overview, &roster), &page)))
 }
@@ -194,6 +200,32 @@ fn ended_words(stage: Stage, is_full: bool) -> &'static str {
     }
 }
 
+/// How fast vulnerabilities are closed: the API's own figures, each with what it means.
+async fn speed(desk: &Desk) -> Result<Vec<Measure>, Fault> {
+    let found = measures::of(&desk.operator, &MeasuresQuery::default()).await?;
+    if found.vulnerabilities == 0 {
+        return Ok(Vec::new());
+    }
+    let share = |permille: Option<u64>| {
+        permille.map_or("not known".to_owned(), |permille| format!("{}.{} %", permille / 10, permille % 10))
+    };
+    let days = |spread: Option<SpreadView>| {
+        spread.map_or("not known".to_owned(), |spread| {
+            let [half, all] = [spread.median_s, spread.most_s].map(|seconds| seconds.div_euclid(86_400));
+            format!("half within {half} days, all within {all}")
+        })
+    };
+    let [patched, identified, available, ..] = EXPLAINED;
+    Ok([
+        (share(found.patched_permille), patched),
+        (days(found.identified_to_available), identified),
+        (days(found.available_to_deployed), available),
+    ]
+    .into_iter()
+    .map(|(figure, means)| Measure { figure, means: means.into() })
+    .collect())
+}
+
 /// What we cannot see: the API's own sentences, those about silent devices with their list, and feeds that are too old.
 async fn unseen(desk: &Desk) -> Result<Vec<Unseen>, Fault> {
     let coverage = coverage::of(&desk.operator).await?;
@@ -212,11 +244,12 @@ async fn unseen(desk: &Desk) -> Result<Vec<Unseen>, Fault> {
     let feeds = desk.operator.app.knowledge.feeds();
     let stale = count(feeds.iter().filter(|feed| feed.kind.ages() && feed.age(now).is_finding()).count());
     if stale > 0 {
-        let (what, means) =
-            ("feeds too old", "what was published since is not known, and weighs on every score");
+        let old = coverage.feeds.iter().filter_map(|gap| Some((gap.feed.as_deref()?, gap.age_days?)));
+        let old: Vec<String> = old.map(|(name, days)| format!("{name} {days} days")).collect();
+        let means = "what was published since is not known, and weighs on every score";
         rows.push(Unseen {
             count: stale,
-            what: what.into(),
+            what: format!("feeds too old: {}", old.join(", ")).into(),
             means: means.into(),
             href: Some(paths::FEEDS.into()),
         });

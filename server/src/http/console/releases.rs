@@ -66,12 +66,13 @@ pub(super) async fn show(
     let (roster, releases) = (desk.roster(), desk.operator.repositories.releases().await?);
     let known = releases.iter().find(|one| one.repository == repository && one.release == release);
     let known = known.ok_or_else(missing)?;
+    let what_if = what_if(&desk, known).await?;
     let page = Release {
         row: row_of(known, &releases, &roster),
         facts: facts(known, &Clock::utc(desk.now())),
         files: files(&desk, known).await?,
-        effect: effect(known, &roster),
-        what_if: what_if(&desk, known).await?,
+        effect: effect(known, &roster, what_if.as_ref()),
+        what_if,
         sbom: sbom(&desk, known).await,
         orders: desk.operator.rollouts.look(|book| {
             let installs = book
@@ -212,13 +213,17 @@ async fn what_if(desk: &Desk, known: &KnownRelease) -> Result<Option<WhatIf>, Fa
         of.sort_by(|a, b| b.devices.cmp(&a.devices).then_with(|| a.what.cmp(&b.what)));
         rows.extend(of);
     }
+    let of = |how: How| count(rows.iter().filter(|row| row.how == how && row.href.is_some()).count());
+    let vulnerabilities = [of(How::Removed), of(How::Added)];
     let more = count(rows.len().saturating_sub(WHAT_IF_ROWS));
     rows.truncate(WHAT_IF_ROWS);
     let bands = |[low, medium, high, critical]: [u32; 4]| [critical, high, medium, low].map(u64::from);
     let unknown = match (answer.matched, fleet.unknown_devices) {
-        (0, _) => "Its bill of materials was not matched: of vulnerabilities only what advisories say of their remedies counts here.".to_owned(),
-        (_, 0) => String::new(),
-        (_, devices) => format!("Of {} something would still be unknown.", plural(devices.into(), "device", "devices")),
+        (0, _) | (_, 0) => answer.by_words.clone(),
+        (_, devices) => {
+            let devices = plural(devices.into(), "device", "devices");
+            format!("{}. Of {devices} something would still be unknown.", answer.by_words)
+        }
     };
     Ok(Some(WhatIf {
         words: answer.words.as_str().into(),
@@ -227,6 +232,7 @@ async fn what_if(desk: &Desk, known: &KnownRelease) -> Result<Option<WhatIf>, Fa
         after: bands(fleet.bands_after),
         rows,
         more,
+        vulnerabilities,
         unknown: Said::sentence(unknown),
     }))
 }
@@ -281,7 +287,7 @@ fn part_row(how: How, id: &str, devices: u32) -> WhatIfRow {
 }
 
 /// What installing it would change, and what cannot be told.
-fn effect(known: &KnownRelease, roster: &Roster) -> Vec<(String, Said)> {
+fn effect(known: &KnownRelease, roster: &Roster, what_if: Option<&WhatIf>) -> Vec<(String, Said)> {
     let (mut runs_it, mut older, mut newer, mut silent) = (0, 0, 0, 0);
     for entry in of_model(known, roster) {
         match entry.member.report.as_ref().map(|report| report.software.counter) {
@@ -304,10 +310,16 @@ fn effect(known: &KnownRelease, roster: &Roster) -> Vec<(String, Said)> {
         Ok(gain) => format!("The sum of all scores falls by {} points.", hundredths(gain)),
         Err(_) => format!("The sum of all scores falls by {} points.", number(gain / 100)),
     };
-    let unknown = "Unknown: no advisories have been matched against its SBOM yet.";
+    let vulnerabilities = match what_if {
+        None => "Nothing to compare: no device could take it.".to_owned(),
+        Some(what_if) => {
+            let [gone, new] = what_if.vulnerabilities.map(number);
+            format!("{gone} that devices have now would be gone, {new} would be new.")
+        }
+    };
     vec![
         ("Devices".to_owned(), devices.into()),
         ("Risk".to_owned(), risk.into()),
-        ("Vulnerabilities".to_owned(), unknown.into()),
+        ("Vulnerabilities".to_owned(), vulnerabilities.into()),
     ]
 }

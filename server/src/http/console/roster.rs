@@ -15,6 +15,7 @@ use cordon_server_core::admit::waiting;
 use cordon_server_core::risk::next_step::Act;
 use cordon_server_core::risk::{Band, NextStep};
 use cordon_server_core::triage;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
 
 use super::super::operator::Operator;
@@ -99,6 +100,10 @@ struct Made {
 impl Rosters {
     /// The roster of now; of a large fleet, of less than a second ago.
     pub(super) fn current(&self, operator: &Operator) -> Arc<Roster> {
+        off_the_planes(|| self.current_here(operator))
+    }
+
+    fn current_here(&self, operator: &Operator) -> Arc<Roster> {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fleet = &operator.app.fleet;
         let (version, now) = (*fleet.version().borrow(), operator.app.clock.now());
@@ -127,6 +132,15 @@ impl Rosters {
             made.minute = i64::MIN;
             made.at = Instant::now().checked_sub(CALM).unwrap_or(made.at);
         }
+    }
+}
+
+/// Work that takes seconds of a large fleet, so that what else this thread would do goes on elsewhere meanwhile. A runtime of
+/// one thread, as tests have, has no elsewhere.
+fn off_the_planes<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        Ok(_) | Err(_) => work(),
     }
 }
 

@@ -13,13 +13,15 @@ use cordon_proto::time::Timestamp;
 use cordon_server_core::risk::facts::{Exposure, Treatment};
 use cordon_server_core::risk::next_step::Act;
 use cordon_server_core::risk::remedy::{ExposureStep, of_exposures};
+use cordon_server_core::select::Filter;
 use tokio::time::Instant;
 
 use super::Desk;
 use super::roster::{Entry, Roster};
 use crate::appraisal::{Published, facts};
+use crate::exceptions::{self, Accepted, seen_as};
 use crate::http::problem::Problem;
-use crate::knowledge::{Matched, Readiness};
+use crate::knowledge::{Matched, Numbered, Readiness};
 use crate::ui::Said;
 use crate::ui::devices::Step;
 use crate::ui::vulnerabilities::{Counts, Exploited, Fix, Ground, VulnerabilityQuery, VulnerabilityRow};
@@ -47,6 +49,7 @@ pub(super) struct Surveys(Mutex<Option<Made>>);
 struct Made {
     roster: Arc<Roster>,
     matched: Matched,
+    accepted: Accepted,
     at: Instant,
     survey: Arc<Survey>,
 }
@@ -55,13 +58,20 @@ impl Surveys {
     /// The survey over a roster; of a large fleet, of less than a minute ago.
     pub(super) async fn current(&self, desk: &Desk, roster: &Arc<Roster>) -> Result<Arc<Survey>, Problem> {
         let published = desk.operator.published();
-        if let Some(kept) = self.kept(roster, &published.matched) {
+        let all = exceptions::all(&desk.operator.app).await?;
+        let accepted = Accepted::in_force(all, desk.now());
+        if let Some(kept) = self.kept(roster, &published.matched, &accepted) {
             return Ok(kept);
         }
         let (over, matched, now) = (roster.clone(), published.matched.clone(), desk.now());
-        let made = tokio::task::spawn_blocking(move || Survey::of(&over, &published, now));
-        let survey = Arc::new(made.await.map_err(|error| Problem::internal(&error))?);
-        let made = Made { roster: roster.clone(), matched, at: Instant::now(), survey: survey.clone() };
+        let made = tokio::task::spawn_blocking(move || {
+            let survey = Survey::of(&over, &published, &accepted, now);
+            (survey, accepted)
+        });
+        let (survey, accepted) = made.await.map_err(|error| Problem::internal(&error))?;
+        let survey = Arc::new(survey);
+        let made =
+            Made { roster: roster.clone(), matched, accepted, at: Instant::now(), survey: survey.clone() };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
         Ok(survey)
     }
@@ -72,19 +82,20 @@ impl Surveys {
         made.as_ref().map(|made| super::count(made.survey.rows.len()))
     }
 
-    fn kept(&self, roster: &Arc<Roster>, matched: &Matched) -> Option<Arc<Survey>> {
+    fn kept(&self, roster: &Arc<Roster>, matched: &Matched, accepted: &Accepted) -> Option<Arc<Survey>> {
         let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = made.as_ref().filter(|made| made.matched == *matched)?;
+        let made = made.as_ref().filter(|made| made.matched == *matched && made.accepted == *accepted)?;
         let is_calm = roster.entries.len() > SMALL && made.at.elapsed() < CALM;
         (is_calm || Arc::ptr_eq(&made.roster, roster)).then(|| made.survey.clone())
     }
 }
 
 impl Survey {
-    pub(super) fn of(roster: &Roster, published: &Published, now: Timestamp) -> Self {
+    pub(super) fn of(roster: &Roster, published: &Published, accepted: &Accepted, now: Timestamp) -> Self {
         let (mut survey, mut tallies) = (Self::default(), BTreeMap::new());
-        for entry in roster.entries.iter().filter(|entry| entry.counted) {
-            survey.add(&mut tallies, entry, published, now);
+        let accepted = accepted.weaknesses();
+        for group in groups(roster, published) {
+            survey.add(&mut tallies, &group, (published, &accepted), now);
         }
         let world = published.matched.made.as_deref().map(|made| &made.world);
         let is_known = world.is_some_and(|world| !world.exploited.is_empty());
@@ -92,41 +103,46 @@ impl Survey {
         survey
     }
 
-    fn add(
+    /// Takes in devices of which the same holds: it is asked of the first.
+    fn add<'a>(
         &mut self,
-        tallies: &mut BTreeMap<String, Tally>,
-        entry: &Entry,
-        published: &Published,
+        tallies: &mut BTreeMap<String, Tally<'a>>,
+        group: &Group<'a>,
+        (published, accepted): (&Published, &BTreeMap<String, Vec<&Filter>>),
         now: Timestamp,
     ) {
-        let (member, matched) = (&entry.member, &published.matched);
-        let facts = facts(member, published);
-        self.unmatchable += u64::from(facts.components_unmatchable);
-        self.unseen += u64::from(!matched.can_ask(member));
+        let (Some(first), matched) = (group.entries.first(), &published.matched) else { return };
+        let facts = facts(&first.member, published);
+        let devices = super::count(group.entries.len());
+        self.unmatchable += u64::from(facts.components_unmatchable) * devices;
+        self.unseen += if matched.can_ask(&first.member) { 0 } else { devices };
         let steps = of_exposures(&facts, &published.model, now);
         let mut seen = BTreeSet::new();
         for exposure in facts.exposures.iter().filter(|exposure| is_open(exposure)) {
-            let tally = tallies.entry(exposure.id.clone()).or_default();
+            let tally = tally_of(tallies, &exposure.id);
             tally.name(exposure);
             if seen.insert(exposure.id.as_str()) {
-                tally.affected += 1;
-                tally.place(entry);
+                tally.affected += devices;
+                tally.place(group);
+                let filters = accepted.get(&exposure.id.to_ascii_uppercase());
+                tally.accepted += filters.map_or(0, |filters| group.covered(filters));
             }
             let own = |step: &&ExposureStep| step.id == exposure.id && step.package == exposure.package;
             if let Some(step) = steps.iter().find(own) {
                 tally.step(step);
             }
         }
-        for (id, package) in matched.unknown(member) {
+        let mut unsure = BTreeSet::new();
+        for (id, package) in matched.unknown(&first.member) {
             if seen.contains(id.as_str()) {
                 continue;
             }
-            let tally = tallies.entry(id.clone()).or_default();
+            let tally = tally_of(tallies, &id);
             tally.packages.insert(package);
-            tally.describe(matched, &id);
-            if tally.last_unknown.replace(entry.row.id.clone()).as_deref() != Some(entry.row.id.as_str()) {
-                tally.unknown += 1;
-                tally.place(entry);
+            if unsure.insert(id.clone()) {
+                tally.describe(matched, &id);
+                tally.unknown += devices;
+                tally.place(group);
             }
         }
     }
@@ -155,14 +171,61 @@ fn is_open(exposure: &Exposure) -> bool {
     }
 }
 
+/// Devices that are exposed to the same, run the same and are reached in the same way: what is to be done is the same for all.
+#[derive(Default)]
+struct Group<'a> {
+    entries: Vec<&'a Entry>,
+    wards: BTreeSet<(&'a str, &'a str)>,
+    models: BTreeSet<&'a str>,
+    in_use: u64,
+}
+
+fn groups<'a>(roster: &'a Roster, published: &Published) -> Vec<Group<'a>> {
+    let mut sets = Numbered::new(&published.matched);
+    // In an order of their own: of two steps that are due together the same one is shown each time.
+    let mut groups: BTreeMap<(Option<usize>, usize), Group<'a>> = BTreeMap::new();
+    for entry in roster.entries.iter().filter(|entry| entry.counted) {
+        let key = (sets.of(&entry.member), entry.member.device.placement.reach.number());
+        groups.entry(key).or_default().add(entry);
+    }
+    groups.into_values().collect()
+}
+
+impl<'a> Group<'a> {
+    fn add(&mut self, entry: &'a Entry) {
+        let row = &entry.row;
+        self.wards.insert((row.site.raw(), row.ward.raw()));
+        self.models.insert(row.model.raw());
+        self.in_use += u64::from(is_in_use(entry));
+        self.entries.push(entry);
+    }
+
+    /// How many of them one of these filters means.
+    fn covered(&self, filters: &[&Filter]) -> u64 {
+        let is_meant = |entry: &&&Entry| {
+            let seen = seen_as(&entry.member, entry.row.risk.band);
+            filters.iter().any(|filter| filter.fits(&seen))
+        };
+        super::count(self.entries.iter().filter(is_meant).count())
+    }
+}
+
+fn tally_of<'t, 'a>(tallies: &'t mut BTreeMap<String, Tally<'a>>, id: &str) -> &'t mut Tally<'a> {
+    if !tallies.contains_key(id) {
+        tallies.insert(id.to_owned(), Tally::default());
+    }
+    tallies.get_mut(id).expect("it was put there if it was missing")
+}
+
 /// One weakness while it is counted.
 #[derive(Default)]
-struct Tally {
+struct Tally<'a> {
     affected: u64,
     unknown: u64,
     in_use: u64,
-    wards: BTreeSet<(String, String)>,
-    models: BTreeSet<String>,
+    accepted: u64,
+    wards: BTreeSet<(&'a str, &'a str)>,
+    models: BTreeSet<&'a str>,
     packages: BTreeSet<String>,
     aliases: BTreeSet<String>,
     cvss_tenths: Option<u8>,
@@ -172,12 +235,13 @@ struct Tally {
     has_version: bool,
     step: Option<Step>,
     installs: bool,
-    last_unknown: Option<String>,
 }
 
-impl Tally {
+impl<'a> Tally<'a> {
     fn name(&mut self, exposure: &Exposure) {
-        self.packages.insert(exposure.source_name().to_owned());
+        if !self.packages.contains(exposure.source_name()) {
+            self.packages.insert(exposure.source_name().to_owned());
+        }
         self.cvss_tenths = self.cvss_tenths.max(exposure.cvss.map(|cvss| cvss.tenths));
         self.epss_millionths = self.epss_millionths.max(exposure.epss_millionths);
         self.known_exploited |= exposure.known_exploited;
@@ -196,11 +260,10 @@ impl Tally {
         self.ransomware |= exploited.is_some_and(|exploited| exploited.ransomware);
     }
 
-    fn place(&mut self, entry: &Entry) {
-        let row = &entry.row;
-        self.wards.insert((row.site.raw().to_owned(), row.ward.raw().to_owned()));
-        self.models.insert(row.model.raw().to_owned());
-        self.in_use += u64::from(is_in_use(entry));
+    fn place(&mut self, group: &Group<'a>) {
+        self.wards.extend(&group.wards);
+        self.models.extend(&group.models);
+        self.in_use += group.in_use;
     }
 
     /// Keeps the step that is due first; one that somebody here can take goes before one that waits for a maker.
@@ -223,7 +286,7 @@ impl Tally {
             id,
             aliases: said(self.aliases),
             packages: said(self.packages),
-            models: said(self.models),
+            models: self.models.into_iter().map(Said::from).collect(),
             cvss_tenths: self.cvss_tenths,
             exploited: exploited(self.known_exploited, self.ransomware, is_catalogue_here),
             epss_millionths: self.epss_millionths,
@@ -237,7 +300,7 @@ impl Tally {
                 (false, false) => Fix::None,
             },
             step: self.step,
-            accepted: 0,
+            accepted: self.accepted,
         }
     }
 }

@@ -101,10 +101,11 @@ pub(in crate::http) async fn rows(
     operator: &Operator,
     query: VulnerabilityQuery,
 ) -> Result<Vec<VulnerabilityRow>, Problem> {
-    let operator = operator.clone();
+    let (operator, now) = (operator.clone(), operator.app.clock.now());
+    let accepted = Accepted::in_force(exceptions::all(&operator.app).await?, now);
     let work = move || {
-        let (published, now) = (operator.published(), operator.app.clock.now());
-        let survey = Survey::of(&Rosters::default().current(&operator), &published, now);
+        let published = operator.published();
+        let survey = Survey::of(&Rosters::default().current(&operator), &published, &accepted, now);
         let mut rows = rows_of(&operator, &survey, &query)?;
         rows.retain(|row| query.fits(row, now));
         query.arrange(&mut rows);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use cordon_server_core::coverage::{Coverage, Seen, coverage};
+use cordon_server_core::coverage::{Coverage, FeedGap, Seen, coverage, feed_gaps};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -42,6 +42,9 @@ pub struct CoverageAnswer {
     pub unmatchable: u32,
     /// Devices that their list of assets names no more.
     pub unlisted: u32,
+    /// Feeds behind which nothing is seen: `stale`, `ahead`, `unreadable` or `never`, with their age in days.
+    #[schema(value_type = Vec<Object>)]
+    pub feeds: Vec<FeedGap>,
     /// What cannot be seen, in sentences.
     pub blind_spots: Vec<String>,
 }
@@ -59,6 +62,7 @@ pub async fn show(State(operator): State<Operator>) -> Answered<CoverageAnswer> 
         with_model,
         unmatchable,
         unlisted,
+        feeds,
         blind_spots,
     } = of(&operator).await?;
     Ok(Json(CoverageAnswer {
@@ -71,6 +75,7 @@ pub async fn show(State(operator): State<Operator>) -> Answered<CoverageAnswer> 
         with_model,
         unmatchable,
         unlisted,
+        feeds,
         blind_spots,
     }))
 }
@@ -78,13 +83,16 @@ pub async fn show(State(operator): State<Operator>) -> Answered<CoverageAnswer> 
 /// The coverage of now, for the API and the console.
 pub(crate) async fn of(operator: &Operator) -> Result<Coverage, Problem> {
     let (members, now) = (operator.app.fleet.all(), operator.app.clock.now());
-    let mut sources = Vec::new();
+    let mut lists = Vec::new();
     for (list, record) in operator.app.asset_lists().await?.lists {
         let days = now.seconds_since(record.imported).div_euclid(86_400);
         if days >= LIST_STALE_DAYS {
-            sources.push(format!("the asset list {list} is {days} days old: import it again"));
+            lists.push(format!("the asset list {list} is {days} days old: import it again"));
         }
     }
+    let knowledge = &operator.app.knowledge;
+    let unreadable = knowledge.matched().made.map(|made| made.missing.clone()).unwrap_or_default();
+    let feeds = feed_gaps(&knowledge.feeds(), &unreadable, now);
     let counted = tokio::task::spawn_blocking(move || {
         let seen = members.iter().map(|member| Seen {
             device: &member.device,
@@ -92,7 +100,7 @@ pub(crate) async fn of(operator: &Operator) -> Result<Coverage, Problem> {
             seen: member.seen,
             has_inventory: member.inventory.is_some(),
         });
-        coverage(seen, &sources, now)
+        coverage(seen, feeds, &lists, now)
     });
     counted.await.map_err(|error| Problem::internal(&error))
 }

@@ -20,6 +20,7 @@ use crate::appraisal::{Appraised, appraise, is_counted};
 use crate::fleet::Member;
 use crate::http::problem::Problem;
 
+pub mod measures;
 pub mod model;
 pub mod register;
 pub mod versions;
@@ -34,6 +35,7 @@ pub(super) fn routes() -> Router<Operator> {
         .route("/api/v1/risk/versions", get(versions::list))
         .route("/api/v1/risk/support", get(versions::support))
         .route("/api/v1/risk/sheet", get(versions::sheet))
+        .route("/api/v1/risk/measures", get(measures::show))
         .route("/api/v1/devices/{id}/risk-history", get(device_history))
         .route("/api/v1/risk/what-if/{repository}/{*release}", get(what_if::show))
 }

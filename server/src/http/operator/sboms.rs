@@ -245,7 +245,8 @@ fn running<'a>(member: &Member, releases: &'a [KnownRelease]) -> Result<&'a Know
     })
 }
 
-fn file_of(known: &KnownRelease) -> Result<FileRef, Problem> {
+/// The file of a release's bill of materials.
+pub(crate) fn file_of(known: &KnownRelease) -> Result<FileRef, Problem> {
     let file = known.files().into_iter().find(|(part, _)| *part == Part::Sbom);
     let (_, file) =
         file.ok_or_else(|| lacking(&format!("the maker shipped no SBOM with {}", known.release)))?;

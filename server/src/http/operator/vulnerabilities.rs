@@ -22,7 +22,7 @@ use crate::ui::vulnerabilities::query::SORTS;
 use crate::ui::vulnerabilities::{Exploited, Fix, VulnerabilityQuery, VulnerabilityRow};
 
 /// Columns of the list as a file.
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "vulnerability",
     "cvss",
     "exploited",
@@ -30,6 +30,7 @@ const COLUMNS: [&str; 13] = [
     "affected",
     "unknown",
     "in_use",
+    "accepted",
     "wards",
     "next_step",
     "owner",
@@ -95,6 +96,8 @@ pub struct VulnerabilityView {
     unknown: u64,
     /// Of both, those in clinical use now.
     in_use: u64,
+    /// Devices for which a person has accepted it; it changes no other count.
+    accepted: u64,
     /// Wards in which those stand.
     wards: u64,
     /// What repairs it: `release`, `version`, `none`.
@@ -193,6 +196,7 @@ impl VulnerabilityView {
             affected: row.affected,
             unknown: row.unknown,
             in_use: row.in_use,
+            accepted: row.accepted,
             wards: row.wards,
             fix: match row.fix {
                 Fix::None => "none",
@@ -209,7 +213,7 @@ impl VulnerabilityView {
     }
 
     /// The cells of a file.
-    fn cells(self) -> [String; 13] {
+    fn cells(self) -> [String; 14] {
         let tenths = |tenths: u8| format!("{}.{}", tenths / 10, tenths % 10);
         let chance = |chance: u32| format!("{}.{:06}", chance / 1_000_000, chance % 1_000_000);
         [
@@ -220,6 +224,7 @@ impl VulnerabilityView {
             self.affected.to_string(),
             self.unknown.to_string(),
             self.in_use.to_string(),
+            self.accepted.to_string(),
             self.wards.to_string(),
             self.next_step.unwrap_or_default(),
             self.owner.unwrap_or_default().to_owned(),

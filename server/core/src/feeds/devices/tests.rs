@@ -210,3 +210,23 @@ proptest! {
         prop_assert_eq!(catalogue.judge(&pump).len(), 1);
     }
 }
+
+#[test]
+fn what_a_site_calls_otherwise_is_found_wherever_its_model_is() {
+    // Goal: a relabelled device is in no less danger. Method: advisories with the model's own name and with a range of codes, asked
+    // under the model's name and under the site's.
+    let advisories = Vec::from([
+        document("A-1", "Philips", &[("IntelliVue patient monitor MP2-MP90", "", AFFECTED)]),
+        document("A-2", "Philips", &[("IntelliVue MP50", "", AFFECTED)]),
+    ]);
+    for one in advisories {
+        let mut aliases = Aliases::default();
+        aliases.add_model("Philips", "Hall Monitor 5", "IntelliVue MP50");
+        let catalogue = Catalogue::new(Vec::from([one]), aliases);
+        let said = |model: &str| judged(&catalogue, &asset("Philips", model, "L.00.95"));
+        let answer = |model: &str| said(model).split(' ').next().map(ToString::to_string);
+        assert_eq!(answer("IntelliVue MP50").as_deref(), Some("affected"), "{}", said("IntelliVue MP50"));
+        assert_eq!(answer("Hall Monitor 5"), answer("IntelliVue MP50"), "{}", said("Hall Monitor 5"));
+        assert_eq!(said("Hall Monitor 6"), "");
+    }
+}

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::wire;
+use cordon_server_core::exception::{Asked, Exception, Word};
 
 use super::fixture::{Console, Reply, commit, id};
 use crate::store::Key;
@@ -54,6 +55,25 @@ async fn with_feeds() -> Console {
     console
 }
 
+/// A weakness is accepted for every site of this name, by two people.
+async fn accept(console: &Console, weakness: &str) {
+    let now = console.app().clock.now();
+    let reason = text("no repair before the new year");
+    let site = console.app().fleet.get(id(0)).expect("a device").device.placement.site.to_string();
+    let asked = Asked {
+        about: weakness.to_owned(),
+        filter: vec![format!("site={site}")],
+        owner: text("Head of IT"),
+        reason: reason.clone(),
+        control: text("its ward is segmented"),
+        until: now.plus_seconds(30 * 86_400),
+    };
+    let id = "x-1".parse().expect("a name");
+    let asked = Exception::request(id, asked, "person:ines".to_owned(), now).expect("allowed");
+    let accepted = asked.approve(Word { by: "person:joy".to_owned(), at: now, reason }).expect("allowed");
+    commit(console.app(), |draft| draft.put(Key::Exception(accepted.id.clone()), accepted.to_body())).await;
+}
+
 #[tokio::test]
 async fn before_any_feed_every_page_says_that_nothing_is_known() {
     // Goal: no silence that looks like safety. Method: each page of an empty knowledge.
@@ -98,7 +118,11 @@ async fn a_file_brought_on_a_page_leads_to_its_devices() {
         .get("/api/v1/vulnerabilities?format=json")
         .await
         .must("\"in_use\":1")
-        .must("\"matching\":\"ready\"");
+        .must("\"matching\":\"ready\"")
+        .must("\"accepted\":0");
+    accept(&console, "CVE-2020-1938").await;
+    console.get("/vulnerabilities").await.must("accepted for 1");
+    console.get("/api/v1/vulnerabilities?format=json").await.must("\"accepted\":1");
     console.get("/feeds").await.must("plain file").must("debian");
     console.get("/feeds/debian").await.must("Nothing of it was refused");
 }

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 
 use super::super::{Operator, refused};
 use super::over_fleet;
+use crate::exceptions::{self, Accepted};
 use crate::fleet::Member;
 use crate::http::problem::Problem;
 
@@ -76,9 +77,11 @@ pub async fn list(
     let after = query.after.as_deref().map(cursor).transpose()?;
     let limit = query.limit.unwrap_or(limits::PAGE_ROWS).clamp(1, limits::PAGE_ROWS);
     let now = operator.app.clock.now();
+    let accepted = Accepted::announced(exceptions::all(&operator.app).await?);
     let begun = Kept { rows: Vec::new(), total: 0, after, most: (!csv).then_some(limit) };
     let kept = over_fleet(&operator, begun, move |kept, member, appraised| {
-        let row = Row::of(whose(member), &appraised.score, &appraised.steps, Vec::new());
+        let exceptions = accepted.lines(member, &appraised.score);
+        let row = Row::of(whose(member), &appraised.score, &appraised.steps, exceptions);
         if query.fits(&row, least) {
             kept.take(row);
         }

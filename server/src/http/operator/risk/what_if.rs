@@ -12,16 +12,17 @@ use cordon_proto::ids::{DeviceId, Name, TargetPath};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::release::Release;
+use cordon_server_core::exposure::{Bill, Billed, Exposed};
 use cordon_server_core::import::KnownRelease;
 use cordon_server_core::order_plan::{Case, Fate, Meant, fate};
 use cordon_server_core::paths_up::steps_of;
-use cordon_server_core::risk::Facts;
 use cordon_server_core::risk::facts::ReleaseAge;
 use cordon_server_core::risk::gather::Newest;
 use cordon_server_core::risk::what_if::{Changed, FleetEffect, Installed, Left, effect, installed};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::super::sboms::{file_of, shipped};
 use super::super::{Answered, Operator, not_found, parsed, refused};
 use crate::appraisal::{Published, facts, is_counted};
 use crate::fleet::Member;
@@ -53,8 +54,12 @@ pub struct WhatIfAnswer {
     pub fleet: FleetEffect,
     /// Devices of its model that could not take it, by why.
     pub left_out: BTreeMap<&'static str, u32>,
-    /// How many devices its bill of materials was matched for; of the others only what advisories say of their remedies
-    /// counts.
+    /// On what its vulnerabilities stand: `sbom`, its own bill of materials held against what is known; or `remedies`, only
+    /// what is known of the devices' own vulnerabilities and of the releases that remove them.
+    pub by: &'static str,
+    /// The same in a sentence; without a bill, why there is none.
+    pub by_words: String,
+    /// How many devices its bill of materials was matched for.
     pub matched: u32,
     /// A page of the devices, by name.
     pub devices: Vec<DeviceEffectView>,
@@ -115,10 +120,19 @@ pub async fn show(
     let stated = known.stated().ok_or_else(|| refused("release_unread", old))?;
     let (members, published, now) =
         (operator.app.fleet.all(), operator.published(), operator.app.clock.now());
+    let bill = bill_of(&operator, known).await;
     let asked = Asked { releases, stated, published, now, page: (after, limit) };
-    let work = move || asked.over(&members, |_, _| Left::AsKnown);
+    let work = move || asked.over(&members, bill);
     let answer = tokio::task::spawn_blocking(work).await.map_err(|error| Problem::internal(&error))?;
     Ok(Json(answer))
+}
+
+/// The bill of materials of a release, or why it cannot be held against anything.
+async fn bill_of(operator: &Operator, known: &KnownRelease) -> Result<Bill, String> {
+    let words = |problem: Problem| problem.detail().to_owned();
+    let file = file_of(known).map_err(words)?;
+    let sbom = shipped(operator, file).await.map_err(words)?;
+    tokio::task::spawn_blocking(move || Bill::of(&sbom)).await.map_err(|_| "it could not be read".to_owned())
 }
 
 /// A release, and all that its effect depends on beside the devices.
@@ -131,8 +145,8 @@ struct Asked {
 }
 
 impl Asked {
-    /// The effect over these devices. `left` says what is known of the release's vulnerabilities on a device with these facts.
-    fn over(&self, members: &[Arc<Member>], left: impl Fn(&Member, &Facts) -> Left) -> WhatIfAnswer {
+    /// The effect over these devices, by the release's bill of materials where there is one.
+    fn over(&self, members: &[Arc<Member>], bill: Result<Bill, String>) -> WhatIfAnswer {
         let steps = steps_of(&self.stated.model, &self.releases);
         let case = Case { release: &self.stated, steps: &steps, now: self.now };
         let path = self.stated.image.release.as_str();
@@ -147,6 +161,9 @@ impl Asked {
         let (from, limit) = self.page;
         let of_model =
             |member: &&Arc<Member>| is_counted(member) && member.device.hardware.model == self.stated.model;
+        let makers =
+            members.iter().filter(of_model).map(|member| member.device.hardware.manufacturer.as_str());
+        let billed = bill.and_then(|bill| self.billed(&bill, makers.min().unwrap_or_default()));
         for member in members.iter().filter(of_model) {
             let fate = fate_of(&case, member);
             if !matches!(fate, Fate::Fits | Fate::NeedsStep(_)) {
@@ -154,7 +171,8 @@ impl Asked {
                 continue;
             }
             let before = facts(member, &self.published);
-            let left = left(member, &before);
+            let left =
+                billed.as_ref().map_or(Left::AsKnown, |billed| Left::of_bill(billed, &before, &release));
             matched += u32::from(left != Left::AsKnown);
             let after = installed(&before, &release, left);
             let effect = effect(&before, &after, &self.published.model, self.now);
@@ -175,10 +193,37 @@ impl Asked {
             words: fleet.words(path),
             fleet,
             left_out,
+            by: if billed.is_ok() { "sbom" } else { "remedies" },
+            by_words: by_words(&billed),
             matched,
             devices,
             next,
         }
+    }
+}
+
+impl Asked {
+    fn billed(&self, bill: &Bill, maker: &str) -> Result<Billed, String> {
+        let billed = self.published.matched.expose_bill(bill, maker, &self.stated);
+        billed.ok_or_else(|| self.published.matched.readiness.sentence().to_owned())
+    }
+}
+
+/// On what the vulnerabilities of a release stand, in a sentence.
+fn by_words(billed: &Result<Billed, String>) -> String {
+    match billed {
+        Ok(billed) => {
+            let Exposed { exposures, unmatchable, .. } = &billed.exposed;
+            let (holes, unsure) = (exposures.len(), billed.unsure.len());
+            format!(
+                "By its own bill of materials: {holes} vulnerabilities, {unsure} of which nobody can say, {unmatchable} \
+                 components that no advisory can be asked about; what the bill does not name stays as it is"
+            )
+        }
+        Err(why) => format!(
+            "By remedies only, without a bill of materials ({why}): a vulnerability counts as gone where a release that \
+             removes it is known"
+        ),
     }
 }
 
