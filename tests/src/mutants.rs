@@ -21,6 +21,7 @@ pub mod evidence;
 pub mod installers;
 pub mod inventory;
 pub mod matching;
+pub mod mud;
 pub mod owner;
 pub mod refusals;
 pub mod risk;
@@ -52,6 +53,7 @@ pub const ALL: &[&[Breakage]] = &[
     installers::INSTALLERS,
     inventory::INVENTORY,
     matching::MATCHING,
+    mud::MUD,
     refusals::REFUSALS,
     risk::RISK,
     rollouts::ROLLOUTS,
