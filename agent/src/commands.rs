@@ -47,7 +47,7 @@ cordon-agent [--state DIR] [--config FILE] COMMAND
 
 #[cfg(feature = "observe")]
 const USAGE_OF_OBSERVE: &str = "  observe --read FILE.pcap|--read-conn conn.log --out FILE.jsonl [--device IP|MAC]… [--local CIDR]… [--from T] [--until T]
-          [--learn 7d|12h|all] [--profile FILE] [--save-profile FILE]
+          [--learn 7d|12h|all] [--profile FILE] [--save-profile FILE] [--mud FILE]
                             what the sensor makes of a recording: flows, findings and a summary as JSON lines; - for
                             standard output. Watched is who speaks from a private address, unless devices are named
 ";

@@ -68,6 +68,8 @@ pub struct Config {
     pub key: KeyPlace,
     /// A time before which it cannot be.
     pub clock_floor: Option<Timestamp>,
+    /// What the maker describes of the device, as `cordonctl mud compile` writes it.
+    pub mud: Option<PathBuf>,
     /// What must hold after a trial boot, besides a check-in.
     pub health: Health,
     /// Seconds that a trial gets, and once more where the network is down.
@@ -204,6 +206,7 @@ impl Config {
             image_kbit_s: file.image_kbit_s,
             key,
             clock_floor,
+            mud: file.mud.map(|mud| folder.join(mud)),
             health: health(file.health, folder)
                 .ok_or_else(|| value("health", "must be [\"program\", …] or \"file:PATH\""))?,
             trial_s: file.trial_s.unwrap_or(limits::TRIAL_S),

@@ -14,12 +14,14 @@ use std::fs::File;
 use std::hash::RandomState;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cordon_agent_core::flow::table::{FlowTable, Timeouts};
 use cordon_agent_core::profile::kept::{Named, Profiles};
 use cordon_agent_core::sensor::{Output, Sensor};
 use cordon_agent_core::watched::{Choice, Device, Learn, Network};
 use cordon_proto::limits;
+use cordon_proto::mud::Usage;
 use cordon_proto::time::{Millis, Timestamp};
 
 use feed::{Feed, Looked};
@@ -39,6 +41,8 @@ pub(crate) struct Request {
     pub(crate) learn: Option<Learn>,
     pub(crate) save_profile: Option<PathBuf>,
     pub(crate) profile: Option<PathBuf>,
+    /// What the maker describes, compiled.
+    pub(crate) mud: Option<PathBuf>,
     pub(crate) from: Option<Timestamp>,
     pub(crate) until: Option<Timestamp>,
     pub(crate) out: PathBuf,
@@ -127,19 +131,32 @@ fn form(path: &Path, what: &dyn std::fmt::Display) -> ObserveError {
 fn choice(request: &Request) -> Result<Choice, ObserveError> {
     let mut profiles = Vec::new();
     if let Some(path) = &request.profile {
-        let most = limits::PROFILES_BYTES as u64 + 1;
-        let mut bytes = Vec::new();
-        let read = open(path)?.take(most).read_to_end(&mut bytes);
-        read.map_err(|error| ObserveError::Read { path: path.clone(), error })?;
-        let read = Profiles::decode(&bytes).map_err(|what| form(path, &what))?;
+        let read =
+            Profiles::decode(&whole(path, limits::PROFILES_BYTES)?).map_err(|what| form(path, &what))?;
         profiles.extend(read.devices.into_iter().map(|named| (named.device, named.profile)));
     }
+    let described = |path: &PathBuf| {
+        let read = Usage::decode(&whole(path, limits::USAGE_BYTES)?);
+        let usage =
+            read.map_err(|what| form(path, &format!("{what}: `cordonctl mud compile` makes this file")))?;
+        Ok(Arc::new(usage))
+    };
+    let usage = request.mud.as_ref().map(described).transpose()?;
     Ok(Choice {
         devices: request.devices.clone(),
         local: request.local.clone(),
         learn: request.learn.unwrap_or(Learn::Off),
         profiles,
+        usage,
     })
+}
+
+/// The bytes of a file, one more than its bound at most.
+fn whole(path: &Path, bound: usize) -> Result<Vec<u8>, ObserveError> {
+    let mut bytes = Vec::new();
+    let read = open(path)?.take(bound as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| ObserveError::Read { path: path.to_owned(), error })?;
+    Ok(bytes)
 }
 
 /// Writes what was learned of each device, frozen as it stood at the end.

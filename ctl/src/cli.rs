@@ -12,7 +12,7 @@ use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
     advisories, approvals, audit, bundle, content, devices, evidence, exceptions, expiries, export, feeds,
-    holds, keys, makers, matching, order, owner, receipts, release, repo, risk, rollouts, sbom, score,
+    holds, keys, makers, matching, mud, order, owner, receipts, release, repo, risk, rollouts, sbom, score,
     tokens, version_compare,
 };
 
@@ -121,6 +121,9 @@ pub enum Command {
     Advisories(advisories::Command),
     /// Tell which known weaknesses the packages of a device have.
     Match(matching::Match),
+    /// Check, show, compile and generate makers' usage descriptions (RFC 8520), and hold flows against one.
+    #[command(subcommand)]
+    Mud(Box<mud::Command>),
     /// Look at bills of materials, convert them, compare shipped with found.
     #[command(subcommand)]
     Sbom(sbom::Command),
@@ -160,6 +163,7 @@ impl Command {
             Self::Feeds(command) => command.run(session),
             Self::Advisories(command) => command.run(session),
             Self::Match(matching) => matching.run(session),
+            Self::Mud(command) => command.run(session),
             Self::Sbom(command) => command.run(session),
             Self::Score(score) => score.run(session),
             Self::VersionCompare(compare) => compare.run(session),

@@ -1,7 +1,7 @@
 //! `cordonctl`: keys, signing, approving, asking, on people's own workstations.
 //!
 //! Two halves that share nothing but the command line. The first works on files alone and needs no network: `keys`,
-//! `repo`, `release`, `order`, `content`, `bundle`, `owner`, `feeds sign`, `match`, `sbom`, `score`, `version-compare`. The second speaks to the operator plane of a server: `tokens`, `devices`,
+//! `repo`, `release`, `order`, `content`, `bundle`, `owner`, `feeds sign`, `match`, `mud`, `sbom`, `score`, `version-compare`. The second speaks to the operator plane of a server: `tokens`, `devices`,
 //! `feeds`, `advisories`, `makers`, `rollouts`, `holds`, `audit`, `receipts`, `expiries`, `evidence pack`, `order draft`, `order plan`, `repo publish`, `repo fetch`. It
 //! must never believe a fact that it signs because a server says so: a draft that a server carried is recomputed from the
 //! own folders. It shares no code with the server: a stolen server cannot make a person sign something else than what is
@@ -43,6 +43,7 @@ pub mod key;
 pub mod keys;
 pub mod makers;
 pub mod matching;
+pub mod mud;
 pub mod order;
 pub mod owner;
 pub mod placing;

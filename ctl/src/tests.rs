@@ -29,6 +29,7 @@ mod intake;
 mod makers;
 mod matches;
 mod meeting;
+mod mud;
 mod online;
 mod owners;
 mod planning;

@@ -23,6 +23,7 @@ pub mod ids;
 pub mod inventory;
 pub mod limits;
 pub mod merkle;
+pub mod mud;
 pub mod receipt;
 pub mod sorting;
 pub mod telemetry;

@@ -259,6 +259,9 @@ pub const DHCP_OPTIONS: usize = 64;
 pub const TLS_EXTENSIONS: usize = 48;
 /// Bytes of a host name (RFC 1035, 2.3.4).
 pub const HOST_NAME_BYTES: usize = 253;
+/// Seconds after the first DNS answer that was seen, from which on a peer without a name has none: what a device knew
+/// before has run out by then.
+pub const NAMES_SETTLE_S: i64 = 3600;
 /// Addresses whose names are remembered from DNS answers.
 pub const ADDRESS_NAMES: usize = 2048;
 /// Neighbours whose hardware addresses are remembered.
@@ -310,6 +313,8 @@ pub const FINDING_FORGOTTEN_S: i64 = 7 * 24 * 3600;
 pub const FINDING_REPEAT_S: i64 = 3600;
 /// Destinations watched for a beacon at once.
 pub const BEACON_TRACKS: usize = 128;
+/// Starts within an hour from which on a destination is news also where many networks are usual.
+pub const BUSY_STARTS: usize = 24;
 /// Starts remembered of one watched destination.
 pub const BEACON_STARTS: usize = 64;
 /// Those who may be searching the network that are told apart, the device itself included.
@@ -328,6 +333,23 @@ pub const TUNNEL_NAMES: usize = 64;
 pub const DHCP_CLIENTS: usize = 32;
 /// Bytes read from the spool for one batch; a single larger record makes a batch of its own.
 pub const SPOOL_READ_BYTES: usize = 256 * 1024;
+
+/// Bytes of a MUD file that is read entry by entry.
+pub const MUD_BYTES: usize = 1024 * 1024;
+/// Entries of all access lists of a MUD file together, and rules of the usage that is compiled from it.
+pub const MUD_ENTRIES: usize = 1024;
+/// Access lists of a MUD file.
+pub const MUD_LISTS: usize = 64;
+/// Networks that a site binds to one rule.
+pub const MUD_BOUND: usize = 32;
+/// Bytes of a compiled usage on a device.
+pub const USAGE_BYTES: usize = 96 * 1024;
+/// Bytes of a detached signature under a MUD file, its certificates included.
+pub const MUD_SIGNATURE_BYTES: usize = 64 * 1024;
+/// Observed flows that are made into a MUD file, or judged by one, in one run.
+pub const MUD_FLOWS: usize = 1_000_000;
+/// Entries of a MUD file that is generated, in each direction.
+pub const MUD_GENERATED: usize = MUD_ENTRIES / 2;
 
 /// Milliseconds of the first wait before a retry.
 pub const RETRY_FIRST_MS: u64 = 1000;

@@ -2,11 +2,12 @@
 //!
 //! A missing peer ends the bench with 1: a figure without its pair says nothing. Read next: [`agent_footprint`], [`store`],
 //! [`ingest`], [`handshake`], [`firmware`], [`chunk_delta`], [`version_order`], [`matching`], [`sbom`], [`inventory`],
-//! [`flow_meter`], and [`rollout`], [`risk`] and [`knowledge`], which have no peer.
+//! [`flow_meter`], and [`rollout`], [`risk`], [`knowledge`] and [`anomaly`], which have no peer.
 
 use clap::ValueEnum;
 
 pub mod agent_footprint;
+pub mod anomaly;
 pub mod chunk_delta;
 pub mod debian_pair;
 pub mod firmware;
@@ -48,6 +49,8 @@ pub enum Name {
     Risk,
     /// Metering flows out of recordings, honest and hostile, beside softflowd.
     FlowMeter,
+    /// Recorded and made-up attacks inside recorded honest traffic: what is found, how soon, and what is called for nothing.
+    Anomaly,
     /// A reading of a machine and what of it travels, beside dpkg-query.
     Inventory,
     /// The greatest bill of materials and hostile ones: peak memory of reading them, beside Python's JSON parser.
@@ -70,6 +73,7 @@ pub fn run(name: Name, rollout: &rollout::Options) -> anyhow::Result<()> {
         Name::Match => matching::run(),
         Name::Risk => risk::run(),
         Name::FlowMeter => flow_meter::run(),
+        Name::Anomaly => anomaly::run(),
         Name::Inventory => inventory::run(),
         Name::Sbom => sbom::run(),
         Name::Knowledge => knowledge::run(),

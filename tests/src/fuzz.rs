@@ -22,6 +22,7 @@ pub mod est;
 pub mod feeds;
 pub mod leaf;
 pub mod matching;
+pub mod mud;
 pub mod mutate;
 pub mod packages;
 pub mod packets;

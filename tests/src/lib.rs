@@ -30,6 +30,7 @@ pub mod postgres;
 pub mod program;
 pub mod pump;
 pub mod reconnect;
+pub mod recorded;
 pub mod relay;
 pub mod scan;
 pub mod score_cases;

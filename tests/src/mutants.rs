@@ -22,6 +22,7 @@ pub mod feeds;
 pub mod installers;
 pub mod inventory;
 pub mod matching;
+pub mod mud;
 pub mod owner;
 pub mod refusals;
 pub mod risk;
@@ -54,6 +55,7 @@ pub const ALL: &[&[Breakage]] = &[
     installers::INSTALLERS,
     inventory::INVENTORY,
     matching::MATCHING,
+    mud::MUD,
     refusals::REFUSALS,
     risk::RISK,
     rollouts::ROLLOUTS,

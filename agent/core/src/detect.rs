@@ -16,15 +16,18 @@ pub mod listener;
 pub mod pressure;
 pub mod scan;
 pub mod tunnel;
+pub mod usage;
 pub mod words;
 
 #[cfg(test)]
 mod tests;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cordon_proto::limits;
-use cordon_proto::telemetry::Finding;
+use cordon_proto::mud::Usage;
+use cordon_proto::telemetry::{Direction, Finding};
 use cordon_proto::time::Millis;
 use cordon_proto::update::content;
 use cordon_proto::wire::{self, WireError};
@@ -42,6 +45,7 @@ use flood::Floods;
 use ledger::Ledger;
 use scan::Scans;
 use tunnel::Tunnels;
+use usage::Described;
 
 /// What is kept across restarts: the profile, what was reported, and the networks that were noticed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -104,6 +108,9 @@ pub struct Detectors {
     tunnels: Tunnels,
     floods: Floods,
     thresholds: Thresholds,
+    /// What the maker describes, where a description is at hand, and since when names of peers are seen.
+    usage: Option<Arc<Usage>>,
+    names_since: Option<Millis>,
 }
 
 impl Detectors {
@@ -153,6 +160,16 @@ impl Detectors {
         self.thresholds = thresholds;
     }
 
+    /// From now on flows are held against what the maker describes.
+    pub fn set_usage(&mut self, usage: Option<Arc<Usage>>) {
+        self.usage = usage;
+    }
+
+    /// An answer of DNS was seen: some time after the first one, a peer without a name has none.
+    pub fn names_are_seen(&mut self, now: Millis) {
+        self.names_since.get_or_insert(now);
+    }
+
     /// Ends learning at once, for a device whose learning time was given from outside.
     pub fn freeze(&mut self, now: Millis) {
         self.kept.profile.freeze(now.seconds());
@@ -164,9 +181,11 @@ impl Detectors {
             return Vec::new();
         }
         let known = self.usual(flow);
+        let described = self.described(flow, flow.direction, now);
         let Kept { profile, ledger, noticed } = &mut self.kept;
         let mut findings: Vec<Finding> = self.scans.began(flow, (known, now), ledger).into_iter().collect();
         findings.extend(self.floods.began(flow, ledger, now));
+        findings.extend(described.finding);
         if self.without_profile {
             return findings;
         }
@@ -174,17 +193,35 @@ impl Detectors {
             profile.learn(flow, now.seconds());
             return findings;
         }
-        let wide = self.thresholds.wide_networks;
-        findings.extend(destination::observe(flow, (profile, noticed, wide), ledger, now.seconds()));
-        let profile = (&self.kept.profile, &self.thresholds);
-        findings.extend(self.beacons.observe(flow, profile, &mut self.kept.ledger, now.seconds()));
+        if described.vouched {
+            return findings;
+        }
+        let rhythm = self.beacons.observe(flow, (&*profile, &self.thresholds), ledger, now.seconds());
+        // Where so many networks are used that a further one is no news, one that is called again and again is.
+        let busy = self.beacons.is_busy(flow, limits::BUSY_STARTS);
+        let wide = if busy { usize::MAX } else { self.thresholds.wide_networks };
+        if !described.told {
+            findings.extend(destination::observe(flow, (profile, noticed, wide), ledger, now.seconds()));
+        }
+        findings.extend(rhythm);
         findings
     }
 
     /// Takes the first answer of whoever was called.
     pub fn answered(&mut self, flow: &Flow, now: Millis) -> Vec<Finding> {
         self.floods.answered(flow, now);
-        self.scans.answered(flow, now, &mut self.kept.ledger).into_iter().collect()
+        let scan = self.scans.answered(flow, now, &mut self.kept.ledger);
+        let back = self.described(flow, flow.direction.turned(), now);
+        scan.into_iter().chain(back.finding).collect()
+    }
+
+    /// What the maker's description says of packets of a flow one way. What is usual was told while it was learned.
+    fn described(&mut self, flow: &Flow, says: Direction, now: Millis) -> Described {
+        let asked = !flow.stays_on_device() && !self.usual(flow);
+        let Some(usage) = self.usage.as_deref().filter(|_| asked) else { return Described::default() };
+        let seen_s = self.names_since.map_or(0, |since| now.since(since) / 1000);
+        let usage = (usage, seen_s >= limits::NAMES_SETTLE_S);
+        usage::observe(usage, (flow, says), &mut self.kept.ledger, now.seconds())
     }
 
     /// Takes the end of a flow.
@@ -266,5 +303,6 @@ impl Detectors {
             + self.logins.bytes()
             + self.tunnels.bytes()
             + self.floods.bytes()
+            + self.usage.as_ref().map_or(0, |usage| usage.bytes())
     }
 }

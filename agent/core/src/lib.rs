@@ -13,6 +13,7 @@ pub mod detect;
 pub mod dissect;
 pub mod flow;
 pub mod interlock;
+pub mod mud;
 pub mod neighbour;
 pub mod profile;
 pub mod recording;

@@ -23,6 +23,9 @@ use minicbor::{Decode, Encode};
 use crate::flow::{Flow, Listener};
 use key::{Key, Service, Socket};
 
+const DAY_S: i64 = 24 * 3600;
+const WEEK_S: i64 = 7 * DAY_S;
+
 /// How long a device is watched before its list is frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Learning {
@@ -71,12 +74,19 @@ pub struct Record {
     pub count: u32,
 }
 
+impl Record {
+    fn is_of_one_day(&self) -> bool {
+        self.last.seconds_since(self.first) < DAY_S
+    }
+}
+
 /// What the profile says of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Knowledge {
     /// It is usual.
     Known,
-    /// Its network is new, but the device talks to so many networks on this service that this says little.
+    /// Its network is new, but the device talks to so many networks on this service, and to new ones so often, that this
+    /// says little.
     Wide,
     /// It is new.
     New,
@@ -236,9 +246,14 @@ impl Profile {
         {
             return Knowledge::Known;
         }
-        let same_service = |other: &&Key| other.same_service(&key) && other.who.is_network();
-        let networks = self.peers.iter().map(|(key, _)| key).chain(noticed).filter(same_service).count();
-        if key.who.is_network() && networks >= wide { Knowledge::Wide } else { Knowledge::New }
+        let same_service = |other: &Key| other.same_service(&key) && other.who.is_network();
+        let learned = || self.peers.iter().filter(|(other, _)| same_service(other));
+        let later = noticed.iter().filter(|other| same_service(other)).count();
+        // Those that were used on one day only foretell how many new ones a week brings (Good 1953).
+        let passing = later + learned().filter(|(_, record)| record.is_of_one_day()).count();
+        let weeks_s = i64::try_from(passing).unwrap_or(i64::MAX).saturating_mul(WEEK_S);
+        let is_wide = learned().count() + later >= wide && weeks_s >= self.learned_s;
+        if key.who.is_network() && is_wide { Knowledge::Wide } else { Knowledge::New }
     }
 
     /// Whether a listening socket is usual. Where one side does not know the program, the other's does not matter.

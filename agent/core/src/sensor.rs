@@ -265,6 +265,9 @@ impl<S: BuildHasher> Sensor<S> {
         let Some(message) = dns::message(payload) else { return };
         if message.response {
             self.table.names_mut().learn(message.name.as_str(), |take| message.addresses(take));
+            if let Some(watched) = self.roll.at(datagram.destination) {
+                watched.detectors.names_are_seen(at);
+            }
         } else {
             let hash = self.table.hash_name(message.name.as_str());
             if let Some(watched) = self.roll.speaker(datagram.source, at) {

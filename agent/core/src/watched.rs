@@ -5,12 +5,14 @@
 //! [`crate::sensor`].
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
 use cordon_proto::limits;
+use cordon_proto::mud::Usage;
 use cordon_proto::time::Millis;
 
 use crate::detect::Detectors;
@@ -132,6 +134,8 @@ pub struct Choice {
     pub learn: Learn,
     /// Profiles that were learned before, by device.
     pub profiles: Vec<(String, Profile)>,
+    /// What their maker describes, where they are all of one model.
+    pub usage: Option<Arc<Usage>>,
 }
 
 /// One watched device.
@@ -282,11 +286,15 @@ impl Choice {
         let name = alloc::format!("{device}");
         let known = self.profiles.iter().find(|(of, _)| *of == name);
         let learning = |seconds| Learning { least_s: seconds, most_s: seconds };
-        match (known, self.learn) {
+        let mut detectors = match (known, self.learn) {
             (Some((_, profile)), _) => Detectors::new(profile.clone(), Learning::default()),
             (None, Learn::Off) => Detectors::without_profile(),
             (None, Learn::Seconds(seconds)) => Detectors::new(Profile::new(), learning(seconds)),
             (None, Learn::All) => Detectors::new(Profile::new(), learning(i64::MAX)),
+        };
+        if device != Device::Network {
+            detectors.set_usage(self.usage.clone());
         }
+        detectors
     }
 }

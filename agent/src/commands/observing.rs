@@ -35,6 +35,7 @@ pub(super) fn asked(request: &mut Request, flag: &str, value: OsString) -> Resul
         "read-conn" => request.read_conn = Some(value.into()),
         "out" => request.out = value.into(),
         "profile" => request.profile = Some(value.into()),
+        "mud" => request.mud = Some(value.into()),
         "save-profile" => request.save_profile = Some(value.into()),
         "device" => request.devices.push(value.parse()?),
         "local" => request.local.push(value.parse()?),

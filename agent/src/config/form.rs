@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 const KEYS: &str = "state, slots, boot, install, restart, hardware, image_root, timezone, interlock_socket, \
                     interlock, server, proxy, proxy_auth_file, metered, mirrors, image_kbit_s, key, \
-                    clock_floor, health, trial_s";
+                    clock_floor, health, trial_s, mud";
 
 /// The file as written.
 #[derive(Default)]
@@ -40,6 +40,7 @@ pub(super) struct File {
     pub(super) clock_floor: Option<String>,
     pub(super) health: Option<HealthValue>,
     pub(super) trial_s: Option<u32>,
+    pub(super) mud: Option<PathBuf>,
 }
 
 /// The two forms of `health`.
@@ -107,6 +108,7 @@ impl File {
                 );
             }
             "key" => self.key = Some(text()?),
+            "mud" => self.mud = Some(text()?.into()),
             "clock_floor" => self.clock_floor = Some(text()?),
             "health" => {
                 let form = || must("[\"program\", …] or \"file:PATH\"");

@@ -4,7 +4,11 @@
 //! blind sensor, a full disk and a lost record are said, never passed over. It never blocks the network and knows
 //! nothing of the server. Read next: `cordon_agent_core::sensor`, [`crate::spool_file`].
 
+use std::fs::File;
 use std::hash::RandomState;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cordon_agent_core::detect::Detectors;
@@ -17,6 +21,7 @@ use cordon_proto::checkin::SensorReport;
 use cordon_proto::ids::{Sha256, Text};
 use cordon_proto::inventory::Inventory;
 use cordon_proto::limits;
+use cordon_proto::mud::Usage;
 use cordon_proto::telemetry::{Body, Position, Record, Severity};
 use cordon_proto::time::Millis;
 use tokio::sync::{mpsc, watch};
@@ -120,6 +125,19 @@ impl Sensing {
         sensing.read_health();
         sensing.look();
         Ok(sensing)
+    }
+
+    /// The same, with flows held against what the maker describes. A description that cannot be read is said, and costs
+    /// nothing but itself.
+    pub(crate) fn described(mut self, usage: Option<&Path>) -> Self {
+        let Some(path) = usage else { return self };
+        match read_usage(path) {
+            Ok(usage) => self.sensor.detectors_mut().set_usage(Some(usage)),
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "the maker's description cannot be read")
+            }
+        }
+        self
     }
 
     /// The same, with the thresholds of the content that is applied, now and later.
@@ -347,6 +365,12 @@ fn load_detectors(state: &Folder) -> Result<Detectors, FileError> {
         tracing::error!(%error, "the stored profile is damaged; the device is learned anew");
         Detectors::new(Profile::new(), learning)
     }))
+}
+
+fn read_usage(path: &Path) -> io::Result<Arc<Usage>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limits::USAGE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Usage::decode(&bytes).map(Arc::new).map_err(io::Error::other)
 }
 
 /// Teaches a device that has not run yet from sightings at their own times, and freezes the profile at `until`: for

@@ -154,7 +154,8 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let keeping = Keeping::new(base.home.clone(), held, applicant);
     let machine = host.machine();
     let eyes = Eyes { capture, host, clock: clock.clone(), rhythm: tempo.rhythm };
-    let sensing = Sensing::open(eyes, state.clone(), record.starts.saturating_add(1))?;
+    let sensing =
+        Sensing::open(eyes, state.clone(), record.starts.saturating_add(1))?.described(config.mud.as_deref());
     // What is kept of an owner is kept apart from any other's.
     let tuf = (state.inside("tuf")?, record.owners(DIRECTOR));
     let outbox = Outbox::new(state.inside(&record.owners(receipts::FOLDER))?);

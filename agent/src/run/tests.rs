@@ -366,6 +366,7 @@ impl Rig {
             image_kbit_s: self.image_kbit_s,
             key: KeyPlace::File,
             clock_floor: None,
+            mud: None,
             health: Health::CheckinOnly,
             trial_s: self.trial_s,
         }

@@ -28,6 +28,7 @@ pub mod feeds;
 pub mod health;
 pub mod import;
 pub mod matching;
+pub mod mud;
 pub mod order_plan;
 pub mod paths_up;
 pub mod policy;

@@ -23,8 +23,13 @@ const LIST: &str = "#fields\tts\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tpro
 ";
 
 fn sensor() -> Sensor<RandomState> {
-    let choice =
-        Choice { devices: Vec::new(), local: Vec::new(), learn: Learn::Seconds(2), profiles: Vec::new() };
+    let choice = Choice {
+        devices: Vec::new(),
+        local: Vec::new(),
+        learn: Learn::Seconds(2),
+        profiles: Vec::new(),
+        usage: None,
+    };
     Sensor::of_others(FlowTable::new(RandomState::new()), choice)
 }
 

@@ -30,7 +30,7 @@ use minicbor::{Decode, Encode};
 use rcgen::PublicKeyData;
 use rustls::pki_types::CertificateDer;
 
-use super::{der, est, feeds, leaf, matching, packages, packets, samples, sboms};
+use super::{der, est, feeds, leaf, matching, mud, packages, packets, samples, sboms};
 
 /// One kind of bytes from outside.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 37] = [
+pub const TARGETS: [Target; 39] = [
     Target {
         name: "archive",
         parsed: "archive parsed",
@@ -207,6 +207,8 @@ pub const TARGETS: [Target; 37] = [
         samples: feeds::advisories,
         run: feeds::advisory,
     },
+    Target { name: "mud", parsed: "MUD files read", der: false, samples: mud::files, run: mud::file },
+    Target { name: "usage", parsed: "usages read", der: false, samples: mud::usages, run: mud::usage },
     Target { name: "vex", parsed: "VEX read", der: false, samples: feeds::statements, run: feeds::statement },
     Target { name: "tables", parsed: "tables read", der: false, samples: feeds::tables, run: feeds::table },
     Target { name: "assets", parsed: "lists read", der: false, samples: feeds::lists, run: feeds::list },

@@ -32,6 +32,8 @@ const LEAST_SPAN_S: u32 = 300;
 const MANY_STARTS: usize = 20;
 /// Seconds after which a start is forgotten.
 const MEMORY_S: i64 = 24 * 3600;
+/// Seconds in which calls are counted to tell who is called often.
+const BUSY_S: i64 = 3600;
 const _: () =
     assert!(limits::CONTENT_BEACON_STARTS_MOST < 24, "an hourly beacon can be reported within a day");
 
@@ -104,6 +106,16 @@ impl Beacons {
         Some(Finding { first: since, ..judgement.finding(&tally) })
     }
 
+    /// Whether a flow's destination was called so often within the last hour.
+    #[must_use]
+    pub fn is_busy(&self, flow: &Flow, starts: usize) -> bool {
+        let now = flow.start.seconds().0;
+        let peer = words::peer(flow);
+        let track = self.tracks.iter().find(|track| track.is_of(&peer, flow));
+        let recent = |track: &Track| track.starts.iter().filter(|start| now - **start <= BUSY_S).count();
+        track.is_some_and(|track| recent(track) >= starts)
+    }
+
     /// Bytes of memory held.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -115,8 +127,7 @@ impl Beacons {
     /// goes, so that a burst of other destinations does not wipe out a rhythm.
     fn track(&mut self, flow: &Flow) -> &mut Track {
         let (peer, port, protocol) = (words::peer(flow), flow.service_port(), flow.tuple.protocol);
-        let same = |track: &Track| track.port == port && track.protocol == protocol && track.peer == peer;
-        let place = self.tracks.iter().position(same).unwrap_or_else(|| {
+        let place = self.tracks.iter().position(|track| track.is_of(&peer, flow)).unwrap_or_else(|| {
             let worth = |(_, track): &(usize, &Track)| (track.starts.len(), track.starts.last().copied());
             let least = self.tracks.iter().enumerate().min_by_key(worth).map(|(place, _)| place);
             if let (true, Some(least)) = (self.tracks.len() >= limits::BEACON_TRACKS, least) {
@@ -130,6 +141,10 @@ impl Beacons {
 }
 
 impl Track {
+    fn is_of(&self, peer: &str, flow: &Flow) -> bool {
+        self.port == flow.service_port() && self.protocol == flow.tuple.protocol && self.peer == peer
+    }
+
     /// Notes a start. Those of one second are one: parallel connections are one call.
     fn note(&mut self, second: i64) {
         if self.starts.last().is_some_and(|last| second <= last.saturating_add(1)) {

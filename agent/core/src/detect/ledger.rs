@@ -17,7 +17,7 @@ use minicbor::{Decode, Encode};
 pub const COMMON: &str = "many";
 const DAY_S: i64 = 24 * 3600;
 /// How many detectors there are.
-const DETECTORS: usize = 9;
+const DETECTORS: usize = 10;
 /// Bytes of a key that are kept.
 const KEY_BYTES: usize = 128;
 
@@ -52,6 +52,9 @@ pub enum Detector {
     /// A flood.
     #[n(8)]
     Volume,
+    /// What the maker's usage description does not allow.
+    #[n(9)]
+    Mud,
 }
 
 impl Detector {
@@ -68,6 +71,7 @@ impl Detector {
             Self::BruteForce => "brute-force",
             Self::DnsTunnel => "dns-tunnel",
             Self::Volume => "volume",
+            Self::Mud => "mud",
         }
     }
 }

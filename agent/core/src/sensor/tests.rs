@@ -39,7 +39,8 @@ struct Wire {
 
 impl Wire {
     fn new(learn: Learn) -> Self {
-        let choice = Choice { devices: Vec::new(), local: Vec::new(), learn, profiles: Vec::new() };
+        let choice =
+            Choice { devices: Vec::new(), local: Vec::new(), learn, profiles: Vec::new(), usage: None };
         let table = FlowTable::new(BuildHasherDefault::default());
         Self { sensor: Sensor::of_others(table, choice), output: Output::default(), now: 1_790_000_000_000 }
     }
@@ -325,6 +326,76 @@ fn every_attack_has_its_finding_in_these_words() {
     assert_eq!(text, expected, "\n{text}");
 }
 
+/// A wire whose devices may call their cloud by name and their resolver, and are called by nobody.
+fn described(learn: Learn) -> Wire {
+    use cordon_proto::mud::{HostName, Place, Ports, Rule, Usage};
+    let both =
+        |rule: Rule| [Direction::Outbound, Direction::Inbound].map(|says| Rule { says, ..rule.clone() });
+    let port = |port| Some(Ports::Within(port, port));
+    let any = Rule::anything(Direction::Outbound, true);
+    let name = Some(HostName { name: "cloud.example".into(), below: false });
+    let cloud = Rule { name, peer_port: port(443), ..any.clone() };
+    let resolver = Rule { place: Place::Local, peer_port: port(53), ..any };
+    let rules = [both(cloud), both(resolver)].concat();
+    let usage = Usage::of(cordon_proto::ids::Text::lossy("Infusion pump"), Vec::new(), rules);
+    let usage = Some(alloc::sync::Arc::new(usage));
+    let choice = Choice {
+        devices: vec!["10.0.0.2".parse().unwrap()],
+        local: Vec::new(),
+        learn,
+        profiles: Vec::new(),
+        usage,
+    };
+    let table = FlowTable::new(BuildHasherDefault::default());
+    Wire { sensor: Sensor::of_others(table, choice), output: Output::default(), now: 1_790_000_000_000 }
+}
+
+#[test]
+fn what_the_maker_does_not_describe_is_told_once_in_these_words() {
+    // Goal: a description speaks without learning, and does not accuse by names that nobody has seen yet. Method: a call to an
+    // address whose name came before the sensor did, an hour, then the cloud by name, a stranger twice, a caller; golden words.
+    let mut wire = described(Learn::Off);
+    wire.call((PUMP, 40_000), ([203, 0, 113, 7], 443), b"older than the sensor");
+    wire.udp((PUMP, 40_000), (ROUTER, 53), &question("cloud.example", None));
+    wire.udp((ROUTER, 53), (PUMP, 40_000), &question("cloud.example", Some(CLOUD)));
+    wire.wait(3_700_000);
+    wire.call((PUMP, 40_001), (CLOUD, 443), b"work");
+    wire.call((PUMP, 40_002), ([198, 51, 100, 7], 443), b"stranger");
+    wire.call((PUMP, 40_003), ([198, 51, 100, 7], 443), b"stranger");
+    wire.call((host(9), 40_004), (PUMP, 8080), b"caller");
+    let output = wire.ends();
+    let text: Vec<String> = output
+        .findings
+        .iter()
+        .map(|(_, finding)| format!("{}: {} {}", finding.title, finding.what_changed, finding.what_to_do))
+        .collect();
+    assert_eq!(
+        text,
+        [
+            "Calls whom its maker does not list: Since 2026-09-21 15:15 UTC this device opens TCP connections to 198.51.100.7 port 443, 1 connection so far. Its maker's description of Infusion pump does not list that. Ask the maker whether 198.51.100.7 belongs in the description; if not, quarantine the device. If an update or a new server explains it, press Allow.",
+            "Answers whom its maker does not list: Since 2026-09-21 15:15 UTC 10.0.1.9 opens TCP connections to port 8080 of this device, 1 connection so far. Its maker's description of Infusion pump does not list that. Ask the maker whether 10.0.1.9 belongs in the description; if not, quarantine the device. If an update or a new server explains it, press Allow.",
+        ]
+    );
+    assert!(output.findings.iter().all(|(_, finding)| finding.detector.as_str() == "mud"));
+}
+
+#[test]
+fn whom_the_maker_names_is_no_news_though_it_was_never_learned() {
+    // Goal: one cause, one finding. Method: learn an hour of nothing but the resolver, then the cloud that is described, and a
+    // stranger: the first is no finding, the second is one and not two.
+    let mut wire = described(Learn::Seconds(3600));
+    for minute in 0..62_u16 {
+        wire.udp((PUMP, 40_000 + minute), (ROUTER, 53), &question("time.example", None));
+        wire.udp((ROUTER, 53), (PUMP, 40_000 + minute), &question("time.example", Some([203, 0, 113, 99])));
+        wire.wait(60_000);
+    }
+    wire.udp((ROUTER, 53), (PUMP, 40_000), &question("cloud.example", Some(CLOUD)));
+    wire.call((PUMP, 41_000), (CLOUD, 443), b"work");
+    assert_eq!(told(&wire.output), Vec::<String>::new());
+    wire.call((PUMP, 41_001), ([198, 51, 100, 7], 443), b"stranger");
+    assert_eq!(told(&wire.ends()), ["10.0.0.2 mud out/TCP/443/198.51.0.0/16"]);
+}
+
 #[test]
 fn honest_work_is_no_finding() {
     // Goal: no false alarms. Method: many services answered, three of them away; a renewed lease; an exchanged machine after
@@ -379,8 +450,13 @@ fn named_devices_alone_are_watched_by_address_or_by_hardware_address() {
         [Device::Address(IpAddr::V4(Ipv4Addr::from(PUMP))), "02:00:00:00:00:02".parse().expect("reads")]
     {
         let mut wire = Wire::new(Learn::Off);
-        let choice =
-            Choice { devices: vec![device], local: Vec::new(), learn: Learn::Off, profiles: Vec::new() };
+        let choice = Choice {
+            devices: vec![device],
+            local: Vec::new(),
+            learn: Learn::Off,
+            profiles: Vec::new(),
+            usage: None,
+        };
         wire.sensor = Sensor::of_others(FlowTable::new(BuildHasherDefault::default()), choice);
         wire.arp(1, (2, PUMP), PUMP);
         for number in 0..16 {

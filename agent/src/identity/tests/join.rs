@@ -137,6 +137,7 @@ pub(crate) fn config(state: &std::path::Path) -> Config {
         image_kbit_s: None,
         key: KeyPlace::File,
         clock_floor: None,
+        mud: None,
         trial_s: 1,
         health: Health::CheckinOnly,
     }

@@ -15,6 +15,7 @@ use super::roster::{Rosters, cut};
 use super::survey::{Survey, exploited, ground};
 use super::visitor::{Known, Visitor};
 use super::{Desk, Page, count};
+use crate::exceptions::{self, Accepted};
 use crate::http::problem::Problem;
 use crate::ui::Said;
 use crate::ui::devices::Choice;
@@ -25,6 +26,7 @@ use crate::ui::vulnerabilities::{
 
 /// Models that the filter menu offers at most.
 const MODELS: usize = 200;
+
 /// The list.
 pub(super) async fn list(State(desk): State<Arc<Desk>>, Known(visitor): Known) -> Page {
     let (roster, now) = (desk.roster(), desk.now());
