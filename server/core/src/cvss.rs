@@ -59,7 +59,7 @@ impl Version {
         let mut text = self.prefix().to_string();
         for metric in self.metrics() {
             let choice = choice();
-            if !metric.optional || choice % 2 == 0 {
+            if !metric.optional || choice.is_multiple_of(2) {
                 text = text + "/" + metric.name + ":" + metric.nth(choice / 2);
             }
         }

@@ -43,9 +43,8 @@ const EPSS: &str =
 const LIST: &str =
     "Asset Tag;Manufacturer;Model;SW Version\nT1;Maker;PUMP-500;4.1\nT2;Maker, Inc.;Pump 500 MX400-550;n/a\n";
 
-/// The names that ship, and a world with nothing else in it: reading them would be most of a short input's time.
+/// The names that ship: reading them would be most of a short input's time.
 static ALIASES: LazyLock<Aliases> = LazyLock::new(Aliases::default);
-static EMPTY: LazyLock<Builder> = LazyLock::new(Builder::default);
 
 /// Documents of advisories.
 #[must_use]
@@ -87,7 +86,7 @@ pub fn folders() -> Vec<Vec<u8>> {
 
 /// Reads a folder into a world, each member by every reader that takes documents one by one.
 pub fn folder(input: &[u8]) -> bool {
-    let (mut rest, mut builder, mut tally) = (input, EMPTY.clone(), Tally::default());
+    let (mut rest, mut builder, mut tally) = (input, Builder::default(), Tally::default());
     let mut members = 0_u64;
     while let Some((head, after)) = rest.split_first_chunk::<BLOCK>() {
         let Ok(Some(member)) = archive::member(head) else { break };

@@ -58,7 +58,7 @@ pub struct World {
 }
 
 /// A world in the making.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Builder {
     index: index::Builder,
     spots: Vec<Option<Spot>>,

@@ -61,7 +61,7 @@ pub struct Index {
 }
 
 /// An index in the making.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Builder {
     index: Index,
     names: Vec<(Run, Run)>,
