@@ -153,7 +153,7 @@ mod tests {
         // Goal: advisories that anybody could have signed are nobody's word. Method: settings that name such a key beside one of
         // our own, with and without the trial; then our own alone.
         let folder = crate::testing::Bench::laid().await;
-        let hex = |key: &PublicKey| key.material().map(|bytes| hex_of(bytes)).expect("bytes");
+        let hex = |key: &PublicKey| key.material().map(hex_of).expect("bytes");
         let own = PublicKey::ed25519(SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes());
         let (own, example) = (hex(&own), hex(&public("image-targets-1")));
         let start = async |keys: &str, is_trial: bool| {

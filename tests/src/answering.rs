@@ -16,6 +16,9 @@ use crate::one_device::OneDevice;
 /// Between two rounds, so that asking is not what makes the server busy.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// Settings of a server that is asked so often: a device is not held back.
+pub const SETTINGS: [&str; 2] = ["device.requests=100000", "device.requests_per_minute=100000"];
+
 /// How long each answer took.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {

@@ -13,7 +13,7 @@ use cordon_proto::ids::Text;
 use cordon_proto::inventory::{Inventory, Row, Section};
 use cordon_proto::telemetry::{Batch, Body, Position};
 use cordon_proto::time::Millis;
-use cordon_sim::answering::Answers;
+use cordon_sim::answering::{Answers, SETTINGS};
 use cordon_sim::bench::footprint::Footprint;
 use cordon_sim::hospital::Hospital;
 use cordon_sim::light::{Light, says};
@@ -145,7 +145,7 @@ async fn both_planes_answer_while_two_hundred_thousand_ranges_are_read_in() {
     // Goal: no lock is held over the reading of a feed, and no thread of the planes reads it. Method: a device that checks in
     // and a person who lists devices, again and again, from the first byte of the file until answers are made of it.
     let folder = tempfile::tempdir().expect("a folder");
-    let mut hospital = Hospital::open(Path::new(SIM), folder.path(), &[]).await.expect("opens");
+    let mut hospital = Hospital::open(Path::new(SIM), folder.path(), &SETTINGS).await.expect("opens");
     let device = OneDevice::enrol(&hospital, &folder.path().join("devices"), "PUMP-1").await.expect("enrols");
     let file = folder.path().join("debian.csv");
     std::fs::write(&file, table(200_000)).expect("written");
@@ -227,7 +227,7 @@ async fn flood(hospital: &Hospital, head: &str, bytes: u64, ahead: bool) -> Stri
         while left > 0 {
             next.resize(piece.len(), b' ');
             let size = next.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let data = &next[..size];
+            let data = next.get(..size).unwrap_or_default();
             let framed = if ahead {
                 data.to_vec()
             } else {

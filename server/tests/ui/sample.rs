@@ -202,7 +202,7 @@ impl Sample {
     fn all_devices(self) -> Devices {
         let silent = DeviceState::Silent { last_seen: None };
         Devices {
-            sources: [1204, 41, 134],
+            sources: [4637, 41, 134],
             may_import: true,
             query: DeviceQuery::default(),
             total: 4812,

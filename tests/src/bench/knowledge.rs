@@ -20,7 +20,7 @@ use cordon_server_core::change::Commit;
 use tokio::time::{Instant, sleep};
 
 use super::footprint::Footprint;
-use crate::answering::Answers;
+use crate::answering::{Answers, SETTINGS};
 use crate::command::Folder;
 use crate::hospital::Hospital;
 use crate::one_device::OneDevice;
@@ -47,7 +47,7 @@ pub fn run() -> anyhow::Result<()> {
 async fn measure() -> anyhow::Result<()> {
     let folder = Folder::open(None)?;
     let sim = std::env::current_exe()?;
-    let mut hospital = Hospital::open(&sim, folder.path(), &[]).await?;
+    let mut hospital = Hospital::open(&sim, folder.path(), &SETTINGS).await?;
     let list = folder.path().join("cmms.csv");
     std::fs::write(&list, assets())?;
     hospital.ctl(&["devices", "import", &list.display().to_string()]).await?;
@@ -55,7 +55,7 @@ async fn measure() -> anyhow::Result<()> {
     hospital.stop().await?;
     let (filled, begun) = (fill(&folder.path().join("server")).await?, Instant::now());
     println!("{filled} devices with {PACKAGES} packages each, in {COMPOSITIONS} compositions");
-    hospital.start(&[]).await?;
+    hospital.start(&SETTINGS).await?;
     println!("started in {:.1} s", begun.elapsed().as_secs_f64());
     let look = || Footprint::of(hospital.ready().pid).context("the server is there");
     // Its first scores.
@@ -97,7 +97,7 @@ async fn import(hospital: &Hospital, file: &Path) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     let path = file.display().to_string();
     hospital.ctl(&["feeds", "import", "debian", &path, "--kind", "debian"]).await?;
-    while hospital.api("/api/v1/feeds").await?["matching"] != "ready" {
+    while hospital.api("/api/v1/feeds").await?.get("matching").is_none_or(|word| word != "ready") {
         ensure!(begun.elapsed() < PATIENCE, "not read in after {PATIENCE:?}");
         sleep(Duration::from_millis(100)).await;
     }
@@ -107,9 +107,10 @@ async fn import(hospital: &Hospital, file: &Path) -> anyhow::Result<Duration> {
 /// Asks for what counts over the whole fleet.
 async fn survey(hospital: &Hospital) -> anyhow::Result<()> {
     let board = hospital.api("/api/v1/risk/fleet?by=owner").await?;
-    ensure!(board["all"]["devices"].as_u64() >= Some(DEVICES as u64), "{board}");
+    let counted = board.pointer("/all/devices").and_then(serde_json::Value::as_u64);
+    ensure!(counted >= Some(DEVICES as u64), "{board}");
     let list = hospital.api("/api/v1/vulnerabilities").await?;
-    let found = list["vulnerabilities"].as_array().map_or(0, Vec::len);
+    let found = list.get("vulnerabilities").and_then(serde_json::Value::as_array).map_or(0, Vec::len);
     ensure!(found >= WEAK, "{found} weaknesses were found");
     println!("{found} weaknesses hit the fleet");
     Ok(())
