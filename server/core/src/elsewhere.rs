@@ -137,8 +137,8 @@ mod tests {
     fn every_kind_of_result_is_in_the_digests_and_not_always_the_same() {
         // Goal: a digest says something. Method: the results of two hundred cases, of which each kind must have many, and among
         // which refusals and empty answers are the smaller part; digests of other cases, or of one case less, are others.
-        let kinds: [(fn(&mut Chance) -> Vec<u8>, usize); 4] =
-            [(vector, 190), (chance_of_attack, 190), (health, 100), (wave, 190)];
+        type Make = fn(&mut Chance) -> Vec<u8>;
+        let kinds: [(Make, usize); 4] = [(vector, 190), (chance_of_attack, 190), (health, 100), (wave, 190)];
         for (place, (result, least)) in kinds.into_iter().enumerate() {
             let found: BTreeSet<Vec<u8>> = (0..200).map(|seed| result(&mut Chance::new(seed))).collect();
             assert!(found.len() >= least, "kind {place}: {} results", found.len());
