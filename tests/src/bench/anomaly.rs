@@ -5,7 +5,7 @@
 //! without the attack. False alarms are counted over all later days of all devices, with their Wilson interval. Without a
 //! peer. Bars: the constants below; a missed one is printed and ends the bench with 1. Read next: [`attacks`], [`watch`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use cordon_server_core::mud::read::read;
 use fastrand::Rng;
 
 use self::attacks::{Attack, attacks};
-use self::watch::{Event, Told, Watch};
+use self::watch::{Event, Watch};
 use crate::recorded::{self, PAIRS, Row};
 
 pub mod attacks;
@@ -73,6 +73,8 @@ struct Learned {
     profile: Profile,
     /// The first row that was not learned from.
     from: usize,
+    /// Findings while it was learned: those that need no profile.
+    told: usize,
     usage: Option<Arc<Usage>>,
     named: bool,
 }
@@ -127,13 +129,20 @@ fn learn(device: &Device, sight: Sight) -> Option<Learned> {
     let days = if last.since(first) < 10 * DAY_MS { 3 } else { 7 };
     let learning = Learning { least_s: days * DAY_MS / 1000, ..Learning::default() };
     let mut detectors = Detectors::new(Profile::new(), learning);
+    let usage = (sight == Sight::Described).then(|| device.usage.clone());
+    detectors.set_usage(usage.clone());
+    if named {
+        detectors.names_are_seen(Millis(first.0 - watch::SETTLED_MS));
+    }
+    let mut told = BTreeSet::new();
     for (place, row) in device.rows.iter().enumerate() {
         let flow = watch::seen(row, named);
-        detectors.observe(&flow, flow.start);
+        let findings = detectors.observe(&flow, flow.start);
+        told.extend(findings.iter().map(|finding| (finding.detector.to_string(), finding.key.to_string())));
         detectors.pass(flow.start);
         if !detectors.profile().learns() {
-            let usage = (sight == Sight::Described).then(|| device.usage.clone());
-            return Some(Learned { profile: detectors.profile().clone(), from: place + 1, usage, named });
+            let profile = detectors.profile().clone();
+            return Some(Learned { profile, from: place + 1, told: told.len(), usage, named });
         }
     }
     None
@@ -151,12 +160,9 @@ fn alarms(devices: &[Device], learned: &[Option<Learned>]) -> f64 {
         let day = |at: Millis| at.0.div_euclid(DAY_MS);
         let mut seen: Vec<i64> = later.iter().map(|row| day(row.flow.start)).collect();
         seen.dedup();
-        // What the maker's description calls while the device is learned is called then, and stays open.
         let mut watch = Watch::new(learned.profile.clone(), learned.usage.clone());
-        device.rows.iter().for_each(|row| watch.honest(row, learned.named));
-        let frozen = later.first().map_or(Millis(0), |row| row.flow.start);
-        let (findings, before): (Vec<Told>, Vec<Told>) =
-            watch.findings().into_iter().partition(|(at, _, _)| *at >= frozen);
+        later.iter().for_each(|row| watch.honest(row, learned.named));
+        let findings = watch.findings();
         let mut bad: Vec<i64> = findings.iter().map(|(at, _, _)| day(*at)).collect();
         bad.dedup();
         let mut by: BTreeMap<&str, usize> = BTreeMap::new();
@@ -166,7 +172,7 @@ fn alarms(devices: &[Device], learned: &[Option<Learned>]) -> f64 {
             device.name,
             seen.len(),
             findings.len(),
-            before.len()
+            learned.told
         );
         (all, days, bad_days) = (all + findings.len(), days + seen.len(), bad_days + bad.len());
     }

@@ -14,6 +14,7 @@ use cordon_agent_core::profile::Profile;
 use cordon_agent_core::recording::conn_log::Recorded;
 use cordon_agent_core::sensor::{Output, Sensor};
 use cordon_agent_core::watched::{Choice, Device, Learn};
+use cordon_proto::limits;
 use cordon_proto::mud::Usage;
 use cordon_proto::telemetry::Protocol;
 use cordon_proto::time::Millis;
@@ -22,6 +23,9 @@ use crate::recorded::Row;
 
 /// The address under which every device is watched: recordings change theirs.
 pub const OWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 2));
+
+/// How long names were seen before the first row where they are seen at all: nobody without one has one then.
+pub const SETTLED_MS: i64 = limits::NAMES_SETTLE_S * 1000;
 
 /// What an attack does, at its own time.
 #[derive(Clone, Debug)]
@@ -88,6 +92,10 @@ impl Watch {
         let last = if tcp { Phase::Over(State::Closed) } else { Phase::Open };
         for phase in [Phase::Opening, Phase::Open, last] {
             self.sees(flow.start, Seen::Connection(Connection { phase, ..begun.clone() }));
+        }
+        if named {
+            let before = Millis(flow.start.0 - SETTLED_MS);
+            self.sensor.roll_mut().all_mut().iter_mut().for_each(|one| one.detectors.names_are_seen(before));
         }
     }
 
