@@ -147,13 +147,17 @@ mod tests {
 
     #[test]
     fn every_slot_in_use_is_a_package_and_a_broken_one_costs_only_itself() {
-        // Goal: openSUSE's packages. Method: a database by the source's own layout; a slot that points elsewhere; other bytes.
+        // Goal: openSUSE's packages. Method: a database by the source's own layout; a slot that points elsewhere, one
+        // that points to another package's header; other bytes.
         let file = database(&[sample("zypper"), sample("bash"), sample("curl")]);
         let all = ["zypper", "bash", "curl"].map(ToString::to_string).to_vec();
         assert_eq!(names(&file), Ok((all.clone(), 0)));
         let mut astray = file.clone();
         astray[FILE_HEAD + BLOCK + 8] ^= 1;
         assert_eq!(names(&astray), Ok(([&all[..1], &all[2..]].concat(), 1)));
+        let mut of_another = file.clone();
+        of_another.copy_within(FILE_HEAD + 8..FILE_HEAD + 12, FILE_HEAD + BLOCK + 8);
+        assert_eq!(names(&of_another), Ok(([&all[..1], &all[2..]].concat(), 1)), "a package told twice");
         assert_eq!(names(&file[..file.len() - 1000]).expect("is one").1, 1, "the last header is cut off");
         assert_eq!(names(&file[..4000]), Err(Fault::Short));
         assert_eq!(names(b"SQLite format 3\0 and something more of it"), Err(Fault::NoDatabase));

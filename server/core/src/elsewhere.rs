@@ -24,12 +24,13 @@ use crate::rollout::wilson;
 /// Days of a device's health that are judged.
 const DAYS: u32 = 60;
 
+/// What makes a case by chance and gives its result.
+type Case = fn(&mut Chance) -> Vec<u8>;
+
 /// A digest of each kind of result, by name, over the cases with these numbers.
 #[must_use]
 pub fn digests(cases: Range<u64>) -> [(&'static str, String); 5] {
-    let by = |result: fn(&mut Chance) -> Vec<u8>| {
-        digest(cases.clone(), move |number| result(&mut Chance::new(number)))
-    };
+    let by = |result: Case| digest(cases.clone(), move |number| result(&mut Chance::new(number)));
     [
         ("scores", digest(cases.clone(), written)),
         ("vectors", by(vector)),
@@ -137,8 +138,7 @@ mod tests {
     fn every_kind_of_result_is_in_the_digests_and_not_always_the_same() {
         // Goal: a digest says something. Method: the results of two hundred cases, of which each kind must have many, and among
         // which refusals and empty answers are the smaller part; digests of other cases, or of one case less, are others.
-        type Make = fn(&mut Chance) -> Vec<u8>;
-        let kinds: [(Make, usize); 4] = [(vector, 190), (chance_of_attack, 190), (health, 100), (wave, 190)];
+        let kinds: [(Case, usize); 4] = [(vector, 190), (chance_of_attack, 190), (health, 100), (wave, 190)];
         for (place, (result, least)) in kinds.into_iter().enumerate() {
             let found: BTreeSet<Vec<u8>> = (0..200).map(|seed| result(&mut Chance::new(seed))).collect();
             assert!(found.len() >= least, "kind {place}: {} results", found.len());
