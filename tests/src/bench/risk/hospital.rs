@@ -46,24 +46,24 @@ const WORLD: usize = 1000;
 const BATCH: usize = 200;
 
 /// The server and its devices.
-pub struct Hospital {
+pub(super) struct Hospital {
     server: Server,
 }
 
 /// What a change of a feed cost.
 #[derive(Clone, Copy, Debug)]
-pub struct Renewal {
+pub(super) struct Renewal {
     /// CPU of the whole process.
-    pub cpu_ms: f64,
+    pub(super) cpu_ms: f64,
     /// Megabytes beyond what was held before, at the peak.
-    pub more_mb: f64,
+    pub(super) more_mb: f64,
     /// The longest time for which the planes' threads did not come to a task that was due.
-    pub stall_ms: f64,
+    pub(super) stall_ms: f64,
 }
 
 impl Hospital {
     /// A server with so many devices and one feed.
-    pub async fn open(folder: &Path, devices: usize) -> anyhow::Result<Self> {
+    pub(super) async fn open(folder: &Path, devices: usize) -> anyhow::Result<Self> {
         let options = init::Options {
             folder: folder.join("server"),
             admin_token_file: None,
@@ -102,7 +102,7 @@ impl Hospital {
     }
 
     /// Brings Debian's data of so many rows, and waits until everything is held against it.
-    pub async fn renew(&self, rows: usize) -> anyhow::Result<Renewal> {
+    pub(super) async fn renew(&self, rows: usize) -> anyhow::Result<Renewal> {
         let app = &self.server.app;
         let before = Footprint::of(std::process::id())?;
         let watch = Watch::begin();
@@ -132,7 +132,7 @@ impl Hospital {
     }
 
     /// One pass of the server's own over all of its devices; gives the sum of the scores.
-    pub fn pass(&self) -> u64 {
+    pub(super) fn pass(&self) -> u64 {
         let app = &self.server.app;
         let published =
             Published { matched: app.knowledge.matched(), model: app.risk.model(), ..Published::default() };
@@ -147,7 +147,7 @@ impl Hospital {
 
     /// Exposures of all devices together, so that nobody measures an empty fleet.
     #[must_use]
-    pub fn exposures(&self) -> usize {
+    pub(super) fn exposures(&self) -> usize {
         let matched = self.server.app.knowledge.matched();
         let members = self.server.app.fleet.all();
         members.iter().filter_map(|member| matched.exposed(member)).map(|set| set.exposures.len()).sum()
@@ -155,7 +155,7 @@ impl Hospital {
 
     /// The console's list of vulnerabilities, asked for twice: CPU of each in milliseconds, and how long the planes' threads
     /// stood still.
-    pub async fn survey(&self) -> anyhow::Result<[f64; 3]> {
+    pub(super) async fn survey(&self) -> anyhow::Result<[f64; 3]> {
         let link = self.server.app.sign_in_link().context("no sign-in link")?;
         let browser = Browser::sign_in(self.server.ready.operator, &link).await?;
         let watch = Watch::begin();

@@ -277,7 +277,7 @@ async fn where_the_owner_named_a_key_only_what_it_signed_is_taken() {
         let statement = Statement {
             feed: feed.parse().expect("a name"),
             kind: cordon_server_core::feeds::intake::Kind::Kev,
-            sha256: cordon_proto::ids::Sha256::of(KEV.as_bytes()),
+            sha256: Sha256::of(KEV.as_bytes()),
             length: KEV.len() as u64,
             made: cordon_proto::time::Timestamp(1_714_600_000),
         };
