@@ -154,8 +154,8 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let keeping = Keeping::new(base.home.clone(), held, applicant);
     let machine = host.machine();
     let eyes = Eyes { capture, host, clock: clock.clone(), rhythm: tempo.rhythm };
-    let sensing =
-        Sensing::open(eyes, state.clone(), record.starts.saturating_add(1))?.described(config.mud.as_deref());
+    let starts = record.starts.saturating_add(1);
+    let sensing = Sensing::open(eyes, state.clone(), starts)?.described(config.mud.as_deref());
     // What is kept of an owner is kept apart from any other's.
     let tuf = (state.inside("tuf")?, record.owners(DIRECTOR));
     let outbox = Outbox::new(state.inside(&record.owners(receipts::FOLDER))?);
@@ -164,8 +164,7 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let contents = Contents::open(state.inside(&record.owners(content::FOLDER)), clock.clone(), memory);
     let sensing = sensing.following(contents.view());
 
-    let metered = config.metered.map(|seconds| Duration::from_secs(seconds.into()));
-    let pace = Pace { metered, ..tempo.pace };
+    let pace = Pace { metered: config.metered.map(|s| Duration::from_secs(s.into())), ..tempo.pace };
     let (to_link, link_calls) = mpsc::channel(QUEUE);
     let wires = Wires::new(&sensing, first_view(&record, shared.state()), &mirrors, &contents);
     let facts = Facts {

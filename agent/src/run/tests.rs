@@ -593,8 +593,7 @@ async fn one_report_and_the_end() {
     // Goal: `run --once`. Method: count check-ins, and the status it leaves.
     let rig = Rig::new().await;
     once(rig.config(), rig.ports()).await.expect("reports");
-    let count = rig.lines().iter().filter(|line| line.ends_with("checkin")).count();
-    assert_eq!(count, 1);
+    assert_eq!(rig.lines().iter().filter(|line| line.ends_with("checkin")).count(), 1);
     assert!(rig.lines().iter().any(|line| line.ends_with("telemetry")), "what waits is handed in");
     let status = Status::read(&rig.state()).expect("reads").expect("is there");
     assert!(status.contact.last.is_some());

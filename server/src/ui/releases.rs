@@ -93,6 +93,8 @@ pub struct WhatIf {
     pub more: u64,
     /// Vulnerabilities in the rows, shown or not: gone on some device, and new.
     pub vulnerabilities: [u64; 2],
+    /// Whether its own bill of materials was held against what is known; else nobody knows what would be new.
+    pub by_bill: bool,
     /// On what its vulnerabilities stand, and what stays unknown.
     pub unknown: Said,
 }

@@ -83,6 +83,7 @@ fn what_if(sample: Sample) -> WhatIf {
         ],
         more: 11,
         vulnerabilities: [31, 1],
+        by_bill: true,
         unknown: sample.said("Of 4 components nobody could say afterwards whether they are hit."),
     }
 }

@@ -216,9 +216,9 @@ pub const MATCHING: &[Breakage] = &[
     },
     Breakage {
         name: "a release that repairs a weakness for a while",
-        file: "server/core/src/exposure/exposed.rs",
-        find: "let without = newer.take_while(|one| !one.open.may_have(group, source));",
-        replace: "let without = newer.filter(|one| !one.open.may_have(group, source));",
+        file: "server/core/src/exposure/shipped.rs",
+        find: "            Some(true) => break,",
+        replace: "            Some(true) => {}",
         package: "cordon-server-core",
         test: "exposure::tests::a_release_repairs_what_it_and_all_later_ones_do_not_have",
     },

@@ -65,7 +65,7 @@ pub const BREAKAGES: &[Breakage] = &[
     },
     Breakage {
         name: "revoked leaf accepted",
-        file: "server/core/src/device.rs",
+        file: "server/core/src/device/access.rs",
         find: "(State::Lost, _) => Err(Refused::Lost),",
         replace: "(State::Lost, _) => Ok(()),",
         package: "cordon-server-core",
@@ -361,7 +361,7 @@ pub const BREAKAGES: &[Breakage] = &[
     },
     Breakage {
         name: "whoever had a certificate long ago is a stranger",
-        file: "server/core/src/device.rs",
+        file: "server/core/src/device/access.rs",
         find: "let identity = device.holding(leaf).ok_or(Refused::Superseded)?;",
         replace: "let identity = device.holding(leaf).ok_or(Refused::UnknownDevice)?;",
         package: "cordon-server-core",

@@ -233,6 +233,7 @@ async fn what_if(desk: &Desk, known: &KnownRelease) -> Result<Option<WhatIf>, Fa
         rows,
         more,
         vulnerabilities,
+        by_bill: answer.by == "sbom",
         unknown: Said::sentence(unknown),
     }))
 }
@@ -314,7 +315,14 @@ fn effect(known: &KnownRelease, roster: &Roster, what_if: Option<&WhatIf>) -> Ve
         None => "Nothing to compare: no device could take it.".to_owned(),
         Some(what_if) => {
             let [gone, new] = what_if.vulnerabilities.map(number);
-            format!("{gone} that devices have now would be gone, {new} would be new.")
+            if what_if.by_bill {
+                format!("{gone} that devices have now would be gone, {new} would be new.")
+            } else {
+                format!(
+                    "{gone} that devices have now would be gone. Unknown: no bill of materials of it was matched, so nobody \
+                     can say what would be new."
+                )
+            }
         }
     };
     vec![

@@ -26,6 +26,7 @@ mod receipts;
 mod risk;
 mod rollouts;
 mod sboms;
+mod shelf;
 
 /// A server, its API, and two tokens.
 struct Api {

@@ -70,7 +70,8 @@ async fn what_is_noticed_first_is_written_down_with_the_device() {
     let app = console.app();
     let first = noticed(&app.fleet.get(id(4)).expect("known"));
     assert!(first.weak.is_some());
-    assert!(app.write_down().await.expect("written") > 0);
+    // The server's own round may have been faster.
+    app.write_down().await.expect("written");
     let row = app.store.get(Key::Device(id(4))).await.expect("read").expect("stored");
     let stored = cordon_server_core::device::Device::from_body(&row.body).expect("reads");
     assert_eq!(stored.noticed, first);

@@ -1,12 +1,8 @@
 //! Feeds and advisories as people's tools meet them: the router in memory, over a whole server with its jobs.
 
-use cordon_proto::checkin::{Action, InterlockState};
 use cordon_proto::ids::{DeviceId, Sha256, Text};
 use cordon_proto::inventory::{Inventory, Row, Section};
-use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
-use cordon_proto::update::release::Release;
 use cordon_proto::wire;
-use cordon_server_core::device::{Proof, Report};
 use cordon_server_core::exception;
 use cordon_server_core::feeds::archive;
 use cordon_server_core::feeds::intake::Kind;
@@ -14,17 +10,15 @@ use cordon_server_core::feeds::intake::signed::Statement;
 use ed25519_dalek::{Signer as _, SigningKey};
 
 use super::*;
-use crate::appraisal::{Published, appraise, rescore};
 use crate::clock::Clock;
 use crate::knowledge::import::{Brought, FeedError};
 use crate::people::Doer;
 use crate::store::StoreError;
 use crate::store::memory::Memory;
+use crate::testing::PATIENCE;
 use crate::testing::faulty::{Fault, Faulty};
-use crate::testing::maker::{Bytes, file, release};
-use crate::testing::{Enrolled, PATIENCE, checkin};
 
-const DEBIAN: &str = "release,source,cve,fixed_version,advisory\n\
+pub(super) const DEBIAN: &str = "release,source,cve,fixed_version,advisory\n\
     bookworm,pump,CVE-2024-0001,2-1,DSA-1-1\n\
     bookworm,valve,CVE-2024-0002,<undetermined>,\n\
     bookworm,hose,CVE-2024-0003,1-1,\n";
@@ -37,7 +31,7 @@ const CSAF: &str = r#"{"document":{"category":"csaf_security_advisory","csaf_ver
     "vulnerabilities":[{"cve":"CVE-2024-0007","product_status":{"known_affected":["P1"]},"remediations":[{"category":"vendor_fix","details":"Install 4.2","product_ids":["P1"]}]}]}"#;
 
 /// The inventory of a Debian with these source packages and versions.
-fn inventory(packages: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn inventory(packages: &[(&str, &str)]) -> Vec<u8> {
     let row = |section, key: &str, fields: &[&str]| Row {
         section,
         key: Text::lossy(key),
@@ -71,7 +65,7 @@ impl Api {
     }
 
     /// Brings a feed, and waits until answers are made of it.
-    async fn brought(&self, query: &str, file: impl Into<Vec<u8>>) {
+    pub(super) async fn brought(&self, query: &str, file: impl Into<Vec<u8>>) {
         let (status, answer) = self.feed(query, file).await;
         assert_eq!(status, StatusCode::OK, "{query}: {answer}");
         self.ready().await;
@@ -82,7 +76,7 @@ impl Api {
     }
 
     /// Enrols a pump with these packages.
-    async fn pump(&self, serial: &str, packages: &[(&str, &str)]) -> DeviceId {
+    pub(super) async fn pump(&self, serial: &str, packages: &[(&str, &str)]) -> DeviceId {
         let id = self.bench.enrol(serial).await.id;
         let app = self.bench.app();
         let draft = Commit::draft(app.clock.now(), person()).put(Key::Inventory(id), inventory(packages));
@@ -117,7 +111,7 @@ fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
 }
 
 /// Three pumps: what the first is exposed to is asked for; and what the world says of them.
-async fn three_pumps(api: &Api) -> DeviceId {
+pub(super) async fn three_pumps(api: &Api) -> DeviceId {
     let weak = api.pump("1", &[("pump", "1-1"), ("hose", "1-1")]).await;
     api.pump("2", &[("pump", "2-1"), ("valve", "1")]).await;
     api.pump("3", &[("pump", "x y")]).await;
@@ -125,7 +119,7 @@ async fn three_pumps(api: &Api) -> DeviceId {
 }
 
 /// Feeds of four kinds.
-async fn four_feeds(api: &Api) {
+pub(super) async fn four_feeds(api: &Api) {
     api.brought("debian?kind=debian", DEBIAN).await;
     api.brought("kev?kind=kev", KEV).await;
     api.brought("osv?kind=osv", tar(&[("a/DSA-9-1.json", OSV), ("b.json", "{}"), ("README.md", "x")])).await;
@@ -381,129 +375,6 @@ async fn where_the_owner_named_a_key_only_what_it_signed_is_taken() {
     assert_eq!(send(Some(signed(&ours, "cisa"))).await["code"], "signature-of-another-file");
     let taken = send(Some(signed(&ours, "kev"))).await;
     assert_eq!((&taken["trust"], &taken["records"]), (&json!("signed"), &json!(1)), "{taken}");
-}
-
-/// A bill of materials of a Debian 12 with this version of the pump's package.
-fn bill(pump: &str) -> Vec<u8> {
-    let purl = format!("pkg:deb/debian/pump@{pump}?distro=debian-12");
-    let pump = json!({"type": "library", "name": "pump", "version": pump, "purl": purl});
-    json!({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [pump]}).to_string().into_bytes()
-}
-
-/// A pump says that it runs this release, and has this version of its package.
-async fn runs(api: &Api, pump: &Enrolled, counter: u64, package: &str) {
-    let app = api.bench.app();
-    let draft = Commit::draft(app.clock.now(), person());
-    app.commit(draft.put(Key::Inventory(pump.id), inventory(&[("pump", package)]))).await.expect("commits");
-    let mut said = checkin(pump);
-    said.software.release = Some(format!("vp-3/4.{counter}").parse().expect("a path"));
-    said.software.counter = counter;
-    app.fleet.heard(pump.id, Some(Report::of(&said)), None, app.clock.now());
-    app.knowledge.bring_up_to_date(app).await.expect("made");
-}
-
-/// The pump's receipt for the way from one release to the other.
-async fn proves(api: &Api, pump: &Enrolled, before: &Release, after: &Release) {
-    let app = api.bench.app();
-    let now = app.clock.now();
-    let body = ReceiptBody {
-        device: pump.id,
-        hardware: pump.hardware.identity(),
-        order: "0187".parse().expect("a name"),
-        action: Action::Install,
-        outcome: Outcome::Confirmed,
-        release: Some(after.image.release.clone()),
-        counter: after.counter,
-        sha256: after.image.sha256,
-        previous_sha256: before.image.sha256,
-        slot: text("A"),
-        boots: 1,
-        floor: 0,
-        interlock: InterlockState::Standby,
-        time: now,
-        reason: None,
-    };
-    let signed = Receipt::sign::<std::convert::Infallible>(&body, |_| Ok(vec![1])).expect("signed");
-    let bytes = wire::write(&signed);
-    let key = Key::Receipt { order: body.order, device: pump.id, digest: Sha256::of(&bytes) };
-    let proof = Proof::new(&bytes, Sha256([5; 32]), now);
-    app.commit(Commit::draft(now, person()).put(key, proof.to_body())).await.expect("commits");
-}
-
-#[tokio::test]
-async fn a_release_that_nobody_runs_yet_repairs_by_its_bill_and_the_proof_of_it_is_measured() {
-    // Goal: "update to R" is known before any device runs R, what it would change is computed from its own bill, and how fast
-    // it closed the hole is told. Method: three releases, two with a bill, one without; a pump with the weakness, which then
-    // proves that it runs the second.
-    let api = Api::start().await;
-    let mut kept = Bytes::new();
-    let mut releases = [41, 42, 43].map(|counter| release(&format!("vp-3/4.{counter}"), counter, &mut kept));
-    (releases[0].sbom, releases[1].sbom) =
-        (Some(file(&bill("1-1"), &mut kept)), Some(file(&bill("2-1"), &mut kept)));
-    api.send(&kept).await;
-    assert_eq!(api.publish("halden", 1, &releases).await.0, StatusCode::OK);
-    let pump = api.bench.enrol("VP3-1").await;
-    api.brought("debian?kind=debian", DEBIAN).await;
-    runs(&api, &pump, 41, "1-1").await;
-    let exposures = api.get(&format!("/api/v1/devices/{}/exposures", pump.id)).await;
-    let weighs = &exposures["exposures"][0]["weighs"];
-    assert_eq!(
-        (&weighs["fixed_in"], &weighs["fixed_counter"]),
-        (&json!("vp-3/4.42"), &json!(42)),
-        "{exposures}"
-    );
-
-    let newer = api.get("/api/v1/risk/what-if/halden/vp-3%2F4.42").await;
-    assert_eq!((&newer["by"], &newer["matched"]), (&json!("sbom"), &json!(1)), "{newer}");
-    assert_eq!(newer["fleet"]["removed"]["CVE-2024-0001:pump 1-1"], 1, "{newer}");
-    let same = api.get("/api/v1/risk/what-if/halden/vp-3%2F4.43").await;
-    assert_eq!((&same["by"], &same["matched"]), (&json!("remedies"), &json!(0)));
-    assert!(same["by_words"].as_str().is_some_and(|words| words.contains("shipped no SBOM")), "{same}");
-
-    let open = api.get("/api/v1/risk/measures?model=VP-3").await;
-    assert_eq!((&open["devices"], &open["patched_permille"]), (&json!(1), &json!(0)), "{open}");
-    assert!(open["cases"][0]["available"].is_string(), "{open}");
-    api.bench.clock.hold_at(api.bench.app().clock.now().plus_seconds(2 * 86_400).into());
-    runs(&api, &pump, 42, "2-1").await;
-    proves(&api, &pump, &releases[0], &releases[1]).await;
-    let closed = api.get("/api/v1/risk/measures").await;
-    assert_eq!(
-        (&closed["patched_permille"], &closed["closed_permille"]),
-        (&json!(1000), &json!(1000)),
-        "{closed}"
-    );
-    let days = closed["available_to_deployed"]["median_s"].as_i64().unwrap_or_default() / 86_400;
-    assert_eq!((days, &closed["cases"][0]["patched"]), (2, &json!(1)), "{closed}");
-    assert_eq!(api.get("/api/v1/risk/measures?model=other").await["vulnerabilities"], 0);
-    let (status, _) = api.ask("GET", "/api/v1/risk/measures?from=soon", "read", vec![]).await;
-    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-}
-
-#[tokio::test]
-async fn a_fleet_that_is_scored_by_sets_has_the_numbers_of_its_pages() {
-    // Goal: the quick way over a whole fleet gives no other number. Method: pumps of three images, two of one; each score of the
-    // pass against the one with its reasons.
-    let api = Api::start().await;
-    three_pumps(&api).await;
-    api.pump("4", &[("pump", "1-1"), ("hose", "1-1")]).await;
-    four_feeds(&api).await;
-    let app = api.bench.app();
-    app.knowledge.bring_up_to_date(app).await.expect("made");
-    let (matched, model) = (app.knowledge.matched(), app.risk.model());
-    let published = Published { matched, model, ..Published::default() };
-    let (members, now) = (app.fleet.all(), app.clock.now());
-    let mut weak = 0;
-    rescore(&members, &published, now, |member, value, kinds| {
-        let score = appraise(member, &published, now).score;
-        assert_eq!((value, kinds.total()), (score.value(), u64::from(score.value_hundredths)));
-        weak += u32::from(kinds.vulnerability > 0);
-    });
-    assert!((2..=4).contains(&weak), "{weak}");
-    let [one, other] = ["1", "4"].map(|serial| {
-        let member = members.iter().find(|member| member.device.hardware.serial.as_str() == serial);
-        published.matched.exposed(member.expect("a pump")).expect("feeds are here")
-    });
-    assert!(Arc::ptr_eq(&one, &other), "devices of one image share one set");
 }
 
 #[tokio::test]
