@@ -222,7 +222,7 @@ fn device(number: usize, now: cordon_proto::time::Timestamp) -> anyhow::Result<D
     let order =
         TokenOrder { manufacturer: None, model: Text::lossy(&model), binding, placement: place, hours: 1 };
     let mut bytes = [7_u8; 16];
-    for (byte, from) in bytes.iter_mut().zip(u64::try_from(number)?.to_be_bytes()) {
+    for (byte, from) in bytes.iter_mut().zip(u32::try_from(number)?.to_be_bytes()) {
         *byte = from;
     }
     let expected = Token::new(order, "bench".to_owned(), now)?.expected(DeviceId::from_random(bytes));
