@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+pub mod addresses;
 pub mod backoff;
 pub mod content;
 pub mod detect;

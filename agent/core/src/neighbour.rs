@@ -4,23 +4,20 @@
 //! heard within a day, has changed hands. Bounded; where there is no room the one goes that was silent longest. Read next:
 //! [`crate::detect::identity`] for what is said about it.
 
-use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use cordon_proto::limits;
 use cordon_proto::time::Millis;
 
+use crate::addresses::Addresses;
 use crate::dissect::Mac;
 use crate::flow::Claim;
 
 /// Milliseconds of silence after which an address may have another owner without a word: leases run out.
 const FORGOTTEN_MS: i64 = 24 * 3_600_000;
-/// Places by which the list grows at once.
-const GROWTH: usize = 32;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    address: IpAddr,
     mac: Mac,
     first: Millis,
     last: Millis,
@@ -46,8 +43,7 @@ pub struct Change {
 /// The neighbours.
 #[derive(Clone, Debug, Default)]
 pub struct Neighbours {
-    /// Sorted by address.
-    entries: Vec<Entry>,
+    entries: Addresses<Entry>,
 }
 
 impl Neighbours {
@@ -57,20 +53,17 @@ impl Neighbours {
         if address.is_unspecified() || address.is_multicast() || !mac.is_station() {
             return None;
         }
-        let place = match self.find(address) {
-            Ok(place) => place,
-            Err(_) => {
-                self.insert(Entry { address, mac, first: now, last: now });
-                return None;
-            }
+        let claimed = Entry { mac, first: now, last: now };
+        let Some(entry) = self.entries.get_mut(address) else {
+            self.entries.insert((address, claimed), limits::NEIGHBOURS, |entry| entry.last);
+            return None;
         };
-        let entry = self.entries.get_mut(place)?;
         let before = *entry;
         if before.mac == mac {
             entry.last = entry.last.max(now);
             return None;
         }
-        *entry = Entry { address, mac, first: now, last: now };
+        *entry = claimed;
         let changed =
             Change { address, before: before.mac, since: before.first, heard: before.last, now: mac, told };
         (now.since(before.last) <= FORGOTTEN_MS).then_some(changed)
@@ -79,32 +72,13 @@ impl Neighbours {
     /// Whether the hardware address of an address is known.
     #[must_use]
     pub fn knows(&self, address: IpAddr) -> bool {
-        self.find(address).is_ok()
+        self.entries.get(address).is_some()
     }
 
     /// Bytes of memory held.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>()
-    }
-
-    fn insert(&mut self, entry: Entry) {
-        if self.entries.len() >= limits::NEIGHBOURS {
-            let quietest = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.last);
-            if let Some(place) = quietest.map(|(place, _)| place) {
-                self.entries.remove(place);
-            }
-        }
-        if self.entries.len() == self.entries.capacity() {
-            self.entries.reserve_exact(GROWTH);
-        }
-        if let Err(place) = self.find(entry.address) {
-            self.entries.insert(place, entry);
-        }
-    }
-
-    fn find(&self, address: IpAddr) -> Result<usize, usize> {
-        self.entries.binary_search_by(|entry| entry.address.cmp(&address))
+        self.entries.bytes()
     }
 }
 

@@ -4,17 +4,14 @@
 //! goes that was named longest ago. It never asks anyone. Read next: [`crate::profile::key`] for what a name is good for.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use cordon_proto::limits;
 
-/// Places by which the list grows at once.
-const GROWTH: usize = 64;
+use crate::addresses::Addresses;
 
 #[derive(Clone, Debug)]
 struct Entry {
-    address: IpAddr,
     name: Arc<str>,
     /// Number of the answer.
     told: u64,
@@ -23,8 +20,7 @@ struct Entry {
 /// The names.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    /// Sorted by address.
-    entries: Vec<Entry>,
+    entries: Addresses<Entry>,
     told: u64,
 }
 
@@ -32,47 +28,27 @@ impl Names {
     /// The name of an address.
     #[must_use]
     pub fn of(&self, address: IpAddr) -> Option<Arc<str>> {
-        let place = self.find(address).ok()?;
-        self.entries.get(place).map(|entry| entry.name.clone())
+        self.entries.get(address).map(|entry| entry.name.clone())
     }
 
     /// Takes an answer: `name` leads to all of `addresses`.
     pub fn learn(&mut self, name: &str, addresses: impl FnOnce(&mut dyn FnMut(IpAddr))) {
         let mut shared: Option<Arc<str>> = None;
         self.told += 1;
-        addresses(&mut |address| match self.find(address) {
-            Ok(place) => {
-                if let Some(entry) = self.entries.get_mut(place) {
-                    entry.told = self.told;
-                    if *entry.name != *name {
-                        entry.name = shared.get_or_insert_with(|| Arc::from(name)).clone();
-                    }
+        let told = self.told;
+        addresses(&mut |address| match self.entries.get_mut(address) {
+            Some(entry) => {
+                entry.told = told;
+                if *entry.name != *name {
+                    entry.name = shared.get_or_insert_with(|| Arc::from(name)).clone();
                 }
             }
-            Err(_) => {
+            None => {
                 let name = shared.get_or_insert_with(|| Arc::from(name)).clone();
-                self.insert(Entry { address, name, told: self.told });
+                self.entries
+                    .insert((address, Entry { name, told }), limits::ADDRESS_NAMES, |entry| entry.told);
             }
         });
-    }
-
-    fn insert(&mut self, entry: Entry) {
-        if self.entries.len() >= limits::ADDRESS_NAMES {
-            let oldest = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.told);
-            if let Some(place) = oldest.map(|(place, _)| place) {
-                self.entries.remove(place);
-            }
-        }
-        if self.entries.len() == self.entries.capacity() {
-            self.entries.reserve_exact(GROWTH);
-        }
-        if let Err(place) = self.find(entry.address) {
-            self.entries.insert(place, entry);
-        }
-    }
-
-    fn find(&self, address: IpAddr) -> Result<usize, usize> {
-        self.entries.binary_search_by(|entry| entry.address.cmp(&address))
     }
 }
 

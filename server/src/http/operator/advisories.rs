@@ -37,6 +37,7 @@ pub(super) fn routes() -> Router<Operator> {
 
 /// Which weaknesses are asked for.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct AdvisoryQuery {
     /// Only those whose name, record or package contains this text.
     pub q: Option<String>,
@@ -224,6 +225,7 @@ pub struct RemedyView {
 
 /// Which devices are asked for.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct AdvisoryDevicesQuery {
     /// `affected`, `unknown`, `fixed`, `not-affected`; without it all.
     pub answer: Option<String>,

@@ -27,6 +27,7 @@ pub(super) fn routes() -> Router<Operator> {
 
 /// How a list is taken.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ImportQuery {
     /// The owner's name for the list: small letters, digits and dashes. One name for one list, each time it comes.
     list: Option<String>,

@@ -32,6 +32,7 @@ pub(super) fn routes() -> Router<Operator> {
 
 /// Which entries are asked for.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct AuditQuery {
     /// Only entries before this sequence.
     before: Option<u64>,
@@ -121,6 +122,7 @@ pub(crate) const LINES: &str = "application/jsonl";
 
 /// Which heads are asked for.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct HeadsQuery {
     /// Only heads over more than so many entries.
     after: Option<u64>,
@@ -128,6 +130,7 @@ pub struct HeadsQuery {
 
 /// Which stretch of the export is asked for.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ExportQuery {
     /// Only entries behind this sequence: 0 at first, then the last that came.
     after: Option<u64>,
@@ -137,6 +140,7 @@ pub struct ExportQuery {
 
 /// Which entry is to be proved, and under which head.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct InclusionQuery {
     /// The entry.
     sequence: u64,
@@ -146,6 +150,7 @@ pub struct InclusionQuery {
 
 /// Which two heads are to be joined.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ConsistencyQuery {
     /// The entries of the earlier head.
     from: u64,

@@ -16,6 +16,7 @@ pub(super) fn routes() -> Router<Operator> {
 
 /// Which days are asked for.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct CalendarQuery {
     /// A time of the first day, RFC 3339; today if not given.
     from: Option<String>,

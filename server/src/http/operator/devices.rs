@@ -49,6 +49,7 @@ pub struct FleetAnswer {
 
 /// Which devices are asked for.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct DeviceQuery {
     /// Only in this state of trust.
     state: Option<String>,

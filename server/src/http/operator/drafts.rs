@@ -45,6 +45,7 @@ pub struct DraftAsk {
 
 /// Over which state it is written.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct DraftQuery {
     /// The revision that was read; without it there must be no draft of that name.
     revision: Option<u64>,

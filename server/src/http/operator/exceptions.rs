@@ -27,6 +27,7 @@ pub(super) fn routes() -> Router<Operator> {
 
 /// Which exceptions are asked for.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ExceptionQuery {
     /// `requested`, `approved`, `lapsed`, `withdrawn`; without it all but those taken back.
     state: Option<String>,

@@ -17,6 +17,7 @@ pub(super) fn routes() -> Router<Operator> {
 
 /// Which ends are asked for.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ExpiryQuery {
     /// All of them; otherwise only those that are announced by now.
     #[serde(default)]

@@ -20,6 +20,7 @@ pub(super) fn routes() -> Router<Operator> {
 
 /// Which answers are asked for.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ExposureQuery {
     /// Only this answer: `affected`, `unknown`, `fixed`, `not-affected`. Without it what is affected and what is unknown.
     pub answer: Option<String>,

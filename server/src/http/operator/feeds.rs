@@ -165,6 +165,7 @@ pub struct SilentView {
 
 /// How a file comes in.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct FeedQuery {
     /// What it holds; may be left out for a feed that is there.
     kind: Option<String>,

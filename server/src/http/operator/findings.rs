@@ -24,6 +24,7 @@ pub(super) fn routes() -> Router<Operator> {
 
 /// Which findings are asked for.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct FindingQuery {
     /// `open` (the default), `acknowledged`, `muted`, `closed` or `all`.
     state: Option<String>,

@@ -37,6 +37,7 @@ pub(super) fn routes() -> Router<Operator> {
 
 /// Which part of the history is asked for.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
     /// Only entries before this sequence: `next` of the answer before.
     before: Option<u64>,

@@ -32,6 +32,7 @@ pub(super) fn routes() -> Router<Operator> {
 
 /// Which receipts are asked for.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ReceiptsQuery {
     /// The order that they answer.
     order: String,

@@ -26,6 +26,7 @@ pub(super) fn routes() -> Router<Operator> {
 
 /// Which releases.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseQuery {
     /// Of this model only.

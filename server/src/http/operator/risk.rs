@@ -42,6 +42,7 @@ pub(super) fn routes() -> Router<Operator> {
 
 /// By what the fleet is split.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct BoardQuery {
     /// `ward`, `model`, `site` or `owner`; `ward` if nothing is said.
     by: Option<String>,
@@ -91,6 +92,7 @@ pub struct LineView {
 
 /// Which part of a history is asked for.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct SinceQuery {
     /// Only the last so many days, at most 400.
     days: Option<u32>,

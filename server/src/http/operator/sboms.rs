@@ -45,6 +45,7 @@ pub(super) fn routes() -> Router<Operator> {
 
 /// How a bill of materials is wanted.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct SbomQuery {
     /// `cyclonedx`: the whole of it as CycloneDX 1.6, in one form whatever its maker wrote.

@@ -91,6 +91,23 @@ impl Api {
     }
 }
 
+#[test]
+fn what_the_document_says_is_in_a_path_is_in_that_path_and_the_rest_is_in_the_query() {
+    // Goal: a program made from the document puts each parameter where the server reads it. Method: all of them.
+    let document: Value = serde_json::from_str(&openapi()).expect("JSON");
+    let (mut in_path, mut in_query) = (0, 0);
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let operations = item.as_object().expect("operations").values();
+        for parameter in operations.filter_map(|operation| operation["parameters"].as_array()).flatten() {
+            let named = path.contains(&format!("{{{}}}", parameter["name"].as_str().expect("a name")));
+            let place = if named { "path" } else { "query" };
+            assert_eq!(parameter["in"], place, "{path}: {parameter}");
+            *(if named { &mut in_path } else { &mut in_query }) += 1;
+        }
+    }
+    assert!(in_path > 20 && in_query > 20, "{in_path} in paths, {in_query} in queries");
+}
+
 #[tokio::test]
 async fn nobody_gets_in_without_a_token_and_a_reader_changes_nothing() {
     // Goal: one door. Method: guess, reader and administrator, looking and changing.

@@ -138,6 +138,7 @@ pub struct TokenAnswer {
 
 /// Which tokens are asked for.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct TokenQuery {
     /// Only in this state: `open`, `used`, `expired`, `revoked`.
     state: Option<String>,

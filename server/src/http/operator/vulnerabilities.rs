@@ -45,6 +45,7 @@ pub(super) fn routes() -> Router<Operator> {
 
 /// Which weaknesses are asked for, and how.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct VulnerabilitiesQuery {
     /// `json` (the default) or `csv`.
     format: Option<String>,

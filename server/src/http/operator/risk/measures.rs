@@ -42,6 +42,7 @@ const COLUMNS: [&str; 8] = [
 
 /// Of what the measures are asked.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct MeasuresQuery {
     /// Only devices of this model.
     pub model: Option<String>,

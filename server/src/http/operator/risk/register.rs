@@ -23,6 +23,7 @@ use crate::http::problem::Problem;
 
 /// Which rows are asked for, and how.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct RegisterQuery {
     /// `json` (a page, the default) or `csv` (all rows).
     format: Option<String>,

@@ -23,6 +23,7 @@ use crate::fleet::Member;
 
 /// Which model is asked for.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ModelQuery {
     /// Only this model.
     model: Option<String>,

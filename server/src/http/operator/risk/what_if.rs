@@ -30,6 +30,7 @@ use crate::http::problem::Problem;
 
 /// Which devices are listed.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct WhatIfQuery {
     /// Only devices after this one.
     pub after: Option<String>,

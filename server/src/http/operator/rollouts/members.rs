@@ -25,6 +25,7 @@ const STAGES: [&str; 7] =
 
 /// Which devices are asked for.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct MemberQuery {
     /// Only of this wave, from 1.
     wave: Option<usize>,
