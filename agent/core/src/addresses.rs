@@ -24,19 +24,19 @@ impl<T> Default for Addresses<T> {
 impl<T> Addresses<T> {
     /// What is known of an address.
     #[must_use]
-    pub fn get(&self, address: IpAddr) -> Option<&T> {
+    pub fn at(&self, address: IpAddr) -> Option<&T> {
         self.entries.get(self.find(address).ok()?).map(|(_, known)| known)
     }
 
     /// The same, to be changed.
-    pub fn get_mut(&mut self, address: IpAddr) -> Option<&mut T> {
+    pub fn at_mut(&mut self, address: IpAddr) -> Option<&mut T> {
         let place = self.find(address).ok()?;
         self.entries.get_mut(place).map(|(_, known)| known)
     }
 
     /// Takes an address in. Of `most` that are there already, the one of the least `age` goes.
     pub fn insert<A: Ord>(&mut self, (address, known): (IpAddr, T), most: usize, age: impl Fn(&T) -> A) {
-        if let Some(held) = self.get_mut(address) {
+        if let Some(held) = self.at_mut(address) {
             *held = known;
             return;
         }

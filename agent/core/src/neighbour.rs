@@ -54,7 +54,7 @@ impl Neighbours {
             return None;
         }
         let claimed = Entry { mac, first: now, last: now };
-        let Some(entry) = self.entries.get_mut(address) else {
+        let Some(entry) = self.entries.at_mut(address) else {
             self.entries.insert((address, claimed), limits::NEIGHBOURS, |entry| entry.last);
             return None;
         };
@@ -72,7 +72,7 @@ impl Neighbours {
     /// Whether the hardware address of an address is known.
     #[must_use]
     pub fn knows(&self, address: IpAddr) -> bool {
-        self.entries.get(address).is_some()
+        self.entries.at(address).is_some()
     }
 
     /// Bytes of memory held.

@@ -28,7 +28,7 @@ impl Names {
     /// The name of an address.
     #[must_use]
     pub fn of(&self, address: IpAddr) -> Option<Arc<str>> {
-        self.entries.get(address).map(|entry| entry.name.clone())
+        self.entries.at(address).map(|entry| entry.name.clone())
     }
 
     /// Takes an answer: `name` leads to all of `addresses`.
@@ -36,7 +36,7 @@ impl Names {
         let mut shared: Option<Arc<str>> = None;
         self.told += 1;
         let told = self.told;
-        addresses(&mut |address| match self.entries.get_mut(address) {
+        addresses(&mut |address| match self.entries.at_mut(address) {
             Some(entry) => {
                 entry.told = told;
                 if *entry.name != *name {
