@@ -169,10 +169,12 @@ fn summary(answer: &Value) -> String {
             "last heard within a day {day}, a week {week}, a month {month}, longer ago or never {longer}\n"
         );
     }
+    let vulnerabilities = answer.get("vulnerabilities").unwrap_or(&Value::Null);
     let (before, after) = (points("risk_before_hundredths"), points("risk_after_hundredths"));
     said += &format!(
-        "sum of scores {before}, then {after}\nvulnerabilities {}\n",
-        plain(text(answer, "vulnerabilities"))
+        "sum of scores {before}, then {after}\n{}\n{}\n",
+        plain(text(vulnerabilities, "words")),
+        plain(text(vulnerabilities, "by_words"))
     );
     said
 }

@@ -16,8 +16,6 @@ use serde::Serialize;
 use crate::device::{Device, Report};
 use crate::import::KnownRelease;
 use crate::paths_up::{Stands, Step, path};
-use crate::risk::Facts;
-use crate::risk::facts::{Freshness, ReleaseAge};
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -47,8 +45,6 @@ pub struct Meant<'a> {
     pub report: Option<&'a Report>,
     /// The last authenticated request.
     pub seen: Option<Timestamp>,
-    /// Its score in hundredths, and what it would be with the release.
-    pub risk: (u16, u16),
 }
 
 /// What becomes of a device under the order.
@@ -109,10 +105,6 @@ pub struct Preview {
     pub unknown_use: u32,
     /// Of those that fit: last heard within a day, a week, a month, and longer ago or never.
     pub unreached_days: [u32; 4],
-    /// Of those that fit: the sum of their scores in hundredths of a point.
-    pub risk_before: u64,
-    /// The same once they run the release. Vulnerabilities count as before: what it closes is unknown.
-    pub risk_after: u64,
 }
 
 /// What a way back would do.
@@ -204,21 +196,7 @@ impl Preview {
             30.. => longer,
         };
         *age += 1;
-        self.risk_before += u64::from(meant.risk.0);
-        self.risk_after += u64::from(meant.risk.1);
     }
-}
-
-/// The facts of a device once it runs the newest release and has confirmed it. Exposures stay: what it closes is unknown.
-#[must_use]
-pub fn facts_after(facts: &Facts) -> Facts {
-    let freshness = Freshness {
-        release: ReleaseAge::Current,
-        update_failed: None,
-        rolled_back: None,
-        ..facts.freshness.clone()
-    };
-    Facts { freshness, ..facts.clone() }
 }
 
 /// What a way back from `release` to `back` would do.

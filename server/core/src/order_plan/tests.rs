@@ -1,15 +1,12 @@
 //! Tests of the preview: one made-up fleet, and each rule by itself.
 
 use alloc::format;
-use alloc::string::String;
-use alloc::vec;
 
 use cordon_proto::ids::Text;
 
 use super::fixture::{NOW, known, pump, release, runs};
 use super::*;
 use crate::paths_up::steps_of;
-use crate::risk::facts::{Freshness, Impact, Posture, Reach};
 
 fn text(value: &str) -> Text {
     Text::lossy(value)
@@ -43,7 +40,7 @@ fn ward() -> Vec<Device> {
 }
 
 fn meant(device: &Device) -> Meant<'_> {
-    Meant { device, report: device.report.as_ref(), seen: device.last_seen, risk: (7900, 1950) }
+    Meant { device, report: device.report.as_ref(), seen: device.last_seen }
 }
 
 const GOLDEN: &str = "\
@@ -59,7 +56,6 @@ total 13
   unknown 1
 in use 2, unknown 1
 heard 2, 1, 1, 1
-risk 39500 -> 9750
 ";
 
 #[test]
@@ -83,7 +79,6 @@ fn every_device_falls_to_one_fate_and_the_sum_is_the_whole() {
     let [day, week, month, longer] = found.unreached_days;
     text += &format!("in use {}, unknown {}\n", found.in_use_now, found.unknown_use);
     text += &format!("heard {day}, {week}, {month}, {longer}\n");
-    text += &format!("risk {} -> {}\n", found.risk_before, found.risk_after);
     assert_eq!(text, GOLDEN);
     let mute = ward.iter().find(|device| device.hardware.serial.as_str() == "mute").expect("in the ward");
     assert_eq!(found.no_application, [mute.id]);
@@ -113,31 +108,4 @@ fn a_way_back_that_could_not_be_taken_is_seen_before_it_is_signed() {
     assert_eq!(way_back(&wanted, &known(&wanted)), BackPreview::NotOlder);
     assert_eq!(way_back(&wanted, &KnownRelease { listed: false, ..old.clone() }), BackPreview::NotListed);
     assert_eq!(way_back(&wanted, &KnownRelease { model: text("K-1"), ..old }), BackPreview::OtherModel);
-}
-
-#[test]
-fn a_release_heals_its_own_age_and_nothing_that_nobody_knows() {
-    // Goal: the preview promises no more than the release is. Method: facts with everything wrong.
-    let freshness = Freshness {
-        release: ReleaseAge::Behind { newest: "vp-3/42".into(), since: NOW, counter: None },
-        update_failed: Some(NOW),
-        rolled_back: Some(NOW),
-        last_seen: Some(NOW),
-        ..Freshness::default()
-    };
-    let before = Facts {
-        device: String::new(),
-        impact: Impact::default(),
-        reach: Reach::default(),
-        posture: Posture::default(),
-        freshness,
-        findings: vec![],
-        exposures: vec![],
-        exposures_unknown: 0,
-        components_unmatchable: 0,
-    };
-    let after = facts_after(&before);
-    assert_eq!(after.freshness.release, ReleaseAge::Current);
-    assert!(after.freshness.update_failed.is_none() && after.freshness.rolled_back.is_none());
-    assert_eq!((after.freshness.last_seen, &after.exposures), (Some(NOW), &before.exposures));
 }

@@ -54,6 +54,9 @@ pub struct Changed {
     pub id: String,
     /// Its kind.
     pub kind: Kind,
+    /// The vulnerability, of a part that is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vulnerability: Option<String>,
     /// The reason, as it is afterwards, or was before if it is gone.
     pub reason: String,
     /// Its hazard before.
@@ -108,6 +111,10 @@ pub struct FleetEffect {
     pub other: BTreeMap<String, u32>,
     /// Devices of which something would be unknown afterwards.
     pub unknown_devices: u32,
+    /// Vulnerabilities that a device has now and would have no more.
+    pub closed: BTreeSet<String>,
+    /// Vulnerabilities that would be new on a device.
+    pub brought: BTreeSet<String>,
 }
 
 /// The facts of a device once it runs a release and has confirmed it. What it reports as of now stays as it is: where it
@@ -191,6 +198,7 @@ pub fn effect(before: &Facts, after: &Facts, model: &Model, now: Timestamp) -> E
     let changed = |part: &Part<'_>, before_micronepers, after_micronepers| Changed {
         id: part.cause.id().into_owned(),
         kind: part.cause.kind(),
+        vulnerability: part.cause.exposure().map(|exposure| exposure.id.clone()),
         reason: part.cause.reason(now),
         before_micronepers,
         after_micronepers,
@@ -244,6 +252,30 @@ impl FleetEffect {
             for part in parts {
                 *counts.entry(part.id.clone()).or_default() += 1;
             }
+        }
+        for (ids, parts) in [(&mut self.closed, &effect.removed), (&mut self.brought, &effect.added)] {
+            let new = parts.iter().filter_map(|part| part.vulnerability.as_ref());
+            for id in new {
+                if !ids.contains(id) {
+                    ids.insert(id.clone());
+                }
+            }
+        }
+    }
+
+    /// What it does to vulnerabilities, in a sentence. Without a match of its bill of materials what it would bring is not known.
+    #[must_use]
+    pub fn vulnerability_words(&self, by_bill: bool) -> String {
+        let closed = match self.closed.len() {
+            0 => String::from("No vulnerability that devices have now would be gone"),
+            1 => String::from("1 vulnerability that devices have now would be gone"),
+            many => format!("{many} vulnerabilities that devices have now would be gone"),
+        };
+        match (by_bill, self.brought.len()) {
+            (true, new) => format!("{closed}, {new} would be new"),
+            (false, _) => format!(
+                "{closed}; what it would bring is unknown, for no bill of materials of it was held against advisories"
+            ),
         }
     }
 
@@ -324,6 +356,11 @@ mod tests {
         assert_eq!(one.removed[0].id, "CVE-2020-1938:tomcat9 9.0.31-1", "the heaviest first");
         let mut fleet = FleetEffect::default();
         (0..40).for_each(|_| fleet.add(&one));
+        assert!(fleet.closed.contains("CVE-2020-1938") && fleet.brought.is_empty());
+        assert_eq!(
+            fleet.vulnerability_words(true),
+            "13 vulnerabilities that devices have now would be gone, 0 would be new"
+        );
         assert_eq!(
             (fleet.before_hundredths - fleet.after_hundredths, fleet.better, fleet.worse),
             (248_320, 40, 0)

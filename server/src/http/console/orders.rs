@@ -252,11 +252,12 @@ fn preview_words(view: &PreviewView) -> Preview {
         (
             "Risk",
             format!(
-                "{} points before, {} after, summed over those that would install it; which vulnerabilities it closes is unknown",
+                "{} points before, {} after, summed over those that would install it",
                 number(view.risk_before_hundredths / 100),
                 number(view.risk_after_hundredths / 100)
             ),
         ),
+        ("Vulnerabilities", format!("{}. {}", view.vulnerabilities.words, view.vulnerabilities.by_words)),
     ];
     lines.extend(view.back.as_ref().map(|back| ("Way back", back_words(back))));
     lines.retain(|(_, words)| !words.is_empty());

@@ -10,6 +10,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::Html;
 use cordon_proto::ids::{Name, TargetPath};
 use cordon_server_core::import::{FormKind, KnownRelease, Part};
+use cordon_server_core::risk::what_if::FleetEffect;
 
 use super::super::operator::risk::what_if::{self, WhatIfQuery};
 use super::super::operator::sboms;
@@ -209,12 +210,11 @@ async fn what_if(desk: &Desk, known: &KnownRelease) -> Result<Option<WhatIf>, Fa
     let lists = [(How::Added, &fleet.added), (How::Removed, &fleet.removed), (How::Changed, &fleet.other)];
     let mut rows: Vec<WhatIfRow> = Vec::new();
     for (how, parts) in lists {
-        let mut of: Vec<_> = parts.iter().map(|(id, devices)| part_row(how, id, *devices)).collect();
+        let mut of: Vec<_> = parts.iter().map(|(id, devices)| part_row(how, id, *devices, fleet)).collect();
         of.sort_by(|a, b| b.devices.cmp(&a.devices).then_with(|| a.what.cmp(&b.what)));
         rows.extend(of);
     }
-    let of = |how: How| count(rows.iter().filter(|row| row.how == how && row.href.is_some()).count());
-    let vulnerabilities = [of(How::Removed), of(How::Added)];
+    let vulnerabilities = [&fleet.closed, &fleet.brought].map(|ids| count(ids.len()));
     let more = count(rows.len().saturating_sub(WHAT_IF_ROWS));
     rows.truncate(WHAT_IF_ROWS);
     let bands = |[low, medium, high, critical]: [u32; 4]| [critical, high, medium, low].map(u64::from);
@@ -275,12 +275,16 @@ async fn sbom(desk: &Desk, known: &KnownRelease) -> Vec<(String, Said)> {
 }
 
 /// A part of risk by its identity in the score: a vulnerability is named with its package.
-fn part_row(how: How, id: &str, devices: u32) -> WhatIfRow {
+fn part_row(how: How, id: &str, devices: u32, fleet: &FleetEffect) -> WhatIfRow {
+    let is_of = |known: &&String| id.strip_prefix(known.as_str()).is_some_and(|rest| rest.starts_with(':'));
+    let weakness = fleet.closed.iter().chain(&fleet.brought).filter(is_of).max_by_key(|known| known.len());
+    let halves = weakness.map_or_else(|| id.split_once(':'), |known| id.split_at_checked(known.len()));
     let known = PARTS.iter().find(|(known, _)| *known == id).map(|(_, words)| Said::from(*words));
-    let (what, href) = match (known, id.split_once(':')) {
+    let (what, href) = match (known, halves) {
         (Some(words), _) => (words, None),
         (None, Some(("posture" | "freshness", _)) | None) => (Said::from(id), None),
         (None, Some((weakness, package))) => {
+            let package = package.trim_start_matches(':');
             (format!("{weakness} in {package}").into(), Some(paths::vulnerability(weakness)))
         }
     };

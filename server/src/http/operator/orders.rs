@@ -13,22 +13,22 @@ use cordon_proto::ids::{DeviceId, Name, TargetPath};
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::order::Order;
 use cordon_server_core::device::State as Trust;
+use cordon_server_core::exposure::Bill;
 use cordon_server_core::import::KnownRelease;
-use cordon_server_core::order_plan::{BackPreview, Case, Fate, Meant, facts_after, fate, preview, way_back};
+use cordon_server_core::order_plan::{BackPreview, Case, Fate, Meant, fate, preview, way_back};
 use cordon_server_core::paths_up::steps_of;
 use cordon_server_core::risk::score::value;
+use cordon_server_core::risk::what_if::{FleetEffect, effect};
 use cordon_server_core::select::{Filter, FilterRefused, Seen};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::risk::afterwards::{Afterwards, bill_of};
 use super::{Answered, Operator, json, not_found, parsed, refused};
 use crate::appraisal::{Published, facts};
 use crate::fleet::Member;
 use crate::http::problem::Problem;
-
-/// What a preview says of vulnerabilities until advisories are matched.
-const UNKNOWN: &str = "unknown: no advisories have been matched";
 
 pub(super) fn routes() -> Router<Operator> {
     Router::new()
@@ -100,13 +100,29 @@ pub struct PreviewView {
     pub(crate) risk_before_hundredths: u64,
     /// The same once they run the release.
     pub(crate) risk_after_hundredths: u64,
-    /// Which vulnerabilities it closes.
-    vulnerabilities: &'static str,
+    /// Of those that fit: what it does to their vulnerabilities.
+    pub(crate) vulnerabilities: VulnerabilitiesView,
     /// What the way back would do, if one is asked for.
     #[schema(value_type = Option<Object>)]
     pub(crate) back: Option<BackPreview>,
     /// Every device that is meant.
     pub(crate) devices: Vec<PlannedView>,
+}
+
+/// What an order does to vulnerabilities.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VulnerabilitiesView {
+    /// In a sentence.
+    pub(crate) words: String,
+    /// On what it stands: `sbom`, the release's own bill of materials held against what is known; or `remedies`, only what is
+    /// known of the devices' own vulnerabilities and of the releases that remove them.
+    by: &'static str,
+    /// The same in a sentence; without a bill, why there is none.
+    pub(crate) by_words: String,
+    /// Those that a device has now and would have no more.
+    closed: BTreeSet<String>,
+    /// Those that would be new on a device.
+    brought: BTreeSet<String>,
 }
 
 /// Releases one after another.
@@ -190,11 +206,12 @@ pub async fn plan(State(operator): State<Operator>, request: Request) -> Answere
     let releases = operator.repositories.releases().await?;
     let members = operator.app.fleet.all();
     let (published, now) = (operator.published(), operator.app.clock.now());
+    let bill = bill_for(&operator, &ask, &releases).await;
     let planned = move || {
         let affected = affected(&filter, &published, &members);
         let affected = affected.map_err(|error| refused("bad_filter", error.to_string()))?;
         let filter = (&filter, &affected);
-        Planning { ask: &ask, filter, releases: &releases, published: &published, now }.over(&members)
+        Planning { ask: &ask, filter, releases: &releases, published: &published, now }.over(&members, bill)
     };
     let planned = tokio::task::spawn_blocking(planned).await;
     planned.map_err(|error| Problem::internal(&error))?.map(Json)
@@ -214,12 +231,21 @@ pub(crate) async fn preview_of(
     let (repository, release) = (order.repository.clone(), order.image.release.clone());
     let ask = PreviewAsk { repository, release, filter: Vec::new(), back };
     let (published, now) = (operator.published(), operator.app.clock.now());
+    let bill = bill_for(operator, &ask, &releases).await;
     let planned = move || {
         let (filter, nobody) = (Filter::default(), BTreeSet::new());
         let filter = (&filter, &nobody);
-        Planning { ask: &ask, filter, releases: &releases, published: &published, now }.over(&members)
+        Planning { ask: &ask, filter, releases: &releases, published: &published, now }.over(&members, bill)
     };
     tokio::task::spawn_blocking(planned).await.map_err(|error| Problem::internal(&error))?
+}
+
+/// The bill of materials of the release that is asked about, or why there is none.
+async fn bill_for(operator: &Operator, ask: &PreviewAsk, releases: &[KnownRelease]) -> Result<Bill, String> {
+    match releases.iter().find(|one| one.repository == ask.repository && one.release == ask.release) {
+        Some(known) => bill_of(operator, known).await,
+        None => Err("no such release is known".to_owned()),
+    }
 }
 
 /// The devices that have what a filter's advisory is about.
@@ -254,7 +280,7 @@ impl Planning<'_> {
         self.releases.iter().find(is).ok_or_else(|| not_found("release"))
     }
 
-    fn over(&self, members: &[Arc<Member>]) -> Result<PreviewView, Problem> {
+    fn over(&self, members: &[Arc<Member>], bill: Result<Bill, String>) -> Result<PreviewView, Problem> {
         let known = self.known(&self.ask.release)?;
         if !known.listed {
             let detail = "its maker lists this release no more: devices refuse it";
@@ -269,7 +295,8 @@ impl Planning<'_> {
             matches!(member.device.state, Trust::Active | Trust::Quarantined)
                 && member.device.hardware.model == release.model
         };
-        let mut current = Vec::new();
+        let afterwards = Afterwards::of(&release, self.published, bill, members);
+        let (mut current, mut fleet) = (Vec::new(), FleetEffect::default());
         for member in members.iter().filter(may_take) {
             let facts = facts(member, self.published);
             let model = &self.published.model;
@@ -279,25 +306,28 @@ impl Planning<'_> {
             let (report, is_affected) = (member.report.as_deref(), affected.contains(&member.id()));
             let seen = Seen { device: &device, report, band: before.band, is_affected };
             if filter.fits(&seen) {
-                let after = value(&facts_after(&facts), model, self.now);
-                current.push((device, member.seen, (before.hundredths, after.hundredths)));
+                let meant = Meant { device: &device, report: device.report.as_ref(), seen: member.seen };
+                if fate(&case, &meant) == Fate::Fits {
+                    fleet.add(&effect(&facts, &afterwards.facts(&facts), model, self.now));
+                }
+                current.push((device, member.seen));
             }
         }
         let meant: Vec<Meant<'_>> = current
             .iter()
-            .map(|(device, seen, risk)| Meant {
-                device,
-                report: device.report.as_ref(),
-                seen: *seen,
-                risk: *risk,
-            })
+            .map(|(device, seen)| Meant { device, report: device.report.as_ref(), seen: *seen })
             .collect();
         let back = back.map(|back| way_back(&release, back));
-        Ok(answer(&case, &meant, back))
+        Ok(answer(&case, &meant, back, (fleet, &afterwards)))
     }
 }
 
-fn answer(case: &Case<'_>, meant: &[Meant<'_>], back: Option<BackPreview>) -> PreviewView {
+fn answer(
+    case: &Case<'_>,
+    meant: &[Meant<'_>],
+    back: Option<BackPreview>,
+    (fleet, afterwards): (FleetEffect, &Afterwards<'_>),
+) -> PreviewView {
     let found = preview(case, meant.iter().copied());
     let names = |way: &[TargetPath]| way.iter().map(ToString::to_string).collect();
     PreviewView {
@@ -311,9 +341,15 @@ fn answer(case: &Case<'_>, meant: &[Meant<'_>], back: Option<BackPreview>) -> Pr
         in_use_now: found.in_use_now,
         unknown_use: found.unknown_use,
         unreached_days: found.unreached_days,
-        risk_before_hundredths: found.risk_before,
-        risk_after_hundredths: found.risk_after,
-        vulnerabilities: UNKNOWN,
+        risk_before_hundredths: fleet.before_hundredths,
+        risk_after_hundredths: fleet.after_hundredths,
+        vulnerabilities: VulnerabilitiesView {
+            words: fleet.vulnerability_words(afterwards.is_by_bill()),
+            by: afterwards.by(),
+            by_words: afterwards.by_words(),
+            closed: fleet.closed,
+            brought: fleet.brought,
+        },
         back,
         devices: meant.iter().map(|meant| planned(case, meant)).collect(),
     }

@@ -20,6 +20,7 @@ use crate::appraisal::{Appraised, appraise, is_counted};
 use crate::fleet::Member;
 use crate::http::problem::Problem;
 
+pub(super) mod afterwards;
 pub mod measures;
 pub mod model;
 pub mod register;

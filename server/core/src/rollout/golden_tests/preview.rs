@@ -30,8 +30,7 @@ pub(super) fn fate_of(words: &[&str]) -> String {
             other => panic!("nothing of a device: {other}"),
         }
     }
-    let meant =
-        Meant { device: &device, report: device.report.as_ref(), seen: device.last_seen, risk: (0, 0) };
+    let meant = Meant { device: &device, report: device.report.as_ref(), seen: device.last_seen };
     let fate = fate(&case, &meant);
     match &fate {
         Fate::NeedsStep(way) => {

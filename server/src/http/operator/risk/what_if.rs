@@ -12,18 +12,16 @@ use cordon_proto::ids::{DeviceId, Name, TargetPath};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use cordon_proto::update::release::Release;
-use cordon_server_core::exposure::{Bill, Billed, Exposed};
+use cordon_server_core::exposure::Bill;
 use cordon_server_core::import::KnownRelease;
 use cordon_server_core::order_plan::{Case, Fate, Meant, fate};
 use cordon_server_core::paths_up::steps_of;
-use cordon_server_core::risk::facts::ReleaseAge;
-use cordon_server_core::risk::gather::Newest;
-use cordon_server_core::risk::what_if::{Changed, FleetEffect, Installed, Left, effect, installed};
+use cordon_server_core::risk::what_if::{Changed, FleetEffect, effect};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::super::sboms::{file_of, shipped};
 use super::super::{Answered, Operator, not_found, parsed, refused};
+use super::afterwards::{Afterwards, bill_of};
 use crate::appraisal::{Published, facts, is_counted};
 use crate::fleet::Member;
 use crate::http::problem::Problem;
@@ -128,14 +126,6 @@ pub async fn show(
     Ok(Json(answer))
 }
 
-/// The bill of materials of a release, or why it cannot be held against anything.
-async fn bill_of(operator: &Operator, known: &KnownRelease) -> Result<Bill, String> {
-    let words = |problem: Problem| problem.detail().to_owned();
-    let file = file_of(known).map_err(words)?;
-    let sbom = shipped(operator, file).await.map_err(words)?;
-    tokio::task::spawn_blocking(move || Bill::of(&sbom)).await.map_err(|_| "it could not be read".to_owned())
-}
-
 /// A release, and all that its effect depends on beside the devices.
 struct Asked {
     releases: Vec<KnownRelease>,
@@ -150,21 +140,12 @@ impl Asked {
     fn over(&self, members: &[Arc<Member>], bill: Result<Bill, String>) -> WhatIfAnswer {
         let steps = steps_of(&self.stated.model, &self.releases);
         let case = Case { release: &self.stated, steps: &steps, now: self.now };
-        let path = self.stated.image.release.as_str();
-        let age = self
-            .published
-            .newest
-            .get(&self.stated.model)
-            .map_or(ReleaseAge::Unknown, |n| age(n, &self.stated));
-        let release = Installed { release: path, counter: self.stated.counter, age };
         let (mut fleet, mut left_out) = (FleetEffect::default(), BTreeMap::new());
-        let (mut devices, mut more, mut matched) = (Vec::new(), false, 0);
+        let (mut devices, mut more) = (Vec::new(), false);
         let (from, limit) = self.page;
         let of_model =
             |member: &&Arc<Member>| is_counted(member) && member.device.hardware.model == self.stated.model;
-        let makers =
-            members.iter().filter(of_model).map(|member| member.device.hardware.manufacturer.as_str());
-        let billed = bill.and_then(|bill| self.billed(&bill, makers.min().unwrap_or_default()));
+        let afterwards = Afterwards::of(&self.stated, &self.published, bill, members);
         for member in members.iter().filter(of_model) {
             let fate = fate_of(&case, member);
             if !matches!(fate, Fate::Fits | Fate::NeedsStep(_)) {
@@ -172,10 +153,7 @@ impl Asked {
                 continue;
             }
             let before = facts(member, &self.published);
-            let left =
-                billed.as_ref().map_or(Left::AsKnown, |billed| Left::of_bill(billed, &before, &release));
-            matched += u32::from(left != Left::AsKnown);
-            let after = installed(&before, &release, left);
+            let after = afterwards.facts(&before);
             let effect = effect(&before, &after, &self.published.model, self.now);
             fleet.add(&effect);
             if from.is_some_and(|from| member.id() <= from) {
@@ -190,57 +168,22 @@ impl Asked {
         WhatIfAnswer {
             at: self.now.to_string(),
             model_sha256: self.published.model.sha256_hex(),
-            release: path.to_owned(),
-            words: fleet.words(path),
-            fleet,
+            release: self.stated.image.release.to_string(),
+            words: fleet.words(self.stated.image.release.as_str()),
             left_out,
-            by: if billed.is_ok() { "sbom" } else { "remedies" },
-            by_words: by_words(&billed),
-            matched,
+            by: afterwards.by(),
+            by_words: afterwards.by_words(),
+            matched: if afterwards.is_by_bill() { fleet.devices } else { 0 },
+            fleet,
             devices,
             next,
         }
     }
 }
 
-impl Asked {
-    fn billed(&self, bill: &Bill, maker: &str) -> Result<Billed, String> {
-        let billed = self.published.matched.expose_bill(bill, maker, &self.stated);
-        billed.ok_or_else(|| self.published.matched.readiness.sentence().to_owned())
-    }
-}
-
-/// On what the vulnerabilities of a release stand, in a sentence.
-fn by_words(billed: &Result<Billed, String>) -> String {
-    match billed {
-        Ok(billed) => {
-            let Exposed { exposures, unmatchable, .. } = &billed.exposed;
-            let (holes, unsure) = (exposures.len(), billed.unsure.len());
-            format!(
-                "By its own bill of materials: {holes} vulnerabilities, {unsure} of which nobody can say, {unmatchable} \
-                 components that no advisory can be asked about; what the bill does not name stays as it is"
-            )
-        }
-        Err(why) => format!(
-            "By remedies only, without a bill of materials ({why}): a vulnerability counts as gone where a release that \
-             removes it is known"
-        ),
-    }
-}
-
 fn fate_of(case: &Case<'_>, member: &Member) -> Fate {
     let (report, seen) = (member.report.as_deref(), member.seen);
-    fate(case, &Meant { device: &member.device, report, seen, risk: (0, 0) })
-}
-
-/// How the release stands to the newest one of its model.
-fn age(newest: &Newest, release: &Release) -> ReleaseAge {
-    match newest.since(release.counter).filter(|_| release.counter < newest.counter) {
-        None => ReleaseAge::Current,
-        Some(since) => {
-            ReleaseAge::Behind { newest: newest.release.to_string(), since, counter: Some(newest.counter) }
-        }
-    }
+    fate(case, &Meant { device: &member.device, report, seen })
 }
 
 fn view(member: &Member, effect: cordon_server_core::risk::what_if::Effect) -> DeviceEffectView {

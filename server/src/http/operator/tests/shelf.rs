@@ -87,6 +87,16 @@ async fn a_release_that_nobody_runs_yet_repairs_by_its_bill_and_the_proof_of_it_
     let newer = api.get("/api/v1/risk/what-if/halden/vp-3%2F4.42").await;
     assert_eq!((&newer["by"], &newer["matched"]), (&json!("sbom"), &json!(1)), "{newer}");
     assert_eq!(newer["fleet"]["removed"]["CVE-2024-0001:pump 1-1"], 1, "{newer}");
+    let order = json!({"repository": "halden", "release": "vp-3/4.42"});
+    let (_, order) = api.post("/api/v1/orders/preview", "read", order).await;
+    assert_eq!(order["vulnerabilities"]["closed"], json!(["CVE-2024-0001"]), "{order}");
+    assert_eq!(order["vulnerabilities"]["by"], "sbom");
+    let sums = |of: &Value, [before, after]: [&str; 2]| (of[before].clone(), of[after].clone());
+    assert_eq!(
+        sums(&order, ["risk_before_hundredths", "risk_after_hundredths"]),
+        sums(&newer["fleet"], ["before_hundredths", "after_hundredths"]),
+        "an order promises what the release's page promises: {order}"
+    );
     let same = api.get("/api/v1/risk/what-if/halden/vp-3%2F4.43").await;
     assert_eq!((&same["by"], &same["matched"]), (&json!("remedies"), &json!(0)));
     assert!(same["by_words"].as_str().is_some_and(|words| words.contains("shipped no SBOM")), "{same}");
