@@ -199,6 +199,10 @@ fn what_nobody_can_be_asked_about_is_counted_and_never_safe() {
             "the release of another is not taken: {replace}"
         );
     }
+    let neighbour = CYCLONEDX
+        .replacen("\"name\":\"debian\"", "\"name\":\"rocky\"", 1)
+        .replace("deb/debian", "rpm/almalinux");
+    assert_eq!(whole(&neighbour).matchable().without_release, 1, "nor that of a rebuild of the same");
     let versionless = CYCLONEDX.replace("zlib@1.2.13", "zlib");
     assert_eq!(whole(&versionless).matchable().left_out.get("no-version"), Some(&1));
 }
