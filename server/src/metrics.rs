@@ -64,8 +64,16 @@ struct SiemGauges {
 impl SiemGauges {
     fn register(&self, registry: &mut Registry) {
         registry.register("siem_events", "Events that the SIEM took from this server", self.events.clone());
-        registry.register("siem_taken_seconds", "When the SIEM last took something, Unix time", self.taken.clone());
-        registry.register("siem_failing", "1 if the SIEM takes nothing and events wait", self.failing.clone());
+        registry.register(
+            "siem_taken_seconds",
+            "When the SIEM last took something, Unix time",
+            self.taken.clone(),
+        );
+        registry.register(
+            "siem_failing",
+            "1 if the SIEM takes nothing and events wait",
+            self.failing.clone(),
+        );
     }
 }
 

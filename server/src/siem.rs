@@ -20,7 +20,7 @@ use crate::config::{Config, SiemSettings};
 use crate::log::chain;
 use crate::store::{Expected, Key, Lease, Revision, StoreError};
 
-pub(crate) mod gather;
+mod gather;
 #[cfg(test)]
 mod tests;
 mod way;
@@ -197,7 +197,8 @@ async fn turn(app: &App, siem: &Siem) -> Result<More, TurnError> {
         }
     };
     let recovers = held.position.failing.is_some() && sent.is_ok();
-    let held = Held { position, failures: if sent.is_ok() { 0 } else { held.failures.saturating_add(1) }, ..held };
+    let held =
+        Held { position, failures: if sent.is_ok() { 0 } else { held.failures.saturating_add(1) }, ..held };
     if let (Err(error), true) = (&sent, is_news) {
         tracing::error!(error = chain(error), "the SIEM takes nothing; what is to be told waits");
     }

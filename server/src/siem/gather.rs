@@ -111,7 +111,9 @@ impl Batch {
         let commits = match feed {
             Feed::Commits(commits) => commits,
             Feed::Gone { resume } => {
-                tracing::warn!("changes were forgotten before the SIEM took them; findings are walked through");
+                tracing::warn!(
+                    "changes were forgotten before the SIEM took them; findings are walked through"
+                );
                 self.then = self.then.clone().forgotten(resume, app.clock.now());
                 return Ok(());
             }
@@ -187,6 +189,6 @@ struct Known {
 }
 
 /// The device of a finding as it is known now, unless it is gone.
-pub(crate) fn device(app: &App, id: DeviceId) -> Option<Device> {
+fn device(app: &App, id: DeviceId) -> Option<Device> {
     app.fleet.get(id).map(|member| member.device.as_ref().clone())
 }

@@ -5,16 +5,24 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use axum::extract::{Query, State};
 use cordon_proto::telemetry::{Batch, Body, Finding, Position as Place, Severity};
 use cordon_proto::time::Millis;
 use cordon_proto::wire;
+use cordon_server_core::policy::Role;
 use cordon_server_core::triage::Verb;
+use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use self::collector::{Collector, Manner};
 use super::*;
-use crate::http::operator::Operator;
+use crate::clock::Clock;
+use crate::http::operator::findings::settle;
+use crate::http::operator::{Operator, coverage};
+use crate::people::Caller;
+use crate::repositories::Repositories;
+use crate::rollouts::Rollouts;
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::testing::shared::Seat;
@@ -90,7 +98,8 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
 
 /// The detection findings that arrived: the numbers of their kinds, and their names.
 fn told(collector: &Collector) -> Vec<(i64, String)> {
-    let events = collector.lines().into_iter().map(|line| serde_json::from_str::<Value>(&line).expect("JSON"));
+    let events =
+        collector.lines().into_iter().map(|line| serde_json::from_str::<Value>(&line).expect("JSON"));
     let named = |event: Value| {
         let name = event["metadata"]["uid"].as_str().expect("a name").to_owned();
         (event["type_uid"].as_i64().expect("a number"), name)
@@ -104,6 +113,13 @@ fn names(collector: &Collector) -> BTreeSet<String> {
 
 fn siem(bench: &Bench) -> Arc<Siem> {
     bench.app().siem.clone().expect("a SIEM")
+}
+
+async fn operator(bench: &Bench) -> Operator {
+    let app = bench.app().clone();
+    let repositories = Repositories::new(app.store.clone(), app.online.clone());
+    let loaded = Rollouts::load(app.store.clone(), repositories.clone(), app.clock.now()).await;
+    Operator { app, rollouts: loaded.expect("read"), repositories }
 }
 
 async fn failing(bench: &Bench) -> Option<String> {
@@ -128,9 +144,9 @@ async fn a_findings_life_arrives_in_order_and_a_restart_goes_on_where_it_was() {
     first.clock.hold_at(first.clock.now_ms().plus(60_000));
     let member = first.app().fleet.get(device.id).expect("there");
     let digest = *member.findings.keys().next().expect("a finding");
-    let caller = crate::people::Caller::of_job(person());
-    let operator = Operator::alone(first.app().clone());
-    crate::http::operator::findings::settle(&operator, &caller, (device.id, digest), Verb::Acknowledge, "looking at it now")
+    let caller = Caller { actor: person(), name: text("ines"), role: Role::Administrator, csrf: None };
+    let place = (device.id, digest);
+    settle(&operator(&first).await, &caller, place, Verb::Acknowledge, "looking at it now")
         .await
         .expect("decided");
     until("the decision", async || (told(&collector).len() == 2).then_some(())).await;
@@ -194,9 +210,9 @@ async fn a_siem_with_another_certificate_is_told_nothing_and_people_are_told_why
     assert!(why.contains("siem.ca") && why.contains("certificate"), "{why}");
     assert!(collector.lines().is_empty());
     bench.clock.hold_at(bench.clock.now_ms().plus(3_600_000));
-    let operator = Operator::alone(bench.app().clone());
-    let coverage = crate::http::operator::coverage::of(&operator).await.expect("counted");
-    assert!(coverage.blind_spots[0].contains("has taken nothing ever"), "{:?}", coverage.blind_spots);
+    let coverage = coverage::of(&operator(&bench).await).await.expect("counted");
+    let spots = coverage.blind_spots.concat();
+    assert!(spots.contains("has taken nothing ever"), "{spots}");
     let refused = siem(&bench).test(bench.app(), &person()).await.expect_err("not believed");
     assert!(matches!(refused, SendError::Handshake(..)), "{refused}");
     bench.server.stop().await;
@@ -225,13 +241,44 @@ async fn a_siem_that_asks_for_our_certificate_is_shown_it() {
 }
 
 #[tokio::test]
+async fn people_see_how_the_siem_stands_and_take_its_lines_as_a_file() {
+    // Goal: what the API says is what is so. Method: no SIEM; one that takes; the export in both words against what arrived.
+    let none = Bench::start(&[]).await;
+    let view = crate::http::operator::siem::show(State(operator(&none).await)).await.expect("read").0;
+    assert_eq!(serde_json::to_value(view).expect("JSON")["state"], "none");
+    none.server.stop().await;
+    let collector = Collector::start(Manner::Take, false).await;
+    let bench = bench(&collector, "['findings']").await;
+    let device = bench.enrol("A").await;
+    Speaker::of(&bench, &device, 0).await.report(&bench, ["one".to_owned()]).await;
+    until("an opening", async || (told(&collector).len() == 1).then_some(())).await;
+    let view = until("an event that is counted", async || {
+        let view = crate::http::operator::siem::show(State(operator(&bench).await)).await.expect("read").0;
+        (view.events == 1).then_some(view)
+    })
+    .await;
+    assert_eq!((view.state, view.format, view.why), ("well", Some("ocsf"), None));
+    let export = async |format: &str| {
+        let asked = format!("/x?format={format}").parse().expect("an address");
+        let asked = Query::try_from_uri(&asked).expect("a question");
+        let answer = crate::http::operator::siem::findings(State(operator(&bench).await), asked).await;
+        let body = answer.expect("lines").into_body().collect().await.expect("a body").to_bytes();
+        String::from_utf8(body.to_vec()).expect("UTF-8")
+    };
+    let lines: Vec<String> = export("ocsf").await.lines().map(str::to_owned).collect();
+    assert_eq!(lines, collector.lines(), "the finding and the connection behind it");
+    assert!(export("cef").await.starts_with("CEF:0|Cordon|Cordon|"));
+    bench.server.stop().await;
+}
+
+#[tokio::test]
 async fn of_two_servers_one_tells_and_the_other_goes_on_when_it_is_gone() {
     // Goal: one voice. Method: two servers on one store, findings at each; then the one that tells stops.
     let collector = Collector::start(Manner::Take, false).await;
     let sets = sets(&collector, "['findings']");
     let store: Arc<dyn Store> = Arc::new(Memory::new());
     let folder = Bench::laid().await;
-    let clock = crate::clock::Clock::held(crate::clock::Clock::system().now_ms());
+    let clock = Clock::held(Clock::system().now_ms());
     let mut servers = Vec::new();
     for control in ["control=one.sock", "control=two.sock"] {
         let sets: Vec<&str> = sets.iter().map(String::as_str).chain([control]).collect();

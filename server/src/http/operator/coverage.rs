@@ -83,7 +83,7 @@ pub async fn show(State(operator): State<Operator>) -> Answered<CoverageAnswer> 
 /// The coverage of now, for the API and the console.
 pub(crate) async fn of(operator: &Operator) -> Result<Coverage, Problem> {
     let (members, now) = (operator.app.fleet.all(), operator.app.clock.now());
-    // A SIEM that takes nothing is said first: what is found here is seen by nobody there.
+    // What a SIEM does not take is seen by nobody there.
     let mut told: Vec<String> = super::siem::trouble(operator, now).await?.into_iter().collect();
     for (list, record) in operator.app.asset_lists().await?.lists {
         let days = now.seconds_since(record.imported).div_euclid(86_400);
