@@ -13,7 +13,7 @@ use crate::session::Session;
 use crate::{
     advisories, approvals, audit, bundle, content, devices, evidence, exceptions, expiries, export, feeds,
     holds, keys, makers, matching, mud, order, owner, receipts, release, repo, risk, rollouts, sbom, score,
-    tokens, version_compare,
+    siem, tokens, version_compare,
 };
 
 /// Keys, signing, approving, asking.
@@ -110,12 +110,15 @@ pub enum Command {
     /// Show the fleet's risk and its reasons, what to do, what a release would change, and the model's figures.
     #[command(subcommand)]
     Risk(risk::Command),
-    /// Write the risk register, a model's security sheet, or the versions that run, as a table.
+    /// Write the risk register, a model's security sheet, the versions that run, or findings for a SIEM, as a file.
     #[command(subcommand)]
     Export(export::Command),
     /// List, bring, sign and show what the server knows of the world: advisories, what is exploited, ends of life.
     #[command(subcommand)]
     Feeds(feeds::Command),
+    /// Show how the SIEM is told, and try the way to it.
+    #[command(subcommand)]
+    Siem(siem::Command),
     /// List weaknesses, and the devices that an advisory is about.
     #[command(subcommand)]
     Advisories(advisories::Command),
@@ -161,6 +164,7 @@ impl Command {
             Self::Risk(command) => command.run(session),
             Self::Export(command) => command.run(session),
             Self::Feeds(command) => command.run(session),
+            Self::Siem(command) => command.run(session),
             Self::Advisories(command) => command.run(session),
             Self::Match(matching) => matching.run(session),
             Self::Mud(command) => command.run(session),

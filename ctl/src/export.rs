@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use cordon_server_core::risk::register::csv_line;
+use cordon_server_core::siem::Format;
 use serde_json::Value;
 
 use crate::api::Api;
@@ -51,6 +52,19 @@ pub enum Command {
         #[command(flatten)]
         to: To,
     },
+    /// Findings in the words of a SIEM, a line for each and in OCSF one for the connection behind it: the very lines that
+    /// a server sends.
+    Findings {
+        /// The words: OCSF as JSON lines, or CEF.
+        #[arg(long)]
+        format: Words,
+        /// Also those that are closed.
+        #[arg(long)]
+        all: bool,
+        /// Where to.
+        #[command(flatten)]
+        to: To,
+    },
     /// Which versions run, by model, and how long they are supported.
     Versions {
         /// Only this model.
@@ -60,6 +74,15 @@ pub enum Command {
         #[command(flatten)]
         to: To,
     },
+}
+
+/// In which words findings are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Words {
+    /// The Open Cybersecurity Schema Framework.
+    Ocsf,
+    /// The Common Event Format.
+    Cef,
 }
 
 /// Where a table goes.
@@ -114,6 +137,15 @@ impl Command {
                     given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
                 let answer = api.get(&["risk", "measures"], &query)?;
                 measures(&answer, to)
+            }
+            Self::Findings { format, all, to } => {
+                let format = match format {
+                    Words::Ocsf => Format::Ocsf,
+                    Words::Cef => Format::Cef,
+                };
+                let state = if *all { "all" } else { "open" };
+                let query = [("format", format.word()), ("state", state)];
+                written(api.lines(&["siem", "findings"], &query)?, to.out.as_deref())
             }
             Self::Versions { model, to } => {
                 let query: Vec<_> = model.iter().map(|model| ("model", model.clone())).collect();

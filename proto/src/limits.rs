@@ -415,6 +415,11 @@ pub const EVIDENCE_HEADS: usize = 16;
 pub const EVIDENCE_RECEIPTS: usize = 20_000;
 /// Entries of one page of an audit export.
 pub const AUDIT_EXPORT_ROWS: u64 = 2048;
+/// Bytes of one line for a SIEM. With its head it stays below the 8,192 that receivers of syslog over TLS should take (RFC
+/// 5425 section 4.3.1); what is longer is cut and says so.
+pub const SIEM_BODY_BYTES: usize = 7 * 1024;
+/// Bytes of events that travel to a SIEM before its word is waited for; one transaction more may join them.
+pub const SIEM_BATCH_BYTES: usize = 1024 * 1024;
 /// Entries that one signed head seals at most; more are sealed by the next.
 pub const AUDIT_BATCH: usize = 8192;
 /// Days before an expiry at which people are warned, first to last.

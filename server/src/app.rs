@@ -34,6 +34,7 @@ use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::online::OnlineKeys;
 use crate::risk_book::RiskBook;
+use crate::siem::Siem;
 use crate::store::blobs::Blobs;
 use crate::store::{Answer, Change, Committed, Cursor, Index, Key, Kind, Store, StoreError};
 use crate::to_its_end::to_its_end;
@@ -118,6 +119,8 @@ pub struct App {
     pub token_book: TokenBook,
     /// The site's risk model, and the record of what was said.
     pub risk: Arc<RiskBook>,
+    /// The SIEM, if the settings name one.
+    pub siem: Option<Arc<Siem>>,
     director: OnceLock<Arc<dyn Director>>,
     work: Arc<Semaphore>,
     turns: Vec<Arc<tokio::sync::Mutex<()>>>,
@@ -142,6 +145,8 @@ pub struct Parts {
     pub online: OnlineKeys,
     /// The key of the audit log.
     pub audit: AuditKey,
+    /// The SIEM, if the settings name one.
+    pub siem: Option<Siem>,
     /// Turns true when the server drains.
     pub drain: watch::Receiver<bool>,
 }
@@ -201,7 +206,7 @@ impl CommitError {
 impl App {
     /// Puts an application together and rebuilds the fleet view from the store.
     pub async fn open(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { config, clock, store, blobs, feeds, ca, online, audit, drain } = parts;
+        let Parts { config, clock, store, blobs, feeds, ca, online, audit, siem, drain } = parts;
         let fleet = Arc::<Fleet>::default();
         // Asked before anything is read: whatever is committed from now on is followed, so nothing is missed.
         let begun = store.health().await?.revision;
@@ -218,6 +223,7 @@ impl App {
             guesses: Guesses::default(),
             token_book: TokenBook::default(),
             risk: Arc::default(),
+            siem: siem.map(Arc::new),
             work: Arc::new(Semaphore::new(config.limits.requests)),
             turns: std::iter::repeat_with(Arc::default).take(TURNS).collect(),
             audit: Arc::new(AuditLog::new(store.clone(), audit)),

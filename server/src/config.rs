@@ -16,9 +16,11 @@ use crate::files::{self, FileError};
 
 mod enrolment;
 mod feeds;
+mod siem;
 
 pub use enrolment::{AnchorSettings, Enrolment};
 pub use feeds::Feeds;
+pub use siem::SiemSettings;
 
 /// All settings of one server.
 #[derive(Clone, Debug, Deserialize)]
@@ -90,6 +92,9 @@ pub struct Config {
     /// Whose signatures feeds need.
     #[serde(default)]
     pub feeds: Feeds,
+    /// The SIEM that is told of findings and acts.
+    #[serde(default)]
+    pub siem: Option<SiemSettings>,
     /// Bounds on what outsiders may hold.
     #[serde(default)]
     pub limits: Bounds,
@@ -290,6 +295,7 @@ impl Config {
         within("limits.idle_s", bounds.idle_s, 1, limits::IDLE_CONNECTION_S)?;
         within("limits.drain_s", bounds.drain_s, 1, limits::IDLE_CONNECTION_S)?;
         self.enrolment.bounded()?;
+        self.siem.as_ref().map_or(Ok(()), SiemSettings::bounded)?;
         within("device.checkin_s", device.checkin_s, 1, 86_400)?;
         within("device.requests", device.requests, 1, 100_000)?;
         within("device.requests_per_minute", device.requests_per_minute, 1, 100_000)?;

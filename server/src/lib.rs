@@ -39,6 +39,7 @@ pub mod repositories;
 pub mod risk_book;
 pub mod rollouts;
 pub mod serve;
+pub mod siem;
 pub mod store;
 pub mod table;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use cordon_proto::ids::Name;
 use cordon_proto::time::Timestamp;
+use cordon_server_core::siem::position::Position;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -50,6 +51,30 @@ pub struct Metrics {
     audit_unsealed_s: Gauge<i64, AtomicI64>,
     audit_broken: Gauge<i64, AtomicI64>,
     feeds: FeedGauges,
+    siem: SiemGauges,
+}
+
+#[derive(Clone, Default)]
+struct SiemGauges {
+    events: Counter,
+    taken: Gauge,
+    failing: Gauge,
+}
+
+impl SiemGauges {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("siem_events", "Events that the SIEM took from this server", self.events.clone());
+        registry.register(
+            "siem_taken_seconds",
+            "When the SIEM last took something, Unix time",
+            self.taken.clone(),
+        );
+        registry.register(
+            "siem_failing",
+            "1 if the SIEM takes nothing and events wait",
+            self.failing.clone(),
+        );
+    }
 }
 
 /// What is shown of a feed; the owner gave it its name, and there are [`cordon_proto::limits::FEEDS`] at most.
@@ -165,6 +190,7 @@ impl Default for Metrics {
             audit_unsealed_s: Gauge::default(),
             audit_broken: Gauge::default(),
             feeds: FeedGauges::default(),
+            siem: SiemGauges::default(),
         };
         registry.register(
             "connections",
@@ -188,6 +214,7 @@ impl Default for Metrics {
         metrics.register_sharing(&mut registry);
         metrics.register_audit(&mut registry);
         metrics.feeds.register(&mut registry);
+        metrics.siem.register(&mut registry);
         registry.register(
             "authority_end_seconds",
             "When an authority's certificate ends, Unix time, by issuing key and tier",
@@ -314,6 +341,13 @@ impl Metrics {
     /// Sets how the feeds stand that are in force; one that is no longer named is shown no more.
     pub fn feeds(&self, feeds: &[FeedSeen]) {
         self.feeds.set(feeds);
+    }
+
+    /// The SIEM took so many events, or took nothing, and stands so now.
+    pub fn siem(&self, position: &Position, events: u64) {
+        self.siem.events.inc_by(events);
+        self.siem.taken.set(position.taken.map_or(0, |taken| taken.0));
+        self.siem.failing.set(i64::from(position.failing.is_some()));
     }
 
     /// A file that was brought for a feed was not taken.

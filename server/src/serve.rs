@@ -38,6 +38,7 @@ use crate::knowledge;
 use crate::online::{OnlineError, OnlineKeys};
 use crate::repositories::Repositories;
 use crate::rollouts::{RolloutError, Rollouts};
+use crate::siem::{self, Siem, SiemError};
 use crate::store::blobs::{BlobError, Blobs};
 use crate::store::open::{self, StoreOpenError, Terms};
 use crate::store::{Store, StoreError};
@@ -98,6 +99,9 @@ pub enum ServeError {
     /// TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The way to the SIEM.
+    #[error(transparent)]
+    Siem(#[from] SiemError),
     /// The online keys.
     #[error(transparent)]
     Online(#[from] OnlineError),
@@ -228,7 +232,8 @@ pub async fn assemble(
     let blobs = open_files(&config, folder.clone(), store.is_shared()).await?;
     let feeds = open_files(&config, folder.join(knowledge::FOLDER), store.is_shared()).await?;
     let (drain, draining) = watch::channel(false);
-    let parts = Parts { config, clock, store, blobs, feeds, ca, online, audit, drain: draining };
+    let siem = Siem::load(&config)?;
+    let parts = Parts { config, clock, store, blobs, feeds, ca, online, audit, siem, drain: draining };
     let app = Arc::new(App::open(parts).await?);
     app.knowledge.sweep(&app).await;
     let repositories = Repositories::new(app.store.clone(), app.online.clone());
@@ -273,6 +278,7 @@ impl Server {
         server.tasks.spawn(control::serve(control, app));
         server.tasks.spawn(follow::run(operator.clone()));
         server.tasks.spawn(knowledge::run(operator.app.clone()));
+        server.tasks.spawn(siem::run(operator.app.clone()));
         jobs::start(&mut server.tasks, &operator, certificate);
         Ok(server)
     }

@@ -1,4 +1,4 @@
-//! TLS of the server, and towards its database: version 1.3 and nothing older (but see [`enrolment`]), ring, no tickets, our own certificate,
+//! TLS of the server, and towards its database and a SIEM: version 1.3 and nothing older (but see [`enrolment`]), ring, no tickets, our own certificate,
 //! made anew in time.
 //!
 //! A resumed session would skip the look at the device's certificate (measured: a revoked leaf was accepted on a
@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cordon_proto::time::Timestamp;
+use rustls::client::Resumption;
 use rustls::crypto::ring::{default_provider, sign::any_supported_type};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme, SupportedCipherSuite, version};
@@ -41,6 +42,15 @@ pub enum TlsError {
     /// A file of authorities to believe.
     #[error("{} holds no certificate that can be read: give it as PEM", .path.display())]
     Authorities {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: pem::Error,
+    },
+    /// A file with a key of ours.
+    #[error("{} holds no private key that can be read: give it as PEM, without a passphrase", .path.display())]
+    Key {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -174,6 +184,37 @@ fn settled(mut config: ServerConfig) -> Arc<ServerConfig> {
 
 /// Our side of a connection to a database: its certificate must be for its name and of an authority in this file.
 pub fn client(authorities: &Path) -> Result<ClientConfig, TlsError> {
+    let anchors = anchors(authorities)?;
+    let provider = Arc::new(default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&version::TLS13])?;
+    Ok(builder.with_root_certificates(anchors).with_no_client_auth())
+}
+
+/// Our side of a connection to a collector of events, with certificate and key of our own where it asks for them. Those
+/// programs live long and are renewed late, so TLS 1.2 is spoken too. Each batch has a connection: nothing is resumed, so
+/// that every one of them is checked.
+pub fn collector(authorities: &Path, own: Option<(PathBuf, PathBuf)>) -> Result<ClientConfig, TlsError> {
+    let anchors = anchors(authorities)?;
+    let versions = [&version::TLS13, &version::TLS12];
+    let provider = Arc::new(default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&versions)?;
+    let builder = builder.with_root_certificates(anchors);
+    let mut config = match own {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let unread = |source| TlsError::Authorities { path: certificate.clone(), source };
+            let chain: Result<Vec<_>, _> =
+                CertificateDer::pem_file_iter(&certificate).map_err(unread)?.collect();
+            let unkeyed = |source| TlsError::Key { path: key.clone(), source };
+            let secret = PrivateKeyDer::from_pem_file(&key).map_err(unkeyed)?;
+            builder.with_client_auth_cert(chain.map_err(unread)?, secret)?
+        }
+    };
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+fn anchors(authorities: &Path) -> Result<RootCertStore, TlsError> {
     let unread = |source| TlsError::Authorities { path: authorities.to_owned(), source };
     let mut anchors = RootCertStore::empty();
     for authority in CertificateDer::pem_file_iter(authorities).map_err(unread)? {
@@ -182,9 +223,7 @@ pub fn client(authorities: &Path) -> Result<ClientConfig, TlsError> {
     if anchors.is_empty() {
         return Err(unread(pem::Error::NoItemsFound));
     }
-    let provider = Arc::new(default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&version::TLS13])?;
-    Ok(builder.with_root_certificates(anchors).with_no_client_auth())
+    Ok(anchors)
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub mod packages;
 pub mod packets;
 pub mod samples;
 pub mod sboms;
+pub mod siem;
 pub mod targets;
 #[cfg(test)]
 mod tests;

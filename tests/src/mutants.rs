@@ -30,6 +30,7 @@ pub mod rollouts;
 pub mod sboms;
 pub mod sensor;
 pub mod shortcuts;
+pub mod siem;
 pub mod signing;
 pub mod table;
 #[cfg(test)]
@@ -62,6 +63,7 @@ pub const ALL: &[&[Breakage]] = &[
     sboms::SBOMS,
     sensor::SENSOR,
     shortcuts::SHORTCUTS,
+    siem::SIEM,
     signing::SIGNING,
     transport::TRANSPORT,
     update_faults::UPDATE_FAULTS,

@@ -145,11 +145,12 @@ fn gap_of(feed: &Feed, unreadable: Option<&str>, now: Timestamp) -> Option<FeedG
     Some(FeedGap { feed: Some(name.to_string()), kind, why, age_days: age.days(), words })
 }
 
-/// Counts a fleet, beside what its feeds hide; `lists` are sentences about lists of assets that are old.
+/// Counts a fleet, beside what its feeds hide; `told` are further sentences: of lists of assets that are old, of a SIEM that
+/// takes nothing.
 pub fn coverage<'a>(
     fleet: impl IntoIterator<Item = Seen<'a>>,
     feeds: Vec<FeedGap>,
-    lists: &[String],
+    told: &[String],
     now: Timestamp,
 ) -> Coverage {
     let mut all = Coverage::default();
@@ -160,7 +161,7 @@ pub fn coverage<'a>(
         all.add(&seen, now);
     }
     all.feeds = feeds;
-    all.blind_spots = all.words(lists);
+    all.blind_spots = all.words(told);
     all
 }
 
@@ -191,7 +192,7 @@ impl Coverage {
         self.unlisted += u32::from(device.asset.as_ref().is_some_and(|asset| asset.unlisted.is_some()));
     }
 
-    fn words(&self, lists: &[String]) -> Vec<String> {
+    fn words(&self, told: &[String]) -> Vec<String> {
         let sensors = |name: &str| self.sensors.get(name).copied().unwrap_or(0);
         let unmeasured = self.devices.saturating_sub(self.sources.get("agent").copied().unwrap_or(0));
         let counted = [
@@ -212,7 +213,7 @@ impl Coverage {
             alloc::format!("{count} {devices}: {words}")
         };
         let feeds = self.feeds.iter().map(|gap| gap.words.clone());
-        said.map(line).chain(feeds).chain(lists.iter().cloned()).collect()
+        said.map(line).chain(feeds).chain(told.iter().cloned()).collect()
     }
 }
 

@@ -39,6 +39,7 @@ pub mod sbom;
 #[cfg(any(test, feature = "schema"))]
 pub mod schema;
 pub mod select;
+pub mod siem;
 pub mod triage;
 pub mod vitals;
 pub mod withdrawn;

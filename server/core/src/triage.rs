@@ -18,6 +18,14 @@ pub const REASON_CHARS_MIN: usize = 10;
 /// Steps of history kept.
 const HISTORY_MAX: usize = 100;
 
+/// How the words of a step begin, so that what was written is also what is understood.
+const OPENED: &str = "Opened by detector";
+const RAISED: &str = "severity raised";
+const AGAIN: &str = "Opened again";
+const ACKNOWLEDGED: &str = "Acknowledged";
+const MUTED: &str = "Muted until";
+const CLOSED: &str = "Closed";
+
 /// One finding as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -65,6 +73,38 @@ pub struct Step {
     pub what: String,
     /// Why, for people's decisions.
     pub reason: Option<String>,
+}
+
+/// What a step did to a finding, for whoever follows findings from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turn {
+    /// It was seen for the first time.
+    Opened,
+    /// It was reported as worse than before.
+    Raised,
+    /// It is open once more.
+    Again,
+    /// A person has seen it.
+    Acknowledged,
+    /// It is not worth attention for a time.
+    Muted,
+    /// It is dealt with.
+    Closed,
+}
+
+impl Turn {
+    /// The word for it, in programs of others.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Raised => "raised",
+            Self::Again => "reopened",
+            Self::Acknowledged => "acknowledged",
+            Self::Muted => "muted",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 /// A person's decision.
@@ -120,7 +160,7 @@ pub fn record_id(device: DeviceId, finding: &Finding) -> Name {
 #[must_use]
 pub fn take_in(known: Option<Record>, device: DeviceId, report: Finding, now: Timestamp) -> (Record, Change) {
     let Some(mut record) = known else {
-        let opened = format!("Opened by detector {}", report.detector);
+        let opened = format!("{OPENED} {}", report.detector);
         let id = record_id(device, &report);
         let step = Step { at: now, by: "device".to_string(), what: opened, reason: None };
         let history = Vec::from([step]);
@@ -131,8 +171,8 @@ pub fn take_in(known: Option<Record>, device: DeviceId, report: Finding, now: Ti
     };
     let worse = report.severity > record.finding.severity;
     if worse {
-        let what = format!("Severity raised from {:?} to {:?}", record.finding.severity, report.severity)
-            .to_lowercase();
+        let what =
+            format!("{RAISED} from {:?} to {:?}", record.finding.severity, report.severity).to_lowercase();
         record.push(now, "device", what, None);
     }
     let first = record.finding.first.min(report.first);
@@ -146,7 +186,7 @@ pub fn take_in(known: Option<Record>, device: DeviceId, report: Finding, now: Ti
     };
     if change == Change::Reopened {
         record.state = State::Open;
-        record.push(now, "device", "Opened again: it was seen again".to_string(), None);
+        record.push(now, "device", format!("{AGAIN}: it was seen again"), None);
     }
     (record, change)
 }
@@ -163,16 +203,16 @@ pub fn decide(
         return Err(Refused::Reason);
     }
     let (state, what) = match verb {
-        Verb::Acknowledge => (State::Acknowledged, "Acknowledged".to_string()),
+        Verb::Acknowledge => (State::Acknowledged, ACKNOWLEDGED.to_string()),
         Verb::Mute { until } => {
             let length = until.seconds_since(now);
             if length <= 0 || length > 366 * 86_400 {
                 return Err(Refused::Until);
             }
-            (State::Muted { until }, format!("Muted until {until}"))
+            (State::Muted { until }, format!("{MUTED} {until}"))
         }
-        Verb::Close => (State::Closed, "Closed".to_string()),
-        Verb::Reopen => (State::Open, "Opened again".to_string()),
+        Verb::Close => (State::Closed, CLOSED.to_string()),
+        Verb::Reopen => (State::Open, AGAIN.to_string()),
     };
     if record.state == state {
         return Err(Refused::Already);
@@ -187,9 +227,25 @@ pub fn decide(
 pub fn pass(mut record: Record, by: &str, why: &str, now: Timestamp) -> Record {
     if record.weighs() {
         record.state = State::Closed;
-        record.push(now, by, "Closed by itself".to_string(), Some(why.to_string()));
+        record.push(now, by, format!("{CLOSED} by itself"), Some(why.to_string()));
     }
     record
+}
+
+impl Step {
+    /// What it did; nothing if a newer server wrote a step that this one does not know.
+    #[must_use]
+    pub fn turn(&self) -> Option<Turn> {
+        let turns = [
+            (OPENED, Turn::Opened),
+            (RAISED, Turn::Raised),
+            (AGAIN, Turn::Again),
+            (ACKNOWLEDGED, Turn::Acknowledged),
+            (MUTED, Turn::Muted),
+            (CLOSED, Turn::Closed),
+        ];
+        turns.into_iter().find(|(begin, _)| self.what.starts_with(begin)).map(|(_, turn)| turn)
+    }
 }
 
 impl Record {
@@ -318,6 +374,26 @@ mod tests {
                 Change::Reopened
             );
         }
+    }
+
+    #[test]
+    fn every_step_that_is_written_says_what_it_did() {
+        // Goal: programs of others follow a finding's life. Method: a whole life, the turn of each step.
+        let by = |record, verb| decide(record, verb, "M. Okafor", "a long reason", NOW).expect("decides");
+        let device = open().device;
+        let seen = |record, severity| take_in(Some(record), device, report(9, severity), NOW).0;
+        let raised = seen(open(), Severity::Critical);
+        let muted = by(by(raised, Verb::Acknowledge), Verb::Mute { until: NOW.plus_seconds(60) });
+        let again = seen(by(muted, Verb::Close), Severity::Critical);
+        let ended = pass(by(by(again, Verb::Close), Verb::Reopen), "server", "no longer so", NOW);
+        let turns: Vec<&str> =
+            ended.history.iter().map(|step| step.turn().expect("a known step").word()).collect();
+        assert_eq!(
+            turns.join(" "),
+            "opened raised acknowledged muted closed reopened closed reopened closed"
+        );
+        let strange = Step { what: "Handed to the moon".to_string(), ..ended.history[0].clone() };
+        assert_eq!(strange.turn(), None);
     }
 
     proptest! {

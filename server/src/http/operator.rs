@@ -50,6 +50,7 @@ pub mod repositories;
 pub mod risk;
 pub mod rollouts;
 pub mod sboms;
+pub mod siem;
 pub mod tokens;
 pub mod vulnerabilities;
 
@@ -170,6 +171,9 @@ impl Operator {
         sboms::of_release,
         sboms::of_device,
         sboms::drift,
+        siem::show,
+        siem::test,
+        siem::findings,
         tokens::list,
         tokens::create,
         tokens::create_list,
@@ -239,6 +243,7 @@ pub fn router(operator: Operator) -> Router {
         .merge(risk::routes())
         .merge(rollouts::routes())
         .merge(sboms::routes())
+        .merge(siem::routes())
         .merge(tokens::routes())
         .merge(vulnerabilities::routes())
         .route_layer(from_fn_with_state(operator.clone(), door))

@@ -30,7 +30,7 @@ use minicbor::{Decode, Encode};
 use rcgen::PublicKeyData;
 use rustls::pki_types::CertificateDer;
 
-use super::{der, est, feeds, leaf, matching, mud, packages, packets, samples, sboms};
+use super::{der, est, feeds, leaf, matching, mud, packages, packets, samples, sboms, siem};
 
 /// One kind of bytes from outside.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 39] = [
+pub const TARGETS: [Target; 40] = [
     Target {
         name: "archive",
         parsed: "archive parsed",
@@ -261,6 +261,7 @@ pub const TARGETS: [Target; 39] = [
         samples: sboms::documents,
         run: sboms::document,
     },
+    Target { name: "siem", parsed: "peers told", der: false, samples: siem::sayings, run: siem::run },
     Target { name: "cvss", parsed: "vectors read", der: false, samples: sboms::vectors, run: sboms::vector },
 ];
 

@@ -61,6 +61,25 @@ pub enum DeviceKind {
 }
 
 impl DeviceKind {
+    /// The word on the wire, in the store and in lists.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::InfusionPump => "infusion-pump",
+            Self::PatientMonitor => "patient-monitor",
+            Self::Ventilator => "ventilator",
+            Self::AnaesthesiaMachine => "anaesthesia-machine",
+            Self::DialysisMachine => "dialysis-machine",
+            Self::Defibrillator => "defibrillator",
+            Self::ImagingWorkstation => "imaging-workstation",
+            Self::LaboratoryAnalyser => "laboratory-analyser",
+            Self::Kiosk => "kiosk",
+            Self::Gateway => "gateway",
+            Self::Workstation => "workstation",
+            Self::Other => "other",
+        }
+    }
+
     /// What a failure or a leak of such a device usually means (ISO 14971 practice; expert judgement that an owner
     /// may overrule for each token or device). Used where a token says nothing else.
     #[must_use]

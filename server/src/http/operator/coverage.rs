@@ -83,11 +83,12 @@ pub async fn show(State(operator): State<Operator>) -> Answered<CoverageAnswer> 
 /// The coverage of now, for the API and the console.
 pub(crate) async fn of(operator: &Operator) -> Result<Coverage, Problem> {
     let (members, now) = (operator.app.fleet.all(), operator.app.clock.now());
-    let mut lists = Vec::new();
+    // What a SIEM does not take is seen by nobody there.
+    let mut told: Vec<String> = super::siem::trouble(operator, now).await?.into_iter().collect();
     for (list, record) in operator.app.asset_lists().await?.lists {
         let days = now.seconds_since(record.imported).div_euclid(86_400);
         if days >= LIST_STALE_DAYS {
-            lists.push(format!("the asset list {list} is {days} days old: import it again"));
+            told.push(format!("the asset list {list} is {days} days old: import it again"));
         }
     }
     let knowledge = &operator.app.knowledge;
@@ -100,7 +101,7 @@ pub(crate) async fn of(operator: &Operator) -> Result<Coverage, Problem> {
             seen: member.seen,
             has_inventory: member.inventory.is_some(),
         });
-        coverage(seen, feeds, &lists, now)
+        coverage(seen, feeds, &told, now)
     });
     counted.await.map_err(|error| Problem::internal(&error))
 }
