@@ -232,6 +232,7 @@ async fn what_changed_of_an_inventory_is_applied_and_a_wrong_change_is_asked_for
         starts: 1,
         crashes: None,
         memory_kills: None,
+        restarts: None,
     };
     let body = Body::Health(health(60));
     link.telemetry(&record(&body)).await.expect("stored");

@@ -197,6 +197,9 @@ impl Sensing {
 
     fn look(&mut self) {
         self.heed_content();
+        if self.eyes.host.watch(self.lived_s()) {
+            self.read_health();
+        }
         let now = self.eyes.clock.raw();
         self.eyes.capture.poll(now, &mut self.seen);
         let mut output = Output::default();
@@ -276,6 +279,10 @@ impl Sensing {
         inventory
     }
 
+    fn lived_s(&self) -> u64 {
+        self.eyes.clock.monotonic().as_secs()
+    }
+
     /// Reads the figures of the machine and keeps them, if they are worth telling now.
     fn read_health(&mut self) {
         let (clock, now) = (&self.eyes.clock, self.eyes.clock.raw());
@@ -285,6 +292,7 @@ impl Sensing {
             ahead_ms: server.map(|server| now.since(server)),
             boots: self.boots,
             starts: self.spool.boot(),
+            lived_s: self.lived_s(),
         };
         if let Some(health) = self.eyes.host.health(moment).and_then(|health| self.told.tell(health)) {
             self.keep(vec![Body::Health(health)]);
