@@ -60,11 +60,11 @@ pub fn service_of(link: &str) -> Option<&str> {
 /// Whether a service is started anew by itself, by one of the files that describe it; `None` where the file says nothing of it.
 #[must_use]
 pub fn starts_anew(file: &str) -> Option<bool> {
-    let values = file.lines().filter_map(|line| {
+    let mut values = file.lines().filter_map(|line| {
         let (key, value) = line.split_once('=')?;
         (key.trim() == "Restart").then(|| value.trim())
     });
-    values.last().map(|value| !matches!(value, "" | "no"))
+    values.next_back().map(|value| !matches!(value, "" | "no"))
 }
 
 impl Watch {

@@ -12,7 +12,7 @@ use super::Root;
 
 pub(super) const BLOCKS: &str = "sys/block";
 /// Block devices without a medium of their own.
-const NO_DRIVES: [&str; 8] = ["loop", "ram", "zram", "dm-", "sr", "nbd", "fd", "mtdblock"];
+const NO_DRIVES: [&str; 7] = ["loop", "ram", "zram", "dm-", "sr", "nbd", "fd"];
 const ARRAYS: &str = "proc/mdstat";
 /// Raw flash (kernel, `sysfs-class-mtd`), and what spreads the wear over it (kernel, `sysfs-class-ubi`).
 const FLASH: &str = "sys/class/mtd";
@@ -80,7 +80,9 @@ fn blocks(root: &Root) -> Vec<Drive> {
         }
         drive
     };
-    names.iter().filter(|name| is_drive(name)).take(limits::HEALTH_DRIVES).map(drive).collect()
+    // Raw flash speaks for itself, below its own class.
+    let own = names.iter().filter(|name| is_drive(name) && !name.starts_with("mtdblock"));
+    own.take(limits::HEALTH_DRIVES).map(drive).collect()
 }
 
 /// The two estimates of an eMMC (JESD84-B51, 7.4.40) or UFS (JESD220, `bDeviceLifeTimeEst`) in tenths of its life, `0x0B` for more

@@ -34,6 +34,7 @@ use super::ports::Host;
 use crate::capture::{Capture, Sight};
 use crate::clock::TrustedClock;
 use crate::files::{FileError, Folder};
+use crate::host::declared;
 use crate::host::machine::Moment;
 use crate::spool_file::SpoolFolder;
 
@@ -100,6 +101,7 @@ impl Sensing {
         let view = SensorView {
             report: SensorReport { tier: None, note: None, profile_keys: 0, learning: true },
             inventory_root: Sha256([0; 32]),
+            declared: None,
             spool_records: 0,
             spool_lost: 0,
             spool_fault: None,
@@ -275,7 +277,12 @@ impl Sensing {
     fn read_inventory(&mut self) -> Inventory {
         let inventory = self.eyes.host.inventory();
         let root = inventory.root();
-        self.view.send_if_modified(|view| std::mem::replace(&mut view.inventory_root, root) != root);
+        let declared = declared::told(&inventory);
+        self.view.send_if_modified(|view| {
+            let changed = (view.inventory_root, &view.declared) != (root, &declared);
+            (view.inventory_root, view.declared) = (root, declared);
+            changed
+        });
         inventory
     }
 
@@ -333,6 +340,7 @@ impl Sensing {
             let next = SensorView {
                 report,
                 inventory_root: view.inventory_root,
+                declared: view.declared.clone(),
                 spool_records: health.waiting,
                 spool_lost: health.lost,
                 spool_fault: health.fault.map(|fault| fault.to_string()),
