@@ -218,7 +218,7 @@ fn a_service_in_a_loop_is_told_with_its_count_and_its_usual_until_it_is_calm_and
     assert_eq!(finding.title.as_str(), "Restarted 14 times: pump-ui");
     assert_eq!(
         finding.what_changed.as_str(),
-        "The device's own service manager started it anew 14 times within 24 hours. On a usual day before: 1 times."
+        "Restarts by the device's own service manager within 24 hours: 14. On a usual day before that: 1."
     );
     assert_eq!((finding.severity, &*finding.evidence["runs"]), (Severity::Medium, "yes"));
     let record = open(finding);
@@ -234,7 +234,7 @@ fn a_service_in_a_loop_is_told_with_its_count_and_its_usual_until_it_is_calm_and
         (told.missed, told.over_s) = (true, 21_600);
     };
     let found = judge(&told(10 * 24 + 2, unseen), []);
-    assert!(found[0].what_changed.as_str().contains("at least 14 times within 6 hours"));
+    assert!(found[0].what_changed.as_str().contains("within 6 hours: at least 14."));
 }
 
 #[test]

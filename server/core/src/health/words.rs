@@ -307,15 +307,11 @@ fn loops(service: &Service, (over_s, missed): (u32, bool), usual: Option<u32>) -
     let Service { name, restarts, down } = service;
     let (least, over) = (if missed { "at least " } else { "" }, span(over_s));
     let mut changed = match restarts {
-        0 => {
-            format!("It was started anew again and again and has not run since; now {over} without a start.")
-        }
-        _ => {
-            format!("The device's own service manager started it anew {least}{restarts} times within {over}.")
-        }
+        0 => format!("It was started anew again and again, then given up: no start in the last {over}."),
+        _ => format!("Restarts by the device's own service manager within {over}: {least}{restarts}."),
     };
     if let Some(usual) = usual {
-        changed.push_str(&format!(" On a usual day before: {usual} times."));
+        changed.push_str(&format!(" On a usual day before that: {usual}."));
     }
     if *down && *restarts > 0 {
         changed.push_str(" It does not run now.");
@@ -330,6 +326,7 @@ fn loops(service: &Service, (over_s, missed): (u32, bool), usual: Option<u32>) -
     Words {
         title: match restarts {
             0 => format!("Gone after restarts: {name}"),
+            1 => format!("Restarted once: {name}"),
             _ => format!("Restarted {restarts} times: {name}"),
         },
         changed,
