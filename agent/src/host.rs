@@ -7,12 +7,14 @@
 pub mod accounts;
 pub mod attached;
 pub mod declared;
+pub mod drives;
 pub mod hardware;
 pub mod live;
 pub mod machine;
 pub mod packages;
 pub mod posture;
 pub mod root;
+pub mod services;
 pub mod system;
 
 #[cfg(test)]

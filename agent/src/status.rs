@@ -61,6 +61,9 @@ pub struct Status {
     /// The owner's settings and thresholds; `None` while there are none.
     #[serde(default)]
     pub content: Option<Content>,
+    /// The files that the image declares; `None` where it declares none.
+    #[serde(default)]
+    pub declared: Option<Declared>,
     /// The fingerprint of the key that a person is to approve; filled in by whoever reads.
     #[serde(default)]
     pub waiting: Option<Sha256>,
@@ -151,6 +154,15 @@ pub struct Content {
     pub given_up: Option<Blocked>,
 }
 
+/// The files that the image declares, as they were found at the last reading.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declared {
+    /// How many are as declared: `198 of 200`; `None` where the list cannot be read.
+    pub sound: Option<String>,
+    /// The first of those that are not, or that could not be read, and what was found.
+    pub differing: Vec<String>,
+}
+
 /// The contact with the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
@@ -195,6 +207,7 @@ impl Status {
             spool: Spool::default(),
             director_root_version: 0,
             content: None,
+            declared: None,
             waiting: None,
             farewell: None,
         }
@@ -247,6 +260,7 @@ impl fmt::Display for Status {
         self.write_software(f)?;
         self.write_update(f)?;
         self.write_content(f)?;
+        self.write_declared(f)?;
         self.write_sensor(f)?;
         self.write_contact(f)
     }
@@ -369,6 +383,18 @@ impl Status {
             Some(why) => writeln!(f, "  given up {} ({})", why.sentence, why.code),
             None => Ok(()),
         }
+    }
+
+    fn write_declared(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(declared) = &self.declared else { return Ok(()) };
+        match &declared.sound {
+            Some(sound) => writeln!(f, "files      {sound} are as the image declares them")?,
+            None => writeln!(f, "files      the image's list cannot be read")?,
+        }
+        for differing in &declared.differing {
+            writeln!(f, "  differs  {differing}")?;
+        }
+        Ok(())
     }
 
     fn write_sensor(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -225,6 +225,13 @@ fn later_batch() -> Batch {
     Batch { records: (7..).zip(&bodies).map(record).collect() }
 }
 
+/// A record of health that counts services and blocks, as agents write it since they do.
+fn newest_batch() -> Batch {
+    let health = Body::Health(health::tests::looping());
+    let position = Position { boot: 7, sequence: 10 };
+    Batch { records: vec![health.record(position, Millis(1_795_251_906_123))] }
+}
+
 fn receipt() -> Receipt {
     let body = ReceiptBody {
         device: DeviceId::from_random([9; 16]),
@@ -322,6 +329,7 @@ fn samples_of_version_one_parse_for_ever() {
     same("checkin-answer-4", include_str!("../golden/v1/checkin-answer-4.hex"), &base_answer());
     same("batch", include_str!("../golden/v1/batch.hex"), &batch());
     same("batch-2", include_str!("../golden/v1/batch-2.hex"), &later_batch());
+    same("batch-3", include_str!("../golden/v1/batch-3.hex"), &newest_batch());
     let stored = BatchAnswer { stored_through: Position { boot: 7, sequence: 6 }, duplicates: 1 };
     same("batch-answer", include_str!("../golden/v1/batch-answer.hex"), &stored);
     same("receipt", include_str!("../golden/v1/receipt.hex"), &receipt());

@@ -2,8 +2,8 @@
 //!
 //! These figures never enter the inventory, whose root must not move because a disk was written to. A record holds what was
 //! read at one moment; the server keeps a few of them and draws the line through them. What could not be read is absent:
-//! an absent figure is unknown and never a good one. No name of a person, a file or a program belongs here. Read next:
-//! [`crate::telemetry`] for how a record travels.
+//! an absent figure is unknown and never a good one. No name of a person or a file belongs here, and of programs only the short
+//! names of services that were started anew. Read next: [`crate::telemetry`] for how a record travels.
 
 use alloc::vec::Vec;
 
@@ -13,6 +13,10 @@ use crate::ids::Text;
 use crate::limits;
 use crate::time::Timestamp;
 use crate::wire::WireError;
+
+/// Restarts of a service within a day that are a loop. systemd gives up one that fails at each of five starts in a row, which are
+/// four restarts (systemd-system.conf(5), `DefaultStartLimitBurst=`).
+pub const LOOP_RESTARTS: u32 = 4;
 
 /// What a machine said of itself at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, serde::Serialize, serde::Deserialize)]
@@ -59,6 +63,9 @@ pub struct Health {
     /// Tasks that the kernel's memory killer ended since the start.
     #[n(13)]
     pub memory_kills: Option<u64>,
+    /// Services that were started anew; `None` where nothing counts them.
+    #[n(14)]
+    pub restarts: Option<Restarts>,
 }
 
 /// A file system.
@@ -102,6 +109,40 @@ pub struct Drive {
     /// Bytes written since the start of the machine.
     #[n(3)]
     pub written_bytes: Option<u64>,
+    /// Reads since the start of the machine that came back wrong and could not be put right.
+    #[n(4)]
+    pub lost: Option<u64>,
+    /// Blocks that are given up for good, ever.
+    #[n(5)]
+    pub bad_blocks: Option<u64>,
+}
+
+/// How often the services of a machine were started anew lately. The first start of a service is none.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, serde::Serialize, serde::Deserialize)]
+pub struct Restarts {
+    /// Seconds before this moment that the counts reach back to: as long as somebody watched, at most a day.
+    #[n(0)]
+    pub over_s: u32,
+    /// Services that were started anew, most often first, at most `limits::HEALTH_SERVICES`.
+    #[n(1)]
+    pub services: Vec<Service>,
+    /// Whether some starts were not seen, so that the counts are the least that is true.
+    #[n(2)]
+    pub missed: bool,
+}
+
+/// A service that was started anew.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, serde::Serialize, serde::Deserialize)]
+pub struct Service {
+    /// Its short name; of several instances of one template the template's, which ends in `@`.
+    #[n(0)]
+    pub name: Text,
+    /// How often.
+    #[n(1)]
+    pub restarts: u32,
+    /// Whether it is not there now.
+    #[n(2)]
+    pub down: bool,
 }
 
 /// How good the machine's clock is.
@@ -124,11 +165,14 @@ impl Health {
         if self.drives.len() > limits::HEALTH_DRIVES {
             return Err(WireError::TooMany { limit: limits::HEALTH_DRIVES });
         }
+        if self.restarts.as_ref().is_some_and(|told| told.services.len() > limits::HEALTH_SERVICES) {
+            return Err(WireError::TooMany { limit: limits::HEALTH_SERVICES });
+        }
         Ok(self)
     }
 
     /// Whether somebody should hear of this before the next regular record: a disk is a twentieth fuller or emptier, a machine
-    /// is ten degrees hotter or colder, or something happened that is counted one by one.
+    /// is ten degrees hotter or colder, a service is in a loop of starts, or something happened that is counted one by one.
     #[must_use]
     pub fn is_news_after(&self, told: &Self) -> bool {
         let counted = |health: &Self| {
@@ -141,7 +185,30 @@ impl Health {
             || self.disks.len() != told.disks.len()
             || self.disks.iter().zip(&told.disks).any(|(now, before)| now.differs_from(before))
             || degrees(self).abs_diff(degrees(told)) >= 10_000
+            || self.restarts.as_ref().is_some_and(|now| now.is_news_after(told.restarts.as_ref()))
     }
+}
+
+impl Restarts {
+    /// Whether a service that is in a loop was in none before, was started twice as often since, or is gone now.
+    fn is_news_after(&self, told: Option<&Self>) -> bool {
+        let before = |service: &Service| {
+            let known = told.and_then(|told| told.services.iter().find(|other| other.name == service.name));
+            known.map_or((0, false), |known| (known.restarts, known.down))
+        };
+        self.services.iter().any(|service| {
+            let (restarts, down) = before(service);
+            let steps = loop_steps(service.restarts);
+            steps > loop_steps(restarts) || (steps > 0 && service.down && !down)
+        })
+    }
+}
+
+/// How deep in a loop a service is that was started anew so often within a day: 0 for none, 1 from [`LOOP_RESTARTS`] on, and one more
+/// with each doubling.
+#[must_use]
+pub fn loop_steps(restarts: u32) -> u32 {
+    (restarts / LOOP_RESTARTS).checked_ilog2().map_or(0, |doubled| doubled.saturating_add(1))
 }
 
 impl Disk {
@@ -189,6 +256,8 @@ pub(crate) mod tests {
                 worn_percent: Some(30),
                 failing: Some(false),
                 written_bytes: Some(123_456_512),
+                lost: None,
+                bad_blocks: None,
             }],
             hottest_mc: Some(47_500),
             memory_bytes: Some(1 << 30),
@@ -200,7 +269,24 @@ pub(crate) mod tests {
             starts: 15,
             crashes: Some(0),
             memory_kills: None,
+            restarts: None,
         }
+    }
+
+    /// The same, with a service in a loop and a flash that loses blocks.
+    pub(crate) fn looping() -> Health {
+        let mut health = sample();
+        health.drives.push(Drive {
+            name: Text::lossy("mtd2"),
+            worn_percent: None,
+            failing: None,
+            written_bytes: None,
+            lost: Some(0),
+            bad_blocks: Some(7),
+        });
+        let service = Service { name: Text::lossy("pump-ui"), restarts: 14, down: false };
+        health.restarts = Some(Restarts { over_s: 21_600, services: vec![service], missed: false });
+        health
     }
 
     #[test]
@@ -217,6 +303,11 @@ pub(crate) mod tests {
         let drives = vec![sample().drives[0].clone(); limits::HEALTH_DRIVES + 1];
         let limit = limits::HEALTH_DRIVES;
         assert_eq!(of(Health { drives, ..sample() }), Err(WireError::TooMany { limit }));
+        assert_eq!(of(looping()), Ok(Some(Body::Health(looping()))));
+        let mut many = looping();
+        let told = many.restarts.as_mut().expect("counted");
+        told.services = vec![told.services[0].clone(); limits::HEALTH_SERVICES + 1];
+        assert_eq!(of(many), Err(WireError::TooMany { limit: limits::HEALTH_SERVICES }));
     }
 
     #[test]
@@ -248,5 +339,31 @@ pub(crate) mod tests {
             change(&mut now);
             assert!(now.is_news_after(&told), "change {place}");
         }
+    }
+
+    #[test]
+    fn a_loop_is_news_when_it_begins_when_it_doubles_and_when_the_service_is_gone() {
+        // Goal: told at once, and not at every start. Method: counts after counts, a service that goes, one that nobody knew.
+        let of = |restarts: u32, down: bool| {
+            let mut health = looping();
+            let service = Service { name: Text::lossy("pump-ui"), restarts, down };
+            health.restarts = Some(Restarts { over_s: 60, services: vec![service], missed: false });
+            health
+        };
+        let is_news =
+            |now: (u32, bool), before: (u32, bool)| of(now.0, now.1).is_news_after(&of(before.0, before.1));
+        let grows = [(3, 0), (4, 3), (7, 4), (8, 7), (15, 8), (16, 15), (4, 16)];
+        assert_eq!(
+            grows.map(|(now, before)| is_news((now, false), (before, false))),
+            [false, true, false, true, false, true, false]
+        );
+        assert!(
+            is_news((5, true), (5, false))
+                && !is_news((5, true), (5, true))
+                && !is_news((3, true), (3, false))
+        );
+        let unknown = Health { restarts: None, ..of(0, false) };
+        assert!(of(4, false).is_news_after(&unknown) && !of(3, false).is_news_after(&unknown));
+        assert!(!unknown.is_news_after(&of(4, false)));
     }
 }

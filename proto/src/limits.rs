@@ -242,6 +242,10 @@ pub const ROW_FIELDS: usize = 16;
 pub const HEALTH_DISKS: usize = 16;
 /// Drives and arrays in one record of health.
 pub const HEALTH_DRIVES: usize = 16;
+/// Services in one record of health that were started anew.
+pub const HEALTH_SERVICES: usize = 8;
+/// Services whose starts a device counts.
+pub const SERVICES: usize = 256;
 /// Points that are kept of a device's health.
 pub const HEALTH_POINTS: usize = 160;
 /// Of these, the ones of the last days that may stand as they came.

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use cordon_agent::clock::{Floor, SystemClock, TrustedClock};
 use cordon_agent::files::Folder;
+use cordon_agent::host::machine::{self, Moment};
+use cordon_agent::host::services::Services;
+use cordon_agent::host::{Root, take};
 use cordon_agent::identity::{Applicant, Home, Identity, IdentityError, Site, enrol, renew};
 use cordon_agent::link::{Link, LinkError, Patience, Repository};
 use cordon_agent::tls::Route;
@@ -232,6 +235,7 @@ async fn what_changed_of_an_inventory_is_applied_and_a_wrong_change_is_asked_for
         starts: 1,
         crashes: None,
         memory_kills: None,
+        restarts: None,
     };
     let body = Body::Health(health(60));
     link.telemetry(&record(&body)).await.expect("stored");
@@ -239,6 +243,66 @@ async fn what_changed_of_an_inventory_is_applied_and_a_wrong_change_is_asked_for
     link.telemetry(&record(&Body::Health(later))).await.expect("stored");
     let points = app.health(identity.device).await.expect("read");
     assert_eq!(points.all().iter().map(|point| point.uptime_s).collect::<Vec<_>>(), [Some(60)]);
+    meeting.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_changed_file_and_a_service_in_a_loop_are_findings_until_they_are_mended() {
+    // Goal: from the machine's own files to what a person reads, and back. Method: an image with a list, read by the agent's own
+    // reader; its file is changed, then mended; a service that systemd starts anew six times, then a day of rest.
+    let meeting = Meeting::start().await;
+    let identity = meeting.enrol("A").await;
+    let mut link = link(&identity);
+    let image = tempfile::tempdir().expect("a folder");
+    let put = |path: &str, text: &str| {
+        let path = image.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("makes");
+        std::fs::write(path, text).expect("writes");
+    };
+    put("opt/bin/pump", "as released");
+    put("usr/share/cordon/files.sha256", &format!("{}  opt/bin/pump\n", Sha256::of(b"as released")));
+    put("run/systemd/units/invocation:pump-ui.service", "");
+    let root = Root::at(image.path()).expect("opens");
+    let mut sequence = 0;
+    let mut record = |body: &Body| {
+        sequence += 1;
+        Batch { records: vec![body.record(Position { boot: 1, sequence }, Millis(1))] }
+    };
+    let open = || {
+        let member = meeting.server.app.fleet.get(identity.device).expect("in the fleet");
+        let open = member.findings.values().filter(|finding| finding.weighs());
+        open.map(|finding| finding.finding.title.to_string()).collect::<Vec<_>>()
+    };
+    let sound = take(&root);
+    link.checkin(&checkin("A", &sound)).await.expect("answered");
+    link.telemetry(&record(&Body::Inventory(sound.clone()))).await.expect("stored");
+    assert_eq!(open(), [] as [&str; 0]);
+    put("opt/bin/pump", "of somebody else");
+    let changed = take(&root);
+    link.telemetry(&record(&Body::InventoryDelta(Delta::between(&sound, &changed)))).await.expect("stored");
+    assert_eq!(open(), ["Not as released: pump"]);
+    put("opt/bin/pump", "as released");
+    let mended = take(&root);
+    link.telemetry(&record(&Body::InventoryDelta(Delta::between(&changed, &mended)))).await.expect("stored");
+    assert_eq!(open(), [] as [&str; 0]);
+
+    let mut services = Services::below(image.path());
+    let now = Clock::system().now().0 - 7200;
+    let mut figures = |lived_s: u64| {
+        let time = Timestamp(now + i64::try_from(lived_s % 7200).unwrap_or(0));
+        let moment = Moment { now: time, ahead_ms: None, boots: 1, starts: 1, lived_s };
+        Body::Health(Health { restarts: services.tell(&root, lived_s), ..machine::read(&root, moment) })
+    };
+    link.telemetry(&record(&figures(0))).await.expect("stored");
+    let unit = image.path().join("run/systemd/units/invocation:pump-ui.service");
+    for _ in 0..6 {
+        std::fs::remove_file(&unit).expect("removes");
+        std::fs::write(&unit, "").expect("writes");
+    }
+    link.telemetry(&record(&figures(3600))).await.expect("stored");
+    assert_eq!(open(), ["Restarted 6 times: pump-ui"]);
+    link.telemetry(&record(&figures(26 * 3600 - 10))).await.expect("stored");
+    assert_eq!(open(), [] as [&str; 0]);
     meeting.server.stop().await;
 }
 

@@ -355,6 +355,7 @@ async fn a_disk_that_fills_is_a_finding_before_it_is_full_and_closes_when_there_
         starts: 1,
         crashes: None,
         memory_kills: None,
+        restarts: None,
     };
     let fills = (1..=80_u64).map(|at| {
         (

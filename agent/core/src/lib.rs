@@ -20,6 +20,7 @@ pub mod profile;
 pub mod recording;
 pub mod renew;
 pub mod report;
+pub mod restarts;
 pub mod sensor;
 pub mod spool;
 pub mod update;

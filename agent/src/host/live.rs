@@ -12,7 +12,8 @@ use cordon_proto::telemetry::Protocol;
 use cordon_proto::time::Millis;
 use sysinfo::Networks;
 
-use super::machine::{BLOCKS, is_drive, kibibytes};
+use super::drives::{BLOCKS, is_drive};
+use super::machine::kibibytes;
 use super::{Root, Rows, UNKNOWN};
 use crate::capture::procnet::ProcNet;
 use crate::capture::program::Programs;

@@ -1,17 +1,17 @@
 //! The figures of the running machine that change by the hour: disks, wear, heat, memory, clock, crashes.
 //!
 //! They go into a record of their own (`cordon_proto::health`), never into the inventory. A figure whose source is missing is
-//! absent. Only counts are taken of what programs left behind, never a name: a core dump's file name holds its user. Nothing
-//! is asked of a drive that could wake or slow it.
+//! absent. Only counts are taken of what programs left behind, never a name: a core dump's file name holds its user. Read next:
+//! [`drives`] for wear, [`super::services`] for what starts again and again, which takes a watch and no reading.
 
 use std::time::{Duration, SystemTime};
 
-use cordon_proto::health::{ClockState, Disk, Drive, Health};
+use cordon_proto::health::{ClockState, Disk, Health};
 use cordon_proto::ids::Text;
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 
-use super::Root;
+use super::{Root, drives};
 
 const MOUNTS: &str = "proc/self/mountinfo";
 /// File systems that lie on a medium of the machine's own and can run full. Those that are read-only by nature are not among them.
@@ -21,10 +21,6 @@ const FILE_SYSTEMS: [&str; 13] = [
 ];
 /// Where people's own sticks are mounted: their names are nobody's business.
 const STICKS: [&str; 3] = ["/media/", "/run/media/", "/run/user/"];
-pub(super) const BLOCKS: &str = "sys/block";
-/// Block devices without a medium of their own.
-const NO_DRIVES: [&str; 7] = ["loop", "ram", "zram", "dm-", "sr", "nbd", "fd"];
-const ARRAYS: &str = "proc/mdstat";
 const MEMORY_CONTROLLERS: &str = "sys/devices/system/edac/mc";
 /// Where core dumps and what a dying kernel saved are kept.
 const CRASHES: [&str; 5] =
@@ -55,6 +51,8 @@ pub struct Moment {
     pub boots: u64,
     /// Starts of the agent, ever.
     pub starts: u64,
+    /// Seconds by a clock that nobody sets.
+    pub lived_s: u64,
 }
 
 /// Reads the machine.
@@ -66,7 +64,7 @@ pub fn read(root: &Root, moment: Moment) -> Health {
         time: moment.now,
         uptime_s: root.line("proc/uptime").and_then(|line| line.split('.').next()?.parse().ok()),
         disks: root.text(MOUNTS).map(|mounts| disks(root, &mounts)).unwrap_or_default(),
-        drives: drives(root),
+        drives: drives::read(root),
         hottest_mc: hottest(root),
         memory_bytes: kibibytes(&memory, "MemTotal:"),
         available_bytes: kibibytes(&memory, "MemAvailable:"),
@@ -81,6 +79,7 @@ pub fn read(root: &Root, moment: Moment) -> Health {
                 .find_map(|line| line.strip_prefix("oom_kill "))
                 .and_then(|count| count.trim().parse().ok())
         }),
+        restarts: None,
     }
 }
 
@@ -149,67 +148,6 @@ fn error_count(root: &Root, mount: &Mount<'_>) -> Option<u64> {
     root.line(&format!("sys/fs/ext4/{name}/errors_count"))?.parse().ok()
 }
 
-/// Whether a block device of this name is a drive, or an array.
-pub(super) fn is_drive(name: &str) -> bool {
-    !NO_DRIVES.iter().any(|front| name.starts_with(front))
-}
-
-/// The drives, and the arrays made of them.
-fn drives(root: &Root) -> Vec<Drive> {
-    let arrays = root.text(ARRAYS).unwrap_or_default();
-    let names = root.names(BLOCKS).unwrap_or_default();
-    let own = names.iter().filter(|name| is_drive(name));
-    let drive = |name: &String| {
-        let device = format!("{BLOCKS}/{name}");
-        Drive {
-            name: Text::lossy(name),
-            worn_percent: root
-                .line(&format!("{device}/device/life_time"))
-                .and_then(|line| worn_percent(&line)),
-            failing: match name.starts_with("md") {
-                true => is_degraded(&arrays, name),
-                false => {
-                    root.line(&format!("{device}/device/pre_eol_info")).and_then(|line| is_ending(&line))
-                }
-            },
-            // Sectors of 512 bytes, whatever the drive's own are (kernel, "Block layer statistics in /sys/block/<dev>/stat").
-            written_bytes: root
-                .line(&format!("{device}/stat"))
-                .and_then(|line| line.split_ascii_whitespace().nth(6)?.parse::<u64>().ok()?.checked_mul(512)),
-        }
-    };
-    own.take(limits::HEALTH_DRIVES).map(drive).collect()
-}
-
-/// An eMMC's two estimates (JESD84-B51, 7.4.40: tenths of its life, `0x0B` for more than all of it): the worse one.
-fn worn_percent(life_time: &str) -> Option<u8> {
-    let tenths = |word: &str| u8::from_str_radix(word.strip_prefix("0x")?, 16).ok();
-    let worse = life_time.split_ascii_whitespace().filter_map(tenths).max()?;
-    match worse {
-        1..=10 => worse.checked_mul(10),
-        11 => Some(101),
-        _ => None,
-    }
-}
-
-/// An eMMC's word about its spare blocks (JESD84-B51, 7.4.39): 1 normal, 2 a warning at 80 %, 3 urgent.
-fn is_ending(pre_eol: &str) -> Option<bool> {
-    match u8::from_str_radix(pre_eol.strip_prefix("0x")?, 16).ok()? {
-        1 | 2 => Some(false),
-        3 => Some(true),
-        _ => None,
-    }
-}
-
-/// Whether an array runs with a part missing: in mdstat (md(4)) the line after its name ends in `[UU_]`.
-fn is_degraded(mdstat: &str, name: &str) -> Option<bool> {
-    let mut lines = mdstat.lines().skip_while(|line| line.split(' ').next() != Some(name));
-    let is_active = lines.next()?.split_once(" : ")?.1.starts_with("active");
-    let parts = lines.next()?.rsplit_once('[')?.1.strip_suffix(']')?;
-    let known = !parts.is_empty() && parts.bytes().all(|part| part == b'U' || part == b'_');
-    known.then(|| !is_active || parts.contains('_'))
-}
-
 /// The hottest sensor: the kernel's thermal zones and its hardware monitors.
 fn hottest(root: &Root) -> Option<i64> {
     let mut files = Vec::new();
@@ -261,22 +199,6 @@ fn synchronised(root: &Root, now: Timestamp) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_drives_say_of_themselves_is_read_by_their_standards() {
-        // Goal: wear and failure, and nothing from other text. Method: the words of the standards, then damaged ones.
-        let worn =
-            ["0x01 0x01", "0x02 0x0A", "0x0b 0x01", "0x00 0x00", "0x0c 0x01", "", "3 4"].map(worn_percent);
-        assert_eq!(worn, [Some(10), Some(100), Some(101), None, None, None, None]);
-        let ending = ["0x01", "0x02", "0x03", "0x00", "", "1"].map(is_ending);
-        assert_eq!(ending, [Some(false), Some(false), Some(true), None, None, None]);
-        let mdstat = "Personalities : [raid1]\nmd0 : active raid1 sdb1[1] sda1[0]\n      1046528 blocks super 1.2 [2/2] [UU]\n\n\
-            md1 : active raid1 sdb2[1]\n      1046528 blocks super 1.2 [2/1] [_U]\n\nmd2 : active raid0 a[0]\n      9 blocks 512k chunks\n";
-        assert_eq!(
-            ["md0", "md1", "md2", "md3"].map(|name| is_degraded(mdstat, name)),
-            [Some(false), Some(true), None, None]
-        );
-    }
 
     #[test]
     fn mounts_of_media_of_the_machine_count_and_no_others() {

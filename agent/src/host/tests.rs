@@ -253,6 +253,7 @@ fn the_figures_of_a_machine_are_read_from_its_files() {
         ahead_ms: Some(-2000),
         boots: 3,
         starts: 5,
+        lived_s: 60,
     };
     let health = machine::read(&Root::at(root).expect("opens"), moment);
     assert_eq!((health.memory_bytes, health.available_bytes), (Some(1_024_000), Some(409_600)));

@@ -161,6 +161,7 @@ mod tests {
             starts: 1,
             crashes: Some(crashes),
             memory_kills: None,
+            restarts: None,
         };
         let mut told = Told::default();
         let mut tell = |seconds, crashes| told.tell(at(seconds, crashes)).is_some();

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::link::mirrors::{Pieces, Wanted};
 use crate::link::{LinkError, Repository};
 pub(crate) use crate::slot::writing::Piece;
+use crate::status::Declared;
 
 /// Calls waiting for a role.
 pub(crate) const QUEUE: usize = 16;
@@ -28,6 +29,8 @@ pub(crate) struct SensorView {
     pub(crate) report: SensorReport,
     /// Root of the inventory as it now is.
     pub(crate) inventory_root: Sha256,
+    /// The files that the image declares.
+    pub(crate) declared: Option<Declared>,
     /// Records waiting.
     pub(crate) spool_records: u64,
     /// Records lost, ever.

@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::files::Folder;
 use crate::host;
 use crate::host::machine::Moment;
+use crate::host::services::Services;
 use crate::install::handed::Handed;
 use crate::install::tree::Tree;
 use crate::install::{self, Place};
@@ -50,6 +51,10 @@ pub trait Host: Send {
     /// The figures of the machine that change by the hour; `None` where there is no machine.
     fn health(&mut self, _at: Moment) -> Option<Health> {
         None
+    }
+    /// Looks at what must be seen when it happens; whether the figures call for a reading before their hour.
+    fn watch(&mut self, _lived_s: u64) -> bool {
+        false
     }
     /// The hash of what of a boot tells it from all others; `None` where it cannot be told.
     fn boot(&mut self) -> Option<Sha256> {
@@ -164,12 +169,13 @@ fn handed(command: &str, config: &Config) -> Result<Installer, BootError> {
 /// A machine whose files lie below a folder; `/` is the running one.
 pub struct Machine {
     root: host::Root,
+    services: Services,
 }
 
 impl Machine {
     /// The machine below `folder`.
     pub fn at(folder: &Path) -> Result<Self, io::Error> {
-        Ok(Self { root: host::Root::at(folder)? })
+        Ok(Self { root: host::Root::at(folder)?, services: Services::below(folder) })
     }
 }
 
@@ -179,7 +185,12 @@ impl Host for Machine {
     }
 
     fn health(&mut self, at: Moment) -> Option<Health> {
-        Some(host::machine::read(&self.root, at))
+        let restarts = self.services.tell(&self.root, at.lived_s);
+        Some(Health { restarts, ..host::machine::read(&self.root, at) })
+    }
+
+    fn watch(&mut self, lived_s: u64) -> bool {
+        self.services.look(lived_s)
     }
 
     fn boot(&mut self) -> Option<Sha256> {

@@ -34,6 +34,7 @@ use super::ports::Host;
 use crate::capture::{Capture, Sight};
 use crate::clock::TrustedClock;
 use crate::files::{FileError, Folder};
+use crate::host::declared;
 use crate::host::machine::Moment;
 use crate::spool_file::SpoolFolder;
 
@@ -100,6 +101,7 @@ impl Sensing {
         let view = SensorView {
             report: SensorReport { tier: None, note: None, profile_keys: 0, learning: true },
             inventory_root: Sha256([0; 32]),
+            declared: None,
             spool_records: 0,
             spool_lost: 0,
             spool_fault: None,
@@ -197,6 +199,9 @@ impl Sensing {
 
     fn look(&mut self) {
         self.heed_content();
+        if self.eyes.host.watch(self.lived_s()) {
+            self.read_health();
+        }
         let now = self.eyes.clock.raw();
         self.eyes.capture.poll(now, &mut self.seen);
         let mut output = Output::default();
@@ -272,8 +277,17 @@ impl Sensing {
     fn read_inventory(&mut self) -> Inventory {
         let inventory = self.eyes.host.inventory();
         let root = inventory.root();
-        self.view.send_if_modified(|view| std::mem::replace(&mut view.inventory_root, root) != root);
+        let declared = declared::told(&inventory);
+        self.view.send_if_modified(|view| {
+            let changed = (view.inventory_root, &view.declared) != (root, &declared);
+            (view.inventory_root, view.declared) = (root, declared);
+            changed
+        });
         inventory
+    }
+
+    fn lived_s(&self) -> u64 {
+        self.eyes.clock.monotonic().as_secs()
     }
 
     /// Reads the figures of the machine and keeps them, if they are worth telling now.
@@ -285,6 +299,7 @@ impl Sensing {
             ahead_ms: server.map(|server| now.since(server)),
             boots: self.boots,
             starts: self.spool.boot(),
+            lived_s: self.lived_s(),
         };
         if let Some(health) = self.eyes.host.health(moment).and_then(|health| self.told.tell(health)) {
             self.keep(vec![Body::Health(health)]);
@@ -325,6 +340,7 @@ impl Sensing {
             let next = SensorView {
                 report,
                 inventory_root: view.inventory_root,
+                declared: view.declared.clone(),
                 spool_records: health.waiting,
                 spool_lost: health.lost,
                 spool_fault: health.fault.map(|fault| fault.to_string()),

@@ -124,6 +124,7 @@ impl Telling {
             },
             director_root_version: update.director_root_version,
             content: content(applied),
+            declared: sensor.declared,
             waiting: None,
             farewell: None,
         }

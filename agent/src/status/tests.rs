@@ -60,6 +60,10 @@ fn full() -> Status {
                 sentence: "version 1 is in force again".parse().expect("a text"),
             }),
         }),
+        declared: Some(Declared {
+            sound: Some("2 of 3".to_owned()),
+            differing: vec!["opt/pump: missing".to_owned()],
+        }),
         waiting: None,
         farewell: None,
     }
@@ -83,6 +87,8 @@ update     order 2026-11-0007: written and verified, waiting to reboot
 interlock  in use
 content    icu-quiet version 2, on trial for ten minutes, narrows the windows of orders
   given up version 1 is in force again (content-crash)
+files      2 of 3 are as the image declares them
+  differs  opt/pump: missing
 sensor     tier 0: no right to open a packet socket; 12 entries in the profile, still learning
 contact    last answered 2026-11-21T08:00:00Z
            3 failures since: the server asks to wait 60 s

@@ -104,6 +104,8 @@ fn point(hour: u32, [bytes, files, wear, drift]: [u32; 4], chance: &mut Chance) 
             worn_percent,
             failing: Some(false),
             written_bytes: None,
+            lost: None,
+            bad_blocks: None,
         }],
         hottest_mc: Some(i64::from(47_000 + chance.below(if hour > 1390 { 40_000 } else { 4000 }))),
         memory_bytes: Some(1 << 30),
@@ -118,6 +120,7 @@ fn point(hour: u32, [bytes, files, wear, drift]: [u32; 4], chance: &mut Chance) 
         starts: 15,
         crashes: Some(0),
         memory_kills: Some(0),
+        restarts: None,
     }
 }
 

@@ -1,15 +1,15 @@
 //! The health of a machine: what will break, and about when, before it does.
 //!
 //! From the few points that are kept of a device to findings of the detector `host`: a disk that fills on a day, a drive at
-//! the end of its life, heat above the device's own usual, a clock that drifts, a machine that starts again and again, memory
-//! that errs. A figure that is absent says nothing, good or bad. What is no longer so is not in the answer, and its finding
+//! the end of its life, heat above the device's own usual, a clock that drifts, a machine or a service that starts again and
+//! again, memory that errs. A figure that is absent says nothing, good or bad. What is no longer so is not in the answer, and its finding
 //! closes by itself; what is open stays until it is clearly over, so that nothing flickers. Read next: [`trend`] for the
 //! mathematics with its sources, `words` for what people are told.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use cordon_proto::health::{Disk, Health};
+use cordon_proto::health::{Disk, Drive, Health, Service, loop_steps};
 use cordon_proto::telemetry::{Finding, Severity};
 use cordon_proto::time::Timestamp;
 
@@ -47,6 +47,13 @@ const CLOCK_DAYS: f64 = 14.0;
 /// Starts of the machine within a day that are a loop, and from which it is over; the same of the agent alone.
 const BOOTS: (u64, u64) = (5, 2);
 const STARTS: (u64, u64) = (8, 3);
+/// Restarts of a service from which its loop is over; proto says from which it is one.
+const CALM_RESTARTS: u32 = 2;
+/// Days before from which the usual of a service is known.
+const DAYS_USUAL: usize = 3;
+/// Blocks that a flash gave up within [`BLOCKS_DAYS`], and from which that is over: a few do in any flash's life.
+const BLOCKS: (u64, u64) = (4, 1);
+const BLOCKS_DAYS: f64 = 30.0;
 /// Errors of memory that were put right within a day (Schroeder, Pinheiro and Weber, 2009: they foretell those that cannot be).
 const CORRECTED: (u64, u64) = (100, 10);
 
@@ -66,6 +73,7 @@ pub fn judge<'a>(points: &[Health], open: impl IntoIterator<Item = &'a triage::R
     told.extend(case.heat());
     told.extend(case.clock());
     told.extend(case.restarts());
+    told.extend(case.services());
     told.extend(case.memory());
     told.into_iter().map(|told| told.finding(last.time)).collect()
 }
@@ -178,6 +186,7 @@ impl Case<'_> {
                 let key = alloc::format!("{KEY}drive {}", drive.name);
                 told.push(Told::new(key, Ail::Failing { drive: drive.name.clone() }));
             }
+            told.extend(self.flash(drive));
             let Some(worn) = drive.worn_percent else { continue };
             let of = |point: &Health| {
                 let own = point.drives.iter().find(|other| other.name == drive.name)?;
@@ -198,6 +207,20 @@ impl Case<'_> {
             }
         }
         told
+    }
+
+    /// Reads that came back wrong within a week, and blocks given up within a month: flash that nears its end does both.
+    fn flash(&self, drive: &Drive) -> Option<Told> {
+        let of = |point: &Health, pick: fn(&Drive) -> Option<u64>| {
+            pick(point.drives.iter().find(|other| other.name == drive.name)?)
+        };
+        let key = alloc::format!("{KEY}flash {}", drive.name);
+        let lost = rises(&self.within(7.0 * DAY_S), |point| of(point, |drive| drive.lost)).unwrap_or(0);
+        let blocks = rises(&self.within(BLOCKS_DAYS * DAY_S), |point| of(point, |drive| drive.bad_blocks));
+        let blocks = blocks.unwrap_or(0);
+        let from = if self.is_open(&key) { BLOCKS.1 } else { BLOCKS.0 };
+        let ail = Ail::Flash { drive: drive.name.clone(), lost, blocks };
+        (lost > 0 || blocks >= from).then(|| Told::new(key, ail))
     }
 
     fn heat(&self) -> Option<Told> {
@@ -259,30 +282,47 @@ impl Case<'_> {
         told
     }
 
-    /// Counters of memory begin anew with the machine, so what fell is counted from nothing.
+    /// Services in a loop of starts; one that is gone since stays told.
+    fn services(&self) -> Vec<Told> {
+        let Some(now) = &self.last.restarts else { return Vec::new() };
+        let mut told = Vec::new();
+        for service in &now.services {
+            let key = alloc::format!("{KEY}service {}", service.name);
+            let goes_on = self.is_open(&key) && (service.down || service.restarts >= CALM_RESTARTS);
+            if loop_steps(service.restarts) > 0 || goes_on {
+                let (over_s, missed) = (now.over_s, now.missed);
+                let usual = self.usual_restarts(service);
+                told.push(Told::new(key, Ail::Service { service: service.clone(), over_s, missed, usual }));
+            }
+        }
+        told
+    }
+
+    /// How often a service was started anew on a usual day before the last two; `None` where too few days are known.
+    fn usual_restarts(&self, service: &Service) -> Option<u32> {
+        let of = |point: &Health| {
+            let told = &point.restarts.as_ref()?.services;
+            let own = told.iter().find(|other| other.name == service.name);
+            Some(own.map_or(0.0, |own| f64::from(own.restarts)))
+        };
+        let days = self.series(30.0 * DAY_S, DAY_S, of);
+        let mut before: Vec<f64> =
+            days.iter().filter(|(at, _)| *at < -2.0 * DAY_S).map(|(_, value)| *value).collect();
+        let usual = trend::median(&mut before).filter(|_| before.len() >= DAYS_USUAL)?;
+        Some(whole(usual))
+    }
+
     fn memory(&self) -> Vec<Told> {
         let day = self.within(DAY_S);
-        let rises = |pick: fn(&Health) -> Option<u64>| -> Option<u64> {
-            let mut sum = None;
-            let mut before: Option<u64> = None;
-            for value in day.iter().filter_map(|point| pick(point)) {
-                if let Some(before) = before {
-                    let more = if value >= before { value - before } else { value };
-                    sum = Some(more.saturating_add(sum.unwrap_or(0)));
-                }
-                before = Some(value);
-            }
-            sum
-        };
         let mut told = Vec::new();
         let key = alloc::format!("{KEY}memory");
         let lost = self.last.uncorrected.unwrap_or(0);
-        let mended = rises(|point| point.corrected).unwrap_or(0);
+        let mended = rises(&day, |point| point.corrected).unwrap_or(0);
         let from = if self.is_open(&key) { CORRECTED.1 } else { CORRECTED.0 };
         if lost > 0 || mended >= from {
             told.push(Told::new(key, Ail::Memory { lost, mended }));
         }
-        let kills = rises(|point| point.memory_kills).unwrap_or(0);
+        let kills = rises(&day, |point| point.memory_kills).unwrap_or(0);
         if kills > 0 {
             told.push(Told::new(alloc::format!("{KEY}memory-short"), Ail::MemoryShort { kills }));
         }
@@ -293,6 +333,30 @@ impl Case<'_> {
         let now = seconds(self.last.time);
         self.points.iter().filter(|point| now - seconds(point.time) <= over_s).collect()
     }
+}
+
+/// By how much a counter rose over some points. Counters begin anew with the machine, so what fell is counted from nothing.
+fn rises(points: &[&Health], pick: impl Fn(&Health) -> Option<u64>) -> Option<u64> {
+    let mut sum = None;
+    let mut before: Option<u64> = None;
+    for value in points.iter().filter_map(|point| pick(point)) {
+        if let Some(before) = before {
+            let more = value.checked_sub(before).unwrap_or(value);
+            sum = Some(more.saturating_add(sum.unwrap_or(0)));
+        }
+        before = Some(value);
+    }
+    sum
+}
+
+/// A count of restarts again, as one counts.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast from a float stops at the ends of the type"
+)]
+fn whole(figure: f64) -> u32 {
+    figure as u32
 }
 
 /// Percent of a whole, rounded down.

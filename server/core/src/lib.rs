@@ -17,6 +17,7 @@ pub mod change;
 pub mod clone;
 pub mod coverage;
 pub mod cvss;
+pub mod declared;
 pub mod device;
 #[cfg(any(test, feature = "world"))]
 pub mod elsewhere;

@@ -99,6 +99,7 @@ mod tests {
             starts: 0,
             crashes: None,
             memory_kills: None,
+            restarts: None,
         }
     }
 

@@ -1,11 +1,13 @@
-//! What the figures of a machine foretell: judged when they come, told as findings, closed when they no longer show it.
+//! What a device says of itself, judged when it comes: findings of its figures and of its declared files, closed when it is over.
 //!
-//! What is a trouble is decided in the ground; here the points are loaded and what follows is committed. Read next:
-//! `cordon_server_core::health`.
+//! What is a trouble is decided in the ground; here what it needs is loaded and what follows is committed. Read next:
+//! `cordon_server_core::health`, `cordon_server_core::declared`.
 
 use cordon_proto::ids::{DeviceId, Sha256};
+use cordon_proto::inventory::Inventory;
 use cordon_proto::telemetry::Finding;
 use cordon_server_core::change::Commit;
+use cordon_server_core::declared::{self, Reading};
 use cordon_server_core::health;
 use cordon_server_core::triage;
 
@@ -27,15 +29,42 @@ impl App {
         let Some(member) = self.fleet.get(device) else { return Ok(()) };
         let known = || member.findings.values().map(AsRef::as_ref);
         let found = health::judge(points.all(), known());
-        let over: Vec<Sha256> =
-            health::passed(known(), &found).map(|record| finding_digest(&record.finding)).collect();
+        let over = health::passed(known(), &found).map(|record| finding_digest(&record.finding)).collect();
+        self.settle(device, (found, over), health::PASSED, stored).await
+    }
+
+    /// Judges what a device says of the files that its release declares, by the inventory held before and the one that comes.
+    pub(super) async fn judge_files(
+        &self,
+        device: DeviceId,
+        (before, now): (&Inventory, &Inventory),
+        stored: &(Key, Expected),
+    ) -> Result<(), CheckinError> {
+        let Some(member) = self.fleet.get(device) else { return Ok(()) };
+        let release = member.report.as_ref().and_then(|report| report.software.release.as_ref());
+        let release = release.map(|release| release.as_str());
+        let reading = Reading { before: Some(before), now, release, at: self.clock.now() };
+        let found = reading.judge();
+        let known = member.findings.values().map(AsRef::as_ref);
+        let over = reading.passed(known, &found).map(|record| finding_digest(&record.finding)).collect();
+        self.settle(device, (found, over), declared::PASSED, stored).await
+    }
+
+    /// Takes in what was found, and closes what is over.
+    async fn settle(
+        &self,
+        device: DeviceId,
+        (found, over): (Vec<Finding>, Vec<Sha256>),
+        why: &str,
+        stored: &(Key, Expected),
+    ) -> Result<(), CheckinError> {
         let found: Vec<(Sha256, Finding)> =
             found.into_iter().map(|finding| (finding_digest(&finding), finding)).collect();
         if !found.is_empty() {
             self.take_in(device, &found, stored).await?;
         }
         for some in over.chunks(CLOSED_A_COMMIT) {
-            self.close_passed(device, some, stored).await?;
+            self.close_passed(device, (some, why), stored).await?;
         }
         Ok(())
     }
@@ -43,7 +72,7 @@ impl App {
     async fn close_passed(
         &self,
         device: DeviceId,
-        some: &[Sha256],
+        (some, why): (&[Sha256], &str),
         stored: &(Key, Expected),
     ) -> Result<(), CheckinError> {
         let now = self.clock.now();
@@ -54,7 +83,7 @@ impl App {
             let Some(record) = row.as_ref().and_then(|row| serde_json::from_slice(&row.body).ok()) else {
                 continue;
             };
-            let record = triage::pass(record, "server", health::PASSED, now);
+            let record = triage::pass(record, "server", why, now);
             let body = serde_json::to_vec(&record).expect("a finding is always JSON");
             draft = draft.expect(key.clone(), Expected::of(row.as_ref())).put(key, body).audit(opened(
                 "finding.pass",

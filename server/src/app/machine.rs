@@ -52,18 +52,20 @@ impl App {
         stored: &(Key, Expected),
     ) -> Result<(), CheckinError> {
         let Restated { whole, deltas } = restated;
-        let mut body = whole;
+        if whole.is_none() && deltas.is_empty() {
+            return Ok(());
+        }
+        let held = self.held_inventory(device).await?;
+        let read = |body: &Vec<u8>| wire::read::<Inventory>(body, limits::RECORD_BYTES).unwrap_or_default();
+        let mut said = whole.map(|body| (read(&body), body));
         for delta in deltas {
-            let held = match &body {
-                Some(body) => wire::read(body, limits::RECORD_BYTES).unwrap_or_default(),
-                None => self.held_inventory(device).await?,
-            };
+            let base = said.as_ref().map_or(&held, |(now, _)| now);
             // A change that comes twice has been applied already.
-            if held.root() == delta.root {
+            if base.root() == delta.root {
                 continue;
             }
-            match delta.apply(&held).map(|now| wire::write(&now)) {
-                Ok(now) if now.len() <= limits::RECORD_BYTES => body = Some(now),
+            match delta.apply(base).map(|now| (wire::write(&now), now)) {
+                Ok((body, now)) if body.len() <= limits::RECORD_BYTES => said = Some((now, body)),
                 Ok(_) => self.metrics.records("over-limit", 1),
                 Err(mismatch) => {
                     self.metrics.records("mismatch", 1);
@@ -71,7 +73,9 @@ impl App {
                 }
             }
         }
-        let Some(body) = body else { return Ok(()) };
+        let Some((now, body)) = said else { return Ok(()) };
+        // What follows comes first: if this ends in between, the same batch comes again and finds the former still held.
+        self.judge_files(device, (&held, &now), stored).await?;
         let draft = Commit::draft(self.clock.now(), Actor::Device(device));
         let draft = draft.expect(stored.0.clone(), stored.1).put(Key::Inventory(device), body);
         self.commit(draft).await?;

@@ -247,6 +247,8 @@ fn figures(number: u64, at: Moment) -> Health {
         worn_percent: u8::try_from(10 * (1 + number % 4)).ok(),
         failing: Some(false),
         written_bytes: Some(bytes / 50),
+        lost: None,
+        bad_blocks: None,
     };
     Health {
         time: at.now,
@@ -263,6 +265,7 @@ fn figures(number: u64, at: Moment) -> Health {
         starts: at.starts,
         crashes: Some(0),
         memory_kills: Some(0),
+        restarts: None,
     }
 }
 

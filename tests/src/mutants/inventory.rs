@@ -4,7 +4,8 @@
 
 use super::Breakage;
 
-/// Every breakage of a package database, of a change of an inventory or of the points of health that a named test must catch.
+/// Every breakage of a package database, of a change of an inventory, of declared files or of the points of health that a named test
+/// must catch.
 pub const INVENTORY: &[Breakage] = &[
     Breakage {
         name: "a change believed whatever it leads to",
@@ -77,5 +78,53 @@ pub const INVENTORY: &[Breakage] = &[
         replace: ".filter(|last| last.root() == held || true)",
         package: "cordon-agent",
         test: "run::kept::tests::a_change_is_handed_in_only_against_the_very_inventory_that_the_server_holds",
+    },
+    Breakage {
+        name: "restarts of the day before counted",
+        file: "agent/core/src/restarts.rs",
+        find: "counted.saturating_add(HOURS) > hour",
+        replace: "counted.saturating_add(HOURS) >= hour",
+        package: "cordon-agent-core",
+        test: "restarts::tests::every_restart_within_a_day_counts_and_first_starts_do_not",
+    },
+    Breakage {
+        name: "only links that are made in place seen as starts",
+        file: "agent/src/host/services.rs",
+        find: "WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE",
+        replace: "WatchFlags::CREATE | WatchFlags::DELETE",
+        package: "cordon-agent",
+        test: "host::services::tests::every_start_of_a_service_is_seen_however_short_it_lives",
+    },
+    Breakage {
+        name: "a service that was given up forgotten once it starts no more",
+        file: "server/core/src/health.rs",
+        find: "(service.down || service.restarts >= CALM_RESTARTS)",
+        replace: "service.restarts >= CALM_RESTARTS",
+        package: "cordon-server-core",
+        test: "health::tests::a_service_in_a_loop_is_told_with_its_count_and_its_usual_until_it_is_calm_and_there",
+    },
+    Breakage {
+        name: "bad blocks of the factory told as worn flash",
+        file: "server/core/src/health.rs",
+        find: "|point| of(point, |drive| drive.bad_blocks));",
+        replace: "|point| of(point, |drive| drive.bad_blocks)).max(drive.bad_blocks);",
+        package: "cordon-server-core",
+        test: "health::tests::flash_that_gives_up_blocks_is_told_and_one_that_came_with_bad_blocks_is_not",
+    },
+    Breakage {
+        name: "a list that cannot be read closes what it found",
+        file: "server/core/src/declared.rs",
+        find: "let is_read = files.is_some() || !self.list_is_unread();",
+        replace: "let is_read = true;",
+        package: "cordon-server-core",
+        test: "declared::tests::a_finding_closes_when_the_file_is_sound_and_never_because_it_cannot_be_read",
+    },
+    Breakage {
+        name: "an update's new list told as one that somebody changed",
+        file: "server/core/src/declared.rs",
+        find: "boot(before).is_some() && boot(before) == boot(self.now)",
+        replace: "boot(before).is_some()",
+        package: "cordon-server-core",
+        test: "declared::tests::after_an_update_the_new_list_judges_and_a_list_that_moves_alone_is_told",
     },
 ];

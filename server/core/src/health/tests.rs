@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec;
 
-use cordon_proto::health::{ClockState, Drive};
+use cordon_proto::health::{ClockState, Drive, Restarts, Service};
 use cordon_proto::ids::{DeviceId, Text};
 use proptest::prelude::*;
 
@@ -34,6 +34,8 @@ fn well(after: i64) -> Health {
             worn_percent: Some(30),
             failing: Some(false),
             written_bytes: None,
+            lost: None,
+            bad_blocks: None,
         }],
         hottest_mc: Some(47_500),
         memory_bytes: Some(1 << 30),
@@ -45,6 +47,7 @@ fn well(after: i64) -> Health {
         starts: 15,
         crashes: Some(0),
         memory_kills: Some(0),
+        restarts: None,
     }
 }
 
@@ -58,6 +61,12 @@ fn told(hours: i64, change: impl Fn(i64, &mut Health)) -> Vec<Health> {
         points.add(health, now);
     }
     points.all().to_vec()
+}
+
+/// A service that was started anew so often within a day.
+fn restarted(restarts: u32, down: bool) -> Option<Restarts> {
+    let service = Service { name: Text::lossy("pump-ui"), restarts, down };
+    Some(Restarts { over_s: 86_400, services: vec![service], missed: false })
 }
 
 fn keys(points: &[Health]) -> Vec<String> {
@@ -118,7 +127,7 @@ fn a_log_that_runs_away_is_told_within_two_days() {
 fn each_trouble_is_told_and_closes_when_it_is_over() {
     // Goal: every kind, before and after. Method: a quiet week, a day of each trouble, and a quiet week after it.
     type Trouble = fn(i64, &mut Health);
-    let troubles: [(&str, Trouble); 10] = [
+    let troubles: [(&str, Trouble); 12] = [
         ("health disk /var", |_, health| health.disks[0].used = health.disks[0].bytes / 100 * 97),
         ("health files /var", |_, health| health.disks[0].files_used = 98_000),
         ("health read-only /var", |_, health| health.disks[0].read_only = true),
@@ -128,6 +137,8 @@ fn each_trouble_is_told_and_closes_when_it_is_over() {
         ("health boots", |hour, health| health.boots += u64::try_from(hour).unwrap_or(0)),
         ("health starts", |hour, health| health.starts += u64::try_from(hour).unwrap_or(0)),
         ("health memory", |hour, health| health.corrected = u64::try_from(hour * 20).ok()),
+        ("health service pump-ui", |_, health| health.restarts = restarted(5, false)),
+        ("health flash mmcblk0", |hour, health| health.drives[0].lost = u64::try_from(hour / 12).ok()),
         ("health memory-short", |hour, health| health.memory_kills = u64::try_from(hour / 12).ok()),
     ];
     for (key, trouble) in troubles {
@@ -187,6 +198,64 @@ fn wear_is_told_ahead_of_its_end() {
 }
 
 #[test]
+fn a_service_in_a_loop_is_told_with_its_count_and_its_usual_until_it_is_calm_and_there() {
+    // Goal: the loop before the breakdown, one restart a day never, and a service that was given up stays told. Method: ten days
+    // of one restart, then fourteen, then three, then none but gone, then there.
+    let of = |restarts, down| {
+        move |hour: i64, health: &mut Health| {
+            let usual = hour < 10 * 24;
+            health.restarts = if usual { restarted(1, false) } else { restarted(restarts, down) };
+        }
+    };
+    assert_eq!(keys(&told(10 * 24, of(1, false))), [] as [&str; 0]);
+    assert_eq!(
+        keys(&told(10 * 24 + 2, of(3, true))),
+        [] as [&str; 0],
+        "fewer are no loop, whoever stopped it"
+    );
+    let found = judge(&told(10 * 24 + 2, of(14, false)), []);
+    let [finding] = &found[..] else { panic!("one finding: {found:?}") };
+    assert_eq!(finding.title.as_str(), "Restarted 14 times: pump-ui");
+    assert_eq!(
+        finding.what_changed.as_str(),
+        "Restarts by the device's own service manager within 24 hours: 14. On a usual day before that: 1."
+    );
+    assert_eq!((finding.severity, &*finding.evidence["runs"]), (Severity::Medium, "yes"));
+    let record = open(finding);
+    let goes_on = |restarts, down| judge(&told(10 * 24 + 30, of(restarts, down)), [&record]);
+    assert_eq!(goes_on(2, false).len(), 1, "not yet calm");
+    assert_eq!(goes_on(1, false), [], "calm");
+    let gone = goes_on(0, true);
+    assert_eq!((gone.len(), gone[0].severity), (1, Severity::High));
+    assert_eq!(gone[0].title.as_str(), "Gone after restarts: pump-ui");
+    let unseen = |hour: i64, health: &mut Health| {
+        of(14, false)(hour, health);
+        let told = health.restarts.as_mut().expect("counted");
+        (told.missed, told.over_s) = (true, 21_600);
+    };
+    let found = judge(&told(10 * 24 + 2, unseen), []);
+    assert!(found[0].what_changed.as_str().contains("within 6 hours: at least 14."));
+}
+
+#[test]
+fn flash_that_gives_up_blocks_is_told_and_one_that_came_with_bad_blocks_is_not() {
+    // Goal: what happens, not what was always so. Method: seven bad blocks from the factory; four more in three weeks; a reboot that
+    // begins the counter of lost reads anew.
+    let blocks = |more: u64| {
+        move |hour: i64, health: &mut Health| {
+            health.drives[0].bad_blocks = Some(7 + more * u64::try_from(hour).unwrap_or(0) / (21 * 24));
+            health.drives[0].lost = Some(if hour < 300 { 5 } else { 0 });
+        }
+    };
+    assert_eq!(keys(&told(22 * 24, blocks(0))), [] as [&str; 0]);
+    assert_eq!(keys(&told(22 * 24, blocks(3))), [] as [&str; 0]);
+    let found = judge(&told(22 * 24, blocks(4)), []);
+    let [finding] = &found[..] else { panic!("one finding: {found:?}") };
+    assert_eq!((finding.key.as_str(), finding.severity), ("health flash mmcblk0", Severity::Low));
+    assert_eq!(finding.title.as_str(), "Flash mmcblk0 gave up 4 blocks");
+}
+
+#[test]
 fn noise_is_never_an_alarm() {
     // Goal: false alarms decide whether anyone looks. Method: 500 machines, each of 60 days of figures that only swing; judged
     // every sixth hour of the last two weeks.
@@ -235,6 +304,7 @@ fn nothing_known_says_nothing() {
             uncorrected: None,
             clock: ClockState::default(),
             memory_kills: None,
+            restarts: None,
             ..well(0)
         };
         health.time = time;

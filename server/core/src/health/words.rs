@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use cordon_proto::health::Disk;
+use cordon_proto::health::{Disk, Service};
 use cordon_proto::ids::Text;
 use cordon_proto::telemetry::{Finding, Severity};
 use cordon_proto::time::Timestamp;
@@ -29,6 +29,8 @@ pub(super) enum Ail {
     Restarts { machine: bool, count: u64 },
     Memory { lost: u64, mended: u64 },
     MemoryShort { kills: u64 },
+    Service { service: Service, over_s: u32, missed: bool, usual: Option<u32> },
+    Flash { drive: Text, lost: u64, blocks: u64 },
 }
 
 /// What ails it, and the key under which that is one finding.
@@ -98,6 +100,8 @@ impl Ail {
             Self::Restarts { machine, count } => restarts(*machine, *count),
             Self::Memory { lost, mended } => memory(*lost, *mended),
             Self::MemoryShort { kills } => memory_short(*kills),
+            Self::Service { service, over_s, missed, usual } => loops(service, (*over_s, *missed), *usual),
+            Self::Flash { drive, lost, blocks } => flash(drive, *lost, *blocks),
         }
     }
 }
@@ -296,6 +300,79 @@ fn memory_short(kills: u64) -> Words {
         owner: MAKER,
         severity: Severity::Medium,
         evidence: Vec::from([("ended-in-a-day", kills.to_string())]),
+    }
+}
+
+fn loops(service: &Service, (over_s, missed): (u32, bool), usual: Option<u32>) -> Words {
+    let Service { name, restarts, down } = service;
+    let (least, over) = (if missed { "at least " } else { "" }, span(over_s));
+    let mut changed = match restarts {
+        0 => format!("It was started anew again and again, then given up: no start in the last {over}."),
+        _ => format!("Restarts by the device's own service manager within {over}: {least}{restarts}."),
+    };
+    if let Some(usual) = usual {
+        changed.push_str(&format!(" On a usual day before that: {usual}."));
+    }
+    if *down && *restarts > 0 {
+        changed.push_str(" It does not run now.");
+    }
+    let mut evidence = Vec::from([
+        ("service", name.to_string()),
+        ("restarts", restarts.to_string()),
+        ("over-s", over_s.to_string()),
+        ("runs", if *down { "no" } else { "yes" }.to_string()),
+    ]);
+    evidence.extend(usual.map(|usual| ("usual-in-a-day", usual.to_string())));
+    Words {
+        title: match restarts {
+            0 => format!("Gone after restarts: {name}"),
+            1 => format!("Restarted once: {name}"),
+            _ => format!("Restarted {restarts} times: {name}"),
+        },
+        changed,
+        matters: "What a service does is missing while it starts, and its manager gives it up in the end.",
+        sure: if missed {
+            "High that it is so; some starts were not seen, so the count is the least."
+        } else {
+            "High: every start is counted as the device's service manager announces it."
+        },
+        todo: format!(
+            "Clinical engineering: check what the device no longer does, and take it out of use if that is needed. Ask the maker, with the device's log of {name} from before a restart."
+        ),
+        owner: MAKER,
+        severity: if *down { Severity::High } else { Severity::Medium },
+        evidence,
+    }
+}
+
+fn flash(drive: &Text, lost: u64, blocks: u64) -> Words {
+    Words {
+        title: match lost {
+            0 => format!("Flash {drive} gave up {blocks} blocks"),
+            _ => format!("Flash {drive} lost data"),
+        },
+        changed: format!(
+            "Within a week {lost} reads could not be put right; within a month {blocks} blocks were given up."
+        ),
+        matters: "Flash that gives up blocks nears its end; then the device does not start or forgets what it measured.",
+        sure: SURE,
+        todo: "Clinical engineering: save what is stored on it, and plan its replacement with the maker."
+            .to_string(),
+        owner: MAKER,
+        severity: if lost > 0 { Severity::High } else { Severity::Low },
+        evidence: Vec::from([
+            ("drive", drive.to_string()),
+            ("lost-in-a-week", lost.to_string()),
+            ("blocks-in-a-month", blocks.to_string()),
+        ]),
+    }
+}
+
+/// A length of time as one says it.
+fn span(seconds: u32) -> String {
+    match seconds {
+        0..7200 => format!("{} minutes", (seconds / 60).max(1)),
+        _ => format!("{} hours", seconds / 3600),
     }
 }
 
