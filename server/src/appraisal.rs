@@ -4,6 +4,7 @@
 //! `risk::gather` for which stored fact becomes which.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::sync::Arc;
 
 use cordon_proto::ids::{Name, Text};
@@ -156,6 +157,31 @@ pub fn rescore<'a>(
         let shared = exposed.map(|set| Shared { number, exposures: &set.exposures });
         let (value, kinds) = rescoring.by_kind(own, &beside, shared);
         take(member, value, &kinds);
+    }
+}
+
+/// What to do about each of some devices, in their order. Exposures are copied once for devices alike that follow each other.
+pub fn plan_each(
+    members: &[Arc<Member>],
+    published: &Published,
+    now: Timestamp,
+    mut take: impl FnMut(&Arc<Member>, Vec<NextStep>),
+) {
+    let mut sets = Numbered::new(&published.matched);
+    let (mut copied, mut copy) = (None, None);
+    for member in members {
+        let number = sets.of(member);
+        if copied != Some(number) {
+            (copied, copy) = (Some(number), sets.set(number).map(|set| Exposed::clone(set)));
+        }
+        let exposures = copy.as_mut().map(|set| mem::take(&mut set.exposures));
+        let known = known(member, published, copy.as_ref());
+        let facts = gather(&known, member.findings.values().map(AsRef::as_ref));
+        let facts = Facts { exposures: exposures.unwrap_or_default(), ..facts };
+        take(member, plan(&facts, &published.model, now));
+        if let Some(copy) = &mut copy {
+            copy.exposures = facts.exposures;
+        }
     }
 }
 

@@ -35,7 +35,7 @@ struct Set {
 
 /// What makes two devices exposed to the same, as one hash: what is installed, maker, model, version, and the release that runs
 /// with its counter. Of two devices with the same one the same is newest, too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Alike(Sha256);
 
 impl Alike {

@@ -13,7 +13,7 @@ use cordon_proto::ids::{DeviceId, Name, Sha256};
 use cordon_proto::time::Timestamp;
 use cordon_server_core::admit::waiting;
 use cordon_server_core::risk::next_step::Act;
-use cordon_server_core::risk::{Band, NextStep, Value, plan};
+use cordon_server_core::risk::{Band, NextStep, Value};
 use cordon_server_core::triage;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::super::operator::Operator;
 use super::count;
 use super::standing::{is_counted, is_placed, kind_words, place_words, silent_from, states_of};
-use crate::appraisal::{Published, facts, rescore};
+use crate::appraisal::{Published, plan_each, rescore};
 use crate::fleet::Member;
 use crate::ui::devices::{DeviceQuery, DeviceRow, Step};
 use crate::ui::{DeviceState, Said};
@@ -157,11 +157,15 @@ impl Roster {
                 None => changed.push(member),
             }
         }
-        // No reason is shown in a list: the scores of all are made in one pass.
+        // No reason is shown in a list: scores and steps of all are made in two passes, over devices alike one after the other.
+        changed.sort_by_cached_key(|member| member.gathered().alike);
         let mut scores = Vec::with_capacity(changed.len());
         rescore(&changed, published, now, |_, value, _| scores.push(value));
-        let made = changed.into_iter().zip(scores);
-        entries.extend(made.map(|(member, risk)| Arc::new(Entry::of(member, risk, published, now))));
+        let mut scores = scores.into_iter();
+        plan_each(&changed, published, now, |member, steps| {
+            let risk = scores.next().expect("each device has a score");
+            entries.push(Arc::new(Entry::of(member, (risk, &steps), now)));
+        });
         let order = DeviceQuery::default();
         entries.sort_by(|a, b| order.compare(&a.row, &b.row));
         let by_id = entries.iter().map(|entry| (entry.member.id(), entry.clone())).collect();
@@ -194,12 +198,11 @@ impl Roster {
 }
 
 impl Entry {
-    fn of(member: Arc<Member>, risk: Value, published: &Published, now: Timestamp) -> Self {
-        let steps = plan(&facts(&member, published), &published.model, now);
+    fn of(member: &Arc<Member>, (risk, steps): (Value, &[NextStep]), now: Timestamp) -> Self {
         let (device, id) = (&member.device, member.id());
         let [.., spread] = *id.as_bytes();
         let stale = now.plus_seconds(SCORE_S + i64::from(spread));
-        let silent = silent_from(&member);
+        let silent = silent_from(member);
         let said = |text: &str| Said::from(text);
         let row = DeviceRow {
             id: id.to_string(),
@@ -217,11 +220,11 @@ impl Entry {
                 due: step.due,
                 waiting_since: step.waiting_since,
             }),
-            state: states_of(&member, now).first().copied().unwrap_or(DeviceState::Online),
+            state: states_of(member, now).first().copied().unwrap_or(DeviceState::Online),
         };
         let until = if silent > now && silent < stale { silent } else { stale };
         let gain = steps.iter().find_map(gain_of);
-        Self { counted: is_counted(&member), gain, row, until, member }
+        Self { counted: is_counted(member), gain, row, until, member: member.clone() }
     }
 }
 

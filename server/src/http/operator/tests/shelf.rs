@@ -12,7 +12,7 @@ use cordon_server_core::risk::gather::Newest;
 
 use super::feeds::{DEBIAN, four_feeds, inventory, three_pumps};
 use super::*;
-use crate::appraisal::{Published, appraise, rescore};
+use crate::appraisal::{Published, appraise, plan_each, rescore};
 use crate::fleet::Member;
 use crate::testing::maker::{Bytes, file, release};
 use crate::testing::{Enrolled, checkin};
@@ -169,6 +169,12 @@ async fn a_fleet_that_is_scored_by_sets_has_the_numbers_of_its_pages() {
     });
     assert!((3..=5).contains(&weak), "{weak}");
     assert_eq!((behind, strayed), (1, 1), "one return was ordered");
+    let mut planned = 0;
+    plan_each(&members, &published, now, |member, steps| {
+        assert_eq!(steps, appraise(member, &published, now).steps);
+        planned += steps.len();
+    });
+    assert!(planned > members.len(), "{planned}");
     let [one, other] = ["1", "4"].map(|serial| {
         let member = members.iter().find(|member| member.device.hardware.serial.as_str() == serial);
         published.matched.exposed(member.expect("a pump")).expect("feeds are here")
