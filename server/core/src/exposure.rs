@@ -22,7 +22,7 @@ pub mod world;
 
 pub use answers::{Hits, ModelHit, ModelKey, Row, Word};
 pub use exposed::{Case, Exposed};
-pub use holdings::{Composition, Holdings};
+pub use holdings::{Composition, Holdings, Listed};
 pub use shipped::{Bill, Billed, Open, Shipped};
 pub use since::Since;
 pub use world::{Builder, Spot, World};

@@ -56,6 +56,33 @@ pub struct Composition {
     devices: BTreeSet<DeviceId>,
 }
 
+/// An inventory with the hash of the composition that it is, found once.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    inventory: &'a Inventory,
+    composition: Sha256,
+}
+
+impl<'a> From<&'a Inventory> for Listed<'a> {
+    fn from(inventory: &'a Inventory) -> Self {
+        Self { inventory, composition: digest(inventory) }
+    }
+}
+
+impl<'a> Listed<'a> {
+    /// The inventory.
+    #[must_use]
+    pub fn inventory(&self) -> &'a Inventory {
+        self.inventory
+    }
+
+    /// The hash of its composition.
+    #[must_use]
+    pub fn composition(&self) -> Sha256 {
+        self.composition
+    }
+}
+
 impl Composition {
     /// The devices that have it.
     #[must_use]
@@ -77,8 +104,8 @@ pub struct Counts {
 
 impl Holdings {
     /// Takes a device's inventory, in place of the one that was held.
-    pub fn put(&mut self, device: DeviceId, inventory: &Inventory) {
-        let digest = digest(inventory);
+    pub fn put<'a>(&mut self, device: DeviceId, listed: impl Into<Listed<'a>>) {
+        let Listed { inventory, composition: digest } = listed.into();
         if self.of_device.get(&device) == Some(&digest) {
             return;
         }
@@ -175,6 +202,12 @@ impl Holdings {
     #[must_use]
     pub fn digest_of(&self, device: DeviceId) -> Option<&Sha256> {
         self.of_device.get(&device)
+    }
+
+    /// A composition by its hash, if some device has it.
+    #[must_use]
+    pub fn composition(&self, digest: &Sha256) -> Option<&Composition> {
+        self.compositions.get(digest)
     }
 
     /// Whether some device has this composition.

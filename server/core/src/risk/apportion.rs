@@ -50,9 +50,9 @@ struct Claim<'a> {
 impl<'a> Claim<'a> {
     fn of(place: usize, share: Share<'a>, unit: u128) -> Self {
         let unit = unit.max(1);
-        // A part of nothing needs no division of long numbers.
-        let (part, rest) =
-            if share.weight == 0 { (0, 0) } else { (share.weight / unit, share.weight % unit) };
+        // Long numbers are divided once, and a part of nothing not at all.
+        let part = if share.weight == 0 { 0 } else { share.weight / unit };
+        let rest = share.weight - part * unit;
         Self { place, part: u64::try_from(part).unwrap_or(u64::MAX), rest, id: share.id }
     }
 

@@ -336,7 +336,7 @@ fn is_explained(one: &Score, other: &Score) -> bool {
 pub fn mean_of_parts(facts: &Facts) -> Value {
     let parts = super::hazard::parts(facts, &RISK_V1, NOW);
     let count = u64::try_from(parts.len()).unwrap_or(1).max(1);
-    Value::of(super::score::sum(&parts) / count, super::score::impact_e8(facts, &RISK_V1), &RISK_V1)
+    Value::of(super::score::sum(&parts) / count, super::score::impact_e8(&facts.impact, &RISK_V1), &RISK_V1)
 }
 
 /// The score of the case with this number as it is written down, for whoever compares machines.

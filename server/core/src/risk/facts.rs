@@ -321,6 +321,20 @@ pub enum ReleaseAge {
     },
 }
 
+impl ReleaseAge {
+    /// The same without the name of the newest release, which costs memory and weighs nothing.
+    #[must_use]
+    pub fn wordless(&self) -> Self {
+        match *self {
+            Self::Unknown => Self::Unknown,
+            Self::Current => Self::Current,
+            Self::Behind { newest: _, since, counter } => {
+                Self::Behind { newest: String::new(), since, counter }
+            }
+        }
+    }
+}
+
 /// A finding that a detector or a check made about this device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

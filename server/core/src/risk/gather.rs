@@ -144,16 +144,10 @@ pub struct Known<'a> {
 /// The facts of one device.
 #[must_use]
 pub fn gather<'a>(known: &Known<'_>, findings: impl IntoIterator<Item = &'a triage::Record>) -> Facts {
-    let exposures = known.exposed.map(|exposed| exposed.exposures.clone()).unwrap_or_default();
-    Facts { exposures, ..gather_own(known, findings) }
-}
-
-/// The same without its exposures, which devices of one image share.
-#[must_use]
-pub fn gather_own<'a>(known: &Known<'_>, findings: impl IntoIterator<Item = &'a triage::Record>) -> Facts {
     let placement = &known.device.placement;
     let noticed = Noticed::of(known);
     Facts {
+        exposures: known.exposed.map(|exposed| exposed.exposures.clone()).unwrap_or_default(),
         impact: placement.impact.clone(),
         reach: placement.reach.clone(),
         posture: posture(known, &noticed),
@@ -212,7 +206,7 @@ impl Known<'_> {
     }
 }
 
-fn posture(known: &Known<'_>, noticed: &Noticed) -> Posture {
+pub(super) fn posture(known: &Known<'_>, noticed: &Noticed) -> Posture {
     let holds_data = match known.device.placement.impact.patient_data {
         Some(PatientData::None) => Answer::No,
         Some(PatientData::Limited | PatientData::Bulk) => Answer::Yes,
@@ -227,13 +221,18 @@ fn posture(known: &Known<'_>, noticed: &Noticed) -> Posture {
         secure_boot_off: known.lacks("secure-boot"),
         disk_unencrypted: known.lacks("disk-encryption"),
         patient_data_at_rest: if is_read { holds_data } else { Answer::Unknown },
-        os_support: match known.exposed.map(|exposed| exposed.os_support) {
-            None | Some(OsSupport::Unknown) => os_support(known.field(Section::System, "support-end")),
-            Some(said) => said,
-        },
+        os_support: support(known.exposed, || os_support(known.field(Section::System, "support-end"))),
         key_protection: known.key_protection(),
         identity_doubted: known.device.doubt.as_ref().map(|doubt| doubt.at),
         ..Posture::default()
+    }
+}
+
+/// What feeds say of the support of its operating system, or else what it says itself.
+pub(super) fn support(exposed: Option<&Exposed>, own: impl FnOnce() -> OsSupport) -> OsSupport {
+    match exposed.map(|exposed| exposed.os_support) {
+        None | Some(OsSupport::Unknown) => own(),
+        Some(said) => said,
     }
 }
 
@@ -245,8 +244,19 @@ fn os_support(end: Option<&str>) -> OsSupport {
 }
 
 fn freshness(known: &Known<'_>, noticed: &Noticed) -> Freshness {
-    let running = known.report.map(|report| report.software.counter);
-    let release = match (running, known.newest) {
+    Freshness {
+        last_seen: known.seen,
+        release: release_age(known.report.map(|report| report.software.counter), known.newest),
+        update_failed: known.ends.failed.or(noticed.failing),
+        rolled_back: went_back(known.ends.strayed, noticed.fell, known.seen),
+        feed_updated: known.exposed.and_then(|exposed| exposed.as_of),
+    }
+}
+
+/// What runs, by its counter, against the newest release of its model.
+#[must_use]
+pub fn release_age(running: Option<u64>, newest: Option<&Newest>) -> ReleaseAge {
+    match (running, newest) {
         (Some(running), Some(newest)) => match newest.since(running).filter(|_| running < newest.counter) {
             Some(since) => ReleaseAge::Behind {
                 newest: newest.release.to_string(),
@@ -256,19 +266,21 @@ fn freshness(known: &Known<'_>, noticed: &Noticed) -> Freshness {
             None => ReleaseAge::Current,
         },
         (Some(_) | None, _) => ReleaseAge::Unknown,
-    };
-    // A receipt travels by itself: the check-in after a way back may come before it.
-    let is_sure = |fell: &Timestamp| known.seen.is_some_and(|seen| seen.seconds_since(*fell) >= FELL_S);
-    Freshness {
-        last_seen: known.seen,
-        release,
-        update_failed: known.ends.failed.or(noticed.failing),
-        rolled_back: known.ends.strayed.or(noticed.fell.filter(is_sure)),
-        feed_updated: known.exposed.and_then(|exposed| exposed.as_of),
     }
 }
 
-fn finding(record: &triage::Record) -> Finding {
+/// When a device went back unasked: by its receipts, or else by a counter that fell and stayed so.
+pub(super) fn went_back(
+    strayed: Option<Timestamp>,
+    fell: Option<Timestamp>,
+    seen: Option<Timestamp>,
+) -> Option<Timestamp> {
+    // A receipt travels by itself: the check-in after a way back may come before it.
+    let is_sure = |fell: &Timestamp| seen.is_some_and(|seen| seen.seconds_since(*fell) >= FELL_S);
+    strayed.or(fell.filter(is_sure))
+}
+
+pub(super) fn finding(record: &triage::Record) -> Finding {
     Finding {
         id: record.id.to_string(),
         kind: record.finding.detector.to_string(),

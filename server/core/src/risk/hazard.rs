@@ -11,10 +11,11 @@ use alloc::vec::Vec;
 use cordon_proto::time::Timestamp;
 
 use super::facts::{
-    Answer, CvssSource, Exposure, Facts, Finding, FindingSeverity, KeyProtection, OsSupport, Place, Posture,
-    Reach, ReleaseAge, Treatment, Vector, Zone,
+    Answer, CvssSource, Exposure, Facts, Finding, FindingSeverity, Freshness, KeyProtection, OsSupport,
+    Place, Posture, Reach, ReleaseAge, Treatment, Vector, Zone,
 };
 use super::model::Model;
+use super::scale::Scale;
 
 /// Seconds of a day.
 pub(super) const DAY_S: i64 = 86_400;
@@ -112,15 +113,38 @@ pub(super) fn each_part<'a>(
     now: Timestamp,
     take: &mut impl FnMut(Part<'a>),
 ) {
+    let own = OwnFacts { posture: &facts.posture, freshness: &facts.freshness, findings: &facts.findings };
+    each_own_part(own, model, now, take);
+    exposures(&facts.exposures, &facts.reach, model, &mut |part| {
+        if part.hazard > 0 {
+            take(part);
+        }
+    });
+}
+
+/// The facts of one device that no other shares.
+#[derive(Clone, Copy)]
+pub(super) struct OwnFacts<'a> {
+    pub(super) posture: &'a Posture,
+    pub(super) freshness: &'a Freshness,
+    pub(super) findings: &'a [Finding],
+}
+
+/// Gives every part of a device's risk that is no exposure to `take`.
+pub(super) fn each_own_part<'a>(
+    own: OwnFacts<'a>,
+    scale: &impl Scale,
+    now: Timestamp,
+    take: &mut impl FnMut(Part<'a>),
+) {
     let mut add = |part: Part<'a>| {
         if part.hazard > 0 {
             take(part);
         }
     };
-    posture(&facts.posture, model, now, &mut add);
-    freshness(facts, model, now, &mut add);
-    findings(facts, model, now, &mut add);
-    exposures(&facts.exposures, &facts.reach, model, &mut add);
+    posture(own.posture, scale, now, &mut add);
+    freshness(own.freshness, scale, now, &mut add);
+    findings(own.posture.identity_doubted, own.findings, (scale, now), &mut add);
 }
 
 /// The sum of the hazards of some exposures on a device with this reach, in micro-nepers: devices with the same packages and
@@ -221,7 +245,8 @@ fn micro(nepers: f64) -> u32 {
     libm::round(nepers * 1_000_000.0) as u32
 }
 
-fn posture<'a>(posture: &'a Posture, model: &Model, now: Timestamp, add: &mut impl FnMut(Part<'a>)) {
+fn posture<'a>(posture: &'a Posture, scale: &impl Scale, now: Timestamp, add: &mut impl FnMut(Part<'a>)) {
+    let model = scale.model();
     let on_disk = posture.patient_data_at_rest == Answer::Yes;
     let disk = if on_disk { model.disk_unencrypted_patient_data } else { model.disk_unencrypted };
     // A known password and none at all are one open door: it counts once.
@@ -240,7 +265,7 @@ fn posture<'a>(posture: &'a Posture, model: &Model, now: Timestamp, add: &mut im
     ];
     for (answer, cause, p) in questions {
         match answer {
-            Answer::Yes => add(Part { cause, hazard: of_ten_thousandths(p, model) }),
+            Answer::Yes => add(Part { cause, hazard: scale.hazard(p) }),
             Answer::No | Answer::Unknown => {}
         }
     }
@@ -250,11 +275,11 @@ fn posture<'a>(posture: &'a Posture, model: &Model, now: Timestamp, add: &mut im
         let years = full_periods(at, now, 365);
         let p = model.os_ended.saturating_add(model.os_ended_per_year.saturating_mul(years));
         let p = p.min(model.os_ended_most.max(model.os_ended));
-        add(Part { cause: Cause::OsEnded(at), hazard: of_ten_thousandths(p, model) });
+        add(Part { cause: Cause::OsEnded(at), hazard: scale.hazard(p) });
     }
     match posture.key_protection {
         KeyProtection::File => {
-            add(Part { cause: Cause::KeyInFile, hazard: of_ten_thousandths(model.key_in_file, model) });
+            add(Part { cause: Cause::KeyInFile, hazard: scale.hazard(model.key_in_file) });
         }
         KeyProtection::Unknown | KeyProtection::Pkcs11 | KeyProtection::Tpm => {}
     }
@@ -262,14 +287,14 @@ fn posture<'a>(posture: &'a Posture, model: &Model, now: Timestamp, add: &mut im
     services.sort_unstable();
     services.dedup();
     if !services.is_empty() {
-        let hazard = of_ten_thousandths(model.open_service, model);
+        let hazard = scale.hazard(model.open_service);
         services.into_iter().for_each(|name| add(Part { cause: Cause::OpenService(name), hazard }));
     }
 }
 
-fn freshness<'a>(facts: &'a Facts, model: &Model, now: Timestamp, add: &mut impl FnMut(Part<'a>)) {
-    let fresh = &facts.freshness;
-    let mut add = |cause, p| add(Part { cause, hazard: of_ten_thousandths(p, model) });
+fn freshness<'a>(fresh: &'a Freshness, scale: &impl Scale, now: Timestamp, add: &mut impl FnMut(Part<'a>)) {
+    let model = scale.model();
+    let mut add = |cause, p| add(Part { cause, hazard: scale.hazard(p) });
     if let Some(at) = fresh.last_seen {
         if older_than(at, now, model.silent_long_days) {
             add(Cause::Silent(at), model.silent_long.max(model.silent));
@@ -302,13 +327,19 @@ const DOUBT_KIND: &str = "clone";
 
 /// Findings, and the doubt about an identity: it weighs until a person clears it, and of it and the findings about the
 /// same only the weightiest counts.
-fn findings<'a>(facts: &'a Facts, model: &Model, now: Timestamp, add: &mut impl FnMut(Part<'a>)) {
+fn findings<'a>(
+    doubted: Option<Timestamp>,
+    findings: &'a [Finding],
+    (scale, now): (&impl Scale, Timestamp),
+    add: &mut impl FnMut(Part<'a>),
+) {
+    let model = scale.model();
     let mut kinds: BTreeMap<&str, Part<'a>> = BTreeMap::new();
-    if let Some(since) = facts.posture.identity_doubted {
-        let hazard = of_ten_thousandths(model.identity_doubted, model);
+    if let Some(since) = doubted {
+        let hazard = scale.hazard(model.identity_doubted);
         kinds.insert(DOUBT_KIND, Part { cause: Cause::IdentityDoubted(since), hazard });
     }
-    for finding in &facts.findings {
+    for finding in findings {
         let part = Part { cause: Cause::Finding(finding), hazard: of_finding(finding, model, now) };
         kinds
             .entry(&finding.kind)

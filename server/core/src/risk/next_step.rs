@@ -238,7 +238,7 @@ impl Draft {
 impl<'a> Case<'a> {
     /// A device of which these are the parts.
     pub(super) fn of(facts: &'a Facts, model: &'a Model, now: Timestamp, parts: &'a [Part<'a>]) -> Self {
-        Self { facts, model, now, total: sum(parts), impact_e8: impact_e8(facts, model), parts }
+        Self { facts, model, now, total: sum(parts), impact_e8: impact_e8(&facts.impact, model), parts }
     }
 }
 

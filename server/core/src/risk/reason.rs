@@ -13,8 +13,8 @@ use alloc::vec::Vec;
 use cordon_proto::time::Timestamp;
 
 use super::facts::{
-    Answer, Exposure, Facts, FindingSeverity, OsSupport, PatientData, Place, ReleaseAge, Severity, Treatment,
-    Zone,
+    Answer, Exposure, Facts, FindingSeverity, Impact, OsSupport, PatientData, Place, ReleaseAge, Severity,
+    Treatment, Zone,
 };
 use super::hazard::{ASSUMED_PLACE, ASSUMED_ZONE, Cause, DAY_S};
 use super::model::Model;
@@ -134,39 +134,39 @@ impl<'a> Cause<'a> {
 
 /// Reason and evidence of the clinical impact row.
 pub(super) fn impact_words(facts: &Facts, model: &Model) -> (String, String) {
-    let reason = match severity(facts) {
+    let reason = match severity(&facts.impact) {
         Severity::LifeSupporting => "It keeps a patient alive: clinical impact",
         Severity::Critical => "Its failure can do lasting harm: clinical impact",
         Severity::Serious => "Its failure can do harm that needs treatment: clinical impact",
         Severity::Minor => "Its failure can do harm that passes: clinical impact",
         Severity::None => "It can reach patient data: clinical impact",
     };
-    let harm = match severity(facts) {
+    let harm = match severity(&facts.impact) {
         Severity::None => "No part in care",
         Severity::Minor => "Minor harm",
         Severity::Serious => "Serious harm",
         Severity::Critical => "Critical harm",
         Severity::LifeSupporting => "Life-supporting",
     };
-    let records = match patient_data(facts) {
+    let records = match patient_data(&facts.impact) {
         PatientData::None => "no patient data",
         PatientData::Limited => "limited patient data",
         PatientData::Bulk => "patient data in bulk",
     };
-    let (s, d) = impact_figures(facts, model);
+    let (s, d) = impact_figures(&facts.impact, model);
     (reason.into(), format!("{harm} {}, {records} {}", share(s), share(d)))
 }
 
 /// The figures S and D of a device, in ten-thousandths.
-pub(super) fn impact_figures(facts: &Facts, model: &Model) -> (u32, u32) {
-    let severity = match severity(facts) {
+pub(super) fn impact_figures(impact: &Impact, model: &Model) -> (u32, u32) {
+    let severity = match severity(impact) {
         Severity::None => model.severity_none,
         Severity::Minor => model.severity_minor,
         Severity::Serious => model.severity_serious,
         Severity::Critical => model.severity_critical,
         Severity::LifeSupporting => model.severity_life_supporting,
     };
-    let data = match patient_data(facts) {
+    let data = match patient_data(impact) {
         PatientData::None => model.patient_data_none,
         PatientData::Limited => model.patient_data_limited,
         PatientData::Bulk => model.patient_data_bulk,
@@ -181,13 +181,13 @@ fn share(ten_thousandths: u32) -> String {
 }
 
 /// Severity of a device, assumed where nobody stated it.
-pub(super) fn severity(facts: &Facts) -> Severity {
-    facts.impact.severity.unwrap_or(Severity::Serious)
+pub(super) fn severity(impact: &Impact) -> Severity {
+    impact.severity.unwrap_or(Severity::Serious)
 }
 
 /// Patient data of a device, assumed where nobody stated it.
-pub(super) fn patient_data(facts: &Facts) -> PatientData {
-    facts.impact.patient_data.unwrap_or(PatientData::Limited)
+pub(super) fn patient_data(impact: &Impact) -> PatientData {
+    impact.patient_data.unwrap_or(PatientData::Limited)
 }
 
 /// Questions nobody answered, in words that follow "Not known:".

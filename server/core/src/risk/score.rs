@@ -13,7 +13,7 @@ use cordon_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::apportion::{Share, apportion, apportion_few};
-use super::facts::Facts;
+use super::facts::{Facts, Impact};
 use super::hazard::{Part, each_part, parts, total};
 use super::model::{Model, SetFigure};
 use super::reason;
@@ -130,6 +130,11 @@ impl ByKind {
         }
     }
 
+    /// Counts the hazard of a part.
+    pub(super) fn count(&mut self, part: &Part<'_>) {
+        *self.of(part.cause.kind()) += u64::from(part.hazard);
+    }
+
     /// Takes in another one.
     pub fn add(&mut self, other: &Self) {
         let mut other = *other;
@@ -179,9 +184,14 @@ impl Value {
     /// The score of a sum of hazards under an impact.
     #[must_use]
     pub fn of(hazard_micronepers: u64, impact_e8: u32, model: &Model) -> Self {
-        let exact = exact(impact_e8, likelihood_e12(hazard_micronepers));
-        let whole = exact / (100 * HUNDREDTH);
-        let rounded = (exact + HUNDREDTH / 2) / HUNDREDTH;
+        Self::at(impact_e8, likelihood_e12(hazard_micronepers), model)
+    }
+
+    /// The score of a likelihood under an impact.
+    fn at(impact_e8: u32, likelihood_e12: u64, model: &Model) -> Self {
+        let exact = exact(impact_e8, likelihood_e12);
+        let whole = hundredths_in(exact) / 100;
+        let rounded = hundredths_in(exact + HUNDREDTH / 2);
         let hundredths = rounded.min(whole * 100 + 99).min(10_000);
         Self { hundredths: u16::try_from(hundredths).unwrap_or(10_000), band: band(whole, model) }
     }
@@ -220,7 +230,7 @@ impl Score {
 pub fn score(facts: &Facts, model: &Model, now: Timestamp) -> Score {
     let parts = parts(facts, model, now);
     let hazard_micronepers = sum(&parts);
-    let impact_e8 = impact_e8(facts, model);
+    let impact_e8 = impact_e8(&facts.impact, model);
     let value = Value::of(hazard_micronepers, impact_e8, model);
     let mut rows: Vec<Contribution> = parts.iter().map(|part| row(part, facts, now)).collect();
     rows.sort_by(|a, b| b.hazard_micronepers.cmp(&a.hazard_micronepers).then_with(|| a.id.cmp(&b.id)));
@@ -257,7 +267,7 @@ pub fn score(facts: &Facts, model: &Model, now: Timestamp) -> Score {
 /// The score of a device without its reasons: what lists and counts need, without writing a word.
 #[must_use]
 pub fn value(facts: &Facts, model: &Model, now: Timestamp) -> Value {
-    Value::of(total(facts, model, now), impact_e8(facts, model), model)
+    Value::of(total(facts, model, now), impact_e8(&facts.impact, model), model)
 }
 
 /// The score of a device whose exposures were weighed before, once for all devices that share them: `facts` names none, and
@@ -265,31 +275,24 @@ pub fn value(facts: &Facts, model: &Model, now: Timestamp) -> Value {
 #[must_use]
 pub fn value_sharing(facts: &Facts, exposures_micronepers: u64, model: &Model, now: Timestamp) -> Value {
     let total = total(facts, model, now).saturating_add(exposures_micronepers);
-    Value::of(total, impact_e8(facts, model), model)
+    Value::of(total, impact_e8(&facts.impact, model), model)
 }
 
 /// The same with its hundredths shared out by kind of part, without writing a word. The shares sum to the score; each may
 /// differ by a hundredth from the sum of the rows of its kind, which are rounded one by one.
 #[must_use]
 pub fn value_by_kind(facts: &Facts, model: &Model, now: Timestamp) -> (Value, ByKind) {
-    by_kind_sharing(facts, 0, model, now)
+    let mut hazards = ByKind::default();
+    each_part(facts, model, now, &mut |part| hazards.count(&part));
+    shared_by_kind(hazards, impact_e8(&facts.impact, model), model)
 }
 
-/// The same of a device whose exposures were weighed before, as in [`value_sharing`].
-#[must_use]
-pub fn by_kind_sharing(
-    facts: &Facts,
-    exposures_micronepers: u64,
-    model: &Model,
-    now: Timestamp,
-) -> (Value, ByKind) {
-    let mut hazards = ByKind { vulnerability: exposures_micronepers, ..ByKind::default() };
-    each_part(facts, model, now, &mut |part| *hazards.of(part.cause.kind()) += u64::from(part.hazard));
-    let (hazard_micronepers, impact_e8) = (hazards.total(), impact_e8(facts, model));
-    let value = Value::of(hazard_micronepers, impact_e8, model);
-    let least_e8 = least_e8(model);
-    let sums =
-        Sum { hazard_micronepers, likelihood_e12: likelihood_e12(hazard_micronepers), impact_e8, least_e8 };
+/// A score of hazards by kind, in micro-nepers, with its hundredths shared out.
+pub(super) fn shared_by_kind(mut hazards: ByKind, impact_e8: u32, model: &Model) -> (Value, ByKind) {
+    let hazard_micronepers = hazards.total();
+    let likelihood_e12 = likelihood_e12(hazard_micronepers);
+    let value = Value::at(impact_e8, likelihood_e12, model);
+    let sums = Sum { hazard_micronepers, likelihood_e12, impact_e8, least_e8: least_e8(model) };
     let shares =
         Kind::ALL.map(|kind| Share { weight: sums.weight(kind, *hazards.of(kind)), id: kind.word() });
     let hundredths =
@@ -303,14 +306,21 @@ pub fn by_kind_sharing(
 
 /// Impact `I = 1 - (1 - S)(1 - D)` in hundred-millionths.
 #[must_use]
-pub fn impact_e8(facts: &Facts, model: &Model) -> u32 {
-    let (severity, data) = reason::impact_figures(facts, model);
+pub fn impact_e8(impact: &Impact, model: &Model) -> u32 {
+    let (severity, data) = reason::impact_figures(impact, model);
     100_000_000 - 10_000_u32.saturating_sub(severity) * 10_000_u32.saturating_sub(data)
 }
 
 /// The exact score in 10^-16 hundredths.
 fn exact(impact_e8: u32, likelihood_e12: u64) -> u128 {
     u128::from(impact_e8) * u128::from(likelihood_e12)
+}
+
+/// Whole hundredths in an exact score, which lies below 2^67. 10^16 is 2^16 times 5^16, and after the first the rest fits a
+/// machine's own division.
+fn hundredths_in(exact: u128) -> u64 {
+    const REST: u64 = 5_u64.pow(16);
+    u64::try_from(exact >> 16).unwrap_or(u64::MAX) / REST
 }
 
 /// Likelihood `1 - e^-H` in 10^-12, cut.
@@ -322,12 +332,12 @@ fn likelihood_e12(hazard_micronepers: u64) -> u64 {
     libm::floor(likelihood.clamp(0.0, 1.0) * 1e12) as u64
 }
 
-fn band(whole_points: u128, model: &Model) -> Band {
-    if whole_points >= u128::from(model.critical_points) {
+fn band(whole_points: u64, model: &Model) -> Band {
+    if whole_points >= u64::from(model.critical_points) {
         Band::Critical
-    } else if whole_points >= u128::from(model.high_points) {
+    } else if whole_points >= u64::from(model.high_points) {
         Band::High
-    } else if whole_points >= u128::from(model.medium_points) {
+    } else if whole_points >= u64::from(model.medium_points) {
         Band::Medium
     } else {
         Band::Low
