@@ -23,10 +23,10 @@ const NOW: Timestamp = Timestamp(1_795_251_906);
 #[must_use]
 pub fn sayings() -> Vec<Vec<u8>> {
     let all = [
-        "203.0.113.9\0Calls one address\0Since 05:58.\0443\0St. Anna\0VP-3\0port\0T1071.001\0why not",
+        "203.0.113.9\0Calls one address\0Since 05:58.\u{0}443\0St. Anna\0VP-3\0port\0T1071.001\0why not",
         "x\n<0>1 - - - - - - {}\0a|b\\|c\0 cat=ours act=\\=\0\"}]\0\u{202e}\u{2028}\u{85}\0\u{feff}\0CEF:0|a|b|c|d|e|9|\0T1\0=",
         "2001:db8::7\0\u{1f9a0}\u{1f9a0}\0\\\0\\\\\0=\0==\0 \0T9999\0\\u0000",
-        "host.example\0]\0[x y=\"z\"]\08 <13>1 x\0\r\r\0\t\0\u{7f}\u{9b}\0T1029\0device:x",
+        "host.example\0]\0[x y=\"z\"]\u{0}8 <13>1 x\0\r\r\0\t\0\u{7f}\u{9b}\0T1029\0device:x",
     ];
     all.map(|text| text.as_bytes().to_vec()).into()
 }
