@@ -8,95 +8,25 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use cordon_proto::checkin::{InterlockState, UpdateState};
 use cordon_proto::ids::{DeviceId, HardwareId, Sha256, Text};
-use cordon_proto::inventory::{Inventory, Row, Section};
+use cordon_proto::inventory::Inventory;
 use cordon_proto::time::{Millis, Timestamp};
-use cordon_server_core::clone::{ALIVE_MS, Ended, Kept, Suspicion, Trace, Word};
+use cordon_server_core::clone::{ALIVE_MS, Ended, Kept, Suspicion, Word};
 use cordon_server_core::device::{Device, Report, State};
-use cordon_server_core::exposure::Holdings;
-use cordon_server_core::triage;
+use cordon_server_core::exposure::{Holdings, Listed};
 use tokio::sync::watch;
 
-use crate::appraisal::noticed;
 use crate::store::{Change, Key, Revision};
 
+pub use self::member::{Documents, FINDINGS, InventoryView, Member, Pulse, RECEIPTS, SEEN_S};
 pub use self::receipt::ReceiptView;
 use self::view::View;
 
+mod member;
 mod receipt;
 #[cfg(test)]
 mod tests;
 mod view;
-
-/// Findings of one device that are held; a device that reports more is told of elsewhere.
-pub const FINDINGS: usize = 1000;
-/// Receipts of one device that are held, the newest.
-pub const RECEIPTS: usize = 64;
-/// Seconds after which a device that says nothing new is written down as seen once more.
-pub const SEEN_S: i64 = 3600;
-/// The same for a device that has the go.
-const AMID_SEEN_S: i64 = 60;
-
-/// One device as it is now. Cloning shares all that is large.
-#[derive(Clone, Debug)]
-pub struct Member {
-    /// The stored document.
-    pub device: Arc<Device>,
-    /// The transaction that wrote it.
-    pub revision: Revision,
-    /// The last check-in that said something new; newer than the stored one, if they differ.
-    pub report: Option<Arc<Report>>,
-    /// When it came.
-    pub reported: Option<Millis>,
-    /// The last authenticated request.
-    pub seen: Option<Timestamp>,
-    /// Until when it listens, by its last request.
-    pub listens: Option<Timestamp>,
-    /// What ticks.
-    pub pulse: Option<Pulse>,
-    /// The inventory without its packages.
-    pub inventory: Option<Arc<InventoryView>>,
-    /// Findings by the digest of their detector and key.
-    pub findings: Arc<BTreeMap<Sha256, Arc<triage::Record>>>,
-    /// The newest receipts, oldest first.
-    pub receipts: Arc<Vec<Arc<ReceiptView>>>,
-    /// What was noticed of its voice, in the search for clones.
-    trace: Trace,
-    applied: Applied,
-}
-
-/// The transactions that wrote the documents held beside the device's own. Kept for removed ones too, so that an older
-/// document that is delivered late does not come back.
-#[derive(Clone, Debug, Default)]
-struct Applied {
-    inventory: Option<Revision>,
-    findings: Arc<BTreeMap<Sha256, Revision>>,
-}
-
-/// What of a check-in is true only now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pulse {
-    /// When it came, by our clock.
-    pub at: Timestamp,
-    /// The device's own clock then.
-    pub device_time: Timestamp,
-    /// Seconds since its agent started.
-    pub uptime_s: u64,
-    /// Records waiting in its spool.
-    pub spool_records: u64,
-}
-
-/// An inventory as pages and scores need it. The packages are many and stay in the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InventoryView {
-    /// Root over all rows, packages included.
-    pub root: Sha256,
-    /// All rows but packages.
-    pub rows: Vec<Row>,
-    /// How many packages there are.
-    pub packages: usize,
-}
 
 /// What a commit changed for those outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,91 +52,6 @@ pub struct Fleet {
     /// What is installed on its devices, each distinct thing once.
     holdings: Arc<RwLock<Holdings>>,
     version: watch::Sender<u64>,
-}
-
-impl Member {
-    fn new(device: Device, revision: Revision) -> Self {
-        let report = device.report.clone().map(Arc::new);
-        Self {
-            revision,
-            report,
-            reported: device.reported,
-            seen: device.last_seen,
-            listens: device.listens,
-            device: Arc::new(device),
-            pulse: None,
-            inventory: None,
-            findings: Arc::default(),
-            receipts: Arc::default(),
-            trace: Trace::default(),
-            applied: Applied::default(),
-        }
-    }
-
-    /// The document that should be written down for this device, if that is due.
-    #[must_use]
-    pub fn unwritten(&self) -> Option<Device> {
-        let news =
-            self.report.as_deref() != self.device.report.as_ref() && self.reported > self.device.reported;
-        let after_s = if self.is_amid() { AMID_SEEN_S } else { SEEN_S };
-        let seen_since = match (self.seen, self.device.last_seen) {
-            (Some(seen), Some(written)) => seen.seconds_since(written) >= after_s,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        (news || seen_since).then(|| self.current())
-    }
-
-    /// Whether it has the go and is about to reboot, or has: whoever runs the rollouts, perhaps elsewhere, would call it
-    /// silent if it were not known to be heard.
-    fn is_amid(&self) -> bool {
-        self.report.as_deref().is_some_and(|report| match report.update.state {
-            UpdateState::Armed | UpdateState::Trial => true,
-            UpdateState::Waiting => report.wants.is_some() && report.update.blocked_by.is_empty(),
-            UpdateState::Idle
-            | UpdateState::Fetching
-            | UpdateState::Confirmed
-            | UpdateState::RolledBack
-            | UpdateState::Refused => false,
-        })
-    }
-
-    /// The stored document with what the device has said since.
-    #[must_use]
-    pub fn current(&self) -> Device {
-        Device {
-            report: self.report.as_deref().cloned(),
-            reported: self.reported,
-            last_seen: self.seen,
-            listens: self.listens,
-            spoke: self.device.spoke.or(self.first_word()),
-            noticed: noticed(self),
-            ..Device::clone(&self.device)
-        }
-    }
-
-    /// When it said what it says now, if that is whether it is in use.
-    fn first_word(&self) -> Option<Timestamp> {
-        let report = self.report.as_deref().filter(|report| report.interlock != InterlockState::Unknown);
-        report.and(self.reported).map(Millis::seconds).or(report.and(self.seen))
-    }
-
-    /// The device's name.
-    #[must_use]
-    pub fn id(&self) -> DeviceId {
-        self.device.id
-    }
-
-    /// The machine that it last said it is on.
-    fn machine(&self) -> Option<Sha256> {
-        self.report.as_deref().and_then(Report::machine)
-    }
-
-    /// Whether it is trusted.
-    #[must_use]
-    pub fn is_active(&self) -> bool {
-        self.device.state == State::Active
-    }
 }
 
 /// Whether a device asks for another go than is written down, or names something else in its way: that decides whether
@@ -324,9 +169,7 @@ impl Fleet {
             let news = member.report.as_deref() != Some(&report);
             let urgent = news && is_other_ask(member.device.report.as_ref(), &report);
             if news {
-                // Later than what was told before, however coarse the clock is.
-                member.reported = member.reported.map(|before| before.plus(1)).max(Some(now));
-                member.report = Some(Arc::new(report));
+                member.put_report(report, now);
             }
             (news, urgent, before)
         });
@@ -430,9 +273,10 @@ impl Fleet {
                 Device::from_body(body).map(|device| self.put_device(device, revision, followed))
             }
             Key::Inventory(id) => read_inventory(body).map(|inventory| {
-                let view = InventoryView::of(&inventory);
+                let listed = Listed::from(&inventory);
+                let view = InventoryView::of(&listed);
                 if self.change(*id, |member| member.put_inventory(view, revision)) {
-                    self.holdings.write().unwrap_or_else(PoisonError::into_inner).put(*id, &inventory);
+                    self.holdings.write().unwrap_or_else(PoisonError::into_inner).put(*id, listed);
                 }
                 *id
             }),
@@ -491,17 +335,7 @@ impl Fleet {
             None => Member::new(device, revision),
             Some(known) => {
                 let mut member = Member::clone(&known);
-                member.seen = member.seen.max(device.last_seen);
-                member.listens = member.listens.max(device.listens);
-                let cleared = member.device.doubt.is_some() && device.doubt.is_none();
-                // What another server heard later is newer than what was heard here.
-                if device.reported >= member.reported {
-                    (member.report, member.reported) = (device.report.clone().map(Arc::new), device.reported);
-                }
-                if cleared {
-                    member.forget_voices();
-                }
-                (member.device, member.revision) = (Arc::new(device), revision);
+                member.put_device(device, revision);
                 member
             }
         };
@@ -526,69 +360,7 @@ impl Fleet {
     }
 }
 
-impl Member {
-    /// A person has looked: whoever of two voices is left begins anew.
-    fn forget_voices(&mut self) {
-        self.trace = Trace::default();
-        if let Some(report) = &mut self.report {
-            Arc::make_mut(report).voice = None;
-        }
-    }
-
-    /// Takes an inventory, unless it is older than the one held; says whether it did.
-    fn put_inventory(&mut self, inventory: InventoryView, revision: Revision) -> bool {
-        let is_newer = self.applied.inventory < Some(revision);
-        if is_newer {
-            (self.inventory, self.applied.inventory) = (Some(Arc::new(inventory)), Some(revision));
-        }
-        is_newer
-    }
-
-    fn put_finding(&mut self, finding: Sha256, record: triage::Record, revision: Revision) {
-        let is_newer = self.applied.findings.get(&finding).is_none_or(|known| *known < revision);
-        if is_newer && (self.findings.len() < FINDINGS || self.findings.contains_key(&finding)) {
-            Arc::make_mut(&mut self.findings).insert(finding, Arc::new(record));
-            Arc::make_mut(&mut self.applied.findings).insert(finding, revision);
-        }
-    }
-
-    fn remove_finding(&mut self, finding: &Sha256, revision: Revision) {
-        if self.applied.findings.get(finding).is_none_or(|known| *known <= revision) {
-            Arc::make_mut(&mut self.findings).remove(finding);
-            Arc::make_mut(&mut self.applied.findings).insert(*finding, revision);
-        }
-    }
-
-    fn put_receipt(&mut self, receipt: ReceiptView) {
-        if self.receipts.iter().any(|known| known.digest == receipt.digest) {
-            return;
-        }
-        let receipts = Arc::make_mut(&mut self.receipts);
-        receipts.push(Arc::new(receipt));
-        receipts.sort_by_key(|receipt| (receipt.received, receipt.digest));
-        let surplus = receipts.len().saturating_sub(RECEIPTS);
-        receipts.drain(..surplus);
-    }
-}
-
 /// Reads the document under `Key::Inventory`.
 fn read_inventory(body: &[u8]) -> Option<Inventory> {
     cordon_proto::wire::read(body, cordon_proto::limits::RECORD_BYTES).ok()
-}
-
-impl InventoryView {
-    /// The same without its packages.
-    #[must_use]
-    pub fn of(inventory: &Inventory) -> Self {
-        let (packages, rows): (Vec<&Row>, Vec<&Row>) =
-            inventory.rows().iter().partition(|row| row.section == Section::Package);
-        Self { root: inventory.root(), packages: packages.len(), rows: rows.into_iter().cloned().collect() }
-    }
-
-    /// The first field of a row.
-    #[must_use]
-    pub fn field(&self, section: Section, key: &str) -> Option<&str> {
-        let row = self.rows.iter().find(|row| row.section == section && row.key.as_str() == key)?;
-        row.fields.first().map(String::as_str)
-    }
 }

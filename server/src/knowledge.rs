@@ -33,7 +33,7 @@ mod unknowns;
 pub use self::build::run;
 use self::matched::Made;
 pub use self::matched::{Matched, Readiness};
-pub use self::sets::Numbered;
+pub use self::sets::{Alike, Numbered};
 
 /// The folder of feeds' files, below that of images.
 pub const FOLDER: &str = "feeds";

@@ -4,14 +4,17 @@ use cordon_proto::checkin::{
     Action, Blocked, InterlockState, SensorReport, Software, UpdateReport, UpdateState,
 };
 use cordon_proto::ids::{Hardware, Name, Text, TokenId};
+use cordon_proto::inventory::{Row, Section};
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
 use cordon_proto::telemetry::{Finding, Severity};
 use cordon_proto::wire;
 use cordon_server_core::device::{Act, Asking, DeviceKind, Identity, Placement, Proof, Wanted};
-use cordon_server_core::risk::facts::{Impact, Reach};
+use cordon_server_core::risk::facts::{Impact, PatientData, Reach};
+use cordon_server_core::triage;
 use proptest::prelude::*;
 
 use super::*;
+use crate::appraisal::Gathered;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
@@ -274,6 +277,47 @@ fn what_decides_about_a_go_is_written_down_for_those_who_decide_elsewhere() {
 }
 
 #[test]
+fn what_was_gathered_is_never_of_a_document_that_is_no_more() {
+    // Goal: no score stands on what a device said before. Method: each kind of document in turn, and news; after each what is
+    // gathered is new and that of the documents as they are. A heartbeat makes nothing anew.
+    let fleet = Fleet::default();
+    fleet.follow([&put(&device(1, 10))], Revision(1));
+    let gathered = || {
+        let member = fleet.get(id(1)).expect("there");
+        assert_eq!(*member.gathered(), Gathered::of(&member));
+        member.gathered().clone()
+    };
+    let mut before = gathered();
+    let mut is_new = |what: &str| {
+        let after = gathered();
+        assert_ne!(after, before, "{what}");
+        before = after;
+    };
+    let impact = Impact { patient_data: Some(PatientData::Bulk), ..Impact::default() };
+    let moved = Placement { impact, ..device(1, 10).placement };
+    fleet.follow([&put(&Device { placement: moved, ..device(1, 10) })], Revision(2));
+    is_new("its document");
+    let row = Row { section: Section::Posture, key: text("secure-boot"), fields: vec!["no".into()] };
+    let inventory = wire::write(&Inventory::new(vec![row]));
+    fleet.follow([&Change::Put(Key::Inventory(id(1)), inventory)], Revision(3));
+    is_new("its inventory");
+    let (key, body) = finding("0");
+    fleet.follow([&Change::Put(key.clone(), body)], Revision(4));
+    is_new("a finding");
+    fleet.follow([&Change::Delete(key)], Revision(5));
+    is_new("a finding that is gone");
+    fleet.heard(id(1), Some(report(InterlockState::Standby)), None, NOW);
+    is_new("what it says");
+    let (key, body) = proof(1, Outcome::WentBack);
+    fleet.follow([&Change::Put(key, body)], Revision(6));
+    is_new("a receipt");
+    let kept = gathered();
+    fleet.heard(id(1), Some(report(InterlockState::Standby)), None, NOW.plus_seconds(60));
+    let member = fleet.get(id(1)).expect("there");
+    assert_eq!((member.seen, member.gathered()), (Some(NOW.plus_seconds(60)), &kept));
+}
+
+#[test]
 fn findings_and_receipts_are_held_within_bounds() {
     // Goal: no device fills the memory. Method: one more of each than may be held.
     let fleet = Fleet::default();
@@ -289,7 +333,7 @@ fn findings_and_receipts_are_held_within_bounds() {
     fleet.follow(&[Change::Delete(known)], Revision(4));
     assert_eq!(fleet.get(id(1)).expect("there").findings.len(), FINDINGS - 1);
     for number in 0..=u8::try_from(RECEIPTS).expect("small") {
-        let (key, body) = proof(number);
+        let (key, body) = proof(number, Outcome::Confirmed);
         fleet.follow(&[Change::Put(key.clone(), body.clone()), Change::Put(key, body)], Revision(5));
     }
     let receipts = fleet.get(id(1)).expect("there").receipts.clone();
@@ -300,13 +344,13 @@ fn findings_and_receipts_are_held_within_bounds() {
     );
 }
 
-fn proof(number: u8) -> (Key, Vec<u8>) {
+fn proof(number: u8, outcome: Outcome) -> (Key, Vec<u8>) {
     let body = ReceiptBody {
         device: id(1),
         hardware: device(1, 10).hardware.identity(),
         order: "o-1".parse().expect("a name"),
         action: Action::Install,
-        outcome: Outcome::Confirmed,
+        outcome,
         release: None,
         counter: number.into(),
         sha256: Sha256([0; 32]),
@@ -330,7 +374,7 @@ proptest! {
     fn any_document_is_followed_or_passed_over_without_a_panic(body: Vec<u8>) {
         let fleet = Fleet::default();
         let (finding, _) = finding("0");
-        let (receipt, _) = proof(1);
+        let (receipt, _) = proof(1, Outcome::Confirmed);
         for key in [Key::Device(id(1)), Key::Inventory(id(1)), finding, receipt] {
             let _ = fleet.follow(&[Change::Put(key, body.clone())], Revision(1));
         }

@@ -25,7 +25,7 @@ use cordon_server_core::matching::component::Component;
 use super::Knowledge;
 use super::sets::{Alike, Sets, running as running_of};
 use super::shelf::{Bills, OnShelf};
-use crate::fleet::Member;
+use crate::fleet::{Documents, Member};
 
 /// Compositions that are looked at to say what is in one release.
 const FOUND_OF_RELEASE: usize = 4;
@@ -332,14 +332,14 @@ pub fn model_of(member: &Member) -> ModelKey {
 }
 
 /// The same as texts: maker, model, version; empty where nobody knows.
-pub(super) fn model_texts(member: &Member) -> [&str; 3] {
+pub(super) fn model_texts(documents: &Documents) -> [&str; 3] {
     fn said(text: &Text) -> &str {
         if is_unknown(text) { "" } else { text.as_str() }
     }
-    let hardware = &member.device.hardware;
-    let release = member.report.as_deref().and_then(|report| report.software.release.as_ref());
+    let hardware = &documents.device.hardware;
+    let release = documents.report.as_deref().and_then(|report| report.software.release.as_ref());
     let named = release.and_then(|release| version_in(release.as_str()));
-    let listed = member.device.asset.as_ref().and_then(|asset| asset.version.as_ref()).map(Text::as_str);
+    let listed = documents.device.asset.as_ref().and_then(|asset| asset.version.as_ref()).map(Text::as_str);
     [said(&hardware.manufacturer), said(&hardware.model), named.or(listed).unwrap_or_default()]
 }
 
@@ -361,27 +361,26 @@ impl Matched {
         self.exposed_as(member).map(|(_, exposed)| exposed)
     }
 
-    /// The same with the hash of what is installed on it.
-    pub(super) fn exposed_as(&self, member: &Member) -> Option<(Option<Sha256>, Arc<Exposed>)> {
+    /// The same with what other devices must be alike in to be exposed to it.
+    pub(super) fn exposed_as(&self, member: &Member) -> Option<(Alike, Arc<Exposed>)> {
         if self.knows_nothing() {
             return None;
         }
-        // One look for both: what is kept under a hash must be of that hash.
+        // What is kept under a hash must be of that hash.
         let holdings = self.holdings.read().unwrap_or_else(PoisonError::into_inner);
-        let held = holdings.of(member.id());
-        let digest = held.map(|(digest, _)| *digest);
+        let told = member.inventory.as_deref().map(|inventory| inventory.composition);
+        let held = told.and_then(|digest| Some((digest, holdings.composition(&digest)?)));
+        // No device has it any more, or none has it yet: then what is held of this one.
+        let held = held.or_else(|| holdings.of(member.id()).map(|(digest, held)| (*digest, held)));
+        let digest = held.map(|(digest, _)| digest);
+        let alike = if digest == told { member.gathered().alike } else { Alike::with(digest, member) };
         let expose = || self.expose(&holdings, held.map(|(_, composition)| composition), member);
-        Some((digest, self.sets.of(Alike::of(digest, member), expose)))
+        Some((alike, self.sets.of(alike, digest, expose)))
     }
 
     /// Whether nothing was ever imported.
     pub(super) fn knows_nothing(&self) -> bool {
         self.readiness == Readiness::NoFeeds
-    }
-
-    /// The hash of what is installed on a device, if that is known.
-    pub(super) fn composition_of(&self, member: &Member) -> Option<Sha256> {
-        self.holding(|holdings| holdings.digest_of(member.id()).copied())
     }
 
     fn expose(&self, holdings: &Holdings, composition: Option<&Composition>, member: &Member) -> Exposed {

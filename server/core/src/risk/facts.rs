@@ -328,7 +328,9 @@ impl ReleaseAge {
         match *self {
             Self::Unknown => Self::Unknown,
             Self::Current => Self::Current,
-            Self::Behind { newest: _, since, counter } => Self::Behind { newest: String::new(), since, counter },
+            Self::Behind { newest: _, since, counter } => {
+                Self::Behind { newest: String::new(), since, counter }
+            }
         }
     }
 }

@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use cordon_proto::time::Timestamp;
 
 use super::facts::{
-    Answer, CvssSource, Exposure, Facts, Finding, FindingSeverity, Freshness, KeyProtection, OsSupport, Place,
-    Posture, Reach, ReleaseAge, Treatment, Vector, Zone,
+    Answer, CvssSource, Exposure, Facts, Finding, FindingSeverity, Freshness, KeyProtection, OsSupport,
+    Place, Posture, Reach, ReleaseAge, Treatment, Vector, Zone,
 };
 use super::model::Model;
 use super::scale::Scale;
@@ -245,12 +245,7 @@ fn micro(nepers: f64) -> u32 {
     libm::round(nepers * 1_000_000.0) as u32
 }
 
-fn posture<'a>(
-    posture: &'a Posture,
-    scale: &impl Scale,
-    now: Timestamp,
-    add: &mut impl FnMut(Part<'a>),
-) {
+fn posture<'a>(posture: &'a Posture, scale: &impl Scale, now: Timestamp, add: &mut impl FnMut(Part<'a>)) {
     let model = scale.model();
     let on_disk = posture.patient_data_at_rest == Answer::Yes;
     let disk = if on_disk { model.disk_unencrypted_patient_data } else { model.disk_unencrypted };
@@ -297,12 +292,7 @@ fn posture<'a>(
     }
 }
 
-fn freshness<'a>(
-    fresh: &'a Freshness,
-    scale: &impl Scale,
-    now: Timestamp,
-    add: &mut impl FnMut(Part<'a>),
-) {
+fn freshness<'a>(fresh: &'a Freshness, scale: &impl Scale, now: Timestamp, add: &mut impl FnMut(Part<'a>)) {
     let model = scale.model();
     let mut add = |cause, p| add(Part { cause, hazard: scale.hazard(p) });
     if let Some(at) = fresh.last_seen {

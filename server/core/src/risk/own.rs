@@ -222,7 +222,8 @@ mod tests {
         let doubt = Doubt { kind: DoubtKind::Overlap, at: NOW, evidence: Text::lossy("two") };
         device.doubt = like.posture.identity_doubted.map(|_| doubt);
         if let Some(report) = &mut device.report {
-            report.update.state = chance.of(&[UpdateState::Idle, UpdateState::RolledBack, UpdateState::Trial]);
+            report.update.state =
+                chance.of(&[UpdateState::Idle, UpdateState::RolledBack, UpdateState::Trial]);
             report.key_protection = Text::lossy(chance.of(&["file", "tpm", "cloud"]));
         }
         if chance.below(5) == 0 {
@@ -275,7 +276,8 @@ mod tests {
             let whole = value_by_kind(&gather(&known, &case.findings), &RISK_V1, NOW);
             // Beforehand nobody knows which orders were published.
             let unordered = case.receipts.iter().map(|(_, _, end)| End { is_ordered: false, ..*end });
-            let returns = returns_of(case.receipts.iter().map(|(outcome, order, end)| (*outcome, order, end.at)));
+            let returns =
+                returns_of(case.receipts.iter().map(|(outcome, order, end)| (*outcome, order, end.at)));
             let before = Known { ends: unordered.collect(), ..known };
             let own = Own::of(&before, returns, &case.findings);
             let running = case.device.report.as_ref().map(|report| report.software.counter);

@@ -13,8 +13,8 @@ use alloc::vec::Vec;
 use cordon_proto::time::Timestamp;
 
 use super::facts::{
-    Answer, Exposure, Facts, FindingSeverity, Impact, OsSupport, PatientData, Place, ReleaseAge, Severity, Treatment,
-    Zone,
+    Answer, Exposure, Facts, FindingSeverity, Impact, OsSupport, PatientData, Place, ReleaseAge, Severity,
+    Treatment, Zone,
 };
 use super::hazard::{ASSUMED_PLACE, ASSUMED_ZONE, Cause, DAY_S};
 use super::model::Model;

@@ -179,7 +179,8 @@ fn dated(mut exposures: Vec<Exposure>, facts: &Facts) -> Vec<Exposure> {
 #[must_use]
 pub fn effect(before: &Facts, after: &Facts, model: &Model, now: Timestamp) -> Effect {
     let (parts_before, parts_after) = (parts(before, model, now), parts(after, model, now));
-    let value = |facts: &Facts, parts: &[Part<'_>]| Value::of(sum(parts), impact_e8(&facts.impact, model), model);
+    let value =
+        |facts: &Facts, parts: &[Part<'_>]| Value::of(sum(parts), impact_e8(&facts.impact, model), model);
     let mut effect = Effect {
         before: value(before, &parts_before),
         after: value(after, &parts_after),

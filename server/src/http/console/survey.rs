@@ -183,7 +183,7 @@ struct Group<'a> {
 fn groups<'a>(roster: &'a Roster, published: &Published) -> Vec<Group<'a>> {
     let mut sets = Numbered::new(&published.matched);
     // In an order of their own: of two steps that are due together the same one is shown each time.
-    let mut groups: BTreeMap<(Option<usize>, usize), Group<'a>> = BTreeMap::new();
+    let mut groups: BTreeMap<(usize, usize), Group<'a>> = BTreeMap::new();
     for entry in roster.entries.iter().filter(|entry| entry.counted) {
         let key = (sets.of(&entry.member), entry.member.device.placement.reach.number());
         groups.entry(key).or_default().add(entry);

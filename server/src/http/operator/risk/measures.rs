@@ -188,7 +188,7 @@ fn cases<'a>(
         let model = &member.device.hardware.model;
         let shelf = shelves.get(model).unwrap_or(&empty);
         let number = sets.of(member);
-        let exposures = number.and_then(|number| sets.set(number)).map(|set| set.exposures.as_slice());
+        let exposures = sets.set(number).map(|set| set.exposures.as_slice());
         let mut open = BTreeSet::new();
         for exposure in exposures.unwrap_or_default().iter().filter(|exposure| hits(exposure)) {
             let Some(known) = exposure.known_since.filter(|_| open.insert(exposure.id.as_str())) else {

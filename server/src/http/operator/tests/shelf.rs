@@ -1,15 +1,19 @@
 //! Releases that were taken in and what they would repair, and a fleet scored by what its devices share.
 
+use std::collections::BTreeSet;
+
 use cordon_proto::checkin::{Action, InterlockState};
 use cordon_proto::ids::Sha256;
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody};
 use cordon_proto::update::release::Release;
 use cordon_proto::wire;
 use cordon_server_core::device::{Proof, Report};
+use cordon_server_core::risk::gather::Newest;
 
 use super::feeds::{DEBIAN, four_feeds, inventory, three_pumps};
 use super::*;
-use crate::appraisal::{Published, appraise, rescore};
+use crate::appraisal::{Published, appraise, plan_each, rescore};
+use crate::fleet::Member;
 use crate::testing::maker::{Bytes, file, release};
 use crate::testing::{Enrolled, checkin};
 
@@ -35,28 +39,44 @@ async fn runs(api: &Api, pump: &Enrolled, counter: u64, package: &str) {
 
 /// The pump's receipt for the way from one release to the other.
 async fn proves(api: &Api, pump: &Enrolled, before: &Release, after: &Release) {
-    let app = api.bench.app();
-    let now = app.clock.now();
+    let member = api.bench.app().fleet.get(pump.id).expect("a pump");
     let body = ReceiptBody {
-        device: pump.id,
-        hardware: pump.hardware.identity(),
-        order: "0187".parse().expect("a name"),
-        action: Action::Install,
-        outcome: Outcome::Confirmed,
         release: Some(after.image.release.clone()),
         counter: after.counter,
         sha256: after.image.sha256,
         previous_sha256: before.image.sha256,
+        ..receipt(&member, Outcome::Confirmed, "0187")
+    };
+    hands_in(api, &body).await;
+}
+
+/// How an update by this order ended, as the device has it in its receipt.
+fn receipt(member: &Member, outcome: Outcome, order: &str) -> ReceiptBody {
+    ReceiptBody {
+        device: member.id(),
+        hardware: member.device.hardware.identity(),
+        order: order.parse().expect("a name"),
+        action: Action::Install,
+        outcome,
+        release: None,
+        counter: 41,
+        sha256: Sha256([1; 32]),
+        previous_sha256: Sha256([2; 32]),
         slot: text("A"),
         boots: 1,
         floor: 0,
         interlock: InterlockState::Standby,
-        time: now,
+        time: member.device.since,
         reason: None,
-    };
-    let signed = Receipt::sign::<std::convert::Infallible>(&body, |_| Ok(vec![1])).expect("signed");
+    }
+}
+
+async fn hands_in(api: &Api, body: &ReceiptBody) {
+    let app = api.bench.app();
+    let now = app.clock.now();
+    let signed = Receipt::sign::<std::convert::Infallible>(body, |_| Ok(vec![1])).expect("signed");
     let bytes = wire::write(&signed);
-    let key = Key::Receipt { order: body.order, device: pump.id, digest: Sha256::of(&bytes) };
+    let key = Key::Receipt { order: body.order.clone(), device: body.device, digest: Sha256::of(&bytes) };
     let proof = Proof::new(&bytes, Sha256([5; 32]), now);
     app.commit(Commit::draft(now, person()).put(key, proof.to_body())).await.expect("commits");
 }
@@ -112,24 +132,49 @@ async fn a_release_that_nobody_runs_yet_repairs_by_its_bill_and_the_proof_of_it_
 
 #[tokio::test]
 async fn a_fleet_that_is_scored_by_sets_has_the_numbers_of_its_pages() {
-    // Goal: the quick way over a whole fleet gives no other number. Method: pumps of three images, two of one; each score of the
-    // pass against the one with its reasons.
+    // Goal: the quick way over a whole fleet gives no other number. Method: pumps of three images, two of one; one is behind its
+    // newest release, one is back by an order that was published and one by another; each score of the pass against the one with its
+    // reasons.
     let api = Api::start().await;
     three_pumps(&api).await;
     api.pump("4", &[("pump", "1-1"), ("hose", "1-1")]).await;
+    let behind = api.bench.enrol("VP3-5").await;
     four_feeds(&api).await;
     let app = api.bench.app();
-    app.knowledge.bring_up_to_date(app).await.expect("made");
+    runs(&api, &behind, 41, "1-1").await;
+    for (member, order) in app.fleet.all().iter().zip(["0187", "0188"]) {
+        hands_in(&api, &receipt(member, Outcome::WentBack, order)).await;
+    }
     let (matched, model) = (app.knowledge.matched(), app.risk.model());
-    let published = Published { matched, model, ..Published::default() };
     let (members, now) = (app.fleet.all(), app.clock.now());
-    let mut weak = 0;
+    let newest = Newest {
+        release: "halden/vp-3/43".parse().expect("a path"),
+        counter: u64::MAX,
+        known: vec![(u64::MAX, now.plus_seconds(-200 * 86_400))],
+    };
+    let published = Published {
+        newest: members.iter().map(|one| (one.device.hardware.model.clone(), newest.clone())).collect(),
+        orders: BTreeSet::from(["0187".parse().expect("a name")]),
+        matched,
+        model,
+    };
+    let (mut weak, mut behind, mut strayed) = (0, 0, 0);
     rescore(&members, &published, now, |member, value, kinds| {
         let score = appraise(member, &published, now).score;
         assert_eq!((value, kinds.total()), (score.value(), u64::from(score.value_hundredths)));
+        let has = |id: &str| u32::from(score.contributions.iter().any(|part| part.id == id));
         weak += u32::from(kinds.vulnerability > 0);
+        behind += has("freshness:behind");
+        strayed += has("freshness:rolled-back");
     });
-    assert!((2..=4).contains(&weak), "{weak}");
+    assert!((3..=5).contains(&weak), "{weak}");
+    assert_eq!((behind, strayed), (1, 1), "one return was ordered");
+    let mut planned = 0;
+    plan_each(&members, &published, now, |member, steps| {
+        assert_eq!(steps, appraise(member, &published, now).steps);
+        planned += steps.len();
+    });
+    assert!(planned > members.len(), "{planned}");
     let [one, other] = ["1", "4"].map(|serial| {
         let member = members.iter().find(|member| member.device.hardware.serial.as_str() == serial);
         published.matched.exposed(member.expect("a pump")).expect("feeds are here")
