@@ -3,6 +3,8 @@
 //! It is read from the query, written into every link, and decides with [`DeviceQuery::fits`] what a count counts, so
 //! that a count and its list cannot differ. Read next: [`super::devices`].
 
+use std::cmp::Ordering;
+
 use cordon_proto::time::Timestamp;
 use cordon_server_core::risk::Band;
 
@@ -169,23 +171,27 @@ impl DeviceQuery {
             && self.text.as_ref().is_none_or(|text| text.split_whitespace().all(|word| holds(row, word)))
     }
 
-    /// Sorts rows into this order; equal rows by name.
+    /// Sorts rows into this order.
     pub fn arrange(&self, rows: &mut [DeviceRow]) {
+        rows.sort_by(|a, b| self.compare(a, b));
+    }
+
+    /// Which of two rows stands first; equal ones by name.
+    #[must_use]
+    pub fn compare(&self, a: &DeviceRow, b: &DeviceRow) -> Ordering {
         let due = |row: &DeviceRow| {
             row.step.as_ref().and_then(|step| step.due).map_or((1, Timestamp::default()), |at| (0, at))
         };
-        let risk = |a: &DeviceRow, b: &DeviceRow| b.risk.hundredths.cmp(&a.risk.hundredths);
-        rows.sort_by(|a, b| {
-            match self.sort {
-                Sort::Risk => risk(a, b).then_with(|| due(a).cmp(&due(b))),
-                Sort::Due => due(a).cmp(&due(b)).then_with(|| risk(a, b)),
-                Sort::Name => a.name.cmp(&b.name),
-                Sort::Place => a.place.cmp(&b.place),
-                Sort::State => a.state.rank().cmp(&b.state.rank()).then_with(|| risk(a, b)),
-            }
-            .then_with(|| a.name.cmp(&b.name))
-            .then_with(|| a.id.cmp(&b.id))
-        });
+        let risk = || b.risk.hundredths.cmp(&a.risk.hundredths);
+        match self.sort {
+            Sort::Risk => risk().then_with(|| due(a).cmp(&due(b))),
+            Sort::Due => due(a).cmp(&due(b)).then_with(risk),
+            Sort::Name => a.name.cmp(&b.name),
+            Sort::Place => a.place.cmp(&b.place),
+            Sort::State => a.state.rank().cmp(&b.state.rank()).then_with(risk),
+        }
+        .then_with(|| a.name.cmp(&b.name))
+        .then_with(|| a.id.cmp(&b.id))
     }
 }
 

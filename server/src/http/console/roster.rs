@@ -13,7 +13,7 @@ use cordon_proto::ids::{DeviceId, Name, Sha256};
 use cordon_proto::time::Timestamp;
 use cordon_server_core::admit::waiting;
 use cordon_server_core::risk::next_step::Act;
-use cordon_server_core::risk::{Band, NextStep};
+use cordon_server_core::risk::{Band, NextStep, Value};
 use cordon_server_core::triage;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::super::operator::Operator;
 use super::count;
 use super::standing::{is_counted, is_placed, kind_words, place_words, silent_from, states_of};
-use crate::appraisal::{Published, appraise};
+use crate::appraisal::{Published, plan_each, rescore};
 use crate::fleet::Member;
 use crate::ui::devices::{DeviceQuery, DeviceRow, Step};
 use crate::ui::{DeviceState, Said};
@@ -150,8 +150,24 @@ impl Roster {
             let entry = old.by_id.get(&member.id())?;
             (Arc::ptr_eq(&entry.member, member) && now < entry.until).then(|| entry.clone())
         };
-        let entry = |member| kept(&member).unwrap_or_else(|| Arc::new(Entry::of(member, published, now)));
-        let entries = in_order(members.into_iter().map(entry).collect());
+        let (mut entries, mut changed) = (Vec::with_capacity(members.len()), Vec::new());
+        for member in members {
+            match kept(&member) {
+                Some(entry) => entries.push(entry),
+                None => changed.push(member),
+            }
+        }
+        // No reason is shown in a list: scores and steps of all are made in two passes, over devices alike one after the other.
+        changed.sort_by_cached_key(|member| member.gathered().alike);
+        let mut scores = Vec::with_capacity(changed.len());
+        rescore(&changed, published, now, |_, value, _| scores.push(value));
+        let mut scores = scores.into_iter();
+        plan_each(&changed, published, now, |member, steps| {
+            let risk = scores.next().expect("each device has a score");
+            entries.push(Arc::new(Entry::of(member, (risk, &steps), now)));
+        });
+        let order = DeviceQuery::default();
+        entries.sort_by(|a, b| order.compare(&a.row, &b.row));
         let by_id = entries.iter().map(|entry| (entry.member.id(), entry.clone())).collect();
         let summary = Summary::of(&entries);
         let findings = findings_of(&entries);
@@ -182,12 +198,11 @@ impl Roster {
 }
 
 impl Entry {
-    fn of(member: Arc<Member>, published: &Published, now: Timestamp) -> Self {
-        let appraised = appraise(&member, published, now);
+    fn of(member: &Arc<Member>, (risk, steps): (Value, &[NextStep]), now: Timestamp) -> Self {
         let (device, id) = (&member.device, member.id());
         let [.., spread] = *id.as_bytes();
         let stale = now.plus_seconds(SCORE_S + i64::from(spread));
-        let silent = silent_from(&member);
+        let silent = silent_from(member);
         let said = |text: &str| Said::from(text);
         let row = DeviceRow {
             id: id.to_string(),
@@ -198,18 +213,18 @@ impl Entry {
             ward: said(device.placement.ward.as_str()),
             place: place_words(device).into(),
             tags: device.placement.tags.iter().map(|tag| said(tag.as_str())).collect(),
-            risk: appraised.score.value(),
-            step: appraised.steps.first().map(|step| Step {
+            risk,
+            step: steps.first().map(|step| Step {
                 short: said(short_of(step)),
                 owner: step.owner,
                 due: step.due,
                 waiting_since: step.waiting_since,
             }),
-            state: states_of(&member, now).first().copied().unwrap_or(DeviceState::Online),
+            state: states_of(member, now).first().copied().unwrap_or(DeviceState::Online),
         };
         let until = if silent > now && silent < stale { silent } else { stale };
-        let gain = appraised.steps.iter().find_map(gain_of);
-        Self { counted: is_counted(&member), gain, row, until, member }
+        let gain = steps.iter().find_map(gain_of);
+        Self { counted: is_counted(member), gain, row, until, member: member.clone() }
     }
 }
 
@@ -270,15 +285,6 @@ impl Summary {
         let mean = self.hundredths.checked_div(self.total)? / 100;
         u16::try_from(mean).ok()
     }
-}
-
-/// The entries in the order in which lists show them if nobody asks for another.
-fn in_order(entries: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
-    let mut rows: Vec<DeviceRow> = entries.iter().map(|entry| entry.row.clone()).collect();
-    DeviceQuery::default().arrange(&mut rows);
-    let mut by_name: HashMap<String, Arc<Entry>> =
-        entries.into_iter().map(|entry| (entry.row.id.clone(), entry)).collect();
-    rows.iter().filter_map(|row| by_name.remove(&row.id)).collect()
 }
 
 fn add(counts: &mut [u64; 4], band: Band) {
