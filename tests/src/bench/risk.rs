@@ -82,6 +82,8 @@ async fn on_a_server() -> anyhow::Result<()> {
     ensure!(exposures == DEVICES * EXPOSURES as usize, "{exposures} exposures in all");
     let ours =
         measured("cordon-server: its whole fleet, from its own documents", PASSES, || hospital.pass())?;
+    let stirred = hospital.stirred()?;
+    println!("the same after every one of them said something new: {stirred:.0} ms CPU");
     let renewal = hospital.renew(ROWS).await?;
     println!(
         "a feed of {ROWS} rows held against {DEVICES} devices: {:.0} ms CPU, {:.0} MB more at the peak; the planes' threads \
