@@ -64,16 +64,16 @@ fn blocks(root: &Root) -> Vec<Drive> {
             drive.failing = is_degraded(&arrays, name);
             return drive;
         }
-        let mut life_time = line("device/life_time");
-        let mut ending = line("device/pre_eol_info");
-        if life_time.is_none() && !is_told {
-            let estimates = ["a", "b"].map(|which| line(&format!("{UFS}/life_time_estimation_{which}")));
-            is_told = estimates.iter().any(Option::is_some);
-            life_time = Some(estimates.map(Option::unwrap_or_default).join(" "));
-            ending = line(&format!("{UFS}/eol_info"));
+        let worn = |file: &str| worn_percent(&line(file)?);
+        let ending = |file: &str| is_ending(&line(file)?);
+        drive.worn_percent = worn("device/life_time");
+        drive.failing = ending("device/pre_eol_info");
+        if drive.worn_percent.is_none() && !is_told {
+            let estimates = ["a", "b"].map(|which| worn(&format!("{UFS}/life_time_estimation_{which}")));
+            drive.worn_percent = estimates.into_iter().max().flatten();
+            drive.failing = drive.failing.or_else(|| ending(&format!("{UFS}/eol_info")));
+            is_told = drive.worn_percent.is_some();
         }
-        drive.worn_percent = life_time.and_then(|line| worn_percent(&line));
-        drive.failing = ending.and_then(|line| is_ending(&line));
         // What the kernel has given up, NVMe and SCSI in their own words.
         if matches!(line("device/state").as_deref(), Some("dead" | "offline")) {
             drive.failing = Some(true);
