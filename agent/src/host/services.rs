@@ -17,11 +17,9 @@ use super::Root;
 /// Where systemd leaves a link for each unit that is there.
 const UNITS: &str = "run/systemd/units";
 /// Where the files of units are, whose word counts last (systemd.unit(5)).
-const FILES: [&str; 8] = [
-    "run/systemd/generator.late",
+const FILES: [&str; 6] = [
     "lib/systemd/system",
     "usr/lib/systemd/system",
-    "usr/local/lib/systemd/system",
     "run/systemd/generator",
     "run/systemd/system",
     "run/systemd/transient",
