@@ -61,9 +61,10 @@ pub struct Status {
     /// The owner's settings and thresholds; `None` while there are none.
     #[serde(default)]
     pub content: Option<Content>,
-    /// The files that the image declares; `None` where it declares none.
+    /// The files that the image declares: how many are as it says, then the first of those that are not, each with what was found.
+    /// Empty where it declares none.
     #[serde(default)]
-    pub declared: Option<Declared>,
+    pub declared: Vec<String>,
     /// The fingerprint of the key that a person is to approve; filled in by whoever reads.
     #[serde(default)]
     pub waiting: Option<Sha256>,
@@ -154,15 +155,6 @@ pub struct Content {
     pub given_up: Option<Blocked>,
 }
 
-/// The files that the image declares, as they were found at the last reading.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Declared {
-    /// How many are as declared: `198 of 200`; `None` where the list cannot be read.
-    pub sound: Option<String>,
-    /// The first of those that are not, or that could not be read, and what was found.
-    pub differing: Vec<String>,
-}
-
 /// The contact with the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
@@ -207,7 +199,7 @@ impl Status {
             spool: Spool::default(),
             director_root_version: 0,
             content: None,
-            declared: None,
+            declared: Vec::new(),
             waiting: None,
             farewell: None,
         }
@@ -386,13 +378,9 @@ impl Status {
     }
 
     fn write_declared(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(declared) = &self.declared else { return Ok(()) };
-        match &declared.sound {
-            Some(sound) => writeln!(f, "files      {sound} are as the image declares them")?,
-            None => writeln!(f, "files      the image's list cannot be read")?,
-        }
-        for differing in &declared.differing {
-            writeln!(f, "  differs  {differing}")?;
+        for (place, line) in self.declared.iter().enumerate() {
+            let label = if place == 0 { "files      " } else { "  differs  " };
+            writeln!(f, "{label}{line}")?;
         }
         Ok(())
     }

@@ -7,17 +7,16 @@
 use std::io::{self, ErrorKind, Read};
 
 use cordon_proto::ids::Sha256;
-use cordon_proto::inventory::{Inventory, Row, Section};
+use cordon_proto::inventory::{Inventory, Section};
 use cordon_proto::limits;
 use sha2::{Digest, Sha256 as Hasher};
 
 use super::{Root, Rows, UNKNOWN};
-use crate::status::Declared;
 
 /// Where the list is.
 pub const LIST: &str = "usr/share/cordon/files.sha256";
 
-/// Files that differ of which `status` tells.
+/// Lines that `status` tells.
 const SHOWN: usize = 16;
 
 /// Adds a row for the list, if there is one, and one for each file that is not as it says.
@@ -58,16 +57,23 @@ pub fn read(root: &Root, rows: &mut Rows) {
 
 /// What the rows of an inventory say, for whoever stands at the device; nothing where no list is.
 #[must_use]
-pub fn told(inventory: &Inventory) -> Option<Declared> {
-    let unread = inventory.field(Section::Unread, LIST).map(|reason| format!("{LIST}: {reason}"));
-    let rows = || inventory.section(Section::Posture);
-    let whole = rows().find(|row| row.key.as_str() == "declared-files");
-    let file = |row: &Row| {
-        Some(format!("{}: {}", row.key.as_str().strip_prefix("declared-file/")?, row.fields.get(1)?))
-    };
-    let differing: Vec<String> = unread.into_iter().chain(rows().filter_map(file)).take(SHOWN).collect();
-    let sound = whole.and_then(|row| row.fields.get(1).cloned());
-    (sound.is_some() || !differing.is_empty()).then_some(Declared { sound, differing })
+pub fn told(inventory: &Inventory) -> Vec<String> {
+    let mut told = Vec::new();
+    for row in inventory.rows() {
+        let found = |at: usize| row.fields.get(at).map_or("", String::as_str);
+        let key = row.key.as_str();
+        if row.section == Section::Unread && key == LIST {
+            told.push(format!("{LIST}: {}", found(0)));
+        } else if row.section == Section::Posture && key == "declared-files" {
+            told.insert(0, format!("{} are as the image declares them", found(1)));
+        } else if row.section == Section::Posture
+            && let Some(path) = key.strip_prefix("declared-file/")
+        {
+            told.push(format!("{path}: {}", found(1)));
+        }
+    }
+    told.truncate(SHOWN);
+    told
 }
 
 /// A line of sha256sum(1): the digest, two signs, the file's name.
@@ -130,17 +136,17 @@ mod tests {
             "declared-files no 3 of 6".to_owned(),
         ];
         assert_eq!(look(), wanted);
-        let at_device = told(&take(&Root::at(image.path()).expect("opens"))).expect("declared");
-        assert_eq!(at_device.sound.as_deref(), Some("3 of 6"));
+        let at_device = told(&take(&Root::at(image.path()).expect("opens")));
+        let all = "3 of 6 are as the image declares them";
         let changed_line = format!("opt/changed: {changed}");
-        assert_eq!(at_device.differing, [&*changed_line, "opt/folder: not a file", "opt/gone: missing"]);
+        assert_eq!(at_device, [all, &changed_line, "opt/folder: not a file", "opt/gone: missing"]);
         list(&[sound.concat(), "no digest at all\n".to_owned()]);
         assert_eq!(look(), ["declared-files unknown 3 of 4"], "a line that is none hides nothing");
         list(&sound);
         assert_eq!(look(), ["declared-files yes 3 of 3"]);
         fs::remove_file(at(LIST)).expect("removes");
         assert_eq!(look(), Vec::<String>::new());
-        assert_eq!(told(&take(&Root::at(image.path()).expect("opens"))), None);
+        assert_eq!(told(&take(&Root::at(image.path()).expect("opens"))), Vec::<String>::new());
     }
 
     #[test]

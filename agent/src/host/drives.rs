@@ -55,7 +55,7 @@ fn blocks(root: &Root) -> Vec<Drive> {
     // All logical units of a UFS medium share its wear, which is told with the first.
     let mut is_told = false;
     let drive = |name: &String| {
-        let line = |file: &str| root.line(&format!("{BLOCKS}/{name}/{file}"));
+        let line = |file: &str| line(root, [BLOCKS, name, file]);
         let mut drive = unknown(name);
         // Sectors of 512 bytes, whatever the drive's own are (kernel, "Block layer statistics in /sys/block/<dev>/stat").
         let sectors = line("stat").and_then(|line| line.split_ascii_whitespace().nth(6)?.parse::<u64>().ok());
@@ -64,16 +64,16 @@ fn blocks(root: &Root) -> Vec<Drive> {
             drive.failing = is_degraded(&arrays, name);
             return drive;
         }
-        let mut life_time = line("device/life_time");
-        let mut ending = line("device/pre_eol_info");
-        if life_time.is_none() && !is_told {
-            let estimates = ["a", "b"].map(|which| line(&format!("{UFS}/life_time_estimation_{which}")));
-            is_told = estimates.iter().any(Option::is_some);
-            life_time = Some(estimates.map(Option::unwrap_or_default).join(" "));
-            ending = line(&format!("{UFS}/eol_info"));
+        let worn = |file: &str| worn_percent(&line(file)?);
+        let ending = |file: &str| is_ending(&line(file)?);
+        drive.worn_percent = worn("device/life_time");
+        drive.failing = ending("device/pre_eol_info");
+        if drive.worn_percent.is_none() && !is_told {
+            let estimates = ["a", "b"].map(|which| worn(&format!("{UFS}/life_time_estimation_{which}")));
+            drive.worn_percent = estimates.into_iter().max().flatten();
+            drive.failing = drive.failing.or_else(|| ending(&format!("{UFS}/eol_info")));
+            is_told = drive.worn_percent.is_some();
         }
-        drive.worn_percent = life_time.and_then(|line| worn_percent(&line));
-        drive.failing = ending.and_then(|line| is_ending(&line));
         // What the kernel has given up, NVMe and SCSI in their own words.
         if matches!(line("device/state").as_deref(), Some("dead" | "offline")) {
             drive.failing = Some(true);
@@ -117,20 +117,29 @@ fn is_degraded(mdstat: &str, name: &str) -> Option<bool> {
 
 /// A part of raw NAND flash: other kinds have neither blocks to give up nor reads to put right.
 fn flash_of(root: &Root, name: &str) -> Option<Drive> {
-    let line = |file: &str| root.line(&format!("{FLASH}/{name}/{file}"));
-    if name.ends_with("ro") || !line("type")?.ends_with("nand") {
+    if name.ends_with("ro") || !line(root, [FLASH, name, "type"])?.ends_with("nand") {
         return None;
     }
-    let count = |file: &str| line(file)?.parse().ok();
-    Some(Drive { lost: count("ecc_failures"), bad_blocks: count("bad_blocks"), ..unknown(name) })
+    let (lost, bad_blocks) =
+        (count(root, [FLASH, name, "ecc_failures"]), count(root, [FLASH, name, "bad_blocks"]));
+    Some(Drive { lost, bad_blocks, ..unknown(name) })
 }
 
 /// UBI ends when the blocks that it holds back for bad ones are gone, or when it has closed itself to writing.
 fn leveller_of(root: &Root, name: &str) -> Option<Drive> {
-    let number = |file: &str| root.line(&format!("{WEAR_LEVELLERS}/{name}/{file}"))?.parse::<u64>().ok();
+    let number = |file: &str| count(root, [WEAR_LEVELLERS, name, file]);
     let (bad, spare) = (number("bad_peb_count")?, number("reserved_for_bad")?);
     let failing = number("ro_mode") == Some(1) || (bad > 0 && spare == 0);
     Some(Drive { failing: Some(failing), ..unknown(name) })
+}
+
+/// The first line of a file: class, device, file.
+fn line(root: &Root, path: [&str; 3]) -> Option<String> {
+    root.line(&path.join("/"))
+}
+
+fn count(root: &Root, path: [&str; 3]) -> Option<u64> {
+    line(root, path)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -16,16 +16,14 @@ use super::Root;
 
 /// Where systemd leaves a link for each unit that is there.
 const UNITS: &str = "run/systemd/units";
-/// Where the files of units are, whose word counts first (systemd.unit(5)).
-const FILES: [&str; 8] = [
-    "etc/systemd/system",
-    "run/systemd/transient",
-    "run/systemd/system",
-    "run/systemd/generator",
-    "usr/local/lib/systemd/system",
-    "usr/lib/systemd/system",
+/// Where the files of units are, whose word counts last (systemd.unit(5)).
+const FILES: [&str; 6] = [
     "lib/systemd/system",
-    "run/systemd/generator.late",
+    "usr/lib/systemd/system",
+    "run/systemd/generator",
+    "run/systemd/system",
+    "run/systemd/transient",
+    "etc/systemd/system",
 ];
 /// Events taken in at one look: as many as the kernel keeps (inotify(7), `max_queued_events`).
 const EVENTS: usize = 16_384;
@@ -94,25 +92,27 @@ impl Services {
     }
 }
 
-/// Whether the service manager starts it anew by itself. What is started by a timer is not; what no file describes may be.
+/// Whether the service manager starts it anew by itself. What a timer starts is not; what no file describes may be.
 fn is_own(root: &Root, service: &str) -> bool {
     let template = service.find('@').and_then(|at| service.get(..=at));
-    let names: Vec<&str> = [Some(service), template].into_iter().flatten().collect();
-    let texts = |file: &str| FILES.iter().find_map(|folder| root.text(&format!("{folder}/{file}")).ok());
-    if names.iter().any(|name| texts(&format!("{name}.timer")).is_some()) {
-        return false;
-    }
-    let Some(file) = names.iter().find_map(|name| texts(&format!("{name}.service"))) else { return true };
-    let mut own = starts_anew(&file);
-    for folder in FILES.iter().rev() {
-        for name in names.iter().rev() {
-            let folder = format!("{folder}/{name}.service.d");
+    let (mut own, mut changed) = (None, None);
+    for folder in FILES {
+        for name in template.into_iter().chain([service]) {
+            let unit = format!("{folder}/{name}");
+            if root.exists(&format!("{unit}.timer")) {
+                return false;
+            }
+            if let Ok(file) = root.text(&format!("{unit}.service")) {
+                own = Some(starts_anew(&file).unwrap_or(false));
+            }
+            let folder = format!("{unit}.service.d");
             for file in root.names(&folder).unwrap_or_default() {
-                own = root.text(&format!("{folder}/{file}")).ok().and_then(|text| starts_anew(&text)).or(own);
+                let said = root.text(&format!("{folder}/{file}")).ok().and_then(|file| starts_anew(&file));
+                changed = said.or(changed);
             }
         }
     }
-    own.unwrap_or(false)
+    changed.or(own).unwrap_or(true)
 }
 
 #[cfg(test)]

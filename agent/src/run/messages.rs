@@ -15,7 +15,6 @@ use tokio::sync::oneshot;
 use crate::link::mirrors::{Pieces, Wanted};
 use crate::link::{LinkError, Repository};
 pub(crate) use crate::slot::writing::Piece;
-use crate::status::Declared;
 
 /// Calls waiting for a role.
 pub(crate) const QUEUE: usize = 16;
@@ -30,7 +29,7 @@ pub(crate) struct SensorView {
     /// Root of the inventory as it now is.
     pub(crate) inventory_root: Sha256,
     /// The files that the image declares.
-    pub(crate) declared: Option<Declared>,
+    pub(crate) declared: Vec<String>,
     /// Records waiting.
     pub(crate) spool_records: u64,
     /// Records lost, ever.

@@ -101,7 +101,7 @@ impl Sensing {
         let view = SensorView {
             report: SensorReport { tier: None, note: None, profile_keys: 0, learning: true },
             inventory_root: Sha256([0; 32]),
-            declared: None,
+            declared: Vec::new(),
             spool_records: 0,
             spool_lost: 0,
             spool_fault: None,

@@ -60,10 +60,7 @@ fn full() -> Status {
                 sentence: "version 1 is in force again".parse().expect("a text"),
             }),
         }),
-        declared: Some(Declared {
-            sound: Some("2 of 3".to_owned()),
-            differing: vec!["opt/pump: missing".to_owned()],
-        }),
+        declared: ["2 of 3 are as the image declares them", "opt/pump: missing"].map(str::to_owned).to_vec(),
         waiting: None,
         farewell: None,
     }

@@ -34,7 +34,7 @@ fn sensor_view() -> SensorView {
     SensorView {
         report: SensorReport { tier: Some(0), note: None, profile_keys: 0, learning: false },
         inventory_root: Sha256([1; 32]),
-        declared: None,
+        declared: Vec::new(),
         spool_records: 0,
         spool_lost: 0,
         spool_fault: None,
