@@ -84,6 +84,7 @@ proptest! {
             title: "t".into(),
             severity: FindingSeverity::Low,
             at: ago(i64::from(n) * 40_000),
+            owner: None,
         }).collect();
         let score = score(&facts, &RISK_V1, NOW);
         let rows = rows(&score, &RISK_V1, |_| None);

@@ -293,6 +293,7 @@ impl Sample {
             title,
             severity: FindingSeverity::Medium,
             at: ago(20 * 3600),
+            owner: None,
         }];
         let exposure = |id: String, epss, tenths, known_exploited| Exposure {
             id,

@@ -8,6 +8,7 @@ use cordon_proto::ids::{DeviceId, Text};
 use proptest::prelude::*;
 
 use super::*;
+use crate::risk::next_step::Owner;
 use crate::vitals::Points;
 
 const NOW: i64 = 1_795_251_906;
@@ -110,6 +111,10 @@ fn a_disk_that_fills_is_told_with_its_day_weeks_before() {
     assert!(apart <= 2 * DAY, "it says {said}, and is full on {day}");
     assert!(finding.what_to_do.as_str().contains(&said) && finding.title.as_str().contains(&said));
     assert_eq!(finding.evidence["owner"], "clinical engineering");
+    let owner = |finding: &Finding| crate::risk::gather::finding(&open(finding)).owner;
+    assert_eq!(owner(finding), Some(Owner::ClinicalEngineering));
+    let devices_own = Finding { detector: "beacon".parse().expect("a name"), ..finding.clone() };
+    assert_eq!(owner(&devices_own), None, "no device chooses who reads of it");
 }
 
 #[test]

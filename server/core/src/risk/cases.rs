@@ -165,6 +165,7 @@ pub fn finding(chance: &mut Chance) -> Finding {
         title: String::from("Does something"),
         severity,
         at: chance.ago(60),
+        owner: None,
     }
 }
 

@@ -43,7 +43,14 @@ pub(super) fn exposure(id: &str, epss_millionths: u32, tenths: u8) -> Exposure {
 }
 
 pub(super) fn finding(id: &str, severity: FindingSeverity, at: Timestamp) -> Finding {
-    Finding { id: id.into(), kind: format!("kind of {id}"), title: format!("Does {id}"), severity, at }
+    Finding {
+        id: id.into(),
+        kind: format!("kind of {id}"),
+        title: format!("Does {id}"),
+        severity,
+        at,
+        owner: None,
+    }
 }
 
 fn twelve() -> Vec<Exposure> {

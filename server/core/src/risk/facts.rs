@@ -10,6 +10,8 @@ use alloc::vec::Vec;
 use cordon_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::next_step::Owner;
+
 /// Everything the score of one device depends on, besides the model and the time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -349,6 +351,9 @@ pub struct Finding {
     pub severity: FindingSeverity,
     /// When it was last seen to happen.
     pub at: Timestamp,
+    /// Whose move it is, where the finding says so: a drive that wears out is no matter of the security team's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
 }
 
 /// Gravity of a finding.

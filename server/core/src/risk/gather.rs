@@ -13,18 +13,19 @@ use cordon_proto::checkin::UpdateState;
 use cordon_proto::ids::{TargetPath, Text};
 use cordon_proto::inventory::{Row, Section};
 use cordon_proto::receipt::Outcome;
-use cordon_proto::telemetry::Severity;
+use cordon_proto::telemetry::{self, Severity};
 use cordon_proto::time::{Millis, Timestamp};
 
 use super::facts::{
     Answer, Facts, Finding, FindingSeverity, Freshness, KeyProtection, OsSupport, PatientData, Posture,
     ReleaseAge,
 };
+use super::next_step::Owner;
 use super::noticed::Noticed;
 use crate::device::{Device, Report};
 use crate::exposure::Exposed;
 use crate::import::KnownRelease;
-use crate::triage;
+use crate::{health, triage};
 
 /// Seconds for which a device has to go on saying that its counter fell before that counts.
 pub const FELL_S: i64 = 900;
@@ -280,7 +281,7 @@ pub(super) fn went_back(
     strayed.or(fell.filter(is_sure))
 }
 
-pub(super) fn finding(record: &triage::Record) -> Finding {
+pub(crate) fn finding(record: &triage::Record) -> Finding {
     Finding {
         id: record.id.to_string(),
         kind: record.finding.detector.to_string(),
@@ -292,5 +293,12 @@ pub(super) fn finding(record: &triage::Record) -> Finding {
             Severity::Critical => FindingSeverity::Critical,
         },
         at: record.finding.last,
+        owner: owner(&record.finding),
     }
+}
+
+/// Whose move a finding of this server's own says it is: no device chooses who reads of it.
+fn owner(finding: &telemetry::Finding) -> Option<Owner> {
+    let is_own = finding.detector.as_str() == health::DETECTOR;
+    Owner::of(finding.evidence.get("owner").filter(|_| is_own)?)
 }

@@ -67,6 +67,21 @@ pub enum Owner {
     Maker,
 }
 
+impl Owner {
+    /// By the words that findings use.
+    #[must_use]
+    pub fn of(words: &str) -> Option<Self> {
+        Some(match words {
+            "IT" => Self::It,
+            "security" => Self::Security,
+            "clinical engineering" => Self::ClinicalEngineering,
+            "network" => Self::Network,
+            "maker" => Self::Maker,
+            _ => return None,
+        })
+    }
+}
+
 /// The acts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -390,7 +405,7 @@ pub(super) fn exposure_due(exposure: &Exposure, newest: &Target<'_>, case: &Case
 }
 
 fn decide(finding: &Finding, place: usize) -> Draft {
-    let (days, why) = match finding.severity {
+    let (days, unexpected) = match finding.severity {
         FindingSeverity::Critical => {
             (0, "If it is not expected, quarantine the device at once; if it is, allow it.")
         }
@@ -399,7 +414,8 @@ fn decide(finding: &Finding, place: usize) -> Draft {
         FindingSeverity::Low => (14, "If it is expected, allow it in the profile."),
     };
     let due = finding.at.plus_seconds(days * DAY_S);
-    Draft::new(Act::Decide(finding.id.clone()), Owner::Security, why)
+    let why = if finding.owner.is_some() { "What to do stands in the finding." } else { unexpected };
+    Draft::new(Act::Decide(finding.id.clone()), finding.owner.unwrap_or(Owner::Security), why)
         .due(Some(due))
         .removing(alloc::vec![place])
 }

@@ -10,11 +10,11 @@ use proptest::option::of as option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::examples::{NOW, days_ago, exposure, finding};
+use super::examples::{NOW, days_ago, exposure, finding, flat_pump};
 use super::facts::*;
 use super::hazard::{of_exposure, parts, reach_share};
 use super::model::RISK_V1;
-use super::next_step::{Remedy, plan, remediation};
+use super::next_step::{Act, Owner, Remedy, plan, remediation};
 use super::score::{Band, score, value};
 
 const ANSWERS: [Answer; 3] = [Answer::Unknown, Answer::No, Answer::Yes];
@@ -341,4 +341,19 @@ fn deadlines_are_those_of_the_directive() {
     for (exploited, exposed, automatable, total, remedy) in rows {
         assert_eq!(remediation(exploited == 1, exposed == 1, automatable == 1, total == 1), remedy);
     }
+}
+
+#[test]
+fn a_finding_that_says_whose_move_it_is_is_given_to_them() {
+    // Goal: nobody allows a full disk in a profile. Method: a finding with an owner, the same without, the step of each.
+    let step = |owner| {
+        let mut facts = flat_pump();
+        facts.exposures.clear();
+        facts.findings = alloc::vec![Finding { owner, ..finding("F-1", FindingSeverity::Critical, NOW) }];
+        let steps = plan(&facts, &RISK_V1, NOW);
+        let step = steps.into_iter().find(|step| step.act == Act::Decide("F-1".into())).expect("a step");
+        (step.owner, step.why.contains("stands in the finding"))
+    };
+    assert_eq!(step(Some(Owner::Maker)), (Owner::Maker, true));
+    assert_eq!(step(None), (Owner::Security, false));
 }
