@@ -221,7 +221,7 @@ proptest! {
         prop_assert!(steps.len() <= 3);
         prop_assert!(steps.iter().all(|step| step.after_hundredths <= step.before_hundredths));
         let ours: Vec<u16> =
-            steps.iter().filter(|s| s.owner != super::Owner::Maker).map(|s| s.after_hundredths).collect();
+            steps.iter().filter(|s| s.owner != Owner::Maker).map(|s| s.after_hundredths).collect();
         prop_assert!(ours.is_sorted());
     }
 
