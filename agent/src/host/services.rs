@@ -121,9 +121,9 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    struct Manager(tempfile::TempDir);
+    struct Systemd(tempfile::TempDir);
 
-    impl Manager {
+    impl Systemd {
         fn new() -> Self {
             let folder = tempfile::tempdir().expect("a folder");
             fs::create_dir_all(folder.path().join(UNITS)).expect("makes");
@@ -160,7 +160,7 @@ mod tests {
     fn every_start_of_a_service_is_seen_however_short_it_lives() {
         // Goal: exact counts without asking anybody. Method: a folder as systemd keeps it, 300 starts between two looks; a unit
         // that is no service; a service that nobody starts anew.
-        let manager = Manager::new();
+        let manager = Systemd::new();
         manager.file("usr/lib/systemd/system/pump-ui.service", "[Service]\nRestart=on-failure\n");
         manager.file("usr/lib/systemd/system/called.service", "[Service]\nExecStart=/bin/called\n");
         for service in ["pump-ui", "called"] {
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn only_what_the_service_manager_starts_anew_by_itself_can_be_in_a_loop() {
         // Goal: timers and calls are no loops, drop-ins count, unknown is counted. Method: files in the places of systemd.
-        let manager = Manager::new();
+        let manager = Systemd::new();
         let own = |service: &str| is_own(&manager.root(), service);
         assert!(own("made"), "no file says anything of it");
         manager.file("usr/lib/systemd/system/made.service", "[Service]\nExecStart=/bin/made\n");

@@ -148,7 +148,7 @@ impl Reading<'_> {
                 if gone { "was removed" } else { "was replaced" }
             ),
             matters: "Who can change the list can change the files that it declares, and nothing will show it.",
-            todo: TODO,
+            todo: HEAL,
             owner: SECURITY,
             severity: Severity::High,
             attack: &["T1562.001"],
@@ -209,7 +209,7 @@ impl Reading<'_> {
 }
 
 const SECURITY: &str = "security";
-const TODO: &str = "Security: ask whether a service visit did this. If nobody says so, keep a copy of the storage, take the device out of use when it is free, and have its release installed anew.";
+const HEAL: &str = "Security: ask whether a service visit did this. If nobody says so, keep a copy of the storage, take the device out of use when it is free, and have its release installed anew.";
 
 /// Those that are not as declared, and those of which nobody knows.
 fn split(files: &Files) -> (Vec<&File>, Vec<&File>) {
@@ -225,7 +225,7 @@ fn file_words(file: &File) -> Words {
             title: format!("Missing: {name}"),
             changed: format!("/{path} is declared by the installed release, and is not there."),
             matters: "A part of the device's software is gone; what it did may fail when it is needed.",
-            todo: TODO,
+            todo: HEAL,
             owner: SECURITY,
             severity: Severity::Medium,
             attack: &[],
@@ -237,7 +237,7 @@ fn file_words(file: &File) -> Words {
         title: format!("Not as released: {name}"),
         changed: format!("/{path} is not the file that the installed release declares."),
         matters: "Somebody or something changed the device's software after it was signed.",
-        todo: TODO,
+        todo: HEAL,
         owner: SECURITY,
         severity: Severity::High,
         attack: if is_program { &["T1554"] } else { &["T1565.001"] },
@@ -252,7 +252,7 @@ fn rest_words(all: usize) -> Words {
             "{all} declared files are changed or missing; the first {ONE_BY_ONE} have findings of their own."
         ),
         matters: "So many at once are a wrong list, a failing disk, or software of somebody else.",
-        todo: TODO,
+        todo: HEAL,
         owner: SECURITY,
         severity: Severity::High,
         attack: &["T1565.001"],

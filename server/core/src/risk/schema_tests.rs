@@ -48,6 +48,7 @@ fn what_breaks_a_schema_is_refused_by_the_reader_too() {
     spoil(&|bad| bad["posture"]["secure_boot_of"] = "yes".into());
     spoil(&|bad| bad["reach"]["zone"] = "safe".into());
     spoil(&|bad| bad["findings"][0]["severity"] = 3.into());
+    spoil(&|bad| bad["findings"][0]["owner"] = "nobody".into());
     spoil(&|bad| bad["exposures"][0]["epss_millionths"] = "0.9".into());
     spoil(&|bad| bad["posture"]["os_support"] = json!({"until": {"at": 1, "from": 1}}));
     spoil(&|bad| bad["posture"]["os_support"]["ended"]["when"] = 1.into());
@@ -55,6 +56,9 @@ fn what_breaks_a_schema_is_refused_by_the_reader_too() {
     spoil(&|bad| {
         bad.as_object_mut().unwrap().remove("device");
     });
+    let mut owned = good.clone();
+    owned["findings"][0]["owner"] = "clinical-engineering".into();
+    assert!(check(&schema, &owned).is_ok() && serde_json::from_value::<Facts>(owned).is_ok());
     assert_eq!(good["device"].to_string(), "\"VP3-004417\"");
 }
 
