@@ -50,7 +50,7 @@ fn tell(input: &[u8], format: Format) -> Vec<Message> {
     let word = |place: usize| words.get(place % words.len()).copied().unwrap_or_default();
     let (device, journal) = (device(&word), journal(&word));
     let opened = take_in(None, device.id, finding(&word), NOW).0;
-    let reason = format!("a reason: {}", word(8));
+    let reason = format!("because of: {}", word(8));
     let closed =
         decide(opened.clone(), Verb::Close, word(1), &reason, NOW.plus_seconds(60)).expect("a reason");
     let reporter = Reporter { host: "cordon.example".to_owned(), version: "0.1.0".to_owned() };
