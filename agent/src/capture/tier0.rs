@@ -131,14 +131,13 @@ impl Capture for Tier0 {
         let Some(sockets) = self.list(now) else { return };
         let by_netlink = matches!(self.lists, Means::Open(_));
         let heard = if by_netlink { self.events.with(now, Events::open, Events::hear) } else { None };
-        let ends_are_told = heard.is_some();
         let Heard { destroyed, overrun } = heard.unwrap_or_default();
         if overrun {
             self.overrun = Some(now);
         }
         let programs = &mut self.programs;
         let mut program = |inode| programs.name(inode, now);
-        self.sockets.look(now, (&sockets, &destroyed, ends_are_told), &mut program, seen);
+        self.sockets.look(now, (&sockets, &destroyed), &mut program, seen);
         self.sight = self.now_seen(now);
     }
 
