@@ -45,6 +45,8 @@ pub struct Meant<'a> {
     pub report: Option<&'a Report>,
     /// The last authenticated request.
     pub seen: Option<Timestamp>,
+    /// When something on it first said whether it is in use, written down or not yet.
+    pub spoke: Option<Timestamp>,
 }
 
 /// What becomes of a device under the order.
@@ -146,7 +148,7 @@ pub fn fate(case: &Case<'_>, meant: &Meant<'_>) -> Fate {
     if software.floor > release.counter {
         return Fate::BelowFloor;
     }
-    if release.interlock == InterlockClass::Application && meant.device.spoke.is_none() {
+    if release.interlock == InterlockClass::Application && meant.spoke.is_none() {
         return Fate::NoApplication;
     }
     let (counter, floor) = (software.counter, software.floor);

@@ -15,6 +15,7 @@ use cordon_proto::time::{Millis, Timestamp};
 use cordon_server_core::clone::Trace;
 use cordon_server_core::device::{Device, Report, State};
 use cordon_server_core::exposure::Listed;
+use cordon_server_core::order_plan::Meant;
 use cordon_server_core::triage;
 
 use super::ReceiptView;
@@ -171,10 +172,22 @@ impl Member {
             reported: self.reported,
             last_seen: self.seen,
             listens: self.listens,
-            spoke: self.device.spoke.or(self.first_word()),
+            spoke: self.spoke(),
             noticed: noticed(self),
             ..Device::clone(&self.device)
         }
+    }
+
+    /// It as an order means it, with what it has said since it was last written down.
+    #[must_use]
+    pub fn meant(&self) -> Meant<'_> {
+        let (report, seen, spoke) = (self.report.as_deref(), self.seen, self.spoke());
+        Meant { device: &self.device, report, seen, spoke }
+    }
+
+    /// When something on it first said whether it is in use.
+    fn spoke(&self) -> Option<Timestamp> {
+        self.device.spoke.or_else(|| self.first_word())
     }
 
     /// When it said what it says now, if that is whether it is in use.

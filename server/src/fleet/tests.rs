@@ -83,7 +83,13 @@ fn the_first_word_about_its_use_is_remembered_and_silence_about_it_is_none() {
     fleet.follow([&put(&device(1, 10))], Revision(1));
     let heard = |interlock, at: i64| {
         assert!(fleet.heard(id(1), Some(report(interlock)), None, NOW.plus_seconds(at)));
-        fleet.get(id(1)).expect("there").current()
+        let member = fleet.get(id(1)).expect("there");
+        assert_eq!(
+            member.meant().spoke,
+            member.current().spoke,
+            "an order means it by its word, written down or not"
+        );
+        member.current()
     };
     assert_eq!(heard(InterlockState::Unknown, 10).spoke, None);
     let spoke = heard(InterlockState::InUse, 20);

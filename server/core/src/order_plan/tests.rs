@@ -40,7 +40,7 @@ fn ward() -> Vec<Device> {
 }
 
 fn meant(device: &Device) -> Meant<'_> {
-    Meant { device, report: device.report.as_ref(), seen: device.last_seen }
+    Meant { device, report: device.report.as_ref(), seen: device.last_seen, spoke: device.spoke }
 }
 
 const GOLDEN: &str = "\

@@ -296,27 +296,21 @@ impl Planning<'_> {
                 && member.device.hardware.model == release.model
         };
         let afterwards = Afterwards::of(&release, self.published, bill, members);
-        let (mut current, mut fleet) = (Vec::new(), FleetEffect::default());
+        let (mut meant, mut fleet) = (Vec::new(), FleetEffect::default());
         for member in members.iter().filter(may_take) {
             let facts = facts(member, self.published);
             let model = &self.published.model;
             let before = value(&facts, model, self.now);
-            let device = member.current();
             let (filter, affected) = self.filter;
             let (report, is_affected) = (member.report.as_deref(), affected.contains(&member.id()));
-            let seen = Seen { device: &device, report, band: before.band, is_affected };
+            let seen = Seen { device: &member.device, report, band: before.band, is_affected };
             if filter.fits(&seen) {
-                let meant = Meant { device: &device, report: device.report.as_ref(), seen: member.seen };
-                if fate(&case, &meant) == Fate::Fits {
+                if fate(&case, &member.meant()) == Fate::Fits {
                     fleet.add(&effect(&facts, &afterwards.facts(&facts), model, self.now));
                 }
-                current.push((device, member.seen));
+                meant.push(member.meant());
             }
         }
-        let meant: Vec<Meant<'_>> = current
-            .iter()
-            .map(|(device, seen)| Meant { device, report: device.report.as_ref(), seen: *seen })
-            .collect();
         let back = back.map(|back| way_back(&release, back));
         Ok(answer(&case, &meant, back, (fleet, &afterwards)))
     }

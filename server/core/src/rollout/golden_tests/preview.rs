@@ -30,7 +30,8 @@ pub(super) fn fate_of(words: &[&str]) -> String {
             other => panic!("nothing of a device: {other}"),
         }
     }
-    let meant = Meant { device: &device, report: device.report.as_ref(), seen: device.last_seen };
+    let (report, seen, spoke) = (device.report.as_ref(), device.last_seen, device.spoke);
+    let meant = Meant { device: &device, report, seen, spoke };
     let fate = fate(&case, &meant);
     match &fate {
         Fate::NeedsStep(way) => {

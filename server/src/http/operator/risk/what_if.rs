@@ -14,7 +14,7 @@ use cordon_proto::time::Timestamp;
 use cordon_proto::update::release::Release;
 use cordon_server_core::exposure::Bill;
 use cordon_server_core::import::KnownRelease;
-use cordon_server_core::order_plan::{Case, Fate, Meant, fate};
+use cordon_server_core::order_plan::{Case, Fate, fate};
 use cordon_server_core::paths_up::steps_of;
 use cordon_server_core::risk::what_if::{Changed, FleetEffect, effect};
 use serde::{Deserialize, Serialize};
@@ -147,7 +147,7 @@ impl Asked {
             |member: &&Arc<Member>| is_counted(member) && member.device.hardware.model == self.stated.model;
         let afterwards = Afterwards::of(&self.stated, &self.published, bill, members);
         for member in members.iter().filter(of_model) {
-            let fate = fate_of(&case, member);
+            let fate = fate(&case, &member.meant());
             if !matches!(fate, Fate::Fits | Fate::NeedsStep(_)) {
                 *left_out.entry(fate.word()).or_default() += 1;
                 continue;
@@ -179,11 +179,6 @@ impl Asked {
             next,
         }
     }
-}
-
-fn fate_of(case: &Case<'_>, member: &Member) -> Fate {
-    let (report, seen) = (member.report.as_deref(), member.seen);
-    fate(case, &Meant { device: &member.device, report, seen })
 }
 
 fn view(member: &Member, effect: cordon_server_core::risk::what_if::Effect) -> DeviceEffectView {
