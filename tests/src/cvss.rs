@@ -1,21 +1,21 @@
 //! Random CVSS vectors, and the Python library `cvss` as their judge where it is installed.
 //!
-//! The judge is asked in one process for all vectors. Read next: `tests/tests/matching/cvss.rs`.
-
-use std::process::{Command, Stdio};
+//! Read next: `tests/tests/matching/cvss.rs`.
 
 use cordon_server_core::cvss::{Vector, Version};
 use fastrand::Rng;
 
-use crate::program::program;
+use crate::judge::Judge;
 
 /// Reads vectors, writes their scores.
-const JUDGE: &str = "import sys
+pub const JUDGE: Judge = Judge::of(
+    "import sys
 from cvss import CVSS3, CVSS4
 for line in sys.stdin:
     line = line.strip()
     print(*((CVSS4 if line.startswith('CVSS:4') else CVSS3)(line).scores()))
-";
+",
+);
 
 /// Metrics of 3.x with their values; those from the ninth on may be missing.
 const THREE: [&str; 22] = [
@@ -72,22 +72,6 @@ const FOUR: [&str; 26] = [
     "MSI:XSHLN",
     "MSA:XSHLN",
 ];
-
-/// The judge, not started yet.
-#[must_use]
-pub fn judge() -> Command {
-    let mut judge = program("python3");
-    judge.args(["-c", JUDGE]);
-    judge
-}
-
-/// Whether the judge is here.
-#[must_use]
-pub fn is_judged() -> bool {
-    let mut judge = judge();
-    judge.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    judge.status().is_ok_and(|status| status.success())
-}
 
 /// A vector's scores as the judge and the sets write them: three of 3.x, one of 4.0.
 #[must_use]

@@ -17,6 +17,7 @@ pub mod faults;
 pub mod fuzz;
 pub mod hospital;
 pub mod http_proxy;
+pub mod judge;
 pub mod light;
 pub mod mutants;
 pub mod namespace;

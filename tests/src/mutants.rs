@@ -27,6 +27,7 @@ pub mod owner;
 pub mod refusals;
 pub mod risk;
 pub mod rollouts;
+pub mod rooms;
 pub mod sboms;
 pub mod sensor;
 pub mod shortcuts;

@@ -3,17 +3,17 @@
 //! Read next: `cordon_sim::fuzz::siem`, `cordon_server_core::siem::ocsf`.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
 
 use cordon_sim::fuzz::mutate::Mutator;
 use cordon_sim::fuzz::siem::{ocsf, sayings};
-use cordon_sim::program::program;
+use cordon_sim::judge::Judge;
 use cordon_sim::skip;
 use fastrand::Rng;
 
 /// Says of each line whether it fits its class in the schema, with the profiles that it names. The schema is closed: an
 /// attribute that it does not know is a fault.
-const JUDGE: &str = "import json, sys
+const JUDGE: Judge = Judge::of(
+    "import json, sys
 from jsonschema import Draft202012Validator
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 schema = OcsfJsonSchemaEmbedded(get_ocsf_schema(version='1.6.0'))
@@ -28,38 +28,17 @@ for line in sys.stdin:
     faults = judge(event['class_uid'], tuple(event['metadata'].get('profiles', []))).iter_errors(event)
     faults = [fault.json_path + ': ' + fault.message[:200] for fault in faults]
     print(' | '.join(faults).replace('\\n', ' ') or 'ok')
-";
+",
+);
 
 /// Lines that the judge sees.
 const LINES: usize = 600;
-
-fn judge() -> Command {
-    let mut judge = program("python3");
-    judge.args(["-c", JUDGE]);
-    judge
-}
-
-fn is_here() -> bool {
-    let mut judge = judge();
-    judge.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    judge.status().is_ok_and(|status| status.success())
-}
-
-fn judged(lines: &[String]) -> Vec<String> {
-    let mut judge = judge().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 runs");
-    let mut input = judge.stdin.take().expect("its input");
-    let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()));
-    let output = judge.wait_with_output().expect("it ends");
-    writer.join().expect("a writer").expect("it reads");
-    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
-}
 
 #[test]
 fn every_event_in_ocsf_fits_the_published_schema_whatever_a_device_said() {
     // Goal: a data lake takes what is sent. Method: samples and what chance makes of them, as events of every class, before
     // the schema of version 1.6.0; controls with an attribute that there is not, and without one that is required.
-    if !is_here() {
+    if !JUDGE.is_here() {
         return skip::skip("no judge of OCSF: python3 without ocsf-json-schema and jsonschema");
     }
     let seed = fastrand::u64(..);
@@ -73,8 +52,7 @@ fn every_event_in_ocsf_fits_the_published_schema_whatever_a_device_said() {
     let strange = last.replacen('{', "{\"strange\":1,", 1);
     let short = last.replacen("\"severity_id\"", "\"severity_ix\"", 1);
     lines.extend([strange, short]);
-    let mut answers = judged(&lines);
-    assert_eq!(answers.len(), lines.len(), "an answer a line");
+    let mut answers = JUDGE.answers(&lines);
     let controls = answers.split_off(answers.len() - 2);
     assert!(controls.iter().all(|control| control != "ok"), "the judge judges: {controls:?}");
     for (line, answer) in lines.iter().zip(&answers) {

@@ -4,66 +4,47 @@
 //! Read next: `rollouts.rs` for the other rules of the engine, `mutants.rs`, which tries them.
 
 use super::Breakage;
-
-/// A rule of the ground: what its breakage would mean, the file, the line, the line broken, and the test that must notice.
-const fn ground(
-    name: &'static str,
-    file: &'static str,
-    (find, replace): (&'static str, &'static str),
-    test: &'static str,
-) -> Breakage {
-    Breakage { name, file, find, replace, package: "cordon-server-core", test }
-}
-
-/// The same of the server.
-const fn server(
-    name: &'static str,
-    file: &'static str,
-    (find, replace): (&'static str, &'static str),
-    test: &'static str,
-) -> Breakage {
-    Breakage { name, file, find, replace, package: "cordon-server", test }
-}
+use super::rooms::{server, server_core};
 
 /// Every breakage of these rules that a named test must catch.
 pub const ENGINE: &[Breakage] = &[
-    ground(
+    server_core(
         "the server's own absence makes devices silent",
         "server/core/src/rollout/facts.rs",
         ("let last = self.heard.max(there).map_or", "let last = self.heard.map_or"),
         "rollout::absence_tests::a_server_that_was_off_calls_nobody_silent_for_the_time_it_was_not_there",
     ),
-    ground(
+    server_core(
         "one that falls silent again and again is believed each time",
         "server/core/src/rollout/facts.rs",
         ("mark.is_some_and(|since| tries > 1 || self", "mark.is_some_and(|since| self"),
         "rollout::absence_tests::who_was_silent_and_speaks_again_has_failed_at_nothing_until_the_second_time",
     ),
-    ground(
+    server_core(
         "a mark of next year bars until next year",
         "server/core/src/rollout/facts.rs",
         ("*mark = mark.filter(|since| *since <= now);", ""),
         "rollout::absence_tests::marks_of_a_time_that_has_not_come_keep_nobody_from_the_go",
     ),
-    ground(
+    server_core(
         "a second go for one that a clock ahead called silent",
         "server/core/src/rollout/progress.rs",
         ("    given <= now && silent", "    given > now && silent"),
         "rollout::absence_tests::who_rebooted_before_a_clock_went_ahead_keeps_its_go_and_gets_no_second_one",
     ),
-    ground(
+    server_core(
         "a second go for one that a clock ahead told",
         "server/core/src/rollout/progress.rs",
         ("GoTold::At(told) => told > taken,", "GoTold::At(told) => told == taken,"),
         "rollout::absence_tests::who_was_told_by_a_clock_ahead_gets_no_other_go_before_it_speaks",
     ),
-    ground(
+    server_core(
         "a wave of next year settles next year",
         "server/core/src/rollout/apply.rs",
         ("wave.settled_by(now).or(Some(now))", "wave.settled.or(Some(now))"),
         "rollout::absence_tests::waves_that_a_clock_ahead_began_and_settled_go_on_by_the_time_of_now",
     ),
-    ground(
+    server_core(
         "a wave begins twice",
         "server/core/src/rollout/check.rs",
         (
@@ -72,13 +53,13 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "rollout::absence_tests::waves_that_a_clock_ahead_began_and_settled_go_on_by_the_time_of_now",
     ),
-    ground(
+    server_core(
         "tries that are left count for nothing",
         "server/core/src/rollout/plan.rs",
         ("None if facts.is_silent(", "None if facts.trusted && !facts.trusted && facts.is_silent("),
         "rollout::absence_tests::who_falls_silent_with_tries_left_is_waited_for_in_that_very_tick",
     ),
-    ground(
+    server_core(
         "a scrapped device is searched for",
         "server/core/src/rollout/offer.rs",
         ("Stage::Waiting if is_dismissed =>", "Stage::Waiting if is_dismissed && facts.trusted =>"),
@@ -111,13 +92,13 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "http::console::tests::rollouts::a_stopped_return_goes_on_while_its_way_back_is_open_and_is_never_called_done",
     ),
-    ground(
+    server_core(
         "a stolen device halts a rollout",
         "server/core/src/rollout/facts.rs",
         ("        dismissed\n            || (since", "        (since"),
         "rollout::absence_tests::the_go_of_a_device_that_a_person_called_lost_is_taken_back_and_is_no_failure",
     ),
-    ground(
+    server_core(
         "a device is asked back from a release that it has left",
         "server/core/src/rollout/offer.rs",
         (
@@ -126,43 +107,43 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "rollout::absence_tests::a_device_that_has_gone_on_to_another_release_is_not_asked_back_and_stops_nobody",
     ),
-    ground(
+    server_core(
         "one that refuses its own way back has left",
         "server/core/src/rollout/offer.rs",
         ("if other && runs_other && rollout.state", "if other && rollout.state"),
         "rollout::absence_tests::a_device_that_has_gone_on_to_another_release_is_not_asked_back_and_stops_nobody",
     ),
-    ground(
+    server_core(
         "a pause keeps places for ever",
         "server/core/src/rollout/plan.rs",
         ("State::Paused { .. } => unclaimed(rollout, sight),", "State::Paused { .. } => Vec::new(),"),
         "rollout::absence_tests::a_pause_leaves_the_go_to_whoever_came_for_it_and_frees_the_other_places",
     ),
-    ground(
+    server_core(
         "a place kept for one that never comes",
         "server/core/src/rollout/facts.rs",
         ("now.seconds_since(at) > UNCLAIMED_S || at > now", "now < at"),
         "rollout::review_tests::a_go_that_nobody_came_for_is_no_silence_and_one_that_was_told_is",
     ),
-    ground(
+    server_core(
         "a go that nobody was told of counts as told",
         "server/core/src/rollout/progress.rs",
         ("else { GoTold::NotYet };", "else { GoTold::Unwritten };"),
         "rollout::review_tests::a_go_that_nobody_came_for_is_no_silence_and_one_that_was_told_is",
     ),
-    ground(
+    server_core(
         "a hold hides a dark device",
         "server/core/src/rollout/facts.rs",
         ("(before && ((self.held && under_hold) ||", "(before && (self.held ||"),
         "rollout::review_tests::a_hold_does_not_hide_a_device_that_went_dark_after_its_go",
     ),
-    ground(
+    server_core(
         "a place leaks to another rollout",
         "server/core/src/rollout/facts.rs",
         ("(since && (rests || self.elsewhere))", "(since && rests)"),
         "rollout::review_tests::a_place_is_free_again_when_another_rollout_has_the_device",
     ),
-    ground(
+    server_core(
         "a newer release is a refusal",
         "server/core/src/rollout/offer.rs",
         (
@@ -171,13 +152,13 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "rollout::review_tests::who_got_a_newer_release_from_another_rollout_refuses_nothing",
     ),
-    ground(
+    server_core(
         "an order is followed by its name",
         "server/core/src/rollout/offer.rs",
         ("(release && bytes).then_some(order)", "(release || !bytes || bytes).then_some(order)"),
         "rollout::review_tests::an_order_that_was_signed_anew_for_another_release_is_another_order",
     ),
-    ground(
+    server_core(
         "a refusal of the way back is lost",
         "server/core/src/rollout/offer.rs",
         (
@@ -186,31 +167,31 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "rollout::review_tests::a_refusal_of_the_way_back_counts_until_the_way_back_closes",
     ),
-    ground(
+    server_core(
         "a wave that shows nothing opens the next",
         "server/core/src/rollout/tally.rs",
         ("return last || rollout", "return !last || last || rollout"),
         "rollout::review_tests::a_wave_that_shows_nothing_does_not_open_the_next",
     ),
-    ground(
+    server_core(
         "a wave in which everybody failed settles",
         "server/core/src/rollout/tally.rs",
         ("has_shown(rollout, index, fleet, now) && open.all", "open.all"),
         "rollout::review_tests::a_wave_in_which_everybody_failed_stops_even_where_the_limit_is_wide",
     ),
-    ground(
+    server_core(
         "no way on and no stop",
         "server/core/src/rollout/plan.rs",
         (".or_else(|| first_spent(rollout, &tallies, sight))", ""),
         "rollout::review_tests::a_wave_in_which_everybody_failed_stops_even_where_the_limit_is_wide",
     ),
-    ground(
+    server_core(
         "the checker believes a silence",
         "server/core/src/rollout/check.rs",
         ("holds(dark, Violation::NotSilent)", "holds(dark || !dark, Violation::NotSilent)"),
         "rollout::review_tests::the_check_sees_by_itself_who_is_silent_and_whose_go_may_be_taken",
     ),
-    ground(
+    server_core(
         "the checker lets any go be taken",
         "server/core/src/rollout/check.rs",
         (
@@ -219,7 +200,7 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "rollout::review_tests::the_check_sees_by_itself_who_is_silent_and_whose_go_may_be_taken",
     ),
-    ground(
+    server_core(
         "what stands still frees no places",
         "server/core/src/rollout/plan.rs",
         (
@@ -228,7 +209,7 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "rollout::absence_tests::a_stop_takes_the_go_back_from_all_who_still_wait_and_leaves_the_place_to_who_rebooted",
     ),
-    ground(
+    server_core(
         "a word after a stop is taken for a missing go",
         "server/core/src/rollout/facts.rs",
         (
@@ -237,7 +218,7 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "rollout::absence_tests::who_speaks_after_a_stop_with_the_go_in_hand_keeps_its_place",
     ),
-    ground(
+    server_core(
         "a stop of a time to come keeps places",
         "server/core/src/rollout/facts.rs",
         (
@@ -246,7 +227,7 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "rollout::absence_tests::a_stop_by_a_clock_ahead_keeps_no_place_until_its_time_comes",
     ),
-    ground(
+    server_core(
         "a stopped return installs",
         "server/core/src/rollout/offer.rs",
         (
@@ -264,31 +245,31 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "rollouts::later_tests::a_go_that_was_given_after_a_turn_began_is_not_taken_back_in_it",
     ),
-    ground(
+    server_core(
         "what a clock ahead told is told",
         "server/core/src/rollout/progress.rs",
         ("Self::At(told) => told > now,", "Self::At(_) => false,"),
         "rollout::world_tests::two_rollouts_under_a_clock_that_goes_wrong_break_no_promise",
     ),
-    ground(
+    server_core(
         "a return has the places of its installs too",
         "server/core/src/rollout/way_back.rs",
         ("let room = sight.room.saturating_sub(still_installing(rollout, sight));", "let room = sight.room;"),
         "rollout::world_tests::two_rollouts_at_once_break_no_promise",
     ),
-    ground(
+    server_core(
         "one go ends twice",
         "server/core/src/rollout/check.rs",
         ("&& !ended.insert(*device)", "&& !ended.insert(*device) && ended.is_empty()"),
         "rollout::review_tests::the_check_sees_by_itself_who_is_silent_and_whose_go_may_be_taken",
     ),
-    ground(
+    server_core(
         "a refused plan loses its stop",
         "server/core/src/rollout/check.rs",
         ("(stop, Some(violation))", "(Vec::new(), Some(violation))"),
         "rollout::review_tests::a_refused_plan_keeps_its_stop",
     ),
-    ground(
+    server_core(
         "goes on into a stop",
         "server/core/src/rollout/plan.rs",
         (
@@ -393,7 +374,7 @@ pub const ENGINE: &[Breakage] = &[
         ("Act::Halt { .. } | Act::Stop { .. } => {\n", "Act::Halt { .. } | Act::Stop { .. } if false => {\n"),
         "rollouts::later_tests::a_rollout_that_stops_itself_is_told_to_those_who_have_the_go_at_once",
     ),
-    ground(
+    server_core(
         "joined from another rollout",
         "server/core/src/rollout/offer.rs",
         (
@@ -402,25 +383,25 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "rollout::offer_tests::who_is_on_its_way_elsewhere_does_not_join_and_nobody_joins_an_order_that_has_ended",
     ),
-    ground(
+    server_core(
         "joined after the order's end",
         "server/core/src/rollout/offer.rs",
         ("now < order.expires && fits(order, device)", "fits(order, device)"),
         "rollout::offer_tests::who_is_on_its_way_elsewhere_does_not_join_and_nobody_joins_an_order_that_has_ended",
     ),
-    ground(
+    server_core(
         "finished while somebody may join",
         "server/core/src/rollout/plan.rs",
         ("if nobody_left && !takes_in(rollout, sight) &&", "if nobody_left &&"),
         "rollout::tests::a_rollout_that_takes_in_stays_open_until_its_order_ends",
     ),
-    ground(
+    server_core(
         "begun without a window",
         "server/core/src/rollout/opening.rs",
         ("if order.windows.is_empty() {", "if order.windows.is_empty() && false {"),
         "rollout::opening::tests::a_rollout_of_what_is_not_here_is_refused_by_the_rule_that_says_so",
     ),
-    ground(
+    server_core(
         "begun with other bytes than listed",
         "server/core/src/rollout/opening.rs",
         (
@@ -429,13 +410,13 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "rollout::opening::tests::a_rollout_of_what_is_not_here_is_refused_by_the_rule_that_says_so",
     ),
-    ground(
+    server_core(
         "begun without the image",
         "server/core/src/rollout/opening.rs",
         ("if !image_is_here {", "if !image_is_here && false {"),
         "rollout::opening::tests::a_rollout_of_what_is_not_here_is_refused_by_the_rule_that_says_so",
     ),
-    ground(
+    server_core(
         "begun over another model",
         "server/core/src/rollout/opening.rs",
         ("**model != listed.model", "**model != listed.model && false"),
@@ -474,19 +455,19 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "http::console::tests::findings_rollouts_and_holds_are_decided_by_the_apis_commits",
     ),
-    ground(
+    server_core(
         "given again to one that slept over it",
         "server/core/src/rollout/facts.rs",
         ("listens && missed.is_none_or(|since| self.heard.is_some_and(|heard| heard > since))", "listens"),
         "rollout::review_tests::a_go_that_nobody_came_for_is_no_silence_and_one_that_was_told_is",
     ),
-    ground(
+    server_core(
         "a tick gives to one that sleeps",
         "server/core/src/rollout/facts.rs",
         ("listens && missed.is_none_or", "(listens || !listens) && missed.is_none_or"),
         "rollout::sleepers_tests::a_thousand_pumps_that_sleep_are_updated_in_days",
     ),
-    ground(
+    server_core(
         "the checker lets one that sleeps have a go",
         "server/core/src/rollout/check.rs",
         (
@@ -495,7 +476,7 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "rollout::sleepers_tests::a_go_for_one_that_would_not_hear_of_it_does_not_pass",
     ),
-    ground(
+    server_core(
         "a clock of seconds costs six hours",
         "server/core/src/rollout/at_check_in.rs",
         (
@@ -504,13 +485,13 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "rollout::sleepers_tests::who_speaks_in_the_second_in_which_its_go_was_taken_back_has_another_one",
     ),
-    ground(
+    server_core(
         "a go in a check-in beyond the places",
         "server/core/src/rollout/at_check_in.rs",
         ("Err(Violation::TooManyInFlight) => return Ok(None),", "Err(Violation::TooManyInFlight) => {}"),
         "rollout::review_tests::what_is_given_at_a_check_in_is_what_the_plan_would_give",
     ),
-    ground(
+    server_core(
         "a go in a check-in beside a stop",
         "server/core/src/rollout/at_check_in.rs",
         (
@@ -519,7 +500,7 @@ pub const ENGINE: &[Breakage] = &[
         ),
         "rollout::review_tests::what_is_given_at_a_check_in_is_what_the_plan_would_give",
     ),
-    ground(
+    server_core(
         "the way back for one that sleeps",
         "server/core/src/rollout/way_back.rs",
         (" && facts.will_come(Action::Back, sight.now) {", " {"),

@@ -3,36 +3,7 @@
 //! Read next: `table.rs` for the others, `mutants.rs`, which tries them.
 
 use super::Breakage;
-
-/// A rule of the ground: its name, the file, the line, the line broken, and the test that must notice.
-const fn ground(
-    name: &'static str,
-    file: &'static str,
-    (find, replace): (&'static str, &'static str),
-    test: &'static str,
-) -> Breakage {
-    Breakage { name, file, find, replace, package: "cordon-server-core", test }
-}
-
-/// The same for a rule of the workstation.
-const fn desk(
-    name: &'static str,
-    file: &'static str,
-    (find, replace): (&'static str, &'static str),
-    test: &'static str,
-) -> Breakage {
-    Breakage { name, file, find, replace, package: "cordon-ctl", test }
-}
-
-/// The same for a rule of the console's pages.
-const fn page(
-    name: &'static str,
-    file: &'static str,
-    (find, replace): (&'static str, &'static str),
-    test: &'static str,
-) -> Breakage {
-    Breakage { name, file, find, replace, package: "cordon-server", test }
-}
+use super::rooms::{ctl, server, server_core};
 
 const ACTS: &str = "server/src/http/console/acts/rollouts.rs";
 const CALENDAR: &str = "server/core/src/rollout/calendar.rs";
@@ -50,85 +21,85 @@ const WATCH: &str = "ctl/src/rollouts/watch.rs";
 
 /// Every breakage of the evidence that a named test must catch.
 pub const EVIDENCE: &[Breakage] = &[
-    ground(
+    server_core(
         "a dropped line of a pack is not missed",
         VERIFY,
         ("return Err(self.differs(seal));", "return Ok(());"),
         "evidence::tests::every_line_that_is_dropped_doubled_or_moved_is_named",
     ),
-    ground(
+    server_core(
         "any audit log may seal a pack",
         VERIFY,
         ("if head.head().log != log {", "if false {"),
         "evidence::tests::a_reader_with_other_anchors_believes_nothing",
     ),
-    ground(
+    server_core(
         "a kept head is worth its key alone",
         VERIFY,
         ("continued(&self.earlier, kept, (line, &head))?;", "continued(&self.earlier, &[], (line, &head))?;"),
         "evidence::tests::a_head_that_was_kept_holds_the_log_of_a_pack_to_its_past",
     ),
-    ground(
+    server_core(
         "a pack goes on from a head by its size",
         KEPT,
         ("if one.head().root == kept.head().root => Ok(()),", "if one.size() == kept.size() => Ok(()),"),
         "evidence::tests::a_head_that_was_kept_holds_the_log_of_a_pack_to_its_past",
     ),
-    ground(
+    server_core(
         "an earlier head goes on without a proof",
         KEPT,
         ("if !proof.proves(&earlier.head().root, &head.head().root) {", "if proof.first > proof.second {"),
         "evidence::tests::a_head_that_was_kept_holds_the_log_of_a_pack_to_its_past",
     ),
-    ground(
+    server_core(
         "a clock that jumps ahead takes a hold away",
         HOLD,
         ("(false, None) => Some(Passing::Lapses),", "(false, None) => Some(Passing::Goes),"),
         "rollout::hold::tests::a_hold_that_is_over_stays_a_week_and_holds_again_where_the_clock_was_ahead",
     ),
-    ground(
+    server_core(
         "what a pause leaves is planned for tonight",
         CALENDAR,
         ("match (rollout.moves() || goes, wave.started) {", "match (rollout.is_open(), wave.started) {"),
         "rollout::calendar::tests::a_rollout_that_stands_still_disturbs_nobody_and_a_return_those_who_confirmed",
     ),
-    ground(
+    server_core(
         "a line of a pack has two forms",
         LINE,
         ("if line.to_bytes() == bytes {", "if !bytes.is_empty() {"),
         "evidence::tests::lines_read_back_in_one_form_only",
     ),
-    ground(
+    server_core(
         "any root is the owner's in a pack",
         TRUST,
         ("if found != anchor {", "if false {"),
         "evidence::tests::a_reader_with_other_anchors_believes_nothing",
     ),
-    ground(
+    server_core(
         "a receipt of before counts in a pack",
         VERIFIED,
         ("body.order == order.id && image && body.time >= order.issued", "body.order == order.id && image"),
         "evidence::tests::a_receipt_of_before_or_of_another_image_counts_for_nothing_and_breaks_nothing",
     ),
-    ground(
+    server_core(
         "a device that went back is patched",
         MEASURES,
         ("since.remove(&body.hardware);", "since.entry(body.hardware).or_insert(body.time);"),
         "evidence::tests::a_receipt_of_before_or_of_another_image_counts_for_nothing_and_breaks_nothing",
     ),
-    ground(
+    server_core(
         "a receipt counts for an issue that is not the last it can answer",
         VERIFIED,
         ("answered.max_by_key(|(_, approved)|", "answered.min_by_key(|(_, approved)|"),
         "evidence::tests::a_receipt_counts_for_the_very_issue_that_it_answers",
     ),
-    ground(
+    server_core(
         "a receipt counts for every issue of its order",
         VERIFIED,
         ("filter(move |word| Some(word.issue) == issue)", "filter(move |word| Some(word.issue) >= issue)"),
         "evidence::tests::a_receipt_counts_for_the_very_issue_that_it_answers",
     ),
-    ground(
+    server_core(
         "a device that was enrolled twice is two",
         VERIFIED,
         (
@@ -139,19 +110,19 @@ pub const EVIDENCE: &[Breakage] = &[
         ),
         "evidence::tests::a_device_that_was_enrolled_twice_is_one_device",
     ),
-    ground(
+    server_core(
         "a second identity of a device is not told",
         VERIFIED,
         (".filter(|names| names.len() > 1)", ".filter(|names| names.len() > 2)"),
         "evidence::tests::a_device_that_was_enrolled_twice_is_one_device",
     ),
-    ground(
+    server_core(
         "an order signed anew doubles the devices that were to have it",
         MEASURES,
         ("in pack.orders.iter().filter(last) {", "in pack.orders.iter().filter(|one| last(one) || true) {"),
         "evidence::tests::a_receipt_counts_for_the_very_issue_that_it_answers",
     ),
-    desk(
+    ctl(
         "a receipt of hardware outside the list counts in a pack",
         JUDGE,
         (
@@ -160,25 +131,25 @@ pub const EVIDENCE: &[Breakage] = &[
         ),
         "evidence::tests::a_receipt_of_hardware_that_is_not_on_the_list_counts_for_nothing",
     ),
-    ground(
+    server_core(
         "a maker is told what nobody approved",
         REPORT,
         ("let fields = approved.iter().filter_map(", "let fields = Field::ALL.iter().filter_map("),
         "evidence::tests::a_makers_report_holds_no_field_that_nobody_approved",
     ),
-    ground(
+    server_core(
         "the calendar looks past a hold",
         CALENDAR,
         ("(false, _) => day.held += 1,", "(false, _) => day.devices += 1,"),
         "rollout::calendar::tests::a_hold_takes_the_nights_that_it_covers_to_their_end",
     ),
-    desk(
+    ctl(
         "a receipt counts without its chain",
         RECEIPTS,
         (".filter(|_| anchored(chain, anchors))?;", "?;"),
         "order::receipts::tests::what_no_device_of_the_owner_signed_does_not_count",
     ),
-    desk(
+    ctl(
         "a certificate speaks for any device",
         RECEIPTS,
         (
@@ -187,19 +158,19 @@ pub const EVIDENCE: &[Breakage] = &[
         ),
         "order::receipts::tests::a_certificate_speaks_for_its_own_device_alone",
     ),
-    desk(
+    ctl(
         "who proved nothing is not named",
         RECEIPTS,
         ("list.without(|device| last.contains_key(device))", "list.without(|_| !last.is_empty())"),
         "order::receipts::tests::who_proved_nothing_is_named_and_an_older_order_of_the_same_name_proves_nothing",
     ),
-    desk(
+    ctl(
         "a watch ends well although it halted",
         WATCH,
         ("\"finished\" | \"returned\" => {", "\"finished\" | \"returned\" | \"halted\" => {"),
         "tests::watching::a_rollout_is_followed_to_its_end_and_the_exit_status_says_which",
     ),
-    page(
+    server(
         "a reader changes what the pages offer",
         "server/src/http/console/visitor.rs",
         (
@@ -208,25 +179,25 @@ pub const EVIDENCE: &[Breakage] = &[
         ),
         "http::console::tests::rollouts::whoever_may_stop_stops_in_the_console_too",
     ),
-    page(
+    server(
         "an order in its last second called live",
         "server/src/ui/orders.rs",
         ("() if now >= expires => Self::Over(expires),", "() if now > expires => Self::Over(expires),"),
         "ui::orders::tests::an_order_is_ahead_in_force_or_over",
     ),
-    page(
+    server(
         "a device that rolled back called patched",
         "server/src/http/console/evidence.rs",
         ("known.outcome == Some(Outcome::Confirmed) && !went_back", "known.outcome.is_some() && !went_back"),
         "http::console::tests::evidence::the_measures_count_receipts_and_say_what_is_unknown",
     ),
-    page(
+    server(
         "a device that never confirmed offered for use",
         "server/src/http/console/acceptance.rs",
         ("!= Some(Outcome::Confirmed) {", "== Some(Outcome::Refused) {"),
         "http::console::tests::rollouts::a_person_returns_a_device_to_use",
     ),
-    page(
+    server(
         "a bar that hides who went back",
         "server/src/ui/wave_bar.rs",
         (
@@ -235,43 +206,43 @@ pub const EVIDENCE: &[Breakage] = &[
         ),
         "ui::wave_bar::tests::what_went_back_is_not_drawn_as_confirmed",
     ),
-    page(
+    server(
         "a clinical engineer ends a rollout in the console",
         ACTS,
         ("\"stop\" | \"pause\")", "\"stop\" | \"pause\" | \"abort\")"),
         "http::console::tests::endings::a_page_offers_to_each_role_what_it_may_and_stop_to_all",
     ),
-    page(
+    server(
         "a reader is offered a pause",
         "server/src/ui/rollouts/acts.rs",
         ("self.page.rights.stop && matches!", "matches!"),
         "http::console::tests::endings::a_page_offers_to_each_role_what_it_may_and_stop_to_all",
     ),
-    page(
+    server(
         "a question that hides who is under way",
         ACTS,
         ("{ 0 } else { all.installing };", "{ all.installing } else { 0 };"),
         "http::console::tests::endings::a_person_pauses_resumes_and_finishes_from_the_page_and_other_pages_hear_of_it",
     ),
-    page(
+    server(
         "ending for good hides who may go back",
         ACTS,
         ("{ to_go_back(fleet) } else { 0 };", "{ 0 } else { to_go_back(fleet) };"),
         "http::console::tests::endings::ending_for_good_leaves_the_way_back_open_and_says_so",
     ),
-    ground(
+    server_core(
         "an order that is in force called withdrawn",
         "server/core/src/withdrawn.rs",
         ("!after.contains(order) && !in_force.contains(order)", "!after.contains(order)"),
         "withdrawn::tests::what_the_next_document_does_not_list_was_withdrawn_by_it",
     ),
-    page(
+    server(
         "an order that was over called withdrawn",
         "server/src/repositories/withdrawn.rs",
         ("is_some_and(|(_, at)| *at >= gone.order.expires)", "is_some_and(|(_, at)| *at < Timestamp(0))"),
         "http::console::tests::orders::an_order_that_was_taken_back_says_by_whom_when_and_what_it_ended",
     ),
-    page(
+    server(
         "a person's stop called the end of a withdrawn order",
         "server/src/http/console/orders/withdrawn.rs",
         (
@@ -280,19 +251,19 @@ pub const EVIDENCE: &[Breakage] = &[
         ),
         "http::console::tests::orders::an_order_that_was_taken_back_says_by_whom_when_and_what_it_ended",
     ),
-    ground(
+    server_core(
         "a rollout of a release that its maker took back",
         "server/core/src/rollout/opening.rs",
         ("if !listed.still {", "if !listed.still && !image_is_here {"),
         "rollout::opening::tests::a_rollout_of_what_is_not_here_is_refused_by_the_rule_that_says_so",
     ),
-    desk(
+    ctl(
         "a maker's late clock signs a release",
         "ctl/src/clock.rs",
         ("if expires >= ends {", "if expires > Timestamp(0) || expires >= ends {"),
         "tests::clocks::a_maker_whose_clock_is_a_year_behind_or_ahead_signs_no_release",
     ),
-    desk(
+    ctl(
         "a bundle that lacks an image is taken in",
         "ctl/src/release/import.rs",
         (
@@ -301,7 +272,7 @@ pub const EVIDENCE: &[Breakage] = &[
         ),
         "tests::importing::a_bundle_that_lacks_a_target_is_refused_at_import_by_the_name_of_what_is_missing",
     ),
-    page(
+    server(
         "a stopped rollout without an order told to go on",
         "server/src/http/console/rollout.rs",
         ("if !self.is_in_force() => {", "if self.is_in_force() => {"),
@@ -315,7 +286,7 @@ pub const EVIDENCE: &[Breakage] = &[
         package: "cordon-proto",
         test: "update::order::tests::a_person_is_kept_from_signing_what_no_device_could_follow",
     },
-    desk(
+    ctl(
         "anybody signs a report to a maker",
         "ctl/src/evidence/people.rs",
         (
@@ -324,13 +295,13 @@ pub const EVIDENCE: &[Breakage] = &[
         ),
         "tests::reports::a_report_is_signed_by_the_owners_people_and_read_back_by_the_makers",
     ),
-    desk(
+    ctl(
         "a report in another form read",
         "ctl/src/evidence/people.rs",
         ("if value.json() != bytes {", "if value.json().len() > bytes.len() {"),
         "tests::reports::a_report_is_signed_by_the_owners_people_and_read_back_by_the_makers",
     ),
-    desk(
+    ctl(
         "a changed report read",
         "ctl/src/evidence/people.rs",
         (
@@ -339,7 +310,7 @@ pub const EVIDENCE: &[Breakage] = &[
         ),
         "tests::reports::a_report_is_signed_by_the_owners_people_and_read_back_by_the_makers",
     ),
-    desk(
+    ctl(
         "the proof of a report's signature changed",
         "ctl/src/evidence/people.rs",
         (

@@ -4,16 +4,7 @@
 //! Read next: `table.rs` for the others, `mutants.rs`, which tries them.
 
 use super::Breakage;
-
-/// A rule: what its breakage would mean, package and file, the line, the line broken, and the test that must notice.
-const fn rule(
-    name: &'static str,
-    (package, file): (&'static str, &'static str),
-    (find, replace): (&'static str, &'static str),
-    test: &'static str,
-) -> Breakage {
-    Breakage { name, file, find, replace, package, test }
-}
+use super::rooms::rule;
 
 const DECISION: (&str, &str) = ("cordon-proto", "proto/src/update/decide.rs");
 const SCOPE: (&str, &str) = ("cordon-proto", "proto/src/update/scope.rs");

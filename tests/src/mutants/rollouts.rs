@@ -4,16 +4,7 @@
 //! Read next: `table.rs` for the others, `mutants.rs`, which tries them.
 
 use super::Breakage;
-
-/// A rule: what its breakage would mean, the file of the engine, the line, the line broken, and the test that must notice.
-const fn rule(
-    name: &'static str,
-    file: &'static str,
-    (find, replace): (&'static str, &'static str),
-    test: &'static str,
-) -> Breakage {
-    Breakage { name, file, find, replace, package: "cordon-server-core", test }
-}
+use super::rooms::server_core;
 
 const CHECK: &str = "server/core/src/rollout/check.rs";
 const FACTS: &str = "server/core/src/rollout/facts.rs";
@@ -51,7 +42,7 @@ const SAID_TEST: &str = "rollout::offer_tests::what_a_check_in_says_of_the_order
 
 /// Every breakage of the engine that a named test must catch.
 pub const ROLLOUTS: &[Breakage] = &[
-    rule(
+    server_core(
         "the hash of a receipt is not compared",
         RECEIPT,
         (
@@ -60,25 +51,25 @@ pub const ROLLOUTS: &[Breakage] = &[
         ),
         RECEIPTS_TEST,
     ),
-    rule(
+    server_core(
         "an older receipt is counted",
         RECEIPT,
         ("if receipt.time < row.signed.issued {", "if receipt.time < row.signed.issued && false {"),
         RECEIPTS_TEST,
     ),
-    rule(
+    server_core(
         "a receipt from before the wave is counted",
         RECEIPT,
         ("if later < row.begun && !offline {", "if later < row.begun && !offline && false {"),
         RECEIPTS_TEST,
     ),
-    rule(
+    server_core(
         "a go to a device in use",
         FACTS,
         ("asks && self.trusted && !self.held && self.is_free()", "asks && self.trusted && !self.held"),
         IN_USE_TEST,
     ),
-    rule(
+    server_core(
         "a device in use is called silent",
         FACTS,
         (
@@ -87,7 +78,7 @@ pub const ROLLOUTS: &[Breakage] = &[
         ),
         IN_USE_TEST,
     ),
-    rule(
+    server_core(
         "a device that speaks is called silent",
         FACTS,
         (
@@ -96,13 +87,13 @@ pub const ROLLOUTS: &[Breakage] = &[
         ),
         IN_USE_TEST,
     ),
-    rule(
+    server_core(
         "the checker lets a device in use go",
         CHECK,
         ("asks && facts.trusted && !facts.held && !other", "asks && facts.trusted && !facts.held"),
         IN_USE_TEST,
     ),
-    rule(
+    server_core(
         "the checker forgets the wave's devices",
         CHECK,
         (
@@ -111,13 +102,13 @@ pub const ROLLOUTS: &[Breakage] = &[
         ),
         CHECKER_TEST,
     ),
-    rule(
+    server_core(
         "the checker forgets the other rollouts",
         CHECK,
         ("all > size(sight.room)", "all > size(u32::MAX)"),
         CHECKER_TEST,
     ),
-    rule(
+    server_core(
         "one device more in flight",
         PLAN,
         (
@@ -126,74 +117,74 @@ pub const ROLLOUTS: &[Breakage] = &[
         ),
         ASKERS_TEST,
     ),
-    rule(
+    server_core(
         "finished while somebody is left",
         PLAN,
         ("if nobody_left && !takes_in", "if !takes_in"),
         WAVES_TEST,
     ),
-    rule(
+    server_core(
         "settled without the acceptance",
         PLAN,
         ("&& unaccepted(rollout, wave, sight.fleet).is_empty()", ""),
         ACCEPTANCE_TEST,
     ),
-    rule(
+    server_core(
         "a wave of the unreached settles",
         TALLY,
         ("u64::from(counted.confirmed) >= least", "least > 0"),
         UNREACHED_TEST,
     ),
-    rule(
+    server_core(
         "an unreached device is a failure",
         TALLY,
         ("Stage::Unreached => &mut self.unreached,", "Stage::Unreached => &mut self.silent,"),
         SILENCE_TEST,
     ),
-    rule(
+    server_core(
         "one early failure stops a large wave",
         TALLY,
         ("if failed >= least && low", "if failed >= least.min(1) && low"),
         BOUND_TEST,
     ),
-    rule(
+    server_core(
         "patience with the silent left out",
         RETRY,
         ("if now >= at { Again::Now }", "if now >= since { Again::Now }"),
         PACE_TEST,
     ),
-    rule(
+    server_core(
         "the way back after its time",
         WAY_BACK,
         ("is_some_and(|back| sight.now < back.until)", "is_some_and(|back| back.until == back.until)"),
         BACK_ENDS_TEST,
     ),
-    rule(
+    server_core(
         "the way back for one that did not confirm",
         OFFER,
         ("(open && outcome == Some(Outcome::Confirmed) && !gone)", "(open && !gone)"),
         BACK_TEST,
     ),
-    rule(
+    server_core(
         "a go outlives the stop",
         OFFER,
         ("progress.go_at(now).filter(|_| rollout.keeps_gos())?;", "progress.go_at(now)?;"),
         GO_STOPS_TEST,
     ),
-    rule(
+    server_core(
         "a go for a device that came into use",
         OFFER,
         ("if facts.held || !facts.trusted || facts.is_kept() {", "if facts.held || !facts.trusted {"),
         GO_STOPS_TEST,
     ),
-    rule(
+    server_core(
         "the priority is ignored",
         OFFER,
         ("(rollout.moves(), rollout.priority, rollout.created", "(rollout.moves(), 0_u16, rollout.created"),
         OVERLAP_TEST,
     ),
-    rule("a misfit joins", OFFER, ("&& (*from_least..=*from_most).contains(&counter)", ""), FITS_TEST),
-    rule(
+    server_core("a misfit joins", OFFER, ("&& (*from_least..=*from_most).contains(&counter)", ""), FITS_TEST),
+    server_core(
         "a final refusal waits for ever",
         OFFER,
         (

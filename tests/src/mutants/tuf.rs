@@ -3,21 +3,12 @@
 //! Read next: `table.rs` for the others, `mutants.rs`, which tries them.
 
 use super::Breakage;
+use super::rooms::proto;
 
 /// A rule of the ground: what its breakage would mean, the file below `proto/src/update`, the line, the line broken, and
-/// the test that must notice.
-const fn rule(
-    name: &'static str,
-    file: &'static str,
-    (find, replace): (&'static str, &'static str),
-    test: &'static str,
-) -> Breakage {
-    Breakage { name, file, find, replace, package: "cordon-proto", test }
-}
-
 /// Every breakage of a TUF rule that a named test must catch.
 pub const TUF: &[Breakage] = &[
-    rule(
+    proto(
         "a next root that the trusted one did not sign",
         "proto/src/update/trust.rs",
         (
@@ -26,13 +17,13 @@ pub const TUF: &[Breakage] = &[
         ),
         "update::trust::tests::roots_rotate_through_expired_ones_and_every_one_is_kept",
     ),
-    rule(
+    proto(
         "a root of any version",
         "proto/src/update/trust.rs",
         ("if root.version != wanted {", "if root.version != wanted && false {"),
         "update::trust::attacks::rollback_of_the_root_is_refused",
     ),
-    rule(
+    proto(
         "an older timestamp",
         "proto/src/update/trust.rs",
         (
@@ -41,37 +32,37 @@ pub const TUF: &[Breakage] = &[
         ),
         "update::trust::attacks::rollback_of_the_timestamp_is_refused_even_if_the_stored_one_has_expired",
     ),
-    rule(
+    proto(
         "a timestamp that names an older snapshot",
         "proto/src/update/trust.rs",
         ("if stated < trusted {", "if stated < trusted && false {"),
         "update::trust::attacks::rollback_of_the_snapshot_is_refused",
     ),
-    rule(
+    proto(
         "a snapshot that names an older role",
         "proto/src/update/trust.rs",
         ("if stated.version < trusted.version {", "if stated.version < trusted.version && false {"),
         "update::trust::attacks::rollback_and_removal_of_targets_roles_are_refused",
     ),
-    rule(
+    proto(
         "a snapshot that lost a role",
         "proto/src/update/trust.rs",
         ("return Err(Fault::Removed { file: file.clone() });", "continue;"),
         "update::trust::attacks::rollback_and_removal_of_targets_roles_are_refused",
     ),
-    rule(
+    proto(
         "a snapshot of another version than named",
         "proto/src/update/trust.rs",
         ("if snapshot.version != named.version {", "if snapshot.version != named.version && false {"),
         "update::trust::attacks::mix_and_match_of_versions_is_refused",
     ),
-    rule(
+    proto(
         "a role of another version than named",
         "proto/src/update/trust.rs",
         ("if targets.version != named.version {", "if targets.version != named.version && false {"),
         "update::trust::attacks::mix_and_match_of_versions_is_refused",
     ),
-    rule(
+    proto(
         "stolen version numbers kept for ever",
         "proto/src/update/trust.rs",
         (
@@ -80,7 +71,7 @@ pub const TUF: &[Breakage] = &[
         ),
         "update::trust::attacks::fast_forward_is_undone_by_rotating_either_online_key",
     ),
-    rule(
+    proto(
         "a bundle that keeps every role fresh",
         "proto/src/update/trust.rs",
         (
@@ -89,7 +80,7 @@ pub const TUF: &[Breakage] = &[
         ),
         "update::trust::attacks::a_bundle_stands_in_for_the_expiry_of_snapshot_and_timestamp_alone",
     ),
-    rule(
+    proto(
         "a supplier that lists beyond its paths",
         "proto/src/update/trust.rs",
         (
@@ -98,37 +89,37 @@ pub const TUF: &[Breakage] = &[
         ),
         "update::trust::attacks::a_malicious_delegation_reaches_only_its_own_paths",
     ),
-    rule(
+    proto(
         "the stored timestamp forgotten",
         "proto/src/update/refresh.rs",
         ("let _ = trusted.recall(bytes, rules);", "let _ = trusted.clone().recall(bytes, rules);"),
         "update::trust::attacks::rollback_of_the_timestamp_is_refused_even_if_the_stored_one_has_expired",
     ),
-    rule(
+    proto(
         "roots followed for ever",
         "proto/src/update/refresh.rs",
         ("if rotations + 1 < rules.sizes.rotations {", "if rotations + 1 < rules.sizes.rotations || true {"),
         "update::trust::tests::rotations_per_refresh_have_a_limit",
     ),
-    rule(
+    proto(
         "any first root for the pinned one",
         "proto/src/update/refresh.rs",
         ("if Sha256::of(bytes) == self.pin {", "if Sha256::of(bytes) == self.pin || true {"),
         "update::trust::tests::the_first_root_is_found_by_its_hash_among_the_first_64",
     ),
-    rule(
+    proto(
         "a terminating delegation that does not end",
         "proto/src/update/search.rs",
         ("self.waiting.clear();", "self.waiting.reserve(0);"),
         "update::trust::tests::delegations_are_searched_in_preorder_once_each_and_end_at_terminating_ones",
     ),
-    rule(
+    proto(
         "the last delegation asked first",
         "proto/src/update/search.rs",
         ("self.waiting.extend(below.into_iter().rev());", "self.waiting.extend(below);"),
         "update::trust::tests::delegations_are_searched_in_preorder_once_each_and_end_at_terminating_ones",
     ),
-    rule(
+    proto(
         "roles visited for ever",
         "proto/src/update/search.rs",
         (
@@ -137,7 +128,7 @@ pub const TUF: &[Breakage] = &[
         ),
         "update::trust::tests::the_number_of_visited_roles_has_a_limit",
     ),
-    rule(
+    proto(
         "a stored role trusted by its name",
         "proto/src/update/search.rs",
         (
@@ -146,13 +137,13 @@ pub const TUF: &[Breakage] = &[
         ),
         "update::trust::attacks::one_role_name_under_two_delegators_is_verified_for_each",
     ),
-    rule(
+    proto(
         "a pattern that reaches into folders",
         "proto/src/update/delegation.rs",
         ("same && segments.next().is_none()", "same"),
         "update::delegation::tests::patterns_of_the_specification",
     ),
-    rule(
+    proto(
         "any hash bin for a path",
         "proto/src/update/delegation.rs",
         (
@@ -161,7 +152,7 @@ pub const TUF: &[Breakage] = &[
         ),
         "update::trust::tests::hash_prefixes_spread_files_over_roles",
     ),
-    rule(
+    proto(
         "one key id that signs twice",
         "proto/src/update/document.rs",
         (
@@ -170,25 +161,25 @@ pub const TUF: &[Breakage] = &[
         ),
         "update::trust::attacks::thresholds_count_different_keys",
     ),
-    rule(
+    proto(
         "a document of any length",
         "proto/src/update/document.rs",
         ("if bytes.len() > limit {", "if bytes.len() > limit && false {"),
         "update::trust::attacks::endless_data_is_cut_at_the_limit_in_every_role",
     ),
-    rule(
+    proto(
         "a timestamp read as a snapshot",
         "proto/src/update/metadata.rs",
         (r#"if fields.text("_type")? != kind {"#, r#"if fields.text("_type")? != kind && false {"#),
         "update::trust::attacks::the_wrong_role_cannot_sign",
     ),
-    rule(
+    proto(
         "another specification",
         "proto/src/update/metadata.rs",
         (r#"if numbers.first() != Some(&"1")"#, r#"if false && numbers.first() != Some(&"1")"#),
         "update::metadata::tests::heads_that_are_not_ours_are_refused",
     ),
-    rule(
+    proto(
         "a file of another hash",
         "proto/src/update/metadata.rs",
         (
@@ -197,7 +188,7 @@ pub const TUF: &[Breakage] = &[
         ),
         "update::trust::attacks::wrong_software_is_refused_although_the_same_signers_signed_it",
     ),
-    rule(
+    proto(
         "an end within a second",
         "proto/src/update/metadata.rs",
         (
@@ -206,7 +197,7 @@ pub const TUF: &[Breakage] = &[
         ),
         "update::metadata::tests::heads_that_are_not_ours_are_refused",
     ),
-    rule(
+    proto(
         "a document by some of its hashes",
         "proto/src/update/metadata.rs",
         (
@@ -215,7 +206,7 @@ pub const TUF: &[Breakage] = &[
         ),
         "update::metadata::tests::a_document_is_checked_by_every_hash_that_is_stated_of_it",
     ),
-    rule(
+    proto(
         "a lenient Ed25519",
         "proto/src/update/key.rs",
         (
@@ -224,25 +215,25 @@ pub const TUF: &[Breakage] = &[
         ),
         "update::key::tests::small_order_keys_and_malleated_signatures_are_refused",
     ),
-    rule(
+    proto(
         "a key of another kind than its scheme",
         "proto/src/update/key.rs",
         (r#"("rsa", RSA_PSS) =>"#, "(_, RSA_PSS) =>"),
         "update::key::tests::a_key_whose_kind_and_scheme_do_not_belong_together_never_verifies",
     ),
-    rule(
+    proto(
         "a role's name as a path",
         "proto/src/update/name.rs",
         (r#"_ => out.push_str(&format!("%{byte:02X}")),"#, "_ => out.push(char::from(byte)),"),
         "update::trust::tests::role_names_are_encoded_whole",
     ),
-    rule(
+    proto(
         "a byte now and then is enough",
         "proto/src/update/fetch.rs",
         ("self.waited = self.waited.saturating_add(waited);", "self.waited = waited;"),
         "update::fetch::tests::a_byte_now_and_then_does_not_hold_a_device",
     ),
-    rule(
+    proto(
         "mirrors asked for ever",
         "proto/src/update/fetch.rs",
         ("if self.failed < self.count {", "if self.failed < self.count || true {"),

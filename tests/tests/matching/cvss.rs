@@ -1,8 +1,6 @@
 //! CVSS vectors before the sets of Red Hat's library and that library.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::process::Stdio;
 
 use cordon_server_core::cvss::Vector;
 use cordon_sim::{cvss, skip};
@@ -55,22 +53,15 @@ fn the_vectors_of_cvss_are_all_scored_alike() {
 fn random_vectors_are_scored_as_the_python_library_scores_them() {
     // Goal: also what no list has: temporal, environmental, modified and threat metrics together. Method: random vectors of
     // all three versions, the library `cvss` as the judge of each.
-    if !cvss::is_judged() {
+    if !cvss::JUDGE.is_here() {
         return skip::skip("no judge of CVSS: python3 without the package cvss");
     }
     let seed = fastrand::u64(..);
     let vectors = cvss::random(seed, 6_000);
-    let mut judge = cvss::judge().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 runs");
-    let mut lines = judge.stdin.take().expect("its input");
-    let written = vectors.join("\n");
-    let writer = std::thread::spawn(move || lines.write_all(written.as_bytes()));
-    let output = judge.wait_with_output().expect("it ends");
-    writer.join().expect("a writer").expect("it reads");
-    let answers = String::from_utf8(output.stdout).expect("ASCII");
-    assert!(output.status.success() && answers.lines().count() == vectors.len(), "an answer a vector");
-    for (vector, answer) in vectors.iter().zip(answers.lines()) {
+    let answers = cvss::JUDGE.answers(&vectors);
+    for (vector, answer) in vectors.iter().zip(&answers) {
         let found = cvss::written(&Vector::parse(vector).expect("a vector"));
-        assert_eq!(found.join(" "), answer, "seed {seed}: {vector}");
+        assert_eq!(found.join(" "), *answer, "seed {seed}: {vector}");
     }
     say(&format!("random CVSS vectors: {} alike, seed {seed}", vectors.len()));
 }

@@ -2,9 +2,7 @@
 //!
 //! The Python library of its makers carries it.
 
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use cordon_proto::ids::Text;
 use cordon_proto::inventory::{Inventory, Row, Section};
@@ -14,47 +12,26 @@ use cordon_server_core::sbom::write::About;
 use cordon_server_core::sbom::{self, Component, Kind, Sbom};
 use cordon_sim::fuzz::mutate::Mutator;
 use cordon_sim::fuzz::sboms::documents;
-use cordon_sim::program::program;
+use cordon_sim::judge::Judge;
 use cordon_sim::skip;
 use fastrand::Rng;
 
 use super::{data, say};
 
 /// Says of each line whether it fits CycloneDX 1.6 to the letter.
-const JUDGE: &str = "import sys
+const JUDGE: Judge = Judge::of(
+    "import sys
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 judge = JsonStrictValidator(SchemaVersion.V1_6)
 for line in sys.stdin:
     fault = judge.validate_str(line)
     print('ok' if fault is None else repr(fault)[:800].replace('\\n', ' '))
-";
+",
+);
 
 /// Documents that the judge sees.
 const BENT: usize = 300;
-
-fn judge() -> Command {
-    let mut judge = program("python3");
-    judge.args(["-c", JUDGE]);
-    judge
-}
-
-fn is_here() -> bool {
-    let mut judge = judge();
-    judge.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    judge.status().is_ok_and(|status| status.success())
-}
-
-/// What the judge says of each document.
-fn judged(documents: &[String]) -> Vec<String> {
-    let mut judge = judge().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 runs");
-    let mut input = judge.stdin.take().expect("its input");
-    let lines: String = documents.concat();
-    let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()));
-    let output = judge.wait_with_output().expect("it ends");
-    writer.join().expect("a writer").expect("it reads");
-    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
-}
 
 fn written(sbom: &Sbom) -> String {
     let about = About {
@@ -98,7 +75,7 @@ fn device() -> Sbom {
 fn every_document_that_is_written_fits_the_official_schema() {
     // Goal: written files validate, whatever was read. Method: a device, samples and what chance makes of them, written and
     // shown to the judge; a control with a type that there is not.
-    if !is_here() {
+    if !JUDGE.is_here() {
         return skip::skip("no judge of CycloneDX: python3 without cyclonedx-python-lib[json-validation]");
     }
     let seed = fastrand::u64(..);
@@ -112,8 +89,7 @@ fn every_document_that_is_written_fits_the_official_schema() {
         lines.extend(sbom::read(&bent).ok().map(|sbom| written(&sbom)));
     }
     lines.push(written(&device()).replace("\"type\":\"device\"", "\"type\":\"strange\""));
-    let answers = judged(&lines);
-    assert_eq!(answers.len(), lines.len(), "an answer a document");
+    let answers = JUDGE.answers(&lines);
     let (control, answers) = answers.split_last().expect("answers");
     assert_ne!(control, "ok", "the judge judges");
     for (line, answer) in lines.iter().zip(answers) {
@@ -150,8 +126,8 @@ fn the_examples_of_cyclonedx_are_read_whole_and_written_to_the_schema() {
     ));
     assert!(read.len() >= 20, "too few: {read:?}");
     assert!(refused.iter().all(|(name, word)| name.ends_with(".xml") && *word == "xml"), "{refused:?}");
-    if is_here() {
-        let answers = judged(&lines);
+    if JUDGE.is_here() {
+        let answers = JUDGE.answers(&lines);
         assert_eq!(answers, vec!["ok"; lines.len()], "{read:?}");
     }
 }
