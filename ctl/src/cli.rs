@@ -11,9 +11,9 @@ use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
-    advisories, approvals, audit, bundle, content, devices, evidence, exceptions, expiries, export, feeds,
-    holds, keys, makers, matching, mud, order, owner, receipts, release, repo, risk, rollouts, sbom, score,
-    siem, tokens, version_compare,
+    advisories, approvals, audit, bundle, contacts, content, devices, evidence, exceptions, expiries, export,
+    feeds, holds, keys, makers, matching, mud, order, owner, receipts, release, repo, risk, rollouts, sbom,
+    score, siem, tokens, version_compare,
 };
 
 /// Keys, signing, approving, asking.
@@ -119,6 +119,9 @@ pub enum Command {
     /// Show how the SIEM is told, and try the way to it.
     #[command(subcommand)]
     Siem(siem::Command),
+    /// Find who talked to an address, a name or a port.
+    #[command(subcommand)]
+    Contacts(contacts::Command),
     /// List weaknesses, and the devices that an advisory is about.
     #[command(subcommand)]
     Advisories(advisories::Command),
@@ -165,6 +168,7 @@ impl Command {
             Self::Export(command) => command.run(session),
             Self::Feeds(command) => command.run(session),
             Self::Siem(command) => command.run(session),
+            Self::Contacts(command) => command.run(session),
             Self::Advisories(command) => command.run(session),
             Self::Match(matching) => matching.run(session),
             Self::Mud(command) => command.run(session),

@@ -2,7 +2,7 @@
 //!
 //! Two halves that share nothing but the command line. The first works on files alone and needs no network: `keys`,
 //! `repo`, `release`, `order`, `content`, `bundle`, `owner`, `feeds sign`, `match`, `mud`, `sbom`, `score`, `version-compare`. The second speaks to the operator plane of a server: `tokens`, `devices`,
-//! `feeds`, `siem`, `advisories`, `makers`, `rollouts`, `holds`, `audit`, `receipts`, `expiries`, `evidence pack`, `order draft`, `order plan`, `repo publish`, `repo fetch`. It
+//! `feeds`, `siem`, `contacts`, `advisories`, `makers`, `rollouts`, `holds`, `audit`, `receipts`, `expiries`, `evidence pack`, `order draft`, `order plan`, `repo publish`, `repo fetch`. It
 //! must never believe a fact that it signs because a server says so: a draft that a server carried is recomputed from the
 //! own folders. It shares no code with the server: a stolen server cannot make a person sign something else than what is
 //! shown.
@@ -26,6 +26,7 @@ pub mod bundle;
 pub mod chain;
 pub mod cli;
 pub mod clock;
+pub mod contacts;
 pub mod content;
 pub mod devices;
 pub mod diff;

@@ -222,6 +222,14 @@ pub const INTERLOCK_LINE_BYTES: usize = 128;
 pub const FLOWS: usize = 14_336;
 /// Flows that are told at once when a recording ends.
 pub const FLOWS_AT_ONCE: usize = 1024;
+/// Digests of peers and ports by which one device is found among connections.
+pub const CONTACT_TERMS: usize = 4096;
+/// Bytes of the document that holds them.
+pub const CONTACTS_BYTES: usize = 128 * 1024;
+/// Devices whose rows one page of a search reads.
+pub const SEARCH_DEVICES: usize = 1000;
+/// Rows of one device that a search reads.
+pub const SEARCH_ROWS: usize = 20_000;
 /// Bytes of all detector state together.
 pub const DETECTOR_BYTES: usize = 512 * 1024;
 /// Keys in a learned profile.

@@ -44,6 +44,7 @@ use crate::waits::Waits;
 
 mod assets;
 mod authority;
+pub mod contacts;
 mod doubt;
 mod enrol;
 mod farewell;

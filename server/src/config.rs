@@ -371,7 +371,7 @@ fn default_control() -> PathBuf {
 }
 
 fn default_retention_days() -> u32 {
-    90
+    30
 }
 
 fn default_reserve_mib() -> u64 {

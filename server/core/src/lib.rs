@@ -15,6 +15,7 @@ pub mod audit;
 pub mod authority;
 pub mod change;
 pub mod clone;
+pub mod contacts;
 pub mod coverage;
 pub mod cvss;
 pub mod declared;

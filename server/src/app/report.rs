@@ -13,7 +13,7 @@ use cordon_proto::enrol::from_base64url;
 use cordon_proto::health::Health;
 use cordon_proto::ids::{DeviceId, Sha256, Text};
 use cordon_proto::receipt::{Outcome, Receipt, ReceiptBody, ReceiptError};
-use cordon_proto::telemetry::{Batch, BatchAnswer, Body, Finding, Position, Record};
+use cordon_proto::telemetry::{Batch, BatchAnswer, Body, Finding, FlowRow, Position, Record};
 use cordon_proto::time::Timestamp;
 use cordon_proto::wire;
 use cordon_server_core::audit::{Actor, Entry, Summary};
@@ -29,7 +29,7 @@ use crate::fleet::{FINDINGS, Member, Pulse};
 use crate::store::{Delivery, Expected, Key, StoreError};
 
 /// How often a commit is decided anew when others were faster.
-const TRIES: u32 = 8;
+pub(super) const TRIES: u32 = 8;
 /// Findings that one commit takes in.
 const FINDINGS_A_COMMIT: usize = 100;
 
@@ -153,6 +153,7 @@ impl App {
         stored: &(Key, Expected),
     ) -> Result<(), CheckinError> {
         self.restate_inventory(device, news.inventory, stored).await?;
+        self.keep_contacts(device, &news.flows, stored).await?;
         let tells_health = !news.health.is_empty();
         self.keep_health(device, news.health, stored).await?;
         if tells_health {
@@ -326,6 +327,7 @@ struct News {
     inventory: Restated,
     health: Vec<Health>,
     findings: BTreeMap<Sha256, Finding>,
+    flows: Vec<FlowRow>,
     unreadable: u64,
 }
 
@@ -342,7 +344,8 @@ impl News {
             Body::Finding(finding) => {
                 self.findings.insert(finding_digest(&finding), finding);
             }
-            Body::Flows(_) | Body::Gap(_) | Body::Sensor(_) | Body::Update(_) => {}
+            Body::Flows(row) => self.flows.push(row),
+            Body::Gap(_) | Body::Sensor(_) | Body::Update(_) => {}
         }
     }
 }

@@ -119,7 +119,7 @@ async fn flows_are_read_newest_first_and_bounded() {
     assert_eq!(ports(Millis(0), 2).await, [3, 2]);
     assert_eq!(ports(begin.plus(2000), 99).await, [3, 2]);
     assert_eq!(ports(Millis(0), 0).await, [0; 0]);
-    bench.clock.hold_at(begin.plus(91 * 86_400_000));
+    bench.clock.hold_at(begin.plus(31 * 86_400_000));
     assert_eq!(bench.app().forget().await.expect("forgotten").events, 3);
     assert_eq!(ports(Millis(0), 99).await, [0; 0]);
 }

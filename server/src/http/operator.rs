@@ -30,6 +30,7 @@ pub mod approvals;
 pub mod assets;
 pub mod audit;
 pub mod calendar;
+pub mod contacts;
 pub mod coverage;
 pub mod crl;
 pub mod devices;
@@ -102,6 +103,7 @@ impl Operator {
         audit::inclusion,
         audit::consistency,
         calendar::show,
+        contacts::search,
         coverage::show,
         crl::list,
         crl::of_issuer,
@@ -223,6 +225,7 @@ pub fn router(operator: Operator) -> Router {
         .merge(assets::routes())
         .merge(audit::routes())
         .merge(calendar::routes())
+        .merge(contacts::routes())
         .merge(coverage::routes())
         .merge(crl::routes())
         .merge(devices::routes())
@@ -268,7 +271,7 @@ async fn door(
             "this account may look but not change anything; ask an administrator",
         )
         .into_response(),
-        Ok(Some(caller)) if access != Access::Read && !is_proved(&caller, request.headers()) => {
+        Ok(Some(caller)) if !request.method().is_safe() && !is_proved(&caller, request.headers()) => {
             form_expired().into_response()
         }
         Ok(Some(caller)) => {
@@ -283,8 +286,9 @@ async fn door(
 fn access_of(method: &Method, path: &str) -> Access {
     let act = path.strip_prefix("/api/v1/rollouts/").and_then(|rest| rest.split_once('/'));
     let stops = matches!(act, Some((_, "pause" | "stop"))) || path == "/api/v1/holds";
-    // A preview changes nothing; it is sent as a body because a filter may be long.
-    let reads = method.is_safe() || path == "/api/v1/orders/preview";
+    // A preview changes nothing; it is sent as a body because a filter may be long. A search is looking, and told to the audit log.
+    let looks = matches!(path, "/api/v1/orders/preview" | "/api/v1/contacts/search");
+    let reads = method.is_safe() || looks && *method == Method::POST;
     match (reads, stops && *method == Method::POST) {
         (true, _) => Access::Read,
         (false, true) => Access::Stop,

@@ -131,6 +131,8 @@ pub enum Key {
     Health(DeviceId),
     /// What was said of a device's risk over time.
     RiskHistory(DeviceId),
+    /// With whom a device talked, by digest.
+    Contacts(DeviceId),
     /// Up to which position a device's telemetry is stored. Moved by the store's `append` alone.
     Watermark(DeviceId),
     /// Who does a job. Written by the store's `lease` alone; its revision is the fencing token.
@@ -190,6 +192,7 @@ pub enum Kind {
     Pack = 0x21,
     Health = 0x22,
     RiskHistory = 0x23,
+    Contacts = 0x24,
     Watermark = 0xe0,
     Lease = 0xe1,
     Idempotency = 0xe2,
@@ -223,7 +226,7 @@ pub enum Index {
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::Meta,
         Self::Device,
         Self::DeviceByHardware,
@@ -259,6 +262,7 @@ impl Kind {
         Self::Pack,
         Self::Health,
         Self::RiskHistory,
+        Self::Contacts,
         Self::Watermark,
         Self::Lease,
         Self::Idempotency,
@@ -332,6 +336,7 @@ impl Key {
             Self::Pack(_) => Kind::Pack,
             Self::Health(_) => Kind::Health,
             Self::RiskHistory(_) => Kind::RiskHistory,
+            Self::Contacts(_) => Kind::Contacts,
             Self::Watermark(_) => Kind::Watermark,
             Self::Lease(_) => Kind::Lease,
             Self::Idempotency(_) => Kind::Idempotency,
@@ -350,6 +355,7 @@ impl Key {
             | Self::Profile(id)
             | Self::Health(id)
             | Self::RiskHistory(id)
+            | Self::Contacts(id)
             | Self::Watermark(id) => out.fixed(id.as_bytes()),
             Self::DeviceByHardware(id) => out.fixed(id.as_bytes()),
             Self::Leaf(digest) | Self::Pending(digest) | Self::Idempotency(digest) => {
@@ -436,6 +442,7 @@ impl Key {
             Kind::Pack => Self::Pack(from.text()?),
             Kind::Health => Self::Health(from.device()?),
             Kind::RiskHistory => Self::RiskHistory(from.device()?),
+            Kind::Contacts => Self::Contacts(from.device()?),
             Kind::Watermark => Self::Watermark(from.device()?),
             Kind::Lease => Self::Lease(from.text()?),
             Kind::Idempotency => Self::Idempotency(Sha256(from.fixed()?)),
@@ -484,6 +491,7 @@ impl fmt::Display for Key {
             | Self::Profile(id)
             | Self::Health(id)
             | Self::RiskHistory(id)
+            | Self::Contacts(id)
             | Self::Watermark(id) => write!(f, "{kind:?} {id}"),
             Self::DeviceByHardware(id) => write!(f, "{kind:?} {id}"),
             Self::Leaf(digest) | Self::Pending(digest) | Self::Idempotency(digest) => {

@@ -17,6 +17,7 @@ use crate::app::ApiToken;
 use crate::example::ExampleDirector;
 use crate::testing::{Bench, person, text};
 
+mod contacts;
 mod drafts;
 mod evidence;
 mod feeds;

@@ -48,6 +48,7 @@ ContentState 20633100
 Pack 21703100
 Health 2201010101010141018101010101010101
 RiskHistory 2301010101010141018101010101010101
+Contacts 2401010101010141018101010101010101
 Watermark e001010101010141018101010101010101
 Lease e17365616c657200
 Idempotency e23333333333333333333333333333333333333333333333333333333333333333
@@ -97,6 +98,7 @@ fn samples() -> Vec<Key> {
         Key::Pack(name("p1")),
         Key::Health(device),
         Key::RiskHistory(device),
+        Key::Contacts(device),
         Key::Watermark(device),
         Key::Lease(name("sealer")),
         Key::Idempotency(digest),
