@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 pub mod air_gap;
 pub mod assets;
 pub mod chunk_delta;
+pub mod contacts;
 pub mod content;
 pub mod desk;
 pub mod engine;
@@ -48,6 +49,7 @@ pub const ALL: &[&[Breakage]] = &[
     owner::OWNER,
     air_gap::AIR_GAP,
     chunk_delta::CHUNK_DELTA,
+    contacts::CONTACTS,
     content::CONTENT,
     desk::DESK,
     assets::LISTS,

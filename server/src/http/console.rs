@@ -35,6 +35,7 @@ mod approvals;
 mod asset_import;
 mod audit;
 mod calendar;
+mod contacts;
 mod device;
 mod devices;
 mod door;
@@ -111,6 +112,7 @@ pub fn router(operator: Operator) -> (Router, Live) {
         .route("/tokens", get(tokens::list))
         .route("/tokens/new", get(tokens::ask).post(tokens::make))
         .route("/tokens/{id}/revoke", get(tokens::ask_revoke).post(tokens::revoke))
+        .route("/contacts", get(contacts::ask).post(contacts::search))
         .route("/findings", get(findings::list))
         .route("/findings/{id}", get(findings::show))
         .route("/findings/{id}/{verb}", get(acts::ask_finding).post(acts::finding))

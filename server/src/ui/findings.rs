@@ -133,6 +133,8 @@ pub struct Finding {
     pub evidence: Vec<(Said, Said)>,
     /// Connections around it, or why they are not known.
     pub network: Result<Network, NoChart>,
+    /// The search for everybody who talked to its peer, if it has one.
+    pub contacts: Option<String>,
     /// Whether the device is quarantined already.
     pub quarantined: bool,
     /// What happened to it, newest first.

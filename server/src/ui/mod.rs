@@ -20,6 +20,7 @@ pub mod audit;
 pub mod badge;
 pub mod calendar;
 pub mod chart;
+pub mod contacts;
 pub mod device;
 pub mod device_query;
 pub mod devices;

@@ -29,6 +29,8 @@ pub const TOKENS: &str = "/tokens";
 pub const NEW_TOKEN: &str = "/tokens/new";
 /// The list of findings.
 pub const FINDINGS: &str = "/findings";
+/// Searching among connections.
+pub const CONTACTS: &str = "/contacts";
 /// The list of vulnerabilities.
 pub const VULNERABILITIES: &str = "/vulnerabilities";
 /// That list as a file (`format=csv|json`, and its filters): the API's own.
@@ -171,6 +173,12 @@ pub fn finding_act(id: &str, act: &str) -> String {
 #[must_use]
 pub fn findings(pairs: &[(&str, &str)]) -> String {
     with_query(FINDINGS, pairs)
+}
+
+/// The search among connections, with this peer filled in.
+#[must_use]
+pub fn contacts(peer: &str) -> String {
+    with_query(CONTACTS, &[("peer", peer)])
 }
 
 /// A rollout's own page.

@@ -9,7 +9,7 @@ use crate::html::{Element, read};
 use crate::sample::Sample;
 
 /// Addresses that exist: `*` is one segment.
-const ROUTES: [&str; 60] = [
+const ROUTES: [&str; 61] = [
     "/",
     "/devices",
     "/devices/enrol",
@@ -64,6 +64,7 @@ const ROUTES: [&str; 60] = [
     "/exceptions/*",
     "/exceptions/*/*",
     "/calendar",
+    "/contacts",
     "/audit",
     "/sign-in",
     "/sign-in/*",

@@ -6,6 +6,7 @@ use cordon_proto::time::Timestamp;
 use cordon_server::ui::act::{Act, FindingVerb, Thing, UnderWay};
 use cordon_server::ui::audit::{self, Audit};
 use cordon_server::ui::chart::NoChart;
+use cordon_server::ui::contacts::{self, Contacts};
 use cordon_server::ui::device::{Change, Device, Fact, Head, Network, Peer, StepView};
 use cordon_server::ui::devices::{Choice, DeviceQuery, Devices};
 use cordon_server::ui::entry::{self, Door, Entry};
@@ -82,6 +83,7 @@ impl Sample {
             ("findings-calm", findings::render(&findings, &Findings::default())),
             ("audit", audit::render(&frame(Section::Audit), &self.audit())),
             ("audit-empty", audit::render(&frame(Section::Audit), &Audit::default())),
+            ("contacts", contacts::render(&frame(Section::Findings), &self.contacts())),
             ("expiries", expiries::render(&frame(Section::Expiries), &self.expiries())),
             ("expiries-calm", expiries::render(&frame(Section::Expiries), &Expiries::default())),
             (
@@ -469,9 +471,38 @@ impl Sample {
             what_to_do: self.prose("Quarantine it (stops our trust). Send patients to desk 3. If the address is a service of yours, allow it."),
             evidence: vec![(self.said("Peer"), self.said("cdn-metrics.example")), (self.said("Each call"), self.said("412 B out, 96 B in")), (self.said("Program"), self.said("/opt/kiosk/helper")), (self.said("Who else talked to it"), self.said("no other device"))],
             network: Ok(self.network()),
+            contacts: Some("/contacts?peer=cdn-metrics.example".to_owned()),
             quarantined: false,
             history: vec![step(5 * 3600, "Severity raised from high to critical", "device", ""), step(6 * 3600, "Assigned", "M. Okafor", "Called the desk, nobody plugged anything in"), step(8 * 3600, "Opened by detector beacon", "device", "")],
         }
+    }
+
+    fn contacts(self) -> Contacts {
+        let row = |name: &str, days: i64| contacts::Row {
+            href: "/devices/d20".to_owned(),
+            name: self.said(name),
+            place: self.said("St. Brigid/Hall"),
+            first: ago(days * 86_400),
+            last: ago(3600),
+            connections: 508,
+            bytes_out: 209_296,
+            bytes_in: 48_768,
+            with: self.said("cdn-metrics.example 443/tcp; new to it"),
+        };
+        let answer = contacts::Found {
+            sought: self.said("cdn-metrics.example"),
+            since: ago(3 * 86_400),
+            until: ago(0),
+            rows: vec![row("K1-0231", 1), row("K1-0232", 2)],
+            unnamed: 1,
+            next: "d21".to_owned(),
+        };
+        let typed = contacts::Typed {
+            peer: self.said("cdn-metrics.example"),
+            reason: self.said("seen in a bulletin"),
+            ..contacts::Typed::default()
+        };
+        Contacts { typed, fault: self.said("no"), kept_days: 30, answer: Some(answer) }
     }
 
     fn expiries(self) -> Expiries {

@@ -183,7 +183,7 @@ impl Peer {
             };
         }
         let name = text.strip_prefix("*.").unwrap_or(text).trim_end_matches('.').to_ascii_lowercase();
-        let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '/' | ':' | '*');
+        let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
         let is_name = !name.is_empty()
             && name.len() <= NAME_CHARS
             && name.chars().all(is_plain)

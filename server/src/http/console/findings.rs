@@ -174,6 +174,7 @@ async fn chosen(desk: &Desk, found: &Found, now: Timestamp) -> Result<Finding, F
         what_to_do: prose(&finding.what_to_do),
         evidence: evidence(record),
         network: network(desk, member, peer).await?,
+        contacts: peer.map(paths::contacts),
         quarantined: device.state == Trust::Quarantined,
         history: record.history.iter().rev().map(step).collect(),
     })

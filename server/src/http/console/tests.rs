@@ -1,6 +1,7 @@
 //! Tests of the console as a browser meets it: pages, counts and their lists, forms, the door, hostile text.
 
 mod assets;
+mod contacts;
 mod contents;
 mod endings;
 mod evidence;
