@@ -104,9 +104,10 @@ impl Cohorts {
         let finding = &record.finding;
         let key = (model.clone(), finding.detector.clone(), finding.key.clone());
         let mut devices = self.heard.get(model).cloned().unwrap_or_default();
-        let told =
-            self.told.get(&key).map_or(0, |told| told.iter().filter(|one| **one != record.device).count());
+        let mut told = self.told.get(&key).cloned().unwrap_or_default();
+        told.remove(&record.device);
+        devices.extend(&told);
         devices.remove(&record.device);
-        Rarity { model: model.clone(), others: devices.len(), told }
+        Rarity { model: model.clone(), others: devices.len(), told: told.len() }
     }
 }

@@ -21,7 +21,7 @@ use cordon_proto::telemetry::Severity;
 use cordon_proto::time::Timestamp;
 
 use super::{Peer, Update};
-use crate::triage::Record;
+use crate::triage::{Record, Verb};
 
 /// Devices of a model that make a pattern.
 pub const DEVICES_MIN: usize = 3;
@@ -76,7 +76,8 @@ pub struct Group {
     pub last: Timestamp,
     /// Its findings, by device.
     pub parts: Vec<Part>,
-    /// Devices it is held against: those of the model that were heard lately, or that took the release.
+    /// Devices it is held against: those of the model that were heard lately and those that show it, or those that took the
+    /// release.
     pub of: usize,
 }
 
@@ -101,10 +102,12 @@ struct Seen<'a> {
 }
 
 type Heard = BTreeMap<Text, BTreeSet<DeviceId>>;
+/// What began after a release, and the orders by which it came.
+type Drifted<'a> = (Vec<Seen<'a>>, BTreeSet<&'a Name>);
 
 /// The groups of a fleet, the gravest first, then the newest.
 pub(super) fn groups(peers: &[Peer<'_>], heard: &Heard) -> Vec<Group> {
-    let mut updated: BTreeMap<(&Text, &TargetPath), (Vec<Seen<'_>>, BTreeSet<&Name>)> = BTreeMap::new();
+    let mut updated: BTreeMap<(&Text, &TargetPath), Drifted<'_>> = BTreeMap::new();
     let mut alike: BTreeMap<(&Text, &Name, &Text), Vec<Seen<'_>>> = BTreeMap::new();
     for peer in peers {
         for (finding, record) in &peer.findings {
@@ -125,10 +128,12 @@ pub(super) fn groups(peers: &[Peer<'_>], heard: &Heard) -> Vec<Group> {
     }
     let mut groups: Vec<Group> = Vec::new();
     for ((model, release), (seen, orders)) in updated {
-        groups.extend(drift((model, release), &seen, &orders, took(peers, model, release)));
+        groups.extend(drift((model, release), &seen, orders, took(peers, model, release)));
     }
+    let nobody = BTreeSet::new();
     for ((model, ..), seen) in alike {
-        groups.extend(at_once(model, seen, heard.get(model).map_or(0, BTreeSet::len)));
+        let heard = heard.get(model).unwrap_or(&nobody);
+        groups.extend(at_once(model, seen, heard));
     }
     groups.sort_by(|a, b| (b.severity, b.last, &a.id).cmp(&(a.severity, a.last, &b.id)));
     groups
@@ -154,14 +159,14 @@ fn took(peers: &[Peer<'_>], model: &Text, release: &TargetPath) -> usize {
 fn drift(
     (model, release): (&Text, &TargetPath),
     seen: &[Seen<'_>],
-    orders: &BTreeSet<&Name>,
+    orders: BTreeSet<&Name>,
     of: usize,
 ) -> Option<Group> {
     let things: BTreeSet<(&Name, &Text)> =
         seen.iter().map(|one| (&one.record.finding.detector, &one.record.finding.key)).collect();
     let cause = Cause::Update {
         release: release.clone(),
-        orders: orders.iter().map(|order| Name::clone(order)).collect(),
+        orders: orders.into_iter().cloned().collect(),
         things: things.len(),
     };
     let title = Text::lossy(&format!("Post-update drift: {release}"));
@@ -169,9 +174,9 @@ fn drift(
 }
 
 /// The group of what began on many devices at once: from the first day on in which it did, with all that followed.
-fn at_once(model: &Text, mut seen: Vec<Seen<'_>>, heard: usize) -> Option<Group> {
+fn at_once(model: &Text, mut seen: Vec<Seen<'_>>, heard: &BTreeSet<DeviceId>) -> Option<Group> {
     seen.sort_by_key(|one| (one.first, one.device));
-    let enough = DEVICES_MIN.max(heard.div_ceil(SHARE));
+    let enough = DEVICES_MIN.max(heard.len().div_ceil(SHARE));
     let is_burst = |from: &usize| {
         let last = from.checked_add(enough).and_then(|end| seen.get(end.checked_sub(1)?));
         let begin = seen.get(*from);
@@ -184,8 +189,9 @@ fn at_once(model: &Text, mut seen: Vec<Seen<'_>>, heard: usize) -> Option<Group>
     let finding = &parts.iter().max_by_key(|one| one.record.finding.last)?.record.finding;
     let (detector, key) = (finding.detector.clone(), finding.key.clone());
     let cause = Cause::Model { detector, key, at_once: in_a_day };
+    let of = parts.iter().map(|one| one.device).chain(heard.iter().copied()).collect::<BTreeSet<_>>().len();
     let what = format!("model\n{model}\n{}\n{}", finding.detector, finding.key);
-    made(&what, (model, finding.title.clone()), (cause, heard.max(parts.len())), parts)
+    made(&what, (model, finding.title.clone()), (cause, of), parts)
 }
 
 /// The group of these findings, of which there is at least one.
@@ -261,5 +267,15 @@ impl Group {
                 )
             }
         }
+    }
+}
+
+/// Whether a decision about a whole group reaches one of its findings. To have seen it can be said of all; but nobody
+/// hides a critical finding together with harmless ones: it is decided by itself.
+#[must_use]
+pub fn reaches(verb: Verb, record: &Record) -> bool {
+    match verb {
+        Verb::Acknowledge | Verb::Reopen => true,
+        Verb::Mute { .. } | Verb::Allow { .. } | Verb::Close => record.finding.severity < Severity::Critical,
     }
 }

@@ -17,7 +17,7 @@ pub const PEERS_MIN: usize = 5;
 pub struct Rarity {
     /// The model.
     pub model: Text,
-    /// Other devices of the model that were heard in the last seven days.
+    /// Other devices of the model that were heard in the last seven days, or reported it and are silent since.
     pub others: usize,
     /// Other devices of the model that ever reported the same.
     pub told: usize,
@@ -34,7 +34,7 @@ impl Rarity {
     #[must_use]
     pub fn words(&self) -> String {
         let Self { model, others, told } = self;
-        let all = others.saturating_add(1).max(told.saturating_add(1));
+        let all = others.saturating_add(1);
         match (*told, *others) {
             (0, 0) => format!("There is no other {model} to compare it with."),
             (0, few) if few < PEERS_MIN => {

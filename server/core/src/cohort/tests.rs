@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::triage::fixture::{NOW, report};
-use crate::triage::{Record, take_in};
+use crate::triage::{Record, Verb, take_in};
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
@@ -187,6 +187,16 @@ false No other VP-3 reported it, but only 4 others were heard in the last 7 days
 true Only this one of 6 VP-3 reported it.
 true Only this one of 41 VP-3 reported it.
 false 3 of 41 VP-3 reported it.";
+
+#[test]
+fn nobody_hides_a_critical_finding_together_with_harmless_ones() {
+    // Goal: one act for many, and none for the one that matters. Method: each verb on a critical and a medium finding.
+    let until = NOW.plus_seconds(DAY);
+    let verbs = [Verb::Acknowledge, Verb::Mute { until }, Verb::Allow { until }, Verb::Close, Verb::Reopen];
+    let reached = |severity| verbs.map(|verb| group::reaches(verb, &seen(0, "key", 0, severity)));
+    assert_eq!(reached(Severity::Critical), [true, false, false, false, true]);
+    assert_eq!(reached(Severity::High), [true; 5]);
+}
 
 proptest! {
     #[test]

@@ -1,8 +1,9 @@
 //! Past verdicts: what people decided about the like of a finding, by whom and why, the closest first.
 //!
 //! They inform and decide nothing: no verdict is repeated by itself. Only people's words count; what a device or this
-//! server wrote is no verdict. Read next: [`super::Step`].
+//! server wrote is no verdict, and one word that was said for many devices is one verdict. Read next: [`super::Step`].
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -82,6 +83,8 @@ pub fn verdicts_on<'a>(
         let newest = b.at.cmp(&a.at);
         a.likeness.cmp(&b.likeness).then(newest).then_with(|| a.finding.cmp(&b.finding))
     });
+    let mut said = BTreeSet::new();
+    verdicts.retain(|verdict| said.insert((verdict.by.clone(), verdict.turn, verdict.reason.clone())));
     verdicts.truncate(VERDICTS);
     verdicts
 }
@@ -151,16 +154,22 @@ mod tests {
 
     #[test]
     fn ten_verdicts_are_enough() {
-        // Goal: a page that can be read. Method: 30 devices, each with a verdict; the newest ten are shown.
+        // Goal: a page that can be read. Method: 30 devices, each with a verdict; the newest ten are shown; and once more
+        // with one word for all of them.
         let model = Text::lossy("VP-3");
-        let said: Vec<Record> = (1..31)
-            .map(|n| {
-                let at = NOW.plus_seconds(i64::from(n));
-                decide(seen(n, "a"), Verb::Close, "ines", "a long reason", at).expect("closes")
-            })
-            .collect();
-        let told = verdicts_on(&seen(99, "a"), &model, said.iter().map(|record| (&model, record)));
+        let said = |reason: fn(u8) -> String| -> Vec<Record> {
+            (1..31)
+                .map(|n| {
+                    let at = NOW.plus_seconds(i64::from(n));
+                    decide(seen(n, "a"), Verb::Close, "ines", &reason(n), at).expect("closes")
+                })
+                .collect()
+        };
+        let told_of =
+            |said: &[Record]| verdicts_on(&seen(99, "a"), &model, said.iter().map(|record| (&model, record)));
+        let told = told_of(&said(|n| format!("seen on pump {n}")));
         assert_eq!(told.len(), VERDICTS);
         assert_eq!(told[0].at, NOW.plus_seconds(30));
+        assert_eq!(told_of(&said(|_| "the new time server".into())).len(), 1);
     }
 }
