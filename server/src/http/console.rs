@@ -45,6 +45,7 @@ mod expiries;
 mod exposures;
 mod fault;
 mod feeds;
+mod finding_groups;
 mod findings;
 mod fleet_risk;
 mod identity;
@@ -62,6 +63,7 @@ mod survey;
 mod tokens;
 mod upload;
 mod visitor;
+mod visits;
 pub(super) mod vulnerabilities;
 mod vulnerability;
 
@@ -112,8 +114,13 @@ pub fn router(operator: Operator) -> (Router, Live) {
         .route("/tokens/new", get(tokens::ask).post(tokens::make))
         .route("/tokens/{id}/revoke", get(tokens::ask_revoke).post(tokens::revoke))
         .route("/findings", get(findings::list))
+        .route("/findings/groups/{id}", get(finding_groups::show))
+        .route("/findings/groups/{id}/{verb}", get(finding_groups::ask).post(finding_groups::decide))
         .route("/findings/{id}", get(findings::show))
         .route("/findings/{id}/{verb}", get(acts::ask_finding).post(acts::finding))
+        .route("/visits", get(visits::list))
+        .route("/visits/new", get(visits::ask).post(visits::announce))
+        .route("/visits/{id}/end", get(visits::ask_end).post(visits::end))
         .route("/vulnerabilities", get(vulnerabilities::list))
         .route("/vulnerabilities/{id}", get(vulnerability::show))
         .route("/feeds", get(feeds::list))

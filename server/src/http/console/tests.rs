@@ -4,6 +4,7 @@ mod assets;
 mod contents;
 mod endings;
 mod evidence;
+mod findings;
 mod fixture;
 mod identities;
 mod knowledge;

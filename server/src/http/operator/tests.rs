@@ -20,6 +20,7 @@ use crate::testing::{Bench, person, text};
 mod drafts;
 mod evidence;
 mod feeds;
+mod findings;
 mod identities;
 mod import;
 mod receipts;
