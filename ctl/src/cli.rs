@@ -12,8 +12,8 @@ use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
     advisories, approvals, audit, bundle, content, devices, evidence, exceptions, expiries, export, feeds,
-    holds, keys, makers, matching, mud, order, owner, receipts, release, repo, risk, rollouts, sbom, score,
-    siem, tokens, version_compare,
+    findings, holds, keys, makers, matching, mud, order, owner, receipts, release, repo, risk, rollouts,
+    sbom, score, siem, tokens, version_compare, visits,
 };
 
 /// Keys, signing, approving, asking.
@@ -119,6 +119,12 @@ pub enum Command {
     /// Show how the SIEM is told, and try the way to it.
     #[command(subcommand)]
     Siem(siem::Command),
+    /// List findings, compare them, preview and decide: of one device or of many that are one.
+    #[command(subcommand)]
+    Findings(findings::Command),
+    /// Announce service visits, to which findings that begin meanwhile are tied.
+    #[command(subcommand)]
+    Visits(visits::Command),
     /// List weaknesses, and the devices that an advisory is about.
     #[command(subcommand)]
     Advisories(advisories::Command),
@@ -166,6 +172,8 @@ impl Command {
             Self::Feeds(command) => command.run(session),
             Self::Siem(command) => command.run(session),
             Self::Advisories(command) => command.run(session),
+            Self::Findings(command) => command.run(session),
+            Self::Visits(command) => command.run(session),
             Self::Match(matching) => matching.run(session),
             Self::Mud(command) => command.run(session),
             Self::Sbom(command) => command.run(session),

@@ -37,6 +37,7 @@ pub mod export;
 pub mod failure;
 pub mod feeds;
 pub mod fetch;
+pub mod findings;
 pub mod folder;
 pub mod holds;
 pub mod key;
@@ -63,6 +64,7 @@ mod tls;
 pub mod tokens;
 pub mod verifier;
 pub mod version_compare;
+pub mod visits;
 
 use cli::Cli;
 use failure::Failure;
