@@ -50,7 +50,7 @@ impl Sample {
         self.text(text).into()
     }
 
-    fn prose(self, text: &str) -> Said {
+    pub(crate) fn prose(self, text: &str) -> Said {
         Said::sentence(self.text(text))
     }
 

@@ -33,7 +33,7 @@ async fn many_devices_are_one_row_with_one_decision_that_says_what_it_hides() {
     one.must("3 of 4 VP-3 reported it.")
         .must("All of them")
         .must("Past verdicts on the like")
-        .must("The same on VP3-0003");
+        .must("This finding");
     let question = console.get(&format!("/findings/{}/allow", finding_id(console.app(), 1))).await;
     question.must("Allow this on this device?").must("in the last 30 days");
     assert_eq!(console.get("/findings/groups/g-000000000000").await.status, StatusCode::NOT_FOUND);
