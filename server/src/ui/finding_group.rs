@@ -29,7 +29,7 @@ pub struct FindingGroup {
     /// The act first, then the harmless explanation.
     pub what_to_do: Said,
     /// The rollouts that brought it.
-    pub rollouts: Vec<String>,
+    pub rollouts: Vec<Said>,
     /// Its first findings.
     pub parts: Vec<Part>,
     /// Its findings in all.
@@ -83,8 +83,8 @@ impl Page<'_> {
         paths::finding(&part.id)
     }
 
-    fn rollout(&self, id: &str) -> String {
-        paths::rollout(id)
+    fn rollout(&self, id: &Said) -> String {
+        paths::rollout(id.raw())
     }
 
     fn critical(&self) -> Option<String> {

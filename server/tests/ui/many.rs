@@ -58,7 +58,7 @@ pub(crate) fn pages(sample: Sample) -> Vec<(&'static str, String)> {
         what_changed: sample
             .prose("2 of the 12 VP-3 that took it showed 3 things they had not shown before."),
         what_to_do: sample.prose("Ask the maker whether vp-3/4.2.1 is meant to do this."),
-        rollouts: vec![sample.text("vp3-421")],
+        rollouts: vec![sample.said("vp3-421")],
         parts: vec![
             part("VP3-0001", FindingSeverity::Critical, "Open"),
             part("VP3-0002", FindingSeverity::Low, "Muted"),

@@ -62,7 +62,7 @@ pub(super) async fn show(
         parts: parts.map(row).take(NAMED).collect(),
         count: count(group.parts.len()),
         critical: critical(&roster, group),
-        rollouts,
+        rollouts: rollouts.iter().map(|id| id.as_str().into()).collect(),
     };
     Ok(Html(render(&desk.frame(&visitor, Section::Findings, &roster), &page)))
 }
