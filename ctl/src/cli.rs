@@ -11,9 +11,9 @@ use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
-    advisories, approvals, audit, bundle, contacts, content, devices, evidence, exceptions, expiries, export,
-    feeds, holds, keys, makers, matching, mud, order, owner, receipts, release, repo, risk, rollouts, sbom,
-    score, siem, tokens, version_compare,
+    advisories, approvals, audit, bundle, contacts, content, devices, evidence, exceptions, expiries, export, feeds,
+    findings, holds, keys, makers, matching, mud, order, owner, receipts, release, repo, risk, rollouts,
+    sbom, score, siem, tokens, version_compare, visits,
 };
 
 /// Keys, signing, approving, asking.
@@ -122,6 +122,12 @@ pub enum Command {
     /// Find who talked to an address, a name or a port.
     #[command(subcommand)]
     Contacts(contacts::Command),
+    /// List findings, compare them, preview and decide: of one device or of many that are one.
+    #[command(subcommand)]
+    Findings(findings::Command),
+    /// Announce service visits, to which findings that begin meanwhile are tied.
+    #[command(subcommand)]
+    Visits(visits::Command),
     /// List weaknesses, and the devices that an advisory is about.
     #[command(subcommand)]
     Advisories(advisories::Command),
@@ -170,6 +176,8 @@ impl Command {
             Self::Siem(command) => command.run(session),
             Self::Contacts(command) => command.run(session),
             Self::Advisories(command) => command.run(session),
+            Self::Findings(command) => command.run(session),
+            Self::Visits(command) => command.run(session),
             Self::Match(matching) => matching.run(session),
             Self::Mud(command) => command.run(session),
             Self::Sbom(command) => command.run(session),

@@ -38,6 +38,7 @@ pub mod export;
 pub mod failure;
 pub mod feeds;
 pub mod fetch;
+pub mod findings;
 pub mod folder;
 pub mod holds;
 pub mod key;
@@ -64,6 +65,7 @@ mod tls;
 pub mod tokens;
 pub mod verifier;
 pub mod version_compare;
+pub mod visits;
 
 use cli::Cli;
 use failure::Failure;

@@ -23,6 +23,7 @@ mod clocks;
 mod content;
 mod drafts;
 mod fetching;
+mod findings;
 mod handover;
 mod importing;
 mod intake;

@@ -544,6 +544,12 @@ pub const ASSET_LIST_BYTES: usize = 32 * 1024 * 1024;
 pub const EXCEPTION_DAYS: i64 = 366;
 /// Accepted risks that have not been taken back.
 pub const EXCEPTIONS: usize = 1000;
+/// Announced service visits that are not over.
+pub const VISITS: usize = 1000;
+/// Days that a service visit lasts at most.
+pub const VISIT_DAYS: i64 = 14;
+/// Days ahead of which a service visit can be announced.
+pub const VISIT_AHEAD_DAYS: i64 = 90;
 /// Lists of assets that are remembered.
 pub const ASSET_LISTS: usize = 64;
 /// Bytes of one cell of a list of assets that are kept.

@@ -14,6 +14,7 @@ pub mod ca;
 pub mod care;
 pub mod chance;
 pub mod clock;
+pub mod cohorts;
 mod command;
 pub mod config;
 pub mod connections;
@@ -50,6 +51,7 @@ pub mod token_book;
 pub mod ui;
 pub mod verifier;
 mod views;
+pub mod visits;
 pub mod waits;
 
 pub use command::run;

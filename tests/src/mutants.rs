@@ -20,6 +20,7 @@ pub mod desk;
 pub mod engine;
 pub mod evidence;
 pub mod feeds;
+pub mod fleet;
 pub mod installers;
 pub mod inventory;
 pub mod matching;
@@ -56,6 +57,7 @@ pub const ALL: &[&[Breakage]] = &[
     engine::ENGINE,
     evidence::EVIDENCE,
     feeds::FEEDS,
+    fleet::FLEET,
     installers::INSTALLERS,
     inventory::INVENTORY,
     matching::MATCHING,

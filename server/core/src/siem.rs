@@ -213,7 +213,9 @@ impl<'a> Told<'a> {
         match self.step.turn() {
             Some(Turn::Opened) => Activity::Create,
             Some(Turn::Closed) => Activity::Close,
-            Some(Turn::Raised | Turn::Again | Turn::Acknowledged | Turn::Muted) | None => Activity::Update,
+            Some(Turn::Raised | Turn::Again | Turn::Acknowledged | Turn::Muted | Turn::Allowed) | None => {
+                Activity::Update
+            }
         }
     }
 
@@ -222,7 +224,7 @@ impl<'a> Told<'a> {
     pub fn is_alert(&self) -> bool {
         match self.step.turn() {
             Some(Turn::Opened | Turn::Raised | Turn::Again) => true,
-            Some(Turn::Acknowledged | Turn::Muted | Turn::Closed) | None => false,
+            Some(Turn::Acknowledged | Turn::Muted | Turn::Allowed | Turn::Closed) | None => false,
         }
     }
 
@@ -269,7 +271,9 @@ impl<'a> Told<'a> {
     fn tells_connection(&self) -> bool {
         let opens = match self.step.turn() {
             Some(Turn::Opened | Turn::Again) => true,
-            Some(Turn::Raised | Turn::Acknowledged | Turn::Muted | Turn::Closed) | None => self.first,
+            Some(Turn::Raised | Turn::Acknowledged | Turn::Muted | Turn::Allowed | Turn::Closed) | None => {
+                self.first
+            }
         };
         opens && self.peer().is_some()
     }

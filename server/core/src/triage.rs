@@ -2,7 +2,8 @@
 //!
 //! The same detector and key on the same device is one finding however often it is reported. Muting and closing hide
 //! a finding from lists, never from the record, and no decision here changes a score by itself: the risk model reads
-//! the state. A closed finding that is seen again opens again. Read next: `risk` for what an open finding weighs.
+//! the state. A closed finding that is seen again opens again; an allowed one does not, until its day or until it grows
+//! worse. Read next: `risk` for what an open finding weighs, [`crate::cohort`] for one finding of many devices.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -13,10 +14,20 @@ use cordon_proto::telemetry::Finding;
 use cordon_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+mod allowance;
+mod preview;
+mod verdicts;
+
+pub use allowance::Allowance;
+pub use preview::{PAST_S, Preview};
+pub use verdicts::{Likeness, VERDICTS, Verdict, verdicts_on};
+
 /// Characters a reason must at least have.
 pub const REASON_CHARS_MIN: usize = 10;
 /// Steps of history kept.
 const HISTORY_MAX: usize = 100;
+/// Seconds for which a device may have kept to itself what it saw; what it calls older was not seen by this clock.
+const LATE_S: i64 = 7 * 86_400;
 
 /// How the words of a step begin, so that what was written is also what is understood.
 const OPENED: &str = "Opened by detector";
@@ -24,6 +35,7 @@ const RAISED: &str = "severity raised";
 const AGAIN: &str = "Opened again";
 const ACKNOWLEDGED: &str = "Acknowledged";
 const MUTED: &str = "Muted until";
+const ALLOWED: &str = "Allowed until";
 const CLOSED: &str = "Closed";
 
 /// One finding as it is stored.
@@ -58,6 +70,11 @@ pub enum State {
         /// When it comes back.
         until: Timestamp,
     },
+    /// What the device is meant to do: it weighs nothing, and is no news when it is seen again before then.
+    Allowed {
+        /// From when on it is news again.
+        until: Timestamp,
+    },
     /// Dealt with.
     Closed,
 }
@@ -88,6 +105,8 @@ pub enum Turn {
     Acknowledged,
     /// It is not worth attention for a time.
     Muted,
+    /// It is what the device is meant to do.
+    Allowed,
     /// It is dealt with.
     Closed,
 }
@@ -102,6 +121,7 @@ impl Turn {
             Self::Again => "reopened",
             Self::Acknowledged => "acknowledged",
             Self::Muted => "muted",
+            Self::Allowed => "allowed",
             Self::Closed => "closed",
         }
     }
@@ -117,6 +137,11 @@ pub enum Verb {
         /// When it comes back.
         until: Timestamp,
     },
+    /// The device is meant to do this.
+    Allow {
+        /// From when on it is news again.
+        until: Timestamp,
+    },
     /// It is dealt with.
     Close,
     /// It is not dealt with after all.
@@ -130,7 +155,7 @@ pub enum Change {
     New,
     /// A known finding, seen again.
     Again,
-    /// A closed or run-out muted finding, seen again.
+    /// A closed finding, or one whose mute or allowance has run out, seen again.
     Reopened,
 }
 
@@ -140,8 +165,8 @@ pub enum Refused {
     /// No reason worth reading.
     #[error("give a reason of at least {REASON_CHARS_MIN} characters: the next shift reads it")]
     Reason,
-    /// A mute that ends in the past or later than a year from now.
-    #[error("a mute ends between now and a year from now")]
+    /// A mute or an allowance that ends in the past or later than a year from now.
+    #[error("a mute or an allowance ends between now and a year from now")]
     Until,
     /// The finding is already in that state.
     #[error("nothing to do: the finding is already so")]
@@ -181,8 +206,8 @@ pub fn take_in(known: Option<Record>, device: DeviceId, report: Finding, now: Ti
     record.finding = Finding { first, last, count, ..report };
     let change = match record.state {
         State::Closed => Change::Reopened,
-        State::Muted { until } if until <= now || worse => Change::Reopened,
-        State::Muted { .. } | State::Open | State::Acknowledged => Change::Again,
+        State::Muted { until } | State::Allowed { until } if until <= now || worse => Change::Reopened,
+        State::Muted { .. } | State::Allowed { .. } | State::Open | State::Acknowledged => Change::Again,
     };
     if change == Change::Reopened {
         record.state = State::Open;
@@ -204,13 +229,8 @@ pub fn decide(
     }
     let (state, what) = match verb {
         Verb::Acknowledge => (State::Acknowledged, ACKNOWLEDGED.to_string()),
-        Verb::Mute { until } => {
-            let length = until.seconds_since(now);
-            if length <= 0 || length > 366 * 86_400 {
-                return Err(Refused::Until);
-            }
-            (State::Muted { until }, format!("{MUTED} {until}"))
-        }
+        Verb::Mute { until } => (State::Muted { until }, format!("{MUTED} {}", good_end(until, now)?)),
+        Verb::Allow { until } => (State::Allowed { until }, format!("{ALLOWED} {}", good_end(until, now)?)),
         Verb::Close => (State::Closed, CLOSED.to_string()),
         Verb::Reopen => (State::Open, AGAIN.to_string()),
     };
@@ -220,6 +240,12 @@ pub fn decide(
     record.state = state;
     record.push(now, by, what, Some(reason.trim().to_string()));
     Ok(record)
+}
+
+/// The end of a mute or an allowance, if it is one.
+fn good_end(until: Timestamp, now: Timestamp) -> Result<Timestamp, Refused> {
+    let length = until.seconds_since(now);
+    if length <= 0 || length > 366 * 86_400 { Err(Refused::Until) } else { Ok(until) }
 }
 
 /// Closes a finding of a check that looked again and sees it no more; whatever people decided about it is over too.
@@ -242,6 +268,7 @@ impl Step {
             (AGAIN, Turn::Again),
             (ACKNOWLEDGED, Turn::Acknowledged),
             (MUTED, Turn::Muted),
+            (ALLOWED, Turn::Allowed),
             (CLOSED, Turn::Closed),
         ];
         turns.into_iter().find(|(begin, _)| self.what.starts_with(begin)).map(|(_, turn)| turn)
@@ -255,17 +282,26 @@ impl Record {
         match self.state {
             State::Open => true,
             State::Muted { until } => until <= now,
-            State::Acknowledged | State::Closed => false,
+            State::Acknowledged | State::Allowed { .. } | State::Closed => false,
         }
     }
 
-    /// Whether the risk model counts it: everything but closed findings. Muting changes no score.
+    /// Whether the risk model counts it: everything but what is dealt with or meant to be. Muting changes no score.
     #[must_use]
     pub fn weighs(&self) -> bool {
         match self.state {
             State::Open | State::Acknowledged | State::Muted { .. } => true,
-            State::Closed => false,
+            State::Allowed { .. } | State::Closed => false,
         }
+    }
+
+    /// When it was first seen: by the device's own clock where that can be, else when it was first told here. A device
+    /// that was away tells late, and one whose clock is wrong must not move what it tells to another day.
+    #[must_use]
+    pub fn first_seen(&self) -> Timestamp {
+        let told = self.history.first().map_or(self.finding.last, |step| step.at);
+        let late_s = told.seconds_since(self.finding.first);
+        if (0..=LATE_S).contains(&late_s) { self.finding.first } else { told }
     }
 
     fn push(&mut self, at: Timestamp, by: &str, what: String, reason: Option<String>) {
@@ -278,14 +314,13 @@ impl Record {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod fixture {
     use super::*;
     use cordon_proto::telemetry::Severity;
-    use proptest::prelude::*;
 
-    const NOW: Timestamp = Timestamp(1_795_251_906);
+    pub(crate) const NOW: Timestamp = Timestamp(1_795_251_906);
 
-    fn report(count: u32, severity: Severity) -> Finding {
+    pub(crate) fn report(count: u32, severity: Severity) -> Finding {
         let text = |t: &str| t.parse().expect("a text");
         Finding {
             detector: "beacon".parse().expect("a name"),
@@ -304,8 +339,16 @@ mod tests {
             what_to_do: text("Quarantine it."),
         }
     }
+}
 
-    fn open() -> Record {
+#[cfg(test)]
+mod tests {
+    use super::fixture::{NOW, report};
+    use super::*;
+    use cordon_proto::telemetry::Severity;
+    use proptest::prelude::*;
+
+    pub(super) fn open() -> Record {
         take_in(None, DeviceId::from_random([1; 16]), report(4, Severity::High), NOW).0
     }
 
@@ -357,6 +400,35 @@ mod tests {
             decide(open(), Verb::Acknowledge, "M. Okafor", "looking at it now", NOW).expect("acknowledges");
         let step = taken.history.last().expect("a step");
         assert_eq!((step.by.as_str(), step.reason.as_deref()), ("M. Okafor", Some("looking at it now")));
+    }
+
+    #[test]
+    fn what_is_allowed_is_no_news_until_its_day_or_until_it_grows_worse() {
+        // Goal: meant behaviour stays quiet, and only that. Method: allow; report the same, worse, and after the end.
+        let until = NOW.plus_seconds(3600);
+        let verb = Verb::Allow { until };
+        let allowed = decide(open(), verb, "M. Okafor", "the new time server", NOW).expect("allows");
+        assert!(!allowed.is_open(until) && !allowed.weighs());
+        let seen = |severity, at| take_in(Some(allowed.clone()), allowed.device, report(9, severity), at);
+        let (same, change) = seen(Severity::High, NOW);
+        assert_eq!((change, same.state, same.finding.count), (Change::Again, State::Allowed { until }, 9));
+        assert_eq!(seen(Severity::Critical, NOW).1, Change::Reopened);
+        assert_eq!(seen(Severity::High, until).1, Change::Reopened);
+        let never = Verb::Allow { until: NOW.plus_seconds(367 * 86_400) };
+        assert_eq!(decide(open(), never, "a", "a long reason", NOW), Err(Refused::Until));
+    }
+
+    #[test]
+    fn a_clock_that_cannot_be_does_not_move_what_was_seen() {
+        // Goal: findings of many devices can be compared in time. Method: told now; seen an hour, a month ago, tomorrow.
+        let first = |first: Timestamp| {
+            let finding = Finding { first, ..report(1, Severity::Low) };
+            take_in(None, open().device, finding, NOW).0.first_seen()
+        };
+        let hour = NOW.plus_seconds(-3600);
+        assert_eq!(first(hour), hour);
+        assert_eq!(first(NOW.plus_seconds(-30 * 86_400)), NOW);
+        assert_eq!(first(NOW.plus_seconds(86_400)), NOW);
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl App {
 /// Whether people have accepted for a time what a finding says.
 fn is_muted(record: &Record, now: cordon_proto::time::Timestamp) -> bool {
     match record.state {
-        triage::State::Muted { until } => now < until,
+        triage::State::Muted { until } | triage::State::Allowed { until } => now < until,
         triage::State::Open | triage::State::Acknowledged | triage::State::Closed => false,
     }
 }

@@ -20,7 +20,7 @@ use cordon_server_core::audit::{Actor, Entry, Summary};
 use cordon_server_core::change::Commit;
 use cordon_server_core::change::delivery::watermark_of;
 use cordon_server_core::device::{Access, Leaf, OtherHardware, Proof, Refused, Report, may};
-use cordon_server_core::triage;
+use cordon_server_core::triage::{self, Allowance};
 
 use super::machine::Restated;
 use super::{App, CommitError, Orders, Speaker, StatementError, name, server, statement};
@@ -298,7 +298,10 @@ impl App {
                     continue;
                 }
                 let known = row.as_ref().and_then(|row| serde_json::from_slice(&row.body).ok());
-                let (record, change) = triage::take_in(known, device, finding.clone(), now);
+                let (mut record, change) = triage::take_in(known, device, finding.clone(), now);
+                if change == triage::Change::New {
+                    record = self.allowed_beforehand(record, now).await?;
+                }
                 let body = serde_json::to_vec(&record).expect("a finding is always JSON");
                 draft = draft.expect(key.clone(), Expected::of(row.as_ref())).put(key, body);
                 draft = match change {
@@ -313,6 +316,23 @@ impl App {
             }
         }
         Err(StoreError::Conflict(Key::Device(device)).into())
+    }
+
+    /// A finding that a device shows for the first time, as it stands if its model is allowed to do this.
+    async fn allowed_beforehand(
+        &self,
+        record: triage::Record,
+        now: Timestamp,
+    ) -> Result<triage::Record, StoreError> {
+        let Some(member) = self.fleet.get(record.device) else { return Ok(record) };
+        let model = &member.device.hardware.model;
+        let id = Allowance::id_of(model, &record.finding.detector, &record.finding.key);
+        let row = self.store.get(Key::Mute(id)).await?;
+        let allowance = row.and_then(|row| Allowance::from_body(&row.body));
+        Ok(match allowance {
+            Some(allowance) => allowance.cover(record, model, now),
+            None => record,
+        })
     }
 
     /// Whether a device has so many findings that new ones are only counted.

@@ -46,6 +46,7 @@ mod expiries;
 mod exposures;
 mod fault;
 mod feeds;
+mod finding_groups;
 mod findings;
 mod fleet_risk;
 mod identity;
@@ -63,6 +64,7 @@ mod survey;
 mod tokens;
 mod upload;
 mod visitor;
+mod visits;
 pub(super) mod vulnerabilities;
 mod vulnerability;
 
@@ -114,8 +116,13 @@ pub fn router(operator: Operator) -> (Router, Live) {
         .route("/tokens/{id}/revoke", get(tokens::ask_revoke).post(tokens::revoke))
         .route("/contacts", get(contacts::ask).post(contacts::search))
         .route("/findings", get(findings::list))
+        .route("/findings/groups/{id}", get(finding_groups::show))
+        .route("/findings/groups/{id}/{verb}", get(finding_groups::ask).post(finding_groups::decide))
         .route("/findings/{id}", get(findings::show))
         .route("/findings/{id}/{verb}", get(acts::ask_finding).post(acts::finding))
+        .route("/visits", get(visits::list))
+        .route("/visits/new", get(visits::ask).post(visits::announce))
+        .route("/visits/{id}/end", get(visits::ask_end).post(visits::end))
         .route("/vulnerabilities", get(vulnerabilities::list))
         .route("/vulnerabilities/{id}", get(vulnerability::show))
         .route("/feeds", get(feeds::list))

@@ -53,6 +53,7 @@ pub mod rollouts;
 pub mod sboms;
 pub mod siem;
 pub mod tokens;
+pub mod visits;
 pub mod vulnerabilities;
 
 /// The cookie of a session. Over TLS it could carry the `__Host-` prefix; on loopback without TLS it may not.
@@ -137,7 +138,15 @@ impl Operator {
         feeds::put,
         feeds::end,
         findings::list,
+        findings::show,
+        findings::preview,
         findings::decide,
+        findings::groups::list,
+        findings::groups::show,
+        findings::groups::preview,
+        findings::groups::decide,
+        findings::groups::allowances,
+        findings::groups::take_back,
         releases::list,
         releases::show,
         releases::target,
@@ -181,6 +190,9 @@ impl Operator {
         tokens::create_list,
         tokens::revoke,
         tokens::take_back,
+        visits::list,
+        visits::announce,
+        visits::end,
         vulnerabilities::list,
     )
 )]
@@ -248,6 +260,7 @@ pub fn router(operator: Operator) -> Router {
         .merge(sboms::routes())
         .merge(siem::routes())
         .merge(tokens::routes())
+        .merge(visits::routes())
         .merge(vulnerabilities::routes())
         .route_layer(from_fn_with_state(operator.clone(), door))
         .route("/api/v1/openapi.json", get(async || ([("content-type", "application/json")], openapi())))

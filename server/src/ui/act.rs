@@ -14,9 +14,12 @@ use super::words::{number, plural};
 use super::{Frame, Markup, paths};
 
 mod exceptions;
+mod findings;
 mod identity;
 mod rollouts;
+mod visits;
 
+pub use findings::{ALLOW_DAYS, FindingVerb, GroupAsked, MUTE_DAYS};
 pub use rollouts::UnderWay;
 
 /// Characters a reason must at least have (`cordon_server_core::triage::REASON_CHARS_MIN`).
@@ -113,9 +116,6 @@ pub struct Choice {
     pub chosen: String,
 }
 
-/// For how long a finding can be muted, in days.
-pub const MUTE_DAYS: [u16; 4] = [1, 7, 30, 90];
-
 impl Act {
     fn new(title: String, text: &str, action: String, cancel: String) -> Self {
         let confirm = title.trim_end_matches('?').to_owned();
@@ -164,36 +164,6 @@ impl Act {
         let (action, cancel) = (paths::device_act(&thing.id, "release"), paths::device(&thing.id));
         let act = Self::new("Lift the quarantine of 1 device?".into(), text, action, cancel);
         Self { things: vec![thing], count: 1, ..act }
-    }
-
-    /// A decision on a finding: `acknowledge`, `mute`, `close` or `reopen`.
-    #[must_use]
-    pub fn finding(verb: FindingVerb, id: &str) -> Self {
-        let (title, slug, text) = match verb {
-            FindingVerb::Acknowledge => (
-                "Acknowledge this finding?",
-                "acknowledge",
-                "It leaves the open list as yours to deal with. It stays in the record and in the score.",
-            ),
-            FindingVerb::Mute => (
-                "Mute this finding?",
-                "mute",
-                "It leaves the open list until then, and comes back at once if it grows worse. It stays in the record and in the score.",
-            ),
-            FindingVerb::Close => (
-                "Close this finding?",
-                "close",
-                "It is dealt with and leaves the score. If it is seen again, it opens again.",
-            ),
-            FindingVerb::Reopen => ("Open this finding again?", "reopen", "It goes back to the open list."),
-        };
-        let mut act = Self::new(title.into(), text, paths::finding_act(id, slug), paths::finding(id));
-        if verb == FindingVerb::Mute {
-            let options = MUTE_DAYS.map(|days| (days.to_string(), plural(days.into(), "day", "days").into()));
-            act.choice =
-                Some(Choice { label: "For how long".into(), options: options.into(), chosen: "7".into() });
-        }
-        act
     }
 
     /// A person's stop of a rollout; `installing` devices finish or are stopped before their reboot.
@@ -327,33 +297,6 @@ impl Act {
     #[must_use]
     pub fn wants_number(&self) -> bool {
         self.count > TYPED_ABOVE
-    }
-}
-
-/// A person's decision on a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FindingVerb {
-    /// I have seen it.
-    Acknowledge,
-    /// Not now.
-    Mute,
-    /// It is dealt with.
-    Close,
-    /// It is not dealt with after all.
-    Reopen,
-}
-
-impl FindingVerb {
-    /// The verb of an address.
-    #[must_use]
-    pub fn from_slug(slug: &str) -> Option<Self> {
-        match slug {
-            "acknowledge" => Some(Self::Acknowledge),
-            "mute" => Some(Self::Mute),
-            "close" => Some(Self::Close),
-            "reopen" => Some(Self::Reopen),
-            _ => None,
-        }
     }
 }
 

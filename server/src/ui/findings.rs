@@ -24,15 +24,17 @@ pub const PAGE_ROWS: usize = 100;
 pub struct Findings {
     /// Which list.
     pub tab: Tab,
-    /// How many findings each list has: open, acknowledged, muted, closed.
-    pub counts: [u64; 4],
+    /// How many findings each list has: open, acknowledged, muted, allowed, closed.
+    pub counts: [u64; 5],
     /// Open findings that are nobody's.
     pub unassigned: u64,
     /// Further filters: field, value, and the address without it.
     pub filters: Vec<(String, Said, String)>,
     /// Findings that fit the tab and the filters.
     pub matching: u64,
-    /// The rows, gravest severity first, then newest.
+    /// Findings of many devices that have some in this list.
+    pub groups: Vec<GroupRow>,
+    /// The rows, gravest severity first, then newest; what a visit makes one expect is last.
     pub rows: Vec<FindingRow>,
     /// The page before and the page after.
     pub newer: Option<String>,
@@ -52,12 +54,14 @@ pub enum Tab {
     Acknowledged,
     /// Not now.
     Muted,
+    /// What the device is meant to do.
+    Allowed,
     /// Dealt with.
     Closed,
 }
 
 /// All lists.
-pub const TABS: [Tab; 4] = [Tab::Open, Tab::Acknowledged, Tab::Muted, Tab::Closed];
+pub const TABS: [Tab; 5] = [Tab::Open, Tab::Acknowledged, Tab::Muted, Tab::Allowed, Tab::Closed];
 
 impl Tab {
     /// The list of `?state=…`.
@@ -73,15 +77,19 @@ impl Tab {
             Self::Open => "open",
             Self::Acknowledged => "acknowledged",
             Self::Muted => "muted",
+            Self::Allowed => "allowed",
             Self::Closed => "closed",
         }
     }
 
-    fn label(self) -> &'static str {
+    /// What people read.
+    #[must_use]
+    pub fn label(self) -> &'static str {
         match self {
             Self::Open => "Open",
             Self::Acknowledged => "Acknowledged",
             Self::Muted => "Muted",
+            Self::Allowed => "Allowed",
             Self::Closed => "Closed",
         }
     }
@@ -102,6 +110,23 @@ pub struct FindingRow {
     pub last: Timestamp,
     /// How often it was seen.
     pub count: u64,
+    /// Whether it began during a service visit, and is lowered for it.
+    pub expected: bool,
+}
+
+/// One finding of many devices, in the list.
+#[derive(Clone, Debug)]
+pub struct GroupRow {
+    /// Its name.
+    pub id: String,
+    /// The gravest of its findings.
+    pub severity: FindingSeverity,
+    /// What it is.
+    pub title: Said,
+    /// "41 of 120 VP-3".
+    pub devices: Said,
+    /// When it was last seen on any.
+    pub last: Timestamp,
 }
 
 /// One finding.
@@ -111,7 +136,7 @@ pub struct Finding {
     pub row: FindingRow,
     /// The list it is in.
     pub state: Tab,
-    /// Muted until then.
+    /// Muted or allowed until then.
     pub until: Option<Timestamp>,
     /// The device's identity and name.
     pub device: (String, Said),
@@ -139,6 +164,30 @@ pub struct Finding {
     pub quarantined: bool,
     /// What happened to it, newest first.
     pub history: Vec<Step>,
+    /// How it compares: how rare for the model, the finding of many devices that it is one of, the visit.
+    pub compared: Vec<Compared>,
+    /// What people decided about the like, the closest first.
+    pub verdicts: Vec<Past>,
+}
+
+/// One sentence on how a finding compares, and where to read on.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// The sentence.
+    pub words: Said,
+    /// Where to read on: label and address.
+    pub link: Option<(&'static str, String)>,
+}
+
+/// What a person decided about the like of a finding.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// How much it is like: "This finding", "The same on VP3-0002".
+    pub like: Said,
+    /// The finding's address.
+    pub href: String,
+    /// When, who, what and why.
+    pub step: Step,
 }
 
 /// One step of a finding's history.
@@ -167,9 +216,9 @@ pub fn render(frame: &Frame, page: &Findings) -> String {
     super::page(&Page { frame, page })
 }
 
-/// Rows of one severity.
+/// Rows of one severity, or what a visit makes one expect.
 struct Group<'a> {
-    mark: Markup,
+    mark: Option<Markup>,
     rows: Vec<&'a FindingRow>,
 }
 
@@ -196,10 +245,13 @@ impl Page<'_> {
             [FindingSeverity::Critical, FindingSeverity::High, FindingSeverity::Medium, FindingSeverity::Low];
         let group = |severity| {
             let rows: Vec<&FindingRow> =
-                self.page.rows.iter().filter(|row| row.severity == severity).collect();
-            Group { mark: badge::severity(badge::severity_band(severity)), rows }
+                self.page.rows.iter().filter(|row| row.severity == severity && !row.expected).collect();
+            Group { mark: Some(badge::severity(badge::severity_band(severity))), rows }
         };
-        severities.into_iter().map(group).filter(|group| !group.rows.is_empty()).collect()
+        let rows = self.page.rows.iter().filter(|row| row.expected).collect();
+        let expected = Group { mark: None, rows };
+        let all = severities.into_iter().map(group).chain([expected]);
+        all.filter(|group| !group.rows.is_empty()).collect()
     }
 
     fn count(&self, group: &Group<'_>) -> String {
@@ -208,6 +260,14 @@ impl Page<'_> {
 
     fn glyph(&self, row: &FindingRow) -> Markup {
         super::marks::glyph(badge::severity_band(row.severity))
+    }
+
+    fn group_glyph(&self, row: &GroupRow) -> Markup {
+        super::marks::glyph(badge::severity_band(row.severity))
+    }
+
+    fn group_href(&self, row: &GroupRow) -> String {
+        paths::finding_group(&row.id)
     }
 
     fn severity_word(&self, row: &FindingRow) -> &'static str {
@@ -259,12 +319,17 @@ impl Page<'_> {
             Tab::Open => acts.extend([
                 ("Acknowledge…", act("acknowledge"), "a", ""),
                 ("Mute…", act("mute"), "m", ""),
+                ("Allow…", act("allow"), "", ""),
                 ("Close…", act("close"), "", ""),
             ]),
             Tab::Acknowledged => {
-                acts.extend([("Close…", act("close"), "", "primary"), ("Mute…", act("mute"), "m", "")]);
+                acts.extend([
+                    ("Close…", act("close"), "", "primary"),
+                    ("Mute…", act("mute"), "m", ""),
+                    ("Allow…", act("allow"), "", ""),
+                ]);
             }
-            Tab::Muted | Tab::Closed => acts.push(("Open again…", act("reopen"), "", "")),
+            Tab::Muted | Tab::Allowed | Tab::Closed => acts.push(("Open again…", act("reopen"), "", "")),
         }
         acts
     }
@@ -277,6 +342,10 @@ impl Page<'_> {
                 Some(format!("Muted until {}", self.frame.clock.moment_words(until)))
             }
             (Tab::Muted, None) => Some("Muted".into()),
+            (Tab::Allowed, Some(until)) => {
+                Some(format!("Allowed until {}", self.frame.clock.moment_words(until)))
+            }
+            (Tab::Allowed, None) => Some("Allowed".into()),
             (Tab::Closed, _) => Some("Closed".into()),
         }
     }
@@ -303,6 +372,9 @@ impl Page<'_> {
 
     /// Whether the list itself is empty, not only this page of it.
     fn is_calm(&self) -> bool {
-        self.page.rows.is_empty() && self.page.tab == Tab::Open && self.page.filters.is_empty()
+        self.page.rows.is_empty()
+            && self.page.groups.is_empty()
+            && self.page.tab == Tab::Open
+            && self.page.filters.is_empty()
     }
 }

@@ -4,7 +4,8 @@
 //! `/devices/{id}/identity`, `/devices/{id}/{quarantine|release|retire|report-lost|find|clear-doubt}`,
 //! `/devices/quarantine?device=…`, `/approvals`, `/approvals/{approve|deny}?key=…`, `/tokens`, `/tokens/new`,
 //! `/tokens/{id}/revoke`, `/findings`, `/findings/{id}`,
-//! `/findings/{id}/{acknowledge|mute|close|reopen}`, `/vulnerabilities`,
+//! `/findings/{id}/{acknowledge|mute|allow|close|reopen}`, `/findings/groups/{id}` and its acts of the same names,
+//! `/visits`, `/visits/new`, `/visits/{id}/end`, `/vulnerabilities`,
 //! `/vulnerabilities/{id}`, `/devices/{id}/vulnerabilities`, `/devices/{id}/drift`, `/feeds`, `/feeds/new`,
 //! `/feeds/{name}`, `/risk`, `/rollouts`, `/rollouts/{id}`,
 //! `/rollouts/{id}/{pause|stop|resume|back|finish|abort}`, `/rollouts/{id}/devices/{device}/accept`, `/releases`, `/releases/{repository}/{release}`,
@@ -31,6 +32,10 @@ pub const NEW_TOKEN: &str = "/tokens/new";
 pub const FINDINGS: &str = "/findings";
 /// Searching among connections.
 pub const CONTACTS: &str = "/contacts";
+/// Announced service visits.
+pub const VISITS: &str = "/visits";
+/// A service visit to be announced.
+pub const NEW_VISIT: &str = "/visits/new";
 /// The list of vulnerabilities.
 pub const VULNERABILITIES: &str = "/vulnerabilities";
 /// That list as a file (`format=csv|json`, and its filters): the API's own.
@@ -163,7 +168,25 @@ pub fn finding(id: &str) -> String {
     format!("{FINDINGS}/{}", encode(id))
 }
 
-/// An act on a finding: `acknowledge`, `mute`, `close` or `reopen`.
+/// A finding of many devices.
+#[must_use]
+pub fn finding_group(id: &str) -> String {
+    format!("{FINDINGS}/groups/{}", encode(id))
+}
+
+/// An act on a finding of many devices.
+#[must_use]
+pub fn finding_group_act(id: &str, act: &str) -> String {
+    format!("{}/{act}", finding_group(id))
+}
+
+/// Ending a service visit.
+#[must_use]
+pub fn end_visit(id: &str) -> String {
+    format!("{VISITS}/{}/end", encode(id))
+}
+
+/// An act on a finding: `acknowledge`, `mute`, `allow`, `close` or `reopen`.
 #[must_use]
 pub fn finding_act(id: &str, act: &str) -> String {
     format!("{}/{act}", finding(id))

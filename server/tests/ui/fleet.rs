@@ -134,6 +134,7 @@ pub(crate) fn finding_rows(sample: Sample) -> Vec<FindingRow> {
                 device: sample.said(device),
                 last: ago(age),
                 count,
+                expected: false,
             }
         };
     rows.into_iter().enumerate().map(row).collect()

@@ -19,6 +19,8 @@ mod identities;
 #[cfg(test)]
 mod knowledge;
 #[cfg(test)]
+mod many;
+#[cfg(test)]
 mod orders;
 #[cfg(test)]
 mod overview;

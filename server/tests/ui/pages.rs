@@ -9,7 +9,7 @@ use crate::html::{Element, read};
 use crate::sample::Sample;
 
 /// Addresses that exist: `*` is one segment.
-const ROUTES: [&str; 61] = [
+const ROUTES: [&str; 65] = [
     "/",
     "/devices",
     "/devices/enrol",
@@ -34,6 +34,10 @@ const ROUTES: [&str; 61] = [
     "/findings",
     "/findings/*",
     "/findings/*/*",
+    "/findings/groups/*/*",
+    "/visits",
+    "/visits/new",
+    "/visits/*/end",
     "/vulnerabilities",
     "/api/v1/vulnerabilities",
     "/vulnerabilities/*",

@@ -19,8 +19,9 @@ use cordon_server::ui::{Clock, DeviceState, Frame, Said, Theme, act, device, dev
 use cordon_server_core::risk::facts::*;
 use cordon_server_core::risk::model::RISK_V1;
 use cordon_server_core::risk::{Band, Facts, plan, score};
+use cordon_server_core::triage::Preview;
 
-use crate::{exceptions, fleet, identities, knowledge, orders, releases};
+use crate::{exceptions, fleet, identities, knowledge, many, orders, releases};
 
 /// Friday 20 November 2026, 14:26 UTC.
 pub(crate) const NOW: Timestamp = Timestamp(1_795_184_760);
@@ -50,7 +51,7 @@ impl Sample {
         self.text(text).into()
     }
 
-    fn prose(self, text: &str) -> Said {
+    pub(crate) fn prose(self, text: &str) -> Said {
         Said::sentence(self.text(text))
     }
 
@@ -103,6 +104,7 @@ impl Sample {
         pages.extend(identities::pages(self));
         pages.extend(knowledge::pages(self));
         pages.extend(exceptions::pages(self));
+        pages.extend(many::pages(self));
         pages
     }
 
@@ -122,8 +124,14 @@ impl Sample {
             ("act-quarantine", act::render(&frame, &two)),
             ("act-refused", act::render(&frame, &many)),
             ("act-release", act::render(&frame, &Act::release(self.thing("d7")))),
-            ("act-mute", act::render(&frame, &Act::finding(FindingVerb::Mute, "f-20871"))),
-            ("act-acknowledge", act::render(&frame, &Act::finding(FindingVerb::Acknowledge, "f-20871"))),
+            (
+                "act-mute",
+                act::render(&frame, &Act::finding(FindingVerb::Mute, "f-20871", &Preview::default())),
+            ),
+            (
+                "act-acknowledge",
+                act::render(&frame, &Act::finding(FindingVerb::Acknowledge, "f-20871", &Preview::default())),
+            ),
             ("act-hold", act::render(&frame, &Act::hold(wards, "ward:4B", ""))),
             ("act-lift", act::render(&frame, &Act::lift_hold("h-1", &self.said("ward 4B")))),
             ("act-pause", act::render(&frame, &Act::pause("vp3-422", under_way))),
@@ -439,10 +447,11 @@ impl Sample {
         let chosen = chosen.then(|| Box::new(self.finding(rows[0].clone())));
         Findings {
             tab: Tab::Open,
-            counts: [27, 14, 31, 112],
+            counts: [27, 14, 31, 2, 112],
             unassigned: 9,
             filters: Vec::new(),
             matching: 27,
+            groups: many::group_rows(self),
             rows,
             newer: None,
             older: Some("/findings?page=2".into()),
@@ -473,6 +482,8 @@ impl Sample {
             network: Ok(self.network()),
             contacts: Some("/contacts?peer=cdn-metrics.example".to_owned()),
             quarantined: false,
+            compared: many::compared(self),
+            verdicts: many::verdicts(self),
             history: vec![step(5 * 3600, "Severity raised from high to critical", "device", ""), step(6 * 3600, "Assigned", "M. Okafor", "Called the desk, nobody plugged anything in"), step(8 * 3600, "Opened by detector beacon", "device", "")],
         }
     }

@@ -367,13 +367,13 @@ fn status(told: &Told<'_>) -> (u32, &'static str) {
     let stands = match told.record.state {
         State::Open => new,
         State::Acknowledged => seen,
-        State::Muted { .. } => muted,
+        State::Muted { .. } | State::Allowed { .. } => muted,
         State::Closed => closed,
     };
     match told.step.turn() {
         Some(Turn::Opened | Turn::Again) if !told.first => new,
         Some(Turn::Acknowledged) => seen,
-        Some(Turn::Muted) => muted,
+        Some(Turn::Muted | Turn::Allowed) => muted,
         Some(Turn::Closed) => closed,
         Some(Turn::Opened | Turn::Again | Turn::Raised) | None => stands,
     }

@@ -12,7 +12,7 @@ use axum::response::{Html, IntoResponse, Response};
 use cordon_proto::ids::{DeviceId, Text};
 use cordon_proto::time::Millis;
 use cordon_server_core::device::Act as DeviceAct;
-use cordon_server_core::triage::Verb;
+use cordon_server_core::triage::{Preview, Verb};
 
 use super::super::operator::devices::{Deed, good_reason};
 use super::super::operator::findings::settle;
@@ -25,7 +25,7 @@ use super::standing::thing_of;
 use super::visitor::{Known, Posted, Visitor};
 use super::{Desk, Done, Page};
 use crate::app::ActError;
-use crate::ui::act::{Act, FindingVerb, MUTE_DAYS, Thing, render};
+use crate::ui::act::{ALLOW_DAYS, Act, FindingVerb, MUTE_DAYS, Thing, render};
 use crate::ui::frame::{Section, Toast};
 use crate::ui::paths;
 use crate::ui::words::plural;
@@ -155,9 +155,10 @@ pub(super) async fn ask_finding(
     Known(visitor): Known,
     Path((id, verb)): Path<(String, String)>,
 ) -> Page {
-    find(&desk.roster(), &id)?;
+    let roster = desk.roster();
+    let preview = Preview::of([&*find(&roster, &id)?.record], desk.now());
     let verb = FindingVerb::from_slug(&verb).ok_or(Fault::Missing("act"))?;
-    ask(&desk, &visitor, Section::Findings, Act::finding(verb, &id)).await
+    ask(&desk, &visitor, Section::Findings, Act::finding(verb, &id, &preview)).await
 }
 
 /// Decides on a finding.
@@ -171,27 +172,32 @@ pub(super) async fn finding(
     let roster = desk.roster();
     let found = find(&roster, &id)?;
     let asked = FindingVerb::from_slug(&verb).ok_or(Fault::Missing("act"))?;
-    let question = Act::finding(asked, &id);
+    let question = Act::finding(asked, &id, &Preview::of([&*found.record], desk.now()));
     if let Some(again) = refused(&desk, &visitor, Section::Findings, &question, &posted).await? {
         return Ok(again);
     }
-    let (verb, words) = match asked {
-        FindingVerb::Acknowledge => (Verb::Acknowledge, "acknowledged"),
-        FindingVerb::Mute => (mute(&desk, &posted), "muted"),
-        FindingVerb::Close => (Verb::Close, "closed"),
-        FindingVerb::Reopen => (Verb::Reopen, "opened again"),
-    };
+    let (verb, words) = verb_of(&desk, asked, &posted);
     let place = (found.record.device, found.digest);
     settle(&desk.operator, &visitor.caller, place, verb, posted.reason()).await?;
     let text = format!("Finding {id} {words}");
     desk.done(&visitor, Toast { text, undo: None }, &paths::finding(&id))
 }
 
-/// A mute of one of the lengths that are offered.
-fn mute(desk: &Desk, posted: &Posted) -> Verb {
-    let asked = posted.get("choice").and_then(|days| days.parse::<u16>().ok());
-    let days = asked.filter(|days| MUTE_DAYS.contains(days)).unwrap_or(MUTE_DAYS[0]);
-    Verb::Mute { until: desk.now().plus_seconds(i64::from(days) * 86_400) }
+/// What a person decided, with one of the ends that are offered, and the word for it.
+pub(super) fn verb_of(desk: &Desk, asked: FindingVerb, posted: &Posted) -> (Verb, &'static str) {
+    let chosen = posted.get("choice").and_then(|days| days.parse::<u16>().ok());
+    let until = |offered: &[u16]| {
+        let shortest = offered.iter().copied().min().unwrap_or(1);
+        let days = chosen.filter(|days| offered.contains(days)).unwrap_or(shortest);
+        desk.now().plus_seconds(i64::from(days) * 86_400)
+    };
+    match asked {
+        FindingVerb::Acknowledge => (Verb::Acknowledge, "acknowledged"),
+        FindingVerb::Mute => (Verb::Mute { until: until(&MUTE_DAYS) }, "muted"),
+        FindingVerb::Allow => (Verb::Allow { until: until(&ALLOW_DAYS) }, "allowed"),
+        FindingVerb::Close => (Verb::Close, "closed"),
+        FindingVerb::Reopen => (Verb::Reopen, "opened again"),
+    }
 }
 
 /// The question as a page, with the person's own last reasons.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use cordon_proto::ids::{DeviceId, Name, Sha256};
 use cordon_proto::time::Timestamp;
 use cordon_server_core::admit::waiting;
+use cordon_server_core::cohort::Cohorts;
 use cordon_server_core::risk::next_step::Act;
 use cordon_server_core::risk::{Band, NextStep, Value};
 use cordon_server_core::triage;
@@ -22,6 +23,7 @@ use super::super::operator::Operator;
 use super::count;
 use super::standing::{is_counted, is_placed, kind_words, place_words, silent_from, states_of};
 use crate::appraisal::{Published, plan_each, rescore};
+use crate::cohorts;
 use crate::fleet::Member;
 use crate::ui::devices::{DeviceQuery, DeviceRow, Step};
 use crate::ui::{DeviceState, Said};
@@ -63,6 +65,8 @@ pub(super) struct Roster {
     pub(super) entries: Vec<Arc<Entry>>,
     /// Findings of counted devices, the gravest first, then the newest.
     pub(super) findings: Vec<Found>,
+    /// Devices of each model held against each other.
+    pub(super) cohorts: Cohorts,
     /// What is counted.
     pub(super) summary: Summary,
     by_id: HashMap<DeviceId, Arc<Entry>>,
@@ -150,6 +154,7 @@ impl Roster {
             let entry = old.by_id.get(&member.id())?;
             (Arc::ptr_eq(&entry.member, member) && now < entry.until).then(|| entry.clone())
         };
+        let cohorts = cohorts::of(&members, now);
         let (mut entries, mut changed) = (Vec::with_capacity(members.len()), Vec::new());
         for member in members {
             match kept(&member) {
@@ -171,7 +176,7 @@ impl Roster {
         let by_id = entries.iter().map(|entry| (entry.member.id(), entry.clone())).collect();
         let summary = Summary::of(&entries);
         let findings = findings_of(&entries);
-        Self { entries, findings, summary, by_id }
+        Self { entries, findings, cohorts, summary, by_id }
     }
 
     /// One device.

@@ -5,6 +5,7 @@ mod contacts;
 mod contents;
 mod endings;
 mod evidence;
+mod findings;
 mod fixture;
 mod identities;
 mod knowledge;

@@ -21,6 +21,7 @@ mod contacts;
 mod drafts;
 mod evidence;
 mod feeds;
+mod findings;
 mod identities;
 mod import;
 mod receipts;
