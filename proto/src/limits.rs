@@ -220,7 +220,7 @@ pub const INTERLOCK_LINE_BYTES: usize = 128;
 
 /// Bytes of a captured packet that are read at most; only DNS, DHCP and the first words of TLS come as far as that.
 pub const PACKET_BYTES: usize = 2048;
-/// Bytes that wait in the kernel until they are read, and as many again that wait for the sensor, twice: 512 KiB in all.
+/// Bytes of captured packets in each of the two buffers of the agent, and half of what may wait in the kernel: 512 KiB in all.
 pub const PACKETS_WAITING_BYTES: usize = 128 * 1024;
 /// Live flows in the device's table.
 pub const FLOWS: usize = 14_336;

@@ -177,13 +177,7 @@ impl Roll {
     /// Others.
     #[must_use]
     pub fn others(choice: Choice) -> Self {
-        Self {
-            choice: Some(choice),
-            home: Vec::new(),
-            owned: Vec::new(),
-            watched: Vec::new(),
-            beyond: 0,
-        }
+        Self { choice: Some(choice), home: Vec::new(), owned: Vec::new(), watched: Vec::new(), beyond: 0 }
     }
 
     /// The addresses that the device itself has now.

@@ -367,6 +367,7 @@ impl Rig {
             key: KeyPlace::File,
             clock_floor: None,
             mud: None,
+            packets: true,
             health: Health::CheckinOnly,
             trial_s: self.trial_s,
         }

@@ -174,6 +174,7 @@ const SOURCE: [Line; 75] = [
 /// The program.
 pub const PROGRAM: [Instruction; SOURCE.len()] = assembled();
 
+#[expect(clippy::indexing_slicing, reason = "the compiler runs it, and refuses what leads outside")]
 const fn assembled() -> [Instruction; SOURCE.len()] {
     let mut program = [Instruction { code: 0, yes: 0, no: 0, operand: 0 }; SOURCE.len()];
     let mut place = 0;
@@ -186,7 +187,11 @@ const fn assembled() -> [Instruction; SOURCE.len()] {
 }
 
 /// Instructions between a place and a later one. What leads nowhere does not compile.
-#[expect(clippy::cast_possible_truncation, reason = "the program is shorter than 256 instructions")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "fewer than 256 instructions; the compiler runs it, and refuses what leads outside"
+)]
 const fn skips(from: usize, to: At) -> u8 {
     if matches!(to, At::Next) {
         return 0;

@@ -125,10 +125,26 @@ fn kinds() -> Vec<(&'static str, Vec<u8>, Beside)> {
         ("other UDP with options", four(17, 8, &udp(2575, 40_000, &said)), FOUR),
         ("a later fragment", later, FOUR),
         ("a ping with contents", four(1, 0, &[&[8, 0, 0, 0, 0, 0, 0, 0][..], &said].concat()), FOUR),
-        ("word of a lost packet", four(1, 0, &[&[3, 3, 0, 0, 0, 0, 0, 0][..], &four(17, 0, &udp(9, 9, &said))].concat()), FOUR),
-        ("the same over IPv6", six(58, &[&[1, 4, 0, 0, 0, 0, 0, 0][..], &six(17, &udp(9, 9, &said))].concat()), SIX),
-        ("a neighbour", six(58, &[&[136, 0, 0, 0, 0, 0, 0, 0][..], &[0xfd; 16], &[2, 1, 2, 0, 0, 0, 0, 7]].concat()), SIX),
-        ("behind an extension header", six(0, &[&[6, 0, 0, 0, 0, 0, 0, 0][..], &tcp(SYN, 0, &said)].concat()), SIX),
+        (
+            "word of a lost packet",
+            four(1, 0, &[&[3, 3, 0, 0, 0, 0, 0, 0][..], &four(17, 0, &udp(9, 9, &said))].concat()),
+            FOUR
+        ),
+        (
+            "the same over IPv6",
+            six(58, &[&[1, 4, 0, 0, 0, 0, 0, 0][..], &six(17, &udp(9, 9, &said))].concat()),
+            SIX
+        ),
+        (
+            "a neighbour",
+            six(58, &[&[136, 0, 0, 0, 0, 0, 0, 0][..], &[0xfd; 16], &[2, 1, 2, 0, 0, 0, 0, 7]].concat()),
+            SIX
+        ),
+        (
+            "behind an extension header",
+            six(0, &[&[6, 0, 0, 0, 0, 0, 0, 0][..], &tcp(SYN, 0, &said)].concat()),
+            SIX
+        ),
         ("another protocol", four(47, 0, &said), FOUR),
         ("another protocol over IPv6", six(50, &said), SIX),
         ("another ether type", said.to_vec(), Beside { protocol: 0x88cc, ..FOUR }),
@@ -214,7 +230,10 @@ fn what_the_headers_say_is_read_the_same_before_and_after_the_filter() {
         let passed = passes(&bytes, beside);
         if passed > 0 {
             let whole = packet(Link::Bare, &bytes).map(without_payload);
-            assert!(matches!(whole, Ok(Packet { what: What::Arp(_) | What::Ip(_), .. })), "{name}: {whole:?}");
+            assert!(
+                matches!(whole, Ok(Packet { what: What::Arp(_) | What::Ip(_), .. })),
+                "{name}: {whole:?}"
+            );
             assert_eq!(packet(Link::Bare, &bytes[..passed]).map(without_payload), whole, "{name}");
         }
     }

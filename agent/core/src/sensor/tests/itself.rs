@@ -179,4 +179,3 @@ fn a_profile_does_not_judge_what_it_was_learned_without() {
         ]
     );
 }
-
