@@ -7,6 +7,7 @@
 
 pub mod diag;
 pub mod fed;
+pub mod hearing;
 pub mod losses;
 mod means;
 pub mod packets;

@@ -8,7 +8,8 @@
 use cordon_agent_core::flow::{Seen, Sighting};
 use cordon_proto::time::Millis;
 
-use super::diag::{Diag, Events, Heard};
+use super::diag::{Diag, Heard};
+use super::hearing::Hearing;
 use super::means::{AGAIN_MS, Means};
 use super::procnet::ProcNet;
 use super::program::Programs;
@@ -22,7 +23,7 @@ const NEIGHBOURS_MS: i64 = 5000;
 #[derive(Debug)]
 pub struct Tier0 {
     lists: Means<Diag>,
-    events: Means<Events>,
+    events: Means<Hearing>,
     tables: ProcNet,
     programs: Programs,
     sockets: Sockets,
@@ -116,10 +117,10 @@ impl Capture for Tier0 {
     fn poll(&mut self, now: Millis, seen: &mut Vec<Sighting>) {
         self.look_at_neighbours(now, seen);
         // The groups are joined before the first list, and heard after each: no end can fall between the two.
-        self.events.with(now, Events::open, |_| Ok(()));
+        self.events.with(now, Hearing::open, |_| Ok(()));
         let Some(sockets) = self.list(now) else { return };
         let by_netlink = matches!(self.lists, Means::Open(_));
-        let heard = if by_netlink { self.events.with(now, Events::open, Events::hear) } else { None };
+        let heard = if by_netlink { self.events.with(now, Hearing::open, Hearing::hear) } else { None };
         let ends_are_told = heard.is_some();
         let Heard { destroyed, overrun } = heard.unwrap_or_default();
         if overrun {

@@ -98,7 +98,7 @@ fn a_connection_that_shows_as_packets_and_as_a_socket_is_one_flow_with_the_socke
 
 #[test]
 fn what_has_no_socket_is_told_by_packets_alone() {
-    // Goal: what tier 1 adds. Method: a probe of a closed port, one without flags, a ping, a datagram, one between strangers;
+    // Goal: what tier 1 adds. Method: a probe of a closed port, one without flags, a ping, a datagram, one between strangers, one in the middle of a connection;
     // and a refusal of a call of our own, which its socket tells as well.
     let mut wire = of_itself(Profile::new());
     let stranger = host(9);
@@ -107,6 +107,7 @@ fn what_has_no_socket_is_told_by_packets_alone() {
     wire.tcp((stranger, 50_001), (PUMP, 24), 0, b"");
     wire.tcp((PUMP, 24), (stranger, 50_001), RST | ACK, b"");
     wire.tcp((stranger, 50_002), (host(8), 23), SYN, b"");
+    wire.tcp((stranger, 50_003), (PUMP, 25), PSH | ACK, b"of a connection whose socket will tell");
     wire.ip(1, stranger, PUMP, &[8, 0, 0, 0, 0, 0, 0, 0]);
     wire.udp((PUMP, 45_000), (stranger, 514), b"log");
     wire.tcp((PUMP, 41_000), (CLOUD, 81), SYN, b"");
