@@ -100,7 +100,7 @@ pub const SENSOR: &[Breakage] = &[
         find: "                return State::Refused;",
         replace: "                return State::New;",
         package: "cordon-agent-core",
-        test: "sensor::tests::itself::a_search_at_the_device_itself_is_found_by_its_packets",
+        test: "sensor::tests::itself::what_has_no_socket_is_told_by_packets_alone",
     },
     Breakage {
         name: "payload passes the filter of packets",
