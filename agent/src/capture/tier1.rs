@@ -86,7 +86,8 @@ impl Tier1 {
         }
         self.checked = Some(now);
         let addresses = addresses();
-        if addresses != self.home {
+        // In no order: each list comes in another.
+        if addresses.len() != self.home.len() || !addresses.iter().all(|own| self.home.contains(own)) {
             (self.home, self.home_told) = (addresses, false);
         }
         let Means::Open(packets) = &self.packets else { return };
@@ -171,9 +172,7 @@ fn forgotten(sighting: &Sighting) -> bool {
 fn addresses() -> Vec<IpAddr> {
     let Ok(networks) = Networks::new_with_refreshed_list() else { return Vec::new() };
     let all = networks.values().flat_map(|network| network.ip_networks()).map(|network| network.addr);
-    let mut addresses: Vec<IpAddr> = all.take(limits::HOME_ADDRESSES).collect();
-    addresses.sort_unstable();
-    addresses
+    all.take(limits::HOME_ADDRESSES).collect()
 }
 
 #[cfg(test)]
