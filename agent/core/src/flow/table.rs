@@ -513,12 +513,8 @@ impl Slot {
         if flags & FIN != 0 && self.state == State::Established {
             self.marks |= if from_local { mark::LOCAL_ENDS } else { mark::REMOTE_ENDS };
         }
-        let shakes_hands = flags & SYN != 0;
-        if self.state == State::New && !shakes_hands && flags & ACK != 0 {
-            State::Established
-        } else {
-            self.state
-        }
+        let acknowledges = self.state == State::New && flags & (SYN | ACK) == ACK;
+        if acknowledges { State::Established } else { self.state }
     }
 
     /// The same beside a socket, of which only segments with SYN, FIN, RST or without ACK are seen: a refusal ends a flow,
