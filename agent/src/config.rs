@@ -70,6 +70,8 @@ pub struct Config {
     pub clock_floor: Option<Timestamp>,
     /// What the maker describes of the device, as `cordonctl mud compile` writes it.
     pub mud: Option<PathBuf>,
+    /// Whether headers of packets are looked at, where that is permitted.
+    pub packets: bool,
     /// What must hold after a trial boot, besides a check-in.
     pub health: Health,
     /// Seconds that a trial gets, and once more where the network is down.
@@ -207,6 +209,7 @@ impl Config {
             key,
             clock_floor,
             mud: file.mud.map(|mud| folder.join(mud)),
+            packets: file.packets.unwrap_or(true),
             health: health(file.health, folder)
                 .ok_or_else(|| value("health", "must be [\"program\", …] or \"file:PATH\""))?,
             trial_s: file.trial_s.unwrap_or(limits::TRIAL_S),

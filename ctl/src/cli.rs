@@ -11,9 +11,9 @@ use crate::failure::Failure;
 use crate::report::{Output, Report};
 use crate::session::Session;
 use crate::{
-    advisories, approvals, audit, bundle, contacts, content, devices, evidence, exceptions, expiries, export, feeds,
-    findings, holds, keys, makers, matching, mud, order, owner, receipts, release, repo, risk, rollouts,
-    sbom, score, siem, tokens, version_compare, visits,
+    advisories, approvals, audit, bundle, contacts, content, devices, evidence, exceptions, expiries, export,
+    feeds, findings, holds, keys, makers, matching, mud, order, owner, receipts, release, repo, risk,
+    rollouts, sbom, score, siem, tokens, version_compare, visits,
 };
 
 /// Keys, signing, approving, asking.

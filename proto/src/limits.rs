@@ -218,6 +218,10 @@ pub const INTERLOCK_LEASES: usize = 64;
 /// Bytes of one line on the interlock socket.
 pub const INTERLOCK_LINE_BYTES: usize = 128;
 
+/// Bytes of a captured packet that are read at most; only DNS, DHCP and the first words of TLS come as far as that.
+pub const PACKET_BYTES: usize = 2048;
+/// Bytes of captured packets in each of the two buffers of the agent, and half of what may wait in the kernel: 512 KiB in all.
+pub const PACKETS_WAITING_BYTES: usize = 128 * 1024;
 /// Live flows in the device's table.
 pub const FLOWS: usize = 14_336;
 /// Flows that are told at once when a recording ends.
@@ -271,6 +275,8 @@ pub const DHCP_OPTIONS: usize = 64;
 pub const TLS_EXTENSIONS: usize = 48;
 /// Bytes of a host name (RFC 1035, 2.3.4).
 pub const HOST_NAME_BYTES: usize = 253;
+/// Addresses that a device is known to have itself.
+pub const HOME_ADDRESSES: usize = 64;
 /// Seconds after the first DNS answer that was seen, from which on a peer without a name has none: what a device knew
 /// before has run out by then.
 pub const NAMES_SETTLE_S: i64 = 3600;

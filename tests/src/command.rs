@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::faults::{checker, update, writer};
-use crate::{bench, demo, fuzz, mutants, postgres, soak, tidy};
+use crate::{bench, demo, fuzz, mutants, postgres, scripted, soak, tidy};
 
 /// The simulated fleet: demo, benches, mutants.
 #[derive(Debug, Parser)]
@@ -38,6 +38,9 @@ enum Command {
     /// The memory of an index, in a process of its own.
     #[command(hide = true)]
     MatchSide(bench::matching::Task),
+    /// Scripted connections that the agent's sensor watches, in a process of its own.
+    #[command(hide = true)]
+    Scripted(scripted::Task),
     /// A bill of materials, in a process of its own.
     #[command(hide = true)]
     SbomSide(bench::sbom::Task),
@@ -94,6 +97,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::Bench { name, rollout } => bench::run(name, &rollout),
         Command::BenchSide(task) => bench::store::side::run(&task),
         Command::MatchSide(task) => bench::matching::side(&task),
+        Command::Scripted(task) => scripted::run(&task),
         Command::SbomSide(task) => bench::sbom::side(&task),
         Command::Soak(options) => soak::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),

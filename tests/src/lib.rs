@@ -35,6 +35,7 @@ pub mod recorded;
 pub mod relay;
 pub mod scan;
 pub mod score_cases;
+pub mod scripted;
 pub mod servers;
 pub mod site_mirror;
 pub mod skip;

@@ -51,6 +51,7 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("rauc", "rauc"),
     ("rpm", "rpm"),
     ("rpmbuild", "rpm"),
+    ("setpriv", "util-linux"),
     ("softflowd", "softflowd"),
     ("softhsm2-util", "softhsm2"),
     ("strace", "strace"),

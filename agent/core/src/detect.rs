@@ -111,6 +111,8 @@ pub struct Detectors {
     /// What the maker describes, where a description is at hand, and since when names of peers are seen.
     usage: Option<Arc<Usage>>,
     names_since: Option<Millis>,
+    /// Of the device itself: whether its packets are seen beside its sockets.
+    beside: Option<bool>,
 }
 
 impl Detectors {
@@ -170,6 +172,28 @@ impl Detectors {
         self.names_since.get_or_insert(now);
     }
 
+    /// These are of the device itself, whose packets are seen from now on beside its sockets, or are not.
+    pub fn packets_are_seen(&mut self, seen: bool, now: Millis) {
+        self.beside = Some(seen);
+        if seen {
+            self.kept.profile.hears_packets(now.seconds());
+        } else {
+            self.names_since = None;
+        }
+    }
+
+    /// Whether the profile could hold a flow, by the means by which it was learned and those by which the flow is seen.
+    fn can_tell(&self, flow: &Flow, now: Millis) -> bool {
+        match self.beside {
+            None => true,
+            Some(seen) => self.kept.profile.can_tell(flow, seen, self.names_settled(now)),
+        }
+    }
+
+    fn names_settled(&self, now: Millis) -> bool {
+        self.names_since.is_some_and(|since| now.since(since) / 1000 >= limits::NAMES_SETTLE_S)
+    }
+
     /// Ends learning at once, for a device whose learning time was given from outside.
     pub fn freeze(&mut self, now: Millis) {
         self.kept.profile.freeze(now.seconds());
@@ -182,6 +206,7 @@ impl Detectors {
         }
         let known = self.usual(flow);
         let described = self.described(flow, flow.direction, now);
+        let judged = !described.told && self.can_tell(flow, now);
         let Kept { profile, ledger, noticed } = &mut self.kept;
         let mut findings: Vec<Finding> = self.scans.began(flow, (known, now), ledger).into_iter().collect();
         findings.extend(self.floods.began(flow, ledger, now));
@@ -200,7 +225,7 @@ impl Detectors {
         // Where so many networks are used that a further one is no news, one that is called again and again is.
         let busy = self.beacons.is_busy(flow, limits::BUSY_STARTS);
         let wide = if busy { usize::MAX } else { self.thresholds.wide_networks };
-        if !described.told {
+        if judged {
             findings.extend(destination::observe(flow, (profile, noticed, wide), ledger, now.seconds()));
         }
         findings.extend(rhythm);
@@ -219,8 +244,7 @@ impl Detectors {
     fn described(&mut self, flow: &Flow, says: Direction, now: Millis) -> Described {
         let asked = !flow.stays_on_device() && !self.usual(flow);
         let Some(usage) = self.usage.as_deref().filter(|_| asked) else { return Described::default() };
-        let seen_s = self.names_since.map_or(0, |since| now.since(since) / 1000);
-        let usage = (usage, seen_s >= limits::NAMES_SETTLE_S);
+        let usage = (usage, self.names_settled(now));
         usage::observe(usage, (flow, says), &mut self.kept.ledger, now.seconds())
     }
 

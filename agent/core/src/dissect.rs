@@ -7,6 +7,7 @@
 
 pub mod dhcp;
 pub mod dns;
+pub mod filter;
 pub mod ip;
 pub mod link;
 pub mod tls;

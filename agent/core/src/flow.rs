@@ -18,7 +18,7 @@ use cordon_proto::telemetry::{Direction, Protocol};
 use cordon_proto::time::Millis;
 
 use crate::dissect::Mac;
-use crate::dissect::flags::{ACK, SYN};
+use crate::dissect::flags::{ACK, RST, SYN};
 
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -208,6 +208,14 @@ pub enum Phase {
     },
     /// Word that a packet of the connection did not arrive; no news where the connection was never sighted.
     Undelivered,
+    /// A TCP segment with these flags, on the device whose sockets are looked at as well: what the connection carries and
+    /// how it ends is the socket's to tell, so that nothing is counted twice.
+    Beside {
+        /// Whether the local end sent it.
+        from_local: bool,
+        /// Its flags.
+        flags: u8,
+    },
 }
 
 impl Phase {
@@ -216,8 +224,24 @@ impl Phase {
     pub fn opens(self) -> bool {
         match self {
             Self::Opening | Self::Open | Self::Datagram { .. } => true,
-            Self::Segment { flags, .. } => flags & (SYN | ACK) == SYN,
+            Self::Segment { flags, .. } | Self::Beside { flags, .. } => flags & (SYN | ACK) == SYN,
             Self::Over(_) | Self::Lingering | Self::Undelivered => false,
+        }
+    }
+
+    /// Whether a connection that was never sighted is news in this phase. Of a segment beside a socket only a handshake or
+    /// a probe is: what else has a socket is told by it, with its direction.
+    #[must_use]
+    pub fn is_news(self) -> bool {
+        match self {
+            Self::Undelivered => false,
+            Self::Beside { flags, .. } => flags & (ACK | RST) == 0,
+            Self::Opening
+            | Self::Open
+            | Self::Over(_)
+            | Self::Lingering
+            | Self::Segment { .. }
+            | Self::Datagram { .. } => true,
         }
     }
 }
@@ -235,6 +259,25 @@ pub struct Connection {
     pub counted: Counted,
     /// The peer's name, where the capture has seen one.
     pub name: Option<Arc<str>>,
+}
+
+impl Connection {
+    /// The same on the device whose sockets are looked at as well. Only TCP's sockets count.
+    #[must_use]
+    pub fn beside_its_socket(self) -> Self {
+        match self.phase {
+            Phase::Segment { from_local, flags } => {
+                Self { phase: Phase::Beside { from_local, flags }, counted: Counted::Unknown, ..self }
+            }
+            Phase::Opening
+            | Phase::Open
+            | Phase::Over(_)
+            | Phase::Lingering
+            | Phase::Datagram { .. }
+            | Phase::Undelivered
+            | Phase::Beside { .. } => self,
+        }
+    }
 }
 
 /// One sighting of a listening socket.

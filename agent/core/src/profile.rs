@@ -21,7 +21,7 @@ use cordon_proto::wire::{self, WireError};
 use minicbor::{Decode, Encode};
 
 use crate::flow::{Flow, Listener};
-use key::{Key, Service, Socket};
+use key::{Key, Service, Socket, Who};
 
 const DAY_S: i64 = 24 * 3600;
 const WEEK_S: i64 = 7 * DAY_S;
@@ -113,6 +113,9 @@ pub struct Profile {
     /// Sorted by socket.
     #[n(6)]
     sockets: Vec<(Socket, Record)>,
+    /// Since when the device's packets were learned from beside its sockets.
+    #[n(7)]
+    packets: Option<Timestamp>,
 }
 
 impl Default for Profile {
@@ -133,7 +136,27 @@ impl Profile {
             overflow: 0,
             peers: Vec::new(),
             sockets: Vec::new(),
+            packets: None,
         }
+    }
+
+    /// The device's packets are seen beside its sockets: while it learns, it learns from both.
+    pub fn hears_packets(&mut self, now: Timestamp) {
+        if self.learns() {
+            self.packets.get_or_insert(now);
+        }
+    }
+
+    /// Whether it could hold what a flow of the device itself is. Sockets alone show little but TCP, so a list that was
+    /// learned from them says nothing of other packets; and a peer that was learned by name is not known again while names
+    /// are not seen.
+    #[must_use]
+    pub fn can_tell(&self, flow: &Flow, packets_are_seen: bool, names_are_seen: bool) -> bool {
+        let key = Key::of(flow);
+        let learned = !packets_are_seen || self.packets.is_some() || key.protocol == Protocol::Tcp;
+        let named = |known: &Key| matches!(known.who, Who::Name(_)) && known.same_service(&key);
+        let nameless = key.who.is_network() && !names_are_seen;
+        learned && !(nameless && self.peers.iter().any(|(known, _)| named(known)))
     }
 
     /// Where it stands.

@@ -133,6 +133,13 @@ impl<S: BuildHasher> Sensor<S> {
         }
     }
 
+    /// The addresses that the device itself has now: packets to and from them are its own, beside its sockets.
+    /// Without any, packets are not seen.
+    pub fn move_home(&mut self, addresses: &[IpAddr], now: Millis) {
+        self.roll.move_home(addresses);
+        self.detectors_mut().packets_are_seen(!addresses.is_empty(), now);
+    }
+
     /// Takes one captured packet.
     pub fn packet(&mut self, packet: &Packet<'_>, at: Millis, output: &mut Output) {
         match &packet.what {
@@ -253,6 +260,9 @@ impl<S: BuildHasher> Sensor<S> {
         }
         let roll = &self.roll;
         let Some(connection) = packet::connection(datagram, |address| roll.may_be(address)) else { return };
+        // The sockets of the device itself are looked at as well, and know better.
+        let itself = !roll.watches_others();
+        let connection = if itself { connection.beside_its_socket() } else { connection };
         self.connection(&connection, at, output);
         if let Carries::Tcp { payload: hello @ [22, 3, ..], .. } = datagram.carries
             && let Some(name) = tls::server_name(hello)
@@ -270,6 +280,9 @@ impl<S: BuildHasher> Sensor<S> {
             }
         } else {
             let hash = self.table.hash_name(message.name.as_str());
+            if !self.roll.may_be(datagram.source) {
+                return;
+            }
             if let Some(watched) = self.roll.speaker(datagram.source, at) {
                 output.found(watched.device, watched.detectors.asked((message.name.as_str(), hash), at));
             }

@@ -156,6 +156,8 @@ pub struct Watched {
 pub struct Roll {
     /// `None` where only the device itself is watched.
     choice: Option<Choice>,
+    /// The addresses of the device itself, where its packets are seen.
+    home: Vec<IpAddr>,
     /// Addresses that named hardware addresses spoke from.
     owned: Vec<(IpAddr, Mac)>,
     /// Sorted by device.
@@ -169,13 +171,19 @@ impl Roll {
     pub fn itself(detectors: Detectors) -> Self {
         let first = Millis(0);
         let watched = Vec::from([Watched { device: Device::Itself, detectors, first, last: first }]);
-        Self { choice: None, owned: Vec::new(), watched, beyond: 0 }
+        Self { choice: None, home: Vec::new(), owned: Vec::new(), watched, beyond: 0 }
     }
 
     /// Others.
     #[must_use]
     pub fn others(choice: Choice) -> Self {
-        Self { choice: Some(choice), owned: Vec::new(), watched: Vec::new(), beyond: 0 }
+        Self { choice: Some(choice), home: Vec::new(), owned: Vec::new(), watched: Vec::new(), beyond: 0 }
+    }
+
+    /// The addresses that the device itself has now.
+    pub fn move_home(&mut self, addresses: &[IpAddr]) {
+        self.home.clear();
+        self.home.extend(addresses.iter().take(limits::HOME_ADDRESSES));
     }
 
     /// Whether others are watched than the device itself.
@@ -187,7 +195,9 @@ impl Roll {
     /// Whether an address may be a watched device.
     #[must_use]
     pub fn may_be(&self, address: IpAddr) -> bool {
-        let Some(choice) = &self.choice else { return false };
+        let Some(choice) = &self.choice else {
+            return address.is_loopback() || self.home.contains(&address);
+        };
         if choice.devices.is_empty() {
             is_local(address) || choice.local.iter().any(|network| network.holds(address))
         } else {

@@ -23,6 +23,8 @@ use super::sockets::{Destroyed, Socket, Stand};
 /// Groups of `enum sknetlink_groups`: TCP and UDP, IPv4 and IPv6.
 const DESTROY_GROUPS: [u32; 4] = [1, 2, 3, 4];
 const BUFFER: usize = 32 * 1024;
+/// `MSG_DONTWAIT`.
+const DO_NOT_WAIT: i32 = 0x40;
 /// Bytes asked for the queue of events; the kernel gives at most its `rmem_max`.
 const EVENT_QUEUE: i32 = 512 * 1024;
 
@@ -114,7 +116,6 @@ impl Events {
         socket.bind_auto()?;
         // A longer queue is a wish: without it, an overrun comes earlier and is told.
         let _ = socket.set_rx_buf_sz(EVENT_QUEUE);
-        socket.set_non_blocking(true)?;
         let mut joined = Err(io::Error::from(ErrorKind::Unsupported));
         for group in DESTROY_GROUPS {
             let answer = socket.add_membership(group);
@@ -124,12 +125,17 @@ impl Events {
         Ok(Self { socket, buffer: Vec::with_capacity(BUFFER) })
     }
 
-    /// Everything that has been told since the last call, at most `limits::FLOWS` sockets.
-    pub fn hear(&mut self) -> io::Result<Heard> {
-        let mut heard = Heard::default();
+    /// The queue that they come from, to wait at.
+    #[must_use]
+    pub fn queue(&self) -> Netlink {
+        self.socket.clone()
+    }
+
+    /// Adds everything that has been told since the last call, up to `limits::FLOWS` sockets. Never waits.
+    pub fn hear(&mut self, heard: &mut Heard) -> io::Result<()> {
         while heard.destroyed.len() < limits::FLOWS {
             self.buffer.clear();
-            match self.socket.recv(&mut self.buffer, 0) {
+            match self.socket.recv(&mut self.buffer, DO_NOT_WAIT) {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -148,7 +154,7 @@ impl Events {
                 }
             }
         }
-        Ok(heard)
+        Ok(())
     }
 }
 

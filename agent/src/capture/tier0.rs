@@ -3,37 +3,27 @@
 //! By netlink where the kernel lets us, with byte counts and word of every ended connection; by /proc/net where not.
 //! Neighbours and their hardware addresses come from /proc/net alone. Which means it is, what is missing and why, and
 //! whether events were lost, shows in its sight at once, so that the server hears of it with the next report. Better means
-//! are tried again once a minute.
-
-use std::io;
+//! are tried again once a minute. Read next: [`super::tier1`], which adds packets.
 
 use cordon_agent_core::flow::{Seen, Sighting};
 use cordon_proto::time::Millis;
 
-use super::diag::{Diag, Events, Heard};
+use super::diag::{Diag, Heard};
+use super::hearing::Hearing;
+use super::means::{AGAIN_MS, Means};
 use super::procnet::ProcNet;
 use super::program::Programs;
 use super::sockets::{Socket, Sockets};
 use super::{Capture, Sight};
 
-/// Milliseconds until a refused means is tried again, and for which an overrun shows.
-const AGAIN_MS: i64 = 60_000;
 /// Milliseconds between two looks at the neighbours.
 const NEIGHBOURS_MS: i64 = 5000;
-
-/// A means of looking: open, or refused at some time for some reason.
-#[derive(Debug)]
-enum Means<T> {
-    Untried,
-    Open(T),
-    Refused { at: Millis, why: String },
-}
 
 /// The capture.
 #[derive(Debug)]
 pub struct Tier0 {
     lists: Means<Diag>,
-    events: Means<Events>,
+    events: Means<Hearing>,
     tables: ProcNet,
     programs: Programs,
     sockets: Sockets,
@@ -111,7 +101,7 @@ impl Tier0 {
             (Means::Open(_), Means::Open(_)) if overrun => {
                 "connections by sock_diag; the kernel dropped word of ended ones, short connections are missing".to_owned()
             }
-            (Means::Open(_), Means::Open(_)) => "connections by sock_diag, no packets".to_owned(),
+            (Means::Open(_), Means::Open(_)) => "connections by sock_diag".to_owned(),
             (Means::Open(_), Means::Untried | Means::Refused { .. }) => {
                 format!("connections by sock_diag, short ones without byte counts ({})", self.events.why())
             }
@@ -127,10 +117,10 @@ impl Capture for Tier0 {
     fn poll(&mut self, now: Millis, seen: &mut Vec<Sighting>) {
         self.look_at_neighbours(now, seen);
         // The groups are joined before the first list, and heard after each: no end can fall between the two.
-        self.events.with(now, Events::open, |_| Ok(()));
+        self.events.with(now, Hearing::open, |_| Ok(()));
         let Some(sockets) = self.list(now) else { return };
         let by_netlink = matches!(self.lists, Means::Open(_));
-        let heard = if by_netlink { self.events.with(now, Events::open, Events::hear) } else { None };
+        let heard = if by_netlink { self.events.with(now, Hearing::open, Hearing::hear) } else { None };
         let Heard { destroyed, overrun } = heard.unwrap_or_default();
         if overrun {
             self.overrun = Some(now);
@@ -146,43 +136,5 @@ impl Capture for Tier0 {
     }
 }
 
-impl<T> Means<T> {
-    /// Uses the means, opening it first where it is time to. `None` if it is refused, now or still.
-    fn with<R>(
-        &mut self,
-        now: Millis,
-        open: impl FnOnce() -> io::Result<T>,
-        act: impl FnOnce(&mut T) -> io::Result<R>,
-    ) -> Option<R> {
-        let due = match self {
-            Self::Untried => true,
-            Self::Open(_) => false,
-            Self::Refused { at, .. } => now.since(*at) >= AGAIN_MS || now < *at,
-        };
-        if due {
-            *self = match open() {
-                Ok(means) => Self::Open(means),
-                Err(error) => Self::Refused { at: now, why: error.to_string() },
-            };
-        }
-        let Self::Open(means) = self else { return None };
-        match act(means) {
-            Ok(result) => Some(result),
-            Err(error) => {
-                *self = Self::Refused { at: now, why: error.to_string() };
-                None
-            }
-        }
-    }
-
-    fn why(&self) -> &str {
-        match self {
-            Self::Untried => "not tried",
-            Self::Open(_) => "works",
-            Self::Refused { why, .. } => why,
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

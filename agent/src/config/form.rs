@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 const KEYS: &str = "state, slots, boot, install, restart, hardware, image_root, timezone, interlock_socket, \
                     interlock, server, proxy, proxy_auth_file, metered, mirrors, image_kbit_s, key, \
-                    clock_floor, health, trial_s, mud";
+                    clock_floor, health, trial_s, mud, packets";
 
 /// The file as written.
 #[derive(Default)]
@@ -41,6 +41,7 @@ pub(super) struct File {
     pub(super) health: Option<HealthValue>,
     pub(super) trial_s: Option<u32>,
     pub(super) mud: Option<PathBuf>,
+    pub(super) packets: Option<bool>,
 }
 
 /// The two forms of `health`.
@@ -109,6 +110,7 @@ impl File {
             }
             "key" => self.key = Some(text()?),
             "mud" => self.mud = Some(text()?.into()),
+            "packets" => self.packets = Some(value.as_bool().ok_or_else(|| must("true or false"))?),
             "clock_floor" => self.clock_floor = Some(text()?),
             "health" => {
                 let form = || must("[\"program\", …] or \"file:PATH\"");

@@ -20,7 +20,7 @@ use super::sensing::Rhythm;
 use crate::boot::folder::FolderBoot;
 use crate::boot::{self, BootError, Setting, SharedControl};
 use crate::capture::Capture;
-use crate::capture::tier0::Tier0;
+use crate::capture::tier1::Tier1;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::files::Folder;
@@ -129,7 +129,7 @@ impl Ports {
     pub fn real(config: &Config) -> Result<Self, io::Error> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         Ok(Self {
-            capture: Box::new(Tier0::new()),
+            capture: Box::new(Tier1::new(Arc::clone(&clock), config.packets)),
             host: Box::new(Machine::at(Path::new("/"))?),
             power: Box::new(PowerSupplies::default()),
             interlock: Shared::new(Arc::clone(&clock)),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cordon_agent_core::detect::Detectors;
+use cordon_agent_core::dissect::link::{Link, packet};
 use cordon_agent_core::flow::Sighting;
 use cordon_agent_core::flow::table::FlowTable;
 use cordon_agent_core::profile::{Learning, Profile};
@@ -31,7 +32,7 @@ use super::content::Applied;
 use super::kept::{self, Told};
 use super::messages::{Lacking, SensorView, ToSensor};
 use super::ports::Host;
-use crate::capture::{Capture, Sight};
+use crate::capture::{Capture, Caught, Sight};
 use crate::clock::TrustedClock;
 use crate::files::{FileError, Folder};
 use crate::host::declared;
@@ -177,6 +178,7 @@ impl Sensing {
             ticks
         };
         let rhythm = self.eyes.rhythm;
+        let hurry = self.eyes.capture.hurry().unwrap_or_default();
         let (mut look, mut inventory, mut save) =
             (every(rhythm.look), every(rhythm.inventory), every(rhythm.save));
         // The first tick of an interval comes at once; opening did that work already.
@@ -185,6 +187,11 @@ impl Sensing {
         loop {
             tokio::select! {
                 _ = look.tick() => self.look(),
+                () = hurry.notified() => {
+                    let mut output = Output::default();
+                    self.catch(&mut output);
+                    self.take(output, None);
+                }
                 _ = inventory.tick() => {
                     drop(self.read_inventory());
                     self.read_health();
@@ -205,6 +212,7 @@ impl Sensing {
         let now = self.eyes.clock.raw();
         self.eyes.capture.poll(now, &mut self.seen);
         let mut output = Output::default();
+        self.catch(&mut output);
         for sighting in &self.seen {
             self.sensor.observe(sighting, &mut output);
         }
@@ -217,6 +225,19 @@ impl Sensing {
             self.told_sight = Some(sight.clone());
         }
         self.take(output, change);
+    }
+
+    /// Takes the packets that were caught. One that cannot be read is nobody's.
+    fn catch(&mut self, output: &mut Output) {
+        let (now, sensor) = (self.eyes.clock.raw(), &mut self.sensor);
+        self.eyes.capture.caught(&mut |caught| match caught {
+            Caught::Home(addresses) => sensor.move_home(addresses, now),
+            Caught::Packet(bytes, at) => {
+                if let Ok(packet) = packet(Link::Bare, bytes) {
+                    sensor.packet(&packet, at, output);
+                }
+            }
+        });
     }
 
     /// Keeps what a look brought, all of it in one group.

@@ -33,8 +33,7 @@ use super::*;
 use crate::boot::{BootControl, FileBoot, Setting, SharedControl};
 use crate::capture::fed::Fed;
 use crate::clock::{Clock, SystemClock};
-use crate::config::Health;
-use crate::config::key_place::KeyPlace;
+use crate::config::{Health, key_place::KeyPlace};
 use crate::fake::repository::{director, maker};
 use crate::fake::{Asked, Authority, Reply, Server};
 use crate::files::Folder;
@@ -367,6 +366,7 @@ impl Rig {
             key: KeyPlace::File,
             clock_floor: None,
             mud: None,
+            packets: true,
             health: Health::CheckinOnly,
             trial_s: self.trial_s,
         }

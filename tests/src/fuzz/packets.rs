@@ -5,6 +5,7 @@
 
 use std::hash::RandomState;
 
+use cordon_agent::capture::losses::read;
 use cordon_agent_core::dissect::link::{Link, packet};
 use cordon_agent_core::flow::community;
 use cordon_agent_core::flow::table::FlowTable;
@@ -66,14 +67,16 @@ pub fn packets() -> Vec<Vec<u8>> {
         ethernet([0x81, 0], &[&[0, 7, 8, 0][..], &ip(6, syn)].concat()),
         [&[3][..], &ip(6, syn)].concat(),
         [&[4, 2, 0, 0, 0][..], &ip(17, dns)].concat(),
+        [&[5][..], &ip(17, dns)].concat(),
+        [&[5][..], &arp].concat(),
     ]
 }
 
 /// Reads a packet and lets the sensor see it, from several senders at several times.
 pub fn run_packet(input: &[u8]) -> bool {
     let Some((link, bytes)) = input.split_first() else { return false };
-    let link = [Link::Ethernet, Link::Cooked1, Link::Cooked2, Link::Raw, Link::Loopback]
-        .get(usize::from(link % 5))
+    let link = [Link::Ethernet, Link::Cooked1, Link::Cooked2, Link::Raw, Link::Loopback, Link::Bare]
+        .get(usize::from(link % 6))
         .copied();
     let Some(Ok(read)) = link.map(|link| packet(link, bytes)) else { return false };
     let (mut sensor, mut output) = (sensor(), Output::default());
@@ -83,6 +86,33 @@ pub fn run_packet(input: &[u8]) -> bool {
     }
     tell(sensor, output);
     true
+}
+
+/// What the kernel tells of its packet sockets, behind the inode of the own one.
+#[must_use]
+pub fn losses() -> Vec<Vec<u8>> {
+    let message = |kind: u16, body: &[u8]| {
+        let length = u32::try_from(16 + body.len()).expect("short").to_ne_bytes();
+        [&length[..], &kind.to_ne_bytes(), &[0; 10], body].concat()
+    };
+    let socket = |inode: u32| {
+        let memory = [&40_u16.to_ne_bytes()[..], &6_u16.to_ne_bytes(), &[9; 36]].concat();
+        let user = [&8_u16.to_ne_bytes()[..], &5_u16.to_ne_bytes(), &[0; 4]].concat();
+        message(20, &[&[17, 2, 0, 3][..], &inode.to_ne_bytes(), &[0; 8], &user, &memory].concat())
+    };
+    let own = 7_u32.to_ne_bytes();
+    let ends = message(3, &[0; 4]);
+    vec![
+        [&own[..], &socket(6), &socket(7), &ends].concat(),
+        [&own[..], &socket(7)].concat(),
+        [&own[..], &message(2, &(-2_i32).to_ne_bytes())].concat(),
+    ]
+}
+
+/// Reads a datagram of the answer; whether it says what was dropped.
+pub fn run_losses(input: &[u8]) -> bool {
+    let Some((inode, bytes)) = input.split_first_chunk() else { return false };
+    read(bytes, u32::from_ne_bytes(*inode)).is_ok_and(|told| told.dropped.is_some())
 }
 
 /// Capture files of both forms.

@@ -48,7 +48,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 40] = [
+pub const TARGETS: [Target; 41] = [
     Target {
         name: "archive",
         parsed: "archive parsed",
@@ -69,6 +69,13 @@ pub const TARGETS: [Target; 40] = [
         der: false,
         samples: packets::captures,
         run: packets::run_capture,
+    },
+    Target {
+        name: "packet-losses",
+        parsed: "losses read",
+        der: false,
+        samples: packets::losses,
+        run: packets::run_losses,
     },
     Target {
         name: "conn-log",

@@ -23,6 +23,8 @@ pub enum Link {
     Raw,
     /// Loopback: four bytes of address family.
     Loopback,
+    /// From the network header on, as the kernel hands packets that [`super::filter`] let through: IP or ARP.
+    Bare,
 }
 
 impl Link {
@@ -64,6 +66,11 @@ pub fn packet(link: Link, bytes: &[u8]) -> Result<Packet<'_>, Damage> {
             let is_ip = matches!(family, [2 | 10 | 24 | 28 | 30, 0, 0, 0] | [0, 0, 0, 2 | 10 | 24 | 28 | 30]);
             let what = if is_ip { What::Ip(ip::datagram(rest)?) } else { What::Other };
             Ok(Packet { macs: None, what })
+        }
+        // ARP begins with its hardware type, Ethernet is 1; no version of IP begins with four zero bits.
+        Link::Bare => {
+            let bare = bytes.first().is_some_and(|first| first >> 4 == 0);
+            Ok(Packet { macs: None, what: tagged(if bare { 0x0806 } else { 0x0800 }, bytes)? })
         }
     }
 }

@@ -104,6 +104,8 @@ mod mark {
     pub(super) const ANSWERED: u8 = 4;
     /// The name was learned after the beginning.
     pub(super) const NAMED_LATE: u8 = 8;
+    /// One broke off, beside a socket that has not told its end yet.
+    pub(super) const BROKEN_OFF: u8 = 16;
     /// Both have said their last.
     pub(super) const BOTH_END: u8 = LOCAL_ENDS | REMOTE_ENDS;
 }
@@ -234,8 +236,8 @@ impl Rows {
     fn observe(&mut self, hash: Hash, seen: &Connection, now: Millis, changes: &mut Vec<Change>) {
         match self.find(hash, &seen.tuple) {
             Some(slot) => self.again(slot, seen, now, changes),
-            None if seen.phase == Phase::Undelivered => {}
-            None => self.begin(hash, seen, now, changes),
+            None if seen.phase.is_news() => self.begin(hash, seen, now, changes),
+            None => {}
         }
     }
 
@@ -365,6 +367,7 @@ impl Rows {
             // Only the last acknowledgement of an orderly end was not seen.
             let closed = slot.marks & mark::BOTH_END == mark::BOTH_END;
             slot.state = match (closed, expired) {
+                _ if slot.marks & mark::BROKEN_OFF != 0 => State::Reset,
                 (true, _) => State::Closed,
                 (false, true) => State::Expired,
                 (false, false) => slot.state,
@@ -474,10 +477,11 @@ impl Slot {
             Phase::Over(State::Closed) | Phase::Lingering => {
                 // An end in order is one of both sides.
                 self.marks |= mark::ANSWERED;
-                State::Closed
+                if self.marks & mark::BROKEN_OFF == 0 { State::Closed } else { State::Reset }
             }
             Phase::Over(state) => state,
             Phase::Segment { from_local, flags } => self.after_segment(from_local, flags),
+            Phase::Beside { from_local, flags } => self.after_beside(from_local, flags),
             Phase::Datagram { from_local } => {
                 if self.called_sent(from_local) {
                     self.marks |= mark::ANSWERED;
@@ -509,12 +513,28 @@ impl Slot {
         if flags & FIN != 0 && self.state == State::Established {
             self.marks |= if from_local { mark::LOCAL_ENDS } else { mark::REMOTE_ENDS };
         }
-        let shakes_hands = flags & SYN != 0;
-        if self.state == State::New && !shakes_hands && flags & ACK != 0 {
-            State::Established
-        } else {
-            self.state
+        let acknowledges = self.state == State::New && flags & (SYN | ACK) == ACK;
+        if acknowledges { State::Established } else { self.state }
+    }
+
+    /// The same beside a socket, of which only segments with SYN, FIN, RST or without ACK are seen: a refusal ends a flow,
+    /// for a probe of a closed port has no socket; all other ends are the socket's.
+    fn after_beside(&mut self, from_local: bool, flags: u8) -> State {
+        let called = self.called_sent(from_local);
+        if flags & RST != 0 {
+            if self.state == State::New && called && self.marks & mark::ANSWERED == 0 {
+                return State::Refused;
+            }
+            self.marks |= mark::BROKEN_OFF;
+            return self.state;
         }
+        if called {
+            self.marks |= mark::ANSWERED;
+        }
+        if flags & FIN != 0 && self.marks & mark::ANSWERED != 0 {
+            self.marks |= if from_local { mark::LOCAL_ENDS } else { mark::REMOTE_ENDS };
+        }
+        self.state
     }
 
     /// Whether a packet comes from the end that did not open the flow.

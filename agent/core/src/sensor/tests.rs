@@ -3,6 +3,8 @@
 
 extern crate std;
 
+mod itself;
+
 use super::*;
 use crate::dissect::flags::{ACK, FIN, PSH, RST, SYN};
 use crate::dissect::link::{Link, packet as dissected};

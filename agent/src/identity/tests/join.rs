@@ -138,6 +138,7 @@ pub(crate) fn config(state: &std::path::Path) -> Config {
         key: KeyPlace::File,
         clock_floor: None,
         mud: None,
+        packets: true,
         trial_s: 1,
         health: Health::CheckinOnly,
     }

@@ -7,7 +7,7 @@ use cordon_agent_core::flow::{Connection, Counted, Endpoint, Phase, Seen, Tuple}
 use cordon_proto::inventory::{Row, Section};
 use cordon_proto::telemetry::{Direction, Protocol};
 use cordon_proto::time::Timestamp;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::*;
 use crate::capture::fed::Fed;
@@ -191,4 +191,67 @@ async fn calls_are_served_and_the_inventory_waits_once() {
     stop.send_replace(true);
     running.await.expect("ends");
     assert!(rig.state().read(PROFILE, 1 << 20).expect("reads").is_some(), "saved at the end");
+}
+
+/// Packets of a search at this device, caught all at once.
+struct Stormy {
+    hurry: Arc<Notify>,
+    calls: u32,
+    sight: Sight,
+}
+
+impl Capture for Stormy {
+    fn poll(&mut self, _now: Millis, _seen: &mut Vec<Sighting>) {}
+
+    fn sight(&self) -> &Sight {
+        &self.sight
+    }
+
+    fn caught(&mut self, take: &mut dyn FnMut(Caught<'_>)) {
+        // There are looks at the opening and at the first tick; only who hurries comes a third time.
+        self.calls += 1;
+        if self.calls < 3 {
+            return take(Caught::Home(&[[10, 0, 0, 2].into()]));
+        }
+        for port in 1..=20 {
+            let (peer, own) = ([10, 0, 0, 9], [10, 0, 0, 2]);
+            for (from, to, ports, flags) in
+                [(peer, own, [200, 9, 0, port], 2), (own, peer, [0, port, 200, 9], 20)]
+            {
+                let ip = [&[0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0][..], &from, &to].concat();
+                let tcp = [&ports[..], &[0; 8], &[0x50, flags, 0, 0, 0, 0, 0, 0]].concat();
+                take(Caught::Packet(&[ip, tcp].concat(), Timestamp(START).into()));
+            }
+        }
+        // One that was cut is nobody's.
+        take(Caught::Packet(&[0x45, 0], Timestamp(START).into()));
+    }
+
+    fn hurry(&self) -> Option<Arc<Notify>> {
+        Some(Arc::clone(&self.hurry))
+    }
+}
+
+#[tokio::test]
+async fn packets_that_hurry_are_taken_between_two_looks() {
+    // Goal: a storm of packets does not wait for the next look until the kernel drops them. Method: looks by the hour; a search of
+    // twenty closed ports is caught, and the capture calls.
+    let rig = Rig::new();
+    let hurry = Arc::<Notify>::default();
+    let sight = Sight { tier: Some(1), note: "by packets".to_owned() };
+    let capture = Box::new(Stormy { hurry: Arc::clone(&hurry), calls: 0, sight });
+    let clock = TrustedClock::new(Arc::clone(&rig.clock) as Arc<dyn Clock>, Floor::new(Some(Timestamp(0))));
+    let rhythm = Rhythm { look: Duration::from_secs(3600), ..Rhythm::default() };
+    let eyes = Eyes { capture, host: Box::new(Facts("id")), clock, rhythm };
+    let sensing = Sensing::open(eyes, rig.state(), 1).expect("opens");
+    let mut view = sensing.view();
+    let (_calls, incoming) = mpsc::channel(8);
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(sensing.run(incoming, stopped));
+    hurry.notify_one();
+    let found = view.wait_for(|view| view.urgent > 0);
+    tokio::time::timeout(Duration::from_secs(20), found).await.expect("in time").expect("is there");
+    assert_eq!(view.borrow().report.tier, Some(1));
+    stop.send(true).expect("is heard");
+    running.await.expect("ends");
 }
