@@ -145,7 +145,7 @@ mod tests {
             "sought": "203.0.113.9", "since": "2026-11-20T00:00:00Z", "until": "2026-11-23T00:00:00Z",
             "kept_days": 30, "likely": 2, "unnamed": 3, "devices": [device, other], "next": null,
         });
-        assert_eq!(found(answer).text, include_str!("contacts/found.txt"));
+        assert_eq!(found(answer).text, include_str!("tests/contacts_found.txt"));
         let none =
             json!({"sought": "any peer, port 1", "since": "a", "until": "b", "unnamed": 0, "devices": []});
         assert_eq!(found(none).text, "any peer, port 1, from a to b: 0 devices\n\nnone\n");

@@ -27,8 +27,8 @@ pub const ASSET_FOLDERS: &[&str] = &[
 const BEGIN: &str = "<!-- tree: written by `cordon-sim tree --write` -->";
 const END: &str = "<!-- end of tree -->";
 const UNKNOWN: &str = "?";
-const SENTENCE_CHARS_MAX: usize = 47;
-const NAME_WIDTH: usize = 20;
+const SENTENCE_CHARS_MAX: usize = 45;
+const NAME_WIDTH: usize = 18;
 /// The order of the rooms: the direction of imports, then what is around the code.
 const ROOMS: &[&str] = &["", "proto", "agent", "server", "ctl", "tests", "keys-example", "docs"];
 

@@ -99,7 +99,7 @@ fn what_is_nothing_to_look_for_is_refused_with_what_to_type() {
     .into_iter()
     .map(|(peer, port)| format!("{}\n", Sought::read(peer, port).expect_err("refused")))
     .collect();
-    assert_eq!(words.concat(), include_str!("refused.txt"));
+    assert_eq!(words.concat(), include_str!("tests/refused.txt"));
     let shown = [("203.0.113.77/24", "4444"), ("*.Example.org", "53/udp"), ("", "22/tcp")];
     let shown = shown.map(|(peer, port)| sought(peer, port).to_string());
     assert_eq!(shown, ["203.0.113.0/24, port 4444", "example.org, port 53/udp", "any peer, port 22/tcp"]);
@@ -165,10 +165,10 @@ proptest! {
         // Goal: the index may name too many, never too few. Method: rows of chance over some days; any network around one of them.
         let told: Vec<(FlowRow, Day)> = peers
             .iter()
-            .enumerate()
-            .map(|(number, ([a, b, c, d], port, is_udp))| {
+            .zip(0_u32..)
+            .map(|(([a, b, c, d], port, is_udp), number)| {
                 let protocol = if *is_udp { Protocol::Udp } else { Protocol::Tcp };
-                (row(&format!("{a}.{b}.{c}.{d}"), *port, protocol), day(100 + number as u32 / 10))
+                (row(&format!("{a}.{b}.{c}.{d}"), *port, protocol), day(100 + number / 10))
             })
             .collect();
         let mut contacts = Contacts::from(day(100));
@@ -188,7 +188,7 @@ proptest! {
     fn any_words_are_read_or_refused_and_what_is_read_reads_again(peer in "\\PC{0,40}", port in "\\PC{0,12}") {
         // Goal: typed words never break anything. Method: any text; what it is shown as is the same search.
         if let Ok(wanted) = Sought::read(&peer, &port) {
-            wanted.fits(&row("203.0.113.9", 443, Protocol::Tcp));
+            let _ = wanted.fits(&row("203.0.113.9", 443, Protocol::Tcp));
             let shown = wanted.to_string();
             let (peer, port) = shown.split_once(", port ").unwrap_or((&shown, ""));
             let peer = if peer == "any peer" { "" } else { peer };

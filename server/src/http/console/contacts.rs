@@ -61,7 +61,7 @@ pub(super) async fn search(State(desk): State<Arc<Desk>>, Known(visitor): Known,
     let page = Contacts { typed, ..Contacts::default() };
     match answer(&desk.operator, &visitor.caller, &asked).await {
         Ok(found) => {
-            let answer = Some(found_of(&found).ok_or_else(|| Fault::Missing("time"))?);
+            let answer = Some(found_of(&found).ok_or(Fault::Missing("time"))?);
             Ok(drawn(&desk, &visitor, Contacts { answer, ..page }).into_response())
         }
         Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => {
