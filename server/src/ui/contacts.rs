@@ -94,11 +94,6 @@ impl Page<'_> {
         if answer.next.is_empty() { here } else { format!("{here}, and more") }
     }
 
-    fn span(&self, answer: &Found) -> String {
-        let moment = |at: &Timestamp| self.frame.clock.moment(at);
-        format!("From {} to {}; times are the devices' own.", moment(&answer.since), moment(&answer.until))
-    }
-
     fn unnamed(&self, answer: &Found) -> String {
         format!(
             "Unknown of {}: their reports had no room to name every peer in that time.",

@@ -200,11 +200,7 @@ async fn an_image_with_one_flipped_byte_is_never_armed() {
     world.image[70_000] ^= 1;
     *rig.world() = world;
     let agent = rig.start();
-    rig.until("the damage is reported", |world| {
-        let update = &world.checkins.last()?.update;
-        update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "image-damaged").then_some(())
-    })
-    .await;
+    rig.told("the damage", |blocked| blocked.code.as_str() == "image-damaged").await;
     agent.stop().await;
     let boot = FileBoot::open(&rig.path("boot")).expect("opens").read().expect("reads");
     assert_eq!((boot.trial, boot.active), (None, Slot::A));

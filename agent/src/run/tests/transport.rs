@@ -228,15 +228,7 @@ async fn an_image_that_trickles_is_given_up_told_and_asked_for_again() {
     let rig = Rig { stall: SHORT, ..with(&[]).await };
     rig.world().bent = Some(|rest| Reply::Drip(rest.len(), 20));
     let agent = rig.start();
-    rig.until("the reason is told", |world| {
-        let update = &world.checkins.last()?.update;
-        update
-            .blocked_by
-            .iter()
-            .any(|blocked| blocked.sentence.as_str().contains("does not come"))
-            .then_some(())
-    })
-    .await;
+    rig.told("the reason", |blocked| blocked.sentence.as_str().contains("does not come")).await;
     rig.world().bent = None;
     installed(&rig).await;
     agent.stop().await;
@@ -272,11 +264,7 @@ async fn an_image_that_never_ends_is_no_more_than_its_signed_length() {
         Reply::Endless(rest)
     });
     let agent = rig.start();
-    rig.until("the damage is reported", |world| {
-        let update = &world.checkins.last()?.update;
-        update.blocked_by.iter().any(|blocked| blocked.code.as_str() == "image-damaged").then_some(())
-    })
-    .await;
+    rig.told("the damage", |blocked| blocked.code.as_str() == "image-damaged").await;
     agent.stop().await;
     let length = fs::metadata(rig.path("B")).expect("is there").len();
     assert_eq!(length, u64::try_from(new_image().len()).expect("small"));

@@ -8,16 +8,16 @@ use crate::tidy::map::{DOCUMENT, compare, head_sentence, render};
 
 const TREE: &str = "\
 ./
-  run                  Is the gate
+  run                Is the gate
 proto/src/
-  lib.rs               Says what is said
+  lib.rs             Says what is said
 server/
-  ui/…                 pages and their assets
+  ui/…               pages and their assets
 server/src/
-  main.rs              Starts the program
+  main.rs            Starts the program
 docs/
-  ARCHITECTURE.md      House
-  a.json               the served document";
+  ARCHITECTURE.md    House
+  a.json             the served document";
 
 fn tree(block: &str) -> Vec<Source> {
     let document = format!(

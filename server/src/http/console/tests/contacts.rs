@@ -19,6 +19,7 @@ async fn from_a_finding_a_reader_finds_everybody_who_talked_to_its_peer_and_says
     for words in ["1 device", "VP3-0001", "203.0.113.9 443/tcp; new to it", "St. Brigid/4B"] {
         found.must(words);
     }
+    assert!(!found.has("&lt;time") && !found.has("&#60;time"), "times are markup: {}", found.text);
     let nobody =
         console.post("/contacts", &[("peer", "192.0.2.200"), ("reason", "seen in a bulletin")]).await;
     nobody.must("No device reported a connection with it");
