@@ -427,16 +427,6 @@ impl Rig {
         panic!("never: {what}; last check-in {last:?}; asked {:?}", self.lines());
     }
 
-    /// Waits until a reason was told. One that passes, because the device tries again, stands in a single check-in, so all
-    /// of them count.
-    pub(crate) async fn told(&self, what: &str, is_it: impl Fn(&Blocked) -> bool) {
-        self.until(what, |world| {
-            let mut reasons = world.checkins.iter().flat_map(|checkin| &checkin.update.blocked_by);
-            reasons.any(&is_it).then_some(())
-        })
-        .await;
-    }
-
     /// A connection to the agent's socket, as soon as it is there.
     pub(crate) async fn client(&self) -> Client {
         let path = self.path("interlock.sock");

@@ -10,6 +10,18 @@ use cordon_proto::update::release::FileRef;
 /// A stall limit that is soon over.
 const SHORT: Duration = Duration::from_secs(2);
 
+impl Rig {
+    /// Waits until a reason was told. One that passes, because the device tries again, stands in a single check-in, so all
+    /// of them count.
+    pub(super) async fn told(&self, what: &str, is_it: impl Fn(&Blocked) -> bool) {
+        self.until(what, |world| {
+            let mut reasons = world.checkins.iter().flat_map(|checkin| &checkin.update.blocked_by);
+            reasons.any(&is_it).then_some(())
+        })
+        .await;
+    }
+}
+
 /// A rig with an order to install, whose device knows these mirrors.
 async fn with(mirrors: &[&Mirror]) -> Rig {
     let mut rig = Rig::new().await;
