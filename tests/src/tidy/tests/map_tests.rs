@@ -51,17 +51,17 @@ fn the_tree_is_rendered_by_rooms_and_keeps_the_sentences_of_files_without_a_head
 fn a_tree_that_differs_from_the_real_one_is_refused() {
     // Goal: the document cannot drift. Method: a line taken out, one put in, one reworded, one without sentence.
     assert!(
-        said(&TREE.replace("  lib.rs               Says what is said\n", ""))
+        said(&TREE.replace("  lib.rs             Says what is said\n", ""))
             .contains("proto/src/lib.rs is missing")
     );
-    assert!(said(&format!("{TREE}\n  b.md                 Gone")).contains("docs/b.md does not exist"));
+    assert!(said(&format!("{TREE}\n  b.md               Gone")).contains("docs/b.md does not exist"));
     assert!(said(&TREE.replace("Starts the", "Stops the")).contains("its head `Starts the program`"));
     assert!(
-        said(&TREE.replace("  a.json               the served document", ""))
+        said(&TREE.replace("  a.json             the served document", ""))
             .contains("docs/a.json has neither")
     );
     assert!(
-        said(&TREE.replace("  ui/…                 pages and their assets\n", ""))
+        said(&TREE.replace("  ui/…               pages and their assets\n", ""))
             .contains("server/ui/… has neither")
     );
 }
