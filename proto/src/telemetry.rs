@@ -237,6 +237,18 @@ pub enum Protocol {
     Icmp,
 }
 
+impl Protocol {
+    /// As services are written: `443/tcp`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+        }
+    }
+}
+
 /// All connections with one peer and service over one interval, one row a peer an hour in routine reports.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, serde::Serialize, serde::Deserialize)]
 pub struct FlowRow {

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use cordon_proto::checkin::{CheckinRequest, ContentOffer, OrderOffer, Permit};
 use cordon_proto::ids::{DeviceId, Name, Sha256, TokenId};
 use cordon_proto::time::Timestamp;
-use cordon_server_core::audit::Actor;
-use cordon_server_core::change::{Draft, Malformed};
+use cordon_server_core::audit::{Actor, Entry};
+use cordon_server_core::change::{Commit, Draft, Malformed};
 use cordon_server_core::device::{Leaf, State};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -36,7 +36,7 @@ use crate::online::OnlineKeys;
 use crate::risk_book::RiskBook;
 use crate::siem::Siem;
 use crate::store::blobs::Blobs;
-use crate::store::{Answer, Change, Committed, Cursor, Index, Key, Kind, Store, StoreError};
+use crate::store::{Answer, Change, Committed, Cursor, Expected, Index, Key, Kind, Store, StoreError};
 use crate::to_its_end::to_its_end;
 use crate::token_book::TokenBook;
 use crate::views::Views;
@@ -270,6 +270,18 @@ impl App {
         }
         self.knowledge.rebuild(&*self.store).await?;
         Ok((followed, read))
+    }
+
+    /// Writes one document with its entry in the journal, unless somebody else was faster; pages look again.
+    pub(crate) async fn put(
+        &self,
+        (key, expected, body): (Key, Expected, Vec<u8>),
+        (by, entry): (&Actor, Entry),
+    ) -> Result<(), CommitError> {
+        let draft = Commit::draft(self.clock.now(), by.clone());
+        self.commit(draft.expect(key.clone(), expected).put(key, body).audit(entry)).await?;
+        self.fleet.nudge();
+        Ok(())
     }
 
     /// Stores a transaction and brings the views, the waiting devices and open connections after it. Both or neither: a

@@ -10,7 +10,7 @@ use cordon_proto::ids::{Name, Text};
 use cordon_proto::limits;
 use cordon_proto::time::Timestamp;
 use cordon_server_core::audit::{Actor, Entry, Summary};
-use cordon_server_core::change::{Commit, Index, Kind};
+use cordon_server_core::change::{Index, Kind};
 use cordon_server_core::exception::{About, Asked, Exception, Refused, Standing, Word};
 use cordon_server_core::risk::{Band, Score};
 use cordon_server_core::select::{Filter, Seen};
@@ -162,14 +162,7 @@ async fn write(
         after: Some(Summary::of(words)),
         ..Entry::new(name(action), Text::lossy(&format!("exception:{}", exception.id)))
     };
-    let key = Key::Exception(exception.id.clone());
-    let draft = Commit::draft(app.clock.now(), by.clone())
-        .expect(key.clone(), expected)
-        .put(key, exception.to_body())
-        .audit(entry);
-    app.commit(draft).await?;
-    app.fleet.nudge();
-    Ok(())
+    Ok(app.put((Key::Exception(exception.id.clone()), expected, exception.to_body()), (by, entry)).await?)
 }
 
 /// Those of these exceptions that a person should see beside a device: in force, asked for, or over and not taken back.

@@ -6,7 +6,7 @@
 use cordon_proto::ids::{Name, Text};
 use cordon_proto::limits;
 use cordon_server_core::audit::{Actor, Entry, Summary};
-use cordon_server_core::change::{Commit, Index, Kind};
+use cordon_server_core::change::{Index, Kind};
 use cordon_server_core::exception::Word;
 use cordon_server_core::risk::Band;
 use cordon_server_core::select::Seen;
@@ -94,14 +94,7 @@ async fn write(
         after: Some(Summary::of(&words)),
         ..Entry::new(name(action), Text::lossy(&format!("visit:{}", visit.id)))
     };
-    let key = Key::Visit(visit.id.clone());
-    let draft = Commit::draft(app.clock.now(), by.clone())
-        .expect(key.clone(), expected)
-        .put(key, visit.to_body())
-        .audit(entry);
-    app.commit(draft).await?;
-    app.fleet.nudge();
-    Ok(())
+    Ok(app.put((Key::Visit(visit.id.clone()), expected, visit.to_body()), (by, entry)).await?)
 }
 
 /// The visit inside which a device's finding began.

@@ -76,9 +76,7 @@ async fn writing_down_passes_over_a_device_that_was_changed_meanwhile() {
     let stored = bench.app().fleet.get(one.id).expect("there").device.clone();
     let quarantined = stored.after(Act::Quarantine, text("beacons"), bench.clock.now()).expect("possible");
     let key = Key::Device(one.id);
-    let behind = cordon_server_core::change::Commit::draft(bench.clock.now(), person())
-        .put(key.clone(), quarantined.to_body())
-        .finish();
+    let behind = Commit::draft(bench.clock.now(), person()).put(key.clone(), quarantined.to_body()).finish();
     bench.app().store.commit(behind.expect("small")).await.expect("committed");
     assert_eq!(bench.app().write_down().await.expect("written"), 1);
     let row = bench.app().store.get(key).await.expect("read").expect("there");

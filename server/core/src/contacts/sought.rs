@@ -159,7 +159,7 @@ impl fmt::Display for Sought {
             None => Ok(()),
             Some(Port { number, protocol: None }) => write!(f, ", port {number}"),
             Some(Port { number, protocol: Some(protocol) }) => {
-                write!(f, ", port {number}/{}", protocol_word(protocol))
+                write!(f, ", port {number}/{}", protocol.word())
             }
         }
     }
@@ -263,7 +263,7 @@ impl Hit {
         }
         listed(&mut self.peers, row.peer.to_string());
         if has_ports(row.protocol) {
-            listed(&mut self.services, format!("{}/{}", row.port, protocol_word(row.protocol)));
+            listed(&mut self.services, format!("{}/{}", row.port, row.protocol.word()));
         }
     }
 }
@@ -289,7 +289,7 @@ pub(super) fn terms_of(row: &FlowRow) -> Vec<u64> {
 }
 
 fn service_term(port: u16, protocol: Protocol) -> u64 {
-    digest(&["port", &port.to_string(), protocol_word(protocol)])
+    digest(&["port", &port.to_string(), protocol.word()])
 }
 
 fn network_term(address: IpAddr, bits: u8) -> u64 {
@@ -328,14 +328,6 @@ fn has_ports(protocol: Protocol) -> bool {
     match protocol {
         Protocol::Tcp | Protocol::Udp => true,
         Protocol::Icmp => false,
-    }
-}
-
-fn protocol_word(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Icmp => "icmp",
     }
 }
 

@@ -97,11 +97,10 @@ fn peers_of<'a>(rows: impl Iterator<Item = &'a FlowRow>, from: Timestamp, until:
 }
 
 fn name_of(row: &FlowRow) -> String {
-    let protocol = match row.protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Icmp => return format!("{}, icmp", row.peer),
-    };
+    let protocol = row.protocol.word();
+    if row.protocol == Protocol::Icmp {
+        return format!("{}, {protocol}", row.peer);
+    }
     match row.direction {
         Direction::Outbound => format!("{}, {}/{protocol}", row.peer, row.port),
         Direction::Inbound => format!("{} calls {}/{protocol}", row.peer, row.port),
