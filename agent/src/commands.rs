@@ -54,6 +54,12 @@ const USAGE_OF_OBSERVE: &str = "  observe --read FILE.pcap|--read-conn conn.log 
 #[cfg(not(feature = "observe"))]
 const USAGE_OF_OBSERVE: &str = "";
 
+/// What `--help` says, and the manual page with it.
+#[must_use]
+pub fn usage() -> String {
+    format!("{USAGE}{USAGE_OF_OBSERVE}")
+}
+
 /// Seconds that `enrol` waits for a person's approval unless told otherwise.
 const WAIT_S: u64 = 300;
 
@@ -100,7 +106,7 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let (sources, command) = match parse(args) {
         Ok(parsed) => parsed,
         Err(error) => {
-            eprint!("cordon-agent: {error}\n\n{USAGE}{USAGE_OF_OBSERVE}");
+            eprint!("cordon-agent: {error}\n\n{}", usage());
             return ExitCode::from(2);
         }
     };
@@ -124,7 +130,7 @@ fn told(error: &anyhow::Error) -> String {
 fn execute(sources: &Sources, command: Command) -> anyhow::Result<ExitCode> {
     let config = || Config::load(sources);
     match command {
-        Command::Help => print!("{USAGE}{USAGE_OF_OBSERVE}"),
+        Command::Help => print!("{}", usage()),
         Command::Version => println!("cordon-agent {}", env!("CARGO_PKG_VERSION")),
         Command::Inventory { root } => local::inventory(&root)?,
         #[cfg(feature = "observe")]

@@ -29,7 +29,7 @@ pub mod tls;
 pub mod verifier;
 pub mod zone;
 
-pub use commands::main_with;
+pub use commands::{main_with, usage};
 
 #[cfg(test)]
 mod fake;

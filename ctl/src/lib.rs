@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 pub mod advisories;
 pub mod api;
@@ -110,6 +110,12 @@ where
             failure.status()
         }
     }
+}
+
+/// The command line itself, for manual pages and completions.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Cli::command()
 }
 
 /// Output that nobody reads any more is no reason to fail.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::care::{backup, restore};
 use crate::clock::Clock;
@@ -26,6 +26,12 @@ mod care;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+}
+
+/// The command line itself, for manual pages and completions.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Arguments::command()
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,7 +158,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
         }
         Command::Serve { config, set, ready_file, print_sign_in } => {
             let config = Config::load(&config, &set)?;
-            log::start(config.log);
+            log::start(config.log, config.log_format);
             let options = serve::Options { ready_file, print_sign_in };
             Ok(runtime.block_on(serve::run(config, &options))?)
         }

@@ -63,6 +63,9 @@ pub struct Config {
     /// What is logged: `error`, `warn`, `info` or `debug`.
     #[serde(default)]
     pub log: LogLevel,
+    /// How it is logged: `text`, or `json` for who collects logs.
+    #[serde(default)]
+    pub log_format: LogFormat,
     /// Whether the throw-away keys of `keys-example` are accepted. Only with every listener on loopback.
     #[serde(default)]
     pub allow_example_keys: bool,
@@ -179,6 +182,17 @@ pub enum LogLevel {
     Info,
     /// Also single requests.
     Debug,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A line an event.
+    #[default]
+    Text,
+    /// An object an event.
+    Json,
 }
 
 /// What is wrong with a configuration, and what to do.

@@ -54,4 +54,4 @@ mod views;
 pub mod visits;
 pub mod waits;
 
-pub use command::run;
+pub use command::{command_line, run};

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::faults::{checker, update, writer};
-use crate::{bench, demo, fuzz, mutants, postgres, scripted, soak, tidy};
+use crate::{bench, demo, fuzz, mutants, packages, postgres, scripted, soak, tidy};
 
 /// The simulated fleet: demo, benches, mutants.
 #[derive(Debug, Parser)]
@@ -71,6 +71,8 @@ enum Command {
         #[arg(long)]
         write: bool,
     },
+    /// The Debian packages of programs that were built before, and a trial of them.
+    Packages(packages::Options),
     /// One-line breakages that named tests must catch.
     Mutants {
         /// So many, drawn by chance.
@@ -107,6 +109,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::Postgres => postgres::keep(),
         Command::Tree { write } => tidy::map::run(write),
         Command::Openapi { write } => tidy::served::run(write),
+        Command::Packages(options) => packages::run(&options),
         Command::Mutants { sample, only } => mutants::run(&mutants::Choice { sample, only }),
     };
     match done {

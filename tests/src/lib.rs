@@ -24,6 +24,7 @@ pub mod namespace;
 pub mod one_device;
 pub mod oracles;
 pub mod other_machines;
+pub mod packages;
 pub mod patched_pump;
 pub mod planner;
 pub mod ports;
