@@ -8,7 +8,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
@@ -21,8 +21,10 @@ const SUITE: &str = "bookworm";
 const BESIDE: &str = "--include=adduser,init-system-helpers,ca-certificates";
 /// What may stay after a purge, and why.
 const STAYS: [&str; 2] = ["/var/lib/cordon", "/var/lib/cordon-server"];
-/// How long a server may take to be ready.
-const READY: Duration = Duration::from_secs(30);
+/// How often a server is asked whether it is ready.
+const LOOKS: u32 = 300;
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A system below a folder.
 struct System {
@@ -155,12 +157,13 @@ fn desk_says(system: &System, url: &str, command: &str) -> anyhow::Result<String
 
 /// Waits until a server answers that it is ready.
 fn await_ready(url: &str) -> anyhow::Result<()> {
-    let until = Instant::now() + READY;
-    while fetch(&format!("{url}/readyz")).is_err() {
-        ensure!(Instant::now() < until, "the server is not ready after {READY:?}");
-        std::thread::sleep(Duration::from_millis(100));
+    for _ in 0..LOOKS {
+        if fetch(&format!("{url}/readyz")).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
     }
-    Ok(())
+    bail!("the server is not ready after {} s", (PAUSE * LOOKS).as_secs())
 }
 
 /// A page, by curl; an error for every answer that is none.
