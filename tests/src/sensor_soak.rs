@@ -298,7 +298,10 @@ async fn settle(
     let config = fleet::build(&home, &unit, &factory)?;
     let built = std::fs::read_to_string(&config)?;
     // Before the tables: TOML's own order.
-    std::fs::write(&config, format!("proxy = \"{}\"\nproxy_auth_file = \"proxy-auth\"\n{built}", proxy.url()))?;
+    std::fs::write(
+        &config,
+        format!("proxy = \"{}\"\nproxy_auth_file = \"proxy-auth\"\n{built}", proxy.url()),
+    )?;
     let (name, password) = CREDENTIALS;
     private(&home.join("proxy-auth"), &format!("{name}:{password}"))?;
     let place = Place { site: unit.site, ward: unit.ward, kind: BENCH.kind };

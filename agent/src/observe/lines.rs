@@ -253,3 +253,45 @@ fn severity(severity: Severity) -> &'static str {
         Severity::Critical => "critical",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written(write: impl FnOnce(&mut Line<'_>)) -> String {
+        let mut text = Vec::new();
+        write(&mut Line { text: &mut text });
+        String::from_utf8(text).expect("is UTF-8")
+    }
+
+    fn time(at: i64) -> String {
+        written(|line| line.time(before!("t"), Millis(at)))
+    }
+
+    #[test]
+    fn what_is_written_digit_by_digit_is_as_it_shows_at_the_edges() {
+        // Goal: the same bytes as ever. Method: each edge of numbers and times, texts that must be escaped.
+        for number in [0, 9, 10, 99, 100, 65_535, u64::from(u32::MAX), u64::from(u32::MAX) + 1, u64::MAX] {
+            assert_eq!(written(|line| line.number(before!("n"), number)), format!(",\"n\":{number}"));
+        }
+        let first_of_ten_thousand = 253_402_300_800_000;
+        for at in [0, -1, 1, 999, first_of_ten_thousand - 1, first_of_ten_thousand, -62_167_219_200_001] {
+            assert_eq!(time(at), format!(",\"t\":\"{}\"", Millis(at)));
+        }
+        let quoted = written(|line| line.quote("a\"b\\c\u{1}\u{7f} é"));
+        assert_eq!(quoted, "\"a\\\"b\\\\c?\u{7f} é\"");
+    }
+
+    proptest! {
+        #[test]
+        fn times_and_addresses_are_written_as_they_show(at in -99_999_999_999_999_i64.., four: [u8; 4], six: [u8; 16]) {
+            let at = at % 400_000_000_000_000;
+            prop_assert_eq!(time(at), format!(",\"t\":\"{}\"", Millis(at)));
+            for address in [IpAddr::from(four), IpAddr::from(six)] {
+                let text = written(|line| line.address(before!("a"), address));
+                prop_assert_eq!(text, format!(",\"a\":\"{address}\""));
+            }
+        }
+    }
+}

@@ -63,8 +63,11 @@ fn lies_inside(datagram: &Datagram<'_>, bytes: &[u8]) {
 #[must_use]
 pub fn arps() -> Vec<Vec<u8>> {
     let message = |operation| {
-        [&[0, 1, 8, 0, 6, 4, 0, operation][..], &[2, 0, 0, 0, 0, 9, 10, 0, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 0, 2]]
-            .concat()
+        [
+            &[0, 1, 8, 0, 6, 4, 0, operation][..],
+            &[2, 0, 0, 0, 0, 9, 10, 0, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 0, 2],
+        ]
+        .concat()
     };
     vec![message(1), message(2)]
 }
@@ -99,11 +102,7 @@ pub fn messages() -> Vec<Vec<u8>> {
     let four = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x10\x00\x04\x0a\x00\x00\x07";
     let six = [&b"\xc0\x0c\x00\x1c\x00\x01\x00\x00\x00\x10\x00\x10"[..], &[0xfd; 16]].concat();
     let alias = b"\x03abc\x00\x00\x05\x00\x01\x00\x00\x00\x10\x00\x02\xc0\x0c";
-    vec![
-        question.to_vec(),
-        [&answer[..], four, &six].concat(),
-        [&answer[..], alias, four].concat(),
-    ]
+    vec![question.to_vec(), [&answer[..], four, &six].concat(), [&answer[..], alias, four].concat()]
 }
 
 /// A message of DNS: its name is a text, and its addresses are bounded.
@@ -123,8 +122,13 @@ pub fn run_dns(input: &[u8]) -> bool {
 pub fn hellos() -> Vec<Vec<u8>> {
     let hello = |extensions: &[u8]| {
         let length = u8::try_from(extensions.len()).expect("short");
-        [&[22, 3, 1, 0, length + 47, 1, 0, 0, length + 43, 3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0, 0, length], extensions]
-            .concat()
+        [
+            &[22, 3, 1, 0, length + 47, 1, 0, 0, length + 43, 3, 3][..],
+            &[7; 32],
+            &[0, 0, 2, 0x13, 1, 1, 0, 0, length],
+            extensions,
+        ]
+        .concat()
     };
     let name = b"\x00\x00\x00\x0e\x00\x0c\x00\x00\x09a.example";
     let before = [&b"\x00\x0b\x00\x02\x01\x00\x00\x0a\x00\x04\x00\x02\x00\x17"[..], name].concat();
@@ -246,7 +250,8 @@ pub fn run_diagnosis(input: &[u8]) -> bool {
 /// The kernel's tables of sockets as text.
 #[must_use]
 pub fn socket_tables() -> Vec<Vec<u8>> {
-    let four = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+    let four =
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1234 1
    1: 0200000A:C350 097100CB:01BB 01 00000000:00000000 00:00000000 00000000  1000        0 77 1
 ";
