@@ -84,6 +84,7 @@ pub(crate) fn observe(request: &Request) -> Result<(), ObserveError> {
         sensor: Sensor::of_others(table, choice(request)?),
         output: Output::default(),
         counts: Counts::default(),
+        line: Vec::new(),
         second: None,
         last: Millis(0),
         span: (request.from.map_or(i64::MIN, |at| at.0), request.until.map_or(i64::MAX, |at| at.0)),
@@ -109,7 +110,9 @@ pub(crate) fn observe(request: &Request) -> Result<(), ObserveError> {
     }
     watch.counts.skipped += feed.damaged() + watch.sensor.roll().beyond();
     watch.write(&mut out).map_err(failed)?;
-    lines::summary(&mut out, &watch).and_then(|()| out.flush()).map_err(failed)?;
+    let mut last = Vec::new();
+    lines::summary(&mut last, &watch);
+    out.write_all(&last).and_then(|()| out.flush()).map_err(failed)?;
     if let Some(path) = &request.save_profile {
         save(path, &mut watch)?;
     }
@@ -177,6 +180,8 @@ struct Watch {
     sensor: Sensor<RandomState>,
     output: Output,
     counts: Counts,
+    /// Reused from line to line.
+    line: Vec<u8>,
     /// The second that time has passed to.
     second: Option<i64>,
     last: Millis,
@@ -222,11 +227,15 @@ impl Watch {
     fn write(&mut self, out: &mut dyn Write) -> io::Result<()> {
         for (device, finding) in self.output.findings.drain(..) {
             self.counts.findings += 1;
-            lines::finding(out, &device, &finding)?;
+            self.line.clear();
+            lines::finding(&mut self.line, &device, &finding);
+            out.write_all(&self.line)?;
         }
         for flow in self.output.flows.drain(..) {
             self.counts.flows += 1;
-            lines::flow(out, &flow)?;
+            self.line.clear();
+            lines::flow(&mut self.line, &flow);
+            out.write_all(&self.line)?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::faults::{checker, update, writer};
-use crate::{bench, demo, fuzz, mutants, packages, postgres, scripted, soak, tidy};
+use crate::{bench, demo, fuzz, mutants, packages, postgres, scripted, soak, talking, tidy};
 
 /// The simulated fleet: demo, benches, mutants.
 #[derive(Debug, Parser)]
@@ -41,6 +41,9 @@ enum Command {
     /// Scripted connections that the agent's sensor watches, in a process of its own.
     #[command(hide = true)]
     Scripted(scripted::Task),
+    /// A device's ordinary talk, in a process of its own.
+    #[command(hide = true)]
+    Talk(talking::Task),
     /// A bill of materials, in a process of its own.
     #[command(hide = true)]
     SbomSide(bench::sbom::Task),
@@ -100,6 +103,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::BenchSide(task) => bench::store::side::run(&task),
         Command::MatchSide(task) => bench::matching::side(&task),
         Command::Scripted(task) => scripted::run(&task),
+        Command::Talk(task) => talking::run(&task),
         Command::SbomSide(task) => bench::sbom::side(&task),
         Command::Soak(options) => soak::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),

@@ -15,9 +15,11 @@ use tokio::time::Instant;
 
 use self::mutate::Mutator;
 use self::targets::{TARGETS, Target};
+use crate::bench::footprint::Footprint;
 use crate::soak::{Outcome, Rounds};
 
 pub mod der;
+pub mod dissectors;
 pub mod est;
 pub mod feeds;
 pub mod leaf;
@@ -201,24 +203,80 @@ impl Failure {
 const OF_FEEDS: [&str; 11] =
     ["version", "osv", "debian", "purl", "csaf", "vex", "tables", "assets", "folders", "sbom", "cvss"];
 
-/// The rounds of `soak fuzz` and of `soak fuzz-feeds`.
+/// What the sensor reads off the wire, from the kernel and from recordings: each dissector alone, then the whole of it.
+const OF_PACKETS: [&str; 14] = [
+    "link",
+    "ip",
+    "arp",
+    "dhcp",
+    "dns",
+    "client-hello",
+    "pcap",
+    "pcapng",
+    "conn-log-lines",
+    "sock-diag",
+    "packet-losses",
+    "proc-net",
+    "packet",
+    "capture",
+];
+
+/// KiB of memory of its own that this process may hold at most above what it held before [`OF_PACKETS`] were first fed: inputs
+/// that are kept to be bent further are some of it.
+const PACKETS_KIB: u64 = 24 * 1024;
+
+/// The rounds of `soak fuzz`, of `soak fuzz-feeds` and of `soak fuzz-packets`.
 pub struct Fuzzing {
     title: &'static str,
     targets: Vec<&'static Target>,
+    /// KiB of memory of its own that this process may take beyond what it held at first.
+    room_kib: Option<u64>,
+    /// What it held then.
+    first_kib: Option<u64>,
 }
 
 impl Fuzzing {
     /// Every target.
     #[must_use]
     pub fn all() -> Self {
-        Self { title: "Fuzz: every reader of outside bytes", targets: TARGETS.iter().collect() }
+        Self {
+            title: "Fuzz: every reader of outside bytes",
+            targets: TARGETS.iter().collect(),
+            room_kib: None,
+            first_kib: None,
+        }
     }
 
     /// Those of strangers' feeds, which are many and quick.
     #[must_use]
     pub fn of_feeds() -> Self {
         let targets = TARGETS.iter().filter(|target| OF_FEEDS.contains(&target.name)).collect();
-        Self { title: "Fuzz: every reader of feeds and of lists of components", targets }
+        Self {
+            title: "Fuzz: every reader of feeds and of lists of components",
+            targets,
+            room_kib: None,
+            first_kib: None,
+        }
+    }
+
+    /// Those of the sensor.
+    #[must_use]
+    pub fn of_packets() -> Self {
+        let targets = TARGETS.iter().filter(|target| OF_PACKETS.contains(&target.name)).collect();
+        Self {
+            title: "Fuzz: every dissector and reader of the sensor",
+            targets,
+            room_kib: Some(PACKETS_KIB),
+            first_kib: None,
+        }
+    }
+
+    /// What is wrong with the memory of this process, if anything.
+    fn swollen(&mut self) -> anyhow::Result<Option<String>> {
+        let Some(room) = self.room_kib else { return Ok(None) };
+        let held = Footprint::of(std::process::id())?.anon_kib;
+        let most = *self.first_kib.get_or_insert(held) + room;
+        Ok((held > most).then(|| format!("{held} KiB are held, the bar is {most}")))
     }
 }
 
@@ -229,12 +287,15 @@ impl Rounds for Fuzzing {
 
     fn play(&mut self, seed: u64) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::default();
-        for target in &self.targets {
+        self.swollen()?;
+        for target in self.targets.clone() {
             let tally = feed(target, seed, Until::Executions(ROUND));
             outcome.counts.push((target.name, tally.executions));
             outcome.counts.push((target.parsed, tally.parsed));
             if let Some(failure) = &tally.failure {
                 outcome.fault = Some(failure.told(&crate::tidy::tree::root().join("target/fuzz"))?);
+            } else if let Some(swollen) = self.swollen()? {
+                outcome.fault = Some(format!("after {}: {swollen}", target.name));
             }
         }
         Ok(outcome)

@@ -20,6 +20,8 @@ pub struct Namespace {
     name: String,
     outer: String,
     gate: Ipv4Addr,
+    /// What is different of each.
+    number: u32,
 }
 
 impl Namespace {
@@ -44,7 +46,8 @@ impl Namespace {
         if !require_right("to make network namespaces", test, held) {
             return Ok(None);
         }
-        let namespace = Self { ip, name, outer, gate };
+        let number = process.wrapping_mul(8).wrapping_add(number);
+        let namespace = Self { ip, name, outer, gate, number };
         let (outer, name) = (namespace.outer.as_str(), namespace.name.as_str());
         // Segments as they would be on a real cable: none is sent as a part of a larger one.
         let whole = ["gso_max_segs", "1"];
@@ -76,13 +79,38 @@ impl Namespace {
         (self.ip.clone(), ["netns", "exec", &self.name].map(ToOwned::to_owned).into())
     }
 
+    /// Lays a second cable, which nobody counts, to so many peers (at most 13): their addresses on this machine.
+    pub fn second_cable(&self, peers: u16) -> anyhow::Result<Vec<Ipv4Addr>> {
+        // Addresses of the range for documentation (RFC 5737), of which there are sixteen such nets.
+        let [.., low] = self.number.wrapping_mul(16).to_be_bytes();
+        let at = |place: u8| Ipv4Addr::new(192, 0, 2, low | place);
+        let (outer, inner) = (format!("{}s", self.outer), format!("{}t", self.outer));
+        let name = self.name.as_str();
+        self.ip(&["link", "add", &outer, "type", "veth", "peer", "name", &inner])?;
+        self.ip(&["link", "set", &inner, "netns", name])?;
+        let peers: Vec<Ipv4Addr> = (1..=13).take(peers.into()).map(at).collect();
+        for peer in &peers {
+            self.ip(&["address", "add", &format!("{peer}/28"), "dev", &outer])?;
+        }
+        self.ip(&["link", "set", &outer, "up"])?;
+        self.ip(&["-n", name, "address", "add", &format!("{}/28", at(14)), "dev", &inner])?;
+        self.ip(&["-n", name, "link", "set", &inner, "up"])?;
+        Ok(peers)
+    }
+
     /// Bytes and packets that have passed over the cable, both ways together, frames whole.
     pub fn passed(&self) -> anyhow::Result<(u64, u64)> {
+        let [(sent, sent_packets), (received, received_packets)] = self.ways()?;
+        Ok((sent + received, sent_packets + received_packets))
+    }
+
+    /// The same from inside, and to inside.
+    pub fn ways(&self) -> anyhow::Result<[(u64, u64); 2]> {
         let read = |what: &str| -> anyhow::Result<u64> {
             let path = format!("/sys/class/net/{}/statistics/{what}", self.outer);
             Ok(std::fs::read_to_string(&path).with_context(|| path)?.trim().parse()?)
         };
-        Ok((read("rx_bytes")? + read("tx_bytes")?, read("rx_packets")? + read("tx_packets")?))
+        Ok([(read("rx_bytes")?, read("rx_packets")?), (read("tx_bytes")?, read("tx_packets")?)])
     }
 
     fn ip(&self, arguments: &[&str]) -> anyhow::Result<()> {

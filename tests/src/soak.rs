@@ -27,6 +27,7 @@ use crate::planner::Planner;
 use crate::reconnect::Reconnect;
 use crate::scan::Scans;
 use crate::score_cases::ScoreCases;
+use crate::sensor_soak::SensorSoak;
 use crate::servers::UnderFire;
 use crate::tuf_suite::Suite;
 
@@ -80,6 +81,10 @@ pub enum Name {
     Score,
     /// The same scores on processors of other kinds; no engine matters.
     OtherMachines,
+    /// Bent bytes for the dissectors of the sensor and the readers beside them alone; no engine matters.
+    FuzzPackets,
+    /// The shipped agent's memory, CPU and traffic with its sensor on, minute by minute; no engine matters.
+    Sensor,
 }
 
 impl Name {
@@ -93,6 +98,7 @@ impl Name {
             Self::UpdatePowercut | Self::UpdateKills | Self::UpdateCalls => None,
             Self::UpdateSwaps | Self::UpdateSparse | Self::Planner | Self::Score => None,
             Self::FuzzFeeds | Self::DebianTrees | Self::OtherMachines => None,
+            Self::FuzzPackets | Self::Sensor => None,
         }
     }
 }
@@ -211,6 +217,8 @@ fn begin(sim: &Path, options: &Options) -> anyhow::Result<Box<dyn Rounds>> {
         Name::Scan => Box::new(Scans),
         Name::Fuzz => Box::new(Fuzzing::all()),
         Name::FuzzFeeds => Box::new(Fuzzing::of_feeds()),
+        Name::FuzzPackets => Box::new(Fuzzing::of_packets()),
+        Name::Sensor => Box::new(SensorSoak::new(sim)?),
         Name::DebianTrees => Box::new(Trees::new(folder(options).join("debian-trees"))?),
         Name::TufConformance => Box::new(Suite),
         Name::TufOracles => Box::new(Oracles::new()?),

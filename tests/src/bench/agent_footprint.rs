@@ -53,7 +53,7 @@ pub(super) fn which(name: &str) -> Option<PathBuf> {
 }
 
 /// The agent as it ships.
-pub(super) fn build() -> anyhow::Result<PathBuf> {
+pub(crate) fn build() -> anyhow::Result<PathBuf> {
     built_by("agent")
 }
 
@@ -147,7 +147,7 @@ async fn install_once(hospital: &Hospital, folder: &Path, agent: &Path) -> anyho
 }
 
 /// mender-client against a stub that refuses it, polling every ten seconds.
-fn start_peer(folder: &Path, peer: &Path) -> anyhow::Result<Child> {
+pub(crate) fn start_peer(folder: &Path, peer: &Path) -> anyhow::Result<Child> {
     let stub = TcpListener::bind("127.0.0.1:0")?;
     let port = stub.local_addr()?.port();
     std::thread::spawn(move || {

@@ -98,10 +98,12 @@ pub fn run() -> anyhow::Result<()> {
                 sight.word()
             ));
         }
-        println!("  class, found of {INJECTIONS}, seconds to the finding (median, most), by whom");
+        println!(
+            "  class, found of {INJECTIONS}, Wilson interval of the share (95 %), seconds to the finding (median, most), by whom"
+        );
         for attack in &attacks {
             let found = injections(attack, &devices, &learned);
-            let count = found.iter().flatten().count();
+            let count = found.iter().filter(|injection| injection.told.is_some()).count();
             println!("  {}", line(attack, &found));
             if count * 100 < BAR_RECALL * INJECTIONS {
                 missed.push(format!("{}: {} found {count} of {INJECTIONS}", sight.word(), attack.name));
@@ -187,12 +189,15 @@ fn alarms(devices: &[Device], learned: &[Option<Learned>]) -> f64 {
     rate
 }
 
-/// Puts an attack into twenty devices and times; of each, the seconds to the finding and who told it.
-fn injections(
-    attack: &Attack,
-    devices: &[Device],
-    learned: &[Option<Learned>],
-) -> Vec<Option<(f64, String)>> {
+/// An attack that was put into a device's traffic.
+struct Injection {
+    device: &'static str,
+    /// Seconds to the finding, and who told it.
+    told: Option<(f64, String)>,
+}
+
+/// Puts an attack into twenty devices and times.
+fn injections(attack: &Attack, devices: &[Device], learned: &[Option<Learned>]) -> Vec<Injection> {
     let mut chance = Rng::with_seed(SEED);
     let ready: Vec<(&Device, &Learned)> = devices
         .iter()
@@ -200,15 +205,20 @@ fn injections(
         .filter_map(|(device, learned)| Some((device, learned.as_ref()?)))
         .filter(|(device, learned)| learned.from + 1 < device.rows.len())
         .collect();
-    (0..INJECTIONS).map(|round| injected(attack, &ready, (round, &mut chance))).collect()
+    (0..INJECTIONS)
+        .filter_map(|round| {
+            let (device, learned) = *ready.get(chance.usize(..ready.len()))?;
+            let told = injected(attack, (device, learned), (round, &mut chance));
+            Some(Injection { device: device.name, told })
+        })
+        .collect()
 }
 
 fn injected(
     attack: &Attack,
-    ready: &[(&Device, &Learned)],
+    (device, learned): (&Device, &Learned),
     (round, chance): (usize, &mut Rng),
 ) -> Option<(f64, String)> {
-    let (device, learned) = *ready.get(chance.usize(..ready.len()))?;
     // In the middle of some later row, so that it is a time at which the device was on.
     let later = device.rows.get(learned.from..)?;
     let at = later.get(chance.usize(..later.len()))?.flow.start.0 + chance.i64(0..60_000);
@@ -237,14 +247,24 @@ fn injected(
     told.map(|(when, detector, _)| ((when.0 - at) as f64 / 1000.0, detector))
 }
 
-fn line(attack: &Attack, found: &[Option<(f64, String)>]) -> String {
-    let mut seconds: Vec<f64> = found.iter().flatten().map(|(seconds, _)| *seconds).collect();
+fn line(attack: &Attack, found: &[Injection]) -> String {
+    let mut seconds = Vec::new();
+    let (mut by, mut missed) = (BTreeMap::<&str, usize>::new(), BTreeMap::<&str, usize>::new());
+    for Injection { device, told } in found {
+        match told {
+            Some((after, detector)) => {
+                seconds.push(*after);
+                *by.entry(detector).or_default() += 1;
+            }
+            None => *missed.entry(device).or_default() += 1,
+        }
+    }
     seconds.sort_by(f64::total_cmp);
-    let mut by: BTreeMap<&str, usize> = BTreeMap::new();
-    found.iter().flatten().for_each(|(_, detector)| *by.entry(detector).or_default() += 1);
+    let (low, high) = wilson(seconds.len(), found.len());
+    let missed = if missed.is_empty() { String::new() } else { format!(" missed {missed:?}") };
     let (median, most) = (seconds.get(seconds.len() / 2), seconds.last());
     format!(
-        "{:<44} {:>2}  {:>8.1} {:>8.1}  {by:?}",
+        "{:<44} {:>2}  {low:.2}-{high:.2} {:>8.1} {:>8.1}  {by:?}{missed}",
         attack.name,
         seconds.len(),
         median.copied().unwrap_or(f64::NAN),

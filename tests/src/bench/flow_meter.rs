@@ -67,8 +67,8 @@ pub fn run() -> anyhow::Result<()> {
         if is_long && rate < BAR_PACKETS {
             missed.push(format!("{rate:.0} packets a CPU-second, the bar is {BAR_PACKETS:.0}"));
         }
-        if is_long && own > BAR_RATIO * other {
-            missed.push(format!("{:.2} of softflowd's CPU, the bar is {BAR_RATIO}", own / other));
+        if own > BAR_RATIO * other {
+            missed.push(format!("{name}: {:.2} of softflowd's CPU, the bar is {BAR_RATIO}", own / other));
         }
         if !is_long && peak_kib > BAR_RSS_KIB {
             missed.push(format!("{peak_kib} KiB under the flood, the bar is {BAR_RSS_KIB}"));

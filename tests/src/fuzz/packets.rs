@@ -182,7 +182,7 @@ fn tell(mut sensor: Sensor<RandomState>, mut output: Output) {
     sensor.finish(Millis(1_000_000), &mut output);
     for flow in &output.flows {
         assert!(flow.end >= flow.start, "{flow:?}");
-        assert_eq!(community::id(&flow.tuple).len(), 30);
+        assert_eq!(community::id(&flow.tuple).as_str().len(), 30);
     }
     for (_, finding) in &output.findings {
         assert!(!finding.title.as_str().is_empty() && finding.last >= finding.first, "{finding:?}");

@@ -30,7 +30,7 @@ use minicbor::{Decode, Encode};
 use rcgen::PublicKeyData;
 use rustls::pki_types::CertificateDer;
 
-use super::{der, est, feeds, leaf, matching, mud, packages, packets, samples, sboms, siem};
+use super::{der, dissectors, est, feeds, leaf, matching, mud, packages, packets, samples, sboms, siem};
 
 /// One kind of bytes from outside.
 #[derive(Debug)]
@@ -48,7 +48,84 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 41] = [
+pub const TARGETS: [Target; 52] = [
+    Target {
+        name: "link",
+        parsed: "links read",
+        der: false,
+        samples: packets::packets,
+        run: dissectors::run_link,
+    },
+    Target {
+        name: "ip",
+        parsed: "datagrams read",
+        der: false,
+        samples: dissectors::datagrams,
+        run: dissectors::run_ip,
+    },
+    Target {
+        name: "arp",
+        parsed: "ARP read",
+        der: false,
+        samples: dissectors::arps,
+        run: dissectors::run_arp,
+    },
+    Target {
+        name: "dhcp",
+        parsed: "DHCP read",
+        der: false,
+        samples: dissectors::leases,
+        run: dissectors::run_dhcp,
+    },
+    Target {
+        name: "dns",
+        parsed: "DNS read",
+        der: false,
+        samples: dissectors::messages,
+        run: dissectors::run_dns,
+    },
+    Target {
+        name: "client-hello",
+        parsed: "names of servers read",
+        der: false,
+        samples: dissectors::hellos,
+        run: dissectors::run_hello,
+    },
+    Target {
+        name: "pcap",
+        parsed: "pcap files read",
+        der: false,
+        samples: dissectors::classic,
+        run: dissectors::run_classic,
+    },
+    Target {
+        name: "pcapng",
+        parsed: "pcapng files read",
+        der: false,
+        samples: dissectors::blocks,
+        run: dissectors::run_blocks,
+    },
+    Target {
+        name: "conn-log-lines",
+        parsed: "lists of connections read",
+        der: false,
+        samples: packets::lists,
+        run: dissectors::run_lines,
+    },
+    Target {
+        name: "sock-diag",
+        parsed: "diagnoses read",
+        der: false,
+        samples: dissectors::diagnoses,
+        run: dissectors::run_diagnosis,
+    },
+    Target {
+        name: "proc-net",
+        parsed: "tables of sockets read",
+        der: false,
+        samples: dissectors::socket_tables,
+        run: dissectors::run_socket_table,
+    },
     Target {
         name: "archive",
         parsed: "archive parsed",

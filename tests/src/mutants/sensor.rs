@@ -7,6 +7,46 @@ use super::Breakage;
 /// Every breakage of the sensor that a named test must catch.
 pub const SENSOR: &[Breakage] = &[
     Breakage {
+        name: "a third mix of SHA-1 that is no majority",
+        file: "agent/core/src/flow/community.rs",
+        find: "|b, c, d| b & c | d & (b | c)",
+        replace: "|b, c, d| b ^ c ^ d",
+        package: "cordon-agent-core",
+        test: "flow::community::tests::it_is_the_published_one_from_either_end",
+    },
+    Breakage {
+        name: "a schedule of SHA-1 that does not rotate",
+        file: "agent/core/src/flow/community.rs",
+        find: "(at(3) ^ at(8) ^ at(14) ^ at(16)).rotate_left(1)",
+        replace: "at(3) ^ at(8) ^ at(14) ^ at(16)",
+        package: "cordon-agent-core",
+        test: "flow::community::tests::it_is_the_published_one_from_either_end",
+    },
+    Breakage {
+        name: "the hash of two IPv4 ends leaves out a port",
+        file: "agent/core/src/flow.rs",
+        find: "state.write(&[e, f, g, h, i, j, k, l, a, b, c, d, protocol, 0, 0, 0]);",
+        replace: "state.write(&[e, f, g, h, i, j, k, l, a, b, 0, 0, protocol, 0, 0, 0]);",
+        package: "cordon-agent-core",
+        test: "flow::table::tests::the_hash_of_a_tuple_takes_in_all_of_it",
+    },
+    Breakage {
+        name: "the thousandths of a time stand one place too far left",
+        file: "agent/src/observe/lines.rs",
+        find: "(23, small(at.0.rem_euclid(1000))),",
+        replace: "(22, small(at.0.rem_euclid(1000))),",
+        package: "cordon-agent",
+        test: "observe::lines::tests::what_is_written_digit_by_digit_is_as_it_shows_at_the_edges",
+    },
+    Breakage {
+        name: "a refusal of the kernel that overflows",
+        file: "agent/src/capture/diag.rs",
+        find: "io::Error::from_raw_os_error(code.saturating_abs())",
+        replace: "io::Error::from_raw_os_error(-code)",
+        package: "cordon-agent",
+        test: "capture::diag::tests::a_refusal_of_any_number_is_an_error_and_no_panic",
+    },
+    Breakage {
         name: "an answered handshake turns its direction",
         file: "agent/core/src/flow/packet.rs",
         find: "both if both == SYN | ACK => false,",

@@ -3,16 +3,35 @@
 //! `1:` and the base64 of SHA-1 over seed, the smaller end, the larger end, protocol and ports
 //! (github.com/corelight/community-id-spec). SHA-1 is here a name, not a protection: nothing is believed because of it.
 
-use alloc::string::String;
+use core::fmt;
 use core::net::IpAddr;
 
 use cordon_proto::telemetry::Protocol;
 
 use super::{Endpoint, Tuple};
 
+/// A community ID. No allocation: a flood has a million of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id([u8; 30]);
+
+impl Id {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.0).expect("digits and letters of base64")
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The community ID of a flow, with seed 0. `tuple.local` is the end that opened it.
 #[must_use]
-pub fn id(tuple: &Tuple) -> String {
+#[inline(never)]
+pub fn id(tuple: &Tuple) -> Id {
     let (ends, protocol) = (order(tuple), number(tuple));
     let mut text = Block::default();
     text.push(&[0, 0]);
@@ -73,35 +92,19 @@ impl Block {
         self.length += bytes.len();
     }
 
-    #[expect(clippy::indexing_slicing, reason = "eighty words, and places from 16 to 79")]
     fn sha1(mut self) -> [u8; 20] {
         let bits = u64::try_from(self.length * 8).unwrap_or(0).to_be_bytes();
         self.push(&[0x80]);
         self.length = 56;
         self.push(&bits);
-        let mut words = [0_u32; 80];
-        for (word, bytes) in words.iter_mut().zip(self.bytes.chunks_exact(4)) {
-            *word = bytes.iter().fold(0, |word, byte| word << 8 | u32::from(*byte));
-        }
-        for place in 16..80 {
-            let mixed = words[place - 3] ^ words[place - 8] ^ words[place - 14] ^ words[place - 16];
-            words[place] = mixed.rotate_left(1);
-        }
-        let start = [0x6745_2301_u32, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
-        let [mut a, mut b, mut c, mut d, mut e] = start;
-        for (round, word) in words.iter().enumerate() {
-            let (mix, constant) = match round {
-                0..20 => (b & c | !b & d, 0x5a82_7999),
-                20..40 => (b ^ c ^ d, 0x6ed9_eba1),
-                40..60 => (b & c | b & d | c & d, 0x8f1b_bcdc_u32),
-                _ => (b ^ c ^ d, 0xca62_c1d6),
-            };
-            let next =
-                a.rotate_left(5).wrapping_add(mix).wrapping_add(e).wrapping_add(constant).wrapping_add(*word);
-            (e, d, c, b, a) = (d, c, b.rotate_left(30), a, next);
-        }
+        let mut words = Words::of(&self.bytes);
+        let mut sums = START;
+        words.twenty(&mut sums, 0x5a82_7999, |b, c, d| d ^ b & (c ^ d));
+        words.twenty(&mut sums, 0x6ed9_eba1, |b, c, d| b ^ c ^ d);
+        words.twenty(&mut sums, 0x8f1b_bcdc, |b, c, d| b & c | d & (b | c));
+        words.twenty(&mut sums, 0xca62_c1d6, |b, c, d| b ^ c ^ d);
         let mut digest = [0; 20];
-        let sums = start.into_iter().zip([a, b, c, d, e]).map(|(start, end)| start.wrapping_add(end));
+        let sums = START.into_iter().zip(sums).map(|(start, end)| start.wrapping_add(end));
         for (place, sum) in digest.chunks_exact_mut(4).zip(sums) {
             place.copy_from_slice(&sum.to_be_bytes());
         }
@@ -109,32 +112,79 @@ impl Block {
     }
 }
 
-/// `1:` and the digest in base64 (RFC 4648, 4).
-fn base64(digest: &[u8; 20]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(30);
-    text.push_str("1:");
-    for three in digest.chunks(3) {
-        let bits = (0..3)
-            .fold(0_usize, |bits, place| bits << 8 | usize::from(three.get(place).copied().unwrap_or(0)));
-        for place in 0..=three.len() {
-            let letter = LETTERS.get(bits >> (18 - 6 * place) & 63).copied().unwrap_or(b'A');
-            text.push(char::from(letter));
+const START: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+
+/// The last sixteen words of the schedule, and the round that is next.
+struct Words {
+    last: [u32; 16],
+    round: usize,
+}
+
+impl Words {
+    fn of(block: &[u8; 64]) -> Self {
+        let mut last = [0; 16];
+        for (word, bytes) in last.iter_mut().zip(block.as_chunks::<4>().0) {
+            *word = u32::from_be_bytes(*bytes);
         }
+        Self { last, round: 0 }
     }
-    text.push('=');
-    text
+
+    /// Twenty rounds, with their constant and their mix.
+    #[inline]
+    fn twenty(&mut self, sums: &mut [u32; 5], constant: u32, mix: impl Fn(u32, u32, u32) -> u32) {
+        let [mut a, mut b, mut c, mut d, mut e] = *sums;
+        for _ in 0..20 {
+            let mixed = mix(b, c, d).wrapping_add(e).wrapping_add(constant);
+            let next = a.rotate_left(5).wrapping_add(mixed).wrapping_add(self.next());
+            (e, d, c, b, a) = (d, c, b.rotate_left(30), a, next);
+        }
+        *sums = [a, b, c, d, e];
+    }
+
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "sixteen words, and places below sixteen")]
+    fn next(&mut self) -> u32 {
+        let round = self.round;
+        self.round += 1;
+        if round >= 16 {
+            let at = |back: usize| self.last[(round - back) & 15];
+            self.last[round & 15] = (at(3) ^ at(8) ^ at(14) ^ at(16)).rotate_left(1);
+        }
+        self.last[round & 15]
+    }
+}
+
+/// `1:` and the digest in base64 (RFC 4648, 4).
+fn base64(digest: &[u8; 20]) -> Id {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    // The last group is two bytes long, and padded.
+    let mut text = *b"1:AAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let groups = text.iter_mut().skip(2).take(27);
+    let mut bits = 0_u32;
+    let mut held = 0_u32;
+    let mut bytes = digest.iter();
+    for place in groups {
+        if held < 6 {
+            bits = bits << 8 | u32::from(bytes.next().copied().unwrap_or(0));
+            held += 8;
+        }
+        held -= 6;
+        let letter = usize::try_from(bits >> held & 63).unwrap_or(0);
+        *place = LETTERS.get(letter).copied().unwrap_or(b'A');
+    }
+    Id(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::{String, ToString};
 
     fn of(protocol: Protocol, from: (&str, u16), to: (&str, u16)) -> [String; 2] {
         let end =
             |(address, port): (&str, u16)| Endpoint { address: address.parse().expect("address"), port };
         let tuple = Tuple { protocol, local: end(from), remote: end(to) };
-        [id(&tuple), id(&tuple.flipped())]
+        [id(&tuple), id(&tuple.flipped())].map(|id| id.to_string())
     }
 
     #[test]

@@ -202,6 +202,41 @@ fn play(acts: &[Act], capacity: usize) -> (Vec<Change>, Table) {
     (changes, table)
 }
 
+#[test]
+fn the_hash_of_a_tuple_takes_in_all_of_it() {
+    // Goal: nobody makes long chains by what is left out. Method: tuples that differ in one field, and in the address' form.
+    use core::hash::Hash;
+    let end = |address: [u8; 4], port| Endpoint { address: IpAddr::from(address), port };
+    let plain =
+        Tuple { protocol: Protocol::Tcp, local: end([10, 0, 0, 2], 5000), remote: end([10, 0, 0, 7], 443) };
+    let wide = |end: Endpoint| match end.address {
+        IpAddr::V4(v4) => Endpoint { address: v4.to_ipv6_mapped().into(), ..end },
+        IpAddr::V6(_) => end,
+    };
+    let mut tuples =
+        Vec::from([plain, Tuple { local: wide(plain.local), remote: wide(plain.remote), ..plain }]);
+    for first in tuples.clone() {
+        let other = |end: Endpoint| Endpoint { port: end.port + 1, ..end };
+        tuples.push(Tuple { protocol: Protocol::Udp, ..first });
+        tuples.push(Tuple { local: other(first.local), ..first });
+        tuples.push(Tuple { remote: other(first.remote), ..first });
+        tuples.push(first.flipped());
+    }
+    tuples.push(Tuple { local: end([10, 0, 0, 3], 5000), ..plain });
+    tuples.push(Tuple { remote: end([11, 0, 0, 7], 443), ..plain });
+    let mut hashes: Vec<u64> = tuples
+        .iter()
+        .map(|tuple| {
+            let mut state = Fnv::default();
+            tuple.hash(&mut state);
+            state.finish()
+        })
+        .collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), tuples.len());
+}
+
 proptest! {
     #[test]
     fn every_flow_that_begins_ends_exactly_once(acts in acts(), capacity in 1_usize..32) {
