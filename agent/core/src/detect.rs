@@ -331,6 +331,12 @@ impl Detectors {
         signs.look(look, (&mut self.files, profile.learns()), ledger, now.seconds())
     }
 
+    /// What is known of the machine itself.
+    #[must_use]
+    pub fn signs(&self) -> &Signs {
+        &self.kept.signs
+    }
+
     /// The run of the agent ends in order.
     pub fn ends(&mut self) {
         self.kept.signs.ends();

@@ -367,6 +367,8 @@ impl Rig {
             clock_floor: None,
             mud: None,
             packets: true,
+            data: Vec::new(),
+            cabinet: Vec::new(),
             health: Health::CheckinOnly,
             trial_s: self.trial_s,
         }
