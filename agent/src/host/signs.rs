@@ -9,7 +9,7 @@ pub mod cabinet;
 mod files;
 mod programs;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use cordon_agent_core::signs::account::{Kind, Way};
 use cordon_agent_core::signs::attached::Device;

@@ -29,6 +29,7 @@ use crate::files::Folder;
 use crate::host;
 use crate::host::machine::Moment;
 use crate::host::services::Services;
+use crate::host::signs::cabinet::Contact;
 use crate::host::signs::{self, Looker};
 use crate::install::handed::Handed;
 use crate::install::tree::Tree;
@@ -136,7 +137,7 @@ impl Ports {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         Ok(Self {
             capture: Box::new(Tier1::new(Arc::clone(&clock), config.packets)),
-            host: Box::new(Machine::at(Path::new("/"))?.watching(config)),
+            host: Box::new(Machine::at(Path::new("/"))?.watched(&config.data, &config.cabinet)),
             power: Box::new(PowerSupplies::default()),
             interlock: Shared::new(Arc::clone(&clock)),
             installer: installer(config),
@@ -186,10 +187,10 @@ impl Machine {
         Ok(Self { root, services: Services::below(folder), looker: Looker::default() })
     }
 
-    /// The same, with the folders of data and the switches that a configuration names.
+    /// The same, with folders of data and switches of its cabinet that are watched.
     #[must_use]
-    pub fn watching(self, config: &Config) -> Self {
-        Self { looker: Looker::new(&config.data, &config.cabinet), ..self }
+    pub fn watched(self, data: &[String], cabinet: &[Contact]) -> Self {
+        Self { looker: Looker::new(data, cabinet), ..self }
     }
 }
 

@@ -113,3 +113,72 @@ pub fn answered(
     };
     Some(judgement.finding(&tally))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(client: u8, kind: u8, asked: Option<u8>, server: Option<u8>) -> dhcp::Message {
+        let address = |last: u8| Ipv4Addr::new(192, 168, 1, last);
+        let client = Mac([2, 0, 0, 0, 0, client]);
+        dhcp::Message { client, kind, asked: asked.map(address), server: server.map(address) }
+    }
+
+    #[test]
+    fn six_addresses_of_one_station_are_a_search_and_honest_stations_are_none() {
+        // Goal: Slips' class, told once. Method: five stations with two addresses each; one with ten; ten over ten days.
+        let (mut leases, mut ledger) = (Leases::default(), Ledger::default());
+        let mut ask = |client, address, second: i64| {
+            leases.asked(&said(client, 3, Some(address), None), &mut ledger, Millis(second * 1000))
+        };
+        for client in 0..5 {
+            assert!(ask(client, 10 + client, 0).is_none() && ask(client, 20 + client, 1).is_none());
+            assert!(ask(client, 10 + client, 2).is_none(), "again is no other");
+        }
+        assert!((0..10).all(|day| ask(7, 30 + day, i64::from(day) * 86_400).is_none()));
+        let later = 20 * 86_400;
+        let told: Vec<u8> = (100..110).filter(|address| ask(9, *address, later).is_some()).collect();
+        assert_eq!(told, [105], "at the sixth");
+        let finding = ask(9, 111, later + 4000);
+        assert_eq!(finding, None, "the addresses before are forgotten by then");
+        assert!(
+            (0..300).all(|step| ask(8, 40, later - step * 86_400 * 30).is_none()),
+            "a clock that goes back"
+        );
+    }
+
+    #[test]
+    fn a_server_that_was_not_learned_is_told_and_without_any_the_first_is_believed() {
+        // Goal: a rogue server in these words. Method: two learned; a third; one that only asks; none learned.
+        let mut ledger = Ledger::default();
+        let mut known = Vec::new();
+        let mut hear = |known: &mut Vec<u32>, message: &dhcp::Message, learns, second: i64| {
+            answered(message, (known, learns), &mut ledger, Millis(second * 1000))
+        };
+        for server in [1, 2, 1] {
+            assert!(hear(&mut known, &said(5, 2, None, Some(server)), true, 0).is_none());
+        }
+        assert!(hear(&mut known, &said(5, 5, None, Some(2)), false, 10).is_none());
+        assert!(
+            hear(&mut known, &said(5, 3, None, Some(66)), false, 10).is_none(),
+            "a client names it, and it did not answer"
+        );
+        let told = hear(&mut known, &said(5, 2, None, Some(66)), false, 20).expect("told");
+        assert_eq!(
+            (told.detector.as_str(), told.key.as_str(), told.severity),
+            ("peer-identity", "dhcp/192.168.1.66", Severity::High)
+        );
+        assert!(
+            told.what_changed.as_str().contains("2 servers did, and this was none of them."),
+            "{}",
+            told.what_changed
+        );
+        let mut none = Vec::new();
+        assert!(hear(&mut none, &said(5, 2, None, Some(7)), false, 30).is_none());
+        assert!(hear(&mut none, &said(5, 2, None, Some(8)), false, 30).is_some());
+        for server in 0..100 {
+            hear(&mut none, &said(5, 2, None, Some(server)), true, 40);
+        }
+        assert!(none.len() <= limits::DHCP_SERVERS);
+    }
+}

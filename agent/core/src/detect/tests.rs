@@ -3,6 +3,7 @@
 
 extern crate std;
 
+mod faults;
 mod week;
 
 use super::*;

@@ -4,7 +4,7 @@
 //! often. While the profile learns, the most of each hour of the week is kept as a level (quarters of a doubling), and of all
 //! windows that carried anything the moving mean and mean deviation (Roberts 1959; the deviation for the spread, as in RFC 6298). Told is
 //! what lies, two windows in a row, above three times the most of this hour and its neighbours, and well above the mean: a
-//! naive sum of such surplus gave 0.4 false alarms a device-day, so none is made. An hour that was never watched is measured
+//! naive sum of such surplus gave 0.4 false alarms a device-day, so none is made. A week at least is learned. An hour that was never watched is measured
 //! by the most of all hours. Flows that stay on the device count nothing. Read next: [`super::flood`] for what needs no measure.
 
 use alloc::format;
@@ -34,6 +34,8 @@ const LITTLE: u64 = 8 * 1024 * 1024;
 const THREE_TIMES: u8 = 7;
 /// Mean deviations above the mean, in which a window must lie too.
 const DEVIATIONS: i32 = 2;
+/// Windows of a week, of which at least there are measures.
+const WEEK: u32 = 336;
 /// Windows in a row.
 const ROW: u8 = 2;
 /// A new window has its share in the moving figures as one of so many, at last.
@@ -48,11 +50,14 @@ pub struct Usual {
     /// Mean and mean deviation of the levels, in 256ths, and how many they are of, way by way.
     #[n(1)]
     mean: [(i32, i32, i32); WAYS],
+    /// Windows that were learned.
+    #[n(2)]
+    windows: u32,
 }
 
 impl Default for Usual {
     fn default() -> Self {
-        Self { most: ByteVec::from(alloc::vec![0; WAYS * HOURS]), mean: [(0, 0, 0); WAYS] }
+        Self { most: ByteVec::from(alloc::vec![0; WAYS * HOURS]), mean: [(0, 0, 0); WAYS], windows: 0 }
     }
 }
 
@@ -136,10 +141,13 @@ impl Volumes {
         }
         let (day, second) = Timestamp((window - 1).saturating_mul(WINDOW_S)).week();
         let hour = usize::try_from(day * 24 + second / 3600).unwrap_or(0);
+        // Who had a profile before volumes were learned is measured against a week of its own.
+        let learns = profile.learns() || usual.windows < WEEK;
+        usual.windows = usual.windows.saturating_add(u32::from(learns));
         let mut finding = None;
         for (way, (bytes, row)) in bytes.into_iter().zip(&mut self.row).enumerate() {
             let level = level(bytes);
-            if profile.learns() {
+            if learns {
                 usual.learn(way, hour, level);
                 continue;
             }

@@ -51,7 +51,8 @@ pub(crate) fn pump(root: &Path) {
 
 /// Lets a program run.
 pub(crate) fn runs(root: &Path, number: u32, path: &str) {
-    put(root, &format!("proc/{number}/comm"), &format!("{}\n", path.rsplit('/').next().unwrap_or("x")));
+    let name = path.trim_end_matches(" (deleted)").rsplit(['/', ':']).next().unwrap_or(path);
+    put(root, &format!("proc/{number}/comm"), &format!("{name}\n"));
     let link = root.join(format!("proc/{number}/exe"));
     drop(fs::remove_file(&link));
     symlink(path, link).expect("links");
@@ -166,7 +167,7 @@ fn stamps_move_with_a_rewrite_and_a_rename_and_with_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
     pump(folder.path());
     let root = Root::at(folder.path()).expect("opens");
-    let mut look = || looker().look(&root, None).files.expect("named");
+    let look = || looker().look(&root, None).files.expect("named");
     let before = look();
     fs::read(folder.path().join("srv/data/ward/00.dcm")).expect("reads");
     assert_eq!(look(), before, "a backup reads");

@@ -106,8 +106,7 @@ fn one_window_an_hour_never_watched_and_a_clock_that_is_set_say_nothing() {
             "{jump} days"
         );
     }
-    let (way, unseen) = (0, Usual::default());
-    assert!(unseen.bar(way, 3) >= THREE_TIMES);
+    let way = 0;
     let mut partly = Usual::default();
     partly.learn(way, 50, level(60_000_000));
     assert_eq!(partly.bar(way, 3), partly.bar(way, 50), "what was never watched is measured by all");
@@ -123,4 +122,14 @@ fn levels_are_quarters_of_a_doubling() {
         );
         assert!(amount(level(bytes)) <= bytes && amount(level(bytes) + 1) > bytes);
     }
+}
+
+#[test]
+fn a_profile_from_before_volumes_were_learned_gets_a_week_of_its_own() {
+    // Goal: an agent that was brought up to date neither cries at once nor stays dumb. Method: a frozen profile, nothing learned.
+    let mut kiosk = Kiosk::new();
+    kiosk.profile.freeze(Timestamp(monday()));
+    assert!(kiosk.weeks((0, 1), ordinary).is_empty(), "its first week is the measure");
+    assert!(kiosk.weeks((1, 1), ordinary).is_empty());
+    assert!(!kiosk.weeks((2, 1), |day, hour| ordinary(day, hour) * 20).is_empty());
 }
