@@ -20,6 +20,7 @@ use self::form::{File, HealthValue};
 use self::key_place::KeyPlace;
 use crate::boot::Setting;
 use crate::files::{self, FileError};
+use crate::host::signs::cabinet::Contact;
 use crate::host::{self, Root};
 use crate::install::Setting as Installing;
 use crate::link::proxy::Proxy;
@@ -72,6 +73,10 @@ pub struct Config {
     pub mud: Option<PathBuf>,
     /// Whether headers of packets are looked at, where that is permitted.
     pub packets: bool,
+    /// Folders whose files are watched for mass rewriting.
+    pub data: Vec<String>,
+    /// Switches that say whether the cabinet is open.
+    pub cabinet: Vec<Contact>,
     /// What must hold after a trial boot, besides a check-in.
     pub health: Health,
     /// Seconds that a trial gets, and once more where the network is down.
@@ -210,6 +215,8 @@ impl Config {
             clock_floor,
             mud: file.mud.map(|mud| folder.join(mud)),
             packets: file.packets.unwrap_or(true),
+            data: file.data,
+            cabinet: file.cabinet,
             health: health(file.health, folder)
                 .ok_or_else(|| value("health", "must be [\"program\", …] or \"file:PATH\""))?,
             trial_s: file.trial_s.unwrap_or(limits::TRIAL_S),

@@ -15,6 +15,7 @@ pub mod packages;
 pub mod posture;
 pub mod root;
 pub mod services;
+pub mod signs;
 pub mod system;
 
 #[cfg(test)]
@@ -54,7 +55,16 @@ impl Host for Inventory {
 /// Takes the inventory of a machine.
 #[must_use]
 pub fn take(root: &Root) -> Inventory {
+    with(root, &[])
+}
+
+/// The same, with the signs that could not be looked at.
+#[must_use]
+pub fn with(root: &Root, unseen: &[signs::Unseen]) -> Inventory {
     let mut rows = Rows::default();
+    for (sign, why) in unseen {
+        rows.add(Section::Posture, &format!("sign/{sign}"), [UNKNOWN, why]);
+    }
     system::read(root, &mut rows);
     hardware::read(root, &mut rows);
     packages::read(root, &mut rows);

@@ -65,6 +65,9 @@ pub struct Status {
     /// Empty where it declares none.
     #[serde(default)]
     pub declared: Vec<String>,
+    /// The signs at the machine itself that cannot be looked at, each with the reason.
+    #[serde(default)]
+    pub unseen: Vec<String>,
     /// The fingerprint of the key that a person is to approve; filled in by whoever reads.
     #[serde(default)]
     pub waiting: Option<Sha256>,
@@ -200,6 +203,7 @@ impl Status {
             director_root_version: 0,
             content: None,
             declared: Vec::new(),
+            unseen: Vec::new(),
             waiting: None,
             farewell: None,
         }
@@ -394,7 +398,11 @@ impl Status {
             write!(f, ": {note}")?;
         }
         let learning = if self.profile.learning { ", still learning" } else { "" };
-        writeln!(f, "; {} entries in the profile{learning}", self.profile.keys)
+        writeln!(f, "; {} entries in the profile{learning}", self.profile.keys)?;
+        for unseen in &self.unseen {
+            writeln!(f, "  unseen   {unseen}")?;
+        }
+        Ok(())
     }
 
     fn write_contact(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -349,6 +349,18 @@ pub const TUNNEL_TRACKS: usize = 64;
 pub const TUNNEL_NAMES: usize = 64;
 /// Different clients of DHCP that are told apart: from so many within a minute on it is a flood.
 pub const DHCP_CLIENTS: usize = 32;
+/// Addresses that stations asked DHCP for, remembered at once.
+pub const DHCP_ASKED: usize = 64;
+/// Servers of DHCP that are usual where a device stands.
+pub const DHCP_SERVERS: usize = 16;
+/// Things at the machine itself whose marks are kept: accounts, programs, what is plugged in.
+pub const SIGN_MARKS: usize = 512;
+/// Openings of one switch of a cabinet that count in one look.
+pub const SIGN_OPENINGS: u32 = 60;
+/// Switches of a cabinet, and folders of data, that a configuration names.
+pub const SIGN_PLACES: usize = 8;
+/// Files of the folders of data that are looked at for mass rewriting.
+pub const WATCHED_FILES: usize = 1024;
 /// Bytes read from the spool for one batch; a single larger record makes a batch of its own.
 pub const SPOOL_READ_BYTES: usize = 256 * 1024;
 

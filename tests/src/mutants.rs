@@ -35,6 +35,7 @@ pub mod sensor;
 pub mod shortcuts;
 pub mod siem;
 pub mod signing;
+pub mod signs;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,7 @@ pub const ALL: &[&[Breakage]] = &[
     evidence::EVIDENCE,
     feeds::FEEDS,
     fleet::FLEET,
+    signs::SIGNS_OF_HOSTS,
     installers::INSTALLERS,
     inventory::INVENTORY,
     matching::MATCHING,

@@ -11,6 +11,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use cordon_agent_core::profile::Profile;
+use cordon_proto::time::Millis;
+use cordon_sim::bench::anomaly::attacks;
+use cordon_sim::bench::anomaly::watch::Watch;
 use cordon_sim::skip;
 use serde_json::Value;
 
@@ -93,6 +97,22 @@ fn recorded_attacks_are_found_and_honest_recordings_are_quiet() {
         assert_eq!(of_kind(&lines, "flow").count(), usize::try_from(figure("flows")).expect("small"));
     }
     std::io::stderr().write_all(table.as_bytes()).expect("stderr is open");
+}
+
+#[test]
+fn a_recorded_scan_by_dhcp_is_found() {
+    // Goal: the class "DHCP scan". Method: Slips' list of requests as the packets that they were, through the sensor.
+    let Some(folder) = recordings() else { return };
+    let list = folder.join("slips/test13-malicious-dhcpscan-zeek-dir_dhcp.log");
+    let events = attacks::leases(&list).expect("is a list of leases");
+    assert_eq!(events.len(), 20);
+    let mut watch = Watch::new(Profile::new(), None);
+    for (offset, event) in &events {
+        watch.event(Millis(1_655_297_623_000 + offset), event);
+    }
+    let told: Vec<String> =
+        watch.findings().into_iter().map(|(_, detector, key)| format!("{detector} {key}")).collect();
+    assert_eq!(told, ["scan dhcp/24:4b:fe:1c:48:a4"]);
 }
 
 #[test]

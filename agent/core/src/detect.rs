@@ -11,16 +11,18 @@ pub mod brute_force;
 pub mod destination;
 pub mod flood;
 pub mod identity;
+pub mod lease;
 pub mod ledger;
 pub mod listener;
 pub mod pressure;
 pub mod scan;
 pub mod tunnel;
 pub mod usage;
+pub mod volume;
 pub mod words;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -38,16 +40,20 @@ use crate::flow::{Flow, Listener};
 use crate::neighbour;
 use crate::profile::key::Key;
 use crate::profile::{Knowledge, Learning, Profile};
+use crate::signs::rewrite::Watched;
+use crate::signs::{Look, Signs};
 use beacon::Beacons;
 use brute_force::Logins;
 use core::net::IpAddr;
 use flood::Floods;
+use lease::Leases;
 use ledger::Ledger;
 use scan::Scans;
 use tunnel::Tunnels;
 use usage::Described;
+use volume::{Usual, Volumes};
 
-/// What is kept across restarts: the profile, what was reported, and the networks that were noticed.
+/// What is kept across restarts: the profile, what was reported, the networks that were noticed, and what is usual beside.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 struct Kept {
     #[n(0)]
@@ -56,6 +62,18 @@ struct Kept {
     ledger: Ledger,
     #[n(2)]
     noticed: Vec<Key>,
+    /// Signs at the machine itself.
+    #[n(3)]
+    #[cbor(default)]
+    signs: Signs,
+    /// Usual volumes.
+    #[n(4)]
+    #[cbor(default)]
+    usual: Usual,
+    /// Usual servers of DHCP.
+    #[n(5)]
+    #[cbor(default)]
+    servers: Vec<u32>,
 }
 
 /// When the detectors speak. The owner's content may set each, within the limits page.
@@ -107,6 +125,9 @@ pub struct Detectors {
     logins: Logins,
     tunnels: Tunnels,
     floods: Floods,
+    leases: Leases,
+    volumes: Volumes,
+    files: Watched,
     thresholds: Thresholds,
     /// What the maker describes, where a description is at hand, and since when names of peers are seen.
     usage: Option<Arc<Usage>>,
@@ -131,11 +152,16 @@ impl Detectors {
     /// Detectors as they were kept by [`Detectors::keep`].
     pub fn restore(bytes: &[u8], learning: Learning) -> Result<Self, WireError> {
         let kept: Kept = wire::read(bytes, limits::DETECTOR_KEPT_BYTES)?;
-        if kept.noticed.len() > limits::OPEN_FINDINGS {
+        if kept.noticed.len() > limits::OPEN_FINDINGS || kept.servers.len() > limits::DHCP_SERVERS {
             return Err(WireError::TooMany { limit: limits::OPEN_FINDINGS });
         }
-        let kept =
-            Kept { profile: kept.profile.bounded()?, ledger: kept.ledger.bounded()?, noticed: kept.noticed };
+        let kept = Kept {
+            profile: kept.profile.bounded()?,
+            ledger: kept.ledger.bounded()?,
+            signs: kept.signs.bounded()?,
+            usual: kept.usual.bounded()?,
+            ..kept
+        };
         Ok(Self { kept, learning, ..Self::default() })
     }
 
@@ -207,7 +233,7 @@ impl Detectors {
         let known = self.usual(flow);
         let described = self.described(flow, flow.direction, now);
         let judged = !described.told && self.can_tell(flow, now);
-        let Kept { profile, ledger, noticed } = &mut self.kept;
+        let Kept { profile, ledger, noticed, .. } = &mut self.kept;
         let mut findings: Vec<Finding> = self.scans.began(flow, (known, now), ledger).into_iter().collect();
         findings.extend(self.floods.began(flow, ledger, now));
         findings.extend(described.finding);
@@ -248,11 +274,20 @@ impl Detectors {
         usage::observe(usage, (flow, says), &mut self.kept.ledger, now.seconds())
     }
 
+    /// Takes what a flow that goes on has carried since it was last told.
+    pub fn carried(&mut self, flow: &Flow, _: Millis) -> Vec<Finding> {
+        if !flow.stays_on_device() {
+            self.volumes.carried(flow);
+        }
+        Vec::new()
+    }
+
     /// Takes the end of a flow.
     pub fn ended(&mut self, flow: &Flow, now: Millis) -> Vec<Finding> {
         if flow.stays_on_device() {
             return Vec::new();
         }
+        self.volumes.carried(flow);
         let known = self.usual(flow);
         let ledger = &mut self.kept.ledger;
         let scan = self.scans.ended(flow, (known, now), ledger);
@@ -275,8 +310,36 @@ impl Detectors {
     }
 
     /// Takes what a client says to the DHCP servers.
-    pub fn lease_asked(&mut self, message: &dhcp::Message, now: Millis) -> Option<Finding> {
-        self.floods.lease_asked(message, &mut self.kept.ledger, now)
+    pub fn lease_asked(&mut self, message: &dhcp::Message, now: Millis) -> Vec<Finding> {
+        let ledger = &mut self.kept.ledger;
+        let flood = self.floods.lease_asked(message, ledger, now);
+        flood.into_iter().chain(self.leases.asked(message, ledger, now)).collect()
+    }
+
+    /// Takes what a DHCP server says to a client.
+    pub fn lease_answered(&mut self, message: &dhcp::Message, now: Millis) -> Option<Finding> {
+        let Kept { profile, ledger, servers, .. } = &mut self.kept;
+        if self.without_profile {
+            return None;
+        }
+        lease::answered(message, (servers, profile.learns()), ledger, now)
+    }
+
+    /// Takes a look at the machine itself.
+    pub fn looked(&mut self, look: &Look, now: Millis) -> Vec<Finding> {
+        let Kept { profile, ledger, signs, .. } = &mut self.kept;
+        signs.look(look, (&mut self.files, profile.learns()), ledger, now.seconds())
+    }
+
+    /// What is known of the machine itself.
+    #[must_use]
+    pub fn signs(&self) -> &Signs {
+        &self.kept.signs
+    }
+
+    /// The run of the agent ends in order.
+    pub fn ends(&mut self) {
+        self.kept.signs.ends();
     }
 
     /// Takes a change of a neighbour's hardware address.
@@ -308,10 +371,15 @@ impl Detectors {
         pressure::observe(forced, &mut self.kept.ledger, now.seconds())
     }
 
-    /// Lets time pass: `true` if the profile was frozen now, and what has shown by staying away.
-    pub fn pass(&mut self, now: Millis) -> (bool, Option<Finding>) {
-        let finding = self.scans.pass(now, &mut self.kept.ledger);
-        (!self.without_profile && self.kept.profile.pass(now.seconds(), &self.learning), finding)
+    /// Lets time pass: `true` if the profile was frozen now, and what has shown by staying away or by its sum.
+    pub fn pass(&mut self, now: Millis) -> (bool, Vec<Finding>) {
+        let Kept { profile, ledger, usual, .. } = &mut self.kept;
+        let mut findings: Vec<Finding> = self.scans.pass(now, ledger).into_iter().collect();
+        if self.without_profile {
+            return (false, findings);
+        }
+        findings.extend(self.volumes.pass((usual, profile), ledger, now));
+        (profile.pass(now.seconds(), &self.learning), findings)
     }
 
     /// Bytes of memory that all detectors hold together.
@@ -327,6 +395,11 @@ impl Detectors {
             + self.logins.bytes()
             + self.tunnels.bytes()
             + self.floods.bytes()
+            + self.leases.bytes()
+            + self.files.bytes()
+            + self.kept.signs.bytes()
+            + self.kept.usual.bytes()
+            + self.kept.servers.capacity() * size_of::<u32>()
             + self.usage.as_ref().map_or(0, |usage| usage.bytes())
     }
 }

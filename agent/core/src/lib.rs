@@ -22,6 +22,7 @@ pub mod renew;
 pub mod report;
 pub mod restarts;
 pub mod sensor;
+pub mod signs;
 pub mod spool;
 pub mod update;
 pub mod watched;

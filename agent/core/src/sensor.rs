@@ -27,6 +27,8 @@ use crate::watched::{Choice, Device, Roll};
 const DNS: u16 = 53;
 /// The port that DHCP's clients speak to.
 const DHCP: u16 = 67;
+/// The port that its servers answer to.
+const DHCP_CLIENT: u16 = 68;
 
 /// What came of sightings and time. The caller takes it out; nothing is kept here.
 #[derive(Debug, Default)]
@@ -243,6 +245,11 @@ impl<S: BuildHasher> Sensor<S> {
             Carries::Udp { ports: (from, to), payload } if from == DNS || to == DNS => {
                 self.dns(datagram, payload, at, output);
             }
+            Carries::Udp { ports: (DHCP, DHCP_CLIENT), payload } => {
+                if let (Some(message), Some(watched)) = (dhcp::message(payload), self.roll.network(at)) {
+                    output.found(watched.device, watched.detectors.lease_answered(&message, at));
+                }
+            }
             Carries::Udp { ports: (_, DHCP), payload } => {
                 if let (Some(message), Some(watched)) = (dhcp::message(payload), self.roll.network(at)) {
                     output.found(watched.device, watched.detectors.lease_asked(&message, at));
@@ -336,7 +343,10 @@ impl<S: BuildHasher> Sensor<S> {
                 Change::Answered(flow) => {
                     self.each_end(&flow, (now, Some(flow.direction.turned())), output, Detectors::answered);
                 }
-                Change::Continues(flow) => self.carried(&flow),
+                Change::Continues(flow) => {
+                    self.each_end(&flow, (now, None), output, Detectors::carried);
+                    self.carried(&flow);
+                }
                 Change::Ended(flow) => {
                     // A refusal is the word of whoever was called.
                     let speaks = (flow.state == State::Refused).then(|| flow.direction.turned());

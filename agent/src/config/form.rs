@@ -13,9 +13,11 @@ use cordon_proto::limits;
 use cordon_proto::update::release::InterlockClass;
 use toml::de::{DeTable, DeValue};
 
+use crate::host::signs::cabinet::Contact;
+
 const KEYS: &str = "state, slots, boot, install, restart, hardware, image_root, timezone, interlock_socket, \
                     interlock, server, proxy, proxy_auth_file, metered, mirrors, image_kbit_s, key, \
-                    clock_floor, health, trial_s, mud, packets";
+                    clock_floor, health, trial_s, mud, packets, data, cabinet";
 
 /// The file as written.
 #[derive(Default)]
@@ -42,6 +44,8 @@ pub(super) struct File {
     pub(super) trial_s: Option<u32>,
     pub(super) mud: Option<PathBuf>,
     pub(super) packets: Option<bool>,
+    pub(super) data: Vec<String>,
+    pub(super) cabinet: Vec<Contact>,
 }
 
 /// The two forms of `health`.
@@ -110,6 +114,18 @@ impl File {
             }
             "key" => self.key = Some(text()?),
             "mud" => self.mud = Some(text()?.into()),
+            "data" => {
+                let form = || must("a list of at most 8 folders, each from / on");
+                let places = strings(value).filter(|places| places.len() <= limits::SIGN_PLACES);
+                self.data =
+                    places.filter(|all| all.iter().all(|place| place.starts_with('/'))).ok_or_else(form)?;
+            }
+            "cabinet" => {
+                let form = || must("a list of at most 8 switches NAME:PATH=VALUE");
+                let places = strings(value).filter(|places| places.len() <= limits::SIGN_PLACES);
+                let parsed = |all: Vec<String>| all.iter().map(|one| Contact::parse(one)).collect();
+                self.cabinet = places.and_then(parsed).ok_or_else(form)?;
+            }
             "packets" => self.packets = Some(value.as_bool().ok_or_else(|| must("true or false"))?),
             "clock_floor" => self.clock_floor = Some(text()?),
             "health" => {

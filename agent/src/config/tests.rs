@@ -33,7 +33,7 @@ fn every_fixed_key_is_read_and_paths_count_from_the_file() {
          interlock_socket = \"/run/therapy.sock\"\ninterlock = \"person\"\nserver = \"192.0.2.7\"\nproxy = \"http://proxy:3128\"\n\
          proxy_auth_file = \"auth\"\nmetered = true\n\
          mirrors = [\"http://mirror/cordon/\", \"http://192.0.2.9:8080\"]\nimage_kbit_s = 20_000\nkey = \"file\"\n\
-         clock_floor = \"2026-11-02T00:00:00Z\"\nhealth = [\"check\", \"--all\"]\ntrial_s = 600\nmud = \"pump.usage\"\npackets = false\nimage_root = {{ halden = \"root.json\" }}\n"
+         clock_floor = \"2026-11-02T00:00:00Z\"\nhealth = [\"check\", \"--all\"]\ntrial_s = 600\nmud = \"pump.usage\"\npackets = false\ndata = [\"/srv/data\"]\ncabinet = [\"door:/sys/class/gpio/gpio17/value=1\"]\nimage_root = {{ halden = \"root.json\" }}\n"
     );
     let (root, sources) = written(&text);
     let config = Config::load(&sources).expect("is read");
@@ -55,6 +55,8 @@ fn every_fixed_key_is_read_and_paths_count_from_the_file() {
     assert_eq!(config.clock_floor, Some(Timestamp(1_793_577_600)));
     assert_eq!(config.health, Health::Program(vec!["check".to_owned(), "--all".to_owned()]));
     assert_eq!((config.trial_s, config.mud, config.packets), (600, Some(here.join("pump.usage")), false));
+    assert_eq!(config.data, ["/srv/data"]);
+    assert_eq!(config.cabinet, [Contact::parse("door:/sys/class/gpio/gpio17/value=1").expect("is one")]);
     let other = Sources { state: Some(PathBuf::from("elsewhere")), ..sources };
     assert_eq!(Config::load(&other).expect("is read").state, PathBuf::from("elsewhere"));
 }
@@ -88,6 +90,10 @@ fn a_mistake_is_named_with_its_key() {
             "{wrong}"
         );
     }
+    assert!(with("data = [\"data\"]").contains("key `data` must be a list of at most 8 folders"));
+    assert!(with("cabinet = [\"door\"]").contains("key `cabinet` must be a list of at most 8 switches"));
+    let nine = ["\"a:/b=1\""; 9].join(", ");
+    assert!(with(&format!("cabinet = [{nine}]")).contains("at most 8 switches"));
     assert!(with("key = \"pkcs11:token=x?pin-value=1\"").contains("key `key`: must not hold a PIN"));
     assert!(with("clock_floor = \"yesterday\"").contains("key `clock_floor`"));
     assert!(with("health = []").contains("key `health`"));

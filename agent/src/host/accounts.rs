@@ -7,7 +7,7 @@ use cordon_proto::inventory::Section;
 
 use super::{Root, Rows, UNKNOWN};
 
-const ACCOUNTS: &str = "etc/passwd";
+pub(super) const ACCOUNTS: &str = "etc/passwd";
 const PASSWORDS: &str = "etc/shadow";
 /// Programs in the place of a shell that let nobody in.
 const NO_SHELL: [&str; 4] = ["nologin", "false", "sync", "halt"];
@@ -46,12 +46,13 @@ struct Flags {
     root_locked: Option<bool>,
 }
 
-/// A line of passwd(5): name, password, number, shell.
-struct Account<'a> {
-    name: &'a str,
+/// A line of passwd(5): name, password, number, home, shell.
+pub(super) struct Account<'a> {
+    pub(super) name: &'a str,
     password: &'a str,
-    number: &'a str,
-    may_sign_in: bool,
+    pub(super) number: &'a str,
+    pub(super) home: &'a str,
+    pub(super) may_sign_in: bool,
 }
 
 impl Flags {
@@ -88,12 +89,12 @@ impl Flags {
     }
 }
 
-fn account(line: &str) -> Option<Account<'_>> {
+pub(super) fn account(line: &str) -> Option<Account<'_>> {
     let mut words = line.split(':');
     let (name, password, number) = (words.next()?, words.next()?, words.next()?);
-    let shell = words.nth(3)?.trim();
+    let (home, shell) = (words.nth(2)?, words.next()?.trim());
     let shell = shell.rsplit('/').next().unwrap_or_default();
-    Some(Account { name, password, number, may_sign_in: !NO_SHELL.contains(&shell) })
+    Some(Account { name, password, number, home, may_sign_in: !NO_SHELL.contains(&shell) })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use cordon_proto::limits;
 
 use super::{Root, Rows, UNKNOWN};
 
-const USB: &str = "sys/bus/usb/devices";
+pub(super) const USB: &str = "sys/bus/usb/devices";
 const TERMINALS: &str = "sys/class/tty";
 /// Kinds of interfaces by their numbers (USB-IF, "Defined Class Codes"), as far as a word helps.
 const KINDS: [(&str, &str); 16] = [

@@ -13,7 +13,7 @@ use cordon_proto::time::Timestamp;
 
 use super::{Root, drives};
 
-const MOUNTS: &str = "proc/self/mountinfo";
+pub(super) const MOUNTS: &str = "proc/self/mountinfo";
 /// File systems that lie on a medium of the machine's own and can run full. Those that are read-only by nature are not among them.
 const FILE_SYSTEMS: [&str; 13] = [
     "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "vfat", "exfat", "ubifs", "jffs2", "zfs", "ntfs3",

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use cordon_proto::limits;
@@ -91,6 +92,35 @@ impl Root {
         self.resolve(path, OFlags::PATH).is_ok()
     }
 
+    /// Where a link in a folder leads, as its text says it.
+    pub fn link(&self, folder: &str, name: &str) -> io::Result<String> {
+        let folder = self.resolve(folder, OFlags::PATH | OFlags::DIRECTORY)?;
+        let text = rustix::fs::readlinkat(folder, name, Vec::new())?;
+        Ok(text.to_string_lossy().into_owned())
+    }
+
+    /// Opens a device without waiting for what it says.
+    pub fn device(&self, path: &str) -> io::Result<File> {
+        Ok(File::from(self.resolve(path, OFlags::RDONLY | OFlags::NONBLOCK)?))
+    }
+
+    /// What changes with a file, without opening it or following a link.
+    pub fn stamp(&self, path: &str) -> io::Result<Stamp> {
+        let file = File::from(self.resolve(path, OFlags::PATH | OFlags::NOFOLLOW)?).metadata()?;
+        Ok(if file.is_dir() {
+            Stamp::Folder
+        } else if file.is_file() {
+            Stamp::File([
+                file.ino(),
+                file.size(),
+                file.mtime().unsigned_abs(),
+                file.mtime_nsec().unsigned_abs(),
+            ])
+        } else {
+            Stamp::Other
+        })
+    }
+
     /// How full the file system is that a folder lies in.
     #[must_use]
     pub fn usage(&self, path: &str) -> Option<Usage> {
@@ -111,6 +141,17 @@ impl Root {
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         Ok(rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), inside)?)
     }
+}
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// A folder.
+    Folder,
+    /// A file: its place on the disk, its size, when it was changed, and the nanoseconds of that.
+    File([u64; 4]),
+    /// Neither.
+    Other,
 }
 
 /// How full a file system is.

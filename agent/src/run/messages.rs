@@ -30,6 +30,8 @@ pub(crate) struct SensorView {
     pub(crate) inventory_root: Sha256,
     /// The files that the image declares.
     pub(crate) declared: Vec<String>,
+    /// Signs at the machine that could not be looked at, and why.
+    pub(crate) unseen: Vec<String>,
     /// Records waiting.
     pub(crate) spool_records: u64,
     /// Records lost, ever.

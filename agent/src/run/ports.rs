@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cordon_agent_core::signs::Look;
 use cordon_proto::health::Health;
 use cordon_proto::ids::Sha256;
 use cordon_proto::inventory::Inventory;
+use cordon_proto::time::Timestamp;
 use cordon_proto::update::refusal::Power;
 
 use super::contact::Pace;
@@ -27,6 +29,8 @@ use crate::files::Folder;
 use crate::host;
 use crate::host::machine::Moment;
 use crate::host::services::Services;
+use crate::host::signs::cabinet::Contact;
+use crate::host::signs::{self, Looker};
 use crate::install::handed::Handed;
 use crate::install::tree::Tree;
 use crate::install::{self, Place};
@@ -38,8 +42,6 @@ use crate::slot::Slots;
 const POWER: &str = "/sys/class/power_supply";
 /// The operating system's identifier of the machine, below its root.
 const MACHINE_ID: &str = "etc/machine-id";
-/// The kernel's number of the boot, below the machine's root.
-const BOOT_ID: &str = "proc/sys/kernel/random/boot_id";
 /// The kernel's network interfaces, below the machine's root.
 const INTERFACES: &str = "sys/class/net";
 const MACHINE_LABEL: &[u8] = b"cordon machine v1\0";
@@ -55,6 +57,11 @@ pub trait Host: Send {
     /// Looks at what must be seen when it happens; whether the figures call for a reading before their hour.
     fn watch(&mut self, _lived_s: u64) -> bool {
         false
+    }
+    /// Looks for signs of ransom and tampering, with the time by the server's clock, and says what it could not see; `None`
+    /// where there is no machine.
+    fn signs(&mut self, _server: Option<Timestamp>) -> Option<(Look, Vec<String>)> {
+        None
     }
     /// The hash of what of a boot tells it from all others; `None` where it cannot be told.
     fn boot(&mut self) -> Option<Sha256> {
@@ -130,7 +137,7 @@ impl Ports {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         Ok(Self {
             capture: Box::new(Tier1::new(Arc::clone(&clock), config.packets)),
-            host: Box::new(Machine::at(Path::new("/"))?),
+            host: Box::new(Machine::at(Path::new("/"))?.watched(&config.data, &config.cabinet)),
             power: Box::new(PowerSupplies::default()),
             interlock: Shared::new(Arc::clone(&clock)),
             installer: installer(config),
@@ -170,18 +177,26 @@ fn handed(command: &str, config: &Config) -> Result<Installer, BootError> {
 pub struct Machine {
     root: host::Root,
     services: Services,
+    looker: Looker,
 }
 
 impl Machine {
     /// The machine below `folder`.
     pub fn at(folder: &Path) -> Result<Self, io::Error> {
-        Ok(Self { root: host::Root::at(folder)?, services: Services::below(folder) })
+        let root = host::Root::at(folder)?;
+        Ok(Self { root, services: Services::below(folder), looker: Looker::default() })
+    }
+
+    /// The same, with folders of data and switches of its cabinet that are watched.
+    #[must_use]
+    pub fn watched(self, data: &[String], cabinet: &[Contact]) -> Self {
+        Self { looker: Looker::new(data, cabinet), ..self }
     }
 }
 
 impl Host for Machine {
     fn inventory(&mut self) -> Inventory {
-        host::take(&self.root)
+        host::with(&self.root, &self.looker.unseen)
     }
 
     fn health(&mut self, at: Moment) -> Option<Health> {
@@ -190,11 +205,18 @@ impl Host for Machine {
     }
 
     fn watch(&mut self, lived_s: u64) -> bool {
+        self.looker.watch(&self.root);
         self.services.look(lived_s)
     }
 
+    fn signs(&mut self, server: Option<Timestamp>) -> Option<(Look, Vec<String>)> {
+        let look = self.looker.look(&self.root, server);
+        let unseen = self.looker.unseen.iter().map(|(sign, why)| format!("{sign}: {why}"));
+        Some((look, unseen.collect()))
+    }
+
     fn boot(&mut self) -> Option<Sha256> {
-        self.root.line(BOOT_ID).map(|id| Sha256::of(id.as_bytes()))
+        self.root.line(signs::BOOT_ID).map(|id| Sha256::of(id.as_bytes()))
     }
 
     fn machine(&mut self) -> Option<Sha256> {

@@ -17,8 +17,10 @@ use cordon_agent_core::flow::Sighting;
 use cordon_agent_core::flow::table::FlowTable;
 use cordon_agent_core::profile::{Learning, Profile};
 use cordon_agent_core::sensor::{Output, Sensor};
+use cordon_agent_core::signs::Mark;
 use cordon_agent_core::spool::{Bounds, Kept, Spool};
-use cordon_proto::checkin::SensorReport;
+use cordon_agent_core::watched::Device;
+use cordon_proto::checkin::{SensorReport, UpdateState};
 use cordon_proto::ids::{Sha256, Text};
 use cordon_proto::inventory::Inventory;
 use cordon_proto::limits;
@@ -30,7 +32,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::content::Applied;
 use super::kept::{self, Told};
-use super::messages::{Lacking, SensorView, ToSensor};
+use super::messages::{Lacking, SensorView, ToSensor, UpdateView};
 use super::ports::Host;
 use crate::capture::{Capture, Caught, Sight};
 use crate::clock::TrustedClock;
@@ -51,6 +53,8 @@ pub struct Rhythm {
     pub look: Duration,
     /// Between two readings of the inventory.
     pub inventory: Duration,
+    /// Between two looks at the machine itself.
+    pub machine: Duration,
     /// Between two savings of the profile.
     pub save: Duration,
 }
@@ -60,6 +64,7 @@ impl Default for Rhythm {
         Self {
             look: Duration::from_secs(1),
             inventory: Duration::from_secs(3600),
+            machine: Duration::from_secs(60),
             save: Duration::from_secs(900),
         }
     }
@@ -87,6 +92,7 @@ pub(crate) struct Sensing {
     inventory_waits: Option<Position>,
     unsaved: bool,
     content: Option<watch::Receiver<Applied>>,
+    update: Option<watch::Receiver<UpdateView>>,
     /// Starts of the machine.
     boots: u64,
     told: Told,
@@ -103,6 +109,7 @@ impl Sensing {
             report: SensorReport { tier: None, note: None, profile_keys: 0, learning: true },
             inventory_root: Sha256([0; 32]),
             declared: Vec::new(),
+            unseen: Vec::new(),
             spool_records: 0,
             spool_lost: 0,
             spool_fault: None,
@@ -121,6 +128,7 @@ impl Sensing {
             inventory_waits: None,
             unsaved: false,
             content: None,
+            update: None,
             boots,
             told: Told::default(),
         };
@@ -149,6 +157,11 @@ impl Sensing {
         self.content = Some(content);
         self.heed_content();
         self
+    }
+
+    /// The same, knowing where the update stands: what it changes is no sign of anything.
+    pub(crate) fn beside(self, update: watch::Receiver<UpdateView>) -> Self {
+        Self { update: Some(update), ..self }
     }
 
     fn heed_content(&mut self) {
@@ -181,6 +194,7 @@ impl Sensing {
         let hurry = self.eyes.capture.hurry().unwrap_or_default();
         let (mut look, mut inventory, mut save) =
             (every(rhythm.look), every(rhythm.inventory), every(rhythm.save));
+        let mut machine = every(rhythm.machine);
         // The first tick of an interval comes at once; opening did that work already.
         inventory.tick().await;
         save.tick().await;
@@ -196,6 +210,7 @@ impl Sensing {
                     drop(self.read_inventory());
                     self.read_health();
                 }
+                _ = machine.tick() => self.look_at_machine(),
                 _ = save.tick() => self.save(),
                 Some(call) = calls.recv() => self.serve(call),
                 _ = stop.wait_for(|stop| *stop) => break,
@@ -225,6 +240,31 @@ impl Sensing {
             self.told_sight = Some(sight.clone());
         }
         self.take(output, change);
+    }
+
+    /// Looks for signs at the machine itself. What is known of it is saved with the first look and with each finding.
+    fn look_at_machine(&mut self) {
+        let Some((mut look, unseen)) = self.eyes.host.signs(self.eyes.clock.heard()) else { return };
+        if let Some(update) = &self.update {
+            let update = update.borrow();
+            let software = &update.software;
+            look.release = Some(Mark::of(&[&software.sha256.to_string(), &software.slot.to_string()]));
+            look.updating = matches!(update.update.state, UpdateState::Armed | UpdateState::Trial);
+        }
+        self.view.send_if_modified(|view| {
+            let changed = view.unseen != unseen;
+            view.unseen = unseen;
+            changed
+        });
+        let before = self.sensor.detectors().signs().clone();
+        let findings = self.sensor.detectors_mut().looked(&look, self.eyes.clock.raw());
+        let changed = *self.sensor.detectors().signs() != before;
+        let findings = findings.into_iter().map(|finding| (Device::Itself, finding)).collect();
+        self.take(Output { findings, ..Output::default() }, None);
+        self.unsaved |= changed;
+        if changed {
+            self.save();
+        }
     }
 
     /// Takes the packets that were caught. One that cannot be read is nobody's.
@@ -362,6 +402,7 @@ impl Sensing {
                 report,
                 inventory_root: view.inventory_root,
                 declared: view.declared.clone(),
+                unseen: view.unseen.clone(),
                 spool_records: health.waiting,
                 spool_lost: health.lost,
                 spool_fault: health.fault.map(|fault| fault.to_string()),
@@ -386,6 +427,7 @@ impl Sensing {
     fn finish(mut self) {
         let mut output = Output::default();
         self.sensor.finish(self.eyes.clock.raw(), &mut output);
+        self.sensor.detectors_mut().ends();
         self.unsaved = true;
         self.take(output, None);
         self.save();

@@ -167,6 +167,7 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let pace = Pace { metered: config.metered.map(|s| Duration::from_secs(s.into())), ..tempo.pace };
     let (to_link, link_calls) = mpsc::channel(QUEUE);
     let wires = Wires::new(&sensing, first_view(&record, shared.state()), &mirrors, &contents);
+    let sensing = sensing.beside(wires.views.update.clone());
     let facts = Facts {
         boot: sensing.boot(),
         hardware: config.hardware.clone(),

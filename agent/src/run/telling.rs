@@ -125,6 +125,7 @@ impl Telling {
             director_root_version: update.director_root_version,
             content: content(applied),
             declared: sensor.declared,
+            unseen: sensor.unseen,
             waiting: None,
             farewell: None,
         }

@@ -367,6 +367,8 @@ impl Rig {
             clock_floor: None,
             mud: None,
             packets: true,
+            data: Vec::new(),
+            cabinet: Vec::new(),
             health: Health::CheckinOnly,
             trial_s: self.trial_s,
         }
@@ -376,13 +378,9 @@ impl Rig {
         let config = self.config();
         let mut ports = ports(&config, &self.clock);
         ports.tempo.patience.stall = self.stall;
-        match &self.boot {
-            Some(control) => {
-                let slots = Slots::new(config.slots.expect("is set")).into();
-                Ports { installer: Some(Ok(Installer { slots, boot: Arc::clone(control) })), ..ports }
-            }
-            None => ports,
-        }
+        let Some(control) = &self.boot else { return ports };
+        let slots = Slots::new(config.slots.expect("is set")).into();
+        Ports { installer: Some(Ok(Installer { slots, boot: Arc::clone(control) })), ..ports }
     }
 
     pub(crate) fn start(&self) -> Running {

@@ -60,6 +60,7 @@ fn full() -> Status {
                 sentence: "version 1 is in force again".parse().expect("a text"),
             }),
         }),
+        unseen: vec!["program: the image is not sealed".to_owned()],
         declared: ["2 of 3 are as the image declares them", "opt/pump: missing"].map(str::to_owned).to_vec(),
         waiting: None,
         farewell: None,
@@ -87,6 +88,7 @@ content    icu-quiet version 2, on trial for ten minutes, narrows the windows of
 files      2 of 3 are as the image declares them
   differs  opt/pump: missing
 sensor     tier 0: no right to open a packet socket; 12 entries in the profile, still learning
+  unseen   program: the image is not sealed
 contact    last answered 2026-11-21T08:00:00Z
            3 failures since: the server asks to wait 60 s
 spool      7 records wait, 2 lost ever

@@ -145,8 +145,8 @@ pub const SENSOR: &[Breakage] = &[
     Breakage {
         name: "payload passes the filter of packets",
         file: "agent/core/src/dissect/filter.rs",
-        find: "(At::Next, EQUAL, 67, At::Whole, At::Eight),",
-        replace: "(At::Next, EQUAL, 67, At::Whole, At::Whole),",
+        find: "(At::Next, EQUAL, 68, At::Whole, At::Eight),",
+        replace: "(At::Next, EQUAL, 68, At::Whole, At::Whole),",
         package: "cordon-agent-core",
         test: "dissect::filter::tests::of_what_people_send_over_tcp_and_udp_nothing_passes",
     },

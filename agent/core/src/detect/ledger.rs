@@ -17,7 +17,7 @@ use minicbor::{Decode, Encode};
 pub const COMMON: &str = "many";
 const DAY_S: i64 = 24 * 3600;
 /// How many detectors there are.
-const DETECTORS: usize = 10;
+const DETECTORS: usize = 13;
 /// Bytes of a key that are kept.
 const KEY_BYTES: usize = 128;
 
@@ -55,6 +55,15 @@ pub enum Detector {
     /// What the maker's usage description does not allow.
     #[n(9)]
     Mud,
+    /// Who may sign in at the machine.
+    #[n(10)]
+    Account,
+    /// What runs and writes on the machine.
+    #[n(11)]
+    Program,
+    /// What was done to the machine itself.
+    #[n(12)]
+    Machine,
 }
 
 impl Detector {
@@ -72,6 +81,27 @@ impl Detector {
             Self::DnsTunnel => "dns-tunnel",
             Self::Volume => "volume",
             Self::Mud => "mud",
+            Self::Account | Self::Program | Self::Machine => "host",
+        }
+    }
+
+    /// The key that its further findings have in common: three of them speak under one name.
+    #[must_use]
+    pub fn common(self) -> &'static str {
+        match self {
+            Self::Account => "account:many",
+            Self::Program => "program:many",
+            Self::Machine => "machine:many",
+            Self::AllowList
+            | Self::Listener
+            | Self::Beacon
+            | Self::TablePressure
+            | Self::PeerIdentity
+            | Self::Scan
+            | Self::BruteForce
+            | Self::DnsTunnel
+            | Self::Volume
+            | Self::Mud => COMMON,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 extern crate std;
 
+mod faults;
 mod week;
 
 use super::*;
@@ -18,7 +19,18 @@ use cordon_proto::time::Timestamp;
 use core::hash::{BuildHasherDefault, Hasher};
 use core::net::IpAddr;
 use proptest::prelude::*;
-use week::{Dice, KINDS, WEEK_S, call, start};
+pub(crate) use week::WEEK_S;
+use week::{Dice, KINDS, call, start};
+
+/// Dice of a seed.
+pub(crate) fn dice(seed: u32) -> Dice {
+    Dice(seed.into())
+}
+
+/// The Monday on which generated weeks begin.
+pub(crate) fn monday() -> i64 {
+    start()
+}
 
 #[derive(Clone, Default)]
 struct Fnv(u64);
@@ -54,7 +66,7 @@ fn feed(sensor: &mut Sense, mut sightings: Vec<Sighting>) -> Vec<Finding> {
     output.findings.into_iter().map(|(_, finding)| finding).collect()
 }
 
-fn flow(remote: &str, port: u16, second: i64) -> Flow {
+pub(crate) fn flow(remote: &str, port: u16, second: i64) -> Flow {
     Flow {
         tuple: Tuple {
             protocol: Protocol::Tcp,
@@ -92,7 +104,7 @@ fn learned_kiosk() -> Detectors {
 }
 
 /// A finding as the console would lay it out.
-fn laid_out(finding: &Finding) -> String {
+pub(crate) fn laid_out(finding: &Finding) -> String {
     let attack: Vec<&str> = finding.attack.iter().map(|technique| technique.as_str()).collect();
     let evidence: Vec<String> =
         finding.evidence.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -57,7 +57,7 @@ impl Judgement {
         }
         Finding {
             detector: self.detector.as_str().parse().expect("a detector's name is a name"),
-            key: Text::lossy(&tally.key),
+            key: Text::lossy(if tally.is_common() { self.detector.common() } else { &tally.key }),
             first: tally.first,
             last: tally.last,
             count: tally.count,

@@ -1,7 +1,7 @@
 //! The filter that the kernel runs over packets before anybody reads them: which pass, and how much of each.
 //!
 //! A program of the classic BSD packet filter (McCanne and Jacobson 1993; Linux `Documentation/networking/filter.rst`) for a
-//! packet socket that begins at the network header. Whole pass only DNS, what is said to DHCP servers, and the ClientHello
+//! packet socket that begins at the network header. Whole pass only DNS, DHCP, and the ClientHello
 //! of TLS; of all else the headers that tell something, cut behind them, so that no payload reaches the agent. Segments of
 //! TCP that neither begin, end nor probe stay in the kernel: what connections carry is told by their sockets. Read next:
 //! [`super::link::Link::Bare`] for reading what passes.
@@ -84,7 +84,7 @@ const LOOPBACK: u32 = 772;
 #[expect(clippy::cast_possible_truncation, reason = "two thousand bytes, counted by the compiler")]
 const WHOLE: u32 = limits::PACKET_BYTES as u32;
 
-const SOURCE: [Line; 75] = [
+const SOURCE: [Line; 76] = [
     // Once each: not what is for others, not what was sent on loopback, where it also arrives, no echo of multicast.
     (At::Next, LOAD_WORD, KIND, At::Next, At::Next),
     (At::Next, EQUAL, OTHER_HOST, At::Drop, At::Next),
@@ -129,12 +129,13 @@ const SOURCE: [Line; 75] = [
     (At::Next, EQUAL, 136, At::Advertisement, At::Next),
     (At::Next, EQUAL, 1, At::Undelivered6, At::Next),
     (At::Next, EQUAL, 3, At::Undelivered6, At::Eight),
-    // UDP: DNS either way, and the port of DHCP servers.
+    // UDP: DNS either way, and the ports of DHCP.
     (At::Udp, LOAD_HALF_BEHIND, 0, At::Next, At::Next),
     (At::Next, EQUAL, 53, At::Whole, At::Next),
     (At::Next, LOAD_HALF_BEHIND, 2, At::Next, At::Next),
     (At::Next, EQUAL, 53, At::Whole, At::Next),
-    (At::Next, EQUAL, 67, At::Whole, At::Eight),
+    (At::Next, EQUAL, 67, At::Whole, At::Next),
+    (At::Next, EQUAL, 68, At::Whole, At::Eight),
     // TCP: SYN, FIN, RST, and what has no ACK.
     (At::Tcp, LOAD_BYTE_BEHIND, 13, At::Next, At::Next),
     (At::Next, ANY_BIT, 0x07, At::Ends, At::Next),

@@ -173,7 +173,10 @@ fn dhcp_gives_kind_and_client_and_no_host_name() {
     let mut bytes = hex("01 01 06 00 00000001 0000 0000 00000000 00000000 00000000 00000000 020000000007");
     bytes.extend([0; 10 + 64 + 128]);
     bytes.extend(hex("63825363 0c 05 4a6f686e73 35 01 01 ff"));
-    assert_eq!(dhcp::message(&bytes), Some(dhcp::Message { client: Mac([2, 0, 0, 0, 0, 7]), kind: 1 }));
+    assert_eq!(
+        dhcp::message(&bytes),
+        Some(dhcp::Message { client: Mac([2, 0, 0, 0, 0, 7]), kind: 1, asked: None, server: None })
+    );
     assert_eq!(dhcp::message(bytes.get(..240).expect("shorter")).map(|message| message.kind), Some(0));
 }
 

@@ -139,6 +139,8 @@ pub(crate) fn config(state: &std::path::Path) -> Config {
         clock_floor: None,
         mud: None,
         packets: true,
+        data: Vec::new(),
+        cabinet: Vec::new(),
         trial_s: 1,
         health: Health::CheckinOnly,
     }

@@ -35,6 +35,7 @@ fn sensor_view() -> SensorView {
         report: SensorReport { tier: Some(0), note: None, profile_keys: 0, learning: false },
         inventory_root: Sha256([1; 32]),
         declared: Vec::new(),
+        unseen: Vec::new(),
         spool_records: 0,
         spool_lost: 0,
         spool_fault: None,

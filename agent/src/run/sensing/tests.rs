@@ -48,6 +48,8 @@ fn usual_week() -> Vec<Sighting> {
     (-1008..0).map(|slot| sighting([192, 0, 2, 9], slot * 600)).collect()
 }
 
+mod machine;
+
 struct Rig {
     root: tempfile::TempDir,
     clock: Arc<Standing>,
@@ -66,12 +68,16 @@ impl Rig {
     }
 
     fn open(&mut self, starts: u64) -> Sensing {
+        self.open_on(Box::new(Facts("id")), starts)
+    }
+
+    fn open_on(&mut self, host: Box<dyn Host>, starts: u64) -> Sensing {
         let (feed, capture) = Fed::new();
         self.feed = Some(feed);
         let clock =
             TrustedClock::new(Arc::clone(&self.clock) as Arc<dyn Clock>, Floor::new(Some(Timestamp(0))));
         let rhythm = Rhythm { look: Duration::from_millis(10), ..Rhythm::default() };
-        let eyes = Eyes { capture: Box::new(capture), host: Box::new(Facts("id")), clock, rhythm };
+        let eyes = Eyes { capture: Box::new(capture), host, clock, rhythm };
         Sensing::open(eyes, self.state(), starts).expect("opens")
     }
 

@@ -6,10 +6,12 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use cordon_agent_core::dissect::Mac;
 use cordon_agent_core::dissect::flags::{FIN, PSH, SYN, URG};
+use cordon_agent_core::dissect::link::Link;
 use cordon_agent_core::flow::{Claim, Endpoint, Phase, Seen, State};
 use cordon_agent_core::recording::conn_log::{ConnLog, Recorded};
 use cordon_agent_core::recording::{Capture, Step};
@@ -73,6 +75,13 @@ pub fn attacks(folder: &Path) -> anyhow::Result<Vec<Attack>> {
         captured("DNS tunnel (iodine)", &["dns-tunnel"], "ndpi/dns-tunnel-iodine.pcap", &["10.0.2.30"])?,
         captured("DNS tunnel over TCP (dns2tcp)", NEW_PEER, "ndpi/dns2tcp_tunnel.pcap", &["192.168.20.211"])?,
         captured("DHCP flood", &["volume"], "zeek/dhcp_flood.pcap", &["128.2.5.243"])?,
+        Attack {
+            name: "DHCP scan (Slips), packets made from its list",
+            detectors: SEARCH,
+            kind: Kind::Recorded(vec![leases(
+                &folder.join("slips/test13-malicious-dhcpscan-zeek-dir_dhcp.log"),
+            )?]),
+        },
         captured(
             "command and control (CTU)",
             NEW_PEER,
@@ -122,6 +131,40 @@ fn capture(path: &Path, whose: IpAddr) -> anyhow::Result<Vec<(i64, Event)>> {
     }
     events.sort_by_key(|(offset, _)| *offset);
     Ok(events)
+}
+
+/// The requests of a list of leases as Zeek writes it, as the packets that they were.
+pub fn leases(path: &Path) -> anyhow::Result<Vec<(i64, Event)>> {
+    #[derive(serde::Deserialize)]
+    struct Lease {
+        ts: f64,
+        mac: String,
+        requested_addr: std::net::Ipv4Addr,
+        msg_types: Vec<String>,
+    }
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let mut events = Vec::new();
+    let mut begun = None;
+    for line in text.lines() {
+        let lease: Lease = serde_json::from_str(line)?;
+        let begun = *begun.get_or_insert(lease.ts);
+        let mac: Mac = lease.mac.parse()?;
+        let offset = Duration::try_from_secs_f64(lease.ts - begun).unwrap_or_default().as_millis();
+        for _ in lease.msg_types.iter().filter(|kind| *kind == "REQUEST") {
+            let packet = request(mac, lease.requested_addr);
+            events.push((i64::try_from(offset)?, Event::Packet(Link::Bare, packet, OWN)));
+        }
+    }
+    Ok(events)
+}
+
+/// A DHCPREQUEST to everybody, from its IPv4 header on (RFC 2131).
+fn request(Mac(mac): Mac, asked: std::net::Ipv4Addr) -> Vec<u8> {
+    let options = [&[0x63, 0x82, 0x53, 0x63, 53, 1, 3, 50, 4][..], &asked.octets(), &[255]].concat();
+    let message = [&[1, 1, 6, 0][..], &[7; 4], &[0; 20], &mac, &[0; 10 + 64 + 128], &options].concat();
+    let length = |more: usize| u16::try_from(message.len() + more).unwrap_or(0).to_be_bytes();
+    let head = [&[0x45, 0][..], &length(28), &[0, 0, 0, 0, 64, 17, 0, 0], &[0; 4], &[255; 4]].concat();
+    [&head[..], &[0, 68, 0, 67], &length(8), &[0, 0], &message].concat()
 }
 
 /// Whether a packet holds an address, or is one of DHCP or ARP, which concern all.

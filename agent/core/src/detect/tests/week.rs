@@ -5,16 +5,16 @@
 
 use super::*;
 
-pub(super) const WEEK_S: i64 = 7 * 86_400;
+pub(crate) const WEEK_S: i64 = 7 * 86_400;
 const DAY: i64 = 86_400;
 
 /// Monday, 2 November 2026, 00:00 UTC.
-pub(super) fn start() -> i64 {
+pub(crate) fn start() -> i64 {
     Timestamp::parse("2026-11-02T00:00:00Z").expect("a time").0
 }
 
 /// A xorshift generator: enough for weeks, never for secrets.
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     fn roll(&mut self) -> u64 {
@@ -24,12 +24,12 @@ impl Dice {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    pub(super) fn below(&mut self, end: u32) -> u32 {
+    pub(crate) fn below(&mut self, end: u32) -> u32 {
         u32::try_from(((self.roll() >> 32) * u64::from(end.max(1))) >> 32).expect("below a u32")
     }
 
     /// An exponentially distributed interval with this mean, at least a second.
-    pub(super) fn exponential(&mut self, mean: u32) -> i64 {
+    pub(crate) fn exponential(&mut self, mean: u32) -> i64 {
         let uniform = (f64::from(self.below(1 << 24)) + 0.5) / f64::from(1 << 24);
         let drawn = -libm::log(uniform) * f64::from(mean);
         #[expect(clippy::cast_possible_truncation, reason = "a few hours of seconds")]
@@ -39,7 +39,7 @@ impl Dice {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     InfusionPump,
     Monitor,
     Ventilator,
@@ -47,11 +47,11 @@ pub(super) enum Kind {
     Kiosk,
 }
 
-pub(super) const KINDS: [Kind; 5] =
+pub(crate) const KINDS: [Kind; 5] =
     [Kind::InfusionPump, Kind::Monitor, Kind::Ventilator, Kind::ImagingWorkstation, Kind::Kiosk];
 
 /// A short outbound TCP connection.
-pub(super) fn call(second: i64, remote: &str, port: u16) -> Sighting {
+pub(crate) fn call(second: i64, remote: &str, port: u16) -> Sighting {
     sight(second, Protocol::Tcp, (remote, port), Direction::Outbound)
 }
 
@@ -75,7 +75,7 @@ fn sight(second: i64, protocol: Protocol, (remote, port): (&str, u16), direction
 }
 
 impl Kind {
-    pub(super) fn seed(self) -> u64 {
+    pub(crate) fn seed(self) -> u64 {
         match self {
             Self::InfusionPump => 11,
             Self::Monitor => 12,
@@ -86,7 +86,7 @@ impl Kind {
     }
 
     /// The sightings of week `number`.
-    pub(super) fn week(self, number: i64, dice: &mut Dice) -> Vec<Sighting> {
+    pub(crate) fn week(self, number: i64, dice: &mut Dice) -> Vec<Sighting> {
         let from = start() + number * WEEK_S;
         let mut week = Vec::new();
         // Every device: the time from a pool, names from the local resolver.

@@ -188,7 +188,7 @@ const PASSED: &[&str] = &[
     "328 of 328 DNS, asked",
     "348 of 348 DNS, answered over IPv6",
     "328 of 328 DHCP, to a server",
-    " 28 of 328 DHCP, from a server",
+    "328 of 328 DHCP, from a server",
     " 28 of 328 mDNS",
     " 36 of 336 other UDP with options",
     "  0 of 320 a later fragment",
