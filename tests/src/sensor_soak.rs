@@ -52,8 +52,9 @@ const FRAME: u64 = 14;
 /// What the proxy is told of the device.
 const CREDENTIALS: (&str, &str) = ("bench", "s3cret");
 const PATIENCE: Duration = Duration::from_secs(120);
-/// For the agent to find the restarted server, to open its sensor and to say its first words.
-const SETTLE: Duration = Duration::from_secs(60);
+/// For the agent to find the restarted server, to open its sensor and to say its first words: the one handshake of 4 KB would
+/// else count as if there were two in an hour.
+const SETTLE: Duration = Duration::from_secs(180);
 
 /// An agent at work, and all around it. What ends the others stands first.
 pub struct SensorSoak {
