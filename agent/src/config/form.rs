@@ -116,15 +116,13 @@ impl File {
             "mud" => self.mud = Some(text()?.into()),
             "data" => {
                 let form = || must("a list of at most 8 folders, each from / on");
-                let places = strings(value).filter(|places| places.len() <= limits::SIGN_PLACES);
-                self.data =
-                    places.filter(|all| all.iter().all(|place| place.starts_with('/'))).ok_or_else(form)?;
+                let rooted = |all: &Vec<String>| all.iter().all(|place| place.starts_with('/'));
+                self.data = few(value).filter(rooted).ok_or_else(form)?;
             }
             "cabinet" => {
                 let form = || must("a list of at most 8 switches NAME:PATH=VALUE");
-                let places = strings(value).filter(|places| places.len() <= limits::SIGN_PLACES);
                 let parsed = |all: Vec<String>| all.iter().map(|one| Contact::parse(one)).collect();
-                self.cabinet = places.and_then(parsed).ok_or_else(form)?;
+                self.cabinet = few(value).and_then(parsed).ok_or_else(form)?;
             }
             "packets" => self.packets = Some(value.as_bool().ok_or_else(|| must("true or false"))?),
             "clock_floor" => self.clock_floor = Some(text()?),
@@ -140,6 +138,11 @@ impl File {
         }
         Ok(())
     }
+}
+
+/// A list of as many texts as there may be places of signs.
+fn few(value: &DeValue<'_>) -> Option<Vec<String>> {
+    strings(value).filter(|places| places.len() <= limits::SIGN_PLACES)
 }
 
 fn string(value: &DeValue<'_>) -> Option<String> {

@@ -143,8 +143,7 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let zone = zone(config)?;
     let Ports { capture, mut host, power, interlock: shared, installer, clock: _, memory, tempo } = ports;
     let (record, store, installer) = security(state, installer);
-    clock.floor().raise(record.latest());
-    clock.floor().raise(held.identity.not_before);
+    [record.latest(), held.identity.not_before].into_iter().for_each(|time| clock.floor().raise(time));
     let applicant = base.applicant(config);
     let site = held.identity.site.clone();
     let mirrors = Mirrors::new(&config.mirrors, clock.clone())?;
@@ -177,8 +176,8 @@ pub(super) fn agent(base: &Base, held: Held, config: &Config, ports: Ports) -> R
     let (who, hardware) = (keeping.status(), config.hardware.identity());
     let contact = wires.views.contact.clone();
     let telling = Telling::new(state.clone(), who, hardware, clock.clone(), wires.views);
-    let site = (site.director_root, site.host.as_str());
-    let repositories = Repositories::new(tuf, config.image_root.clone(), site, to_link.clone());
+    let (roots, site) = (config.image_root.clone(), (site.director_root, site.host.as_str()));
+    let repositories = Repositories::new(tuf, roots, site, to_link.clone());
     let means = updating::Means { store, installer, repositories, outbox, state: state.clone() };
     let device = updating::Device {
         hardware: config.hardware.clone(),

@@ -151,7 +151,7 @@ fn at_the_desk(system: &System, url: &str) -> anyhow::Result<()> {
 
 /// What `cordonctl` prints in root's folder of keys.
 fn desk_says(system: &System, url: &str, command: &str) -> anyhow::Result<String> {
-    let line = format!("cd /root/desk && cordonctl --yes --server {url} --token-file token {command}");
+    let line = format!("cd ~root/desk && cordonctl --yes --server {url} --token-file token {command}");
     system.told(["sh", "-c", &line])
 }
 
