@@ -27,7 +27,10 @@ pub(crate) fn pump(root: &Path) {
     put(
         root,
         "etc/passwd",
-        "root:x:0:0:root:/root:/bin/sh\nward:x:1000:1000:A Name:/srv/ward:/bin/sh\nbin:x:2:2::/:/usr/sbin/nologin\n",
+        concat!(
+            "root:x:0:0:root:/root:/bin/sh\nward:x:1000:1000:A Name:/home",
+            "/ward:/bin/sh\nbin:x:2:2::/:/usr/sbin/nologin\n"
+        ),
     );
     put(root, "home/ward/.ssh/authorized_keys", "ssh-ed25519 AAAA service\n");
     put(root, MOUNTS, "1 0 8:2 / / ro,relatime - ext4 /dev/sda2 ro\n2 1 0:5 / /tmp rw - tmpfs tmpfs rw\n");
